@@ -1,0 +1,27 @@
+# Every target sets up what it needs on a fresh Debian machine with Python 3.11; the second time that costs nothing.
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd)
+
+.PHONY: run test lint bench bench-quick clean setup
+
+$(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE)
+	sh scripts/setup.sh $(VENV)
+	touch $@
+
+setup: $(STAMP)
+
+run: $(STAMP)
+	$(PY) scripts/run.py
+
+test: $(STAMP)
+	$(PY) -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy redisproxy tests scripts
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache redisproxy/_native/*.so redisproxy/_native/*.c

@@ -1,0 +1,112 @@
+"""What is measured: cells (one kind of load), and the plans that say which of them, how often and how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+KEPT_AFTER_CONNECTING = 2
+BIG_BYTES = 100_000
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One kind of load: `pipeline` commands a round trip from each of `clients` connections."""
+
+    value_bytes: int
+    command: Literal["GET", "SET"]
+    clients: int
+    pipeline: int
+
+    def __str__(self) -> str:
+        return f"{self.command} {size_text(self.value_bytes)}, {self.load}"
+
+    @property
+    def load(self) -> str:
+        """Clients and pipeline, for people."""
+        clients = "1 client" if self.clients == 1 else f"{self.clients:,} clients"
+        return f"{clients}, P={self.pipeline}"
+
+
+def size_text(count: int) -> str:
+    """A number of bytes as the tables write it."""
+    return f"{count // 1000} KB" if count >= 1000 else f"{count} B"
+
+
+def small_get(clients: int, pipeline: int = 1) -> Cell:
+    """The load that the targets are mostly about: GET of three bytes."""
+    return Cell(3, "GET", clients, pipeline)
+
+
+def big(command: Literal["GET", "SET"]) -> Cell:
+    """100 KB values, 50 clients, one command a round trip."""
+    return Cell(BIG_BYTES, command, 50, 1)
+
+
+KEY_PLAIN = (small_get(50), small_get(50, 16), small_get(500), small_get(1), big("GET"), big("SET"))
+KEY_TLS = (small_get(50), small_get(50, 16))
+GROWTH = tuple(small_get(clients) for clients in (1, 10, 50, 500, 1000, 5000))
+_COMMANDS: tuple[Literal["GET", "SET"], ...] = ("GET", "SET")
+GRID = tuple(
+    sorted(
+        Cell(size, command, clients, pipeline)
+        for size, command, clients, pipeline in product((3, 1000, BIG_BYTES), _COMMANDS, (1, 50, 500), (1, 16))
+    )
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Cells that are gone through `rounds` times, `seconds` of load each; `share` of the whole time at most."""
+
+    name: str
+    plain: tuple[Cell, ...]
+    tls: tuple[Cell, ...]
+    rounds: int
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run. No stage starts another measurement after its share of `budget_s` is spent."""
+
+    stages: tuple[Stage, ...]
+    idle_clients: int
+    budget_s: float
+
+
+def quick_plan(budget_s: float | None = None) -> Plan:
+    """What the targets need, in less than 90 s."""
+    return Plan((Stage("key figures", KEY_PLAIN, KEY_TLS, 3, 0.5, 1.0),), 10_000, budget_s or 78.0)
+
+
+def full_plan(budget_s: float | None = None) -> Plan:
+    """Everything, in less than 10 minutes."""
+    growth = tuple(cell for cell in GROWTH if cell not in KEY_PLAIN)
+    rest = tuple(cell for cell in GRID if cell not in KEY_PLAIN)
+    rest_tls = tuple(cell for cell in GRID if cell not in KEY_TLS)
+    stages = (
+        Stage("key figures", KEY_PLAIN, KEY_TLS, 5, 1.0, 0.4),
+        Stage("growth", growth, (), 3, 1.0, 0.55),
+        Stage("grid", rest, rest_tls, 3, 0.35, 1.0),
+    )
+    return Plan(stages, 10_000, budget_s or 560.0)
+
+
+def first_guess_per_s(cell: Cell, tls: bool) -> float:
+    """A rough rate to size the first run of a cell by; later runs go by what was measured."""
+    by_load = {(True, True): 8_000, (True, False): 80_000, (False, True): 40_000, (False, False): 300_000}
+    rate = min(by_load[cell.clients == 1, cell.pipeline == 1], 1e9 / cell.value_bytes)
+    return rate * (0.6 if tls else 1.0)
+
+
+def requests_for(cell: Cell, rate_per_s: float, seconds: float) -> int:
+    """How many commands last about `seconds`: whole pipelines, and at least two for each client.
+
+    Values too big for that in a moment get one pipeline a client.
+    """
+    step = cell.clients * cell.pipeline
+    least = 1 if step * cell.value_bytes > 200_000_000 else KEPT_AFTER_CONNECTING
+    return step * max(least, round(rate_per_s * seconds / step))

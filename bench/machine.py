@@ -1,0 +1,60 @@
+"""What a run was measured on, in general words: nothing that names a host, a user or a place."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import ssl
+import subprocess
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.peers import Peer, program
+
+_VERSIONS = {
+    "Redis": ("redis-server", "--version", r"v=(\d[\d.]*)"),
+    "redis-benchmark": ("redis-benchmark", "--version", r"(\d[\d.]*\d)"),
+    "HAProxy": ("haproxy", "-v", r"version (\d[\d.]*)"),
+    "twemproxy": ("nutcracker", "-V", r"nutcracker-(\d[\d.]*)"),
+}
+
+
+def describe() -> dict[str, str]:
+    """Processor, kernel and versions; what cannot be found out is left out."""
+    found = {
+        "cores": str(os.cpu_count()),
+        "processor": _processor(),
+        "kernel": "Linux " + platform.release().split("-")[0],
+        "Python": platform.python_version(),
+        "OpenSSL": ssl.OPENSSL_VERSION.split()[1],
+    }
+    versions = {label: _version(*how) for label, how in _VERSIONS.items()}
+    return {key: value for key, value in (found | versions).items() if value}
+
+
+def data_path(peer: Peer) -> str:
+    """Which data path redisproxy says it runs on (its /info.json); empty when it does not answer."""
+    with suppress(OSError, ValueError, KeyError):
+        with urllib.request.urlopen(f"http://127.0.0.1:{peer.admin_port}/info.json", timeout=5) as answer:
+            native = json.load(answer)["native"]
+        return f"{'compiled' if native['active'] else 'pure Python'} framing, {native['transports']} transports"
+    return ""
+
+
+def _processor() -> str:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return platform.machine()
+
+
+def _version(name: str, option: str, pattern: str) -> str:
+    with suppress(OSError, subprocess.SubprocessError, BenchError):
+        done = subprocess.run([program(name), option], capture_output=True, text=True, timeout=5)
+        match = re.search(pattern, done.stdout + done.stderr)
+        return match.group(1) if match else ""
+    return ""

@@ -1,0 +1,162 @@
+"""How each peer is started: everything in its default form, one thread, the same Redis behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.certificate import TLS_VERSION, Certificate
+from bench.errors import BenchError
+from bench.processes import Processes, Running, free_ports
+from bench.wire import Connection
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_CLIENTS = 20_000
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all peers of a run share."""
+
+    processes: Processes
+    folder: Path
+    redis: Running
+    certificate: Certificate
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer that runs. `process` is None for Redis without a proxy."""
+
+    name: str
+    port: int
+    process: Running | None = None
+    password: str = field(default="", repr=False)
+    certificate: Certificate | None = None
+    admin_port: int = 0
+
+    @property
+    def tls(self) -> bool:
+        """Whether its listener speaks TLS."""
+        return self.certificate is not None
+
+    def connect(self) -> Connection:
+        """A connection, authenticated when the peer wants that."""
+        return Connection(self.port, self.password, str(self.certificate.authority) if self.certificate else "")
+
+
+def start_redis(processes: Processes, folder: Path) -> Running:
+    """One Redis without persistence."""
+    (port,) = free_ports(1)
+    off = ("--save", "", "--appendonly", "no", "--maxclients", str(MAX_CLIENTS * 2))
+    return processes.start(
+        "redis", [program("redis-server"), "--bind", "127.0.0.1", "--port", str(port), *off], port, folder
+    )
+
+
+def program(name: str) -> str:
+    """The full path of a program, also where daemons are. Raises BenchError when it is not installed."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if not found:
+        raise BenchError(f"{name} is not installed; bench/setup.sh installs it")
+    return found
+
+
+def start_peer(name: str, site: Site) -> Peer:
+    """Start the peer called `name` (see PEERS), and see that a value goes through it both ways."""
+    peer = PEERS[name](name, site)
+    with peer.connect() as connection:
+        connection.ask(b"SET", b"bench:check", name.encode())
+        if connection.ask(b"GET", b"bench:check") != name.encode():
+            raise BenchError(f"{name} gave a wrong answer")
+    return peer
+
+
+def _direct(name: str, site: Site) -> Peer:
+    return Peer(name, site.redis.port)
+
+
+def _redisproxy(name: str, site: Site) -> Peer:
+    port, admin_port = free_ports(2)
+    certificate, password = _certificate(name, site), secrets.token_hex(16)
+    listen = {"addr": f"127.0.0.1:{port}", "pass": password}
+    if certificate:
+        listen |= {"tls": True, "certfile": str(certificate.chain), "keyfile": str(certificate.key)}
+    settings = {
+        "uplink": {"addr": f"127.0.0.1:{site.redis.port}"},
+        "listen": listen,
+        "admin": {"addr": f"127.0.0.1:{admin_port}"},
+        "limits": {"max_clients": MAX_CLIENTS},
+    }
+    file = site.folder / f"{name}.json"
+    file.write_text(json.dumps(settings))
+    run = "from twisted.scripts.twistd import run; run()"
+    arguments = [sys.executable, "-c", run, "-n", "--pidfile=", "redisproxy", "-c", str(file)]
+    process = site.processes.start(name, arguments, port, site.folder, str(ROOT))
+    return Peer(name, port, process, password, certificate, admin_port)
+
+
+_HAPROXY = """global
+    nbthread 1
+    maxconn {maxconn}
+    ssl-default-bind-options ssl-min-ver {version}
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+listen redis
+    bind 127.0.0.1:{port}{tls}
+    server redis 127.0.0.1:{redis}
+"""
+
+
+def _haproxy(name: str, site: Site) -> Peer:
+    (port,) = free_ports(1)
+    certificate = _certificate(name, site)
+    text = _HAPROXY.format(
+        port=port, redis=site.redis.port, maxconn=MAX_CLIENTS, version=TLS_VERSION,
+        tls=f" ssl crt {certificate.both}" if certificate else "",
+    )  # fmt: skip
+    file = site.folder / f"{name}.cfg"
+    file.write_text(text)
+    process = site.processes.start(name, [program("haproxy"), "-db", "-f", str(file)], port, site.folder)
+    return Peer(name, port, process, certificate=certificate)
+
+
+_TWEMPROXY = """bench:
+  listen: 127.0.0.1:{port}
+  redis: true
+  hash: fnv1a_64
+  distribution: modula
+  servers:
+   - 127.0.0.1:{redis}:1
+"""
+
+
+def _twemproxy(name: str, site: Site) -> Peer:
+    port, stats_port = free_ports(2)
+    file = site.folder / f"{name}.yml"
+    file.write_text(_TWEMPROXY.format(port=port, redis=site.redis.port))
+    arguments = [program("nutcracker"), "-c", str(file), "-a", "127.0.0.1", "-s", str(stats_port)]
+    return Peer(name, port, site.processes.start(name, arguments, port, site.folder))
+
+
+def _certificate(name: str, site: Site) -> Certificate | None:
+    return site.certificate if name.endswith("-tls") else None
+
+
+PEERS: dict[str, Callable[[str, Site], Peer]] = {
+    "direct": _direct,
+    "redisproxy": _redisproxy,
+    "haproxy": _haproxy,
+    "twemproxy": _twemproxy,
+    "redisproxy-tls": _redisproxy,
+    "haproxy-tls": _haproxy,
+}

@@ -1,0 +1,130 @@
+"""Processes of one run: started on free ports, watched, and ended however the run ends."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from bench.errors import BenchError
+
+START_DEADLINE_S = 15.0
+STOP_DEADLINE_S = 3.0
+WANTED_FILES = 65_536
+# The kernel ends the child when the benchmark itself is killed and cannot.
+_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that listens on 127.0.0.1:`port`."""
+
+    name: str
+    port: int
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """The process id; it is the process itself, no wrapper around it."""
+        return self.popen.pid
+
+    def check(self) -> None:
+        """Raises BenchError, with the end of its log, when the process has ended."""
+        if self.popen.poll() is not None:
+            tail = self.log.read_text(errors="replace")[-800:]
+            raise BenchError(f"{self.name} ended with status {self.popen.returncode}: {tail}")
+
+    def cpu_s(self) -> float:
+        """CPU seconds used so far, user and system, of all threads there are and were; ns resolution.
+
+        The kernel's per-process clock: the sum that /proc/PID/stat shows in ticks of 10 ms
+        (clock_getcpuclockid(3); the id is built as its Linux ABI says).
+        """
+        return time.clock_gettime((~self.pid << 3) | 2)
+
+    def resident_bytes(self) -> int:
+        """Resident memory now (VmRSS, proc_pid_status(5))."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+class Processes:
+    """A context manager that owns processes and ends them, in reverse order, when it is left."""
+
+    def __init__(self) -> None:
+        self._running: list[Running] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in reversed(self._running):
+            _stop(process.popen)
+
+    def start(self, name: str, arguments: Sequence[str], port: int, folder: Path, path: str = "") -> Running:
+        """Start a process in `folder` and return it once it accepts connections on `port`.
+
+        `path` is put into PYTHONPATH. Raises BenchError when it ends, or does not listen in time.
+        """
+        log = folder / f"{name}.log"
+        environment = {**os.environ, **({"PYTHONPATH": path} if path else {})}
+        with log.open("wb") as sink:
+            popen = subprocess.Popen(
+                [*_DIE_WITH_PARENT, *arguments], cwd=folder, env=environment,
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
+            )  # fmt: skip
+        running = Running(name, port, popen, log)
+        self._running.append(running)
+        _await_port(running)
+        return running
+
+
+def _await_port(running: Running) -> None:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline:
+        running.check()
+        with suppress(OSError), socket.create_connection(("127.0.0.1", running.port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise BenchError(f"{running.name} did not listen within {START_DEADLINE_S:.0f} s")
+
+
+def _stop(popen: subprocess.Popen[bytes]) -> None:
+    popen.terminate()
+    try:
+        popen.wait(STOP_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        popen.kill()
+        popen.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nothing listens on, below those that the kernel gives to outgoing connections."""
+    found: list[int] = []
+    port = 20_000 + os.getpid() % 5_000
+    while len(found) < count:
+        port += 1
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
+
+
+def raise_file_limit() -> int:
+    """Let this process and its children open as many files as allowed; returns how many that is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (WANTED_FILES, max(hard, WANTED_FILES)))
+        return WANTED_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,0 +1,146 @@
+"""docs/benchmarks.md, from the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from bench.cells import GRID, GROWTH, Cell, size_text
+from bench.certificate import CIPHER_SUITE, TLS_VERSION
+from bench.peers import PEERS
+from bench.results import Median, Medians, Results
+from bench.targets import Outcome, outcomes
+
+PLOTS = {
+    "cpu.png": "CPU microseconds per command of the proxy process",
+    "rate.png": "Commands per second",
+    "latency.png": "p99 latency",
+    "growth.png": "CPU per command as clients grow in number",
+    "memory.png": "Resident memory for each idle client",
+}
+
+_INTRO = """# Benchmarks
+
+redisproxy beside Redis without a proxy, HAProxy in TCP mode and twemproxy, and beside HAProxy where TLS is terminated.
+`make bench` measures all of this again and writes this page (under 10 minutes); `make bench-quick` prints the first
+table (under 90 seconds). Figures of other machines differ; the ratios are what to look at.
+"""
+
+_METHOD = """## How it is measured
+
+- One Redis without persistence. Every proxy runs beside it on 127.0.0.1 with one thread, in its package's default form.
+  redisproxy runs with everything on: clients authenticate, the admin endpoint with its metrics is open, all limits hold.
+- `redis-benchmark` is the load, with one thread. All peers are up at the same time, and each cell is measured on one after
+  the other, round after round, so that whatever drifts on the machine hits all alike. Figures are medians over the rounds.
+- CPU is user and system time of the proxy process with all its threads, from the kernel's clock of that process (what
+  `/proc/PID/stat` shows, in nanoseconds). What it costs to accept (and authenticate, or shake hands with) the clients is
+  measured in a run of its own, one command from each client, and taken off.
+- After each run Redis is asked how many commands it carried out: error replies cannot pass for speed.
+- Nothing is pinned to a core. Redis, proxy and load are three busy processes; on two cores any fixed placement helps one
+  side of a comparison (a proxy alone on a core looks fast beside a Redis that shares one with the load), and it did not
+  narrow the spread. The load itself is often what limits the rate, then a proxy's cost shows in CPU and not in the rate.
+- Compare rows of one cell. With few clients a process often has one command to do each time it is woken, so its cost per
+  command is mostly the kernel's; the busier it is, the more commands share one wake-up.
+- TLS: one ECDSA certificate for all, {version}, {suite}; the uplink is plain.
+- Idle clients: each peer freshly started with a fresh Redis, {clients} connections that said `PING` once (and `AUTH` where
+  wanted); growth of the resident memory of the proxy process divided by their number.
+"""
+
+
+def markdown(results: Results) -> str:
+    """The whole page. Plots stand in the folder `benchmarks` beside it."""
+    medians = results.medians()
+    parts = [
+        _INTRO,
+        _machine(results),
+        "## Targets\n\nRatios of medians of this run, of the two figures beside them (GET of 3 bytes where nothing else is said).\n",
+        _targets(outcomes(medians, results.idle)),
+        "## Plots\n",
+        *(f"![{title}](benchmarks/{name})\n" for name, title in PLOTS.items()),
+        "## Idle clients\n",
+        _idle(results),
+        "## From 1 to 5,000 clients\n\nCPU microseconds per command, GET of 3 bytes, P=1.\n",
+        _growth(medians),
+        *_grid(medians),
+        _METHOD.format(
+            version=TLS_VERSION, suite=CIPHER_SUITE, clients=f"{results.idle[0].clients:,}" if results.idle else "many"
+        ),
+        *_failures(results),
+    ]
+    return "\n".join(parts)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table: the first column is text, the others are numbers."""
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows)) + "\n"
+
+
+def answer(outcome: Outcome) -> str:
+    """Whether a target was reached, for people."""
+    return "not measured" if outcome.reached is None else "yes" if outcome.reached else "**no**"
+
+
+def _machine(results: Results) -> str:
+    told = "; ".join(f"{key} {value}" for key, value in results.machine.items())
+    return f"This run took {results.seconds / 60:.1f} minutes on: {told}.\n"
+
+
+def _targets(found: Iterable[Outcome]) -> str:
+    rows = [
+        (each.label, each.wanted, "-" if each.measured is None else f"{each.measured:.2f}", each.figures, answer(each))
+        for each in found
+    ]
+    return table(("", "target", "measured", "from", "reached"), rows)
+
+
+def _idle(results: Results) -> str:
+    rows = [
+        (each.peer, f"{each.clients:,}", f"{each.bytes_per_client / 1024:.2f}", f"{each.at_start_bytes / 2**20:.1f}")
+        for each in results.idle
+    ]
+    return table(("", "clients", "KiB for each", "MiB without clients"), rows)
+
+
+def _growth(medians: Medians) -> str:
+    names = [name for name in PEERS if name != "direct" and any((name, cell) in medians for cell in GROWTH)]
+    names = [name for name in names if not name.endswith("-tls")]
+    rows = [
+        (f"{cell.clients:,}", *(_text(medians.get((name, cell)), lambda m: m.cpu_us, ".2f") for name in names))
+        for cell in GROWTH
+    ]
+    return table(("clients", *names), rows)
+
+
+def _grid(medians: Medians) -> Iterable[str]:
+    for tls in (False, True):
+        names = [name for name in PEERS if name.endswith("-tls") == tls]
+        cells = [cell for cell in GRID if any((name, cell) in medians for name in names)]
+        for size, command in sorted({(cell.value_bytes, cell.command) for cell in cells}):
+            yield f"## {command} of {size_text(size)}{', TLS' if tls else ''}\n"
+            chosen = [cell for cell in cells if (cell.value_bytes, cell.command) == (size, command)]
+            head = ("", "peer", "commands/s", "CPU µs/command", "p50 ms", "p99 ms", "runs")
+            yield table(head, [_row(cell, name, medians) for cell in chosen for name in names])
+
+
+def _row(cell: Cell, name: str, medians: Medians) -> tuple[str, ...]:
+    found = medians.get((name, cell))
+    return (
+        cell.load,
+        name,
+        _text(found, lambda m: m.rate_per_s, ",.0f"),
+        _text(found, lambda m: m.cpu_us, ".2f"),
+        _text(found, lambda m: m.p50_ms, ".2f"),
+        _text(found, lambda m: m.p99_ms, ".2f"),
+        _text(found, lambda m: float(m.runs), ".0f"),
+    )
+
+
+def _text(found: Median | None, figure: Callable[[Median], float | None], form: str) -> str:
+    value = figure(found) if found else None
+    return "-" if value is None else format(value, form)
+
+
+def _failures(results: Results) -> list[str]:
+    if not results.failures:
+        return []
+    return ["## Not measured\n", "\n".join(f"- {failure}" for failure in results.failures) + "\n"]

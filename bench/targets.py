@@ -1,0 +1,116 @@
+"""What must be reached, as ratios of medians, and whether it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bench.cells import Cell, big, small_get
+from bench.idle import Idle
+from bench.results import Median, Medians
+
+OURS = "redisproxy"
+
+
+@dataclass(frozen=True)
+class Target:
+    """redisproxy's figure divided by another peer's, on one cell; `at_least` or at most `limit`."""
+
+    label: str
+    ours: str
+    theirs: str
+    cell: Cell
+    figure: Callable[[Median], float | None]
+    limit: float
+    at_least: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A target, what was measured (None: not in this run), and the two figures it comes from."""
+
+    label: str
+    wanted: str
+    measured: float | None
+    reached: bool | None
+    figures: str
+
+
+def cpu_us(median: Median) -> float | None:
+    """CPU microseconds per command."""
+    return median.cpu_us
+
+
+def rate(median: Median) -> float | None:
+    """Commands per second."""
+    return median.rate_per_s
+
+
+def p99(median: Median) -> float | None:
+    """99th percentile of latency, ms."""
+    return median.p99_ms
+
+
+def per_cpu_second(median: Median) -> float | None:
+    """Commands per CPU second: with values of one size, that is bytes per CPU second."""
+    return 1e6 / median.cpu_us if median.cpu_us else None
+
+
+def _cpu(theirs: str, cell: Cell, limit: float, ours: str = OURS) -> Target:
+    return Target(f"CPU per command / {theirs}, {cell.load}", ours, theirs, cell, cpu_us, limit)
+
+
+def _per_cpu(cell: Cell) -> Target:
+    label = f"bytes per CPU second / haproxy, {cell}"
+    return Target(label, OURS, "haproxy", cell, per_cpu_second, 0.8, at_least=True)
+
+
+TARGETS = (
+    _cpu("twemproxy", small_get(50), 1.0),
+    _cpu("twemproxy", small_get(50, 16), 0.5),
+    _cpu("twemproxy", small_get(500), 0.9),
+    _cpu("haproxy", small_get(50), 0.75),
+    _cpu("haproxy", small_get(50, 16), 1.0),
+    Target("commands per second / direct, 50 clients, P=1", OURS, "direct", small_get(50), rate, 0.9, True),
+    Target("p99 latency / haproxy, 1 client, P=1", OURS, "haproxy", small_get(1), p99, 1.5),
+    _cpu("haproxy-tls", small_get(50), 1.0, "redisproxy-tls"),
+    _cpu("haproxy-tls", small_get(50, 16), 1.0, "redisproxy-tls"),
+    _per_cpu(big("GET")),
+    _per_cpu(big("SET")),
+)
+IDLE_LIMIT_BYTES = 2048
+
+
+def outcomes(medians: Medians, idle: Iterable[Idle]) -> list[Outcome]:
+    """Every target in its order, the resident memory last."""
+    return [*(_outcome(target, medians) for target in TARGETS), _memory(idle)]
+
+
+def _outcome(target: Target, medians: Medians) -> Outcome:
+    wanted = f"{'≥' if target.at_least else '≤'} {target.limit:g}"
+    ours, theirs = (_figure(target, medians, name) for name in (target.ours, target.theirs))
+    if not ours or not theirs:
+        return Outcome(target.label, wanted, None, None, "-")
+    ratio = ours / theirs
+    reached = ratio >= target.limit if target.at_least else ratio <= target.limit
+    return Outcome(target.label, wanted, ratio, reached, f"{_short(ours)} / {_short(theirs)}")
+
+
+def _figure(target: Target, medians: Medians, peer: str) -> float | None:
+    found = medians.get((peer, target.cell))
+    return target.figure(found) if found else None
+
+
+def _memory(idle: Iterable[Idle]) -> Outcome:
+    label = "resident KiB for each idle client"
+    found = [each for each in idle if each.peer == OURS]
+    wanted = f"≤ {IDLE_LIMIT_BYTES / 1024:g}"
+    if not found:
+        return Outcome(label, wanted, None, None, "-")
+    bytes_each = found[0].bytes_per_client
+    clients = f"{found[0].clients:,} clients"
+    return Outcome(label, wanted, bytes_each / 1024, bytes_each <= IDLE_LIMIT_BYTES, clients)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -1,0 +1,98 @@
+"""Who may call: authentication, and no request that a page of another site has made a browser send."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from twisted.web.server import Request
+
+from redisproxy.auth import DEFAULT_USER
+
+
+class Users(Protocol):
+    """Who may use the pages; see C{auth.Authenticator}."""
+
+    @property
+    def has_default(self) -> bool: ...
+
+    def check(self, user: bytes, password: bytes) -> bool: ...
+
+
+def header(request: Request, name: str) -> str:
+    """A request header, empty when it is not there."""
+    value = request.getHeader(name)
+    return value or ""
+
+
+class Guard:
+    """Looks at a request before any page does.
+
+    @param users: asked at every request, so that a reload changes them.
+    @param failed: called for every wrong password.
+    """
+
+    def __init__(self, users: Callable[[], Users | None], failed: Callable[[], None]) -> None:
+        self._users = users
+        self._failed = failed
+
+    def authenticated(self, request: Request) -> bool:
+        """Whether the request brings a right name and password (HTTP Basic), or needs none.
+
+        With only C{pass} configured the name may be empty, C{default} or C{admin}.
+        """
+        users = self._users()
+        if users is None:
+            return True
+        found = _credentials(header(request, "authorization"))
+        if found is None:
+            return False
+        user, password = found
+        if users.has_default and user in (b"", b"admin"):
+            user = DEFAULT_USER
+        right = users.check(user, password)
+        if not right:
+            self._failed()
+        return right
+
+    def cross_site(self, request: Request) -> str:
+        """Why a POST is not to be believed; empty when it is.
+
+        Browsers name the page behind a POST in Origin and Sec-Fetch-Site; curl and scripts send neither. Without
+        authentication a Host that is a name would let a foreign page in by rebinding the name's address.
+        """
+        if header(request, "sec-fetch-site") in ("cross-site", "same-site"):
+            return "cross-site requests are refused"
+        host = header(request, "host")
+        origin = header(request, "origin")
+        if origin and urlsplit(origin).netloc.lower() != host.lower():
+            return "requests from another origin are refused"
+        if self._users() is None and host and not _is_literal(host):
+            return "without authentication, use an IP address or localhost as the host"
+        return ""
+
+
+def _credentials(value: str) -> tuple[bytes, bytes] | None:
+    kind, _, encoded = value.partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return None
+    return (user, password) if colon else None
+
+
+def _is_literal(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

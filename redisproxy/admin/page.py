@@ -1,0 +1,115 @@
+"""The page for people: the state at a glance, and buttons for the commands."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from string import Template
+from typing import Any
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>redisproxy: $state</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --running: #1a7f37; --pausing: #9a6700; --paused: #b35900 }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.25rem; margin: 0 } h2 { font-size: 1rem; margin: 2rem 0 .5rem }
+header { display: flex; gap: 1rem; align-items: center; flex-wrap: wrap }
+.state { color: #fff; padding: .15rem .8rem; border-radius: 1rem; font-weight: 600 }
+.running { background: var(--running) } .pausing { background: var(--pausing) } .paused { background: var(--paused) }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin: 1.5rem 0 }
+.tile { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .9rem }
+.tile b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums } .tile span { opacity: .75; font-size: .85rem }
+form { display: flex; gap: .5rem; flex-wrap: wrap }
+button { font: inherit; padding: .4rem .9rem; border: 1px solid var(--line); border-radius: .4rem; cursor: pointer }
+table { border-collapse: collapse; width: 100% } td { border-top: 1px solid var(--line); padding: .35rem .5rem; vertical-align: top }
+td:first-child { opacity: .75; width: 14rem } code, pre { font-size: .85rem; overflow-wrap: anywhere; white-space: pre-wrap }
+pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { color: #cf222e; font-weight: 600 }
+</style></head><body>
+<header><h1>redisproxy</h1><span class="state $state" id="state" role="status">$state</span><span id="why">$why</span></header>
+<div class="tiles">
+<div class="tile"><b id="clients">$clients</b><span>clients</span></div>
+<div class="tile"><b id="in_flight">$in_flight</b><span>in flight</span></div>
+<div class="tile"><b id="held">$held</b><span>held</span></div>
+<div class="tile"><b id="connections">$connections</b><span>uplink connections</span></div>
+</div>
+<form method="post" action="/cmd/" id="commands">
+<button name="cmd" value="pause">Pause</button>
+<button name="cmd" value="pause-and-wait">Pause and wait</button>
+<button name="cmd" value="unpause">Unpause</button>
+<button name="cmd" value="reload">Reload</button>
+</form>
+<p id="answer" role="status"></p>
+<h2>Uplink</h2><table>$uplink</table>
+<h2>Last reload</h2><table>$reload</table>
+<h2>Configuration</h2><pre>$config</pre>
+<p><a href="/info.json">info.json</a> &middot; <a href="/metrics">metrics</a> &middot; version $version, up $uptime</p>
+<script>
+const get = id => document.getElementById(id);
+async function refresh() {
+  try {
+    const info = await (await fetch("/info.json")).json();
+    get("state").textContent = info.state; get("state").className = "state " + info.state;
+    get("why").textContent = (info.paused_for || []).join(", ");
+    get("clients").textContent = info.clients.open; get("in_flight").textContent = info.in_flight;
+    get("held").textContent = info.held; get("connections").textContent = info.uplink.connections;
+  } catch (error) { get("why").textContent = "no answer from the proxy"; }
+}
+setInterval(refresh, 2000);
+get("commands").addEventListener("submit", async event => {
+  event.preventDefault();
+  const body = new URLSearchParams({cmd: event.submitter.value});
+  get("answer").textContent = event.submitter.textContent + "\u2026";
+  const answer = await (await fetch("/cmd/", {method: "POST", body})).json();
+  get("answer").textContent = JSON.stringify(answer); get("answer").className = answer.ok ? "" : "bad"; refresh();
+});
+</script></body></html>
+""")
+
+
+def _rows(values: dict[str, Any]) -> str:
+    if not values:
+        return "<tr><td>none yet</td><td></td></tr>"
+    return "".join(f"<tr><td>{escape(str(key))}</td><td>{_cell(value)}</td></tr>" for key, value in values.items())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else '<span class="bad">no</span>'
+    if isinstance(value, dict):
+        return escape(", ".join(f"{key} {each}" for key, each in value.items()))
+    if isinstance(value, list):
+        return escape(", ".join(map(str, value)) or "none")
+    return f"<code>{escape(str(value))}</code>" if value != "" else "none"
+
+
+def _duration(seconds: Any) -> str:
+    total = int(seconds or 0)
+    days, hours, minutes = total // 86400, total // 3600 % 24, total // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {total % 60} s"
+
+
+def render_page(info: dict[str, Any]) -> bytes:
+    """The page for the state in `info`; keys that are missing leave gaps, no more."""
+    clients, uplink = info.get("clients", {}), info.get("uplink", {})
+    uplink_rows = {key: value for key, value in uplink.items() if key != "tls"}
+    uplink_rows["TLS"] = "yes" if uplink.get("tls") else "no (plain)"
+    values = {
+        "state": info.get("state", "unknown"),
+        "why": ", ".join(info.get("paused_for", [])),
+        "clients": clients.get("open", 0),
+        "in_flight": info.get("in_flight", 0),
+        "held": info.get("held", 0),
+        "connections": uplink.get("connections", 0),
+        "version": info.get("version", ""),
+        "uptime": _duration(info.get("uptime_s")),
+    }
+    page = _PAGE.substitute(
+        {key: escape(str(value)) for key, value in values.items()},
+        uplink=_rows(uplink_rows),
+        reload=_rows(info.get("last_reload") or {}),
+        config=escape(json.dumps(info.get("config", {}), indent=2, default=str)),
+    )
+    return page.encode()

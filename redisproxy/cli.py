@@ -1,0 +1,172 @@
+"""The C{redisproxy} command: checks a configuration, and gives a running proxy its commands."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+import sys
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+import redisproxy
+from redisproxy import config
+
+
+class AdminUnreachable(Exception):
+    """The admin endpoint does not answer. C{str()} says why."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
+def _connection(admin: config.AdminSettings, cacert: str | None) -> http.client.HTTPConnection:
+    address = admin.address
+    if isinstance(address, config.UnixAddress):
+        return _UnixConnection(address.path)
+    host = "127.0.0.1" if address.host in ("", "0.0.0.0") else address.host
+    if not admin.tls:
+        return http.client.HTTPConnection(host, address.port)
+    context = ssl.create_default_context(cafile=cacert)
+    if cacert is None:
+        # The certificate that the proxy shows is the one in this very configuration.
+        context = ssl.create_default_context(cafile=admin.certfile)
+        context.check_hostname = False
+    if admin.certfile and admin.keyfile and admin.cacertfile:
+        context.load_cert_chain(admin.certfile, admin.keyfile)
+    return http.client.HTTPSConnection(host, address.port, context=context)
+
+
+def _headers(admin: config.AdminSettings) -> dict[str, str]:
+    user, secret = "default", admin.password
+    for each in admin.users:
+        if secret is None and each.password is not None:
+            user, secret = each.name, each.password
+    if secret is None:
+        return {}
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret.get_secret_value()}".encode()).decode()}
+
+
+def call(settings: config.Settings, path: str, fields: dict[str, str] | None, cacert: str | None) -> tuple[int, Any]:
+    """Ask the proxy of this configuration; GET without `fields`, POST with them.
+
+    @raise AdminUnreachable: there is no answer.
+    """
+    if settings.admin is None:
+        raise AdminUnreachable("this configuration has no admin address")
+    connection = _connection(settings.admin, cacert)
+    headers = {**_headers(settings.admin), "Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        body = urlencode(fields) if fields is not None else None
+        connection.request("GET" if fields is None else "POST", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise AdminUnreachable(f"no answer from {settings.admin.address}: {error}") from None
+    finally:
+        connection.close()
+
+
+def _load(path: str) -> config.Settings:
+    try:
+        return config.load(path)
+    except config.ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(redisproxy.__version__, prog_name="redisproxy")
+def main() -> None:
+    """Check a configuration, and give a running redisproxy its commands.
+
+    The proxy itself is started with: twistd -n redisproxy -c config.json
+    """
+
+
+@main.command("check-config")
+@click.argument("file")
+def check_config(file: str) -> None:
+    """Check FILE as the proxy would at its start."""
+    settings = _load(file)
+    places = ", ".join(str(each.address) for each in settings.listen)
+    click.echo(f"{file} is good: {places} -> {settings.uplink.address}")
+
+
+_CONFIG = click.option("-c", "--config", "path", required=True, help="The configuration of the running proxy.")
+_CACERT = click.option("--cacert", help="CA file for the admin endpoint's certificate.")
+
+
+def _command(name: str, text: str) -> None:
+    @main.command(name, help=text)
+    @_CONFIG
+    @_CACERT
+    @click.option("--timeout-ms", type=click.IntRange(1, 3_600_000), help="Drop what runs longer than this.")
+    def run(path: str, cacert: str | None, timeout_ms: int | None) -> None:
+        fields = {"cmd": name}
+        if timeout_ms is not None and name == "pause-and-wait":
+            fields["timeout_ms"] = str(timeout_ms)
+        _show(*_call(_load(path), "/cmd/", fields, cacert))
+
+    if name != "pause-and-wait":
+        run.params = [param for param in run.params if param.name != "timeout_ms"]
+        run.callback = lambda path, cacert: _show(*_call(_load(path), "/cmd/", {"cmd": name}, cacert))
+
+
+def _call(
+    settings: config.Settings, path: str, fields: dict[str, str] | None, cacert: str | None
+) -> tuple[int, dict[str, Any]]:
+    try:
+        return call(settings, path, fields, cacert)
+    except AdminUnreachable as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+def _show(status: int, answer: dict[str, Any]) -> None:
+    if not answer.get("ok"):
+        click.echo(answer.get("error", f"HTTP status {status}"), err=True)
+        sys.exit(1)
+    shown = {key: value for key, value in answer.items() if key != "ok" and value not in ([], "")}
+    click.echo("\n".join(f"{key}: {value}" for key, value in shown.items()) or "ok")
+
+
+_command("pause", "Suspend new commands and return at once.")
+_command("pause-and-wait", "Suspend new commands; return when every client is suspended.")
+_command("unpause", "Let commands through again.")
+_command("reload", "Take the configuration file as it is now: pause, switch, unpause.")
+
+
+@main.command()
+@_CONFIG
+@_CACERT
+@click.option("--json", "as_json", is_flag=True, help="All of it, as JSON.")
+def status(path: str, cacert: str | None, as_json: bool) -> None:
+    """Show what the running proxy does."""
+    code, info = _call(_load(path), "/info.json", None, cacert)
+    if code != 200:
+        _show(code, info)
+    if as_json:
+        click.echo(json.dumps(info, indent=2))
+        return
+    uplink, clients = info["uplink"], info["clients"]
+    click.echo(f"state:     {info['state']} {' '.join(info['paused_for'])}".rstrip())
+    click.echo(f"clients:   {clients['open']} connected, {info['held']} held, {info['in_flight']} commands in flight")
+    reachable = "connected" if uplink["connected"] else f"not connected: {uplink['last_error'] or 'trying'}"
+    click.echo(f"uplink:    {uplink['address']}, {reachable}, {uplink['connections']} connections")
+    click.echo(f"version:   {info['version']}, up {info['uptime_s']:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

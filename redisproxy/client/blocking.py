@@ -1,0 +1,182 @@
+"""Blocking commands: BLPOP and its family, XREAD and XREADGROUP with BLOCK, WAIT.
+
+Each holds a pinned connection while it waits. When the gate closes, the server is asked to end the wait
+(C{CLIENT UNBLOCK}): a real reply goes to the client, a null reply is swallowed, and the command is sent again when the
+gate is open, with what is left of its timeout. The client does not notice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from redisproxy.client.observers import Observed
+from redisproxy.client.reasons import Reason
+from redisproxy.commands import Treatment
+from redisproxy.resp import COMMAND, encode_command
+from redisproxy.sinks import Collector
+
+if TYPE_CHECKING:
+    from redisproxy.client.protocol import ClientProtocol
+
+NULLS = (b"*-1\r\n", b"$-1\r\n", b"_\r\n")
+RETRY_S = 0.005
+_TIMEOUT_FIRST = frozenset({b"BLMPOP", b"BZMPOP"})
+_STREAMS = frozenset({b"XREAD", b"XREADGROUP"})
+
+
+class Blocking(Observed):
+    """The reply of a command that may wait at the server.
+
+    @param args: the command; None when it can't be sent again (WAIT tells the truth of the moment when unblocked).
+    """
+
+    __slots__ = ("_args", "_collected", "_deadline", "_timeout_at", "moving")
+
+    def __init__(self, client: ClientProtocol, args: list[bytes] | None) -> None:
+        super().__init__(client, lambda _: self._ended())
+        self.moving = False
+        self._args = args
+        self._collected = b""
+        self._timeout_at = 0 if args is None else timeout_position(args)
+        seconds = None if args is None else timeout_of(args, self._timeout_at)
+        self._deadline = client.core.clock.seconds() + seconds if seconds else None
+
+    def reply(self, data: bytes, done: int) -> None:
+        if not self.moving or self._head or self._args is None:
+            super().reply(data, done)
+            return
+        self._collected += data
+        if not done and len(self._collected) < 6:
+            return
+        if self._collected in NULLS and self._left() > 0:
+            self._send_again()
+        else:
+            super().reply(self._collected, done)
+
+    def _ended(self) -> None:
+        if self.moving:
+            # An UNBLOCK may still be on its way to this connection: nobody else may block on it.
+            self.client.leave()
+        else:
+            self.client.settle()
+
+    def _left(self) -> float:
+        return 1.0 if self._deadline is None else self._deadline - self.client.core.clock.seconds()
+
+    def _send_again(self) -> None:
+        client, args = self.client, list(self._args or ())
+        if self._deadline is not None:
+            args[self._timeout_at] = timeout_argument(args, self._left())
+        client.pending -= 1
+        client.blocking = None
+        client.leave()
+        if not client.closed:
+            client.take_again((COMMAND, encode_command(*args), args))
+            client.deliver(b"", 1)
+            client.go_on()
+
+    # -- when the gate closes
+
+    def move(self) -> None:
+        """End the wait at the server, so that the drain need not wait for it."""
+        if not self.moving:
+            self.moving = True
+            self._unblock()
+
+    def _unblock(self) -> None:
+        connection = self.client.connection
+        if self.client.blocking is self and connection is not None and connection.server_id is not None:
+            self.client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+
+    def _unblocked(self, reply: object) -> None:
+        # 0: the command had not reached the server yet, or has just been answered.
+        if reply == 0 and self.client.blocking is self:
+            self.client.core.clock.callLater(RETRY_S, self._unblock)
+
+
+def timeout_position(args: list[bytes]) -> int:
+    """Where the timeout stands among the arguments."""
+    name = args[0].upper()
+    if name in _TIMEOUT_FIRST:
+        return 1
+    if name in _STREAMS:
+        return next(at for at, arg in enumerate(args) if arg.upper() == b"BLOCK") + 1
+    return len(args) - 1
+
+
+def timeout_of(args: list[bytes], position: int) -> float | None:
+    """The timeout in seconds; 0 and None (it is no number) never end."""
+    try:
+        value = float(args[position])
+    except (ValueError, IndexError):
+        return None
+    return value / 1000 if args[0].upper() in _STREAMS else value
+
+
+def timeout_argument(args: list[bytes], left_s: float) -> bytes:
+    """A timeout of `left_s` seconds in the command's own unit; never 0, which would mean for ever."""
+    if args[0].upper() in _STREAMS:
+        return b"%d" % max(1, round(left_s * 1000))
+    return b"%.3f" % max(0.001, left_s)
+
+
+def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """Run a blocking command."""
+    if not client.obtain(pinned=True):
+        return False
+    if args[0].upper() == b"XREAD" and b"$" in args:
+        return _resolve(client, args)
+    client.blocking = Blocking(client, args)
+    client.submit(client.blocking, raw, timed=False)
+    return True
+
+
+def wait(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """WAIT looks at the last offset of its own connection: a write of ours there makes it that of now.
+
+    PUBLISH is replicated and changes no data.
+    """
+    if not client.obtain(pinned=True):
+        return False
+    assert client.connection is not None
+    write = encode_command("PUBLISH", "__redisproxy:wait", "") + encode_command("PING")
+    client.connection.submit_own(Collector(2, lambda _: None), write, 2)
+    client.blocking = Blocking(client, None)
+    client.submit(client.blocking, raw, timed=False)
+    return True
+
+
+def _resolve(client: ClientProtocol, args: list[bytes]) -> bool:
+    """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it can be sent again."""
+    connection = client.connection
+    assert connection is not None
+    at = next(position for position, arg in enumerate(args) if arg.upper() == b"STREAMS") + 1
+    count = (len(args) - at) // 2
+    dollars = [at + count + index for index in range(count) if args[at + count + index] == b"$"]
+    if not dollars or (len(args) - at) % 2:
+        client.submit(Observed(client, lambda _: client.settle()), encode_command(*args))
+        return True
+
+    def resolved(replies: list[object] | None) -> None:
+        if client.closed:
+            return
+        if replies is None:
+            client.unblock(Reason.UPLINK)
+            return
+        fixed = list(args)
+        for position, reply in zip(dollars, replies, strict=True):
+            fixed[position] = _last_id(reply)
+        client.replace_unit((COMMAND, encode_command(*fixed), fixed))
+        client.unblock(Reason.UPLINK)
+
+    keys = [args[position - count] for position in dollars]
+    data = b"".join(encode_command("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys)
+    connection.submit_own(Collector(len(dollars), resolved), data, len(dollars))
+    client.block(Reason.UPLINK)
+    return False
+
+
+def _last_id(reply: object) -> bytes:
+    if isinstance(reply, list) and reply and isinstance(reply[0], list) and isinstance(reply[0][0], bytes):
+        return reply[0][0]
+    return b"0-0"  # not a stream: Redis says so when it gets the command

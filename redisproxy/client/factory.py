@@ -1,0 +1,61 @@
+"""Makes a protocol for each accepted client, or turns it away when there are too many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from redisproxy.client.protocol import CLOSE_DEADLINE_S, ClientProtocol
+
+if TYPE_CHECKING:
+    from redisproxy.auth import Authenticator
+    from redisproxy.config import KeepaliveSettings
+    from redisproxy.core import Core
+
+FULL = b"-ERR max number of clients reached\r\n"
+
+
+class Refusal(Protocol):
+    """Says that there are too many clients, and closes."""
+
+    transport: Any
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._deadline = clock.callLater(CLOSE_DEADLINE_S, self._abort)
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(FULL)
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._deadline.active():
+            self._deadline.cancel()
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+
+class ClientFactory(Factory[Protocol]):
+    """The factory of one listener.
+
+    @ivar auth: who may use the listener; a reload replaces it for new clients.
+    """
+
+    noisy = False
+
+    def __init__(self, core: Core, auth: Authenticator, keepalive: KeepaliveSettings | None = None) -> None:
+        self.core = core
+        self.auth = auth
+        self.keepalive = keepalive
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        core = self.core
+        if core.registry.full:
+            core.metrics.clients_closed["max_clients"] += 1
+            return Refusal(core.clock)
+        return ClientProtocol(core, self.auth, self.keepalive)

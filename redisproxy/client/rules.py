@@ -1,0 +1,191 @@
+"""What happens with each command that is not plain: one function for each rule of the command table.
+
+Every function returns True when the command is dealt with, and False when it has to wait; then a reason to wait is set,
+and the same command comes again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from redisproxy import answers
+from redisproxy.client import blocking, transactions
+from redisproxy.client.observers import Observed
+from redisproxy.client.reasons import Reason
+from redisproxy.commands import Rule, Treatment
+from redisproxy.resp import BEGIN, RUN, error
+from redisproxy.session import Skip
+
+if TYPE_CHECKING:
+    from redisproxy.client.protocol import ClientProtocol
+
+NOAUTH = "NOAUTH Authentication required."
+TOO_LARGE = "ERR the command is too large for the proxy to handle (limits.max_held_request_bytes)"
+_BEFORE_AUTH = frozenset({b"AUTH", b"HELLO", b"QUIT", b"RESET", b"POST", b"HOST:"})
+_INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
+
+Handler = Callable[["ClientProtocol", bytes, list[bytes], Treatment], bool]
+
+
+def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
+    """Handle one complete command that framing has stopped at."""
+    if not _skip_step(client, raw):
+        return False
+    core, session = client.core, client.session
+    if core.log_messages:
+        client.log.info("client {id}: {name} ({size} bytes)", id=client.id, name=_shown(args[0]), size=len(raw))
+    treatment = core.table.treatment(args)
+    if session.user is None and args[0].upper() not in _BEFORE_AUTH:
+        if not client.barrier():
+            return False
+        client.error(NOAUTH)
+        return True
+    client.last_command = args[0][:32]
+    if session.transaction is not None:
+        return transactions.within(client, raw, args, treatment)
+    if treatment.rule is Rule.FORWARD:
+        return client.forward(raw, 1)
+    if not client.barrier():
+        return False
+    return _HANDLERS[treatment.rule](client, raw, args, treatment)
+
+
+def _shown(name: bytes) -> str:
+    return name[:64].decode("ascii", "backslashreplace")
+
+
+def _skip_step(client: ClientProtocol, raw: bytes) -> bool:
+    """CLIENT REPLY SKIP: mute the command that comes now, and end that when the one after it comes."""
+    session = client.session
+    if session.skip is Skip.NO or session.skipped is raw:
+        return True  # none, or this very command comes again after it had to wait
+    if not client.barrier():
+        return False
+    now = session.skip is Skip.NEXT
+    session.muted = now
+    session.skip = Skip.NOW if now else Skip.NO
+    session.skipped = raw if now else None
+    client.apply_framing()
+    return True
+
+
+def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
+    """Handle the beginning of a command that is too large to hold."""
+    if not _skip_step(client, data):
+        return False
+    treatment = client.core.table.treatment(args)
+    if client.session.transaction is not None:
+        return transactions.large(client, data, treatment)
+    if treatment.rule in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE):
+        if not client.obtain(pinned=True):
+            return False
+        client.begin_stream(data, timed=treatment.rule is not Rule.BLOCKING)
+        return True
+    if not client.barrier():
+        return False
+    refuse_large(client, treatment)
+    return True
+
+
+def refuse_large(client: ClientProtocol, treatment: Treatment) -> None:
+    """Answer a large command with an error and throw its rest away."""
+    client.count_refused()
+    client.error(treatment.error or TOO_LARGE)
+    client.begin_discard()
+
+
+def refuse_unit(client: ClientProtocol, kind: int, extra: Any, text: str) -> None:
+    """Answer every command of a unit with the error `text`."""
+    if kind == RUN:
+        client.answer(error(text) * extra)
+        return
+    client.error(text)
+    if kind == BEGIN:
+        client.begin_discard()
+
+
+def _local(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    return answers.answer(client, args)
+
+
+def _refused(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    client.count_refused()
+    client.error(treatment.error)
+    return True
+
+
+def _security(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """HTTP on the Redis port: closed without a word, as Redis does (networking.c, securityWarningCommand)."""
+    client.log.warn("client {id} sent HTTP to the Redis port; it is closed", id=client.id)
+    client.drop("security")
+    return True
+
+
+def _alone(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    if not client.obtain(pinned=True):
+        return False
+    client.submit(Observed(client, lambda _: client.settle()), raw)
+    return True
+
+
+def _select(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    session = client.session
+    if len(args) != 2:
+        client.error("ERR wrong number of arguments for 'select' command")
+        return True
+    if not _INTEGER.match(args[1]) or len(args[1]) > 10:
+        client.error("ERR value is not an integer or out of range")
+        return True
+    db = int(args[1])
+    if db < 0:
+        client.error("ERR DB index is out of range")
+        return True
+    if client.pinned or session.bound or not client.core.multiplex:
+        return _select_pinned(client, raw, db)
+    return _select_shared(client, db)
+
+
+def _select_shared(client: ClientProtocol, db: int) -> bool:
+    """Look whether the uplink has the database: a connection can be had for it, or not."""
+    session = client.session
+    key = (db, session.resp_version)
+    if db != session.db:
+        connection = client.core.uplinks.shared(key)
+        if connection is None:
+            client.acquire(False, key)
+            return False
+        client.connection = connection
+        session.db = db
+    client.answer(answers.OK)
+    return True
+
+
+def _select_pinned(client: ClientProtocol, raw: bytes, db: int) -> bool:
+    if not client.obtain(pinned=True):
+        return False
+
+    def done(head: bytes) -> None:
+        if head.startswith(b"+OK") and client.connection is not None:
+            client.session.db = client.connection.db = db
+
+    client.submit(Observed(client, done), raw)
+    client.block(Reason.REPLIES)
+    return True
+
+
+_HANDLERS: dict[Rule, Handler] = {
+    Rule.LOCAL: _local,
+    Rule.REFUSED: _refused,
+    Rule.SECURITY: _security,
+    Rule.BLOCKING: blocking.blocking,
+    Rule.ALONE: _alone,
+    Rule.WAIT: blocking.wait,
+    Rule.SELECT: _select,
+    Rule.MULTI: transactions.multi,
+    Rule.EXEC: transactions.outside,
+    Rule.DISCARD: transactions.outside,
+    Rule.WATCH: transactions.watch,
+    Rule.UNWATCH: transactions.unwatch,
+}

@@ -1,0 +1,327 @@
+"""MULTI, EXEC, DISCARD, WATCH and UNWATCH, and what happens to every other command inside of a MULTI.
+
+State follows Redis's replies. An open MULTI and a WATCH hold a pinned connection. When that is lost, a MULTI is queued
+again elsewhere from what was remembered (nothing of it has run), and after a WATCH the next EXEC answers nil.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from redisproxy import answers
+from redisproxy.client.observers import Observed, Swallowed
+from redisproxy.client.reasons import Reason
+from redisproxy.commands import Rule, Treatment
+from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command
+from redisproxy.session import EXECABORT
+from redisproxy.sinks import Collector
+
+if TYPE_CHECKING:
+    from redisproxy.client.protocol import ClientProtocol
+
+QUEUED = b"+QUEUED\r\n"
+NOT_INSIDE = "ERR redisproxy answers this command itself, and can't inside of MULTI"
+_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING})
+
+
+# -- outside of a transaction
+
+
+def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """Begin a transaction; one that has arrived whole and depends on nothing goes out in one piece."""
+    if _may_go_whole(client) and _collect(client, raw):
+        return _forward_collected(client)
+    if not client.obtain(pinned=True):
+        return False
+    client.submit(Observed(client, lambda head: _begun(client, head)), raw)
+    client.block(Reason.REPLIES)
+    return True
+
+
+def _may_go_whole(client: ClientProtocol) -> bool:
+    session = client.session
+    return client.core.multiplex and not client.pinned and not session.watch_lost and not session.bound
+
+
+def _collect(client: ClientProtocol, raw: bytes) -> bool:
+    """Take the units up to EXEC. When they are there and plain, they replace the MULTI that is being handled."""
+    chunks, count, taken = [raw], 1, []
+    while (unit := _next(client)) is not None:
+        taken.append(unit)
+        kind, data, extra = unit
+        rule = Rule.FORWARD if kind == RUN else client.core.table.treatment(extra).rule if kind == COMMAND else None
+        chunks.append(data)
+        count += extra if kind == RUN else 1
+        if rule is Rule.EXEC:
+            client.replace_unit((RUN, b"".join(chunks), count))
+            return True
+        if rule not in _WHOLE_INSIDE:
+            break
+    client.park(taken)
+    return False
+
+
+def _next(client: ClientProtocol) -> tuple[int, bytes, Any] | None:
+    try:
+        return client.next_unit()
+    except ProtocolError:
+        return None  # framing raises it again once what came before it has been handled
+
+
+def _forward_collected(client: ClientProtocol) -> bool:
+    unit = client.current_unit
+    assert unit is not None
+    return client.forward(unit[1], unit[2])
+
+
+def _begun(client: ClientProtocol, head: bytes) -> None:
+    limits = client.core.limits
+    if head.startswith(b"+OK"):
+        client.session.begin(limits.max_transaction_commands, limits.max_transaction_bytes)
+    client.settle()
+
+
+def outside(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """EXEC or DISCARD without MULTI: Redis says so."""
+    return client.forward(raw, 1)
+
+
+def watch(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """WATCH holds a pinned connection from here on."""
+    if not client.obtain(pinned=True):
+        return False
+
+    def done(head: bytes) -> None:
+        if head.startswith(b"+OK"):
+            client.session.watching = True
+        client.settle()
+
+    client.submit(Observed(client, done), raw)
+    client.block(Reason.REPLIES)
+    return True
+
+
+def unwatch(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """End every WATCH; without one there is nothing to ask Redis for."""
+    if not client.session.watching:
+        client.session.unwatch()
+        return client.forward(raw, 1)
+    if not client.obtain(pinned=True):
+        return False
+
+    def done(head: bytes) -> None:
+        if head.startswith(b"+OK"):
+            client.session.unwatch()
+        client.settle()
+
+    client.submit(Observed(client, done), raw)
+    client.block(Reason.REPLIES)
+    return True
+
+
+# -- inside of a transaction
+
+
+def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """Handle a command, one that framing has stopped at, inside of MULTI."""
+    rule = treatment.rule
+    if rule is Rule.LOCAL and args[0].upper() in (b"QUIT", b"RESET"):
+        return client.barrier() and answers.answer(client, args)
+    if rule in (Rule.LOCAL, Rule.REFUSED, Rule.SECURITY):
+        return _refuse(client, treatment.error or NOT_INSIDE)
+    if rule is Rule.EXEC:
+        return _exec(client, raw)
+    if rule is Rule.DISCARD:
+        return _discard(client, raw)
+    if rule in (Rule.MULTI, Rule.WATCH):
+        return _pass(client, raw)
+    if rule is Rule.SELECT:
+        return _select(client, raw, args)
+    return queue(client, raw, 1)
+
+
+def queue(client: ClientProtocol, data: bytes, count: int) -> bool:
+    """Queue `count` commands at Redis and remember them."""
+    transaction = client.session.transaction
+    assert transaction is not None
+    if transaction.dead:
+        return _pretend(client, count)
+    if not client.obtain(pinned=True):
+        return False
+    transaction.remember(data, count)
+    client.send_plain(data, count)
+    return True
+
+
+def _pretend(client: ClientProtocol, count: int) -> bool:
+    if not client.barrier():
+        return False
+    client.answer(QUEUED * count)
+    return True
+
+
+def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
+    """Queue a command that is too large to hold, and so to remember."""
+    transaction = client.session.transaction
+    assert transaction is not None
+    if treatment.rule not in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE):
+        return _refuse(client, treatment.error or "ERR the command is too large") and _discard_rest(client)
+    if transaction.dead:
+        return _pretend(client, 1) and _discard_rest(client)
+    if not client.obtain(pinned=True):
+        return False
+    transaction.forget()
+    client.begin_stream(data, timed=True)
+    return True
+
+
+def _discard_rest(client: ClientProtocol) -> bool:
+    client.begin_discard()
+    return True
+
+
+def _pass(client: ClientProtocol, raw: bytes) -> bool:
+    """MULTI or WATCH inside of MULTI: Redis answers with an error and queues nothing, so nothing is remembered."""
+    transaction = client.session.transaction
+    assert transaction is not None
+    if transaction.dead:
+        return client.barrier() and _answer_error(client, "ERR this command is not allowed inside of MULTI")
+    if not client.obtain(pinned=True):
+        return False
+    client.send_plain(raw, 1)
+    return True
+
+
+def _answer_error(client: ClientProtocol, text: str) -> bool:
+    client.error(text)
+    return True
+
+
+def _select(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
+    if not queue(client, raw, 1):
+        return False
+    assert client.session.transaction is not None
+    client.session.transaction.selects = True
+    return True
+
+
+def _refuse(client: ClientProtocol, text: str) -> bool:
+    """A command that can't be queued: as Redis does, answer with the error and let EXEC fail."""
+    if not client.barrier():
+        return False
+    client.count_refused()
+    client.error(text)
+    kill(client)
+    return True
+
+
+def kill(client: ClientProtocol) -> None:
+    """Give the transaction up: what Redis has queued goes away with the connection. No reply is outstanding."""
+    transaction = client.session.transaction
+    if transaction is not None:
+        transaction.dead = True
+        client.session.unwatch()
+        client.leave()
+
+
+def _exec(client: ClientProtocol, raw: bytes) -> bool:
+    session = client.session
+    transaction = session.transaction
+    assert transaction is not None
+    if transaction.dead:
+        return client.barrier() and _ended(client, b"-" + EXECABORT.encode() + b"\r\n")
+    if not client.obtain(pinned=True):
+        return False
+    if session.watch_lost:
+        sink = Swallowed(client, lambda _: _lost_to_watch(client))
+        client.submit(sink, encode_command("DISCARD"))
+    elif transaction.selects:
+        client.submit(Observed(client, lambda _: session.end()), raw)
+        _learn_db(client)
+        return True
+    else:
+        client.submit(Observed(client, lambda _: _end(client)), raw)
+    client.block(Reason.REPLIES)
+    return True
+
+
+def _ended(client: ClientProtocol, answer: bytes) -> bool:
+    client.session.end()
+    client.answer(answer)
+    return True
+
+
+def _end(client: ClientProtocol) -> None:
+    client.session.end()
+    client.settle()
+
+
+def _lost_to_watch(client: ClientProtocol) -> None:
+    _ended(client, client.session.exec_lost())
+    client.settle()
+
+
+def _discard(client: ClientProtocol, raw: bytes) -> bool:
+    transaction = client.session.transaction
+    assert transaction is not None
+    if transaction.dead or client.connection is None:
+        return client.barrier() and _ended(client, answers.OK)
+    if not client.obtain(pinned=True):
+        return False
+    client.submit(Observed(client, lambda _: _end(client)), raw)
+    client.block(Reason.REPLIES)
+    return True
+
+
+def _learn_db(client: ClientProtocol) -> None:
+    """A SELECT was among the queued commands: ask the connection itself which database it is on now."""
+    connection = client.connection
+    assert connection is not None
+
+    def answered(replies: list[object] | None) -> None:
+        db = None if replies is None else _db_of(replies[0])
+        if db is None:
+            client.drop("uplink_lost")
+            return
+        client.session.db = connection.db = db
+        client.settle()
+        client.unblock(Reason.UPLINK)
+
+    connection.submit_own(Collector(1, answered), encode_command("CLIENT", "INFO"), 1)
+    client.block(Reason.UPLINK)
+
+
+def _db_of(info: object) -> int | None:
+    if isinstance(info, bytes):
+        for word in info.split():
+            if word.startswith(b"db=") and word[3:].isdigit():
+                return int(word[3:])
+    return None
+
+
+# -- after a connection was lost
+
+
+def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
+    """Queue a lost transaction again on the client's new connection; the QUEUED replies are swallowed.
+
+    @param on_done: called when Redis has answered; the transaction is dead then if anything was not queued.
+    @return: whether there is anything to wait for.
+    """
+    transaction = client.session.transaction
+    connection = client.connection
+    if transaction is None or transaction.dead or not transaction.lost or connection is None:
+        return False
+    data, count = transaction.replay()
+
+    def answered(replies: list[object] | None) -> None:
+        if replies is not None:
+            transaction.lost = False
+            if any(isinstance(reply, RespError) for reply in replies):
+                kill(client)
+        if not client.closed:
+            on_done()
+
+    connection.submit_own(Collector(count, answered), data, count)
+    return True

@@ -1,0 +1,276 @@
+"""CLIENT and its subcommands, answered by the proxy about its own clients.
+
+Formats and texts are Redis 7's (https://redis.io/docs/latest/commands/client/, src/networking.c); the ids are the
+proxy's, and stay the same when it moves to another Redis server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from redisproxy import resp
+from redisproxy.registry import info_line
+from redisproxy.session import Skip, valid_name
+
+if TYPE_CHECKING:
+    from redisproxy.client.protocol import ClientProtocol
+
+OK = b"+OK\r\n"
+Test = Callable[["ClientProtocol"], bool]
+
+_HELP = [
+    "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands answered by redisproxy are:",
+    "GETNAME, GETREDIR, ID, INFO, KILL, LIST, NO-EVICT, NO-TOUCH, REPLY, SETINFO, SETNAME, TRACKINGINFO, UNBLOCK, HELP",
+]
+
+
+class _Problem(Exception):
+    """The command is wrong; C{str()} is the error text."""
+
+
+def answer(client: ClientProtocol, args: list[bytes]) -> bool:
+    """Answer CLIENT in `args`. No reply may be outstanding."""
+    if len(args) < 2:
+        client.error("ERR wrong number of arguments for 'client' command")
+        return True
+    name = args[1][:64].decode("latin-1")
+    entry = _SUBCOMMANDS.get(name.upper())
+    if entry is None:
+        client.error(f"ERR unknown subcommand '{name}'. Try CLIENT HELP.")
+        return True
+    least, most, function = entry
+    if not least <= len(args) - 2 <= most:
+        client.error(f"ERR wrong number of arguments for 'client|{name.lower()}' command")
+        return True
+    try:
+        reply = function(client, args[2:])
+    except _Problem as problem:
+        client.error(str(problem))
+    else:
+        if reply:
+            client.answer(reply)
+    return True
+
+
+def _id(client: ClientProtocol, args: list[bytes]) -> bytes:
+    return resp.integer(client.id)
+
+
+def _get_name(client: ClientProtocol, args: list[bytes]) -> bytes:
+    session = client.session
+    return resp.bulk(session.name) if session.name else resp.null(session.resp_version)
+
+
+def _set_name(client: ClientProtocol, args: list[bytes]) -> bytes:
+    if not _valid(args[0]):
+        raise _Problem("ERR Client names cannot contain spaces, newlines or special characters.")
+    client.session.name = args[0]
+    return OK
+
+
+def _valid(name: bytes) -> bool:
+    return valid_name(name) and len(name) <= 1024
+
+
+def _set_info(client: ClientProtocol, args: list[bytes]) -> bytes:
+    option, value = args[0].lower(), args[1]
+    if option not in (b"lib-name", b"lib-ver"):
+        raise _Problem(f"ERR Unrecognized option '{args[0][:64].decode('latin-1')}'")
+    if not _valid(value):
+        raise _Problem(f"ERR {option.decode()} cannot contain spaces, newlines or special characters.")
+    if option == b"lib-name":
+        client.session.lib_name = value
+    else:
+        client.session.lib_version = value
+    return OK
+
+
+def _text(client: ClientProtocol, text: bytes) -> bytes:
+    return resp.verbatim(text, client.session.resp_version)
+
+
+def _info(client: ClientProtocol, args: list[bytes]) -> bytes:
+    return _text(client, info_line(client, client.core.clock.seconds()))
+
+
+def _list(client: ClientProtocol, args: list[bytes]) -> bytes:
+    tests: list[Test] = []
+    if args and args[0].upper() == b"TYPE" and len(args) == 2:
+        tests.append(_of_type(args[1]))
+    elif args and args[0].upper() == b"ID" and len(args) > 1:
+        wanted = {_number(arg, "ERR Invalid client ID") for arg in args[1:]}
+        tests.append(lambda each: each.id in wanted)
+    elif args:
+        raise _Problem("ERR syntax error")
+    now = client.core.clock.seconds()
+    return _text(client, b"".join(info_line(each, now) for each in client.core.registry.matching(*tests)))
+
+
+def _number(arg: bytes, error: str) -> int:
+    if not arg.isdigit() or len(arg) > 18 or int(arg) < 1:
+        raise _Problem(error)
+    return int(arg)
+
+
+def _of_type(arg: bytes) -> Test:
+    name = arg.lower()
+    if name == b"normal":
+        return lambda each: True
+    if name in (b"master", b"replica", b"slave", b"pubsub"):
+        return lambda each: False
+    raise _Problem(f"ERR Unknown client type '{arg[:64].decode('latin-1')}'")
+
+
+def _kill(client: ClientProtocol, args: list[bytes]) -> bytes:
+    if len(args) == 1:
+        victims = client.core.registry.matching(_at(args[0]))
+        if not victims:
+            raise _Problem("ERR No such client")
+        _close_all(client, victims)
+        return OK
+    tests, skip_me = _kill_filters(client, args)
+    victims = client.core.registry.matching(*tests)
+    if skip_me:
+        victims = [each for each in victims if each is not client]
+    _close_all(client, victims)
+    return resp.integer(len(victims))
+
+
+def _close_all(client: ClientProtocol, victims: list[ClientProtocol]) -> None:
+    for victim in victims:
+        if victim is client:
+            client.core.clock.callLater(0, victim.drop, "killed")
+        else:
+            victim.drop("killed")
+
+
+def _at(address: bytes) -> Test:
+    text = address.decode("latin-1")
+    return lambda each: each.address == text
+
+
+def _kill_filters(client: ClientProtocol, args: list[bytes]) -> tuple[list[Test], bool]:
+    if len(args) % 2:
+        raise _Problem("ERR syntax error")
+    tests: list[Test] = []
+    skip_me = True
+    for option, value in zip(args[::2], args[1::2], strict=True):
+        if option.upper() == b"SKIPME":
+            if value.lower() not in (b"yes", b"no"):
+                raise _Problem("ERR syntax error")
+            skip_me = value.lower() == b"yes"
+        else:
+            tests.append(_kill_filter(client, option.upper(), value))
+    return tests, skip_me
+
+
+def _kill_filter(client: ClientProtocol, option: bytes, value: bytes) -> Test:
+    if option == b"ID":
+        wanted = _number(value, "ERR client-id should be greater than 0")
+        return lambda each: each.id == wanted
+    if option == b"TYPE":
+        return _of_type(value)
+    if option == b"ADDR":
+        return _at(value)
+    if option == b"LADDR":
+        text = value.decode("latin-1")
+        return lambda each: each.local_address == text
+    if option == b"USER":
+        return lambda each: each.session.user == value
+    if option == b"MAXAGE":
+        age = _number(value, "ERR maxage is not an integer or out of range")
+        now = client.core.clock.seconds()
+        return lambda each: now - each.created >= age
+    raise _Problem("ERR syntax error")
+
+
+def _on_off(client: ClientProtocol, args: list[bytes]) -> bytes:
+    if args[0].lower() not in (b"on", b"off"):
+        raise _Problem("ERR syntax error")
+    return OK
+
+
+def _reply(client: ClientProtocol, args: list[bytes]) -> bytes:
+    mode = args[0].lower()
+    session = client.session
+    if mode == b"on":
+        session.muted, session.skip = False, Skip.NO
+        client.apply_framing()
+        return OK
+    if mode == b"off":
+        session.muted, session.skip = True, Skip.NO
+    elif mode == b"skip":
+        session.skip = Skip.NO if session.muted else Skip.NEXT
+    else:
+        raise _Problem("ERR syntax error")
+    client.apply_framing()
+    return b""
+
+
+def _capa(client: ClientProtocol, args: list[bytes]) -> bytes:
+    return OK
+
+
+def _get_redirection(client: ClientProtocol, args: list[bytes]) -> bytes:
+    return resp.integer(-1)
+
+
+def _tracking_info(client: ClientProtocol, args: list[bytes]) -> bytes:
+    version = client.session.resp_version
+    flags = resp.set_header(1, version) + resp.bulk(b"off")
+    prefixes = resp.array_header(0)
+    return b"".join(
+        (
+            resp.map_header(3, version),
+            resp.bulk(b"flags") + flags,
+            resp.bulk(b"redirect") + resp.integer(-1),
+            resp.bulk(b"prefixes") + prefixes,
+        )
+    )
+
+
+def _tracking(client: ClientProtocol, args: list[bytes]) -> bytes:
+    client.count_refused()
+    raise _Problem(
+        "ERR redisproxy does not support 'client|tracking': invalidation messages would bind the client to one Redis"
+        " server, and the proxy forwards requests and their replies only"
+    )
+
+
+def _unblock(client: ClientProtocol, args: list[bytes]) -> bytes:
+    wanted = _number(args[0], "ERR value is not an integer or out of range")
+    how = args[1].upper() if len(args) > 1 else b"TIMEOUT"
+    if how not in (b"TIMEOUT", b"ERROR"):
+        raise _Problem("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+    blocked = client.core.registry.get(wanted)
+    if blocked is None or blocked.blocking is None:
+        return resp.integer(0)
+    blocked.unblock_command(how)
+    return resp.integer(1)
+
+
+def _help(client: ClientProtocol, args: list[bytes]) -> bytes:
+    return resp.array_header(len(_HELP)) + b"".join(resp.simple(line) for line in _HELP)
+
+
+_ANY = 1 << 20
+_SUBCOMMANDS: dict[str, tuple[int, int, Callable[[ClientProtocol, list[bytes]], bytes]]] = {
+    "ID": (0, 0, _id),
+    "GETNAME": (0, 0, _get_name),
+    "SETNAME": (1, 1, _set_name),
+    "SETINFO": (2, 2, _set_info),
+    "INFO": (0, 0, _info),
+    "LIST": (0, _ANY, _list),
+    "KILL": (1, _ANY, _kill),
+    "UNBLOCK": (1, 2, _unblock),
+    "NO-EVICT": (1, 1, _on_off),
+    "NO-TOUCH": (1, 1, _on_off),
+    "REPLY": (1, 1, _reply),
+    "CAPA": (1, _ANY, _capa),
+    "GETREDIR": (0, 0, _get_redirection),
+    "TRACKINGINFO": (0, 0, _tracking_info),
+    "TRACKING": (1, _ANY, _tracking),
+    "CACHING": (1, 1, _tracking),
+    "HELP": (0, 0, _help),
+}

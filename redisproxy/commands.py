@@ -1,0 +1,200 @@
+"""One table: command name -> how the proxy treats it. Pure data and look-ups.
+
+On a command's path this is what the session asks once framing has found a command's name. Names that are not here,
+unknown and module commands among them, are forwarded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Rule(Enum):
+    """How a command is treated."""
+
+    FORWARD = auto()
+    LOCAL = auto()
+    """Answered by the proxy, never forwarded."""
+    SELECT = auto()
+    MULTI = auto()
+    EXEC = auto()
+    DISCARD = auto()
+    WATCH = auto()
+    UNWATCH = auto()
+    BLOCKING = auto()
+    """May wait at the server: runs on a pinned connection, and C{read_time_limit_ms} does not apply."""
+    ALONE = auto()
+    """Runs on a pinned connection, because on a shared one it would wait for what it is to end."""
+    WAIT = auto()
+    REFUSED = auto()
+    SECURITY = auto()
+    """HTTP sent to the Redis port: the connection is closed, as Redis does."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """A rule, and for a refused command the text of its error (without the leading C{-})."""
+
+    rule: Rule
+    error: str = ""
+
+
+FORWARD = Treatment(Rule.FORWARD)
+_LOCAL = Treatment(Rule.LOCAL)
+_BLOCKING = Treatment(Rule.BLOCKING)
+
+
+def _refused(error: str) -> Treatment:
+    return Treatment(Rule.REFUSED, error)
+
+
+def _not_permitted(name: str) -> Treatment:
+    return _refused(
+        f"NOPERM redisproxy does not forward '{name}': it would act on the Redis server itself"
+        f" (the setting allow_commands lifts this)"
+    )
+
+
+def _stateful(name: str, why: str) -> Treatment:
+    return _refused(f"ERR redisproxy does not support '{name}': {why}")
+
+
+_PUBSUB = "a subscription would bind the client to one Redis server (pub/sub is not available through this proxy)"
+_REPLICATION = "the proxy forwards requests and their replies only, not replication streams"
+
+# https://redis.io/docs/latest/commands/ ; the groups are those of the design.
+_TABLE: dict[str, Treatment] = {
+    **dict.fromkeys(("AUTH", "HELLO", "RESET", "QUIT", "CLIENT"), _LOCAL),
+    **dict.fromkeys(["BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"], _BLOCKING),
+    "SELECT": Treatment(Rule.SELECT),
+    "MULTI": Treatment(Rule.MULTI),
+    "EXEC": Treatment(Rule.EXEC),
+    "DISCARD": Treatment(Rule.DISCARD),
+    "WATCH": Treatment(Rule.WATCH),
+    "UNWATCH": Treatment(Rule.UNWATCH),
+    "WAIT": Treatment(Rule.WAIT),
+    "WAITAOF": Treatment(Rule.WAIT),
+    "POST": Treatment(Rule.SECURITY),
+    "HOST:": Treatment(Rule.SECURITY),
+    **{
+        name: _stateful(name.lower(), _PUBSUB)
+        for name in ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
+    },
+    "MONITOR": _stateful("monitor", "it turns the connection into a stream; use it on the Redis server itself"),
+    **{name: _stateful(name.lower(), _REPLICATION) for name in ("SYNC", "PSYNC", "REPLCONF")},
+    **{
+        name: _stateful(name.lower(), "it sets the state of a cluster connection, which a shared one cannot keep")
+        for name in ("ASKING", "READONLY", "READWRITE")
+    },
+    **{
+        name: _not_permitted(name.lower())
+        for name in (
+            ["SHUTDOWN", "DEBUG", "REPLICAOF", "SLAVEOF", "FAILOVER", "CLUSTER", "MODULE", "PFDEBUG", "RESTORE-ASKING"]
+        )
+    },
+}
+
+# Commands whose treatment depends on the subcommand. "*" is every subcommand that is not named.
+_SUBCOMMANDS: dict[str, dict[str, Treatment]] = {
+    "ACL": {
+        "WHOAMI": _LOCAL,
+        **dict.fromkeys(("CAT", "GENPASS", "DRYRUN", "HELP", "LOG"), FORWARD),
+        "*": _not_permitted("acl"),
+    },
+    "CONFIG": {
+        "GET": FORWARD,
+        "RESETSTAT": FORWARD,
+        "HELP": FORWARD,
+        "*": _not_permitted("config"),
+    },
+    "SCRIPT": {"KILL": Treatment(Rule.ALONE), "*": FORWARD},
+    "FUNCTION": {"KILL": Treatment(Rule.ALONE), "*": FORWARD},
+}
+
+_BLOCK_OPTION = frozenset({"XREAD", "XREADGROUP"})
+_SECRET_PARAMETERS = (
+    "requirepass",
+    "masterauth",
+    "masteruser",
+    "tls-key-file-pass",
+    "tls-client-key-file-pass",
+)
+
+SPECIAL = frozenset(name.encode() for name in (*_TABLE, *_SUBCOMMANDS, *_BLOCK_OPTION))
+"""Upper-case names at which a run of plain commands ends."""
+
+
+class CommandTable:
+    """The table with one configuration's exceptions.
+
+    @param allowed: upper-case C{NAME} or C{NAME|SUBCOMMAND}, forwarded although the table refuses them.
+    """
+
+    def __init__(self, allowed: frozenset[str] = frozenset()) -> None:
+        self._allowed = allowed
+
+    def treatment(self, args: list[bytes]) -> Treatment:
+        """Say how the command in `args` is treated; C{args[0]} is its name in any case."""
+        name = _word(args[0])
+        found = self._find(name, args)
+        if found.rule is Rule.REFUSED and self._lifted(name, args):
+            return FORWARD
+        return found
+
+    def _find(self, name: str, args: list[bytes]) -> Treatment:
+        if name in _BLOCK_OPTION:
+            return _BLOCKING if has_block_option(args) else FORWARD
+        if name == "CLIENT" and len(args) > 1 and _word(args[1]) in ("PAUSE", "UNPAUSE"):
+            return _not_permitted("client|" + _word(args[1]).lower())
+        subcommands = _SUBCOMMANDS.get(name)
+        if subcommands is None:
+            return _TABLE.get(name, FORWARD)
+        if len(args) < 2:
+            return FORWARD
+        found = subcommands.get(_word(args[1]), subcommands["*"])
+        if name == "CONFIG" and _word(args[1]) == "GET" and asks_for_secret(args[2:]):
+            return _not_permitted("config|get of a password")
+        return found
+
+    def _lifted(self, name: str, args: list[bytes]) -> bool:
+        return name in self._allowed or (len(args) > 1 and f"{name}|{_word(args[1])}" in self._allowed)
+
+
+def _word(arg: bytes) -> str:
+    return arg[:64].decode("latin-1").upper()
+
+
+def has_block_option(args: list[bytes]) -> bool:
+    """Say whether an XREAD or XREADGROUP in `args` has the option BLOCK before its STREAMS."""
+    skip = False
+    for position, arg in enumerate(args[1:], 1):
+        word = _word(arg)
+        if skip:
+            skip = False
+        elif word == "STREAMS":
+            return False
+        elif word == "BLOCK":
+            return True
+        elif word == "COUNT":
+            skip = True
+        elif word == "GROUP" and position == 1:
+            return _has_block_after_group(args)
+    return False
+
+
+def _has_block_after_group(args: list[bytes]) -> bool:
+    return has_block_option([args[0], *args[4:]])
+
+
+def asks_for_secret(patterns: list[bytes]) -> bool:
+    """Say whether a CONFIG GET with these glob patterns could answer with a password of the uplink.
+
+    Redis's own glob differs from Python's only in escapes, so any pattern with a backslash counts as one that could.
+    """
+    from fnmatch import fnmatchcase
+
+    texts = [pattern.decode("latin-1").lower() for pattern in patterns]
+    return any(
+        "\\" in text or "[^" in text or fnmatchcase(secret, text) for text in texts for secret in _SECRET_PARAMETERS
+    )

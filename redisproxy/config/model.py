@@ -1,0 +1,293 @@
+"""The settings as a validated, frozen model. Times and sizes carry their unit in the name."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+MillisecondsOrOff = Annotated[int, Field(ge=0, le=86_400_000)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+CommandName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+(\|[A-Za-z0-9_-]+)?$", max_length=64)]
+
+
+@dataclass(frozen=True)
+class TcpAddress:
+    """Host and port; an empty host is every interface of a listener."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class UnixAddress:
+    """The path of a unix socket."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+Address = TcpAddress | UnixAddress
+
+
+def parse_address(addr: str, network: str) -> Address:
+    """Read C{host:port}, C{[v6]:port}, C{:port}, or a path when `network` is C{unix}.
+
+    @raise ValueError: what is wrong with it.
+    """
+    if network == "unix":
+        if len(addr.encode()) > 107:
+            raise ValueError("the path of a unix socket may have at most 107 bytes")
+        return UnixAddress(addr)
+    match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]{1,5})", addr)
+    if match is None:
+        raise ValueError('expected host:port, [v6 address]:port, or a path with network "unix"')
+    port = int(match[3])
+    if not 1 <= port <= 65535:
+        raise ValueError("the port must be from 1 to 65535")
+    if match[1] is not None:
+        try:
+            ipaddress.IPv6Address(match[1].partition("%")[0])
+        except ValueError:
+            raise ValueError("this is no IPv6 address") from None
+    return TcpAddress(match[2] if match[1] is None else match[1], port)
+
+
+class Model(BaseModel):
+    """Frozen, strict, with no unknown keys; what was given never shows in an error."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, populate_by_name=False
+    )
+
+
+class KeepaliveSettings(Model):
+    """TCP keepalive; C{idle_s} 0 switches it off."""
+
+    idle_s: Annotated[int, Field(ge=0, le=32767)] = 300
+    interval_s: Annotated[int, Field(ge=1, le=32767)] = 30
+    count: Annotated[int, Field(ge=1, le=127)] = 3
+
+
+class UserSettings(Model):
+    """One user: a password, or its SHA-256 in hex."""
+
+    name: Text
+    password: SecretStr | None = Field(default=None, alias="pass")
+    passfile: Text | None = None
+    sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> UserSettings:
+        given = [each for each in (self.password, self.sha256) if each is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of pass, passfile and sha256")
+        return self
+
+
+class Endpoint(Model):
+    """What every address has in common."""
+
+    addr: Text
+    network: Literal["tcp", "unix", ""] = "tcp"
+    tls: bool = False
+    certfile: Text | None = None
+    keyfile: Text | None = None
+    cacertfile: Text | None = None
+    skipverify: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Endpoint:
+        address = parse_address(self.addr, self.network)
+        if isinstance(address, UnixAddress) and self.tls and not self._tls_on_unix():
+            raise ValueError("tls on a unix socket needs server_name")
+        if not self.tls and (self.certfile or self.keyfile or self.cacertfile):
+            raise ValueError('certfile, keyfile and cacertfile need "tls": true')
+        if bool(self.certfile) != bool(self.keyfile):
+            raise ValueError("certfile and keyfile go together")
+        return self
+
+    def _tls_on_unix(self) -> bool:
+        return True
+
+    @property
+    def address(self) -> Address:
+        """Where it is."""
+        return parse_address(self.addr, self.network)
+
+
+class RawListenSettings(Endpoint):
+    """A listener; with C{cacertfile} it asks every client for a certificate and verifies it."""
+
+    backlog: Annotated[int, Field(ge=1, le=65535)] = 511
+    tcp_keepalive: KeepaliveSettings = KeepaliveSettings()
+
+    @model_validator(mode="after")
+    def _certificate(self) -> RawListenSettings:
+        if self.tls and not self.certfile:
+            raise ValueError("tls needs certfile and keyfile")
+        return self
+
+
+class ListenSettings(RawListenSettings):
+    """A listener that knows its users."""
+
+    password: SecretStr | None = Field(default=None, alias="pass")
+    passfile: Text | None = None
+    users: tuple[UserSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct_users(self) -> ListenSettings:
+        names = [user.name for user in self.users] + (["default"] if self.password is not None else [])
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the user {twice[0]!r} is there twice")
+        return self
+
+
+class AdminSettings(ListenSettings):
+    """The admin pages."""
+
+    allow_open: bool = False
+
+    @model_validator(mode="after")
+    def _not_open_to_the_world(self) -> AdminSettings:
+        guarded = self.password is not None or self.users or self.cacertfile
+        if not guarded and not self.allow_open and not _is_local(self.address):
+            raise ValueError(
+                "anybody who reaches this address could pause the proxy: set pass, users or cacertfile,"
+                ' use a loopback address, or set "allow_open": true'
+            )
+        return self
+
+
+def _is_local(address: Address) -> bool:
+    if isinstance(address, UnixAddress) or address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return False
+
+
+class UplinkSettings(Endpoint):
+    """The Redis server that the proxy forwards to."""
+
+    user: Text | None = None
+    password: SecretStr | None = Field(default=None, alias="pass")
+    passfile: Text | None = None
+    server_name: Text | None = None
+    connect_timeout_ms: Milliseconds = 5000
+    wait_limit_ms: Milliseconds = 10000
+    reconnect_min_ms: Milliseconds = 50
+    reconnect_max_ms: Milliseconds = 2000
+    multiplex: bool = True
+    max_pinned: Count = 10000
+    tcp_keepalive: KeepaliveSettings = KeepaliveSettings(idle_s=60, interval_s=10, count=3)
+
+    def _tls_on_unix(self) -> bool:
+        return self.server_name is not None or self.skipverify
+
+    @model_validator(mode="after")
+    def _check_uplink(self) -> UplinkSettings:
+        if self.user is not None and self.password is None:
+            raise ValueError("user needs pass or passfile")
+        if self.tls and not self.cacertfile and not self.skipverify:
+            raise ValueError('tls needs cacertfile, or "skipverify": true to trust any server')
+        if self.reconnect_max_ms < self.reconnect_min_ms:
+            raise ValueError("reconnect_max_ms is less than reconnect_min_ms")
+        return self
+
+    @property
+    def address(self) -> Address:
+        """Where it is; no host means this machine."""
+        address = parse_address(self.addr, self.network)
+        return (
+            TcpAddress("localhost", address.port) if address == TcpAddress("", getattr(address, "port", 0)) else address
+        )
+
+
+class LimitSettings(Model):
+    """Bounds on what clients may make the proxy hold."""
+
+    max_clients: Count = 10000
+    max_raw_connections: Count = 1000
+    max_held_request_bytes: Annotated[int, Field(ge=32768, le=1 << 30)] = 262144
+    max_bulk_bytes: Bytes = 536870912
+    max_in_flight_per_client: Count = 10000
+    client_output_hard_bytes: Bytes = 67108864
+    max_transaction_bytes: Bytes = 1048576
+    max_transaction_commands: Count = 10000
+
+
+class PauseSettings(Model):
+    """How a pause drains."""
+
+    drain_deadline_ms: Milliseconds = 5000
+
+
+class ShutdownSettings(Model):
+    """How the proxy stops."""
+
+    drain_deadline_ms: Milliseconds = 5000
+
+
+def _as_list(value: Any) -> Any:
+    """`listen` and `listen_raw` may be one object; one without an address is not used (Codility/redis-proxy)."""
+    items = value if isinstance(value, list) else [value]
+    return tuple(item for item in items if not (isinstance(item, dict) and item.get("addr") == ""))
+
+
+class Settings(Model):
+    """The whole configuration."""
+
+    uplink: UplinkSettings
+    listen: tuple[ListenSettings, ...] = Field(min_length=1)
+    listen_raw: tuple[RawListenSettings, ...] = ()
+    admin: AdminSettings | None = None
+    read_time_limit_ms: MillisecondsOrOff = 5000
+    idle_timeout_ms: MillisecondsOrOff = 0
+    log_messages: bool = False
+    allow_commands: frozenset[CommandName] = frozenset()
+    limits: LimitSettings = LimitSettings()
+    pause: PauseSettings = PauseSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        shaped = dict(data)
+        for key in ("listen", "listen_raw"):
+            if key in shaped:
+                shaped[key] = _as_list(shaped[key])
+        if isinstance(shaped.get("admin"), dict) and shaped["admin"].get("addr") == "":
+            shaped["admin"] = None
+        names = shaped.get("allow_commands")
+        if isinstance(names, list):
+            shaped["allow_commands"] = frozenset(name.upper() if isinstance(name, str) else "" for name in names)
+        return shaped
+
+    @model_validator(mode="after")
+    def _distinct_addresses(self) -> Settings:
+        places = [("listen", each) for each in self.listen] + [("listen_raw", each) for each in self.listen_raw]
+        endpoints: list[tuple[str, Endpoint]] = [*places, *([("admin", self.admin)] if self.admin else [])]
+        seen: dict[Address, str] = {}
+        for name, endpoint in endpoints:
+            if endpoint.address in seen:
+                raise ValueError(f"{name}: the address {endpoint.address} is used by {seen[endpoint.address]} already")
+            seen[endpoint.address] = name
+        return self

@@ -1,0 +1,251 @@
+"""Pause, unpause and reload: the operations that change where commands go, each with one owner and one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.gate import Gate, GateReopened
+from redisproxy.operations import BadRequest, OperationError, WrongState
+
+if TYPE_CHECKING:
+    from redisproxy.metrics import Metrics
+
+OPERATOR = "operator"
+RELOAD = "reload"
+MAX_NAMED = 100
+
+Answer = dict[str, Any]
+
+
+def _ignore(failure: Failure, *kinds: type[Exception]) -> None:
+    failure.trap(*kinds)
+
+
+class Rejected(Exception):
+    """The new configuration is not taken; C{str()} says why, a fault a line."""
+
+
+class Plan(Protocol):
+    """A new configuration, read, checked and connected; nothing has changed yet."""
+
+    changed: tuple[str, ...]
+
+    def swap(self) -> None:
+        """Take it. Called with the gate closed and nothing in flight."""
+
+    def abandon(self) -> None:
+        """Leave no trace of it."""
+
+
+class Proxy(Protocol):
+    """What the operations need of the proxy."""
+
+    gate: Gate
+    metrics: Metrics
+    clock: IReactorTime
+
+    @property
+    def drain_limit_s(self) -> float: ...
+
+    def prepare_reload(self) -> Coroutine[Deferred[Any], Any, Plan]:
+        """Read and check the configuration and connect to its uplink.
+
+        @raise Rejected: it is not good.
+        """
+
+    def drop_in_flight(self) -> list[Answer]:
+        """Close what is still in flight; name each client that lost its connection."""
+
+    def gate_closed(self) -> None:
+        """The gate was closed: unblock what waits at the server."""
+
+
+@dataclass
+class LastReload:
+    """What the pages tell of the last reload."""
+
+    result: Answer = field(default_factory=dict)
+
+
+class Control:
+    """The operations of one running proxy.
+
+    At most one reload runs at a time. The operator's pause and a reload's are two reasons to close the gate: a reload
+    while paused takes the new configuration and leaves the proxy paused.
+    """
+
+    log = Logger(namespace="redisproxy.control")
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._waiting: list[Deferred[Answer]] = []
+        self._reloading: Deferred[Answer] | None = None
+        self._again = False
+        self.last = LastReload()
+
+    # -- pause and unpause
+
+    def pause(self) -> Answer:
+        """Close the gate and return at once; what runs longer than the drain deadline is dropped later."""
+        self._close(OPERATOR)
+        draining = ensureDeferred(self.drain(self._proxy.drain_limit_s))
+        draining.addErrback(_ignore, GateReopened, CancelledError)
+        draining.addErrback(self._log_failure)
+        return self._state()
+
+    def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]:
+        """Close the gate; fire when every client is suspended, after dropping what runs longer than the limit."""
+        limit_s = self._proxy.drain_limit_s if timeout_ms is None else timeout_ms / 1000
+        self._close(OPERATOR)
+        answer: Deferred[Answer] = Deferred(lambda _: draining.cancel())
+        draining = ensureDeferred(self.drain(limit_s))
+        self._waiting.append(answer)
+        draining.addCallbacks(
+            lambda dropped: self._settle(answer, {**self._state(), "dropped": dropped}),
+            lambda failure: self._settle(answer, self._explain(failure)),
+        )
+        return answer
+
+    def unpause(self) -> Answer:
+        """Take the operator's pause back. Unpausing when running is no error."""
+        waiting, self._waiting = self._waiting, []
+        self._reopen(OPERATOR)
+        for answer in waiting:
+            answer.errback(Failure(WrongState("unpaused before every client was suspended")))
+        return self._state()
+
+    def _settle(self, answer: Deferred[Answer], result: Answer | Failure) -> None:
+        if answer in self._waiting:
+            self._waiting.remove(answer)
+        if not answer.called:
+            answer.callback(result)
+
+    def _explain(self, failure: Failure) -> Failure:
+        if failure.check(GateReopened):
+            return Failure(WrongState("unpaused before every client was suspended"))
+        return failure
+
+    def _state(self) -> Answer:
+        gate = self._proxy.gate
+        return {"state": gate.state.value, "in_flight": gate.in_flight}
+
+    def _close(self, reason: str) -> None:
+        gate = self._proxy.gate
+        was_open = gate.open
+        gate.close(reason)
+        if was_open:
+            self.log.info("paused ({reason}), {count} commands in flight", reason=reason, count=gate.in_flight)
+            self._proxy.metrics.pauses_total += 1
+            self._proxy.gate_closed()
+
+    def _reopen(self, reason: str) -> None:
+        gate = self._proxy.gate
+        since = gate.closed_at
+        held = gate.held
+        gate.reopen(reason)
+        if gate.open and since is not None:
+            paused_s = self._proxy.clock.seconds() - since
+            self._proxy.metrics.observe_pause(paused_s)
+            self.log.info(
+                "running again after {ms} ms, {held} clients had waited",
+                ms=round(paused_s * 1000, 1),
+                held=held,
+            )
+
+    async def drain(self, limit_s: float) -> list[Answer]:
+        """Wait until nothing is in flight, at most `limit_s` seconds; name what was dropped then.
+
+        @raise GateReopened: the gate was opened first.
+        """
+        dropped: list[Answer] = []
+        deadline = self._proxy.clock.callLater(limit_s, lambda: dropped.extend(self._drop()))
+        try:
+            await self._proxy.gate.drained()
+        finally:
+            if deadline.active():
+                deadline.cancel()
+        return dropped[:MAX_NAMED]
+
+    def _drop(self) -> list[Answer]:
+        dropped = self._proxy.drop_in_flight()
+        if dropped:
+            self.log.warn("the drain deadline has passed: {count} clients dropped", count=len(dropped))
+        return dropped
+
+    # -- reload
+
+    def reload(self) -> Deferred[Answer]:
+        """Take the configuration as it is in the file now; see L{Plan}. A second reload at the same time is refused."""
+        if self._reloading is not None:
+            failed: Deferred[Answer] = Deferred()
+            failed.errback(Failure(WrongState("a reload is running already")))
+            return failed
+        answer: Deferred[Answer] = Deferred()
+        self._reloading = answer
+        work = ensureDeferred(self._reload())
+        work.addErrback(self._rejected)
+        work.addBoth(self._reload_ended, answer)
+        return answer
+
+    def reload_on_signal(self) -> None:
+        """Reload for a SIGHUP; one that comes while a reload runs is carried out after it."""
+        if self._reloading is not None:
+            self._again = True
+            return
+        self.reload().addErrback(_ignore, OperationError)
+
+    def _reload_ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
+        self._reloading = None
+        answer.callback(result)
+        if self._again:
+            self._again = False
+            self.reload_on_signal()
+
+    async def _reload(self) -> Answer:
+        proxy = self._proxy
+        plan = await proxy.prepare_reload()
+        started = proxy.clock.seconds()
+        self._close(RELOAD)
+        swapped = False
+        try:
+            dropped = await self.drain(proxy.drain_limit_s)
+            plan.swap()
+            swapped = True
+        finally:
+            if not swapped:
+                plan.abandon()
+            self._reopen(RELOAD)
+        pause_ms = round((proxy.clock.seconds() - started) * 1000, 1)
+        proxy.metrics.reloads_total += 1
+        answer = {**self._state(), "changed": list(plan.changed), "pause_ms": pause_ms, "dropped": dropped}
+        self.log.info(
+            "configuration reloaded, changed: {changed}; clients were held for {ms} ms",
+            changed=", ".join(plan.changed) or "nothing",
+            ms=pause_ms,
+        )
+        self._note({"ok": True, **answer})
+        return answer
+
+    def _rejected(self, failure: Failure) -> Failure:
+        self._proxy.metrics.reloads_rejected_total += 1
+        if not failure.check(Rejected):
+            self.log.failure("the reload failed", failure=failure)
+            self._note({"ok": False, "error": "internal error, see the log"})
+            return failure
+        text = failure.getErrorMessage()
+        self.log.error("configuration rejected, nothing has changed: {text}", text=text)
+        self._note({"ok": False, "error": text})
+        return Failure(BadRequest(text))
+
+    def _note(self, result: Answer) -> None:
+        self.last.result = {**result, "at": self._proxy.clock.seconds()}
+
+    def _log_failure(self, failure: Failure) -> None:
+        self.log.failure("draining failed", failure=failure)

@@ -1,0 +1,54 @@
+"""What all clients share: the gate, the uplink of the moment, the rules and limits of the current configuration.
+
+It is handed to the client factories when the service is built. A reload replaces what changes here, between two turns
+of the reactor, and so for every client at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from redisproxy.commands import SPECIAL, CommandTable
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from redisproxy.gate import Gate
+    from redisproxy.interfaces import Uplinks
+    from redisproxy.metrics import Metrics
+    from redisproxy.registry import ClientRegistry
+
+
+@dataclass(frozen=True)
+class ClientLimits:
+    """Bounds for one client; sizes in bytes."""
+
+    max_held_request_bytes: int = 262144
+    max_bulk_bytes: int = 536870912
+    max_in_flight: int = 10000
+    output_hard_bytes: int = 67108864
+    max_transaction_bytes: int = 1048576
+    max_transaction_commands: int = 10000
+
+
+@dataclass
+class Core:
+    """The shared part of the command path. Only the service assigns to it.
+
+    @ivar uplinks: the set of connections to the current Redis server.
+    @ivar special: names that framing is to stop at.
+    @ivar multiplex: whether clients without state share connections.
+    @ivar log_messages: log each command's name and size.
+    """
+
+    gate: Gate
+    metrics: Metrics
+    clock: IReactorTime
+    registry: ClientRegistry
+    uplinks: Uplinks
+    table: CommandTable = field(default_factory=CommandTable)
+    special: frozenset[bytes] = SPECIAL
+    limits: ClientLimits = field(default_factory=ClientLimits)
+    multiplex: bool = True
+    log_messages: bool = False

@@ -1,0 +1,21 @@
+"""What can go wrong between the proxy and its Redis server; no message ever holds a password."""
+
+
+class UplinkError(Exception):
+    """The base of all of them; C{str()} of each is fit to be shown."""
+
+
+class UplinkRefused(UplinkError):
+    """The server answered the connection's first commands with an error (wrong password, no such user...)."""
+
+
+class DatabaseRefused(UplinkError):
+    """The server refused to SELECT the database; C{str()} is its error text without the leading C{-}."""
+
+
+class UplinkUnavailable(UplinkError):
+    """No connection could be had within the time that a command may wait for one."""
+
+
+class UplinkMoved(UplinkError):
+    """The set was closed because the proxy has moved to another; ask the new one."""

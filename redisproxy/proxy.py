@@ -1,0 +1,287 @@
+"""The running proxy: the command path's shared parts, the uplink of the moment, and how both are replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol
+from twisted.logger import Logger
+
+from redisproxy import config
+from redisproxy.auth import Authenticator
+from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.commands import CommandTable
+from redisproxy.control import Answer, Rejected
+from redisproxy.core import ClientLimits, Core
+from redisproxy.errors import UplinkError
+from redisproxy.gate import Gate
+from redisproxy.metrics import Metrics
+from redisproxy.net import set_keepalive
+from redisproxy.raw import RawFactory
+from redisproxy.registry import ClientRegistry
+from redisproxy.tls import ServerTLS, TLSFault, client_tls, server_tls
+from redisproxy.uplink import Credentials, UplinkLimits, UplinkSet
+
+if TYPE_CHECKING:
+    from redisproxy.net import Network
+
+TICK_S = 1.0
+
+
+class Proxy:
+    """Everything but the ports and the admin pages.
+
+    @ivar settings: the configuration in force; a reload replaces it.
+    """
+
+    log = Logger(namespace="redisproxy")
+
+    def __init__(self, config_path: str, settings: config.Settings, reactor: Any, network: Network) -> None:
+        self.config_path = config_path
+        self.settings = settings
+        self.clock = reactor
+        self.network = network
+        self.metrics = Metrics()
+        self.gate = Gate(reactor)
+        self.registry = ClientRegistry(self.metrics, settings.limits.max_clients)
+        self.server_tls: list[ServerTLS | None] = []
+        self.client_factories: list[ClientFactory] = []
+        self.uplinks = self.make_uplinks(settings)
+        self.core = Core(self.gate, self.metrics, reactor, self.registry, self.uplinks)
+        self.raw = RawFactory(self.raw_connect(settings), settings.limits.max_raw_connections, self.metrics)
+        self.admin_auth = self.admin_authenticator(settings)
+        self._ticked = 0.0
+        self._apply(settings)
+
+    # -- building
+
+    def make_uplinks(self, settings: config.Settings) -> UplinkSet:
+        """A set of connections for the uplink in `settings`; nothing is connected yet.
+
+        @raise TLSFault: its certificates can't be used.
+        """
+        uplink = settings.uplink
+        credentials = Credentials(uplink.user, uplink.password.get_secret_value() if uplink.password else None)
+        limits = UplinkLimits(
+            connect_timeout_s=uplink.connect_timeout_ms / 1000,
+            wait_limit_s=uplink.wait_limit_ms / 1000,
+            backoff_min_s=uplink.reconnect_min_ms / 1000,
+            backoff_max_s=uplink.reconnect_max_ms / 1000,
+            max_pinned=uplink.max_pinned,
+        )
+        return UplinkSet(
+            self.raw_connect(settings),
+            credentials,
+            limits,
+            self.clock,
+            self.network.end_of_turn,
+            self.gate,
+            self.metrics,
+            name=f"uplink {uplink.address}",
+        )
+
+    def raw_connect(self, settings: config.Settings) -> Any:
+        """A callable that opens one transport to the uplink in `settings`."""
+        uplink = settings.uplink
+        tls = client_tls(uplink, uplink.server_name or str(getattr(uplink.address, "host", ""))) if uplink.tls else None
+        keep = uplink.tcp_keepalive
+
+        def connect(factory: Any) -> Deferred[IProtocol]:
+            connecting: Deferred[Any] = self.network.connect(
+                uplink.address, factory, tls, uplink.connect_timeout_ms / 1000
+            )
+
+            def connected(protocol: Any) -> Any:
+                set_keepalive(protocol.transport, keep.idle_s, keep.interval_s, keep.count)
+                return protocol
+
+            return connecting.addCallback(connected)
+
+        return connect
+
+    @staticmethod
+    def authenticator(endpoint: Any) -> Authenticator:
+        """Who may use `endpoint`."""
+        return Authenticator(endpoint.password, [(user.name, user.password, user.sha256) for user in endpoint.users])
+
+    def admin_authenticator(self, settings: config.Settings) -> Authenticator | None:
+        """Who may use the admin pages; None when anybody may."""
+        if settings.admin is None:
+            return None
+        auth = self.authenticator(settings.admin)
+        return auth if auth.required else None
+
+    def admin_credentials(self) -> Authenticator | None:
+        """The admin pages' users at this moment."""
+        return self.admin_auth
+
+    def _apply(self, settings: config.Settings) -> None:
+        """Put everything in force that needs no connection."""
+        self.settings = settings
+        core, limits = self.core, settings.limits
+        core.table = CommandTable(settings.allow_commands)
+        core.multiplex = settings.uplink.multiplex
+        core.limits = ClientLimits(
+            max_held_request_bytes=limits.max_held_request_bytes,
+            max_bulk_bytes=limits.max_bulk_bytes,
+            max_in_flight=limits.max_in_flight_per_client,
+            output_hard_bytes=limits.client_output_hard_bytes,
+            max_transaction_bytes=limits.max_transaction_bytes,
+            max_transaction_commands=limits.max_transaction_commands,
+        )
+        core.log_messages = settings.log_messages
+        self.registry.max_clients = limits.max_clients
+        self.raw.max_connections = limits.max_raw_connections
+        self.raw.connect = self.raw_connect(settings)
+        self.admin_auth = self.admin_authenticator(settings)
+        for factory, endpoint in zip(self.client_factories, settings.listen, strict=False):
+            factory.auth = self.authenticator(endpoint)
+            factory.keepalive = endpoint.tcp_keepalive
+        for client in self.registry:
+            client.apply_framing()
+
+    # -- running
+
+    def start(self) -> None:
+        """Connect to the uplink; when that fails it is tried again for as long as the proxy runs."""
+        self._connect_ahead()
+
+    def _connect_ahead(self) -> None:
+        if not self.uplinks.connected and not self.uplinks.closed:
+            self.uplinks.connect_ahead()
+
+    def stop(self) -> None:
+        """Close every uplink connection."""
+        self.uplinks.close()
+
+    def supervise(self) -> None:
+        """Look at the clock for everybody: commands that take too long, idle clients, idle connections."""
+        now = self.clock.seconds()
+        if self.settings.read_time_limit_ms:
+            self._end_overdue(now, self.settings.read_time_limit_ms / 1000)
+        if now - self._ticked >= TICK_S:
+            self._ticked = now
+            self.uplinks.tick(now)
+            self._connect_ahead()
+            self._end_idle(now, self.settings.idle_timeout_ms / 1000)
+
+    def _end_overdue(self, now: float, limit_s: float) -> None:
+        for connection, client in self.uplinks.overdue(now, limit_s):
+            if isinstance(client, ClientProtocol) and not client.closed:
+                client.drop("time_limit")
+            else:
+                # Its client has gone and the server still does not answer: nobody behind it gets anywhere.
+                connection.abort()
+
+    def _end_idle(self, now: float, limit_s: float) -> None:
+        for client in self.registry:
+            if client.active:
+                client.active = False
+                client.last_seen = now
+            elif limit_s and now - client.last_seen >= limit_s and client.idle:
+                client.drop("idle")
+
+    # -- control.Proxy
+
+    @property
+    def drain_limit_s(self) -> float:
+        """How long a pause waits for what is in flight."""
+        limit_ms: int = self.settings.pause.drain_deadline_ms
+        return limit_ms / 1000
+
+    def gate_closed(self) -> None:
+        """The gate has closed."""
+        for client in self.registry:
+            client.gate_closed()
+
+    def drop_in_flight(self) -> list[Answer]:
+        """Close what is still in flight; name each client that lost its connection."""
+        now = self.clock.seconds()
+        dropped = []
+        for client in self.uplinks.drop_in_flight():
+            if isinstance(client, ClientProtocol) and not client.closed:
+                dropped.append(self._named(client, now))
+                client.drop("drain_deadline")
+        return dropped
+
+    @staticmethod
+    def _named(client: ClientProtocol, now: float) -> Answer:
+        return {
+            "id": client.id,
+            "addr": client.address,
+            "name": client.session.name.decode("latin-1"),
+            "cmd": client.last_command.decode("latin-1").lower(),
+            "pending": client.pending,
+            "age_s": round(now - client.created, 1),
+        }
+
+    async def prepare_reload(self) -> ReloadPlan:
+        """Read and check the file and connect to its uplink; nothing changes.
+
+        @raise Rejected: why the new configuration is not taken.
+        """
+        try:
+            settings = config.load(self.config_path)
+        except config.ConfigError as error:
+            raise Rejected(str(error)) from error
+        fixed = config.fixed_differences(self.settings, settings)
+        if fixed:
+            raise Rejected("\n".join(f"{key}: can't change while the proxy runs; restart it" for key in fixed))
+        try:
+            plan = ReloadPlan(self, settings)
+        except TLSFault as error:
+            raise Rejected(str(error)) from error
+        try:
+            await plan.connect()
+        except UplinkError as error:
+            plan.abandon()
+            raise Rejected(f"uplink: {error}") from error
+        except BaseException:
+            plan.abandon()
+            raise
+        return plan
+
+    def take(self, settings: config.Settings, uplinks: UplinkSet, contexts: list[ServerTLS | None]) -> None:
+        """Put a new configuration in force. The gate is closed and nothing is in flight."""
+        old, self.uplinks = self.uplinks, uplinks
+        self.core.uplinks = uplinks
+        for current, new in zip(self.server_tls, contexts, strict=True):
+            if current is not None and new is not None:
+                current.replace(new)
+        self._apply(settings)
+        old.close()
+
+
+class ReloadPlan:
+    """A new configuration, built beside the running one.
+
+    @ivar changed: the key paths in which it differs.
+    """
+
+    def __init__(self, proxy: Proxy, settings: config.Settings) -> None:
+        self._proxy = proxy
+        self._settings = settings
+        self.changed = config.differences(proxy.settings, settings)
+        endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
+        self._contexts = [server_tls(endpoint) if endpoint.tls else None for endpoint in endpoints]
+        self._uplinks = proxy.make_uplinks(settings)
+
+    async def connect(self) -> None:
+        """Log in at the new uplink, with a shared connection for every database that clients use now.
+
+        @raise UplinkError: it can't be reached, refuses the password, or lacks a database.
+        """
+        keys = {(0, 2), *(client.session.key for client in self._proxy.registry)}
+        await self._uplinks.connect_now((0, 2))
+        if self._settings.uplink.multiplex:
+            for key in keys:
+                await self._uplinks.acquire_shared(key)
+
+    def swap(self) -> None:
+        """Put it in force."""
+        self._proxy.take(self._settings, self._uplinks, self._contexts)
+
+    def abandon(self) -> None:
+        """Close what was opened for it."""
+        self._uplinks.close()

@@ -1,0 +1,156 @@
+"""Builds the graph of objects, starts and stops it in order, and reloads it. The only module that knows everything."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy import config, info
+from redisproxy.admin import make_site
+from redisproxy.control import Answer, Control
+from redisproxy.gate import GateReopened
+from redisproxy.listeners import Listeners
+from redisproxy.network import best_network
+from redisproxy.proxy import Proxy
+
+SHUTDOWN = "shutdown"
+SUPERVISE_S = 0.1
+
+
+class ProxyService(Service):
+    """The proxy as a Twisted service.
+
+    @param config_path: the file that a reload reads again.
+    @param settings: what it held at the start.
+    """
+
+    log = Logger(namespace="redisproxy")
+
+    def __init__(self, config_path: str, settings: config.Settings, reactor: Any) -> None:
+        self.setName("redisproxy")
+        self._reactor = reactor
+        self.network = best_network(reactor)
+        self.proxy = Proxy(config_path, settings, reactor, self.network)
+        self.control = Control(self.proxy)
+        self.listeners = Listeners(self.proxy, self.network)
+        self.started = 0.0
+        self._supervision = LoopingCall(self.proxy.supervise)
+        self._supervision.clock = reactor
+        self._old_handler: Any = None
+
+    # -- starting
+
+    def privilegedStartService(self) -> None:
+        """Bind every address.
+
+        @raise twisted.internet.error.CannotListenError: one can't be bound; those bound before are closed again.
+        """
+        self.listeners.open(make_site(self, self.proxy.admin_credentials, self.proxy.metrics))
+
+    def startService(self) -> None:
+        """Begin to serve: connect to the uplink, watch the time, answer SIGHUP."""
+        super().startService()
+        self.started = self._reactor.seconds()
+        if not self.listeners.ports:
+            self.privilegedStartService()
+        self.proxy.start()
+        self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)
+        self._catch_hangup()
+        self.log.info("redisproxy is running, {network} transports", network=self.network.name)
+
+    def _supervision_failed(self, failure: Failure) -> None:
+        self.log.failure("supervision failed", failure=failure)
+
+    def _catch_hangup(self) -> None:
+        # Twisted installs no SIGHUP handler; the default action would kill the process.
+        def hangup(signum: int, frame: FrameType | None) -> None:
+            self._reactor.callFromThread(self.control.reload_on_signal)
+
+        try:
+            self._old_handler = signal.signal(signal.SIGHUP, hangup)
+        except ValueError:  # not in the main thread, where there are no signals
+            self._old_handler = None
+
+    # -- stopping
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, let what is in flight finish within the bound, close everything."""
+        super().stopService()
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        if self._old_handler is not None:
+            signal.signal(signal.SIGHUP, self._old_handler)
+        await self.listeners.close_clients()
+        self.proxy.gate.close(SHUTDOWN)
+        self.proxy.gate_closed()
+        try:
+            dropped = await self.control.drain(self.proxy.settings.shutdown.drain_deadline_ms / 1000)
+        except GateReopened:
+            dropped = []
+        if dropped:
+            self.log.warn("{count} clients were still waiting for replies", count=len(dropped))
+        await self._close_clients()
+        if self._supervision.running:
+            self._supervision.stop()
+        self.proxy.stop()
+        await self.listeners.close_admin()
+
+    async def _close_clients(self) -> None:
+        self.proxy.raw.terminate_all()
+        for client in self.proxy.registry:
+            client.close()
+        # Their last replies get a moment to leave; a client that does not read is not waited for.
+        for _ in range(20):
+            if not len(self.proxy.registry) and not len(self.proxy.raw):
+                break
+            await self._sleep(0.05)
+        for client in self.proxy.registry:
+            client.abort()
+
+    def _sleep(self, seconds: float) -> Deferred[None]:
+        fired: Deferred[None] = Deferred()
+        self._reactor.callLater(seconds, fired.callback, None)
+        return fired
+
+    # -- admin.Operations
+
+    def pause(self) -> Answer:
+        """Close the gate."""
+        return self.control.pause()
+
+    def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]:
+        """Close the gate and tell when every client is suspended."""
+        return self.control.pause_and_wait(timeout_ms)
+
+    def unpause(self) -> Answer:
+        """Open the gate."""
+        return self.control.unpause()
+
+    def reload(self) -> Deferred[Answer]:
+        """Take the configuration file as it is now."""
+        return self.control.reload()
+
+    def terminate_raw_connections(self) -> Answer:
+        """Close every raw connection."""
+        return {"terminated": self.proxy.raw.terminate_all()}
+
+    def info(self) -> Answer:
+        """All that the pages show; no secrets."""
+        return info.describe(self.proxy, self.control, self.network, self._reactor.seconds() - self.started)
+
+    def gauges(self) -> Mapping[str, float]:
+        """What the metrics page reads at the moment it is asked."""
+        return info.gauges(self.proxy)
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether commands get through right now, and why not."""
+        return info.ready(self.proxy)

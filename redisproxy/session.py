@@ -1,0 +1,171 @@
+"""One client's state and rules; no transport.
+
+On a command's path the session stands between framing and the gate: it knows who the client is, which database and RESP
+version it uses, and what of its state is bound to a connection to Redis (an open MULTI, a WATCH). The client protocol
+asks it and tells it what Redis answered.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from redisproxy import resp
+
+EXECABORT = "EXECABORT Transaction discarded because of previous errors."
+DEFAULT_USER = b"default"
+
+
+def valid_name(name: bytes) -> bool:
+    """Whether Redis takes `name` for a connection's name or a library's: printable ASCII without spaces."""
+    return all(33 <= byte <= 126 for byte in name)
+
+
+class Skip(Enum):
+    """Where a CLIENT REPLY SKIP is."""
+
+    NO = auto()
+    NEXT = auto()
+    """The next command gets no reply."""
+    NOW = auto()
+    """The command that gets no reply has been taken; the one after it ends the silence."""
+
+
+class Transaction:
+    """An open MULTI: the commands that Redis has queued, remembered so that they can be queued again elsewhere.
+
+    Nothing of it has run before EXEC, so that sending the commands again is safe.
+
+    @ivar dead: it can't succeed any more; commands are answered with QUEUED, EXEC with EXECABORT.
+    @ivar lost: the connection that it was open on is gone; it is to be queued again on another one.
+    @ivar selects: it holds a SELECT, which counts when EXEC succeeds.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_max_bytes",
+        "_max_commands",
+        "_size",
+        "count",
+        "dead",
+        "lost",
+        "replayable",
+        "selects",
+    )
+
+    def __init__(self, max_commands: int, max_bytes: int) -> None:
+        self.count = 0
+        self.dead = False
+        self.lost = False
+        self.selects = False
+        self.replayable = True
+        self._max_commands = max_commands
+        self._max_bytes = max_bytes
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def remember(self, data: bytes, count: int) -> None:
+        """Add `count` commands; past the bounds nothing is kept and the transaction can't be queued again."""
+        self.count += count
+        self._size += len(data)
+        if self.count > self._max_commands or self._size > self._max_bytes:
+            self.forget()
+        if self.replayable:
+            self._chunks.append(data)
+
+    def forget(self) -> None:
+        """Give up remembering: something passed that can't be kept."""
+        self.replayable = False
+        self._chunks.clear()
+
+    def replay(self) -> tuple[bytes, int]:
+        """The bytes that queue it again, MULTI included, and the number of commands in them."""
+        return b"".join([resp.encode_command("MULTI"), *self._chunks]), self.count + 1
+
+    def connection_lost(self) -> None:
+        """Its connection is gone."""
+        self.lost = True
+        if not self.replayable:
+            self.dead = True
+
+
+class Session:
+    """State of one client that outlives any connection to Redis.
+
+    @ivar user: the name it has authenticated as; None before.
+    @ivar db: the SELECTed database.
+    @ivar resp_version: 2 or 3.
+    @ivar watching: Redis holds a WATCH of this client on its pinned connection.
+    @ivar watch_lost: a connection with a WATCH is gone; the next EXEC must fail, because nobody knows whether a watched
+        key has changed.
+    @ivar muted: replies are thrown away (CLIENT REPLY OFF and SKIP).
+    """
+
+    __slots__ = (
+        "db",
+        "lib_name",
+        "lib_version",
+        "muted",
+        "name",
+        "resp_version",
+        "skip",
+        "skipped",
+        "transaction",
+        "user",
+        "watch_lost",
+        "watching",
+    )
+
+    def __init__(self, user: bytes | None) -> None:
+        self.user = user
+        self.reset()
+
+    def reset(self) -> None:
+        """What RESET does, except authentication."""
+        self.db = 0
+        self.resp_version = 2
+        self.name = b""
+        self.lib_name = b""
+        self.lib_version = b""
+        self.muted = False
+        self.skip = Skip.NO
+        self.skipped: bytes | None = None
+        self.transaction: Transaction | None = None
+        self.watching = False
+        self.watch_lost = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What a connection has to be set to: database and RESP version."""
+        return (self.db, self.resp_version)
+
+    @property
+    def bound(self) -> bool:
+        """Whether state of this client lives on its connection to Redis."""
+        transaction = self.transaction
+        return self.watching or (transaction is not None and not transaction.dead)
+
+    def begin(self, max_commands: int, max_bytes: int) -> None:
+        """MULTI was answered with OK."""
+        self.transaction = Transaction(max_commands, max_bytes)
+
+    def end(self) -> None:
+        """EXEC or DISCARD was answered: both end the transaction and every WATCH."""
+        self.transaction = None
+        self.unwatch()
+
+    def unwatch(self) -> None:
+        """UNWATCH was answered with OK."""
+        self.watching = False
+        self.watch_lost = False
+
+    def connection_lost(self) -> None:
+        """The pinned connection is gone, and with it what Redis held there."""
+        if self.watching:
+            self.watching = False
+            self.watch_lost = True
+        if self.transaction is not None:
+            self.transaction.connection_lost()
+
+    def exec_lost(self) -> bytes:
+        """EXEC's answer when the transaction has lost against a WATCH: nil."""
+        return resp.null_array(self.resp_version)

@@ -1,0 +1,39 @@
+"""The twistd and twist plugin's two halves: command line options, and the service they make."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from redisproxy import config
+
+
+class Options(usage.Options):
+    """C{twistd -n redisproxy -c config.json}"""
+
+    synopsis = "[options]"
+    longdesc = "A Redis proxy for moving live applications between Redis servers."
+    optParameters: ClassVar[list[list[Any]]] = [["config", "c", None, "The configuration file (JSON)."]]
+
+    def postOptions(self) -> None:
+        """Read the configuration, so that a faulty one is told like any wrong option.
+
+        @raise usage.UsageError: there is none, or what is wrong with it.
+        """
+        if not self["config"]:
+            raise usage.UsageError("a configuration file is needed: -c config.json")
+        try:
+            self["settings"] = config.load(self["config"])
+        except config.ConfigError as error:
+            raise usage.UsageError(f"{self['config']}:\n{error}") from None
+
+
+def makeService(options: Options) -> IService:
+    """The service for these options."""
+    from twisted.internet import reactor
+
+    from redisproxy.service import ProxyService
+
+    return ProxyService(options["config"], options["settings"], reactor)

@@ -1,0 +1,112 @@
+"""The first commands on an uplink connection: who we are, which RESP version, which database.
+
+HELLO does all of it but SELECT in one command and tells the server's version and the connection's id
+(https://redis.io/docs/latest/commands/hello/). Servers older than Redis 6 do not know HELLO: AUTH serves there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from redisproxy.errors import DatabaseRefused, UplinkError, UplinkRefused
+from redisproxy.resp import RespError, encode_command
+from redisproxy.sinks import Collector
+
+if TYPE_CHECKING:
+    from redisproxy.uplink.connection import UplinkConnection
+
+CONNECTION_NAME = "redisproxy"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """User and password for the Redis server; neither is shown by C{repr}."""
+
+    user: str | None
+    password: str | None
+
+    def __repr__(self) -> str:
+        return "Credentials(...)"
+
+    def hello(self) -> tuple[str, ...]:
+        """The AUTH part of a HELLO."""
+        return ("AUTH", self.user or "default", self.password) if self.password is not None else ()
+
+    def auth(self) -> tuple[str, ...]:
+        """The arguments of an AUTH; empty when there is no password."""
+        if self.password is None:
+            return ()
+        return (self.user, self.password) if self.user else (self.password,)
+
+
+class Login:
+    """Log one connection in.
+
+    @param on_done: called once with None and the server's answer to HELLO (empty when it does not know HELLO), or with
+        the error.
+    """
+
+    def __init__(
+        self,
+        connection: UplinkConnection,
+        credentials: Credentials,
+        on_done: Callable[[UplinkError | None, dict[bytes, object]], None],
+    ) -> None:
+        self._connection = connection
+        self._credentials = credentials
+        self._on_done = on_done
+
+    def start(self) -> None:
+        """Send the first commands."""
+        hello = ("HELLO", str(self._connection.resp_version), *self._credentials.hello())
+        self._send([hello, ("CLIENT", "SETNAME", CONNECTION_NAME)], self._hello_answered)
+
+    def _send(self, commands: list[tuple[str, ...]], on_done: Callable[[list[object] | None], None]) -> None:
+        commands = [*commands, ("SELECT", str(self._connection.db))]
+        data = b"".join(encode_command(*command) for command in commands)
+        self._connection.submit_own(Collector(len(commands), on_done), data, len(commands))
+
+    def _hello_answered(self, replies: list[object] | None) -> None:
+        if replies is not None and isinstance(replies[0], RespError) and _unknown(replies[0]):
+            self._fall_back(replies[0])
+        else:
+            self._finish(replies)
+
+    def _fall_back(self, error: RespError) -> None:
+        if self._connection.resp_version != 2:
+            self._on_done(UplinkRefused(f"the server does not speak RESP3: {error.text}"), {})
+            return
+        auth = self._credentials.auth()
+        self._send([("AUTH", *auth) if auth else ("PING",)], self._finish)
+
+    def _finish(self, replies: list[object] | None) -> None:
+        if replies is None:
+            self._on_done(UplinkRefused("the connection was closed while logging in"), {})
+            return
+        first, selected = replies[0], replies[-1]
+        if isinstance(first, RespError):
+            self._on_done(UplinkRefused(f"the server answered: {first.text}"), {})
+        elif isinstance(selected, RespError):
+            error = DatabaseRefused if _database_error(selected) else UplinkRefused
+            self._on_done(error(selected.text), {})
+        else:
+            self._on_done(None, hello_fields(first))
+
+
+def hello_fields(reply: object) -> dict[bytes, object]:
+    """Read HELLO's answer, a map in RESP3 and a flat list in RESP2; anything else is empty."""
+    if isinstance(reply, dict):
+        return reply
+    if isinstance(reply, list) and len(reply) % 2 == 0:
+        return dict(zip(reply[::2], reply[1::2], strict=True))
+    return {}
+
+
+def _unknown(error: RespError) -> bool:
+    return error.text.lower().startswith("err unknown command")
+
+
+def _database_error(error: RespError) -> bool:
+    return "DB index" in error.text or "invalid DB" in error.text

@@ -1,0 +1,110 @@
+"""Who waits for an uplink connection, in order of arrival, each with a limit in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from redisproxy.errors import UplinkUnavailable
+
+if TYPE_CHECKING:
+    from redisproxy.uplink.connection import UplinkConnection
+
+Key = tuple[int, int]
+"""Database and RESP version."""
+
+
+@dataclass(eq=False, slots=True)
+class Want:
+    """One that waits."""
+
+    key: Key
+    pinned: bool
+    answer: Deferred[UplinkConnection]
+    timeout: IDelayedCall
+
+
+class Waitlist:
+    """All that wait. Every want leaves the list exactly once: taken, refused, timed out or cancelled.
+
+    @param limit_s: how long one may wait.
+    @param cause: asked for the reason when one has waited too long.
+    """
+
+    def __init__(self, clock: IReactorTime, limit_s: float, cause: Callable[[], str]) -> None:
+        self._clock = clock
+        self._limit_s = limit_s
+        self._cause = cause
+        self._shared: dict[Key, dict[Want, None]] = {}
+        self._pinned: dict[Want, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._shared or self._pinned)
+
+    def add(self, key: Key, pinned: bool) -> Want:
+        """Wait for a connection. C{answer} can be cancelled; it fails with L{UplinkUnavailable} at the limit."""
+        answer: Deferred[UplinkConnection] = Deferred(lambda _: self.refuse(want, CancelledError()))
+        timeout = self._clock.callLater(self._limit_s, lambda: self._timed_out(want))
+        want = Want(key, pinned, answer, timeout)
+        group = self._pinned if pinned else self._shared.setdefault(key, {})
+        group[want] = None
+        return want
+
+    def shared_keys(self) -> list[Key]:
+        """The keys for which somebody waits for a shared connection."""
+        return list(self._shared)
+
+    def pinned_keys(self, start: int, stop: int) -> list[Key]:
+        """The keys of those who wait for a pinned connection, from the `start`th to before the `stop`th."""
+        return [want.key for want in list(self._pinned)[start:stop]]
+
+    @property
+    def pinned_count(self) -> int:
+        """How many wait for a pinned connection."""
+        return len(self._pinned)
+
+    def first_pinned(self) -> Want | None:
+        """Who has waited longest for a pinned connection; it stays in the list."""
+        return next(iter(self._pinned), None)
+
+    def all_shared(self, key: Key) -> list[Want]:
+        """Everybody who waits for the shared connection of `key`; they stay in the list."""
+        return list(self._shared.get(key, ()))
+
+    def take(self, want: Want) -> bool:
+        """Take `want` off the list; False when it has left it already."""
+        group = self._pinned if want.pinned else self._shared.get(want.key, {})
+        if want not in group:
+            return False
+        del group[want]
+        if not want.pinned and not group:
+            del self._shared[want.key]
+        if want.timeout.active():
+            want.timeout.cancel()
+        return True
+
+    def refuse(self, want: Want, error: Exception) -> None:
+        """Take `want` off the list and fail it, if it is still there."""
+        if self.take(want):
+            want.answer.errback(Failure(error))
+
+    def refuse_key(self, key: Key, pinned: bool, error: Exception) -> None:
+        """Fail everybody who waits for such a connection."""
+        wants = list(self._pinned) if pinned else self.all_shared(key)
+        for want in wants:
+            if want.key == key:
+                self.refuse(want, error)
+
+    def refuse_all(self, error: Exception) -> None:
+        """Fail everybody."""
+        wants = [*self._pinned, *(want for group in self._shared.values() for want in group)]
+        for want in wants:
+            self.refuse(want, error)
+
+    def _timed_out(self, want: Want) -> None:
+        self.refuse(want, UplinkUnavailable(self._cause()))

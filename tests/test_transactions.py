@@ -1,0 +1,409 @@
+"""MULTI, WATCH and blocking commands in memory, through pauses, switches and losses."""
+
+from __future__ import annotations
+
+import pytest
+
+from redisproxy.core import ClientLimits
+from tests.wire import OK, Client, Wire, cmd
+
+QUEUED = b"+QUEUED\r\n"
+EXECABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+GET = cmd("GET", "a")
+SET = cmd("SET", "a", 1)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def client(wire: Wire) -> Client:
+    client = wire.client()
+    client.send(GET)
+    wire.server.send(b":0\r\n")
+    client.got()
+    wire.server.got()
+    return client
+
+
+def begin(wire: Wire, client: Client, *commands: bytes) -> None:
+    client.send(cmd("MULTI"))
+    wire.server.got()
+    wire.server.send(OK)
+    for command in commands:
+        client.send(command)
+        wire.server.got()
+        wire.server.send(QUEUED)
+    client.got()
+
+
+class TestWhole:
+    def test_a_whole_transaction_goes_out_in_one_piece_on_the_shared_connection(
+        self, wire: Wire, client: Client
+    ) -> None:
+        whole = cmd("MULTI") + SET + GET + cmd("EXEC")
+        client.send(whole + GET)
+        assert len(wire.servers) == 1 and wire.server.got() == whole + GET
+        wire.server.send(OK + QUEUED * 2 + b"*2\r\n+OK\r\n$1\r\n1\r\n:9\r\n")
+        assert client.got() == OK + QUEUED * 2 + b"*2\r\n+OK\r\n$1\r\n1\r\n:9\r\n"
+        assert client.protocol.session.transaction is None
+
+    def test_one_with_a_select_inside_is_pinned(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("MULTI") + cmd("SELECT", 3) + cmd("EXEC"))
+        assert len(wire.servers) == 2 and wire.server.got() == cmd("MULTI")
+
+    def test_one_that_is_broken_by_a_protocol_error_is_not_sent_whole(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("MULTI") + SET + b"*x\r\n")
+        assert wire.server.got() == cmd("MULTI")
+        wire.server.send(OK)
+        wire.server.send(QUEUED)
+        assert client.got().endswith(b"-ERR Protocol error: invalid multibulk length\r\n")
+        assert client.closed and wire.server.closed and wire.gate.in_flight == 0
+
+
+class TestOpen:
+    def test_it_holds_a_connection_of_its_own_until_exec(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        pinned = wire.server
+        assert len(wire.servers) == 2 and client.protocol.pinned
+        client.send(cmd("EXEC"))
+        pinned.send(b"*1\r\n+OK\r\n")
+        assert client.got() == b"*1\r\n+OK\r\n" and not client.protocol.pinned
+        client.send(GET)
+        assert wire.servers[0].got() == GET
+
+    def test_the_connection_is_used_again_by_the_next_one(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        client.send(cmd("DISCARD"))
+        wire.server.send(OK)
+        begin(wire, client)
+        assert len(wire.servers) == 2
+
+    def test_a_refused_command_inside_makes_exec_fail(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        assert client.ask("SUBSCRIBE", "a").startswith(b"-ERR redisproxy")
+        assert client.ask("GET", "a") == QUEUED
+        assert client.ask("EXEC") == EXECABORT
+        assert wire.servers[1].closed
+        client.send(GET)
+        assert wire.servers[0].got() == GET
+
+    def test_select_inside_counts_when_the_server_says_so(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, cmd("SELECT", 4))
+        client.send(cmd("EXEC") + GET)
+        pinned = wire.server
+        assert pinned.got() == cmd("EXEC") + cmd("CLIENT", "INFO")
+        pinned.send(b"*1\r\n+OK\r\n")
+        assert client.got() == b"*1\r\n+OK\r\n"
+        pinned.send(b"$12\r\nid=1 db=4 x=\r\n")
+        assert client.protocol.session.db == 4
+        assert wire.server.got() == GET and wire.server.transport.protocol.db == 4
+
+    def test_a_client_that_leaves_closes_it(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        client.close()
+        assert wire.server.closed and not wire.servers[0].closed
+
+    def test_reset_drops_it(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        assert client.ask("RESET") == b"+RESET\r\n" and wire.server.closed
+
+    def test_nested_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        client.send(cmd("MULTI"))
+        wire.server.send(b"-ERR MULTI calls can not be nested\r\n")
+        assert client.got() == b"-ERR MULTI calls can not be nested\r\n"
+        assert client.protocol.session.transaction is not None
+
+    def test_exec_without_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("EXEC"))
+        assert len(wire.servers) == 1 and wire.server.got() == cmd("EXEC")
+
+
+class TestSwitch:
+    def test_an_open_transaction_is_queued_again_and_the_client_sees_each_reply_once(
+        self, wire: Wire, client: Client
+    ) -> None:
+        begin(wire, client, SET, GET)
+        wire.pause()
+        wire.switch()
+        client.send(cmd("INCR", "b"))
+        wire.unpause()
+        new = wire.server
+        assert new.got() == cmd("MULTI") + SET + GET
+        new.send(OK + QUEUED * 2)
+        assert client.got() == b"" and new.got() == cmd("INCR", "b")
+        new.send(QUEUED)
+        client.send(cmd("EXEC"))
+        new.send(b"*3\r\n+OK\r\n:1\r\n:1\r\n")
+        assert client.got() == QUEUED + b"*3\r\n+OK\r\n:1\r\n:1\r\n"
+
+    def test_one_that_cannot_be_queued_again_fails_at_exec(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(cmd("EXEC"))
+        wire.server.got()
+        wire.server.send(OK + b"-ERR unknown command\r\n")
+        assert client.got() == EXECABORT
+        assert client.protocol.session.transaction is None
+
+    def test_one_past_the_bound_fails_at_exec(self, wire: Wire, client: Client) -> None:
+        wire.core.limits = ClientLimits(max_transaction_commands=1)
+        begin(wire, client, SET, GET)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        assert client.ask("GET", "a") == QUEUED
+        assert client.ask("EXEC") == EXECABORT
+
+    def test_discard_after_it_needs_no_server(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        assert client.ask("DISCARD") == OK and client.protocol.session.transaction is None
+
+    def test_exec_in_flight_is_waited_for(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        client.send(cmd("EXEC"))
+        wire.pause()
+        assert wire.gate.in_flight == 1
+        wire.server.send(b"*1\r\n+OK\r\n")
+        assert client.got() == b"*1\r\n+OK\r\n" and wire.gate.in_flight == 0
+
+    def test_a_lost_connection_in_the_middle_of_queueing_again_is_tried_once_more(
+        self, wire: Wire, client: Client
+    ) -> None:
+        begin(wire, client, SET)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(GET)
+        first = wire.server
+        first.close()
+        second = wire.server
+        assert second is not first and second.got() == cmd("MULTI") + SET
+        second.send(OK + QUEUED)
+        assert second.got() == GET
+
+    def test_a_watch_is_lost_and_exec_says_nil(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        client.got()
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(cmd("MULTI"))
+        wire.server.send(OK)
+        client.send(SET)
+        wire.server.send(QUEUED)
+        wire.server.got()
+        client.send(cmd("EXEC"))
+        assert wire.server.got() == cmd("DISCARD")
+        wire.server.send(OK)
+        assert client.got() == OK + QUEUED + b"*-1\r\n"
+        assert not client.protocol.session.watch_lost
+
+    def test_a_whole_transaction_after_a_lost_watch_says_nil_too(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        client.got()
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(cmd("MULTI") + SET + cmd("EXEC"))
+        wire.server.send(OK)
+        wire.server.send(QUEUED)
+        wire.server.send(OK)
+        assert client.got() == OK + QUEUED + b"*-1\r\n"
+
+    def test_unwatch_takes_the_loss_back(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(cmd("UNWATCH"))
+        assert not client.protocol.session.watch_lost
+
+    def test_commands_after_a_watch_stay_on_its_connection(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        wire.server.got()
+        client.send(GET)
+        assert wire.server.got() == GET and wire.servers[0].got() == b""
+
+
+BLPOP = cmd("BLPOP", "q", 0)
+
+
+class TestBlocking:
+    def test_it_waits_on_a_connection_of_its_own(self, wire: Wire, client: Client) -> None:
+        other = wire.client()
+        client.send(BLPOP)
+        assert len(wire.servers) == 2 and wire.server.got() == BLPOP
+        other.send(GET)
+        wire.servers[0].send(b":1\r\n")
+        assert other.got() == b":1\r\n"
+        wire.server.send(b"*2\r\n+q\r\n+x\r\n")
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and not client.protocol.pinned
+
+    def test_what_comes_behind_it_waits(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP + GET)
+        assert wire.servers[0].got() == b""
+        wire.server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and wire.servers[0].got() == GET
+
+    def test_a_client_that_leaves_frees_its_connection(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        client.close()
+        assert wire.server.closed and wire.gate.in_flight == 0
+
+    def test_a_client_that_half_closes_has_left(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        client.protocol.readConnectionLost()
+        wire.turn()
+        assert client.closed and wire.server.closed and wire.gate.in_flight == 0
+
+    def test_a_pause_unblocks_it_and_it_goes_on_at_the_new_server(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        blocked = wire.server
+        wire.pause()
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
+        wire.servers[0].send(b":1\r\n")
+        blocked.send(b"*-1\r\n")
+        assert wire.gate.in_flight == 0 and client.got() == b""
+        wire.switch()
+        wire.unpause()
+        assert wire.server is not blocked and wire.server.got() == BLPOP
+        wire.server.send(b"*2\r\n+q\r\n+x\r\n")
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n"
+
+    def test_an_element_popped_at_the_last_moment_is_delivered_once(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        wire.pause()
+        wire.server.send(b"*2\r\n+q\r\n+x\r\n")
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and wire.gate.in_flight == 0
+        wire.servers[0].send(b":0\r\n")
+        wire.unpause()
+        assert wire.server.closed
+
+    def test_the_null_may_come_in_pieces(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        blocked = wire.server
+        wire.pause()
+        for byte in b"*-1\r\n":
+            blocked.send(bytes([byte]))
+        assert client.got() == b"" and wire.gate.in_flight == 0
+
+    def test_what_is_left_of_the_timeout_is_sent_on(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("BLPOP", "q", 10))
+        blocked = wire.server
+        wire.clock.advance(4)
+        wire.pause()
+        blocked.send(b"*-1\r\n")
+        wire.clock.advance(1)
+        wire.unpause()
+        assert wire.server.got() == cmd("BLPOP", "q", "6.000")
+
+    def test_a_timeout_that_has_passed_is_answered(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("BLPOP", "q", 1))
+        wire.pause()
+        wire.clock.advance(2)
+        wire.servers[1].send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and wire.gate.in_flight == 0
+
+    def test_an_unblock_that_came_too_early_is_sent_again(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        wire.pause()
+        wire.servers[0].got()
+        wire.servers[0].send(b":0\r\n")
+        wire.advance(0.01)
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
+
+    def test_what_came_behind_it_stays_behind_it(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP + GET)
+        blocked = wire.server
+        wire.pause()
+        blocked.send(b"*-1\r\n")
+        wire.unpause()
+        assert wire.server is not blocked and wire.server.got() == BLPOP
+        wire.server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n"
+        assert GET in b"".join(server.got() for server in wire.servers)
+
+    def test_xread_from_the_end_is_pinned_to_an_id_first(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("XREAD", "BLOCK", 0, "STREAMS", "a", "b", "$", "5-0"))
+        assert wire.server.got() == cmd("XREVRANGE", "a", "+", "-", "COUNT", 1)
+        wire.server.send(b"*1\r\n*2\r\n$3\r\n7-1\r\n*0\r\n")
+        assert wire.server.got() == cmd("XREAD", "BLOCK", 0, "STREAMS", "a", "b", "7-1", "5-0")
+
+    def test_client_unblock_from_another_client_uses_the_ids_that_clients_see(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        other = wire.client()
+        assert other.ask("CLIENT", "UNBLOCK", 77) == b":0\r\n"
+        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, "ERROR") == b":1\r\n"
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102, "ERROR")
+
+
+class TestGate:
+    def test_commands_wait_at_the_closed_gate_in_the_kernel(self, wire: Wire, client: Client) -> None:
+        wire.pause()
+        client.send(GET)
+        assert client.transport.paused and wire.gate.held == 1 and wire.servers[0].got() == b""
+        wire.unpause()
+        assert wire.servers[0].got() == GET and not client.transport.paused
+
+    def test_a_client_that_connects_while_paused_waits_at_its_first_command(self, wire: Wire) -> None:
+        wire.pause()
+        client = wire.client()
+        assert not client.transport.paused
+        client.send(cmd("PING"))
+        assert client.got() == b"" and client.transport.paused
+        wire.unpause()
+        assert wire.server.got() == cmd("PING")
+
+    def test_a_large_command_under_way_is_finished_first(self, wire: Wire, client: Client) -> None:
+        wire.core.limits = ClientLimits(max_held_request_bytes=100)
+        sender = wire.client()
+        large = cmd("SET", "a", "x" * 1000)
+        sender.send(large[:500])
+        wire.pause()
+        sender.send(large[500:])
+        assert wire.server.got() == large
+        wire.server.send(OK)
+        assert sender.got() == OK and wire.gate.in_flight == 0
+
+    def test_a_held_client_that_leaves_is_forgotten(self, wire: Wire, client: Client) -> None:
+        wire.pause()
+        client.send(GET)
+        client.close()
+        assert wire.gate.held == 0
+        wire.unpause()
+        assert wire.servers[0].got() == b""
+
+    def test_the_database_and_version_hold_across_a_switch(self, wire: Wire, client: Client) -> None:
+        client.ask("SELECT", 5)
+        client.ask("HELLO", 3)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(GET)
+        protocol = wire.server.transport.protocol
+        assert (protocol.db, protocol.resp_version) == (5, 3) and wire.server.got() == GET
+
+    def test_waiting_for_a_connection_does_not_count_as_in_flight(self, wire: Wire) -> None:
+        wire.refuse_connections = True
+        client = wire.client()
+        client.send(GET)
+        wire.pause()
+        assert wire.gate.in_flight == 0
+        wire.refuse_connections = False
+        wire.switch()
+        wire.unpause()
+        wire.server.send(b":1\r\n")
+        assert client.got() == b":1\r\n"

@@ -1,0 +1,219 @@
+"""The command path in memory: real gate, sessions, clients and uplink set between fake transports, on a Clock.
+
+The test plays both the clients and the Redis server: `>>` is what it sends, `<<` what it has to see.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from redisproxy.auth import Authenticator
+from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.core import Core
+from redisproxy.gate import Gate
+from redisproxy.metrics import Metrics
+from redisproxy.registry import ClientRegistry
+from redisproxy.resp import encode_command as cmd
+from redisproxy.uplink import Credentials, UplinkLimits, UplinkSet
+
+HELLO = b"*6\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$2\r\nid\r\n:%d\r\n"
+OK = b"+OK\r\n"
+
+
+class Transport(StringTransport):
+    """A transport that closes when told, a turn later."""
+
+    def __init__(self, clock: Clock, port: int) -> None:
+        super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", port))
+        self._clock = clock
+        self.protocol: Any = None
+        self.gone = False
+        self.half_closed = False
+
+    def getHandle(self) -> None:
+        return None
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        self._clock.callLater(0, self.lose)
+
+    def abortConnection(self) -> None:
+        self.disconnecting = True
+        self._clock.callLater(0, self.lose)
+
+    def lose(self) -> None:
+        if not self.gone:
+            self.gone = True
+            self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    @property
+    def paused(self) -> bool:
+        return self.producerState == "paused"
+
+
+class End:
+    """One end of a connection, as the test sees it."""
+
+    def __init__(self, wire: Wire, transport: Transport) -> None:
+        self.wire = wire
+        self.transport = transport
+        self._seen = 0
+
+    def send(self, *data: bytes) -> None:
+        """Let the bytes arrive at the proxy, as one turn of the reactor."""
+        for each in data:
+            self.transport.protocol.dataReceived(each)
+        self.wire.turn()
+
+    def got(self) -> bytes:
+        """What the proxy has sent here since the last call."""
+        value = self.transport.value()
+        new, self._seen = value[self._seen :], len(value)
+        return new
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.transport.lose()
+        self.wire.turn()
+
+    @property
+    def closed(self) -> bool:
+        return self.transport.gone
+
+
+class Server(End):
+    """A connection as the Redis server sees it."""
+
+    number = 0
+
+
+class Client(End):
+    """A connection as a client sees it."""
+
+    @property
+    def protocol(self) -> ClientProtocol:
+        protocol: ClientProtocol = self.transport.protocol
+        return protocol
+
+    def ask(self, *args: bytes | str | int) -> bytes:
+        """Send one command and return what has come back at once."""
+        self.send(cmd(*args))
+        return self.got()
+
+
+class Wire:
+    """Everything between the two ends."""
+
+    def __init__(self, *, password: str | None = None, max_clients: int = 100, **limits: Any) -> None:
+        self.clock = Clock()
+        self.gate = Gate(self.clock)
+        self.metrics = Metrics()
+        self.servers: list[Server] = []
+        self.refuse_connections = False
+        self.answer_login = True
+        self.login_error = b""
+        self.attempts = 0
+        self._calls: dict[Any, None] = {}
+        registry = ClientRegistry(self.metrics, max_clients)
+        self.limits = UplinkLimits(**limits)
+        self.core = Core(self.gate, self.metrics, self.clock, registry, self.uplinks())
+        from pydantic import SecretStr
+
+        auth = Authenticator(SecretStr(password) if password else None)
+        self.factory = ClientFactory(self.core, auth)
+        self._ports = 1000
+
+    def uplinks(self) -> UplinkSet:
+        return UplinkSet(
+            self._connect,
+            Credentials(None, None),
+            self.limits,
+            self.clock,
+            self._end_of_turn,
+            self.gate,
+            self.metrics,
+        )
+
+    def _end_of_turn(self, call: Any) -> None:
+        self._calls[call] = None
+
+    def turn(self) -> None:
+        """End the turn of the reactor, and let what is due now happen."""
+        for _ in range(20):
+            calls, self._calls = self._calls, {}
+            for call in calls:
+                call()
+            self.clock.advance(0)
+            self._log_in()
+            if not self._calls:
+                break
+
+    def _connect(self, factory: Any) -> Deferred[Any]:
+        self.attempts += 1
+        answer: Deferred[Any] = Deferred()
+
+        def connect() -> None:
+            if answer.called:
+                return
+            if self.refuse_connections:
+                answer.errback(Failure(ConnectionError("connection refused")))
+                return
+            transport = Transport(self.clock, 6379)
+            transport.protocol = factory()
+            server = Server(self, transport)
+            server.number = len(self.servers) + 1
+            self.servers.append(server)
+            transport.protocol.makeConnection(transport)
+            answer.callback(transport.protocol)
+
+        self.clock.callLater(0, connect)
+        return answer
+
+    def _log_in(self) -> None:
+        for server in self.servers:
+            if self.answer_login and b"HELLO" in server.transport.value()[server._seen :]:
+                asked = server.got()
+                count = asked.count(b"HELLO") + asked.count(b"SELECT") + asked.count(b"SETNAME")
+                assert count == 3, asked
+                server.transport.protocol.dataReceived(HELLO % (100 + server.number) + OK + (self.login_error or OK))
+
+    def client(self) -> Client:
+        self._ports += 1
+        transport = Transport(self.clock, self._ports)
+        transport.protocol = self.factory.buildProtocol(None)
+        transport.protocol.makeConnection(transport)
+        return Client(self, transport)
+
+    @property
+    def server(self) -> Server:
+        """The last connection to the server."""
+        return self.servers[-1]
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.turn()
+
+    def switch(self) -> None:
+        """Swap the uplink as a reload does: with the gate closed and nothing in flight."""
+        assert not self.gate.open and not self.gate.in_flight
+        old = self.core.uplinks
+        self.core.uplinks = self.uplinks()
+        old.close()  # type: ignore[attr-defined]
+        self.turn()
+
+    def pause(self) -> None:
+        self.gate.close("operator")
+        for client in self.core.registry:
+            client.gate_closed()
+        self.turn()
+
+    def unpause(self) -> None:
+        self.gate.reopen("operator")
+        self.turn()
