@@ -117,7 +117,7 @@ class Control:
         """Take the operator's pause back. Unpausing when running is no error."""
         waiting, self._waiting = self._waiting, []
         self._reopen(OPERATOR)
-        for answer in waiting:
+        for answer in (each for each in waiting if not each.called):
             answer.errback(Failure(WrongState("unpaused before every client was suspended")))
         return self._state()
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
-from types import FrameType
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,9 +19,17 @@ from redisproxy.gate import GateReopened
 from redisproxy.listeners import Listeners
 from redisproxy.network import best_network
 from redisproxy.proxy import Proxy
+from redisproxy.signals import Signals
 
 SHUTDOWN = "shutdown"
 SUPERVISE_S = 0.1
+
+
+def _cannot_listen(error: CannotListenError) -> str:
+    """What Twisted's error says, in one line."""
+    place = f"{error.interface}:{error.port}" if isinstance(error.port, int) else str(error.port)
+    cause = getattr(error.socketError, "strerror", None) or str(error.socketError)
+    return f"can't listen on {place}: {cause}"
 
 
 class ProxyService(Service):
@@ -44,40 +51,34 @@ class ProxyService(Service):
         self.started = 0.0
         self._supervision = LoopingCall(self.proxy.supervise)
         self._supervision.clock = reactor
-        self._old_handler: Any = None
+        self._signals = Signals(reactor, self.control.reload_on_signal)
 
     # -- starting
 
-    def privilegedStartService(self) -> None:
-        """Bind every address.
+    def bind(self) -> None:
+        """Bind every address, unless that has been done.
 
-        @raise twisted.internet.error.CannotListenError: one can't be bound; those bound before are closed again.
+        @raise SystemExit: one can't be bound; twistd and twist print its text and end, with no traceback.
         """
-        self.listeners.open(make_site(self, self.proxy.admin_credentials, self.proxy.metrics))
+        if self.listeners.ports:
+            return
+        try:
+            self.listeners.open(make_site(self, self.proxy.admin_credentials, self.proxy.metrics))
+        except CannotListenError as error:
+            raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
 
     def startService(self) -> None:
         """Begin to serve: connect to the uplink, watch the time, answer SIGHUP."""
         super().startService()
         self.started = self._reactor.seconds()
-        if not self.listeners.ports:
-            self.privilegedStartService()
+        self.bind()
         self.proxy.start()
         self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)
-        self._catch_hangup()
+        self._signals.install()
         self.log.info("redisproxy is running, {network} transports", network=self.network.name)
 
     def _supervision_failed(self, failure: Failure) -> None:
         self.log.failure("supervision failed", failure=failure)
-
-    def _catch_hangup(self) -> None:
-        # Twisted installs no SIGHUP handler; the default action would kill the process.
-        def hangup(signum: int, frame: FrameType | None) -> None:
-            self._reactor.callFromThread(self.control.reload_on_signal)
-
-        try:
-            self._old_handler = signal.signal(signal.SIGHUP, hangup)
-        except ValueError:  # not in the main thread, where there are no signals
-            self._old_handler = None
 
     # -- stopping
 
@@ -87,8 +88,7 @@ class ProxyService(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        if self._old_handler is not None:
-            signal.signal(signal.SIGHUP, self._old_handler)
+        self._signals.restore()
         await self.listeners.close_clients()
         self.proxy.gate.close(SHUTDOWN)
         self.proxy.gate_closed()

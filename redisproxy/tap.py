@@ -31,9 +31,17 @@ class Options(usage.Options):
 
 
 def makeService(options: Options) -> IService:
-    """The service for these options."""
+    """The service for these options, with its ports bound.
+
+    They are bound here, before twistd has written its pidfile or become a daemon, so that a start that fails says so in
+    the terminal and leaves nothing behind.
+
+    @raise SystemExit: an address can't be bound.
+    """
     from twisted.internet import reactor
 
     from redisproxy.service import ProxyService
 
-    return ProxyService(options["config"], options["settings"], reactor)
+    service = ProxyService(options["config"], options["settings"], reactor)
+    service.bind()
+    return service

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.core import ClientLimits
-from tests.wire import OK, Wire, cmd
+from redisproxy.resp import encode_command as cmd
+from tests.wire import OK, Wire
 
 GET = cmd("GET", "a")
 

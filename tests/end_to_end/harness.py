@@ -76,22 +76,27 @@ class RedisServer:
     """One redis-server of the test's own."""
 
     def __init__(
-        self, *options: str, password: str | None = None, tls: Certificates | None = None, unix: bool = False
+        self,
+        *options: str,
+        password: str | None = None,
+        tls: Certificates | None = None,
+        unix: bool = False,
+        port: int = 0,
     ) -> None:
         self.folder = tempfile.mkdtemp(prefix="redis-", dir="/tmp")
-        self.port = free_port()
+        self.port = port or free_port()
         self.tls = tls
         self.password = password
         self.unix = os.path.join(self.folder, "redis.sock") if unix else None
-        port = ["--port", "0", "--tls-port", str(self.port)] if tls else ["--port", str(self.port)]
+        where = ["--port", "0", "--tls-port", str(self.port)] if tls else ["--port", str(self.port)]
         if tls:
-            port += ["--tls-cert-file", tls.cert, "--tls-key-file", tls.key, "--tls-ca-cert-file", tls.ca]
-            port += ["--tls-auth-clients", "optional", "--tls-replication", "yes"]
+            where += ["--tls-cert-file", tls.cert, "--tls-key-file", tls.key, "--tls-ca-cert-file", tls.ca]
+            where += ["--tls-auth-clients", "optional", "--tls-replication", "yes"]
         secret = ["--requirepass", password, "--masterauth", password] if password else []
         sock = ["--unixsocket", self.unix] if self.unix else []
         fixed = ["--bind", "127.0.0.1", "--save", "", "--dir", self.folder, "--repl-diskless-sync-delay", "0"]
         self.process = subprocess.Popen(
-            [redis_program(), *fixed, *port, *secret, *sock, *options],
+            [redis_program(), *fixed, *where, *secret, *sock, *options],
             stdout=open(os.path.join(self.folder, "log"), "wb"),  # noqa: SIM115
             stderr=subprocess.STDOUT,
         )

@@ -1,0 +1,143 @@
+"""What a person sees when the proxy starts, does not start, and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.harness import Proxy, RedisServer, free_port, wait_until
+
+TWISTD = [sys.executable, "-c", "import sys; from twisted.scripts.twistd import run; run()", "-n"]
+
+
+def run(folder: Path, *arguments: str, program: list[str] = TWISTD) -> tuple[int, str]:
+    done = subprocess.run([*program, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_without_a_config_there_is_one_clear_message(tmp_path: Path) -> None:
+    code, text = run(tmp_path, "redisproxy")
+    assert code != 0 and "a configuration file is needed: -c config.json" in text and "Traceback" not in text
+
+
+def test_a_bad_config_is_told_fault_by_fault(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"uplink": {"addr": "x", "pass": "hush-hush"}, "listen": {"adr": ":1"}, "foo": 1}))
+    for program in (TWISTD, [sys.executable, "-m", "twisted"]):
+        code, text = run(tmp_path, "redisproxy", "-c", str(path), program=program)
+        assert code != 0 and "Traceback" not in text and "hush-hush" not in text
+        for part in ("uplink: expected host:port", "listen.addr: missing", "did you mean addr?", "foo: unknown key"):
+            assert part in text
+
+
+def test_check_config_says_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    program = [sys.executable, "-m", "redisproxy.cli", "check-config"]
+    path.write_text(json.dumps({"uplink": {"addr": "x"}, "listen": {"addr": ":7010"}}))
+    code, text = run(tmp_path, str(path), program=program)
+    assert code == 1 and "uplink: expected host:port" in text
+    path.write_text(json.dumps({"uplink": {"addr": "x:1"}, "listen": {"addr": ":7010"}}))
+    code, text = run(tmp_path, str(path), program=program)
+    assert code == 0 and "is good" in text
+
+
+def test_a_busy_port_stops_the_start_with_a_clear_message(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        path = tmp_path / "config.json"
+        other = free_port()
+        listen = [{"addr": f"127.0.0.1:{other}"}, {"addr": f"127.0.0.1:{port}"}]
+        path.write_text(json.dumps({"uplink": {"addr": "127.0.0.1:1"}, "listen": listen}))
+        for program in (TWISTD, [sys.executable, "-m", "twisted"]):
+            code, text = run(tmp_path, "redisproxy", "-c", str(path), program=program)
+            assert code != 0 and f"127.0.0.1:{port}" in text and "Address already in use" in text, text
+            assert "Traceback" not in text and "Unhandled" not in text, text
+    assert not (tmp_path / "twistd.pid").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_exit_code_0_and_leaves_nothing(server: RedisServer, how: int) -> None:
+    with Proxy(server.uplink) as proxy:
+        client = proxy.client()
+        client.set("a", 1)
+        assert proxy.pidfile.exists()
+        assert proxy.stop(how) == 0
+        assert not proxy.pidfile.exists()
+
+
+def test_what_is_in_flight_is_answered_before_it_ends(server: RedisServer) -> None:
+    with Proxy(server.uplink) as proxy:
+        answers: list[object] = []
+        slow = "local t = redis.call('TIME') repeat local n = redis.call('TIME') until n[1] - t[1] >= 1 return 7"
+        worker = threading.Thread(target=lambda: answers.append(proxy.client().eval(slow, 0)))
+        worker.start()
+        wait_until(lambda: proxy.info()["in_flight"] == 1, "the script runs")
+        assert proxy.stop() == 0
+        worker.join(5)
+        assert answers == [7]
+
+
+def test_unix_sockets_on_every_side(tmp_path: Path) -> None:
+    with RedisServer(unix=True) as server:
+        listen, admin = str(tmp_path / "proxy.sock"), str(tmp_path / "admin.sock")
+        with Proxy(
+            server.uplink,
+            wait=False,
+            listen_more={"addr": listen, "network": "unix"},
+            admin={"addr": admin, "network": "unix"},
+        ) as proxy:
+            wait_until(lambda: os.path.exists(admin), "it listens")
+            time.sleep(0.3)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(listen)
+                client.sendall(b"SET a 1\r\nCLIENT LIST\r\n")
+                assert client.recv(5) == b"+OK\r\n"
+            curl = ["curl", "-s", "--unix-socket", admin, "http://localhost/cmd/", "-d", "cmd=pause-and-wait"]
+            assert json.loads(subprocess.check_output(curl))["state"] == "paused"
+            assert proxy.stop() == 0
+        assert not os.path.exists(listen) and not os.path.exists(admin)
+
+
+def test_an_unreachable_uplink_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    with Proxy({"addr": f"127.0.0.1:{port}", "wait_limit_ms": 500}, wait=False) as proxy:
+        wait_until(lambda: _healthy(proxy), "it listens")
+        assert proxy.get("/readyz")[0] == 503
+        with proxy.connect() as client:
+            client.sendall(b"PING\r\n")
+            assert client.recv(200).startswith(b"-MASTERDOWN redisproxy cannot reach its Redis server: ")
+            with RedisServer(port=port):
+                wait_until(lambda: proxy.get("/readyz")[0] == 200, "it has found its server")
+                client.sendall(b"PING\r\n")
+                assert client.recv(200) == b"+PONG\r\n"
+
+
+def _healthy(proxy: Proxy) -> bool:
+    try:
+        return proxy.get("/healthz") == (200, b"ok\n")
+    except OSError:
+        return False
+
+
+def test_the_raw_listener_relays_and_is_ended_by_command(server: RedisServer) -> None:
+    port = free_port()
+    with Proxy(server.uplink, listen_raw={"addr": f"127.0.0.1:{port}"}) as proxy:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"SUBSCRIBE x\r\n")
+            assert client.recv(100).startswith(b"*3\r\n$9\r\nsubscribe")
+            assert proxy.info()["raw_connections"] == 1
+            assert proxy.do("terminate-raw-connections")["terminated"] == 1
+            try:
+                assert client.recv(100) == b""
+            except ConnectionResetError:
+                pass
+        wait_until(lambda: proxy.info()["raw_connections"] == 0, "it is gone")

@@ -1,0 +1,142 @@
+"""The benchmark's pure parts: what it plans, reads, computes and writes. Nothing here runs a load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import results
+from bench.cells import GRID, KEY_PLAIN, KEY_TLS, Cell, Plan, full_plan, quick_plan, requests_for, small_get
+from bench.errors import BenchError
+from bench.idle import Idle
+from bench.load import parse
+from bench.report import markdown, table
+from bench.results import Results, Sample, medians
+from bench.targets import IDLE_LIMIT_BYTES, TARGETS, outcomes
+from bench.wire import encode
+
+CSV = """WARNING: Could not fetch server CONFIG
+"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
+"GET","71428.57","0.385","0.096","0.359","0.599","0.783","1.231"
+"""
+
+
+def sample(peer: str, cell: Cell, cpu_s: float | None, *, requests: int = 1000, connecting: bool = False) -> Sample:
+    """One run of a cell whose rate and latencies do not matter."""
+    return Sample(peer, cell, requests, 1000.0, 0.5, 1.5, cpu_s, connecting)
+
+
+def test_a_result_is_read_from_the_csv_below_any_warning() -> None:
+    load = parse(CSV)
+    assert (load.rate_per_s, load.p50_ms, load.p99_ms) == (71428.57, 0.359, 0.783)
+
+
+@pytest.mark.parametrize("output", ["", "Error: connection refused\n", CSV.replace("71428.57", "?"), '"test","rps"\n'])
+def test_output_without_a_result_is_an_error(output: str) -> None:
+    with pytest.raises(BenchError, match="no result"):
+        parse(output)
+
+
+def test_the_median_of_the_rounds_counts() -> None:
+    cell = small_get(50)
+    found = medians([sample("haproxy", cell, cpu_s) for cpu_s in (0.010, 0.500, 0.012)])["haproxy", cell]
+    assert (found.runs, found.rate_per_s, found.p50_ms, found.p99_ms) == (3, 1000.0, 0.5, 1.5)
+    assert found.cpu_us == pytest.approx(12.0)
+
+
+def test_what_connecting_costs_is_taken_off() -> None:
+    cell = small_get(500)
+    runs = [
+        sample("haproxy", small_get(500), 0.1, requests=500, connecting=True),
+        sample("haproxy", cell, 0.3, requests=10_500),
+    ]
+    assert medians(runs)["haproxy", cell].cpu_us == pytest.approx(0.2 / 10_000 * 1e6)
+
+
+def test_what_connecting_costs_one_peer_is_not_taken_off_another() -> None:
+    cell = small_get(500)
+    runs = [
+        sample("haproxy", cell, 0.1, requests=500, connecting=True),
+        sample("twemproxy", cell, 0.3, requests=10_000),
+    ]
+    assert medians(runs)["twemproxy", cell].cpu_us == pytest.approx(30.0)
+
+
+def test_redis_without_a_proxy_has_no_cpu_figure() -> None:
+    cell = small_get(1)
+    assert medians([sample("direct", cell, None)])["direct", cell].cpu_us is None
+
+
+def test_a_ratio_at_its_limit_is_reached_and_one_above_it_is_not() -> None:
+    cell = small_get(50)
+    exactly = [sample("redisproxy", cell, 0.016), sample("twemproxy", cell, 0.016), sample("haproxy", cell, 0.016)]
+    found = {each.label: each for each in outcomes(medians(exactly), [])}
+    assert found["CPU per command / twemproxy, 50 clients, P=1"].reached is True
+    above = found["CPU per command / haproxy, 50 clients, P=1"]
+    assert (above.measured, above.reached) == (1.0, False)
+
+
+def test_bytes_per_cpu_second_must_be_at_least_its_limit() -> None:
+    cell = KEY_PLAIN[-1]
+    slow = [sample("redisproxy", cell, 0.2), sample("haproxy", cell, 0.1)]
+    (found,) = (each for each in outcomes(medians(slow), []) if each.label.endswith(str(cell)))
+    assert found.measured == pytest.approx(0.5)
+    assert found.reached is False
+
+
+def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
+    assert {(each.measured, each.reached) for each in outcomes({}, [])} == {(None, None)}
+
+
+@pytest.mark.parametrize(("more", "reached"), [(0, True), (1, False)])
+def test_memory_of_an_idle_client_has_an_absolute_limit(more: int, reached: bool) -> None:
+    idle = [Idle("haproxy", 9900, 3400.0, 1), Idle("redisproxy", 10_000, float(IDLE_LIMIT_BYTES + more), 1)]
+    assert outcomes({}, idle)[-1].reached is reached
+
+
+@pytest.mark.parametrize("plan", [quick_plan(), full_plan()])
+def test_every_plan_measures_what_the_targets_need(plan: Plan) -> None:
+    plain = {cell for stage in plan.stages for cell in stage.plain}
+    tls = {cell for stage in plan.stages for cell in stage.tls}
+    for target in TARGETS:
+        assert target.cell in (tls if target.ours.endswith("-tls") else plain)
+
+
+def test_the_full_plan_covers_the_grid_once() -> None:
+    plain = [cell for stage in full_plan().stages for cell in stage.plain]
+    tls = [cell for stage in full_plan().stages for cell in stage.tls]
+    assert len(plain) == len(set(plain)) and len(tls) == len(set(tls))
+    assert set(GRID) <= set(plain) and set(GRID) == set(tls) and set(KEY_TLS) <= set(tls)
+
+
+@pytest.mark.parametrize("cell", GRID)
+@pytest.mark.parametrize("rate", [0.1, 12_345.6])
+def test_requests_are_whole_pipelines_of_every_client(cell: Cell, rate: float) -> None:
+    count = requests_for(cell, rate, 0.35)
+    assert count > 0 and count % (cell.clients * cell.pipeline) == 0
+
+
+def test_results_come_back_from_their_file(tmp_path: Path) -> None:
+    before = Results({"cores": "2"}, [sample("haproxy", small_get(50), 0.1)], [Idle("haproxy", 5, 1.5, 7)], ["x"], 3.0)
+    before.save(tmp_path / "raw.json")
+    assert results.load(tmp_path / "raw.json") == before
+
+
+def test_the_page_shows_figures_and_dashes_for_what_is_missing() -> None:
+    cell = small_get(50)
+    page = markdown(
+        Results(samples=[sample("haproxy", cell, 0.016), sample("direct", cell, None)], failures=["it broke"])
+    )
+    assert "| 50 clients, P=1 | haproxy | 1,000 | 16.00 | 0.50 | 1.50 | 1 |" in page
+    assert "| 50 clients, P=1 | direct | 1,000 | - | 0.50 | 1.50 | 1 |" in page
+    assert "| 50 clients, P=1 | redisproxy | - | - | - | - | - |" in page
+    assert "not measured" in page and "- it broke" in page
+
+
+def test_a_table_has_text_to_the_left_and_numbers_to_the_right() -> None:
+    assert table(("", "x"), [("a", "1")]) == "|  | x |\n| --- | ---: |\n| a | 1 |\n"
+
+
+def test_a_command_is_an_array_of_bulk_strings() -> None:
+    assert encode(b"GET", b"k") == b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
