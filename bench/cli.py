@@ -24,7 +24,8 @@ from bench.targets import outcomes
 
 _JSON = Path(tempfile.gettempdir()) / "redisproxy-bench.json"
 _PATH = click.Path(dir_okay=False, path_type=Path)
-_console = Console()
+# A table is kept whole where the output is no terminal.
+_console = Console() if sys.stdout.isatty() else Console(width=110)
 
 
 @click.command()

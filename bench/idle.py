@@ -1,4 +1,4 @@
-"""Resident memory for each idle client: connect many, let each say PING once, and look at the process."""
+"""Resident memory for each idle client: connect many, let each ask for one value, and look at the process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from bench.errors import BenchError
-from bench.peers import Peer
+from bench.peers import CHECK_KEY, Peer
 from bench.wire import encode
 
 BATCH = 100
@@ -47,10 +47,11 @@ def measure(peer: Peer, clients: int) -> Idle:
 
 def _open(peer: Peer, numbers: range, stack: ExitStack) -> None:
     greeting = encode(b"AUTH", peer.password.encode()) if peer.password else b""
-    wanted = b"+OK\r\n+PONG\r\n" if peer.password else b"+PONG\r\n"
+    value = peer.name.encode()
+    wanted = (b"+OK\r\n" if peer.password else b"") + b"$%d\r\n%s\r\n" % (len(value), value)
     opened = [stack.enter_context(_connection(peer.port, number)) for number in numbers]
     for client in opened:
-        client.sendall(greeting + encode(b"PING"))
+        client.sendall(greeting + encode(b"GET", CHECK_KEY))
     for client in opened:
         _expect(client, wanted, peer.name)
 

@@ -17,7 +17,6 @@ from bench.results import Results, Sample
 from bench.wire import Connection
 
 Say = Callable[[str], None]
-_RESERVED_FILES = 200
 
 
 @dataclass
@@ -48,7 +47,13 @@ class Run:
         return self.results
 
     def _site(self, processes: Processes) -> Site:
-        return Site(processes, self.folder, start_redis(processes, self.folder), certificate.make(self.folder))
+        return Site(
+            processes,
+            self.folder,
+            start_redis(processes, self.folder, self.files),
+            certificate.make(self.folder),
+            self.files,
+        )
 
     def _start(self, name: str, site: Site) -> Peer | None:
         try:
@@ -67,11 +72,6 @@ class Run:
         self.results.failures.append(text)
         self.say(text)
 
-    @property
-    def capacity(self) -> int:
-        """How many clients there may be: a proxy can need two files for each."""
-        return (self.files - _RESERVED_FILES) // 2
-
     def _measure_idle(self) -> None:
         """Each peer in a fresh process of its own, with a fresh Redis behind it."""
         for name in self.names:
@@ -82,7 +82,7 @@ class Run:
                 peer = self._start(name, self._site(processes))
                 try:
                     if peer:
-                        self.results.idle.append(idle.measure(peer, min(self.plan.idle_clients, self.capacity)))
+                        self.results.idle.append(idle.measure(peer, min(self.plan.idle_clients, peer.capacity)))
                 except (BenchError, OSError) as error:
                     self._failed(f"idle clients, {name}: {error}")
 
@@ -98,7 +98,7 @@ class Run:
                 self._try(peer, cell, connecting, stage.seconds, site)
 
     def _try(self, peer: Peer, cell: Cell, connecting: bool, seconds: float, site: Site) -> None:
-        if (peer.name, cell) in self._given_up or cell.clients > self.capacity:
+        if (peer.name, cell) in self._given_up or cell.clients > peer.capacity:
             return
         try:
             self.results.samples.append(self._sample(peer, cell, connecting, seconds, site))

@@ -17,22 +17,26 @@ from bench.processes import Processes, Running, free_ports
 from bench.wire import Connection
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_CLIENTS = 20_000
+# More than the idle clients and the one that looked whether the peer answers.
+MAX_CLIENTS = 12_000
+CHECK_KEY = b"bench:check"
+_RESERVED_FILES = 200
 
 
 @dataclass(frozen=True)
 class Site:
-    """What all peers of a run share."""
+    """What all peers of a run share. `files` is how many files a process may open."""
 
     processes: Processes
     folder: Path
     redis: Running
     certificate: Certificate
+    files: int
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A peer that runs. `process` is None for Redis without a proxy."""
+    """A peer that runs. `process` is None for Redis without a proxy; it can serve `capacity` clients."""
 
     name: str
     port: int
@@ -40,6 +44,7 @@ class Peer:
     password: str = field(default="", repr=False)
     certificate: Certificate | None = None
     admin_port: int = 0
+    capacity: int = MAX_CLIENTS
 
     @property
     def tls(self) -> bool:
@@ -51,10 +56,10 @@ class Peer:
         return Connection(self.port, self.password, str(self.certificate.authority) if self.certificate else "")
 
 
-def start_redis(processes: Processes, folder: Path) -> Running:
+def start_redis(processes: Processes, folder: Path, files: int) -> Running:
     """One Redis without persistence."""
     (port,) = free_ports(1)
-    off = ("--save", "", "--appendonly", "no", "--maxclients", str(MAX_CLIENTS * 2))
+    off = ("--save", "", "--appendonly", "no", "--maxclients", str(files - _RESERVED_FILES))
     return processes.start(
         "redis", [program("redis-server"), "--bind", "127.0.0.1", "--port", str(port), *off], port, folder
     )
@@ -72,20 +77,20 @@ def start_peer(name: str, site: Site) -> Peer:
     """Start the peer called `name` (see PEERS), and see that a value goes through it both ways."""
     peer = PEERS[name](name, site)
     with peer.connect() as connection:
-        connection.ask(b"SET", b"bench:check", name.encode())
-        if connection.ask(b"GET", b"bench:check") != name.encode():
+        connection.ask(b"SET", CHECK_KEY, name.encode())
+        if connection.ask(b"GET", CHECK_KEY) != name.encode():
             raise BenchError(f"{name} gave a wrong answer")
     return peer
 
 
 def _direct(name: str, site: Site) -> Peer:
-    return Peer(name, site.redis.port)
+    return Peer(name, site.redis.port, capacity=_capacity(site, 1))
 
 
 def _redisproxy(name: str, site: Site) -> Peer:
     port, admin_port = free_ports(2)
     certificate, password = _certificate(name, site), secrets.token_hex(16)
-    listen = {"addr": f"127.0.0.1:{port}", "pass": password}
+    listen: dict[str, object] = {"addr": f"127.0.0.1:{port}", "pass": password}
     if certificate:
         listen |= {"tls": True, "certfile": str(certificate.chain), "keyfile": str(certificate.key)}
     settings = {
@@ -99,7 +104,7 @@ def _redisproxy(name: str, site: Site) -> Peer:
     run = "from twisted.scripts.twistd import run; run()"
     arguments = [sys.executable, "-c", run, "-n", "--pidfile=", "redisproxy", "-c", str(file)]
     process = site.processes.start(name, arguments, port, site.folder, str(ROOT))
-    return Peer(name, port, process, password, certificate, admin_port)
+    return Peer(name, port, process, password, certificate, admin_port, _capacity(site, 1))
 
 
 _HAPROXY = """global
@@ -121,13 +126,13 @@ def _haproxy(name: str, site: Site) -> Peer:
     (port,) = free_ports(1)
     certificate = _certificate(name, site)
     text = _HAPROXY.format(
-        port=port, redis=site.redis.port, maxconn=MAX_CLIENTS, version=TLS_VERSION,
+        port=port, redis=site.redis.port, maxconn=_capacity(site, 2), version=TLS_VERSION,
         tls=f" ssl crt {certificate.both}" if certificate else "",
     )  # fmt: skip
     file = site.folder / f"{name}.cfg"
     file.write_text(text)
     process = site.processes.start(name, [program("haproxy"), "-db", "-f", str(file)], port, site.folder)
-    return Peer(name, port, process, certificate=certificate)
+    return Peer(name, port, process, certificate=certificate, capacity=_capacity(site, 2))
 
 
 _TWEMPROXY = """bench:
@@ -145,7 +150,12 @@ def _twemproxy(name: str, site: Site) -> Peer:
     file = site.folder / f"{name}.yml"
     file.write_text(_TWEMPROXY.format(port=port, redis=site.redis.port))
     arguments = [program("nutcracker"), "-c", str(file), "-a", "127.0.0.1", "-s", str(stats_port)]
-    return Peer(name, port, site.processes.start(name, arguments, port, site.folder))
+    process = site.processes.start(name, arguments, port, site.folder)
+    return Peer(name, port, process, capacity=_capacity(site, 1))
+
+
+def _capacity(site: Site, files_per_client: int) -> int:
+    return min(MAX_CLIENTS, (site.files - _RESERVED_FILES) // files_per_client)
 
 
 def _certificate(name: str, site: Site) -> Certificate | None:

@@ -10,6 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot
+from matplotlib.figure import Figure as Drawing
 
 from bench.cells import GROWTH, Cell, big, small_get
 from bench.peers import PEERS
@@ -74,7 +75,7 @@ def _memory(path: Path, results: Results) -> None:
     _save(drawing, path)
 
 
-def _save(drawing: pyplot.Figure, path: Path, unit: str = "") -> None:
+def _save(drawing: Drawing, path: Path, unit: str = "") -> None:
     drawing.suptitle(PLOTS[path.name] + (f" ({unit})" if unit and unit not in PLOTS[path.name] else ""), fontsize=12)
     drawing.savefig(path, dpi=_DPI, metadata={"Software": None})
     pyplot.close(drawing)

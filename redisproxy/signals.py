@@ -1,7 +1,7 @@
 """What the process does on signals: SIGHUP reloads; SIGTERM and SIGINT stop the reactor, and the exit code is 0.
 
-Twisted installs no SIGHUP handler (the default action kills the process and leaves its pidfile), and after a SIGTERM twistd
-kills itself with the same signal once it has stopped in order, which looks like a crash to whoever started it.
+Twisted installs no SIGHUP handler (the default action kills the process and leaves its pidfile), and after a SIGTERM
+twistd kills itself with the same signal once it has stopped in order, which looks like a crash to whoever started it.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
@@ -77,27 +80,20 @@ def _is_ip(host: str) -> bool:
     return isIPAddress(host) or isIPv6Address(host)
 
 
-def _certificates(key: str, path: str) -> list[crypto.X509]:
+def _certificates(key: str, path: str) -> list[x509.Certificate]:
     """Every certificate in a PEM file, in order."""
-    blocks = []
-    for part in Path(path).read_bytes().split(b"-----BEGIN CERTIFICATE-----")[1:]:
-        block = b"-----BEGIN CERTIFICATE-----" + part
-        try:
-            blocks.append(crypto.load_certificate(crypto.FILETYPE_PEM, block))
-        except crypto.Error:
-            raise TLSFault(f"{key}: {path} holds a certificate that is no valid PEM") from None
-    if not blocks:
-        raise TLSFault(f"{key}: {path} holds no certificate")
-    return blocks
-
-
-def _private_key(path: str) -> crypto.PKey:
-    def encrypted(*_: object) -> bytes:
-        raise TLSFault(f"keyfile: {path} is protected by a passphrase, which is not supported")
-
     try:
-        return crypto.load_privatekey(crypto.FILETYPE_PEM, Path(path).read_bytes(), encrypted)
-    except (crypto.Error, ValueError, TypeError):
+        return x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except ValueError:
+        raise TLSFault(f"{key}: {path} holds no certificate in PEM form") from None
+
+
+def _private_key(path: str) -> Any:
+    try:
+        return serialization.load_pem_private_key(Path(path).read_bytes(), None)
+    except TypeError:
+        raise TLSFault(f"keyfile: {path} is protected by a passphrase, which is not supported") from None
+    except (ValueError, UnsupportedAlgorithm):
         raise TLSFault(f"keyfile: {path} holds no private key that can be read") from None
 
 
@@ -143,7 +139,7 @@ def _trust(context: SSL.Context, cacertfile: str) -> None:
     store = context.get_cert_store()
     assert store is not None
     for certificate in _certificates("cacertfile", cacertfile):
-        store.add_cert(certificate)
+        store.add_cert(crypto.X509.from_cryptography(certificate))
 
 
 def client_tls(uplink: UplinkSettings, hostname: str) -> ClientTLS:
@@ -167,9 +163,11 @@ def _verified(uplink: UplinkSettings, hostname: str) -> Any:
     options: dict[str, Any] = {}
     if uplink.certfile and uplink.keyfile:
         _own_certificate(_base_context(SSL.TLS_CLIENT_METHOD), uplink.certfile, uplink.keyfile)
-        chain = _certificates("certfile", uplink.certfile)
-        options = {"certificate": chain[0], "extraCertChain": chain[1:], "privateKey": _private_key(uplink.keyfile)}
-    trusted = [ssl.Certificate(each) for each in _certificates("cacertfile", uplink.cacertfile)]
+        chain = [crypto.X509.from_cryptography(each) for each in _certificates("certfile", uplink.certfile)]
+        key = crypto.PKey.from_cryptography_key(_private_key(uplink.keyfile))
+        options = {"certificate": chain[0], "extraCertChain": chain[1:], "privateKey": key}
+    roots = _certificates("cacertfile", uplink.cacertfile)
+    trusted = [ssl.Certificate(crypto.X509.from_cryptography(each)) for each in roots]
     return ssl.optionsForClientTLS(
         hostname, trustRoot=ssl.trustRootFromCertificates(trusted), extraCertificateOptions=options
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -75,7 +75,7 @@ def proxy() -> FakeProxy:
 
 @pytest.fixture
 def control(proxy: FakeProxy) -> Control:
-    return Control(proxy)
+    return Control(cast(Any, proxy))
 
 
 def test_pause_answers_at_once_and_twice_is_the_same_as_once(proxy: FakeProxy, control: Control) -> None:
@@ -190,7 +190,11 @@ def test_a_rejected_reload_never_closes_the_gate(proxy: FakeProxy, control: Cont
     assert isinstance(outcome.error, BadRequest) and str(outcome.error) == "uplink: connection refused"
     assert proxy.events == [] and proxy.metrics.reloads_rejected_total == 1
     assert control.last.result["ok"] is False
-    assert isinstance(Outcome(control.reload()).error, BadRequest)
+    proxy.preparing = Deferred()
+    again = Outcome(control.reload())
+    assert again.error is None
+    proxy.preparing.errback(Rejected("again"))
+    assert isinstance(again.error, BadRequest)
 
 
 def test_a_swap_that_fails_opens_the_gate_and_leaves_no_trace(proxy: FakeProxy, control: Control) -> None:

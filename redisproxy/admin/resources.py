@@ -151,7 +151,9 @@ class Command(Resource):
 
         def finish(status: int, value: Answer) -> None:
             if not gone:
-                request.write(answer(request, status, value))
+                content = answer(request, status, value)
+                request.setHeader("content-length", str(len(content)))
+                request.write(content)
                 request.finish()
 
         def failed(failure: Failure) -> None:

@@ -50,12 +50,12 @@ def load(path: str) -> Settings:
     folder = Path(path).resolve().parent
     for where, section in _endpoints(data):
         _resolve(where, section, folder, faults)
+    single = {key for key in ("listen", "listen_raw") if not isinstance(data.get(key), list)}
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        single = {key for key in ("listen", "listen_raw") if not isinstance(data.get(key), list)}
         raise ConfigError([*faults, *_texts(error, single)]) from None
-    faults += _tls_faults(settings)
+    faults += _tls_faults(settings, single)
     if faults:
         raise ConfigError(faults)
     return settings
@@ -183,13 +183,14 @@ def _hint(location: tuple[int | str, ...]) -> str:
     return f", did you mean {close[0]}?" if close else ""
 
 
-def _tls_faults(settings: Settings) -> Iterator[str]:
+def _tls_faults(settings: Settings, single: set[str]) -> Iterator[str]:
     """Build every TLS context once: certificates and keys are faults of the configuration."""
     from redisproxy import tls
 
-    listeners = [(f"listen[{number}]", each) for number, each in enumerate(settings.listen)]
-    raws = [(f"listen_raw[{number}]", each) for number, each in enumerate(settings.listen_raw)]
-    servers: list[tuple[str, RawListenSettings]] = [*listeners, *raws]
+    servers: list[tuple[str, RawListenSettings]] = []
+    for key, endpoints in (("listen", settings.listen), ("listen_raw", settings.listen_raw)):
+        for number, each in enumerate(endpoints):
+            servers.append((key if key in single else f"{key}[{number}]", each))
     if settings.admin is not None:
         servers.append(("admin", settings.admin))
     for where, endpoint in servers:

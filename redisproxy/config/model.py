@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 MillisecondsOrOff = Annotated[int, Field(ge=0, le=86_400_000)]
@@ -81,6 +81,10 @@ class KeepaliveSettings(Model):
     count: Annotated[int, Field(ge=1, le=127)] = 3
 
 
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 class UserSettings(Model):
     """One user: a password, or its SHA-256 in hex."""
 
@@ -146,7 +150,7 @@ class ListenSettings(RawListenSettings):
 
     password: SecretStr | None = Field(default=None, alias="pass")
     passfile: Text | None = None
-    users: tuple[UserSettings, ...] = ()
+    users: Annotated[tuple[UserSettings, ...], BeforeValidator(_tuple)] = ()
 
     @model_validator(mode="after")
     def _distinct_users(self) -> ListenSettings:

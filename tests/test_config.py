@@ -1,0 +1,257 @@
+"""The configuration: what is taken, what is refused, and that no password ever shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from pydantic import BaseModel
+
+from redisproxy import config
+from redisproxy.config import ConfigError, TcpAddress, UnixAddress
+from redisproxy.config.model import Settings
+
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def write(data: Any = None, /, **changes: Any) -> str:
+        base = {"uplink": {"addr": "localhost:6379"}, "listen": {"addr": "127.0.0.1:7010"}}
+        path = tmp_path / "config.json"
+        path.write_text(data if isinstance(data, str) else json.dumps({**base, **changes} if data is None else data))
+        return str(path)
+
+    return write
+
+
+def faults(path: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert str(caught.value) == "\n".join(caught.value.faults)
+    return caught.value.faults
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> dict[str, str]:
+    authority = trustme.CA()
+    made = authority.issue_cert("localhost")
+    names = {key: str(tmp_path / f"{key}.pem") for key in ("certfile", "keyfile", "cacertfile")}
+    made.cert_chain_pems[0].write_to_path(names["certfile"])
+    made.private_key_pem.write_to_path(names["keyfile"])
+    authority.cert_pem.write_to_path(names["cacertfile"])
+    return names
+
+
+def test_the_example_is_good() -> None:
+    settings = config.load(str(DOCS.parent.parent / "config_example.json"))
+    assert settings.admin is not None and settings.admin.address == TcpAddress("127.0.0.1", 7011)
+
+
+def test_a_file_of_codility_redis_proxy_works_unchanged(write: Any, certificate: dict[str, str]) -> None:
+    own = {"certfile": certificate["certfile"], "keyfile": certificate["keyfile"], "tls": True}
+    settings = config.load(
+        write(
+            uplink={
+                "addr": "localhost:6379",
+                "pass": "redis-password",
+                "tls": True,
+                "cacertfile": certificate["cacertfile"],
+                "skipverify": False,
+            },
+            listen={"addr": "127.0.0.1:7010", "pass": "client-password", **own},
+            listen_raw={"addr": "127.0.0.1:7011", **own},
+            admin={"addr": "127.0.0.1:7012", **own},
+            log_messages=False,
+            read_time_limit_ms=5000,
+        )
+    )
+    assert settings.uplink.password is not None and len(settings.listen_raw) == 1 and settings.listen[0].tls
+
+
+def test_empty_values_mean_not_set_as_there(write: Any) -> None:
+    settings = config.load(
+        write(
+            listen={"addr": ":7010", "pass": "", "certfile": "", "network": ""},
+            listen_raw={"addr": ""},
+            admin={"addr": ""},
+        )
+    )
+    assert settings.listen[0].password is None and settings.listen[0].address == TcpAddress("", 7010)
+    assert settings.listen_raw == () and settings.admin is None
+
+
+@pytest.mark.parametrize(
+    ("addr", "network", "expected"),
+    [
+        ("redis.internal:6379", "tcp", TcpAddress("redis.internal", 6379)),
+        ("[::1]:6379", "tcp", TcpAddress("::1", 6379)),
+        (":6379", "tcp", TcpAddress("localhost", 6379)),
+        ("/run/redis.sock", "unix", UnixAddress("/run/redis.sock")),
+    ],
+)
+def test_addresses(write: Any, addr: str, network: str, expected: object) -> None:
+    assert config.load(write(uplink={"addr": addr, "network": network})).uplink.address == expected
+
+
+@pytest.mark.parametrize("addr", ["localhost", "localhost:", "a:0", "a:65536", "::1:6379", "[x]:1", "[::1]", "a b"])
+def test_addresses_that_are_none(write: Any, addr: str) -> None:
+    assert faults(write(uplink={"addr": addr}))[0].startswith("uplink: ")
+
+
+def test_several_listeners(write: Any) -> None:
+    settings = config.load(write(listen=[{"addr": ":1"}, {"addr": ":2"}]))
+    assert [each.address for each in settings.listen] == [TcpAddress("", 1), TcpAddress("", 2)]
+
+
+def test_all_faults_come_at_once_with_their_paths(write: Any) -> None:
+    found = faults(
+        write(
+            uplink={"addr": "localhost:6379", "tls": "true", "pas": "hush"},
+            listen=[{"addr": ":1"}, {"adr": ":2"}],
+            read_time_limit_ms=True,
+            limits={"max_client": 3, "max_clients": 0},
+            colour="blue",
+        )
+    )
+    text = "\n".join(found)
+    for part in (
+        "uplink.tls: ",
+        "uplink.pas: unknown key, did you mean pass?",
+        "listen[1].addr: missing",
+        "listen[1].adr: unknown key, did you mean addr?",
+        "read_time_limit_ms: ",
+        "limits.max_client: unknown key, did you mean max_clients?",
+        "limits.max_clients: ",
+        "colour: unknown key",
+    ):
+        assert part in text
+    assert "hush" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("{", "not JSON: "),
+        ("[]", "expected an object"),
+        ('{"a": 1, "a": 2}', "a: the key is there twice"),
+        ('{"a": NaN}', "NaN"),
+        ("[" * 100000, "nested too deeply"),
+    ],
+)
+def test_files_that_are_no_configuration(write: Any, text: str, part: str) -> None:
+    assert part in faults(write(text))[0]
+
+
+def test_a_file_that_is_not_there_is_too_large_or_not_utf8(tmp_path: Path) -> None:
+    assert "No such file" in faults(str(tmp_path / "none.json"))[0]
+    path = tmp_path / "x.json"
+    path.write_bytes(b" " * 1048577)
+    assert "larger than" in faults(str(path))[0]
+    path.write_bytes(b'{"\xff": 1}')
+    assert "not UTF-8" in faults(str(path))[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"uplink": {"addr": "a:1", "tls": True}}, "uplink: tls needs cacertfile"),
+        ({"uplink": {"addr": "a:1", "user": "x"}}, "uplink: user needs pass"),
+        ({"listen": {"addr": ":1", "tls": True}}, "listen: tls needs certfile and keyfile"),
+        ({"listen": {"addr": ":1", "certfile": "/nowhere", "keyfile": "/nowhere"}}, "cannot read /nowhere"),
+        ({"listen": {"addr": ":1", "users": [{"name": "a"}]}}, "exactly one of pass, passfile and sha256"),
+        ({"listen": {"addr": ":1", "users": [{"name": "a", "sha256": "xyz"}]}}, "users[0].sha256"),
+        ({"listen": {"addr": ":1", "users": [{"name": "a", "pass": "x"}, {"name": "a", "pass": "y"}]}}, "there twice"),
+        ({"listen": [{"addr": ":1"}, {"addr": ":1"}]}, "is used by listen already"),
+        ({"admin": {"addr": "0.0.0.0:1"}}, "admin: anybody who reaches this address"),
+        ({"allow_commands": ["debug;"]}, "allow_commands"),
+    ],
+)
+def test_what_does_not_go_together(write: Any, change: dict[str, Any], part: str) -> None:
+    assert part in "\n".join(faults(write(**change)))
+
+
+def test_an_open_admin_address_has_to_be_asked_for_or_guarded(write: Any) -> None:
+    assert config.load(write(admin={"addr": "0.0.0.0:1", "allow_open": True})).admin
+    assert config.load(write(admin={"addr": "0.0.0.0:1", "pass": "x"})).admin
+
+
+def test_certificates_are_checked(write: Any, certificate: dict[str, str], tmp_path: Path) -> None:
+    own = {"addr": ":1", "tls": True, "certfile": certificate["certfile"]}
+    other = tmp_path / "other.key"
+    trustme.CA().issue_cert("x").private_key_pem.write_to_path(str(other))
+    assert "listen.keyfile: " in faults(write(listen={**own, "keyfile": str(other)}))[0]
+    assert "does not belong" in faults(write(listen={**own, "keyfile": str(other)}))[0]
+    other.write_text("nonsense")
+    assert "no private key" in faults(write(listen={**own, "keyfile": str(other)}))[0]
+    swapped = {"addr": ":1", "tls": True, "certfile": str(other), "keyfile": certificate["keyfile"]}
+    assert "listen.certfile: " in faults(write(listen=swapped))[0]
+    uplink = {"addr": "a:1", "tls": True, "cacertfile": str(other)}
+    assert "uplink.cacertfile: " in faults(write(uplink=uplink))[0]
+
+
+def test_a_passfile_is_read_without_its_line_end(write: Any, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    uplink = {"addr": "a:1", "passfile": str(secret)}
+    password = config.load(write(uplink=uplink)).uplink.password
+    assert password is not None and password.get_secret_value() == "s3cret"
+    assert "either pass or passfile" in faults(write(uplink={**uplink, "pass": "x"}))[0]
+    secret.write_text("")
+    assert "empty" in faults(write(uplink=uplink))[0]
+
+
+def test_file_names_are_relative_to_the_working_directory_or_the_file(write: Any, tmp_path: Path) -> None:
+    (tmp_path / "beside").write_text("x")
+    assert config.load(write(uplink={"addr": "a:1", "passfile": "beside"})).uplink.password
+
+
+def test_no_password_shows(write: Any) -> None:
+    users = [{"name": "a", "pass": "hush-3"}]
+    path = write(uplink={"addr": "a:1", "pass": "hush-1"}, listen={"addr": ":1", "pass": "hush-2", "users": users})
+    settings = config.load(path)
+    for shown in (repr(settings), str(settings), json.dumps(config.public(settings))):
+        assert "hush" not in shown
+    assert config.public(settings)["uplink"]["pass"] == "[removed]"
+    broken = write(uplink={"addr": "a", "pass": "hush-1"}, listen={"addr": ":1", "pass": ["hush-2"]})
+    assert "hush" not in "\n".join(faults(broken))
+
+
+def test_differences_name_paths_only(write: Any) -> None:
+    old = config.load(write(uplink={"addr": "a:1", "pass": "one"}))
+    new = config.load(write(uplink={"addr": "b:1", "pass": "two"}, log_messages=True))
+    assert config.differences(old, new) == ("log_messages", "uplink.addr", "uplink.pass")
+    assert config.fixed_differences(old, new) == ()
+
+
+def test_where_it_listens_is_fixed(write: Any) -> None:
+    old = config.load(write(admin={"addr": "127.0.0.1:1"}))
+    new = config.load(write(listen={"addr": "127.0.0.1:7777", "backlog": 5}))
+    assert config.fixed_differences(old, new) == ("admin",)
+    new = config.load(write(admin={"addr": "127.0.0.1:2"}, listen=[{"addr": "127.0.0.1:7777"}, {"addr": ":8"}]))
+    assert set(config.fixed_differences(old, new)) >= {"admin.addr", "listen", "listen[0].addr"}
+
+
+def test_settings_can_not_be_changed(write: Any) -> None:
+    settings = config.load(write())
+    with pytest.raises(ValueError, match="frozen"):
+        settings.log_messages = True
+
+
+def keys(model: type[BaseModel]) -> set[str]:
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        found.add(field.alias or name)
+        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                found |= keys(inner)
+    return found
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    text = DOCS.read_text()
+    missing = sorted(key for key in keys(Settings) if f"`{key}`" not in text)
+    assert not missing
