@@ -1,10 +1,28 @@
-"""Chooses between the compiled framing and its pure twin; both have the same interface."""
+"""Chooses between the compiled framing and its pure twin; both have the same interface.
+
+REDISPROXY_PURE=1 in the environment chooses the pure one.
+"""
 
 from __future__ import annotations
 
-from redisproxy.resp import ReplyScanner, RequestFramer
+import os
+from typing import TYPE_CHECKING
 
 NATIVE = False
-NATIVE_REASON = "there is no compiled module"
+if os.environ.get("REDISPROXY_PURE"):
+    NATIVE_REASON = "REDISPROXY_PURE is set"
+else:
+    try:
+        import redisproxy._native.framing
+    except ImportError as error:
+        NATIVE_REASON = f"the compiled module is not there: {error}"
+    else:
+        NATIVE = True
+        NATIVE_REASON = "compiled"
+
+if TYPE_CHECKING or not NATIVE:
+    from redisproxy.resp import ReplyScanner, RequestFramer
+else:
+    from redisproxy._native.framing import ReplyScanner, RequestFramer
 
 __all__ = ["NATIVE", "NATIVE_REASON", "ReplyScanner", "RequestFramer"]

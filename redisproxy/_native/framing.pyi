@@ -1,0 +1,2 @@
+from redisproxy.resp import ReplyScanner as ReplyScanner
+from redisproxy.resp import RequestFramer as RequestFramer
