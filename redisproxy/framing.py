@@ -13,7 +13,7 @@ if os.environ.get("REDISPROXY_PURE"):
     NATIVE_REASON = "REDISPROXY_PURE is set"
 else:
     try:
-        import redisproxy._native.framing
+        import redisproxy._native.framing  # noqa: F401
     except ImportError as error:
         NATIVE_REASON = f"the compiled module is not there: {error}"
     else:

@@ -8,12 +8,14 @@ import stat
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocol
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IHandshakeListener, IListeningPort, IProtocol
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 
 class Network(Protocol):
@@ -24,16 +26,69 @@ class Network(Protocol):
     def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:
         """Listen on a TCP or unix address.
 
+        @param tls: an C{IOpenSSLServerConnectionCreator}, or None.
         @raise CannotListenError: the address can't be bound.
         """
 
     def connect(
         self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any, timeout_s: float
     ) -> Deferred[Any]:
-        """Connect; with TLS fire after the handshake and verification."""
+        """Connect; fire with the protocol, with TLS after the handshake and verification. Can be cancelled."""
 
     def end_of_turn(self, call: Callable[[], None]) -> None:
         """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""
+
+
+@implementer(IHandshakeListener)
+class _Handshaking:
+    """Stands before a protocol until TLS has verified the peer; the protocol's C{connectionMade} comes only then."""
+
+    def __init__(self, protocol: Any, done: Deferred[Any]) -> None:
+        self._protocol = protocol
+        self._done = done
+        self._transport: Any = None
+
+    def makeConnection(self, transport: Any) -> None:
+        self._transport = transport
+
+    def handshakeCompleted(self) -> None:
+        self._transport.wrappedProtocol = self._protocol
+        self._protocol.makeConnection(self._transport)
+        self._done.callback(self._protocol)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._protocol.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self._done.called:
+            self._done.errback(reason)
+        else:
+            self._protocol.connectionLost(reason)
+
+    def abort(self) -> None:
+        """Give up."""
+        if self._transport is not None:
+            self._transport.abortConnection()
+
+
+class HandshakeWaiter(Factory[Any]):
+    """A factory for one TLS connection.
+
+    @ivar done: fires with the protocol when the handshake is over and the peer verified; fails with the reason else.
+    """
+
+    noisy = False
+
+    def __init__(self, protocol: Any) -> None:
+        self.done: Deferred[Any] = Deferred(self._cancelled)
+        self._waiting = _Handshaking(protocol, self.done)
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._waiting
+
+    def _cancelled(self, done: Deferred[Any]) -> None:
+        done.errback(Failure(CancelledError()))
+        self._waiting.abort()
 
 
 class _Factory(Factory[Any]):
@@ -56,11 +111,15 @@ class TwistedNetwork:
         self._calls: dict[Callable[[], None], None] = {}
 
     def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:
+        """Listen on a TCP or unix address.
+
+        @raise CannotListenError: the address can't be bound.
+        """
         if tls is not None:
             factory = TLSMemoryBIOFactory(tls, False, factory, self._reactor)
         path = getattr(address, "path", None)
         if path is not None:
-            _clear(path)
+            clear_stale_socket(path)
             port: IListeningPort = self._reactor.listenUNIX(path, factory, backlog=backlog)
         else:
             port = self._reactor.listenTCP(address.port, factory, backlog=backlog, interface=address.host)
@@ -69,17 +128,22 @@ class TwistedNetwork:
     def connect(
         self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any, timeout_s: float
     ) -> Deferred[Any]:
+        """Connect; with TLS fire after the handshake and verification."""
         path = getattr(address, "path", None)
         if path is not None:
             endpoint: Any = UNIXClientEndpoint(self._reactor, path, timeout=timeout_s)
         else:
             endpoint = HostnameEndpoint(self._reactor, address.host, address.port, timeout=timeout_s)
-        if tls is not None:
-            endpoint = wrapClientTLS(tls, endpoint)
-        connecting: Deferred[Any] = endpoint.connect(_Factory(protocol_factory))
-        return connecting
+        if tls is None:
+            connecting: Deferred[Any] = endpoint.connect(_Factory(protocol_factory))
+            return connecting
+        waiter = HandshakeWaiter(protocol_factory())
+        opened: Deferred[Any] = endpoint.connect(TLSMemoryBIOFactory(tls, True, waiter, self._reactor))
+        opened.addCallback(lambda _: waiter.done)
+        return opened.addTimeout(timeout_s, self._reactor)
 
     def end_of_turn(self, call: Callable[[], None]) -> None:
+        """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""
         if not self._calls:
             self._reactor.callLater(0, self._run)
         self._calls[call] = None
@@ -90,25 +154,33 @@ class TwistedNetwork:
             call()
 
 
-def _clear(path: str) -> None:
-    if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
-        probe = socket.socket(socket.AF_UNIX)
+def clear_stale_socket(path: str) -> None:
+    """Remove a unix socket that nobody listens on any more; anything else at `path` stays.
+
+    @raise CannotListenError: something else is there, or somebody listens.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise CannotListenError(None, path, OSError(17, "there is a file that is no socket"))
+    with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
-        finally:
-            probe.close()
+            return
+        except OSError as error:
+            raise CannotListenError(None, path, error) from None
+    raise CannotListenError(None, path, OSError(98, "Address already in use"))
 
 
 def set_keepalive(transport: Any, idle_s: int, interval_s: int, count: int) -> None:
     """Switch TCP keepalive on; nothing happens on a unix socket or with `idle_s` 0."""
-    sock = transport.getHandle() if hasattr(transport, "getHandle") else None
-    if idle_s and isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
+    sock = transport.getHandle() if idle_s and hasattr(transport, "getHandle") else None
+    if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)
-
-
-__all__ = ["CannotListenError", "Network", "TwistedNetwork", "set_keepalive"]
