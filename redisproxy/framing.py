@@ -1,4 +1,4 @@
-"""Chooses between the compiled framing and its pure twin; both have the same interface.
+"""Chooses between the compiled framing and lanes and their pure twins; both have the same interface.
 
 REDISPROXY_PURE=1 in the environment chooses the pure one.
 """
@@ -13,7 +13,7 @@ if os.environ.get("REDISPROXY_PURE"):
     NATIVE_REASON = "REDISPROXY_PURE is set"
 else:
     try:
-        import redisproxy._native.framing  # noqa: F401
+        import redisproxy._native.core  # noqa: F401
     except ImportError as error:
         NATIVE_REASON = f"the compiled module is not there: {error}"
     else:
@@ -21,8 +21,9 @@ else:
         NATIVE_REASON = "compiled"
 
 if TYPE_CHECKING or not NATIVE:
+    from redisproxy.lane import Entry, Flow, Lane, Queue
     from redisproxy.resp import ReplyScanner, RequestFramer
 else:
-    from redisproxy._native.framing import ReplyScanner, RequestFramer
+    from redisproxy._native.core import Entry, Flow, Lane, Queue, ReplyScanner, RequestFramer
 
-__all__ = ["NATIVE", "NATIVE_REASON", "ReplyScanner", "RequestFramer"]
+__all__ = ["NATIVE", "NATIVE_REASON", "Entry", "Flow", "Lane", "Queue", "ReplyScanner", "RequestFramer"]

@@ -14,6 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from redisproxy.framing import Flow
+
 
 class GateState(Enum):
     """Where the gate is; the values are what the admin pages show."""
@@ -42,18 +44,29 @@ class Gate:
     """Admission and the count of what is in flight.
 
     The gate is closed for named reasons and open when there are none, so that the end of a reload does not open what
-    the operator has paused. The command path may read `open` directly; only the methods change it.
+    the operator has paused.
+
+    @param flow: where the counts are; the straight way of a plain command admits itself there when it is open.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self.open = True
-        self.in_flight = 0
+    def __init__(self, clock: IReactorTime, flow: Flow | None = None) -> None:
+        self.flow = Flow() if flow is None else flow
         self.closed_at: float | None = None
         self._clock = clock
         self._reasons: set[str] = set()
         self._held: dict[Holder, None] = {}
         self._waiting: list[Deferred[None]] = []
         self._wake_scheduled = False
+
+    @property
+    def open(self) -> bool:
+        """Whether commands may pass."""
+        return self.flow.open
+
+    @property
+    def in_flight(self) -> int:
+        """Commands that were admitted and not released."""
+        return self.flow.in_flight
 
     @property
     def state(self) -> GateState:
@@ -79,14 +92,15 @@ class Gate:
         """
         if not self.open:
             raise GateClosed("a command was admitted through the closed gate")
-        self.in_flight += count
+        self.flow.in_flight += count
 
     def release(self, count: int) -> None:
         """Take `count` commands out of flight: their replies are complete, or their connection is gone."""
-        self.in_flight -= count
-        if self.in_flight < 0:
+        flow = self.flow
+        flow.in_flight -= count
+        if flow.in_flight < 0:
             raise ValueError("more commands were released than admitted")
-        if not self.open and not self.in_flight:
+        if not flow.open and not flow.in_flight:
             self._schedule_wake()
 
     def close(self, reason: str) -> None:
@@ -94,14 +108,14 @@ class Gate:
         if self.open:
             self.closed_at = self._clock.seconds()
         self._reasons.add(reason)
-        self.open = False
+        self.flow.open = False
 
     def reopen(self, reason: str) -> None:
         """Take `reason` back. When it was the last one, let everybody in who waits, in order of arrival."""
         self._reasons.discard(reason)
         if self._reasons or self.open:
             return
-        self.open = True
+        self.flow.open = True
         self.closed_at = None
         self._fail_waiting()
         held, self._held = self._held, {}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from redisproxy.framing import Queue
+
 Key = tuple[int, int]
 """Database and RESP version."""
 
@@ -47,11 +49,14 @@ class Connection(Protocol):
 
     db: int
     resp_version: int
-    ready: bool
     alive: bool
     retired: bool
     server_id: int | None
     holder: Holder | None
+    queue: Queue
+
+    @property
+    def ready(self) -> bool: ...
 
     @property
     def uplinks(self) -> Any: ...

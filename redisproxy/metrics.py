@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from redisproxy.framing import Flow
+
 MAX_NAMES = 100
 OTHER = "other"
 
@@ -27,6 +29,8 @@ _COUNTERS = {
     "reloads_total": "Configurations taken",
     "reloads_rejected_total": "Configurations rejected",
 }
+_FLOW = ("commands_total", "bytes_from_clients", "bytes_to_clients")
+_OWN = tuple(name for name in _COUNTERS if name not in _FLOW)
 _GAUGES = {"clients_open": "Clients connected", "uplink_connections_open": "Connections open to the uplink"}
 
 
@@ -43,18 +47,16 @@ class BoundedCounter(Counter[str]):
 class Metrics:
     """All numbers of one proxy.
 
+    @ivar flow: the counts that every command changes.
     @ivar clients_closed: clients that the proxy has closed, by reason.
     @ivar refused: commands that were refused, by name.
     """
 
-    __slots__ = (*_COUNTERS, *_GAUGES, "_pauses", "_registry", "clients_closed", "refused")
+    __slots__ = (*_OWN, *_GAUGES, "_pauses", "_registry", "clients_closed", "flow", "refused")
 
     clients_total: int
     clients_open: int
-    commands_total: int
     commands_held_total: int
-    bytes_from_clients: int
-    bytes_to_clients: int
     uplink_connections_total: int
     uplink_connections_open: int
     uplink_failures_total: int
@@ -64,7 +66,8 @@ class Metrics:
     reloads_rejected_total: int
 
     def __init__(self) -> None:
-        for name in (*_COUNTERS, *_GAUGES):
+        self.flow = Flow()
+        for name in (*_OWN, *_GAUGES):
             setattr(self, name, 0)
         self.clients_closed: Counter[str] = BoundedCounter()
         self.refused: Counter[str] = BoundedCounter()
@@ -76,6 +79,21 @@ class Metrics:
             registry=self._registry,
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
         )
+
+    @property
+    def commands_total(self) -> int:
+        """Commands sent for clients."""
+        return self.flow.commands
+
+    @property
+    def bytes_from_clients(self) -> int:
+        """Bytes received from clients."""
+        return self.flow.bytes_from_clients
+
+    @property
+    def bytes_to_clients(self) -> int:
+        """Bytes sent to clients."""
+        return self.flow.bytes_to_clients
 
     def observe_pause(self, seconds: float) -> None:
         """The gate has opened after `seconds`."""

@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
-from redisproxy._native.hub import Connection, Hub, Listener
+from redisproxy._native.core import Connection, Hub, Listener
 from redisproxy.net import HandshakeWaiter, clear_stale_socket
 
 REST_S = 0.2

@@ -43,7 +43,7 @@ class Proxy:
         self.clock = reactor
         self.network = network
         self.metrics = Metrics()
-        self.gate = Gate(reactor)
+        self.gate = Gate(reactor, self.metrics.flow)
         self.registry = ClientRegistry(self.metrics, settings.limits.max_clients)
         self.server_tls: list[ServerTLS | None] = []
         self.client_factories: list[ClientFactory] = []

@@ -139,6 +139,11 @@ class Session:
         return (self.db, self.resp_version)
 
     @property
+    def special(self) -> bool:
+        """Whether the next plain command needs more than to be sent on."""
+        return self.transaction is not None or self.watching or self.watch_lost or self.skip is not Skip.NO
+
+    @property
     def bound(self) -> bool:
         """Whether state of this client lives on its connection to Redis."""
         transaction = self.transaction

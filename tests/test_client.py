@@ -118,6 +118,19 @@ def test_a_client_over_its_in_flight_limit_is_not_read_until_replies_come(wire: 
     assert not client.transport.paused
 
 
+def test_the_in_flight_limit_holds_on_the_straight_way_too(wire: Wire) -> None:
+    wire.core.limits = ClientLimits(max_in_flight=4)
+    client = wire.client()
+    client.send(GET)
+    wire.server.send(b":1\r\n")
+    client.send(GET * 3)
+    assert not client.transport.paused
+    client.send(GET * 2)
+    assert client.transport.paused
+    wire.server.send(b":1\r\n" * 5)
+    assert not client.transport.paused and client.got() == b":1\r\n" * 6
+
+
 def test_a_half_closed_client_gets_its_replies_and_is_closed_then(wire: Wire) -> None:
     client = wire.client()
     client.send(GET)

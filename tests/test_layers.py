@@ -22,6 +22,7 @@ LAYERS = [
     {"auth", "commands", "framing", "metrics", "net", "operations", "signals"},
     {"tls"},
     {"config"},
+    {"lane"},
     {"resp", "errors", "_native"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

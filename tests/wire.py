@@ -113,8 +113,8 @@ class Wire:
 
     def __init__(self, *, password: str | None = None, max_clients: int = 100, **limits: Any) -> None:
         self.clock = Clock()
-        self.gate = Gate(self.clock)
         self.metrics = Metrics()
+        self.gate = Gate(self.clock, self.metrics.flow)
         self.servers: list[Server] = []
         self.refuse_connections = False
         self.answer_login = True

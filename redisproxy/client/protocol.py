@@ -17,7 +17,7 @@ from redisproxy.client.blocking import Blocking
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.errors import DatabaseRefused, UplinkMoved
-from redisproxy.framing import RequestFramer
+from redisproxy.framing import Lane, RequestFramer
 from redisproxy.interfaces import Connection, Key, Pending, ReplySink
 from redisproxy.net import set_keepalive
 from redisproxy.resp import BEGIN, COMMAND, END, RUN, ProtocolError
@@ -60,7 +60,6 @@ class ClientProtocol(Protocol):
         "_stream_timed",
         "_unit",
         "_watchdog",
-        "active",
         "auth",
         "blocking",
         "closed",
@@ -71,9 +70,9 @@ class ClientProtocol(Protocol):
         "factory",
         "id",
         "keepalive",
+        "lane",
         "last_command",
         "last_seen",
-        "pending",
         "pinned",
         "session",
         "transport",
@@ -88,9 +87,7 @@ class ClientProtocol(Protocol):
         self.keepalive = keepalive
         self.id = 0
         self.created = self.last_seen = core.clock.seconds()
-        self.active = True
         self.closed = False
-        self.pending = 0
         self.connection: Connection | None = None
         self.pinned = False
         self.blocking: Blocking | None = None
@@ -100,6 +97,7 @@ class ClientProtocol(Protocol):
         self._framer = RequestFramer(
             None, max_held_bytes=limits.max_held_request_bytes, max_bulk_bytes=limits.max_bulk_bytes
         )
+        self.lane = Lane(self, self._framer, core.metrics.flow)
         self._unit: Unit | None = None
         self._blocked = 0
         self._alert = False
@@ -118,6 +116,7 @@ class ClientProtocol(Protocol):
 
     def connectionMade(self) -> None:
         self._transport.registerProducer(self, True)
+        self.lane.transport = self._transport
         if self.keepalive is not None:
             keep = self.keepalive
             set_keepalive(self._transport, keep.idle_s, keep.interval_s, keep.count)
@@ -125,17 +124,58 @@ class ClientProtocol(Protocol):
         self.apply_framing()
 
     def dataReceived(self, data: bytes) -> None:
-        if self.closed:
+        if self.closed or self.lane.take(data):
             return
-        self.active = True
-        self.core.metrics.bytes_from_clients += len(data)
-        self._framer.feed(data)
         if not self._blocked:
             self._pump()
+
+    # -- the lane: the straight way, while nothing is special
+
+    @property
+    def pending(self) -> int:
+        """Replies that the client still waits for."""
+        return self.lane.pending
+
+    @pending.setter
+    def pending(self, count: int) -> None:
+        self.lane.pending = count
+
+    @property
+    def active(self) -> bool:
+        """Whether something has arrived since this was last set to False."""
+        return self.lane.active
+
+    @active.setter
+    def active(self, value: bool) -> None:
+        self.lane.active = value
+
+    def _open_lane(self) -> None:
+        """Let plain commands go straight from now on, if nothing about the client is special."""
+        connection = self.connection
+        if (
+            connection is not None
+            and connection.ready
+            and not self.pinned
+            and not self._blocked
+            and not self.closed
+            and self._unit is None
+            and self._parked is None
+            and self._stream is None
+            and not self._discarding
+            and not self.session.special
+        ):
+            self.lane.limit = self.core.limits.max_in_flight
+            self.lane.queue = connection.queue
+
+    def _sync_lane(self) -> None:
+        """Let replies go straight to the transport, or past L{deliver}."""
+        special = self.closed or self.session.muted or self._backlog or self._alert
+        self.lane.straight_out = not special
 
     def readConnectionLost(self) -> None:
         """The client sends no more: answer what it has sent, then close. One blocked in BLPOP has gone."""
         self._eof = self._alert = True
+        self._sync_lane()
         if self.blocking is not None:
             self.drop("")
         elif not self._blocked:
@@ -164,12 +204,19 @@ class ClientProtocol(Protocol):
         self._framer.authenticated = session.user is not None
         every = session.user is None or core.log_messages or session.skip is not Skip.NO
         self._framer.special = None if every else core.special
+        self._sync_lane()
 
     def _pump(self) -> None:
         if self._pumping:
             return
         self._pumping = True
+        self.lane.queue = None
         try:
+            if self.lane.left_over is not None:
+                self.park([self.lane.left_over])
+                self.lane.left_over = None
+            if self.lane.pending > self.core.limits.max_in_flight:
+                self.block(Reason.IN_FLIGHT)
             while not self._blocked and not self.closed:
                 if not self._gate.open and self._stream is None and not self._discarding:
                     if self._unit is not None or self._parked is not None or self._framer.buffered:
@@ -185,6 +232,7 @@ class ClientProtocol(Protocol):
             self._broken(error)
         finally:
             self._pumping = False
+        self._open_lane()
         if self._eof and not self._blocked and not self.pending:
             self.close()
 
@@ -256,18 +304,18 @@ class ClientProtocol(Protocol):
         """Send `count` commands whose replies go to the client as they are, on the connection that there is."""
         assert self.connection is not None
         self._gate.admit(count)
-        self.core.metrics.commands_total += count
-        self.pending += count
-        self.connection.submit(self, data, count)
-        if self.pending > self.core.limits.max_in_flight:
+        self._gate.flow.commands += count
+        self.lane.pending += count
+        self.connection.submit(self.lane, data, count)
+        if self.lane.pending > self.core.limits.max_in_flight:
             self.block(Reason.IN_FLIGHT)
 
     def submit(self, sink: ReplySink, data: bytes, timed: bool = True) -> Pending:
         """Send one command of the client's on the connection that L{obtain} got, with `sink` for its reply."""
         assert self.connection is not None
         self._gate.admit(1)
-        self.core.metrics.commands_total += 1
-        self.pending += 1
+        self._gate.flow.commands += 1
+        self.lane.pending += 1
         return self.connection.submit(sink, data, 1, timed)
 
     def barrier(self) -> bool:
@@ -448,17 +496,12 @@ class ClientProtocol(Protocol):
 
     # -- replies
 
-    def reply(self, data: bytes, done: int) -> None:
-        """Part of C{ReplySink}: pass a piece of the replies on."""
-        self.pending -= done
-        self.deliver(data, done)
-
     def deliver(self, data: bytes, done: int) -> None:
         """Pass a piece of the replies on; C{pending} has been told of them."""
         if self.closed:
             return
         if data and not self.session.muted:
-            self.core.metrics.bytes_to_clients += len(data)
+            self._gate.flow.bytes_to_clients += len(data)
             self._transport.write(data)
         if self._backlog:
             self._grow_backlog(len(data), done)
@@ -473,7 +516,7 @@ class ClientProtocol(Protocol):
         """Send a reply of the proxy's own. Only when no other reply is outstanding."""
         if self.closed or self.session.muted:
             return
-        self.core.metrics.bytes_to_clients += len(data)
+        self._gate.flow.bytes_to_clients += len(data)
         self._transport.write(data)
 
     def error(self, text: str) -> None:
@@ -498,12 +541,14 @@ class ClientProtocol(Protocol):
     def pauseProducing(self) -> None:
         """Replies pile up: take no more commands, and read a pinned connection no further."""
         self._backlog = 1
+        self._sync_lane()
         self.block(Reason.SLOW_READER)
         self._stop_replies()
 
     def resumeProducing(self) -> None:
         """The client has read what it had not."""
         self._backlog = 0
+        self._sync_lane()
         if self.connection is not None:
             self.connection.resume_reading()
         self.unblock(Reason.SLOW_READER)
@@ -539,8 +584,10 @@ class ClientProtocol(Protocol):
     def block(self, reason: Reason) -> None:
         """Take no more commands for `reason`."""
         self._blocked |= reason
+        self.lane.queue = None
         if reason & (Reason.REPLIES | Reason.IN_FLIGHT):
             self._alert = True
+            self._sync_lane()
         if not self._read_paused and not self._eof and not self.closed:
             self._read_paused = True
             self._transport.pauseProducing()
@@ -551,6 +598,7 @@ class ClientProtocol(Protocol):
         if self._blocked or self.closed:
             return
         self._alert = self._eof
+        self._sync_lane()
         self._pump()
         if not self._blocked and not self.closed and self._read_paused and not self._eof:
             self._read_paused = False
@@ -611,6 +659,8 @@ class ClientProtocol(Protocol):
         if self.closed:
             return
         self.closed = True
+        self.lane.queue = None
+        self._sync_lane()
         self._unit = None
         self._gate.unhold(self)
         if self._acquiring is not None:

@@ -122,8 +122,8 @@ class UplinkSet:
         connection.holder = None
         if not connection.alive:
             return
-        if self.closed or connection.fifo or len(self._idle) >= IDLE_PINNED:
-            connection.abort() if connection.fifo else connection.close()
+        if self.closed or connection.busy or len(self._idle) >= IDLE_PINNED:
+            connection.abort() if connection.busy else connection.close()
             return
         connection.last_used = self._clock.seconds()
         self._idle.append(connection)
@@ -370,7 +370,7 @@ class UplinkSet:
         clients: dict[object, None] = {}
         for connection in list(self._connections):
             if connection.in_flight:
-                clients.update((client_of(entry.sink), None) for entry in connection.fifo if entry.counted)
+                clients.update((client_of(entry.sink), None) for entry in connection.queue.entries() if entry.counted)
                 connection.abort()
         return list(clients)
 
@@ -385,7 +385,7 @@ class UplinkSet:
         for attempt in list(self._attempts):
             attempt.cancel()
         for connection in list(self._connections):
-            connection.abort() if connection.fifo else connection.close()
+            connection.abort() if connection.busy else connection.close()
 
     # -- what the pages show
 

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The compiled twin of C{resp.RequestFramer} and C{resp.ReplyScanner}: the same interface, the same answers, no Python
 object for a plain command. C{tests/test_resp.py} runs on both."""
 

@@ -1,6 +1,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from redisproxy.lane import Entry as Entry
+from redisproxy.lane import Flow as Flow
+from redisproxy.lane import Lane as Lane
+from redisproxy.lane import Queue as Queue
+from redisproxy.resp import ReplyScanner as ReplyScanner
+from redisproxy.resp import RequestFramer as RequestFramer
+
 class Connection:
     protocol: Any
     disconnecting: bool

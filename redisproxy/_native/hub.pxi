@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
 """Transports that write at once and share one epoll descriptor, which is one reader of the Twisted reactor.
 
 They stand behind Twisted's own interfaces: a Protocol gets C{makeConnection}, C{dataReceived}, C{readConnectionLost} and

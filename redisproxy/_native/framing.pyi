@@ -1,2 +1,0 @@
-from redisproxy.resp import ReplyScanner as ReplyScanner
-from redisproxy.resp import RequestFramer as RequestFramer

@@ -1,0 +1,189 @@
+"""The compiled twin of C{lane}: the same interface, no Python between a client's bytes and the uplink's queue."""
+
+
+cdef class Flow:
+    """See C{lane.Flow}."""
+
+    cdef public bint open
+    cdef public Py_ssize_t in_flight
+    cdef public long long commands, bytes_from_clients, bytes_to_clients
+
+    def __cinit__(self):
+        self.open = True
+
+
+cdef class Entry:
+    """See C{lane.Entry}."""
+
+    cdef public object sink
+    cdef public Py_ssize_t want
+    cdef public bint counted, timed
+
+
+cdef class Queue:
+    """See C{lane.Queue}."""
+
+    cdef public bint ready
+    cdef object schedule
+    cdef list waiting, out
+    cdef Py_ssize_t first
+    cdef ReplyScanner scanner
+
+    def __cinit__(self, schedule):
+        self.schedule = schedule
+        self.waiting = []
+        self.out = []
+        self.scanner = ReplyScanner()
+
+    def __len__(self):
+        return len(self.waiting) - self.first
+
+    cpdef Entry submit(self, sink, bytes data, Py_ssize_t count, bint counted=True, bint timed=True):
+        """Send `data` at the end of this turn; its `count` replies are for `sink`."""
+        cdef Entry entry = Entry.__new__(Entry)
+        entry.sink = sink
+        entry.want = count
+        entry.counted = counted
+        entry.timed = timed
+        self.waiting.append(entry)
+        self.send(data)
+        return entry
+
+    cpdef send(self, bytes data):
+        """Send more of what was submitted."""
+        if not self.out:
+            self.schedule()
+        self.out.append(data)
+
+    def take_out(self):
+        """What is to be sent; it is forgotten here."""
+        cdef list out = self.out
+        self.out = []
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def head(self):
+        """Who waits longest."""
+        return self.waiting[self.first] if len(self.waiting) > self.first else None
+
+    def entries(self):
+        """Everybody who waits, in order."""
+        return self.waiting[self.first:]
+
+    def clear(self):
+        """Forget everything; who waited."""
+        entries = self.waiting[self.first:]
+        self.waiting = []
+        self.first = 0
+        self.out = []
+        return entries
+
+    cdef void shift(self) noexcept:
+        """The first one has everything."""
+        self.waiting[self.first] = None
+        self.first += 1
+        if self.first == len(self.waiting):
+            self.waiting.clear()
+            self.first = 0
+        elif self.first >= 1024 and self.first * 2 > len(self.waiting):
+            del self.waiting[:self.first]
+            self.first = 0
+
+    cpdef dispatch(self, bytes data, release):
+        """Pass replies on to who waits for them; see C{lane.Queue.dispatch}."""
+        cdef Py_ssize_t released = 0, position = 0, start, done, size = PyBytes_GET_SIZE(data)
+        cdef const char* p = PyBytes_AS_STRING(data)
+        cdef Entry entry
+        cdef bytes part
+        try:
+            while position < size:
+                if len(self.waiting) == self.first:
+                    raise ProtocolError("bytes that belong to no request")
+                entry = <Entry>self.waiting[self.first]
+                start = position
+                done = self.scanner.pass_over(p, size, &position, entry.want)
+                if done:
+                    if entry.counted:
+                        released += done
+                    entry.want -= done
+                    if not entry.want:
+                        self.shift()
+                part = data if start == 0 and position == size else PyBytes_FromStringAndSize(p + start, position - start)
+                if type(entry.sink) is Lane:
+                    (<Lane>entry.sink).reply(part, done)
+                else:
+                    entry.sink.reply(part, done)
+        finally:
+            if released:
+                release(released)
+
+
+cdef class Lane:
+    """See C{lane.Lane}."""
+
+    cdef public object client
+    cdef object _transport
+    cdef Connection native
+    cdef public Queue queue
+    cdef public bint straight_out, active
+    cdef public Py_ssize_t pending, limit
+    cdef public object left_over
+    cdef RequestFramer framer
+    cdef Flow flow
+
+    def __cinit__(self, client, RequestFramer framer, Flow flow):
+        self.client = client
+        self.framer = framer
+        self.flow = flow
+        self.active = True
+
+    @property
+    def transport(self):
+        return self._transport
+
+    @transport.setter
+    def transport(self, value):
+        self._transport = value
+        self.native = <Connection>value if isinstance(value, Connection) else None
+
+    cpdef bint take(self, bytes data) except -1:
+        """Take what has arrived. True when all of it has gone its way; see C{lane.Lane.take}."""
+        cdef Flow flow = self.flow
+        cdef RequestFramer framer = self.framer
+        cdef Queue queue = self.queue
+        cdef Py_ssize_t count
+        self.active = True
+        flow.bytes_from_clients += PyBytes_GET_SIZE(data)
+        framer.feed(data)
+        if queue is None or not queue.ready or not flow.open:
+            return False
+        try:
+            unit = framer.next()
+        except ProtocolError:
+            return False
+        if unit is None:
+            return True
+        if (<tuple>unit)[0] != RUN:
+            self.left_over = unit
+            return False
+        count = (<tuple>unit)[2]
+        flow.in_flight += count
+        flow.commands += count
+        self.pending += count
+        queue.submit(self, <bytes>(<tuple>unit)[1], count)
+        return framer.total == framer.pos and self.pending <= self.limit
+
+    cpdef reply(self, bytes data, Py_ssize_t done):
+        """Part of C{ReplySink}."""
+        self.pending -= done
+        if self.straight_out:
+            self.flow.bytes_to_clients += PyBytes_GET_SIZE(data)
+            if self.native is not None:
+                self.native.write(data)
+            else:
+                self._transport.write(data)
+        else:
+            self.client.deliver(data, done)
+
+    cpdef lost(self):
+        """Part of C{ReplySink}."""
+        self.client.lost()

@@ -1,0 +1,191 @@
+"""The straight way of a plain command, in pure Python: client bytes in, uplink queue, reply bytes out.
+
+A L{Lane} is the part of a client that every command and every reply passes. While nothing is special about the client
+(no transaction, no reason to wait, a shared connection at hand) its commands go to the connection's L{Queue} and the
+replies to its transport without touching anything else. C{_native.core} holds the compiled twin.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from redisproxy.resp import RUN, ProtocolError, ReplyScanner
+
+
+class Flow:
+    """The counts that every command changes, in one place for the gate and the metrics.
+
+    @ivar open: the gate is open. @ivar in_flight: commands that were admitted and not released.
+    """
+
+    __slots__ = ("bytes_from_clients", "bytes_to_clients", "commands", "in_flight", "open")
+
+    def __init__(self) -> None:
+        self.open = True
+        self.in_flight = 0
+        self.commands = 0
+        self.bytes_from_clients = 0
+        self.bytes_to_clients = 0
+
+
+class Entry:
+    """Replies that somebody waits for.
+
+    @ivar want: how many are not complete yet.
+    @ivar counted: whether they were admitted at the gate (the proxy's own commands are not).
+    @ivar timed: whether C{read_time_limit_ms} applies.
+    """
+
+    __slots__ = ("counted", "sink", "timed", "want")
+
+    def __init__(self, sink: Any, want: int, counted: bool, timed: bool) -> None:
+        self.sink = sink
+        self.want = want
+        self.counted = counted
+        self.timed = timed
+
+
+class Queue:
+    """What one uplink connection has to send, and who waits for its replies.
+
+    @ivar ready: commands may be submitted.
+    @param schedule: called when there is something to send, once until it has been taken.
+    """
+
+    __slots__ = ("_entries", "_out", "_scanner", "_schedule", "ready")
+
+    def __init__(self, schedule: Callable[[], None]) -> None:
+        self.ready = False
+        self._schedule = schedule
+        self._entries: deque[Entry] = deque()
+        self._out: list[bytes] = []
+        self._scanner = ReplyScanner()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def submit(self, sink: Any, data: bytes, count: int, counted: bool = True, timed: bool = True) -> Entry:
+        """Send `data` at the end of this turn; its `count` replies are for `sink`."""
+        entry = Entry(sink, count, counted, timed)
+        self._entries.append(entry)
+        self.send(data)
+        return entry
+
+    def send(self, data: bytes) -> None:
+        """Send more of what was submitted."""
+        if not self._out:
+            self._schedule()
+        self._out.append(data)
+
+    def take_out(self) -> bytes:
+        """What is to be sent; it is forgotten here."""
+        out, self._out = self._out, []
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def head(self) -> Entry | None:
+        """Who waits longest."""
+        return self._entries[0] if self._entries else None
+
+    def entries(self) -> list[Entry]:
+        """Everybody who waits, in order."""
+        return list(self._entries)
+
+    def clear(self) -> list[Entry]:
+        """Forget everything; who waited."""
+        entries = list(self._entries)
+        self._entries.clear()
+        self._out.clear()
+        return entries
+
+    def dispatch(self, data: bytes, release: Callable[[int], None]) -> None:
+        """Pass replies on to who waits for them; tell `release` how many of the admitted ones became complete.
+
+        @raise ProtocolError: these are no replies, or more than were waited for.
+        """
+        released = 0
+        position = 0
+        size = len(data)
+        entries = self._entries
+        try:
+            while position < size:
+                if not entries:
+                    raise ProtocolError("bytes that belong to no request")
+                entry = entries[0]
+                start = position
+                position, done = self._scanner.scan(data, start, entry.want)
+                if done:
+                    if entry.counted:
+                        released += done
+                    entry.want -= done
+                    if not entry.want:
+                        entries.popleft()
+                entry.sink.reply(data if not start and position == size else data[start:position], done)
+        finally:
+            if released:
+                release(released)
+
+
+class Lane:
+    """The straight way of one client.
+
+    @ivar queue: where its commands go straight; None while something about the client is special.
+    @ivar straight_out: replies go straight to the transport.
+    @ivar pending: replies that the client still waits for. @ivar limit: how many it may wait for.
+    @ivar active: something has arrived since this was set to False.
+    @ivar left_over: a unit that the lane took from the framer and that is not for it.
+    """
+
+    __slots__ = (
+        "_flow", "_framer", "active", "client", "left_over", "limit", "pending", "queue", "straight_out", "transport"
+    )  # fmt: skip
+
+    def __init__(self, client: Any, framer: Any, flow: Flow) -> None:
+        self.client = client
+        self.transport: Any = None
+        self.queue: Queue | None = None
+        self.straight_out = False
+        self.pending = 0
+        self.limit = 0
+        self.active = True
+        self.left_over: Any = None
+        self._framer = framer
+        self._flow = flow
+
+    def take(self, data: bytes) -> bool:
+        """Take what has arrived. True when all of it has gone its way; else the client has to look."""
+        flow, framer, queue = self._flow, self._framer, self.queue
+        self.active = True
+        flow.bytes_from_clients += len(data)
+        framer.feed(data)
+        if queue is None or not queue.ready or not flow.open:
+            return False
+        try:
+            unit = framer.next()
+        except ProtocolError:
+            return False  # the framer raises it again when the client looks
+        if unit is None:
+            return True
+        if unit[0] != RUN:
+            self.left_over = unit
+            return False
+        count = unit[2]
+        flow.in_flight += count
+        flow.commands += count
+        self.pending += count
+        queue.submit(self, unit[1], count)
+        return not framer.buffered and self.pending <= self.limit
+
+    def reply(self, data: bytes, done: int) -> None:
+        """Part of C{ReplySink}."""
+        self.pending -= done
+        if self.straight_out:
+            self._flow.bytes_to_clients += len(data)
+            self.transport.write(data)
+        else:
+            self.client.deliver(data, done)
+
+    def lost(self) -> None:
+        """Part of C{ReplySink}."""
+        self.client.lost()
