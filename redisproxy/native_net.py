@@ -1,7 +1,8 @@
 """The network on the compiled transports: the twin of C{net.TwistedNetwork}, behind the same interface.
 
-One epoll descriptor holds every socket and is itself one reader of the Twisted reactor. TLS is Twisted's, wrapped
-around these transports as around any other.
+One epoll descriptor holds every socket and is itself one reader of the Twisted reactor. TLS contexts and connections
+are pyOpenSSL's; records pass through OpenSSL's functions directly where its library tells their addresses, and else
+through Twisted's TLS, wrapped around these transports as around any other.
 """
 
 from __future__ import annotations
@@ -21,12 +22,52 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
-from redisproxy._native.core import Connection, Hub, Listener
+from redisproxy._native.core import Connection, Hub, Listener, TLSConnection, bind_openssl
 from redisproxy.net import HandshakeWaiter, clear_stale_socket
 
 REST_S = 0.2
+HANDSHAKE_S = 30.0
 
 classImplements(Hub, IReadDescriptor)
+
+
+def _bind_openssl() -> bool:
+    """Learn the addresses of OpenSSL's functions from the cffi library beneath pyOpenSSL, if it tells them."""
+    try:
+        from cryptography.hazmat.bindings._rust import _openssl
+
+        ffi, lib = _openssl.ffi, _openssl.lib
+        bind_openssl(lambda name: int(ffi.cast("uintptr_t", ffi.addressof(lib, name))))
+    except (ImportError, AttributeError, TypeError):
+        return False
+    return True
+
+
+DIRECT_TLS = _bind_openssl()
+
+
+def _pointers(tls: Any) -> tuple[int, int, int]:
+    """The addresses of what a pyOpenSSL connection stands for: its SSL and its two memory BIOs."""
+    from cryptography.hazmat.bindings._rust import _openssl
+
+    parts = (tls._ssl, tls._into_ssl, tls._from_ssl)
+    ssl, into, out = (int(_openssl.ffi.cast("uintptr_t", part)) for part in parts)
+    return ssl, into, out
+
+
+class _Verification:
+    """What a Twisted client creator needs of the protocol that it makes a connection for.
+
+    It takes a TLS protocol with a factory that wraps another, which may name protocols for ALPN; ours names none.
+    """
+
+    class _Factory:
+        wrappedFactory = None
+
+    factory = _Factory()
+
+    def __init__(self, connection: Any) -> None:
+        self.failVerification = connection.failVerification
 
 
 def address_from(name: Any) -> Any:
@@ -50,12 +91,15 @@ def _address_of(fd: int, peer: bool) -> Any:
 class NativePort:
     """One listening socket."""
 
-    def __init__(self, hub: Hub, address: Any, factory: Any, backlog: int) -> None:
+    def __init__(self, hub: Hub, reactor: Any, address: Any, factory: Any, tls: Any, backlog: int) -> None:
         self._factory = factory
+        self._reactor = reactor
+        self._tls = tls
         self._path = getattr(address, "path", None)
         self._socket = self._bind(address, backlog)
         self._host = address_from(self._socket.getsockname())
-        self._listener: Listener | None = Listener(hub, self._socket.detach(), self._accepted, self._path is None)
+        kind = Connection if tls is None else TLSConnection
+        self._listener: Listener | None = Listener(hub, self._socket.detach(), self._accepted, self._path is None, kind)
         factory.doStart()
 
     def _bind(self, address: Any, backlog: int) -> socket.socket:
@@ -76,12 +120,16 @@ class NativePort:
         bound.setblocking(False)
         return bound
 
-    def _accepted(self, connection: Connection) -> None:
+    def _accepted(self, connection: Any) -> None:
         protocol = self._factory.buildProtocol(None)
         if protocol is None:
             connection.discard()
-        else:
-            connection.begin(protocol)
+            return
+        connection.begin(protocol)
+        if self._tls is not None:
+            tls = self._tls.serverConnectionForTLS(connection)
+            deadline = self._reactor.callLater(HANDSHAKE_S, connection.overdue)
+            connection.start_tls(tls, _pointers(tls), True, None, deadline)
 
     def startListening(self) -> None:
         """It listens from the beginning."""
@@ -131,9 +179,9 @@ class NativeNetwork:
 
         @raise CannotListenError: the address can't be bound.
         """
-        if tls is not None:
-            factory = TLSMemoryBIOFactory(tls, False, factory, self._reactor)
-        port: IListeningPort = NativePort(self._hub, address, factory, backlog)
+        if tls is not None and not DIRECT_TLS:
+            factory, tls = TLSMemoryBIOFactory(tls, False, factory, self._reactor), None
+        port: IListeningPort = NativePort(self._hub, self._reactor, address, factory, tls, backlog)
         return port
 
     def connect(
@@ -145,9 +193,12 @@ class NativeNetwork:
         return work
 
     async def _connect(self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any) -> Any:
-        connection = await self._open(address)
+        direct = tls is not None and DIRECT_TLS
+        connection: Any = await self._open(address, TLSConnection if direct else Connection)
+        if direct:
+            await self._shake_hands(connection, tls)
         protocol = protocol_factory()
-        if tls is None:
+        if tls is None or direct:
             connection.begin(protocol)
             return protocol
         waiter = HandshakeWaiter(protocol)
@@ -155,13 +206,19 @@ class NativeNetwork:
         connection.begin(wrapped)
         return await waiter.done
 
-    async def _open(self, address: Any) -> Connection:
+    async def _shake_hands(self, connection: Any, creator: Any) -> None:
+        tls = creator.clientConnectionForTLS(_Verification(connection))
+        done: Deferred[Any] = Deferred(lambda _: connection.abortConnection())
+        connection.start_tls(tls, _pointers(tls), False, done, None)
+        await done
+
+    async def _open(self, address: Any, kind: type[Connection]) -> Connection:
         if (path := getattr(address, "path", None)) is not None:
-            return await self._dial(socket.AF_UNIX, path)
+            return await self._dial(socket.AF_UNIX, path, kind)
         error: Exception = ConnectError(string="the name has no address")
         for family, place in await self._resolve(address.host, address.port):
             try:
-                return await self._dial(family, place)
+                return await self._dial(family, place, kind)
             except ConnectError as failed:
                 error = failed
         raise error
@@ -176,7 +233,7 @@ class NativeNetwork:
             )
         return [(family, place) for family, _, _, _, place in found]
 
-    async def _dial(self, family: int, place: Any) -> Connection:
+    async def _dial(self, family: int, place: Any, kind: type[Connection]) -> Connection:
         dialing = socket.socket(family)
         dialing.setblocking(False)
         if family != socket.AF_UNIX:
@@ -188,7 +245,7 @@ class NativeNetwork:
         except OSError as error:
             dialing.close()
             raise getConnectError(error) from None
-        connection = Connection(self._hub, dialing.detach())
+        connection = kind(self._hub, dialing.detach())
         waiting: Deferred[Connection] = Deferred()
         connection.wait_connected(waiting)
         try:

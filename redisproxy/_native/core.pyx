@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled module: framing, transports and the straight way of a plain command, in one, so that they call each other
+"""The compiled module: framing, transports, TLS and the straight way of a plain command, in one, so that they call each other
 without Python between them."""
 
 include "framing.pxi"
 include "hub.pxi"
+include "tls.pxi"
 include "lane.pxi"

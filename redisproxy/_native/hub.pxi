@@ -446,17 +446,18 @@ cdef class Connection(Watched):
 cdef class Listener(Watched):
     """A listening descriptor.
 
-    @ivar accepted: called with each new L{Connection}.
+    @ivar accepted: called with each new L{Connection}, an instance of `kind`.
     """
 
-    cdef object accepted
+    cdef object accepted, kind
     cdef bint is_tcp
 
-    def __cinit__(self, Hub hub, int fd, accepted, bint is_tcp):
+    def __cinit__(self, Hub hub, int fd, accepted, bint is_tcp, kind=Connection):
         self.hub = hub
         self.fd = fd
         self.accepted = accepted
         self.is_tcp = is_tcp
+        self.kind = kind
         hub.live[self] = None
         self.want(EPOLLIN)
 
@@ -475,7 +476,7 @@ cdef class Listener(Watched):
             if self.is_tcp:
                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
             try:
-                self.accepted(Connection(self.hub, fd))
+                self.accepted(self.kind(self.hub, fd))
             except Exception:
                 self.hub.failed(Failure())
         return 0
