@@ -17,11 +17,22 @@ run: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m pytest -n 2 --dist loadfile
+	REDISPROXY_PURE=1 $(PY) -m pytest -n 2 --dist loadfile --ignore tests/end_to_end/test_package.py
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy redisproxy tests scripts
+	$(PY) -m mypy redisproxy tests scripts bench
+
+bench: $(STAMP)
+	sh bench/setup.sh
+	$(PY) -m pip install --quiet -e '.[bench]'
+	$(PY) -m bench
+
+bench-quick: $(STAMP)
+	sh bench/setup.sh
+	$(PY) -m pip install --quiet -e '.[bench]'
+	$(PY) -m bench --quick
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache redisproxy/_native/*.so redisproxy/_native/*.c

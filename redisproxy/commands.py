@@ -6,6 +6,7 @@ unknown and module commands among them, are forwarded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -112,6 +113,7 @@ _SUBCOMMANDS: dict[str, dict[str, Treatment]] = {
     "FUNCTION": {"KILL": Treatment(Rule.ALONE), "*": FORWARD},
 }
 
+_PLAIN_PUBSUB = frozenset({"PUBLISH", "SPUBLISH", "PUBSUB"})
 _BLOCK_OPTION = frozenset({"XREAD", "XREADGROUP"})
 _SECRET_PARAMETERS = (
     "requirepass",
@@ -125,14 +127,42 @@ SPECIAL = frozenset(name.encode() for name in (*_TABLE, *_SUBCOMMANDS, *_BLOCK_O
 """Upper-case names at which a run of plain commands ends."""
 
 
+def learn(reply: object) -> dict[str, Treatment]:
+    """Classify what a server's answer to COMMAND tells of commands that the table does not know.
+
+    https://redis.io/docs/latest/commands/command/ gives the shape: an array of arrays, C{[name, arity, [flags], ...]}.
+    Anything else in the answer is passed over.
+    """
+    learned = {}
+    for item in reply if isinstance(reply, list) else ():
+        if not isinstance(item, list) or len(item) < 3 or not isinstance(item[0], bytes):
+            continue
+        name = item[0].decode("latin-1").upper()
+        flags = item[2] if isinstance(item[2], list) else []
+        if name in _TABLE or name in _SUBCOMMANDS or name in _BLOCK_OPTION or name in _PLAIN_PUBSUB:
+            continue
+        if b"pubsub" in flags:
+            learned[name] = _stateful(name.lower(), _PUBSUB)
+        elif b"blocking" in flags:
+            learned[name] = _BLOCKING
+    return learned
+
+
 class CommandTable:
     """The table with one configuration's exceptions.
 
     @param allowed: upper-case C{NAME} or C{NAME|SUBCOMMAND}, forwarded although the table refuses them.
+    @param learned: further commands of the current server; see L{learn}.
     """
 
-    def __init__(self, allowed: frozenset[str] = frozenset()) -> None:
+    def __init__(self, allowed: frozenset[str] = frozenset(), learned: Mapping[str, Treatment] | None = None) -> None:
         self._allowed = allowed
+        self._learned = learned or {}
+
+    @property
+    def special(self) -> frozenset[bytes]:
+        """Upper-case names at which a run of plain commands ends."""
+        return SPECIAL | {name.encode("latin-1") for name in self._learned} if self._learned else SPECIAL
 
     def treatment(self, args: list[bytes]) -> Treatment:
         """Say how the command in `args` is treated; C{args[0]} is its name in any case."""
@@ -149,7 +179,7 @@ class CommandTable:
             return _not_permitted("client|" + _word(args[1]).lower())
         subcommands = _SUBCOMMANDS.get(name)
         if subcommands is None:
-            return _TABLE.get(name, FORWARD)
+            return _TABLE.get(name) or self._learned.get(name, FORWARD)
         if len(args) < 2:
             return FORWARD
         found = subcommands.get(_word(args[1]), subcommands["*"])

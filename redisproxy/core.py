@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from redisproxy.commands import SPECIAL, CommandTable
+from redisproxy.commands import CommandTable
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -37,7 +37,6 @@ class Core:
     """The shared part of the command path. Only the service assigns to it.
 
     @ivar uplinks: the set of connections to the current Redis server.
-    @ivar special: names that framing is to stop at.
     @ivar multiplex: whether clients without state share connections.
     @ivar log_messages: log each command's name and size.
     """
@@ -48,7 +47,6 @@ class Core:
     registry: ClientRegistry
     uplinks: Uplinks
     table: CommandTable = field(default_factory=CommandTable)
-    special: frozenset[bytes] = SPECIAL
     limits: ClientLimits = field(default_factory=ClientLimits)
     multiplex: bool = True
     log_messages: bool = False

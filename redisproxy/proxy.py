@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from redisproxy import config
 from redisproxy.auth import Authenticator
 from redisproxy.client import ClientFactory, ClientProtocol
-from redisproxy.commands import CommandTable
+from redisproxy.commands import CommandTable, Treatment, learn
 from redisproxy.control import Answer, Rejected
 from redisproxy.core import ClientLimits, Core
 from redisproxy.errors import UplinkError
@@ -51,6 +52,7 @@ class Proxy:
         self.core = Core(self.gate, self.metrics, reactor, self.registry, self.uplinks)
         self.raw = RawFactory(self.raw_connect(settings), settings.limits.max_raw_connections, self.metrics)
         self.admin_auth = self.admin_authenticator(settings)
+        self.learned: dict[str, Treatment] = {}
         self._ticked = 0.0
         self._apply(settings)
 
@@ -120,7 +122,7 @@ class Proxy:
         """Put everything in force that needs no connection."""
         self.settings = settings
         core, limits = self.core, settings.limits
-        core.table = CommandTable(settings.allow_commands)
+        core.table = CommandTable(settings.allow_commands, self.learned)
         core.multiplex = settings.uplink.multiplex
         core.limits = ClientLimits(
             max_held_request_bytes=limits.max_held_request_bytes,
@@ -146,6 +148,23 @@ class Proxy:
     def start(self) -> None:
         """Connect to the uplink; when that fails it is tried again for as long as the proxy runs."""
         self._connect_ahead()
+        self._learn_commands()
+
+    def _learn_commands(self) -> None:
+        """Ask the server for the commands that the table does not know, again until it has answered."""
+        learning = ensureDeferred(learned_of(self.uplinks))
+        learning.addCallbacks(self._learned, self._not_learned)
+
+    def _learned(self, learned: dict[str, Treatment]) -> None:
+        self.learned = learned
+        self.core.table = CommandTable(self.settings.allow_commands, learned)
+        for client in self.registry:
+            client.apply_framing()
+
+    def _not_learned(self, failure: Failure) -> None:
+        failure.trap(UplinkError)
+        if not self.uplinks.closed:
+            self.clock.callLater(0, self._learn_commands)
 
     def _connect_ahead(self) -> None:
         if not self.uplinks.connected and not self.uplinks.closed:
@@ -242,8 +261,15 @@ class Proxy:
             raise
         return plan
 
-    def take(self, settings: config.Settings, uplinks: UplinkSet, contexts: list[ServerTLS | None]) -> None:
+    def take(
+        self,
+        settings: config.Settings,
+        uplinks: UplinkSet,
+        contexts: list[ServerTLS | None],
+        learned: dict[str, Treatment],
+    ) -> None:
         """Put a new configuration in force. The gate is closed and nothing is in flight."""
+        self.learned = learned
         old, self.uplinks = self.uplinks, uplinks
         self.core.uplinks = uplinks
         for current, new in zip(self.server_tls, contexts, strict=True):
@@ -251,6 +277,14 @@ class Proxy:
                 current.replace(new)
         self._apply(settings)
         old.close()
+
+
+async def learned_of(uplinks: UplinkSet) -> dict[str, Treatment]:
+    """What the server's COMMAND tells of commands that the table does not know; nothing when it does not tell.
+
+    @raise UplinkError: there was no connection.
+    """
+    return learn(await uplinks.ask("COMMAND"))
 
 
 class ReloadPlan:
@@ -266,6 +300,7 @@ class ReloadPlan:
         endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
         self._contexts = [server_tls(endpoint) if endpoint.tls else None for endpoint in endpoints]
         self._uplinks = proxy.make_uplinks(settings)
+        self._learned: dict[str, Treatment] = {}
 
     async def connect(self) -> None:
         """Log in at the new uplink, with a shared connection for every database that clients use now.
@@ -277,10 +312,11 @@ class ReloadPlan:
         if self._settings.uplink.multiplex:
             for key in keys:
                 await self._uplinks.acquire_shared(key)
+        self._learned = await learned_of(self._uplinks)
 
     def swap(self) -> None:
         """Put it in force."""
-        self._proxy.take(self._settings, self._uplinks, self._contexts)
+        self._proxy.take(self._settings, self._uplinks, self._contexts, self._learned)
 
     def abandon(self) -> None:
         """Close what was opened for it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands import SPECIAL, CommandTable, Rule, asks_for_secret
+from redisproxy.commands import SPECIAL, CommandTable, Rule, asks_for_secret, learn
 
 
 def rule(line: str, allowed: frozenset[str] = frozenset()) -> Rule:
@@ -105,3 +105,21 @@ def test_a_pattern_that_could_show_a_password_is_found(pattern: bytes) -> None:
 
 def test_a_pattern_that_shows_none_is_let_through() -> None:
     assert not asks_for_secret([b"max*", b"save"])
+
+
+def test_the_server_tells_of_commands_that_the_table_does_not_know() -> None:
+    reply = [
+        [b"get", 2, [b"readonly"], 1, 1, 1],
+        [b"publish", 3, [b"pubsub"], 0, 0, 0],
+        [b"blpop", -3, [b"write", b"blocking"], 1, -2, 1],
+        [b"mod.wait", -1, [b"blocking"], 0, 0, 0],
+        [b"mod.listen", -1, [b"pubsub"], 0, 0, 0],
+        [b"strange"],
+        7,
+    ]
+    learned = learn(reply)
+    assert set(learned) == {"MOD.WAIT", "MOD.LISTEN"} and learn(None) == {}
+    table = CommandTable(frozenset(), learned)
+    assert table.treatment([b"mod.wait"]).rule is Rule.BLOCKING
+    assert table.treatment([b"mod.listen"]).rule is Rule.REFUSED
+    assert {b"MOD.WAIT", b"MOD.LISTEN"} <= table.special

@@ -1,5 +1,7 @@
 """The compiled twin of C{lane}: the same interface, no Python between a client's bytes and the uplink's queue."""
 
+cimport cython
+
 
 cdef class Flow:
     """See C{lane.Flow}."""
@@ -12,6 +14,7 @@ cdef class Flow:
         self.open = True
 
 
+@cython.freelist(256)
 cdef class Entry:
     """See C{lane.Entry}."""
 

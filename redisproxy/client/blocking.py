@@ -22,12 +22,14 @@ NULLS = (b"*-1\r\n", b"$-1\r\n", b"_\r\n")
 RETRY_S = 0.005
 _TIMEOUT_FIRST = frozenset({b"BLMPOP", b"BZMPOP"})
 _STREAMS = frozenset({b"XREAD", b"XREADGROUP"})
+_FAMILY = _STREAMS | _TIMEOUT_FIRST | {b"BLPOP", b"BRPOP", b"BRPOPLPUSH", b"BLMOVE", b"BZPOPMIN", b"BZPOPMAX"}
 
 
 class Blocking(Observed):
     """The reply of a command that may wait at the server.
 
-    @param args: the command; None when it can't be sent again (WAIT tells the truth of the moment when unblocked).
+    @param args: the command; None when it can't be sent again (WAIT tells the truth of the moment when it is unblocked;
+        of a module's command nobody knows where its timeout stands).
     """
 
     __slots__ = ("_args", "_collected", "_deadline", "_timeout_at", "moving")
@@ -126,7 +128,7 @@ def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: T
         return False
     if args[0].upper() == b"XREAD" and b"$" in args:
         return _resolve(client, args)
-    client.blocking = Blocking(client, args)
+    client.blocking = Blocking(client, args if args[0].upper() in _FAMILY else None)
     client.submit(client.blocking, raw, timed=False)
     return True
 

@@ -203,7 +203,7 @@ class ClientProtocol(Protocol):
         session, core = self.session, self.core
         self._framer.authenticated = session.user is not None
         every = session.user is None or core.log_messages or session.skip is not Skip.NO
-        self._framer.special = None if every else core.special
+        self._framer.special = None if every else core.table.special
         self._sync_lane()
 
     def _pump(self) -> None:

@@ -155,6 +155,22 @@ class UplinkSet:
 
         self.acquire_shared((0, 2)).addCallbacks(send, lambda _: None)
 
+    def ask(self, *command: bytes | str | int) -> Deferred[object]:
+        """Like L{run}; fires with the parsed reply. Fails as L{acquire_shared} does, or when the connection is lost."""
+        asked: Deferred[object] = Deferred()
+
+        def answered(replies: list[object] | None) -> None:
+            if replies is None:
+                asked.errback(Failure(UplinkUnavailable("the connection to the uplink was lost")))
+            else:
+                asked.callback(replies[0])
+
+        def send(connection: UplinkConnection) -> Deferred[object]:
+            connection.submit_own(Collector(1, answered), encode_command(*command), 1)
+            return asked
+
+        return self.acquire_shared((0, 2)).addCallback(send)
+
     def connect_ahead(self) -> None:
         """See to it that there is a connection, or that one is being tried, before somebody needs it."""
         if not self._waiting and not self._opening:

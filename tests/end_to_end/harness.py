@@ -52,6 +52,14 @@ def wait_until(true: Any, what: str, seconds: float = READY_S) -> None:
         time.sleep(0.02)
 
 
+def busy_script(seconds: float) -> str:
+    """A Lua script that keeps the server busy for so long and returns 7."""
+    return (
+        "local t = redis.call('TIME') repeat local n = redis.call('TIME')"
+        f" until (n[1] - t[1]) * 1000000 + n[2] - t[2] >= {int(seconds * 1000000)} return 7"
+    )
+
+
 class Certificates:
     """A CA, a certificate for this machine's names, and one for clients."""
 

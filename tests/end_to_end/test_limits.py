@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.end_to_end.harness import Certificates, Proxy, RedisServer, wait_until
+from tests.end_to_end.harness import Certificates, Proxy, RedisServer, busy_script, wait_until
 
 LARGE = 512 * 1024 * 1024
 CHUNK = b"x" * 1048576
@@ -67,7 +67,7 @@ def test_a_slow_reader_of_a_large_value_makes_nothing_grow_and_others_go_on(eith
 
 
 def test_a_command_over_the_time_limit_costs_its_client_the_connection(server: RedisServer) -> None:
-    slow = "local t = redis.call('TIME') repeat local n = redis.call('TIME') until n[1] - t[1] >= 2 return 7"
+    slow = busy_script(2)
     with Proxy(server.uplink, read_time_limit_ms=500) as proxy:
         idle = proxy.client()
         idle.ping()
@@ -86,7 +86,7 @@ def test_a_blocking_command_is_not_limited(server: RedisServer) -> None:
 
 
 def test_pause_and_wait_drops_and_names_what_runs_longer(server: RedisServer, proxy: Proxy) -> None:
-    slow = "local t = redis.call('TIME') repeat local n = redis.call('TIME') until n[1] - t[1] >= 2 return 7"
+    slow = busy_script(2)
     victim = proxy.client(client_name="slowpoke")
 
     def run() -> None:
@@ -107,7 +107,7 @@ def test_pause_and_wait_drops_and_names_what_runs_longer(server: RedisServer, pr
 
 
 def test_unpause_ends_a_pending_pause_and_wait(server: RedisServer, proxy: Proxy) -> None:
-    slow = "local t = redis.call('TIME') repeat local n = redis.call('TIME') until n[1] - t[1] >= 1 return 7"
+    slow = busy_script(1)
     answers: list[object] = []
     worker = threading.Thread(target=lambda: answers.append(proxy.client().eval(slow, 0)))
     worker.start()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.harness import Proxy, RedisServer, free_port, wait_until
+from tests.end_to_end.harness import Proxy, RedisServer, busy_script, free_port, wait_until
 
 TWISTD = [sys.executable, "-c", "import sys; from twisted.scripts.twistd import run; run()", "-n"]
 
@@ -78,7 +78,7 @@ def test_a_signal_ends_it_with_exit_code_0_and_leaves_nothing(server: RedisServe
 def test_what_is_in_flight_is_answered_before_it_ends(server: RedisServer) -> None:
     with Proxy(server.uplink) as proxy:
         answers: list[object] = []
-        slow = "local t = redis.call('TIME') repeat local n = redis.call('TIME') until n[1] - t[1] >= 1 return 7"
+        slow = busy_script(1)
         worker = threading.Thread(target=lambda: answers.append(proxy.client().eval(slow, 0)))
         worker.start()
         wait_until(lambda: proxy.info()["in_flight"] == 1, "the script runs")
