@@ -121,13 +121,17 @@ class NativePort:
         return bound
 
     def _accepted(self, connection: Any) -> None:
-        protocol = self._factory.buildProtocol(None)
+        try:
+            tls = self._tls.serverConnectionForTLS(connection) if self._tls is not None else None
+            protocol = self._factory.buildProtocol(None)
+        except Exception:
+            connection.discard()
+            raise
         if protocol is None:
             connection.discard()
             return
         connection.begin(protocol)
-        if self._tls is not None:
-            tls = self._tls.serverConnectionForTLS(connection)
+        if tls is not None:
             deadline = self._reactor.callLater(HANDSHAKE_S, connection.overdue)
             connection.start_tls(tls, _pointers(tls), True, None, deadline)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -15,7 +15,7 @@ from redisproxy.client import ClientFactory, ClientProtocol
 from redisproxy.commands import CommandTable, Treatment, learn
 from redisproxy.control import Answer, Rejected
 from redisproxy.core import ClientLimits, Core
-from redisproxy.errors import UplinkError
+from redisproxy.errors import UplinkError, UplinkUnavailable
 from redisproxy.gate import Gate
 from redisproxy.metrics import Metrics
 from redisproxy.net import set_keepalive
@@ -164,7 +164,7 @@ class Proxy:
     def _not_learned(self, failure: Failure) -> None:
         failure.trap(UplinkError)
         if not self.uplinks.closed:
-            self.clock.callLater(0, self._learn_commands)
+            self.clock.callLater(TICK_S, self._learn_commands)
 
     def _connect_ahead(self) -> None:
         if not self.uplinks.connected and not self.uplinks.closed:
@@ -284,7 +284,11 @@ async def learned_of(uplinks: UplinkSet) -> dict[str, Treatment]:
 
     @raise UplinkError: there was no connection.
     """
-    return learn(await uplinks.ask("COMMAND"))
+    asked = uplinks.ask("COMMAND").addTimeout(uplinks.limits.connect_timeout_s, uplinks.clock)
+    try:
+        return learn(await asked)
+    except TimeoutError:
+        raise UplinkUnavailable("the server does not answer") from None
 
 
 class ReloadPlan:

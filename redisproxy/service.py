@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy import config, info
+from redisproxy import config, framing, info
 from redisproxy.admin import make_site
 from redisproxy.control import Answer, Control
 from redisproxy.gate import GateReopened
@@ -75,7 +75,8 @@ class ProxyService(Service):
         self.proxy.start()
         self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)
         self._signals.install()
-        self.log.info("redisproxy is running, {network} transports", network=self.network.name)
+        reason = "" if framing.NATIVE else f" ({framing.NATIVE_REASON})"
+        self.log.info("redisproxy is running on {network} transports{reason}", network=self.network.name, reason=reason)
 
     def _supervision_failed(self, failure: Failure) -> None:
         self.log.failure("supervision failed", failure=failure)

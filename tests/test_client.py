@@ -164,6 +164,25 @@ def test_a_slow_reader_of_a_large_shared_reply_leaves_the_connection_to_itself(w
     assert wire.server is not first and other.got() == b":1\r\n"
 
 
+def test_a_slow_reader_without_outstanding_replies_costs_nobody_a_connection(wire: Wire) -> None:
+    slow = wire.client()
+    slow.send(GET)
+    wire.server.send(b"$3\r\nabc\r\n")
+    slow.protocol.pauseProducing()
+    assert not wire.server.closed and not wire.server.transport.paused
+    wire.client().send(GET)
+    assert len(wire.servers) == 1
+
+
+def test_a_slow_reader_that_leaves_takes_its_half_read_reply_along(wire: Wire) -> None:
+    slow = wire.client()
+    slow.send(GET)
+    wire.server.send(b"$300000\r\n" + b"x" * 1000)
+    slow.protocol.pauseProducing()
+    slow.close()
+    assert wire.server.closed and wire.gate.in_flight == 0
+
+
 def test_a_slow_reader_past_the_hard_limit_is_dropped_while_others_wait_behind_it(wire: Wire) -> None:
     wire.core.limits = ClientLimits(output_hard_bytes=1000)
     slow, other = wire.client(), wire.client()
@@ -272,6 +291,15 @@ def test_a_client_that_leaves_in_the_middle_of_a_large_command_leaves_no_half_co
     client.send(cmd("SET", "a", "x" * 1000)[:500])
     client.close()
     assert wire.server.closed and wire.gate.in_flight == 0
+
+
+def test_a_client_that_half_closes_in_the_middle_of_a_large_command_has_left(wire: Wire) -> None:
+    wire.core.limits = ClientLimits(max_held_request_bytes=100)
+    client = wire.client()
+    client.send(cmd("SET", "a", "x" * 1000)[:500])
+    client.protocol.readConnectionLost()
+    wire.turn()
+    assert client.closed and wire.server.closed and wire.gate.in_flight == 0
 
 
 def test_a_large_refused_command_is_answered_and_its_rest_thrown_away(wire: Wire) -> None:

@@ -119,6 +119,7 @@ cdef class RequestFramer:
     cdef bint first, streaming
     cdef object failed
     cdef list inline_args
+    cdef bytes run_bytes
 
     def __cinit__(self, special, *, Py_ssize_t max_held_bytes=262144, Py_ssize_t max_bulk_bytes=536870912,
                   Py_ssize_t max_inline_bytes=MAX_LINE, Py_ssize_t max_args=1048576):
@@ -241,7 +242,31 @@ cdef class RequestFramer:
                 return unit
             start = self.pos
 
+    cdef Py_ssize_t plain_run(self) except? -100:
+        """How many plain commands are there now, with their bytes in `run_bytes`; 0 when more bytes are needed; -1 when
+        something else comes, which C{next} gives."""
+        cdef Py_ssize_t start = self.pos, end, count = 0
+        if self.failed is not None or self.streaming:
+            return -1
+        while True:
+            end = self.scan() if self.ready < 0 else self.ready
+            if end < 0 or self.kind != PLAIN:
+                break
+            count += 1
+            self.pos = end
+            self.begin()
+        if end >= 0:
+            self.ready = end
+        if count:
+            self.run_bytes = self.cut(start)
+            return count
+        return 0 if end == INCOMPLETE else -1
+
     cdef tuple run(self, Py_ssize_t start, Py_ssize_t count):
+        return (RUN, self.cut(start), count)
+
+    cdef bytes cut(self, Py_ssize_t start):
+        """What was passed over since `start`; it is given away."""
         cdef bytes data
         if start == 0 and self.pos == self.total and self.chunk is not None:
             data = self.chunk
@@ -250,7 +275,7 @@ cdef class RequestFramer:
         if self.pos == self.total:
             self.clear()
             self.at = self.searched = 0
-        return (RUN, data, count)
+        return data
 
     cdef object command(self, Py_ssize_t end):
         cdef int kind = self.kind

@@ -112,6 +112,7 @@ cdef class Connection(Watched):
     cdef bint producer_paused, half_closed, write_closed, reading, write_ending
     cdef bint connecting
     cdef object reason
+    cdef Lane lane
 
     def __cinit__(self, Hub hub, int fd):
         self.hub = hub
@@ -137,14 +138,21 @@ cdef class Connection(Watched):
     cdef int receive(self) except -1:
         cdef ssize_t size = recv(self.fd, _received, RECEIVE_BYTES, 0)
         if size > 0:
-            try:
-                self.protocol.dataReceived(PyBytes_FromStringAndSize(_received, size))
-            except Exception:
-                self.crashed()
+            self.deliver(_received, size)
         elif size == 0:
             self.end_of_input()
         elif errno != EAGAIN and errno != EINTR:
             self.end(Failure(ConnectionLost(os.strerror(errno))))
+        return 0
+
+    cdef int deliver(self, const char* data, Py_ssize_t size) except -1:
+        try:
+            if self.lane is None:
+                self.protocol.dataReceived(PyBytes_FromStringAndSize(data, size))
+            elif not self.lane.take(PyBytes_FromStringAndSize(data, size)):
+                self.lane.client.look()
+        except Exception:
+            self.crashed()
         return 0
 
     cdef int end_of_input(self) except -1:
@@ -355,6 +363,7 @@ cdef class Connection(Watched):
         self.reading = False
         self.queue = None
         self.producer = None
+        self.lane = None
         if not self.write_closed:
             shutdown(fd, SHUT_RDWR)
         c_close(fd)

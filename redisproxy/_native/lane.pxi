@@ -121,7 +121,7 @@ cdef class Queue:
 
 
 cdef class Lane:
-    """See C{lane.Lane}."""
+    """See C{lane.Lane}. Nothing is ever left over here: the framer is asked for plain commands only."""
 
     cdef public object client
     cdef object _transport
@@ -147,6 +147,8 @@ cdef class Lane:
     def transport(self, value):
         self._transport = value
         self.native = <Connection>value if isinstance(value, Connection) else None
+        if self.native is not None:
+            self.native.lane = self
 
     cpdef bint take(self, bytes data) except -1:
         """Take what has arrived. True when all of it has gone its way; see C{lane.Lane.take}."""
@@ -154,25 +156,21 @@ cdef class Lane:
         cdef RequestFramer framer = self.framer
         cdef Queue queue = self.queue
         cdef Py_ssize_t count
+        cdef bytes run
         self.active = True
         flow.bytes_from_clients += PyBytes_GET_SIZE(data)
         framer.feed(data)
         if queue is None or not queue.ready or not flow.open:
             return False
-        try:
-            unit = framer.next()
-        except ProtocolError:
-            return False
-        if unit is None:
-            return True
-        if (<tuple>unit)[0] != RUN:
-            self.left_over = unit
-            return False
-        count = (<tuple>unit)[2]
+        count = framer.plain_run()
+        if count <= 0:
+            return count == 0
+        run = framer.run_bytes
+        framer.run_bytes = None
         flow.in_flight += count
         flow.commands += count
         self.pending += count
-        queue.submit(self, <bytes>(<tuple>unit)[1], count)
+        queue.submit(self, run, count)
         return framer.total == framer.pos and self.pending <= self.limit
 
     cpdef reply(self, bytes data, Py_ssize_t done):

@@ -55,6 +55,10 @@ cdef class TLSConnection(Connection):
     cdef bint handshaking, lose_later
     cdef list early
 
+    def __cinit__(self, Hub hub, int fd):
+        # From the beginning: what a protocol writes in connectionMade must wait, and never leave in plain.
+        self.handshaking = True
+
     def start_tls(self, tls, pointers, is_server, waiting, deadline):
         """Begin the handshake.
 
@@ -69,7 +73,6 @@ cdef class TLSConnection(Connection):
         self.out = <void*><uintptr_t>pointers[2]
         self.waiting = waiting
         self.deadline = deadline
-        self.handshaking = True
         if is_server:
             tls.set_accept_state()
         else:
@@ -89,6 +92,8 @@ cdef class TLSConnection(Connection):
 
     cdef int shake(self) except -1:
         """Go on with the handshake as far as what has arrived allows."""
+        if self.ssl == NULL:
+            return 0
         try:
             self.tls.do_handshake()
         except SSL.WantReadError:
@@ -112,13 +117,17 @@ cdef class TLSConnection(Connection):
         if self.waiting is not None:
             waiting, self.waiting = self.waiting, None
             self.want(self.interest & ~<uint32_t>EPOLLIN)
+            if waiting.called:
+                self.discard()
+                return 0
             waiting.callback(self)
         elif not self.reading:
             self.want(self.interest & ~<uint32_t>EPOLLIN)
         early, self.early = self.early, None
+        lose, self.lose_later = self.lose_later, False
         if early:
             self.write(b"".join(early))
-        if self.lose_later:
+        if lose:
             self.loseConnection()
         return 0
 
@@ -167,10 +176,7 @@ cdef class TLSConnection(Connection):
         err_clear()
         self.send_sealed()
         if filled:
-            try:
-                self.protocol.dataReceived(PyBytes_FromStringAndSize(_opened, filled))
-            except Exception:
-                self.crashed()
+            self.deliver(_opened, filled)
         if self.fd >= 0 and error != ERROR_WANT_READ:
             self.end(Failure(ConnectionDone() if error == ERROR_ZERO_RETURN else ConnectionLost("TLS error")))
         return 0
@@ -273,7 +279,8 @@ cdef class TLSConnection(Connection):
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
             self.discard()
-            waiting.errback(reason)
+            if not waiting.called:
+                waiting.errback(reason)
             return 0
         return Connection.end(self, reason)
 

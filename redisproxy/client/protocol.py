@@ -50,6 +50,7 @@ class ClientProtocol(Protocol):
         "_backlog",
         "_blocked",
         "_discarding",
+        "_dropped_for",
         "_eof",
         "_framer",
         "_gate",
@@ -103,6 +104,7 @@ class ClientProtocol(Protocol):
         self._alert = False
         self._backlog = 0
         self._discarding = False
+        self._dropped_for = ""
         self._parked: list[Unit] | None = None
         self._stream: Pending | None = None
         self._stream_timed = True
@@ -122,11 +124,15 @@ class ClientProtocol(Protocol):
             set_keepalive(self._transport, keep.idle_s, keep.interval_s, keep.count)
         self.core.registry.add(self)
         self.apply_framing()
+        self.log.info("client {id} connected from {address}", id=self.id, address=self.address)
 
     def dataReceived(self, data: bytes) -> None:
-        if self.closed or self.lane.take(data):
-            return
-        if not self._blocked:
+        if not self.closed and not self.lane.take(data):
+            self.look()
+
+    def look(self) -> None:
+        """Something has arrived that did not go straight."""
+        if not self._blocked and not self.closed:
             self._pump()
 
     # -- the lane: the straight way, while nothing is special
@@ -186,6 +192,8 @@ class ClientProtocol(Protocol):
         self.drop("")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        why = self._dropped_for or reason.getErrorMessage()
+        self.log.info("client {id} disconnected: {why}", id=self.id, why=why)
         self._let_go()
         if self._watchdog is not None:
             self._watchdog.cancel()
@@ -233,7 +241,14 @@ class ClientProtocol(Protocol):
         finally:
             self._pumping = False
         self._open_lane()
-        if self._eof and not self._blocked and not self.pending:
+        if self._eof and not self._blocked:
+            self._end_of_input()
+
+    def _end_of_input(self) -> None:
+        """Everything that has arrived has been taken, and no more will come."""
+        if self._stream is not None:
+            self.drop("")  # the rest of this command will never come
+        elif not self.pending:
             self.close()
 
     def next_unit(self) -> Unit | None:
@@ -558,7 +573,7 @@ class ClientProtocol(Protocol):
 
     def _stop_replies(self) -> None:
         connection = self.connection
-        if connection is None:
+        if connection is None or not self.pending:
             return
         if connection.waits_only_for(self):
             if not self.pinned:
@@ -611,8 +626,8 @@ class ClientProtocol(Protocol):
             # The replies to what came before the broken command go first.
             self.block(Reason.REPLIES)
             return
-        self.log.info("client {id}: {text}", id=self.id, text=error.text)
         self.core.metrics.clients_closed["protocol_error"] += 1
+        self._dropped_for = f"closed by the proxy ({error.text})"
         self.error(f"ERR {error.text}")
         self.close()
 
@@ -622,7 +637,7 @@ class ClientProtocol(Protocol):
             return
         if reason:
             self.core.metrics.clients_closed[reason] += 1
-            self.log.info("client {id} is closed: {reason}", id=self.id, reason=reason)
+            self._dropped_for = f"closed by the proxy ({reason})"
         self._let_go()
         self._transport.unregisterProducer()
         self._transport.abortConnection()
@@ -671,6 +686,8 @@ class ClientProtocol(Protocol):
         connection.forget_waiter(self)
         connection.resume_reading()
         if not self.pinned:
+            if connection.retired and connection.waits_only_for(self):
+                connection.abort()  # the rest of a large reply that nobody reads any more
             return
         if self.pending or self.session.bound or self._stream is not None or not self.core.multiplex:
             connection.holder = None

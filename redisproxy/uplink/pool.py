@@ -84,7 +84,7 @@ class UplinkSet:
         self.closed = False
         self._connect = connect
         self._credentials = credentials
-        self._clock = clock
+        self.clock = clock
         self._shared: dict[Key, UplinkConnection] = {}
         self._idle: list[UplinkConnection] = []
         self._connections: dict[UplinkConnection, None] = {}
@@ -125,7 +125,7 @@ class UplinkSet:
         if self.closed or connection.busy or len(self._idle) >= IDLE_PINNED:
             connection.abort() if connection.busy else connection.close()
             return
-        connection.last_used = self._clock.seconds()
+        connection.last_used = self.clock.seconds()
         self._idle.append(connection)
         if self._waiting:
             self.end_of_turn(self._serve)
@@ -288,7 +288,7 @@ class UplinkSet:
         self._connections[connection] = None
         self.metrics.uplink_connections_total += 1
         self.metrics.uplink_connections_open += 1
-        self._login_timeouts[connection] = self._clock.callLater(self.limits.connect_timeout_s, connection.abort)
+        self._login_timeouts[connection] = self.clock.callLater(self.limits.connect_timeout_s, connection.abort)
 
         def done(error: UplinkError | None, server: dict[bytes, object]) -> None:
             self._logged_in(connection, error, server)
@@ -315,6 +315,8 @@ class UplinkSet:
     def _link_is_up(self, server: dict[bytes, object]) -> None:
         link = self._link
         self._impatient = False
+        if len(self._connections) == 1:
+            self.log.info("{name}: connected", name=self.name)
         if link.retry is not None:
             link.retry.cancel()
         self._link = _Link(server=server or link.server)
@@ -341,7 +343,7 @@ class UplinkSet:
         if link.retry is None:
             delay = min(self.limits.backoff_max_s, self.limits.backoff_min_s * 2 ** min(link.failures, 16))
             link.failures += 1
-            link.retry = self._clock.callLater(delay * random.uniform(0.5, 1.0), self._retry)
+            link.retry = self.clock.callLater(delay * random.uniform(0.5, 1.0), self._retry)
 
     def _retry(self) -> None:
         self._link.retry = None
@@ -357,6 +359,8 @@ class UplinkSet:
         self._stop_login_timeout(connection)
         if connection in self._connections:
             del self._connections[connection]
+            if not self._connections and not self.closed:
+                self.log.warn("{name}: lost ({why})", name=self.name, why=reason.getErrorMessage())
             self.metrics.uplink_connections_open -= 1
         self._failed(connection, "the connection was closed while logging in")
         self._pinned.discard(connection)

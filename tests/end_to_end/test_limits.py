@@ -142,6 +142,31 @@ def test_one_client_too_many_is_told_so(server: RedisServer) -> None:
             assert third.makefile("rb").read() == b"-ERR max number of clients reached\r\n"
 
 
+def test_one_tls_client_too_many_is_told_so(certificates: Certificates, server: RedisServer) -> None:
+    with Proxy(server.uplink, tls=certificates, limits={"max_clients": 1}) as proxy, proxy.connect() as one:
+        one.sendall(b"PING\r\n")
+        assert one.recv(10) == b"+PONG\r\n"
+        with proxy.connect() as second:
+            assert second.makefile("rb").read() == b"-ERR max number of clients reached\r\n"
+
+
+def test_a_client_that_waits_stalls_or_is_slow_delays_nobody(server: RedisServer, proxy: Proxy) -> None:
+    """One of each kind at once, and an ordinary client beside them."""
+    proxy.client().set("large", "x" * 20_000_000)
+    with proxy.connect() as blocked, proxy.connect() as half, proxy.connect() as slow, proxy.connect() as huge:
+        blocked.sendall(b"BLPOP nothing 0\r\n")
+        half.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$10\r\nxx")
+        slow.sendall(b"GET large\r\n")
+        huge.sendall(b"*3\r\n$3\r\nSET\r\n$4\r\nhuge\r\n$400000000\r\n" + b"y" * 1_000_000)
+        ordinary = proxy.client()
+        began = time.monotonic()
+        for number in range(500):
+            assert ordinary.incr("n") == number + 1
+        assert time.monotonic() - began < 10
+    wait_until(lambda: proxy.info()["clients"]["open"] <= 2, "they have gone")
+    wait_until(lambda: proxy.info()["in_flight"] == 0, "nothing is left of them")
+
+
 def test_garbage_and_half_commands_harm_nobody(proxy: Proxy) -> None:
     client = proxy.client()
     for junk in (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.harness import Proxy, RedisServer, busy_script, free_port, wait_until
+from tests.end_to_end.harness import Certificates, Proxy, RedisServer, busy_script, free_port, wait_until
 
 TWISTD = [sys.executable, "-c", "import sys; from twisted.scripts.twistd import run; run()", "-n"]
 
@@ -120,6 +120,37 @@ def test_an_unreachable_uplink_is_waited_for(tmp_path: Path) -> None:
                 wait_until(lambda: proxy.get("/readyz")[0] == 200, "it has found its server")
                 client.sendall(b"PING\r\n")
                 assert client.recv(200) == b"+PONG\r\n"
+
+
+def test_the_admin_site_over_tls_with_a_password_and_a_client_certificate(
+    server: RedisServer, certificates: Certificates
+) -> None:
+    port = free_port()
+    admin = {"addr": f"127.0.0.1:{port}", "tls": True, "certfile": certificates.cert, "keyfile": certificates.key}
+    admin |= {"cacertfile": certificates.ca, "pass": "for the operator"}
+    with Proxy(server.uplink, wait=False, admin=admin) as proxy:
+        wait_until(lambda: "is running" in proxy.log, "it runs")
+        curl = ["curl", "-s", "--cacert", certificates.ca, f"https://localhost:{port}/cmd/", "-d", "cmd=pause"]
+        assert subprocess.run(curl, capture_output=True, check=False).returncode != 0
+        curl += ["--cert", certificates.client_cert, "--key", certificates.client_key]
+        assert b"password required" in subprocess.check_output(curl)
+        assert json.loads(subprocess.check_output([*curl, "-u", "admin:for the operator"]))["state"] == "paused"
+        assert "for the operator" not in proxy.log
+
+
+def test_the_log_tells_of_connections_and_holds_no_password(server: RedisServer) -> None:
+    with Proxy(server.uplink, listen_more={"pass": "s3cret-word"}, log_messages=True) as proxy:
+        client = proxy.client(password="s3cret-word")
+        client.set("private-key", "private-value")
+        with proxy.connect() as other:
+            other.sendall(b"*x\r\n")
+            other.recv(100)
+        client.close()
+        wait_until(lambda: "client 1 disconnected" in proxy.log, "the end is logged")
+        assert "client 1 connected from 127.0.0.1:" in proxy.log and "SET (" in proxy.log.upper()
+        assert "invalid multibulk length" in proxy.log
+        for secret in ("s3cret-word", "private-key", "private-value"):
+            assert secret not in proxy.log
 
 
 def _healthy(proxy: Proxy) -> bool:
