@@ -79,7 +79,7 @@ def start_redis(port: int, folder: str) -> subprocess.Popen[bytes]:
     """Start a Redis of our own on this port of the loopback interface."""
     options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", folder, "--loglevel", "warning"]
     # A session of its own: Ctrl-C must end the proxy first.
-    server = subprocess.Popen([redis_server(), *options], start_new_session=True)
+    server = subprocess.Popen([redis_server(), *options], start_new_session=True, stdout=subprocess.DEVNULL)
     for _ in range(100):
         if answers("127.0.0.1", port):
             break
