@@ -44,7 +44,8 @@ def main(
 ) -> None:
     """Measure redisproxy beside Redis without a proxy, HAProxy and twemproxy."""
     names = _names(peers)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         found = stored.load(render) if render else _measure(quick, names, budget_s, json_path)
     except (BenchError, OSError) as error:

@@ -6,6 +6,7 @@ import csv
 import subprocess
 from dataclasses import dataclass
 from io import StringIO
+from math import isfinite
 
 from bench.cells import Cell
 from bench.certificate import CIPHER_SUITE
@@ -18,7 +19,7 @@ TIMEOUT_S = 25.0
 
 @dataclass(frozen=True)
 class Load:
-    """What clients saw: commands per second, and milliseconds."""
+    """What clients saw: commands per second (0 when it was over within a millisecond), and milliseconds."""
 
     rate_per_s: float
     p50_ms: float
@@ -31,7 +32,8 @@ def parse(output: str) -> Load:
     rows = list(csv.DictReader(StringIO("\n".join(lines))))
     try:
         row = rows[-1]
-        return Load(float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"]))
+        rate = float(row["rps"])
+        return Load(rate if isfinite(rate) else 0.0, float(row["p50_latency_ms"]), float(row["p99_latency_ms"]))
     except (IndexError, KeyError, ValueError) as error:
         raise BenchError(f"redis-benchmark printed no result: {output[-300:]!r}") from error
 

@@ -26,8 +26,7 @@ _VERSIONS = {
 def describe() -> dict[str, str]:
     """Processor, kernel and versions; what cannot be found out is left out."""
     found = {
-        "cores": str(os.cpu_count()),
-        "processor": _processor(),
+        "processor": f"{_processor()} ({os.cpu_count()} cores)",
         "kernel": "Linux " + platform.release().split("-")[0],
         "Python": platform.python_version(),
         "OpenSSL": ssl.OPENSSL_VERSION.split()[1],

@@ -108,7 +108,7 @@ class Run:
 
     def _sample(self, peer: Peer, cell: Cell, connecting: bool, seconds: float, site: Site) -> Sample:
         rate = self._rates.get((peer.name, cell)) or first_guess_per_s(cell, peer.tls)
-        requests = cell.clients if connecting else requests_for(cell, rate, seconds)
+        requests = cell.clients if connecting else requests_for(cell, rate, seconds, peer.tls)
         sample = _run(peer, cell, requests, site.redis.port)
         if not connecting:
             self._rates[peer.name, cell] = sample.rate_per_s

@@ -48,7 +48,9 @@ _METHOD = """## How it is measured
   its CPU time and not in the rate.
 - Compare rows of one cell. With few clients a process often has one command to do each time it is woken, so its
   cost per command is mostly the kernel's; the busier it is, the more commands share one wake-up.
-- TLS: one ECDSA certificate for all, {version}, {suite}; the uplink is plain.
+- TLS: one ECDSA certificate for all, {version}, {suite}; the uplink is plain. `redis-benchmark` leaves Nagle's
+  algorithm on, so that one client's SET of 100 KB over TLS now and then waits 40 ms, whichever peer it talks to.
+  Rates over TLS contain the handshakes; CPU figures do not.
 - Idle clients: each peer freshly started with a fresh Redis; connections that asked for one value (after `AUTH`
   where wanted), a hundred at a time, and then kept still; growth of the resident memory of the proxy process
   divided by their number. HAProxy opens a connection to Redis for each client, so the limit of open files can

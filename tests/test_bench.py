@@ -32,6 +32,10 @@ def test_a_result_is_read_from_the_csv_below_any_warning() -> None:
     assert (load.rate_per_s, load.p50_ms, load.p99_ms) == (71428.57, 0.359, 0.783)
 
 
+def test_a_run_too_short_to_have_a_rate_has_none() -> None:
+    assert parse(CSV.replace("71428.57", "inf")).rate_per_s == 0.0
+
+
 @pytest.mark.parametrize("output", ["", "Error: connection refused\n", CSV.replace("71428.57", "?"), '"test","rps"\n'])
 def test_output_without_a_result_is_an_error(output: str) -> None:
     with pytest.raises(BenchError, match="no result"):
@@ -115,6 +119,10 @@ def test_the_full_plan_covers_the_grid_once() -> None:
 def test_requests_are_whole_pipelines_of_every_client(cell: Cell, rate: float) -> None:
     count = requests_for(cell, rate, 0.35)
     assert count > 0 and count % (cell.clients * cell.pipeline) == 0
+
+
+def test_handshakes_do_not_outweigh_commands() -> None:
+    assert requests_for(small_get(500), 1.0, 0.35, tls=True) >= 50 * 500
 
 
 def test_results_come_back_from_their_file(tmp_path: Path) -> None:
