@@ -443,6 +443,30 @@ def test_a_client_that_is_killed_with_replies_outstanding_releases_what_it_admit
     assert wire.gate.in_flight == 0
 
 
+def test_hello_with_a_server_that_does_not_know_it(wire: Wire) -> None:
+    wire.answer_login = False
+    client = wire.client()
+    client.send(cmd("HELLO", 2))
+    wire.server.got()
+    wire.server.send(b"-ERR unknown command 'HELLO'\r\n+OK\r\n+OK\r\n")
+    assert wire.server.got() == cmd("PING") + cmd("SELECT", 0)
+    wire.server.send(b"+PONG\r\n+OK\r\n")
+    assert client.got().startswith(b"*14\r\n") and not client.closed
+
+
+def test_an_uplink_that_takes_no_more_is_waited_for(wire: Wire) -> None:
+    one, two = wire.client(), wire.client()
+    one.send(GET)
+    wire.server.transport.protocol.pauseProducing()
+    wire.server.got()
+    one.send(GET)
+    two.send(cmd("SELECT", 0) + GET)
+    assert one.transport.paused and two.transport.paused and wire.server.got() == b""
+    wire.server.transport.protocol.resumeProducing()
+    wire.turn()
+    assert wire.server.got() == GET * 2 and two.got() == OK
+
+
 def test_a_server_that_answers_what_was_not_asked_is_not_trusted(wire: Wire) -> None:
     client = wire.client()
     client.send(GET)

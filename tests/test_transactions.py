@@ -141,6 +141,32 @@ class TestSwitch:
         new.send(b"*3\r\n+OK\r\n:1\r\n:1\r\n")
         assert client.got() == QUEUED + b"*3\r\n+OK\r\n:1\r\n:1\r\n"
 
+    def test_one_with_a_command_held_at_the_gate_is_queued_again_before_that(self, wire: Wire, client: Client) -> None:
+        """Closing, swapping and opening happen in one turn: the old connection's end is told of only after that."""
+        begin(wire, client, SET)
+        wire.pause()
+        client.send(cmd("INCR", "b"))
+        wire.switch(turn=False)
+        wire.unpause()
+        new = wire.server
+        assert new is not wire.servers[1] and new.got() == cmd("MULTI") + SET
+        new.send(OK + QUEUED)
+        assert new.got() == cmd("INCR", "b")
+
+    def test_a_watch_with_an_exec_held_at_the_gate_is_lost(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        client.got()
+        wire.pause()
+        client.send(cmd("MULTI") + SET + cmd("EXEC"))
+        wire.switch(turn=False)
+        wire.unpause()
+        wire.server.send(OK)
+        wire.server.send(QUEUED)
+        assert wire.server.got().endswith(cmd("DISCARD"))
+        wire.server.send(OK)
+        assert client.got() == OK + QUEUED + b"*-1\r\n"
+
     def test_one_that_cannot_be_queued_again_fails_at_exec(self, wire: Wire, client: Client) -> None:
         begin(wire, client, SET)
         wire.pause()

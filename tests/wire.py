@@ -200,13 +200,14 @@ class Wire:
         self.clock.advance(seconds)
         self.turn()
 
-    def switch(self) -> None:
+    def switch(self, turn: bool = True) -> None:
         """Swap the uplink as a reload does: with the gate closed and nothing in flight."""
         assert not self.gate.open and not self.gate.in_flight
         old = self.core.uplinks
         self.core.uplinks = self.uplinks()
         old.close()  # type: ignore[attr-defined]
-        self.turn()
+        if turn:
+            self.turn()
 
     def pause(self) -> None:
         self.gate.close("operator")

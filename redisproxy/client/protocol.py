@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from redisproxy.core import Core
 
 CLOSE_DEADLINE_S = 5.0
+MAX_AGAIN = 100
 
 Unit = tuple[int, bytes, Any]
 
@@ -219,6 +220,7 @@ class ClientProtocol(Protocol):
             return
         self._pumping = True
         self.lane.queue = None
+        again = 0
         try:
             if self.lane.left_over is not None:
                 self.park([self.lane.left_over])
@@ -236,8 +238,13 @@ class ClientProtocol(Protocol):
                 self._unit = unit
                 if self._take(unit):
                     self._unit = None
+                    again = 0
+                elif (again := again + 1) > MAX_AGAIN:
+                    raise RuntimeError("a command waits for nothing")
         except ProtocolError as error:
             self._broken(error)
+        except Exception:
+            self._crashed(Failure())
         finally:
             self._pumping = False
         self._open_lane()
@@ -374,6 +381,9 @@ class ClientProtocol(Protocol):
         if not pinned:
             if (connection.db, connection.resp_version) == self.session.key:
                 self.connection = connection
+            if not connection.ready:
+                connection.wait_writable(self)
+                self.block(Reason.WRITABLE)
             self.unblock(Reason.UPLINK)
             return
         self.connection = connection
@@ -414,8 +424,11 @@ class ClientProtocol(Protocol):
 
     def know_server(self) -> bool:
         """True when something is known of the Redis server; else wait for a connection to it."""
+        uplinks = self.core.uplinks
+        if uplinks.server or uplinks.shared(self.session.key) is not None:
+            return True  # a server that does not know HELLO tells nothing
         self.acquire(False, self.session.key)
-        return bool(self.core.uplinks.server)
+        return not self._blocked
 
     def set_version(self, version: int) -> None:
         """HELLO was answered: replies are of this RESP version from here on. No reply is outstanding."""

@@ -41,7 +41,7 @@ def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
 
 def _may_go_whole(client: ClientProtocol) -> bool:
     session = client.session
-    return client.core.multiplex and not client.pinned and not session.watch_lost and not session.bound
+    return client.core.multiplex and not client.pinned and not session.special and not session.muted
 
 
 def _collect(client: ClientProtocol, raw: bytes) -> bool:

@@ -126,15 +126,12 @@ class UplinkConnection(Protocol):
             self.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.queue.ready = self.alive = False
         entries = self.queue.clear()
         for entry in entries:
             if entry.counted:
                 self._gate.release(entry.want)
         self.owner.connection_lost(self, reason)
-        holder, self.holder = self.holder, None
-        if holder is not None:
-            holder.uplink_gone()
+        self._leave_holder()
         for entry in entries:
             entry.sink.lost()
         self._wake_waiters()
@@ -220,19 +217,29 @@ class UplinkConnection(Protocol):
 
     def abort(self) -> None:
         """Close at once; what is in flight is lost."""
-        self.queue.ready = self.alive = False
+        self._leave_holder()
         if self.transport is not None:
             self._unregister()
             self.transport.abortConnection()
 
     def close(self) -> None:
         """Close after what was written has left."""
-        self.queue.ready = self.alive = False
+        self._leave_holder()
         if self.transport is not None:
             self.flush()
             self._unregister()
             self.resume_reading()
             self.transport.loseConnection()
+
+    def _leave_holder(self) -> None:
+        """Take no more commands, and tell the holder at once: whatever state it had here is gone from this moment on.
+
+        The transport tells of its end a turn later, and by then the holder may have sent its next command elsewhere.
+        """
+        self.queue.ready = self.alive = False
+        holder, self.holder = self.holder, None
+        if holder is not None:
+            holder.uplink_gone()
 
     def _unregister(self) -> None:
         # A TLS transport with a registered producer never finishes loseConnection.
