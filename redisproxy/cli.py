@@ -22,30 +22,39 @@ class AdminUnreachable(Exception):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, context: ssl.SSLContext | None) -> None:
         super().__init__("localhost")
         self._path = path
+        self._context = context
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self._path)
+        if self._context is not None:
+            self.sock = self._context.wrap_socket(self.sock, server_hostname="localhost")
 
 
 def _connection(admin: config.AdminSettings, cacert: str | None) -> http.client.HTTPConnection:
     address = admin.address
+    context = _context(admin, cacert) if admin.tls else None
     if isinstance(address, config.UnixAddress):
-        return _UnixConnection(address.path)
+        return _UnixConnection(address.path, context)
     host = "127.0.0.1" if address.host in ("", "0.0.0.0") else address.host
-    if not admin.tls:
+    if context is None:
         return http.client.HTTPConnection(host, address.port)
-    context = ssl.create_default_context(cafile=cacert)
+    return http.client.HTTPSConnection(host, address.port, context=context)
+
+
+def _context(admin: config.AdminSettings, cacert: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=cacert or admin.certfile)
     if cacert is None:
-        # The certificate that the proxy shows is the one in this very configuration.
-        context = ssl.create_default_context(cafile=admin.certfile)
+        # The certificate that the proxy shows is the one in this very configuration: it is trusted itself, whoever
+        # signed it, and for whatever name.
         context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if admin.certfile and admin.keyfile and admin.cacertfile:
         context.load_cert_chain(admin.certfile, admin.keyfile)
-    return http.client.HTTPSConnection(host, address.port, context=context)
+    return context
 
 
 def _headers(admin: config.AdminSettings) -> dict[str, str]:
@@ -65,8 +74,11 @@ def call(settings: config.Settings, path: str, fields: dict[str, str] | None, ca
     """
     if settings.admin is None:
         raise AdminUnreachable("this configuration has no admin address")
-    connection = _connection(settings.admin, cacert)
     headers = {**_headers(settings.admin), "Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        connection = _connection(settings.admin, cacert)
+    except OSError as error:
+        raise AdminUnreachable(f"{cacert or settings.admin.certfile}: {error.strerror or error}") from None
     try:
         body = urlencode(fields) if fields is not None else None
         connection.request("GET" if fields is None else "POST", path, body, headers)

@@ -1,21 +1,24 @@
 """From settings to TLS contexts, for both legs; a server's context can be replaced while it serves.
 
-Contexts, handshake and verification are pyOpenSSL's and service-identity's, through Twisted's own options.
+Contexts and handshake are pyOpenSSL's, the check of the server's name is service-identity's.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
-from twisted.internet import ssl
+from service_identity import CertificateError, VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 # From openssl/ssl.h; pyOpenSSL does not name it. A client can't make the proxy shake hands for ever.
 OP_NO_RENEGOTIATION = 1 << 30
+
+MAX_FILE_BYTES = 1048576
 
 
 class TLSFault(Exception):
@@ -46,51 +51,131 @@ class ServerTLS:
         self.context = other.context
 
 
+class CertificateRefused(Exception):
+    """The server's certificate does not verify, or is not for the expected name. C{str()} says which."""
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientTLS:
-    """The TLS side of the uplink: verifies the server's certificate and name, or, when asked, neither."""
+    """The TLS side of the uplink: verifies the server's certificate and name, or, when asked, neither.
 
-    def __init__(self, creator: Any) -> None:
-        self._creator = creator
+    The callback is our own because the one of C{optionsForClientTLS} lets a certificate pass that has no usable
+    subjectAltName: service-identity raises C{CertificateError} there, which it only logs.
+    """
 
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """Part of C{IOpenSSLClientConnectionCreator}."""
-        connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
-        return connection
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _Unverified:
-    """Sends the server's name and believes whoever answers."""
-
-    def __init__(self, hostname: str, context: SSL.Context) -> None:
-        self._hostname = hostname
+    def __init__(self, context: SSL.Context, hostname: str, verify: bool) -> None:
+        """
+        @param hostname: the name or IP address that the certificate has to be for; a name is sent as SNI as well.
+        @raise TLSFault: it is no host name.
+        """
         self._context = context
+        self._verify = verify
+        self._hostname = hostname
+        self._is_ip = isIPAddress(hostname) or isIPv6Address(hostname)
+        self._name = hostname if self._is_ip else _ascii(hostname)
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """Part of C{IOpenSSLClientConnectionCreator}; C{failVerification} is told why a server is refused."""
         connection = SSL.Connection(self._context, None)
-        if self._hostname and not _is_ip(self._hostname):
-            connection.set_tlsext_host_name(self._hostname.encode("idna"))
+        if self._name and not self._is_ip:
+            connection.set_tlsext_host_name(self._name.encode("ascii"))
+        if self._verify:
+            connection.set_verify(SSL.VERIFY_PEER, self._verifier(tlsProtocol))
         return connection
 
+    def _verifier(self, protocol: Any) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
+        def verified(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
+            # An exception that leaves an OpenSSL callback is lost, so whatever goes wrong here refuses the server.
+            try:
+                self._judge(certificate, code, depth, ok)
+            except Exception:
+                protocol.failVerification(Failure())
+                return False
+            return True
 
-def _is_ip(host: str) -> bool:
-    from twisted.internet.abstract import isIPAddress, isIPv6Address
+        return verified
 
-    return isIPAddress(host) or isIPv6Address(host)
+    def _judge(self, certificate: crypto.X509, code: int, depth: int, ok: int) -> None:
+        if not ok:
+            why = _VERIFY_CODES.get(code, f"OpenSSL verification error {code}")
+            raise CertificateRefused(f"the server's certificate can't be verified: {why}")
+        if depth == 0:
+            expected: Any = IPAddress_ID(self._name) if self._is_ip else DNS_ID(self._name)
+            try:
+                verify_service_identity(extract_patterns(certificate), [expected], [])
+            except (VerificationError, CertificateError):
+                raise CertificateRefused(f"the server's certificate is not for {self._hostname}") from None
+
+
+# From openssl/x509_vfy.h: what an operator meets; OpenSSL's own texts can't be reached through pyOpenSSL.
+_VERIFY_CODES = {
+    2: "the certificate of its issuer is not in cacertfile",
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed and not in cacertfile",
+    19: "the root of its chain is not in cacertfile",
+    20: "its issuer is not in cacertfile",
+    21: "its issuer is not in cacertfile",
+    26: "it is not meant for servers",
+}
+
+
+def _ascii(hostname: str) -> str:
+    try:
+        name = hostname.removesuffix(".")
+        return name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise TLSFault("server_name: this is no host name") from None
+
+
+def read_file(path: str) -> bytes:
+    """The content of a file of at most C{MAX_FILE_BYTES}.
+
+    @raise ValueError: why it can't be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise ValueError("this is no file name") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+    return content
+
+
+def _content(key: str, path: str) -> bytes:
+    try:
+        return read_file(path)
+    except ValueError as error:
+        raise TLSFault(f"{key}: {error}") from None
+
+
+def check_file(key: str, path: str) -> None:
+    """See that the file of `key` (certfile, keyfile, cacertfile) can be read and holds what it should.
+
+    @raise TLSFault: it can't or doesn't.
+    """
+    if key == "keyfile":
+        _private_key(path)
+    else:
+        _certificates(key, path)
 
 
 def _certificates(key: str, path: str) -> list[x509.Certificate]:
     """Every certificate in a PEM file, in order."""
+    content = _content(key, path)
     try:
-        return x509.load_pem_x509_certificates(Path(path).read_bytes())
+        return x509.load_pem_x509_certificates(content)
     except ValueError:
         raise TLSFault(f"{key}: {path} holds no certificate in PEM form") from None
 
 
 def _private_key(path: str) -> Any:
+    content = _content("keyfile", path)
     try:
-        return serialization.load_pem_private_key(Path(path).read_bytes(), None)
+        return serialization.load_pem_private_key(content, None)
     except TypeError:
         raise TLSFault(f"keyfile: {path} is protected by a passphrase, which is not supported") from None
     except (ValueError, UnsupportedAlgorithm):
@@ -100,14 +185,29 @@ def _private_key(path: str) -> Any:
 def _own_certificate(context: SSL.Context, certfile: str, keyfile: str) -> None:
     chain = _certificates("certfile", certfile)
     key = _private_key(keyfile)
+    if _public_key(certfile, chain[0]) != key.public_key():
+        raise TLSFault(f"keyfile: {keyfile} does not belong to the certificate in {certfile}")
     try:
         context.use_certificate(chain[0])
         for certificate in chain[1:]:
             context.add_extra_chain_cert(certificate)
         context.use_privatekey(key)
         context.check_privatekey()
-    except SSL.Error:
-        raise TLSFault(f"keyfile: {keyfile} does not belong to the certificate in {certfile}") from None
+    except (SSL.Error, TypeError) as error:
+        raise TLSFault(f"certfile: OpenSSL does not accept {certfile} with its key{_reason(error)}") from None
+
+
+def _public_key(certfile: str, certificate: x509.Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise TLSFault(f"certfile: {certfile} has a kind of key that is not supported") from None
+
+
+def _reason(error: Exception) -> str:
+    """OpenSSL's own words, such as C{ee key too small}."""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return f": {queue[-1][-1]}" if queue else ""
 
 
 def _base_context(method: int) -> SSL.Context:
@@ -148,29 +248,13 @@ def client_tls(uplink: UplinkSettings, hostname: str) -> ClientTLS:
     @param hostname: the name or IP address that the server's certificate has to be for.
     @raise TLSFault: its files can't be used.
     """
-    return ClientTLS(_unverified(uplink, hostname) if uplink.skipverify else _verified(uplink, hostname))
-
-
-def _unverified(uplink: UplinkSettings, hostname: str) -> _Unverified:
     context = _base_context(SSL.TLS_CLIENT_METHOD)
     if uplink.certfile and uplink.keyfile:
         _own_certificate(context, uplink.certfile, uplink.keyfile)
-    return _Unverified(hostname, context)
-
-
-def _verified(uplink: UplinkSettings, hostname: str) -> Any:
-    assert uplink.cacertfile is not None
-    options: dict[str, Any] = {}
-    if uplink.certfile and uplink.keyfile:
-        _own_certificate(_base_context(SSL.TLS_CLIENT_METHOD), uplink.certfile, uplink.keyfile)
-        chain = [crypto.X509.from_cryptography(each) for each in _certificates("certfile", uplink.certfile)]
-        key = crypto.PKey.from_cryptography_key(_private_key(uplink.keyfile))
-        options = {"certificate": chain[0], "extraCertChain": chain[1:], "privateKey": key}
-    roots = _certificates("cacertfile", uplink.cacertfile)
-    trusted = [ssl.Certificate(crypto.X509.from_cryptography(each)) for each in roots]
-    return ssl.optionsForClientTLS(
-        hostname, trustRoot=ssl.trustRootFromCertificates(trusted), extraCertificateOptions=options
-    )
+    if not uplink.skipverify:
+        assert uplink.cacertfile is not None
+        _trust(context, uplink.cacertfile)
+    return ClientTLS(context, hostname, not uplink.skipverify)
 
 
 def faults(where: str, build: Callable[[], object]) -> Iterator[str]:

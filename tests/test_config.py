@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import trustme
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from redisproxy import config
@@ -99,7 +101,7 @@ def test_addresses(write: Any, addr: str, network: str, expected: object) -> Non
 
 @pytest.mark.parametrize("addr", ["localhost", "localhost:", "a:0", "a:65536", "::1:6379", "[x]:1", "[::1]", "a b"])
 def test_addresses_that_are_none(write: Any, addr: str) -> None:
-    assert faults(write(uplink={"addr": addr}))[0].startswith("uplink: ")
+    assert faults(write(uplink={"addr": addr}))[0].startswith("uplink.addr: ")
 
 
 def test_several_listeners(write: Any) -> None:
@@ -230,7 +232,7 @@ def test_differences_name_paths_only(write: Any) -> None:
 def test_where_it_listens_is_fixed(write: Any) -> None:
     old = config.load(write(admin={"addr": "127.0.0.1:1"}))
     new = config.load(write(listen={"addr": "127.0.0.1:7777", "backlog": 5}))
-    assert config.fixed_differences(old, new) == ("admin",)
+    assert config.fixed_differences(old, new) == ("admin", "listen[0].addr", "listen[0].backlog")
     new = config.load(write(admin={"addr": "127.0.0.1:2"}, listen=[{"addr": "127.0.0.1:7777"}, {"addr": ":8"}]))
     assert set(config.fixed_differences(old, new)) >= {"admin.addr", "listen", "listen[0].addr"}
 
@@ -239,6 +241,88 @@ def test_settings_can_not_be_changed(write: Any) -> None:
     settings = config.load(write())
     with pytest.raises(ValueError, match="frozen"):
         settings.log_messages = True
+
+
+@pytest.mark.parametrize("name", ["/nowhere", "/tmp", "/dev/zero", "a\0b", "\ud800", "a" * 3000, "a" * 9000])
+@pytest.mark.parametrize("key", ["certfile", "keyfile", "cacertfile", "passfile"])
+def test_a_file_that_can_not_be_read_is_one_fault_of_its_key(
+    write: Any, certificate: dict[str, str], key: str, name: str
+) -> None:
+    found = faults(write(listen={"addr": ":1", "tls": True, **certificate, key: name}))
+    assert found[0].startswith(f"listen.{key}: ")
+    assert all(each.startswith(f"listen.{key}: ") for each in found)
+
+
+def test_what_does_not_go_together_is_told_beside_unknown_keys_and_wrong_types(write: Any) -> None:
+    found = faults(
+        write(
+            uplink={"addr": "a b:1", "tls": True, "user": "x", "colour": 1, "max_pinned": "3"},
+            listen=[{"addr": ":1", "tls": True, "size": 1}, {"addr": ":2", "certfile": "/nowhere"}],
+            admin={"addr": "0.0.0.0:3", "backlog": 0},
+        )
+    )
+    places = {
+        "uplink.addr", "uplink", "uplink.colour", "uplink.max_pinned", "listen[0]", "listen[0].size", "listen[1]",
+        "listen[1].certfile", "admin", "admin.backlog",
+    }  # fmt: skip
+    assert {each.partition(": ")[0] for each in found} == places
+    assert len(found) == len(set(found)) == len(places) + 1  # two things are wrong with the uplink as a whole
+
+
+def test_two_addresses_alike_are_told_beside_an_unknown_key(write: Any) -> None:
+    found = faults(write(listen={"addr": ":1"}, listen_raw={"addr": ":1"}, colour="blue"))
+    assert len(found) == 2 and "is used by listen already" in found[1]
+
+
+def test_every_key_that_is_there_twice_is_told_with_its_path(write: Any) -> None:
+    text = '{"uplink": {"addr": "a:1", "addr": "b:1"}, "listen": [{"addr": ":1", "tls": false, "tls": false}]}'
+    assert faults(write(text)) == ("uplink.addr: the key is there twice", "listen[0].tls: the key is there twice")
+
+
+def test_numbers_of_any_length_and_a_byte_order_mark(write: Any, tmp_path: Path) -> None:
+    assert "too many digits" in faults(write('{"read_time_limit_ms": ' + "9" * 5000 + "}"))[0]
+    path = write()
+    Path(path).write_bytes(b"\xef\xbb\xbf" + Path(path).read_bytes())
+    assert config.load(path)
+
+
+def test_the_proxy_is_not_its_own_uplink(write: Any) -> None:
+    assert "where the proxy itself listens" in faults(write(uplink={"addr": "127.0.0.1:7010"}))[0]
+
+
+def test_the_raw_relay_has_no_password(write: Any) -> None:
+    found = faults(write(listen_raw={"addr": ":1", "pass": "hush"}))
+    assert found == ("listen_raw.pass: the raw relay does not support authentication by the proxy",)
+
+
+def test_the_hash_of_a_password_does_not_show_either(write: Any) -> None:
+    settings = config.load(write(admin={"addr": "127.0.0.1:1", "users": [{"name": "a", "sha256": "ab" * 32}]}))
+    assert "abab" not in repr(settings) + json.dumps(config.public(settings))
+    assert config.public(settings)["admin"]["users"][0]["sha256"] == "[removed]"
+
+
+KEYS = ["uplink", "listen", "listen_raw", "admin", "addr", "network", "tls", "certfile", "pass", "passfile", "users"]
+KEYS += ["name", "sha256", "limits", "max_clients", "tcp_keepalive", "allow_commands", "user", "server_name", "x"]
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from([":1", "a:1", "unix"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@hypothesis.settings(deadline=None, max_examples=300, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6))
+def test_whatever_a_file_holds_the_answer_is_settings_or_faults(write: Any, data: dict[str, Any]) -> None:
+    path = write(json.dumps(data))
+    try:
+        config.load(path)
+    except ConfigError as error:
+        assert error.faults and all(": " in each for each in error.faults)
 
 
 def keys(model: type[BaseModel]) -> set[str]:

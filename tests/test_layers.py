@@ -76,7 +76,7 @@ def test_imports_point_downward(path: Path) -> None:
             assert RANK[other] > RANK[own] or RANK[other] == RANK[own], f"{own} imports {other}, which is above it"
 
 
-@pytest.mark.parametrize("name", ["resp.py", "commands.py", "session.py", "config"])
+@pytest.mark.parametrize("name", ["resp", "commands.py", "session.py", "config"])
 def test_the_pure_modules_know_no_twisted(name: str) -> None:
     place = ROOT / name
     for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:

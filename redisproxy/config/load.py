@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +47,75 @@ def load(path: str) -> Settings:
 
     @raise ConfigError: everything that is wrong with it.
     """
-    data = _read(Path(path))
     faults: list[str] = []
+    data = _read(Path(path), faults)
     folder = Path(path).resolve().parent
     for where, section in _endpoints(data):
         _resolve(where, section, folder, faults)
     single = {key for key in ("listen", "listen_raw") if not isinstance(data.get(key), list)}
-    try:
-        settings = Settings.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError([*faults, *_texts(error, single)]) from None
-    faults += _tls_faults(settings, single)
-    if faults:
+    settings = _validated(data, single, faults)
+    if settings is not None:
+        told = {_key(fault) for fault in faults}
+        faults += [fault for fault in _tls_faults(settings, single) if _key(fault) not in told]
+    if settings is None or faults:
         raise ConfigError(faults)
     return settings
 
 
-def _read(path: Path) -> Any:
+def _key(fault: str) -> str:
+    return fault.partition(": ")[0]
+
+
+def _validated(data: dict[str, Any], single: set[str], faults: list[str]) -> Settings | None:
+    """The settings, or None with `faults` told.
+
+    A key that is unknown or of the wrong type hides what does not go together in its section, so the rest is looked
+    at again without it.
+    """
+    while True:
+        try:
+            return Settings.model_validate(data)
+        except ValidationError as error:
+            faults += [text for text in _texts(error, single) if text not in faults]
+            removed = [_remove(data, each["loc"]) for each in error.errors() if _is_removable(each)]
+            if not any(removed):
+                return None
+
+
+# What is left without one of these would seem to lack it.
+_NEEDED: set[int | str] = {
+    *("uplink", "listen", "listen_raw", "admin", "addr", "network", "tls", "skipverify", "server_name"),
+    *("pass", "passfile", "sha256", "users", "user", "name", "allow_open", *_FILES),
+}
+
+
+def _is_removable(each: Any) -> bool:
+    if not each["loc"] or isinstance(each["loc"][-1], int):
+        return False
+    if each["type"] == "extra_forbidden":
+        return True
+    return each["type"] not in ("missing", "value_error") and not _NEEDED & {each["loc"][-1], *each["loc"][1:]}
+
+
+def _remove(data: Any, location: tuple[int | str, ...]) -> bool:
+    *parents, last = location
+    for part in parents:
+        data = _inner(data, part)
+    if isinstance(data, dict) and last in data:
+        del data[last]
+        return True
+    return False
+
+
+def _inner(data: Any, part: int | str) -> Any:
+    if isinstance(part, str):
+        return data.get(part) if isinstance(data, dict) else None
+    if isinstance(data, list):
+        return data[part] if part < len(data) else None
+    return data  # the only listener need not be in an array
+
+
+def _read(path: Path, faults: list[str]) -> Any:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -70,29 +124,44 @@ def _read(path: Path) -> Any:
     if len(content) > MAX_BYTES:
         raise ConfigError([f"{path}: larger than {MAX_BYTES} bytes"])
     try:
-        data = json.loads(content.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        data = json.loads(
+            content.decode("utf-8-sig"), object_pairs_hook=_Object, parse_constant=partial(_no_constant, path)
+        )
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 (byte {error.start})"]) from None
     except json.JSONDecodeError as error:
         raise ConfigError([f"{path}: not JSON: {error.msg}, line {error.lineno}, column {error.colno}"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: nested too deeply"]) from None
+    except ValueError:
+        raise ConfigError([f"{path}: not JSON: a number with too many digits"]) from None
+    faults += _duplicates(data, "")
     if not isinstance(data, dict):
         raise ConfigError([f"{path}: expected an object"])
     return data
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ConfigError([f"{key}: the key is there twice"])
-        found[key] = value
-    return found
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which of its keys it was given more than once."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [key for key, _ in pairs]
+        self.twice = sorted({key for key in names if names.count(key) > 1}) if len(self) < len(names) else []
 
 
-def _no_constant(name: str) -> Any:
-    raise ConfigError([f"{name} is no value for a setting"])
+def _duplicates(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Object):
+        yield from (f"{path}{key}: the key is there twice" for key in value.twice)
+        for key, item in value.items():
+            yield from _duplicates(item, f"{path}{key}.")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _duplicates(item, f"{path.removesuffix('.')}[{number}].")
+
+
+def _no_constant(path: Path, name: str) -> Any:
+    raise ConfigError([f"{path}: not JSON: {name} is no number there"])
 
 
 def _endpoints(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -119,15 +188,22 @@ def _resolve(where: str, section: dict[str, Any], folder: Path, faults: list[str
         name = section.get(key)
         if not isinstance(name, str) or not name:
             continue
-        path = Path(name) if Path(name).exists() else folder / name
-        section[key] = str(path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            faults.append(f"{where}.{key}: cannot read {name}: {error.strerror}")
-            continue
+        section[key] = os.path.join(folder, name) if not os.path.exists(name) else name
+        _look_into(where, key, section, faults)
+
+
+def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:
+    from redisproxy import tls
+
+    try:
         if key == "passfile":
-            _take_password(where, section, content, faults)
+            _take_password(where, section, tls.read_file(section[key]), faults)
+        else:
+            tls.check_file(key, section[key])
+    except tls.TLSFault as fault:
+        faults.append(f"{where}.{fault}")
+    except ValueError as error:
+        faults.append(f"{where}.{key}: {error}")
 
 
 def _take_password(where: str, section: dict[str, Any], content: bytes, faults: list[str]) -> None:
@@ -151,7 +227,8 @@ def _texts(error: ValidationError, single: set[str]) -> Iterator[str]:
             continue  # the only listener is the faulty one
         location = each["loc"]
         where = _path(location[:1] + location[2:] if location and location[0] in single else location)
-        yield f"{where}: {_text(each, each['loc'])}" if where else _text(each, each["loc"])
+        for text in _text(each, each["loc"]).split("\n"):
+            yield where + text if text.startswith(".") else f"{where}: {text}" if where else text
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -165,6 +242,12 @@ def _text(each: Any, location: tuple[int | str, ...]) -> str:
     kind = each["type"]
     if kind == "missing":
         return "missing"
+    if kind in ("model_type", "model_attributes_type"):
+        return "expected an object"
+    if kind == "too_short":
+        return "there has to be at least one"
+    if kind == "extra_forbidden" and location[0] == "listen_raw" and location[-1] == "pass":
+        return "the raw relay does not support authentication by the proxy"
     if kind == "extra_forbidden":
         return "unknown key" + _hint(location)
     if kind == "value_error":
@@ -197,4 +280,8 @@ def _tls_faults(settings: Settings, single: set[str]) -> Iterator[str]:
         if endpoint.tls:
             yield from tls.faults(where, lambda endpoint=endpoint: tls.server_tls(endpoint))  # type: ignore[misc]
     if settings.uplink.tls:
-        yield from tls.faults("uplink", lambda: tls.client_tls(settings.uplink, "localhost"))
+        yield from tls.faults("uplink", lambda: tls.client_tls(settings.uplink, _server(settings.uplink)))
+
+
+def _server(uplink: UplinkSettings) -> str:
+    return uplink.server_name or str(getattr(uplink.address, "host", ""))

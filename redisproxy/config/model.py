@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
@@ -50,6 +51,8 @@ def parse_address(addr: str, network: str) -> Address:
     if network == "unix":
         if len(addr.encode()) > 107:
             raise ValueError("the path of a unix socket may have at most 107 bytes")
+        if "\0" in addr:
+            raise ValueError("the path of a unix socket can't hold a NUL")
         return UnixAddress(addr)
     match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]{1,5})", addr)
     if match is None:
@@ -57,6 +60,8 @@ def parse_address(addr: str, network: str) -> Address:
     port = int(match[3])
     if not 1 <= port <= 65535:
         raise ValueError("the port must be from 1 to 65535")
+    if match[2] is not None and re.search(r"[\s\x00-\x1f/@]", match[2]):
+        raise ValueError("this is no host name")
     if match[1] is not None:
         try:
             ipaddress.IPv6Address(match[1].partition("%")[0])
@@ -91,7 +96,7 @@ class UserSettings(Model):
     name: Text
     password: SecretStr | None = Field(default=None, alias="pass")
     passfile: Text | None = None
-    sha256: Sha256 | None = None
+    sha256: Sha256 | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")
     def _one_secret(self) -> UserSettings:
@@ -113,18 +118,22 @@ class Endpoint(Model):
     skipverify: bool = False
 
     @model_validator(mode="after")
-    def _check(self) -> Endpoint:
-        address = parse_address(self.addr, self.network)
-        if isinstance(address, UnixAddress) and self.tls and not self._tls_on_unix():
-            raise ValueError("tls on a unix socket needs server_name")
-        if not self.tls and (self.certfile or self.keyfile or self.cacertfile):
-            raise ValueError('certfile, keyfile and cacertfile need "tls": true')
-        if bool(self.certfile) != bool(self.keyfile):
-            raise ValueError("certfile and keyfile go together")
+    def _check(self) -> Self:
+        wrong = list(self._wrong())
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
-    def _tls_on_unix(self) -> bool:
-        return True
+    def _wrong(self) -> Iterator[str]:
+        """Everything that does not go together, one text each; one about a single key begins with C{.key: }."""
+        try:
+            parse_address(self.addr, self.network)
+        except ValueError as error:
+            yield f".addr: {error}"
+        if not self.tls and (self.certfile or self.keyfile or self.cacertfile):
+            yield 'certfile, keyfile and cacertfile need "tls": true'
+        elif bool(self.certfile) != bool(self.keyfile):
+            yield "certfile and keyfile go together"
 
     @property
     def address(self) -> Address:
@@ -138,11 +147,10 @@ class RawListenSettings(Endpoint):
     backlog: Annotated[int, Field(ge=1, le=65535)] = 511
     tcp_keepalive: KeepaliveSettings = KeepaliveSettings()
 
-    @model_validator(mode="after")
-    def _certificate(self) -> RawListenSettings:
-        if self.tls and not self.certfile:
-            raise ValueError("tls needs certfile and keyfile")
-        return self
+    def _wrong(self) -> Iterator[str]:
+        yield from super()._wrong()
+        if self.tls and not self.certfile and not self.keyfile:
+            yield "tls needs certfile and keyfile"
 
 
 class ListenSettings(RawListenSettings):
@@ -152,13 +160,11 @@ class ListenSettings(RawListenSettings):
     passfile: Text | None = None
     users: Annotated[tuple[UserSettings, ...], BeforeValidator(_tuple)] = ()
 
-    @model_validator(mode="after")
-    def _distinct_users(self) -> ListenSettings:
+    def _wrong(self) -> Iterator[str]:
+        yield from super()._wrong()
         names = [user.name for user in self.users] + (["default"] if self.password is not None else [])
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the user {twice[0]!r} is there twice")
-        return self
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f".users: the user {name!r} is there twice"
 
 
 class AdminSettings(ListenSettings):
@@ -166,22 +172,22 @@ class AdminSettings(ListenSettings):
 
     allow_open: bool = False
 
-    @model_validator(mode="after")
-    def _not_open_to_the_world(self) -> AdminSettings:
+    def _wrong(self) -> Iterator[str]:
+        yield from super()._wrong()
         guarded = self.password is not None or self.users or self.cacertfile
-        if not guarded and not self.allow_open and not _is_local(self.address):
-            raise ValueError(
+        if not guarded and not self.allow_open and not _is_local(self.addr, self.network):
+            yield (
                 "anybody who reaches this address could pause the proxy: set pass, users or cacertfile,"
                 ' use a loopback address, or set "allow_open": true'
             )
-        return self
 
 
-def _is_local(address: Address) -> bool:
-    if isinstance(address, UnixAddress) or address.host == "localhost":
+def _is_local(addr: str, network: str) -> bool:
+    host = addr.rpartition(":")[0].strip("[]")
+    if network == "unix" or host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(address.host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -201,18 +207,16 @@ class UplinkSettings(Endpoint):
     max_pinned: Count = 10000
     tcp_keepalive: KeepaliveSettings = KeepaliveSettings(idle_s=60, interval_s=10, count=3)
 
-    def _tls_on_unix(self) -> bool:
-        return self.server_name is not None or self.skipverify
-
-    @model_validator(mode="after")
-    def _check_uplink(self) -> UplinkSettings:
+    def _wrong(self) -> Iterator[str]:
+        yield from super()._wrong()
         if self.user is not None and self.password is None:
-            raise ValueError("user needs pass or passfile")
+            yield "user needs pass or passfile"
+        if self.tls and self.network == "unix" and self.server_name is None and not self.skipverify:
+            yield "tls on a unix socket needs server_name"
         if self.tls and not self.cacertfile and not self.skipverify:
-            raise ValueError('tls needs cacertfile, or "skipverify": true to trust any server')
+            yield 'tls needs cacertfile, or "skipverify": true to trust any server'
         if self.reconnect_max_ms < self.reconnect_min_ms:
-            raise ValueError("reconnect_max_ms is less than reconnect_min_ms")
-        return self
+            yield ".reconnect_max_ms: it is less than reconnect_min_ms"
 
     @property
     def address(self) -> Address:
@@ -294,4 +298,6 @@ class Settings(Model):
             if endpoint.address in seen:
                 raise ValueError(f"{name}: the address {endpoint.address} is used by {seen[endpoint.address]} already")
             seen[endpoint.address] = name
+        if self.uplink.address in seen:
+            raise ValueError(f"uplink.addr: this is where the proxy itself listens ({seen[self.uplink.address]})")
         return self

@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretStr
 from redisproxy.config.model import Settings
 
 REMOVED = "[removed]"
+_SECRETS = {"sha256"}
 _FIXED = re.compile(r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?")
 
 
@@ -39,7 +40,7 @@ def fixed_differences(old: Settings, new: Settings) -> tuple[str, ...]:
     """Those differences that can't be taken while the proxy runs: where it listens, and whether with TLS."""
     fixed = tuple(key for key in differences(old, new) if _FIXED.fullmatch(key))
     if (old.admin is None) != (new.admin is None):
-        return ("admin",)
+        return ("admin", *(key for key in fixed if not key.startswith("admin")))
     return fixed
 
 
@@ -53,7 +54,8 @@ def public(settings: Settings) -> dict[str, Any]:
 def _public(value: Any) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        return {field.alias or name: _public(getattr(value, name)) for name, field in fields.items()}
+        shown = {field.alias or name: _public(getattr(value, name)) for name, field in fields.items()}
+        return {key: REMOVED if key in _SECRETS and item is not None else item for key, item in shown.items()}
     if isinstance(value, SecretStr):
         return REMOVED
     if isinstance(value, (tuple, frozenset)):

@@ -1,0 +1,54 @@
+"""Framing of requests and replies, encoders and limits: where a command or a reply ends, and hardly more.
+
+On a command's path this comes first and last: bytes in, boundaries out. Standard library only. The facts are those of
+the Redis serialization protocol (https://redis.io/docs/latest/develop/reference/protocol-spec/) and of Redis 7's
+networking.c for limits and error texts.
+"""
+
+from redisproxy.resp.common import IncompleteReply, ProtocolError, strict_int
+from redisproxy.resp.encode import (
+    array_header,
+    bulk,
+    encode_command,
+    error,
+    integer,
+    map_header,
+    null,
+    null_array,
+    set_header,
+    simple,
+    verbatim,
+)
+from redisproxy.resp.inline import split_inline
+from redisproxy.resp.parse import RespError, parse_replies, parse_reply
+from redisproxy.resp.replies import ReplyScanner
+from redisproxy.resp.requests import BEGIN, COMMAND, END, MORE, RUN, RequestFramer, split_command
+
+__all__ = [
+    "BEGIN",
+    "COMMAND",
+    "END",
+    "MORE",
+    "RUN",
+    "IncompleteReply",
+    "ProtocolError",
+    "ReplyScanner",
+    "RequestFramer",
+    "RespError",
+    "array_header",
+    "bulk",
+    "encode_command",
+    "error",
+    "integer",
+    "map_header",
+    "null",
+    "null_array",
+    "parse_replies",
+    "parse_reply",
+    "set_header",
+    "simple",
+    "split_command",
+    "split_inline",
+    "strict_int",
+    "verbatim",
+]

@@ -1,0 +1,66 @@
+"""Encoders: commands as the proxy sends them, and replies as it gives them."""
+
+from __future__ import annotations
+
+
+def encode_command(*args: bytes | str | int) -> bytes:
+    """A command as the proxy sends it."""
+    return array_header(len(args)) + b"".join(bulk(_bytes(arg)) for arg in args)
+
+
+def _bytes(arg: bytes | str | int) -> bytes:
+    return arg if isinstance(arg, bytes) else str(arg).encode()
+
+
+def _line_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape").replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def error(text: str) -> bytes:
+    """An error reply; line breaks in `text` become spaces."""
+    return b"-" + _line_of(text) + b"\r\n"
+
+
+def simple(text: str) -> bytes:
+    """A simple string."""
+    return b"+" + _line_of(text) + b"\r\n"
+
+
+def integer(value: int) -> bytes:
+    """An integer."""
+    return b":%d\r\n" % value
+
+
+def bulk(value: bytes) -> bytes:
+    """A bulk string."""
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def verbatim(value: bytes, version: int) -> bytes:
+    """Text as RESP3's verbatim string, in RESP2 a bulk string."""
+    return b"=%d\r\ntxt:%b\r\n" % (len(value) + 4, value) if version == 3 else bulk(value)
+
+
+def array_header(count: int) -> bytes:
+    """The beginning of an array."""
+    return b"*%d\r\n" % count
+
+
+def map_header(count: int, version: int) -> bytes:
+    """The beginning of a map with `count` pairs; in RESP2 a flat array."""
+    return b"%%%d\r\n" % count if version == 3 else array_header(2 * count)
+
+
+def set_header(count: int, version: int) -> bytes:
+    """The beginning of a set; in RESP2 an array."""
+    return b"~%d\r\n" % count if version == 3 else array_header(count)
+
+
+def null(version: int) -> bytes:
+    """Nothing where a string was asked for."""
+    return b"_\r\n" if version == 3 else b"$-1\r\n"
+
+
+def null_array(version: int) -> bytes:
+    """Nothing where an array was asked for."""
+    return b"_\r\n" if version == 3 else b"*-1\r\n"

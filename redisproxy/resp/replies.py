@@ -1,0 +1,120 @@
+"""Where replies end. Nothing of them is kept: what arrives can be passed on."""
+
+from __future__ import annotations
+
+from redisproxy.resp.common import MAX_ELEMENTS, MAX_LENGTH_LINE, MAX_REPLY_LINE, ProtocolError, printable, strict_int
+
+
+class ReplyScanner:
+    """One uplink connection's reply stream, RESP2 and RESP3. It keeps no values: what arrives can be passed on.
+
+    @ivar pushes: how many push messages have passed at the top level; they are not replies.
+    """
+
+    __slots__ = ("_in_line", "_line_bytes", "_partial", "_push", "_skip", "_todo", "pushes")
+
+    def __init__(self) -> None:
+        self.pushes = 0
+        self._skip = 0
+        self._todo = 0
+        self._in_line = False
+        self._line_bytes = 0
+        self._partial = b""
+        self._push = False
+
+    @property
+    def mid(self) -> bool:
+        """Whether a reply has begun and not ended."""
+        return bool(self._todo)
+
+    def scan(self, data: bytes, pos: int, want: int) -> tuple[int, int]:
+        """Pass over at most `want` replies in `data` from `pos`; return where that ended and how many became complete.
+
+        @raise ProtocolError: this is no RESP.
+        """
+        done, total = 0, len(data)
+        while done < want:
+            if self._skip:
+                step = min(self._skip, total - pos)
+                self._skip -= step
+                pos += step
+                if self._skip:
+                    break
+                self._todo -= 1
+            elif pos >= total:
+                break
+            else:
+                pos = self._line(data, pos)
+                if pos < 0:
+                    pos = total
+                    break
+            if not self._todo:
+                done += self._complete()
+        return pos, done
+
+    def _complete(self) -> int:
+        if self._push:
+            self._push = False
+            self.pushes += 1
+            return 0
+        return 1
+
+    def _line(self, data: bytes, pos: int) -> int:
+        """Read a header line; where it ends, -1 when it is not all there."""
+        end = data.find(b"\n", pos)
+        if self._in_line:
+            self._grow(len(data) - pos if end < 0 else 0)
+            if end >= 0:
+                self._in_line = False
+                self._todo -= 1
+            return end + 1 if end >= 0 else -1
+        if not self._todo:
+            self._todo = 1
+            self._push = not self._partial and data[pos] == 62
+        kind = self._partial[0] if self._partial else data[pos]
+        if kind in b"+-:,#(_":
+            if end < 0:
+                self._in_line = True
+                self._line_bytes = 0
+                self._grow(len(data) - pos)
+                return -1
+            self._todo -= 1
+            return end + 1
+        return self._length(data, pos, end, kind)
+
+    def _grow(self, size: int) -> None:
+        self._line_bytes += size
+        if self._line_bytes > MAX_REPLY_LINE:
+            raise ProtocolError("the line of a reply is too long")
+
+    def _length(self, data: bytes, pos: int, end: int, kind: int) -> int:
+        line = self._partial + data[pos : end if end >= 0 else len(data)]
+        if len(line) > MAX_LENGTH_LINE:
+            raise ProtocolError("the length line of a reply is too long")
+        if end < 0:
+            if kind not in b"$=!*~>%|":
+                raise ProtocolError(f"unexpected reply type '{printable(kind)}'")
+            self._partial = line
+            return -1
+        self._partial = b""
+        self._value(kind, line)
+        return end + 1
+
+    def _value(self, kind: int, line: bytes) -> None:
+        size = strict_int(line[1:].removesuffix(b"\r"))
+        if size is None or size < (-1 if kind in b"$*" else 0) or size > MAX_ELEMENTS:
+            raise ProtocolError("invalid length in a reply")
+        if size < 0:
+            self._todo -= 1
+        elif kind in b"$=!":
+            self._skip = size + 2
+        elif kind in b"*~>":
+            self._todo += size - 1
+        elif kind in b"%":
+            self._todo += 2 * size - 1
+        elif kind in b"|":
+            self._todo += 2 * size
+        else:
+            raise ProtocolError(f"unexpected reply type '{printable(kind)}'")
+        if self._todo > MAX_ELEMENTS:
+            raise ProtocolError("a reply has too many elements")
