@@ -36,7 +36,7 @@ def test_a_bad_config_is_told_fault_by_fault(tmp_path: Path) -> None:
     for program in (TWISTD, [sys.executable, "-m", "twisted"]):
         code, text = run(tmp_path, "redisproxy", "-c", str(path), program=program)
         assert code != 0 and "Traceback" not in text and "hush-hush" not in text
-        for part in ("uplink: expected host:port", "listen.addr: missing", "did you mean addr?", "foo: unknown key"):
+        for part in ("uplink.addr: expected host:port", "listen.addr: missing", "did you mean addr?", "foo: unknown key"):
             assert part in text
 
 
@@ -45,7 +45,7 @@ def test_check_config_says_the_same(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "redisproxy.cli", "check-config"]
     path.write_text(json.dumps({"uplink": {"addr": "x"}, "listen": {"addr": ":7010"}}))
     code, text = run(tmp_path, str(path), program=program)
-    assert code == 1 and "uplink: expected host:port" in text
+    assert code == 1 and "uplink.addr: expected host:port" in text
     path.write_text(json.dumps({"uplink": {"addr": "x:1"}, "listen": {"addr": ":7010"}}))
     code, text = run(tmp_path, str(path), program=program)
     assert code == 0 and "is good" in text
