@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
 from typing import Literal
 
 LEAST_PIPELINES = 2
@@ -122,4 +121,4 @@ def _least_pipelines(cell: Cell, tls: bool) -> int:
     """For each client: handshakes must not outweigh commands, and values in flight not the memory."""
     if cell in HUGE:
         return 1
-    return ceil(LEAST_BESIDE_A_HANDSHAKE / cell.pipeline) if tls and cell.value_bytes < BIG_BYTES else LEAST_PIPELINES
+    return LEAST_BESIDE_A_HANDSHAKE if tls and cell.value_bytes < BIG_BYTES else LEAST_PIPELINES

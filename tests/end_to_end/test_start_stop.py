@@ -36,7 +36,12 @@ def test_a_bad_config_is_told_fault_by_fault(tmp_path: Path) -> None:
     for program in (TWISTD, [sys.executable, "-m", "twisted"]):
         code, text = run(tmp_path, "redisproxy", "-c", str(path), program=program)
         assert code != 0 and "Traceback" not in text and "hush-hush" not in text
-        for part in ("uplink.addr: expected host:port", "listen.addr: missing", "did you mean addr?", "foo: unknown key"):
+        for part in (
+            "uplink.addr: expected host:port",
+            "listen.addr: missing",
+            "did you mean addr?",
+            "foo: unknown key",
+        ):
             assert part in text
 
 
