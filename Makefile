@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd)
+NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd redisproxy/_native/*.pxi)
 
 .PHONY: run test lint bench bench-quick clean setup
 

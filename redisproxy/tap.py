@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -18,16 +19,20 @@ class Options(usage.Options):
     optParameters: ClassVar[list[list[Any]]] = [["config", "c", None, "The configuration file (JSON)."]]
 
     def postOptions(self) -> None:
-        """Read the configuration, so that a faulty one is told like any wrong option.
+        """Read the configuration.
 
-        @raise usage.UsageError: there is none, or what is wrong with it.
+        Its path is made absolute: twistd may change its working directory before a reload reads it again.
+
+        @raise usage.UsageError: none was named.
+        @raise SystemExit: what is wrong with it; twistd and twist print just that, without their options.
         """
         if not self["config"]:
             raise usage.UsageError("a configuration file is needed: -c config.json")
         try:
             self["settings"] = config.load(self["config"])
         except config.ConfigError as error:
-            raise usage.UsageError(f"{self['config']}:\n{error}") from None
+            raise SystemExit(f"redisproxy can't start with {self['config']}:\n{error}") from None
+        self["config"] = os.path.abspath(self["config"])
 
 
 def makeService(options: Options) -> IService:

@@ -6,6 +6,7 @@ A Redis that answers at the configured address is used; else one is started ther
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -65,9 +66,10 @@ def main() -> int:
             pidfile = str(Path(folder) / "twistd.pid")
             command = [str(twistd), "-n", "--pidfile", pidfile, "redisproxy", "-c", str(CONFIG)]
         proxy = subprocess.Popen(command, cwd=ROOT)
+        # Ctrl-C reaches the proxy by itself; SIGTERM is handed on. Either way Redis is ended after it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: proxy.terminate())
         try:
-            return proxy.wait()
-        except KeyboardInterrupt:
             return proxy.wait()
         finally:
             if server is not None:

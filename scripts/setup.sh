@@ -5,9 +5,17 @@ set -eu
 venv=$1
 
 missing=
-for program in redis-server:redis-server redis-cli:redis-tools curl:curl nc:netcat-openbsd gcc:gcc; do
-    command -v "${program%%:*}" >/dev/null 2>&1 || missing="$missing ${program##*:}"
+need() { missing="$missing $1"; }
+for program in python3:python3 redis-server:redis-server redis-cli:redis-tools curl:curl nc:netcat-openbsd gcc:gcc; do
+    command -v "${program%%:*}" >/dev/null 2>&1 || need "${program##*:}"
 done
+# Debian keeps these apart from python3 and gcc; without the headers the proxy is installed uncompiled.
+python3 -c 'import ensurepip' 2>/dev/null || need python3-venv
+python3 - 2>/dev/null <<'EOF' || need python3-dev
+import os, sysconfig
+os.stat(os.path.join(sysconfig.get_paths()["include"], "Python.h"))
+EOF
+[ -e /usr/include/stdio.h ] || need libc6-dev
 if [ -n "$missing" ] && command -v apt-get >/dev/null 2>&1; then
     if [ "$(id -u)" = 0 ]; then sudo=; else sudo="sudo -n"; fi
     # A Debian package starts its server by itself; the tests start their own.

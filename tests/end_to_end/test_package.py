@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -40,28 +43,60 @@ def plugin_of(python: Path, folder: Path) -> str:
     return done.stdout
 
 
-def wheel(folder: Path, **environment: str) -> Path:
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+def build(what: str, source: Path, folder: Path, **environment: str) -> Path:
+    """An sdist or a wheel of `source`."""
+    command = [sys.executable, "-m", "build", f"--{what}", "--no-isolation", "--outdir", str(folder), str(source)]
     subprocess.run(command, check=True, env={**os.environ, **environment}, capture_output=True, timeout=300)
-    return next(folder.glob("*.whl"))
+    return next(folder.iterdir())
+
+
+def compiled_in_place() -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (ROOT / "redisproxy" / "_native").glob("*.so")}
+
+
+def has_compiler() -> bool:
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    return shutil.which("gcc") is not None and header.exists() and Path("/usr/include/stdio.h").exists()
+
+
+@pytest.mark.skipif(not has_compiler(), reason="needs a C compiler and Python's headers")
+def test_an_sdist_carries_the_sources_and_its_wheel_the_compiled_module(tmp_path: Path) -> None:
+    before = compiled_in_place()
+    packed = build("sdist", ROOT, tmp_path / "sdist")
+    with tarfile.open(packed) as archive:
+        names = archive.getnames()
+        archive.extractall(tmp_path / "source", filter="data")
+    assert any(name.endswith("_native/core.pyx") for name in names)
+    assert not any(name.endswith((".so", ".c", "dropin.cache")) for name in names)
+    built = build("wheel", next((tmp_path / "source").iterdir()), tmp_path / "dist")
+    with zipfile.ZipFile(built) as archive:
+        names = archive.namelist()
+    assert "py3-none-any" not in built.name
+    assert any(name.startswith("redisproxy/_native/core.") and name.endswith(".so") for name in names)
+    assert "twisted/plugins/redisproxy_plugin.py" in names
+    assert not any(name.endswith((".pyx", ".pxi", ".c", "dropin.cache", "twisted/__init__.py")) for name in names)
+    assert compiled_in_place() == before
+
+
+def test_a_failing_compiler_leaves_a_wheel_without_the_module(tmp_path: Path) -> None:
+    before = compiled_in_place()
+    built = build("wheel", ROOT, tmp_path / "dist", CC="false", LDSHARED="false")
+    assert "py3-none-any" in built.name
+    assert compiled_in_place() == before
 
 
 @pytest.mark.parametrize("pure", [False, True], ids=["compiled", "pure"])
 def test_the_built_wheel_registers_the_plugin(tmp_path: Path, pure: bool) -> None:
-    built = wheel(tmp_path / "dist", **({"REDISPROXY_NO_NATIVE": "1"} if pure else {}))
-    assert ("py3-none-any" in built.name) or not pure
+    built = build("wheel", ROOT, tmp_path / "dist", **({"REDISPROXY_NO_NATIVE": "1"} if pure else {}))
+    assert ("py3-none-any" in built.name) == (pure or not has_compiler())
     python = make_venv(tmp_path / "venv")
     install(python, str(built))
     shown = plugin_of(python, tmp_path)
     assert "['redisproxy.tap']" in shown and str(tmp_path / "venv") in shown
-    done = subprocess.run(
-        [str(python), "-c", "from twisted.scripts.twistd import run; run()", "-n", "redisproxy"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    twistd = [str(python), "-c", "from twisted.scripts.twistd import run; run()"]
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "check": False, "timeout": 60}
+    assert "redisproxy " in subprocess.run([*twistd, "--help"], **options).stdout  # type: ignore[call-overload]
+    done = subprocess.run([*twistd, "-n", "redisproxy"], **options)  # type: ignore[call-overload]
     assert done.returncode != 0 and "a configuration file is needed" in done.stdout + done.stderr
 
 

@@ -36,6 +36,7 @@ def test_a_bad_config_is_told_fault_by_fault(tmp_path: Path) -> None:
     for program in (TWISTD, [sys.executable, "-m", "twisted"]):
         code, text = run(tmp_path, "redisproxy", "-c", str(path), program=program)
         assert code != 0 and "Traceback" not in text and "hush-hush" not in text
+        assert text.startswith("redisproxy can't start with ") and "Usage:" not in text
         for part in (
             "uplink.addr: expected host:port",
             "listen.addr: missing",
@@ -78,6 +79,25 @@ def test_a_signal_ends_it_with_exit_code_0_and_leaves_nothing(server: RedisServe
         assert proxy.pidfile.exists()
         assert proxy.stop(how) == 0
         assert not proxy.pidfile.exists()
+
+
+def test_as_a_daemon_in_another_directory_it_still_finds_its_config(tmp_path: Path, server: RedisServer) -> None:
+    rundir, pidfile, log = tmp_path / "elsewhere", tmp_path / "pid", tmp_path / "log"
+    rundir.mkdir()
+    admin = free_port()
+    config = {"uplink": server.uplink, "listen": {"addr": f"127.0.0.1:{free_port()}"}}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "admin": {"addr": f"127.0.0.1:{admin}"}}))
+    options = ["--pidfile", str(pidfile), "--logfile", str(log), "--rundir", str(rundir)]
+    assert run(tmp_path, *options, "redisproxy", "-c", "config.json", program=TWISTD[:-1])[0] == 0
+    wait_until(lambda: log.exists() and "is running" in log.read_text(), "the daemon runs")
+    pid = int(pidfile.read_text())
+    try:
+        curl = ["curl", "-s", f"http://127.0.0.1:{admin}/cmd/", "-d", "cmd=reload"]
+        assert json.loads(subprocess.check_output(curl))["ok"]
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not pidfile.exists(), "the daemon ends")
+    assert "Traceback" not in log.read_text()
 
 
 def test_what_is_in_flight_is_answered_before_it_ends(server: RedisServer) -> None:

@@ -65,7 +65,7 @@ def test_the_same_over_tls_on_both_legs(certificates: Certificates) -> None:
         RedisServer(tls=certificates, password="one") as new,
         Proxy(old.uplink, tls=certificates) as proxy,
     ):
-        switch_under_load(proxy, old, new, 20)
+        switch_under_load(proxy, old, new)
 
 
 def test_a_hangup_moves_clients_too(server: RedisServer, other: RedisServer, proxy: Proxy) -> None:
