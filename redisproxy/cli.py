@@ -180,5 +180,34 @@ def status(path: str, cacert: str | None, as_json: bool) -> None:
     click.echo(f"version:   {info['version']}, up {info['uptime_s']:.0f} s")
 
 
+@main.command()
+@_CONFIG
+@_CACERT
+@click.option("--dry-run", is_flag=True, help="Look whether it could begin, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def switchover(path: str, cacert: str | None, dry_run: bool, as_json: bool) -> None:
+    """Move data and clients to the uplink that the configuration names now.
+
+    First point uplink in the configuration at the new Redis server; the running proxy does the rest: it lets the new
+    server replicate, holds the clients for a moment, fences the old one, promotes the new one and goes on there.
+    """
+    from redisproxy import cli_switchover
+
+    sys.exit(cli_switchover.run(lambda path_, fields: _call(_load(path), path_, fields, cacert), dry_run, as_json))
+
+
+@main.command()
+@_CONFIG
+def unfence(path: str) -> None:
+    """Let the Redis server that is the uplink in this configuration take writes again.
+
+    A switchover fences the old server, so that nobody writes there by mistake. Lift the fence only to go back to it.
+    The proxy need not run.
+    """
+    from redisproxy import unfencing
+
+    sys.exit(unfencing.run(_load(path)))
+
+
 if __name__ == "__main__":
     main()

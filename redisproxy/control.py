@@ -1,25 +1,30 @@
-"""Pause, unpause and reload: the operations that change where commands go, each with one owner and one answer."""
+"""Pause, unpause, reload and switchover: what changes where commands go, each with one owner and one answer."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import json
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.gate import Gate, GateReopened
-from redisproxy.operations import BadRequest, OperationError, WrongState
+from redisproxy.operations import BadRequest, DeadlineExceeded, OperationError, WrongState
+from redisproxy.switchover import Switchover, SwitchoverFailed, World
 
 if TYPE_CHECKING:
+    from redisproxy.config import SwitchoverSettings
     from redisproxy.metrics import Metrics
 
 OPERATOR = "operator"
 RELOAD = "reload"
+SWITCHOVER = "switchover"
 MAX_NAMED = 100
+KEPT_REPORTS = 10
 
 Answer = dict[str, Any]
 
@@ -44,6 +49,19 @@ class Plan(Protocol):
         """Leave no trace of it."""
 
 
+class Relocation(World, Protocol):
+    """A switchover's world, made for one."""
+
+    @property
+    def settings(self) -> SwitchoverSettings: ...
+
+    def abandon(self) -> None:
+        """Leave no trace of the new configuration."""
+
+    def go_on(self) -> bool:
+        """The operator's word; False when nobody waits for it."""
+
+
 class Proxy(Protocol):
     """What the operations need of the proxy."""
 
@@ -56,6 +74,12 @@ class Proxy(Protocol):
 
     def prepare_reload(self) -> Coroutine[Deferred[Any], Any, Plan]:
         """Read and check the configuration and connect to its uplink.
+
+        @raise Rejected: it is not good.
+        """
+
+    def prepare_switchover(self, gatekeeper: Control) -> Relocation:
+        """Read and check the configuration; its uplink is where the switchover goes.
 
         @raise Rejected: it is not good.
         """
@@ -77,8 +101,10 @@ class LastReload:
 class Control:
     """The operations of one running proxy.
 
-    At most one reload runs at a time. The operator's pause and a reload's are two reasons to close the gate: a reload
-    while paused takes the new configuration and leaves the proxy paused.
+    @ivar switching: the switchover that runs. @ivar reports: of the last ones, the newest first.
+
+    At most one reload or switchover runs at a time. The operator's pause and a reload's are two reasons to close the
+    gate: a reload while paused takes the new configuration and leaves the proxy paused.
     """
 
     log = Logger(namespace="redisproxy.control")
@@ -86,8 +112,12 @@ class Control:
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._waiting: list[Deferred[Answer]] = []
-        self._reloading: Deferred[Answer] | None = None
+        self._running: Deferred[Any] | None = None
+        self._running_name = ""
+        self._relocation: Relocation | None = None
         self._again = False
+        self.switching: Switchover | None = None
+        self.reports: list[Answer] = []
         self.last = LastReload()
 
     # -- pause and unpause
@@ -179,34 +209,57 @@ class Control:
             self.log.warn("the drain deadline has passed: {count} clients dropped", count=len(dropped))
         return dropped
 
-    # -- reload
+    # -- reload and switchover, one at a time
 
     def reload(self) -> Deferred[Answer]:
-        """Take the configuration as it is in the file now; see L{Plan}. A second reload at the same time is refused."""
-        if self._reloading is not None:
-            failed: Deferred[Answer] = Deferred()
-            failed.errback(Failure(WrongState("a reload is running already")))
-            return failed
+        """Take the configuration as it is in the file now; see L{Plan}. A second one at the same time is refused."""
+        return self._alone(RELOAD, self._reload)
+
+    def switchover(self, dry_run: bool = False) -> Deferred[Answer]:
+        """Move the data and the clients to the uplink that the configuration file names now."""
+        return self._alone(SWITCHOVER, lambda: self._switchover(dry_run))
+
+    def go_on(self) -> Answer:
+        """In external mode: the new server is promoted.
+
+        @raise WrongState: no switchover waits for that.
+        """
+        if self._relocation is None or not self._relocation.go_on():
+            raise WrongState("no switchover waits for your word")
+        return {"state": "going on"}
+
+    def _alone(self, name: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Deferred[Answer]:
+        if self._running is not None:
+            return fail(WrongState(f"a {self._running_name} is running already"))
         answer: Deferred[Answer] = Deferred()
-        self._reloading = answer
-        work = ensureDeferred(self._reload())
-        work.addErrback(self._rejected)
-        work.addBoth(self._reload_ended, answer)
+        self._running_name = name
+        self._running = running = ensureDeferred(work())
+        running.addErrback(self._rejected)
+        running.addBoth(self._ended, answer)
         return answer
 
     def reload_on_signal(self) -> None:
-        """Reload for a SIGHUP; one that comes while a reload runs is carried out after it."""
-        if self._reloading is not None:
+        """Reload for a SIGHUP; one that comes while another one or a switchover runs is carried out after it."""
+        if self._running is not None:
             self._again = True
             return
         self.reload().addErrback(_ignore, OperationError)
 
-    def _reload_ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
-        self._reloading = None
+    def _ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
+        self._running = None
         answer.callback(result)
         if self._again:
             self._again = False
             self.reload_on_signal()
+
+    async def stop(self) -> None:
+        """End what is running: a switchover is rolled back."""
+        self._again = False
+        if self._running is not None:
+            running, done = self._running, Deferred[None]()
+            running.addBoth(lambda _: done.callback(None))
+            running.cancel()
+            await done
 
     async def _reload(self) -> Answer:
         proxy = self._proxy
@@ -233,10 +286,43 @@ class Control:
         self._note({"ok": True, **answer})
         return answer
 
+    async def _switchover(self, dry_run: bool) -> Answer:
+        relocation = self._relocation = self._proxy.prepare_switchover(self)
+        switchover = self.switching = Switchover(relocation, relocation.settings, dry_run)
+        try:
+            await switchover.run()
+        except SwitchoverFailed as error:
+            kind = BadRequest if error.refused else DeadlineExceeded if error.late else WrongState
+            raise kind(switchover.report["error"], report=switchover.report) from error
+        finally:
+            if switchover.report["result"] != "done":
+                relocation.abandon()
+            self._relocation = self.switching = None
+            self._keep(switchover.report)
+        return {**self._state(), "report": switchover.report}
+
+    def _keep(self, report: Answer) -> None:
+        self.reports.insert(0, {**report, "at": self._proxy.clock.seconds()})
+        del self.reports[KEPT_REPORTS:]
+        metrics = self._proxy.metrics
+        metrics.switchovers_total += report["result"] == "done"
+        metrics.switchovers_failed_total += report["result"] in ("rolled_back", "refused")
+        self.log.info("switchover {result}: {report}", result=report["result"], report=json.dumps(report, default=str))
+
+    def close_gate(self, reason: str) -> None:
+        """Part of C{relocation.Gatekeeper}."""
+        self._close(reason)
+
+    def open_gate(self, reason: str) -> None:
+        """Part of C{relocation.Gatekeeper}."""
+        self._reopen(reason)
+
     def _rejected(self, failure: Failure) -> Failure:
+        if failure.check(OperationError, CancelledError):
+            return failure
         self._proxy.metrics.reloads_rejected_total += 1
         if not failure.check(Rejected):
-            self.log.failure("the reload failed", failure=failure)
+            self.log.failure("the {name} failed", failure=failure, name=self._running_name)
             self._note({"ok": False, "error": "internal error, see the log"})
             return failure
         text = failure.getErrorMessage()

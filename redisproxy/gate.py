@@ -47,11 +47,13 @@ class Gate:
     the operator has paused.
 
     @param flow: where the counts are; the straight way of a plain command admits itself there when it is open.
+    @ivar closed_at: when it was closed, on the clock. @ivar held_since: when the first one had to wait at it.
     """
 
     def __init__(self, clock: IReactorTime, flow: Flow | None = None) -> None:
         self.flow = Flow() if flow is None else flow
         self.closed_at: float | None = None
+        self.held_since: float | None = None
         self._clock = clock
         self._reasons: set[str] = set()
         self._held: dict[Holder, None] = {}
@@ -116,7 +118,7 @@ class Gate:
         if self._reasons or self.open:
             return
         self.flow.open = True
-        self.closed_at = None
+        self.closed_at = self.held_since = None
         self._fail_waiting()
         held, self._held = self._held, {}
         for holder in held:
@@ -127,6 +129,8 @@ class Gate:
 
     def hold(self, holder: Holder) -> None:
         """Remember `holder` until the gate opens; it is asked once however often it comes."""
+        if self.held_since is None:
+            self.held_since = self._clock.seconds()
         self._held[holder] = None
 
     def unhold(self, holder: Holder) -> None:

@@ -33,6 +33,10 @@ def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) 
         "native": {"active": framing.NATIVE, "reason": framing.NATIVE_REASON, "transports": network.name},
         "config": config.public(proxy.settings),
         "last_reload": control.last.result,
+        "switchover": {
+            "current": control.switching.current() if control.switching is not None else None,
+            "last": control.reports,
+        },
         "uptime_s": round(uptime_s, 1),
     }
 
@@ -47,6 +51,7 @@ def _uplink(proxy: Proxy) -> Answer:
         "shared": uplinks.shared_count,
         "pinned": uplinks.pinned_count,
         "last_error": uplinks.last_error,
+        "advice": proxy.advice,
         "server": {_text(key): _text(value) for key, value in uplinks.server.items() if not isinstance(value, list)},
     }
 

@@ -28,6 +28,8 @@ _COUNTERS = {
     "pauses_total": "Times that the gate was closed",
     "reloads_total": "Configurations taken",
     "reloads_rejected_total": "Configurations rejected",
+    "switchovers_total": "Switchovers done",
+    "switchovers_failed_total": "Switchovers refused or rolled back",
 }
 _FLOW = ("commands_total", "bytes_from_clients", "bytes_to_clients")
 _OWN = tuple(name for name in _COUNTERS if name not in _FLOW)
@@ -64,6 +66,8 @@ class Metrics:
     pauses_total: int
     reloads_total: int
     reloads_rejected_total: int
+    switchovers_total: int
+    switchovers_failed_total: int
 
     def __init__(self) -> None:
         self.flow = Flow()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,8 +21,10 @@ from redisproxy.metrics import Metrics
 from redisproxy.net import set_keepalive
 from redisproxy.raw import RawFactory
 from redisproxy.registry import ClientRegistry
+from redisproxy.relocation import Gatekeeper, Relocation, credentials_of, look_for_fence
+from redisproxy.replication import open_control
 from redisproxy.tls import ServerTLS, TLSFault, client_tls, server_tls
-from redisproxy.uplink import Credentials, UplinkLimits, UplinkSet
+from redisproxy.uplink import UplinkLimits, UplinkSet
 
 if TYPE_CHECKING:
     from redisproxy.net import Network
@@ -34,6 +36,7 @@ class Proxy:
     """Everything but the ports and the admin pages.
 
     @ivar settings: the configuration in force; a reload replaces it.
+    @ivar advice: what an operator should know about the uplink; empty when nothing is the matter.
     """
 
     log = Logger(namespace="redisproxy")
@@ -53,6 +56,7 @@ class Proxy:
         self.raw = RawFactory(self.raw_connect(settings), settings.limits.max_raw_connections, self.metrics)
         self.admin_auth = self.admin_authenticator(settings)
         self.learned: dict[str, Treatment] = {}
+        self.advice = ""
         self._ticked = 0.0
         self._apply(settings)
 
@@ -64,7 +68,7 @@ class Proxy:
         @raise TLSFault: its certificates can't be used.
         """
         uplink = settings.uplink
-        credentials = Credentials(uplink.user, uplink.password.get_secret_value() if uplink.password else None)
+        credentials = credentials_of(uplink)
         limits = UplinkLimits(
             connect_timeout_s=uplink.connect_timeout_ms / 1000,
             wait_limit_s=uplink.wait_limit_ms / 1000,
@@ -149,6 +153,23 @@ class Proxy:
         """Connect to the uplink; when that fails it is tried again for as long as the proxy runs."""
         self._connect_ahead()
         self._learn_commands()
+        self.look_at_uplink()
+
+    def look_at_uplink(self) -> None:
+        """See whether an interrupted switchover has left the uplink unable to take writes, and say so."""
+        ensureDeferred(self._look_at_uplink()).addErrback(lambda failure: failure.trap(UplinkError, CancelledError))
+
+    async def _look_at_uplink(self) -> None:
+        settings = self.settings
+        uplink, name = settings.uplink, f"uplink {settings.uplink.address}"
+        timeout_s = uplink.connect_timeout_ms / 1000
+        connect = self.raw_connect(settings)
+        server = await open_control(name, connect, credentials_of(uplink), self.clock, timeout_s)
+        advice = await look_for_fence(server)
+        if settings is self.settings:
+            self.advice = advice
+            if advice:
+                self.log.error("{name}: {advice}", name=name, advice=advice)
 
     def _learn_commands(self) -> None:
         """Ask the server for the commands that the table does not know, again until it has answered."""
@@ -235,22 +256,18 @@ class Proxy:
             "age_s": round(now - client.created, 1),
         }
 
+    def name_in_flight(self) -> list[Answer]:
+        """Name each client that waits for a reply of the server."""
+        now = self.clock.seconds()
+        clients = self.uplinks.clients_in_flight()
+        return [self._named(client, now) for client in clients if isinstance(client, ClientProtocol)]
+
     async def prepare_reload(self) -> ReloadPlan:
         """Read and check the file and connect to its uplink; nothing changes.
 
         @raise Rejected: why the new configuration is not taken.
         """
-        try:
-            settings = config.load(self.config_path)
-        except config.ConfigError as error:
-            raise Rejected(str(error)) from error
-        fixed = config.fixed_differences(self.settings, settings)
-        if fixed:
-            raise Rejected("\n".join(f"{key}: can't change while the proxy runs; restart it" for key in fixed))
-        try:
-            plan = ReloadPlan(self, settings)
-        except TLSFault as error:
-            raise Rejected(str(error)) from error
+        plan = self._plan()
         try:
             await plan.connect()
         except UplinkError as error:
@@ -260,6 +277,33 @@ class Proxy:
             plan.abandon()
             raise
         return plan
+
+    def prepare_switchover(self, gatekeeper: Gatekeeper) -> Relocation:
+        """Read and check the file; its uplink is where the switchover goes.
+
+        @raise Rejected: why the new configuration is not taken.
+        """
+        plan = self._plan()
+        if plan.settings.uplink.address == self.settings.uplink.address:
+            plan.abandon()
+            raise Rejected(
+                f"uplink: the configuration file still names {self.settings.uplink.address}, the server in use now;"
+                " point it at the new one first"
+            )
+        return Relocation(self, plan, gatekeeper)
+
+    def _plan(self) -> ReloadPlan:
+        try:
+            settings = config.load(self.config_path)
+        except config.ConfigError as error:
+            raise Rejected(str(error)) from error
+        fixed = config.fixed_differences(self.settings, settings)
+        if fixed:
+            raise Rejected("\n".join(f"{key}: can't change while the proxy runs; restart it" for key in fixed))
+        try:
+            return ReloadPlan(self, settings)
+        except TLSFault as error:
+            raise Rejected(str(error)) from error
 
     def take(
         self,
@@ -276,6 +320,7 @@ class Proxy:
             if current is not None and new is not None:
                 current.replace(new)
         self._apply(settings)
+        self.advice = ""
         old.close()
 
 
@@ -299,7 +344,7 @@ class ReloadPlan:
 
     def __init__(self, proxy: Proxy, settings: config.Settings) -> None:
         self._proxy = proxy
-        self._settings = settings
+        self.settings = settings
         self.changed = config.differences(proxy.settings, settings)
         endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
         self._contexts = [server_tls(endpoint) if endpoint.tls else None for endpoint in endpoints]
@@ -313,14 +358,14 @@ class ReloadPlan:
         """
         keys = {(0, 2), *(client.session.key for client in self._proxy.registry)}
         await self._uplinks.connect_now((0, 2))
-        if self._settings.uplink.multiplex:
+        if self.settings.uplink.multiplex:
             for key in keys:
                 await self._uplinks.acquire_shared(key)
         self._learned = await learned_of(self._uplinks)
 
     def swap(self) -> None:
         """Put it in force."""
-        self._proxy.take(self._settings, self._uplinks, self._contexts, self._learned)
+        self._proxy.take(self.settings, self._uplinks, self._contexts, self._learned)
 
     def abandon(self) -> None:
         """Close what was opened for it."""

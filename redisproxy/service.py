@@ -90,6 +90,7 @@ class ProxyService(Service):
 
     async def _stop(self) -> None:
         self._signals.restore()
+        await self.control.stop()
         await self.listeners.close_clients()
         self.proxy.gate.close(SHUTDOWN)
         self.proxy.gate_closed()
@@ -139,6 +140,14 @@ class ProxyService(Service):
     def reload(self) -> Deferred[Answer]:
         """Take the configuration file as it is now."""
         return self.control.reload()
+
+    def switchover(self, dry_run: bool) -> Deferred[Answer]:
+        """Move the data and the clients to the uplink that the configuration file names now."""
+        return self.control.switchover(dry_run)
+
+    def switchover_go_on(self) -> Answer:
+        """In external mode: the new server is promoted."""
+        return self.control.go_on()
 
     def terminate_raw_connections(self) -> Answer:
         """Close every raw connection."""

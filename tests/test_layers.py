@@ -11,12 +11,15 @@ ROOT = Path(__file__).resolve().parent.parent / "redisproxy"
 
 # From the top down; a module may import modules of lower layers and of its own package.
 LAYERS = [
-    {"tap", "cli"},
+    {"tap", "cli", "cli_switchover", "unfencing"},
     {"service"},
     {"info", "listeners", "proxy"},
-    {"admin", "control", "raw", "client"},
+    {"admin", "control", "raw", "client", "relocation"},
+    {"switchover"},
+    {"preflight"},
     {"answers"},
     {"client_command"},
+    {"replication"},
     {"registry", "session", "uplink", "gate", "core"},
     {"sinks", "interfaces", "network", "native_net"},
     {"auth", "commands", "framing", "metrics", "net", "operations", "signals"},
@@ -33,6 +36,7 @@ ALLOWED = {
     ("core", "registry"),
     ("client_command", "client"),
     ("answers", "client"),
+    ("relocation", "proxy"),
 }
 
 

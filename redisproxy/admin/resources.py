@@ -47,6 +47,10 @@ class Operations(Protocol):
 
     def reload(self) -> Deferred[Answer]: ...
 
+    def switchover(self, dry_run: bool) -> Deferred[Answer]: ...
+
+    def switchover_go_on(self) -> Answer: ...
+
     def terminate_raw_connections(self) -> Answer: ...
 
     def info(self) -> Answer: ...
@@ -111,6 +115,8 @@ class Command(Resource):
             "pause-and-wait": lambda fields: operations.pause_and_wait(_timeout_ms(fields)),
             "unpause": lambda _: operations.unpause(),
             "reload": lambda _: operations.reload(),
+            "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run")),
+            "switchover-go-on": lambda _: operations.switchover_go_on(),
             "terminate-raw-connections": lambda _: operations.terminate_raw_connections(),
         }
 
@@ -185,6 +191,13 @@ def _timeout_ms(fields: dict[str, str]) -> int | None:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= MAX_TIMEOUT_MS:
         raise BadRequest(f"timeout_ms has to be a number from 1 to {MAX_TIMEOUT_MS}")
     return int(text)
+
+
+def _flag(fields: dict[str, str], name: str) -> bool:
+    text = fields.get(name, "0")
+    if text not in ("0", "1"):
+        raise BadRequest(f"{name} has to be 0 or 1")
+    return text == "1"
 
 
 class Root(Resource):

@@ -75,6 +75,7 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     """Handle the beginning of a command that is too large to hold."""
     if not _skip_step(client, data):
         return False
+    client.last_command = args[0][:32]
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
         return transactions.large(client, data, treatment)

@@ -7,6 +7,7 @@ told at once, each fault with the path of its key; no password is ever part of a
 from redisproxy.config.faults import ConfigError
 from redisproxy.config.load import load
 from redisproxy.config.model import (
+    Address,
     AdminSettings,
     KeepaliveSettings,
     LimitSettings,
@@ -15,6 +16,7 @@ from redisproxy.config.model import (
     RawListenSettings,
     Settings,
     ShutdownSettings,
+    SwitchoverSettings,
     TcpAddress,
     UnixAddress,
     UplinkSettings,
@@ -23,6 +25,7 @@ from redisproxy.config.model import (
 from redisproxy.config.view import differences, fixed_differences, public
 
 __all__ = [
+    "Address",
     "AdminSettings",
     "ConfigError",
     "KeepaliveSettings",
@@ -32,6 +35,7 @@ __all__ = [
     "RawListenSettings",
     "Settings",
     "ShutdownSettings",
+    "SwitchoverSettings",
     "TcpAddress",
     "UnixAddress",
     "UplinkSettings",

@@ -22,6 +22,7 @@ from redisproxy.config.model import (
     RawListenSettings,
     Settings,
     ShutdownSettings,
+    SwitchoverSettings,
     UplinkSettings,
     UserSettings,
 )
@@ -37,6 +38,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "limits": LimitSettings,
     "pause": PauseSettings,
     "shutdown": ShutdownSettings,
+    "switchover": SwitchoverSettings,
     "tcp_keepalive": KeepaliveSettings,
     "users": UserSettings,
 }

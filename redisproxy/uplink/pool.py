@@ -385,14 +385,20 @@ class UplinkSet:
             if sink is not None:
                 yield connection, client_of(sink)
 
+    def clients_in_flight(self) -> list[object]:
+        """The clients that wait for replies, each once."""
+        clients: dict[object, None] = {}
+        for connection in self._connections:
+            clients.update((client_of(entry.sink), None) for entry in connection.queue.entries() if entry.counted)
+        return list(clients)
+
     def drop_in_flight(self) -> list[object]:
         """Close every connection that has commands of clients in flight; answer these clients, each once."""
-        clients: dict[object, None] = {}
+        clients = self.clients_in_flight()
         for connection in list(self._connections):
             if connection.in_flight:
-                clients.update((client_of(entry.sink), None) for entry in connection.queue.entries() if entry.counted)
                 connection.abort()
-        return list(clients)
+        return clients
 
     def close(self) -> None:
         """Leave this server: refuse what waits, close every connection (what is in flight is lost), open no more."""

@@ -170,8 +170,19 @@ class Proxy:
     """A real twistd with the proxy."""
 
     def __init__(
-        self, uplink: dict[str, Any], *, tls: Certificates | None = None, wait: bool = True, **more: Any
+        self,
+        uplink: dict[str, Any],
+        *,
+        tls: Certificates | None = None,
+        wait: bool = True,
+        environment: dict[str, str] | None = None,
+        plugin: str = "",
+        **more: Any,
     ) -> None:
+        """Start it.
+
+        @param plugin: Python code that the process runs before it starts, once (a restart is without it).
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="proxy-", dir="/tmp"))
         self.port, self.admin_port = free_port(), free_port()
         self.tls = tls
@@ -188,16 +199,22 @@ class Proxy:
         self.write()
         self.log_path = self.folder / "log"
         self.pidfile = self.folder / "twistd.pid"
-        self.process = self._start()
+        self.process = self._start(plugin, environment)
         if wait:
             wait_until(self._ready, "the proxy is ready")
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        twistd = [sys.executable, "-c", "import sys; from twisted.scripts.twistd import run; run()"]
+    def restart(self) -> None:
+        """Start it again after it has ended."""
+        self.process = self._start()
+        wait_until(self._ready, "the proxy is ready again")
+
+    def _start(self, plugin: str = "", environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        twistd = [sys.executable, "-c", f"import sys\n{plugin}\nfrom twisted.scripts.twistd import run; run()"]
         return subprocess.Popen(
             [*twistd, "-n", "--pidfile", str(self.pidfile), "redisproxy", "-c", str(self.path)],
             cwd=self.folder,
-            stdout=self.log_path.open("wb"),
+            env={**os.environ, **(environment or {})},
+            stdout=self.log_path.open("ab"),
             stderr=subprocess.STDOUT,
         )
 

@@ -1,0 +1,143 @@
+"""May this switchover begin? Pure: it compares what two servers say of themselves and changes nothing.
+
+Every fault refuses the switchover before anything has been touched, and says what an operator can do about it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redisproxy.config import Address, TcpAddress
+from redisproxy.replication import ServerState
+
+OLDEST = (6, 2)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the new server is to replicate from."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def source_of(old: ServerState, old_address: Address, new_address: Address, given: TcpAddress | None) -> Source:
+    """Where the new server can reach the old one.
+
+    @param given: what the configuration says, if it does.
+    @raise ValueError: nobody knows.
+    """
+    if given is not None:
+        return Source(given.host, given.port)
+    if isinstance(old_address, TcpAddress) and not _is_local(old_address):
+        return Source(old_address.host, old_address.port)
+    if not _is_local(new_address):
+        raise ValueError(
+            f"the new server can't reach the old one at {old_address}, an address of this machine only:"
+            " set switchover.replicate_from to one that it can reach"
+        )
+    port = old_address.port if isinstance(old_address, TcpAddress) else old.number("tcp_port")
+    if not port:
+        raise ValueError("the old server listens on no TCP port, and replication needs one")
+    return Source("127.0.0.1" if not isinstance(old_address, TcpAddress) else old_address.host, port)
+
+
+def _is_local(address: Address) -> bool:
+    if not isinstance(address, TcpAddress) or address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return False
+
+
+def follows(new: ServerState, old: ServerState, source: Source) -> bool:
+    """Whether `new` is a replica of `old`, in sync or on its way there."""
+    if new.role != "slave":
+        return False
+    same_history = bool(new.replication_id) and new.replication_id == old.replication_id
+    return (new.link_up and same_history) or new.primary == (source.host, source.port)
+
+
+def is_predecessor(new: ServerState, old: ServerState) -> bool:
+    """Whether `new` is the fenced server that `old` has taken over from: all its data is in `old`."""
+    return new.fenced and bool(old.former_id) and new.replication_id == old.former_id
+
+
+def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0) -> Iterator[str]:
+    """Why the switchover can't begin, one text each.
+
+    @param dbs: the highest database that a client has selected.
+    """
+    yield from _role_faults(old, new, source)
+    yield from _version_faults(old, new)
+    needed = max(old.highest_db, dbs) + 1
+    if new.databases is not None and new.databases < needed:
+        yield f"the new server has {new.databases} databases, and database {needed - 1} is in use"
+    limit, used = new.number("maxmemory"), old.number("used_memory")
+    if limit and limit < used:
+        yield f"the new server may use {limit} bytes of memory (maxmemory), and the old one uses {used}"
+    for name, state in (("old", old), ("new", new)):
+        if state.info.get("cluster_enabled") == "1":
+            yield f"the {name} server runs in cluster mode"
+        if not state.can_config:
+            yield (
+                f"the {name} server does not allow CONFIG, which the fence needs; for a managed server"
+                ' there is "switchover": {"mode": "external"}'
+            )
+
+
+def _role_faults(old: ServerState, new: ServerState, source: Source) -> Iterator[str]:
+    if old.role != "master":
+        yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)
+    if new.info.get("run_id") and new.info.get("run_id") == old.info.get("run_id"):
+        yield "the old and the new server are the same one"
+    elif new.role == "slave" and not follows(new, old, source):
+        yield "the new server is a replica of another one, {}:{}; if that is right,".format(*new.primary) + (
+            " make it follow the old one (REPLICAOF), or none (REPLICAOF NO ONE) and empty it (FLUSHALL)"
+        )
+    elif new.role == "master" and new.keys and not is_predecessor(new, old):
+        yield (
+            f"the new server holds {new.keys} keys and does not follow the old one: replication would replace them;"
+            " if that is right, empty it (FLUSHALL) or make it a replica of the old one (REPLICAOF)"
+        )
+    writable_with = new.min_replicas
+    if not new.fenced and writable_with > new.number("connected_slaves"):
+        yield (
+            f"the new server wants {writable_with} replicas before it takes writes (min-replicas-to-write),"
+            f" and has {new.number('connected_slaves')}"
+        )
+
+
+def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
+    for name, state in (("old", old), ("new", new)):
+        if state.version and state.version < OLDEST:
+            yield f"the {name} server is {state.product}; the oldest that is supported is Redis 6.2"
+    both_valkey = bool(old.valkey_version and new.valkey_version)
+    older = new.valkey_version < old.valkey_version if both_valkey else new.version[:2] < old.version[:2]
+    foreign = bool(old.valkey_version) and not new.valkey_version and old.valkey_version >= (9,)
+    if (older and _minor(old, both_valkey) != _minor(new, both_valkey)) or foreign:
+        yield (
+            f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}):"
+            " replication goes from older to newer versions only"
+        )
+
+
+def _minor(state: ServerState, valkey: bool) -> tuple[int, ...]:
+    return (state.valkey_version if valkey else state.version)[:2]
+
+
+def warnings(old: ServerState, new: ServerState) -> Iterator[str]:
+    """What an operator should know, although the switchover can begin."""
+    if new.databases is not None and old.databases is not None and new.databases < old.databases:
+        yield f"the new server has {new.databases} databases, the old one {old.databases}"
+    if old.fenced:
+        yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"
+    replicas = old.number("connected_slaves") - (1 if new.link_up else 0)
+    if replicas > 0:
+        yield f"{replicas} other replicas follow the old server; they are not moved"

@@ -1,0 +1,242 @@
+"""The switchover between real Redis servers, carried out by a real proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+import redis
+
+from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, wait_until
+
+
+def switch(proxy: Proxy, new: RedisServer, **more: Any) -> dict[str, Any]:
+    """Point the configuration at `new` and let the proxy carry the switchover out; its report."""
+    proxy.write(uplink={**new.uplink, **more})
+    report: dict[str, Any] = proxy.do("switchover")["report"]
+    return report
+
+
+def test_one_command_moves_data_and_busy_clients(server: RedisServer, other: RedisServer, proxy: Proxy) -> None:
+    server.client(db=3).set("in", "three")
+    with Load(proxy, 50) as load:
+        total = proxy.info()["clients"]["total"]
+        time.sleep(0.2)
+        report = switch(proxy, other)
+        time.sleep(0.3)
+    load.check(other)
+    assert report["result"] == "done" and report["held"] > 0 and report["clients_closed"] == {}
+    assert 0 < report["longest_wait_ms"] <= report["pause_ms"] < 2000
+    assert report["new_offset"] >= report["old_offset"] > 0
+    names = [step["name"] for step in report["steps"]]
+    assert names[:3] == ["preflight", "replicate", "catch up"] and names[-1] == "finish"
+    assert other.client(db=3).get("in") == "three" and other.client().role()[0] == "master"
+    info = proxy.info()
+    assert info["clients"]["total"] == total and info["clients"]["closed"] == {} and info["in_flight"] == 0
+    assert info["switchover"]["last"][0]["result"] == "done" and info["switchover"]["current"] is None
+
+
+def test_the_old_server_refuses_writes_afterwards_and_keeps_its_data(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    proxy.client().set("a", 1)
+    switch(proxy, other)
+    with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+        server.client().set("a", 2)
+    assert server.client().get("a") == "1"
+
+
+def test_there_and_back_again(server: RedisServer, other: RedisServer, proxy: Proxy) -> None:
+    with Load(proxy, 10) as load:
+        for new in (other, server, other, server):
+            assert switch(proxy, new)["result"] == "done"
+            time.sleep(0.1)
+    load.check(server)
+    assert server.client().config_get("min-replicas-to-write") == {"min-replicas-to-write": "0"}
+
+
+def test_a_writer_behind_the_proxys_back_loses_nothing_that_was_acknowledged(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    acknowledged: list[int] = []
+
+    def write() -> None:
+        direct = server.client()
+        number = 0
+        while True:
+            try:
+                direct.rpush("bypass", number)
+            except redis.ResponseError:
+                return
+            acknowledged.append(number)
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    time.sleep(0.1)
+    switch(proxy, other)
+    writer.join(10)
+    assert not writer.is_alive() and acknowledged
+    assert other.client().lrange("bypass", 0, -1) == [str(number) for number in acknowledged]
+
+
+def test_over_tls_with_passwords_and_acl_users(certificates: Certificates) -> None:
+    with (
+        RedisServer(tls=certificates, password="one") as old,
+        RedisServer(tls=certificates, password="two") as new,
+        Proxy(old.uplink, tls=certificates) as proxy,
+    ):
+        for server in (old, new):
+            server.client().acl_setuser("mover", enabled=True, passwords=["+hush-hush"], keys=["*"], commands=["+@all"])
+        with Load(proxy, 10) as load:
+            report = switch(proxy, new, user="mover", **{"pass": "hush-hush"})
+            assert report["result"] == "done"
+            time.sleep(0.1)
+        load.check(new)
+        assert "hush-hush" not in proxy.log and "hush-hush" not in str(proxy.info())
+
+
+def test_a_dry_run_changes_nothing(server: RedisServer, other: RedisServer, proxy: Proxy) -> None:
+    proxy.write(uplink=other.uplink)
+    report = proxy.do("switchover", dry_run="1")["report"]
+    assert report["result"] == "dry_run" and report["versions"] == [report["versions"][0]] * 2
+    assert other.client().role()[0] == "master" and proxy.info()["uplink"]["address"].endswith(str(server.port))
+
+
+def test_a_server_with_data_of_its_own_is_refused(server: RedisServer, other: RedisServer, proxy: Proxy) -> None:
+    other.client().set("precious", 1)
+    proxy.write(uplink=other.uplink)
+    status, answer = proxy.admin("switchover")
+    assert status == 400 and "holds 1 keys" in answer["error"] and answer["report"]["result"] == "refused"
+    assert other.client().get("precious") == "1" and proxy.client().set("a", 1)
+
+
+def test_the_same_address_is_refused(proxy: Proxy) -> None:
+    status, answer = proxy.admin("switchover")
+    assert status == 400 and "still names" in answer["error"]
+
+
+def test_a_drain_that_does_not_fit_is_rolled_back_and_drops_nobody(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 300})
+    slow = proxy.connect()
+    slow.sendall(b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$1000000\r\n" + b"x" * 400000)
+    wait_until(lambda: proxy.info()["in_flight"] == 1, "half of a large command is in flight")
+    status, answer = proxy.admin("switchover")
+    assert status == 504 and "set of client 1" in answer["error"], answer
+    assert answer["report"]["result"] == "rolled_back" and answer["report"]["pause_ms"] < 300
+    slow.sendall(b"x" * 600000 + b"\r\n")
+    assert slow.recv(100) == b"+OK\r\n"
+    slow.close()
+    assert proxy.client().set("a", 1) and server.client().set("b", 1)
+    assert proxy.info()["clients"]["closed"] == {} and other.client().role()[0] == "slave"
+
+
+def test_a_fence_that_is_left_from_a_crash_is_told_and_can_be_lifted(server: RedisServer) -> None:
+    server.client().config_set("min-replicas-to-write", 1000000002)
+    with Proxy(server.uplink) as proxy:
+        wait_until(lambda: "is fenced" in proxy.info()["uplink"]["advice"], "the fence is told")
+        done = unfence(proxy)
+        assert done.returncode == 0, done.stderr
+        assert server.client().config_get("min-replicas-to-write") == {"min-replicas-to-write": "2"}
+        assert "is fenced" in proxy.log
+        assert "no fence" in unfence(proxy).stdout
+
+
+def unfence(proxy: Proxy) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "redisproxy.cli", "unfence", "-c", str(proxy.path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("step", ["replicate", "catch up", "connect", "drain", "fence", "verify", "promote", "swap"])
+def test_a_proxy_killed_at_any_step_leaves_what_its_restart_and_one_command_put_right(
+    server: RedisServer, other: RedisServer, step: str
+) -> None:
+    """Killed before the promotion: uplink back to the old server, unfence. After it: go on with the new one."""
+    with Proxy(server.uplink, environment={"REDISPROXY_TEST_DIE_AT": step}, plugin=DIE) as proxy:
+        proxy.client().set("a", 1)
+        old_uplink = dict(proxy.config["uplink"])
+        proxy.write(uplink=other.uplink)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            proxy.admin("switchover")
+        assert proxy.process.wait(10) == -signal.SIGKILL
+        promoted = step == "swap"
+        proxy.write(uplink=other.uplink if promoted else old_uplink)
+        proxy.restart()
+        if not promoted:
+            assert unfence(proxy).returncode == 0
+        client = proxy.client()
+        assert client.get("a") == "1" and client.set("b", 2)
+        proxy.write(uplink=old_uplink if promoted else other.uplink)
+        assert proxy.do("switchover")["report"]["result"] == "done"
+        assert client.get("b") == "2" and client.set("c", 3)
+
+
+DIE = """
+import os, signal
+from redisproxy import switchover
+
+step = switchover.Switchover._step
+
+def dying(self, name):
+    if name == os.environ["REDISPROXY_TEST_DIE_AT"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, name)
+
+switchover.Switchover._step = dying
+"""
+
+
+def test_stopping_the_proxy_rolls_a_switchover_back(server: RedisServer, other: RedisServer) -> None:
+    with Proxy(server.uplink) as proxy:
+        other.process.send_signal(signal.SIGSTOP)
+        asking = threading.Thread(target=lambda: contextlib.suppress(Exception))
+        proxy.write(uplink=other.uplink)
+        asking = threading.Thread(target=lambda: _ask(proxy))
+        asking.start()
+        wait_until(lambda: proxy.info()["switchover"]["current"] is not None, "it runs")
+        assert proxy.stop() == 0
+        other.process.send_signal(signal.SIGCONT)
+        asking.join(10)
+        assert server.client().set("a", 1)
+
+
+def _ask(proxy: Proxy) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        proxy.admin("switchover")
+
+
+def test_external_mode_waits_for_the_operators_word(server: RedisServer, other: RedisServer, proxy: Proxy) -> None:
+    answers: list[dict[str, Any]] = []
+    proxy.write(uplink=other.uplink, switchover={"mode": "external"})
+    other.follow(server)
+    with Load(proxy, 5) as load:
+        waiting = threading.Thread(target=lambda: answers.append(proxy.do("switchover")))
+        waiting.start()
+        wait_until(lambda: (proxy.info()["switchover"]["current"] or {}).get("step", "").startswith("wait"), "it waits")
+        wait_until(lambda: other.caught_up_with(server), "the replica has caught up")
+        other.promote()
+        proxy.do("switchover-go-on")
+        waiting.join(10)
+        time.sleep(0.1)
+    load.check(other)
+    assert answers[0]["report"]["result"] == "done"
+    assert proxy.admin("switchover-go-on")[0] == 409
+
+
+def test_external_mode_goes_back_when_nobody_says_anything(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    proxy.write(uplink=other.uplink, switchover={"mode": "external", "external_deadline_ms": 200})
+    status, answer = proxy.admin("switchover")
+    assert status == 504 and "go on" in answer["error"]
+    proxy.client().set("a", 1)
+    assert server.client().get("a") == "1"
