@@ -28,6 +28,10 @@ class Rule(Enum):
     ALONE = auto()
     """Runs on a pinned connection, because on a shared one it would wait for what it is to end."""
     WAIT = auto()
+    SCRIPT = auto()
+    """Forwarded; the script in it is remembered for the next server."""
+    SCAN = auto()
+    """Forwarded, with a cursor that is good only at the server it comes from."""
     REFUSED = auto()
     SECURITY = auto()
     """HTTP sent to the Redis port: the connection is closed, as Redis does."""
@@ -44,6 +48,7 @@ class Treatment:
 FORWARD = Treatment(Rule.FORWARD)
 _LOCAL = Treatment(Rule.LOCAL)
 _BLOCKING = Treatment(Rule.BLOCKING)
+_SCRIPT = Treatment(Rule.SCRIPT)
 
 
 def _refused(error: str) -> Treatment:
@@ -76,6 +81,9 @@ _TABLE: dict[str, Treatment] = {
     "UNWATCH": Treatment(Rule.UNWATCH),
     "WAIT": Treatment(Rule.WAIT),
     "WAITAOF": Treatment(Rule.WAIT),
+    "EVAL": _SCRIPT,
+    "EVAL_RO": _SCRIPT,
+    **dict.fromkeys(["SCAN", "HSCAN", "SSCAN", "ZSCAN"], Treatment(Rule.SCAN)),
     "POST": Treatment(Rule.SECURITY),
     "HOST:": Treatment(Rule.SECURITY),
     **{
@@ -109,7 +117,7 @@ _SUBCOMMANDS: dict[str, dict[str, Treatment]] = {
         "HELP": FORWARD,
         "*": _not_permitted("config"),
     },
-    "SCRIPT": {"KILL": Treatment(Rule.ALONE), "*": FORWARD},
+    "SCRIPT": {"KILL": Treatment(Rule.ALONE), "LOAD": _SCRIPT, "FLUSH": _SCRIPT, "*": FORWARD},
     "FUNCTION": {"KILL": Treatment(Rule.ALONE), "*": FORWARD},
 }
 

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from redisproxy.errors import UplinkError
 from redisproxy.gate import Gate, GateReopened
 from redisproxy.operations import BadRequest, DeadlineExceeded, OperationError, WrongState
 from redisproxy.switchover import Switchover, SwitchoverFailed, World
@@ -41,6 +42,12 @@ class Plan(Protocol):
     """A new configuration, read, checked and connected; nothing has changed yet."""
 
     changed: tuple[str, ...]
+
+    def load_scripts(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Bring what has passed since it was made to the new server. Called with the gate closed, before L{swap}.
+
+        @raise UplinkError: that failed.
+        """
 
     def swap(self) -> None:
         """Take it. Called with the gate closed and nothing in flight."""
@@ -269,6 +276,7 @@ class Control:
         swapped = False
         try:
             dropped = await self.drain(proxy.drain_limit_s)
+            await plan.load_scripts()
             plan.swap()
             swapped = True
         finally:
@@ -321,7 +329,7 @@ class Control:
         if failure.check(OperationError, CancelledError):
             return failure
         self._proxy.metrics.reloads_rejected_total += 1
-        if not failure.check(Rejected):
+        if not failure.check(Rejected, UplinkError):
             self.log.failure("the {name} failed", failure=failure, name=self._running_name)
             self._note({"ok": False, "error": "internal error, see the log"})
             return failure

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from redisproxy.commands import CommandTable
+from redisproxy.scripts import ScriptCache
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from redisproxy.interfaces import Uplinks
     from redisproxy.metrics import Metrics
     from redisproxy.registry import ClientRegistry
+
+
+MAX_SCRIPT_BYTES = 16777216
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class Core:
     @ivar uplinks: the set of connections to the current Redis server.
     @ivar multiplex: whether clients without state share connections.
     @ivar log_messages: log each command's name and size.
+    @ivar scripts: the scripts that have passed.
+    @ivar server_number: how many Redis servers there have been before this one; 0 for the first.
+    @ivar lenient_cursors: pass cursors of former servers on.
     """
 
     gate: Gate
@@ -50,3 +57,6 @@ class Core:
     limits: ClientLimits = field(default_factory=ClientLimits)
     multiplex: bool = True
     log_messages: bool = False
+    scripts: ScriptCache = field(default_factory=lambda: ScriptCache(MAX_SCRIPT_BYTES))
+    server_number: int = 0
+    lenient_cursors: bool = False

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    FirstError,
+    TimeoutError,
+    ensureDeferred,
+    gatherResults,
+)
 from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,7 +30,7 @@ from redisproxy.net import set_keepalive
 from redisproxy.raw import RawFactory
 from redisproxy.registry import ClientRegistry
 from redisproxy.relocation import Gatekeeper, Relocation, credentials_of, look_for_fence
-from redisproxy.replication import open_control
+from redisproxy.replication import open_control, parse_info
 from redisproxy.tls import ServerTLS, TLSFault, client_tls, server_tls
 from redisproxy.uplink import UplinkLimits, UplinkSet
 
@@ -56,6 +64,7 @@ class Proxy:
         self.raw = RawFactory(self.raw_connect(settings), settings.limits.max_raw_connections, self.metrics)
         self.admin_auth = self.admin_authenticator(settings)
         self.learned: dict[str, Treatment] = {}
+        self.run_id = ""
         self.advice = ""
         self._ticked = 0.0
         self._apply(settings)
@@ -137,6 +146,8 @@ class Proxy:
             max_transaction_commands=limits.max_transaction_commands,
         )
         core.log_messages = settings.log_messages
+        core.lenient_cursors = settings.allow_scan_across_switch
+        core.scripts.max_bytes = limits.max_script_bytes
         self.registry.max_clients = limits.max_clients
         self.raw.max_connections = limits.max_raw_connections
         self.raw.connect = self.raw_connect(settings)
@@ -173,12 +184,13 @@ class Proxy:
 
     def _learn_commands(self) -> None:
         """Ask the server for the commands that the table does not know, again until it has answered."""
-        learning = ensureDeferred(learned_of(self.uplinks))
+        learning = ensureDeferred(known_of(self.uplinks))
         learning.addCallbacks(self._learned, self._not_learned)
 
-    def _learned(self, learned: dict[str, Treatment]) -> None:
-        self.learned = learned
-        self.core.table = CommandTable(self.settings.allow_commands, learned)
+    def _learned(self, known: Known) -> None:
+        self.run_id = known.run_id
+        self.learned = known.commands
+        self.core.table = CommandTable(self.settings.allow_commands, known.commands)
         for client in self.registry:
             client.apply_framing()
 
@@ -306,14 +318,13 @@ class Proxy:
             raise Rejected(str(error)) from error
 
     def take(
-        self,
-        settings: config.Settings,
-        uplinks: UplinkSet,
-        contexts: list[ServerTLS | None],
-        learned: dict[str, Treatment],
+        self, settings: config.Settings, uplinks: UplinkSet, contexts: list[ServerTLS | None], known: Known
     ) -> None:
         """Put a new configuration in force. The gate is closed and nothing is in flight."""
-        self.learned = learned
+        self.learned = known.commands
+        if not known.run_id or known.run_id != self.run_id:
+            self.core.server_number += 1
+        self.run_id = known.run_id
         old, self.uplinks = self.uplinks, uplinks
         self.core.uplinks = uplinks
         for current, new in zip(self.server_tls, contexts, strict=True):
@@ -324,16 +335,32 @@ class Proxy:
         old.close()
 
 
-async def learned_of(uplinks: UplinkSet) -> dict[str, Treatment]:
-    """What the server's COMMAND tells of commands that the table does not know; nothing when it does not tell.
+@dataclass(frozen=True)
+class Known:
+    """What a server has told of itself.
+
+    @ivar commands: those that the table does not know; nothing when it does not tell.
+    @ivar run_id: names the process; empty when it does not tell.
+    """
+
+    commands: dict[str, Treatment] = field(default_factory=dict)
+    run_id: str = ""
+
+
+async def known_of(uplinks: UplinkSet) -> Known:
+    """Ask a server what the proxy has to know of it.
 
     @raise UplinkError: there was no connection.
     """
-    asked = uplinks.ask("COMMAND").addTimeout(uplinks.limits.connect_timeout_s, uplinks.clock)
+    answers = gatherResults([uplinks.ask("COMMAND"), uplinks.ask("INFO", "server")], consumeErrors=True)
     try:
-        return learn(await asked)
+        commands, info = await answers.addTimeout(uplinks.limits.connect_timeout_s, uplinks.clock)
     except TimeoutError:
         raise UplinkUnavailable("the server does not answer") from None
+    except FirstError as error:
+        raise UplinkUnavailable(error.subFailure.getErrorMessage()) from None
+    text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
+    return Known(learn(commands), parse_info(text).get("run_id", ""))
 
 
 class ReloadPlan:
@@ -349,7 +376,8 @@ class ReloadPlan:
         endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
         self._contexts = [server_tls(endpoint) if endpoint.tls else None for endpoint in endpoints]
         self._uplinks = proxy.make_uplinks(settings)
-        self._learned: dict[str, Treatment] = {}
+        self._known = Known()
+        self._loaded: set[bytes] = set()
 
     async def connect(self) -> None:
         """Log in at the new uplink, with a shared connection for every database that clients use now.
@@ -361,11 +389,27 @@ class ReloadPlan:
         if self.settings.uplink.multiplex:
             for key in keys:
                 await self._uplinks.acquire_shared(key)
-        self._learned = await learned_of(self._uplinks)
+        self._known = await known_of(self._uplinks)
+        await self.load_scripts()
+
+    async def load_scripts(self) -> None:
+        """Load the scripts that have passed and are not loaded yet; again with the gate closed, for the last ones.
+
+        @raise UplinkError: the connection was lost.
+        """
+        missing = self._proxy.core.scripts.missing(self._loaded)
+        if not missing:
+            return
+        self._loaded.update(missing)
+        loading = gatherResults([self._uplinks.ask("SCRIPT", "LOAD", body) for body in missing], consumeErrors=True)
+        try:
+            await loading.addTimeout(self._uplinks.limits.connect_timeout_s, self._uplinks.clock)
+        except (TimeoutError, FirstError):
+            raise UplinkUnavailable("the scripts could not be loaded") from None
 
     def swap(self) -> None:
         """Put it in force."""
-        self._proxy.take(self.settings, self._uplinks, self._contexts, self._learned)
+        self._proxy.take(self.settings, self._uplinks, self._contexts, self._known)
 
     def abandon(self) -> None:
         """Close what was opened for it."""

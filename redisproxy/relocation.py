@@ -101,6 +101,10 @@ class Relocation:
 
     # -- the end
 
+    async def prepare(self) -> None:
+        """Load the scripts that have passed since L{connect}."""
+        await self._plan.load_scripts()
+
     def swap(self) -> None:
         """Take the new configuration."""
         self._plan.swap()

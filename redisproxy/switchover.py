@@ -86,6 +86,12 @@ class World(Protocol):
     def in_flight(self) -> list[dict[str, Any]]:
         """Who has commands in flight now."""
 
+    def prepare(self) -> Coroutine[Deferred[Any], Any, None]:
+        """The last things at the new server before clients come, with the gate closed.
+
+        @raise UplinkError: that failed.
+        """
+
     def swap(self) -> None:
         """Take the new configuration. The gate is closed and nothing is in flight."""
 
@@ -346,6 +352,7 @@ class Switchover:
             await self._within(self._verify())
         with self._step("promote"):
             await self._within(self._promote())
+            await self._within(self._world.prepare())
         self._resume_on_the_new()
 
     def _pause(self) -> None:
@@ -426,6 +433,7 @@ class Switchover:
             if (await self._new.replication()).role != "master":
                 raise SwitchoverFailed("the new server is a replica still")
             await self._new.probe_write()
+            await self._world.prepare()
         self._resume_on_the_new()
 
     # -- afterwards

@@ -21,6 +21,10 @@ class FakePlan:
         self.proxy = proxy
         self.fail: Exception | None = None
 
+    async def load_scripts(self) -> None:
+        assert self.proxy.gate.state is GateState.PAUSED
+        self.proxy.events.append("scripts")
+
     def swap(self) -> None:
         assert self.proxy.gate.state is GateState.PAUSED
         if self.fail is not None:
@@ -154,7 +158,7 @@ def test_reload_swaps_with_the_gate_closed_and_opens_it(proxy: FakeProxy, contro
     assert proxy.gate.open
     proxy.preparing.callback(None)
     proxy.clock.advance(0)
-    assert proxy.events == ["closed", "swap"] and proxy.gate.open
+    assert proxy.events == ["closed", "scripts", "swap"] and proxy.gate.open
     assert outcome.value["changed"] == ["uplink.addr"] and control.last.result["ok"]
 
 

@@ -26,7 +26,7 @@ LAYERS = [
     {"tls"},
     {"config"},
     {"lane"},
-    {"resp", "errors", "_native"},
+    {"cursors", "scripts", "resp", "errors", "_native"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # config.load builds every TLS context once, inside a function, so that certificates are faults of the configuration.
@@ -80,7 +80,7 @@ def test_imports_point_downward(path: Path) -> None:
             assert RANK[other] > RANK[own] or RANK[other] == RANK[own], f"{own} imports {other}, which is above it"
 
 
-@pytest.mark.parametrize("name", ["resp", "commands.py", "session.py", "config"])
+@pytest.mark.parametrize("name", ["resp", "commands.py", "session.py", "config", "cursors.py", "scripts.py", "preflight.py"])
 def test_the_pure_modules_know_no_twisted(name: str) -> None:
     place = ROOT / name
     for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from redisproxy import cursors
+
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
@@ -52,3 +54,23 @@ class Swallowed(Observed):
     def reply(self, data: bytes, done: int) -> None:
         self._observe(data, done)
         self.client.deliver(b"", done)
+
+
+class Marked(Observed):
+    """The reply of a SCAN: its cursor is marked with the number of the server that it comes from."""
+
+    __slots__ = ("_held", "_number", "_passed")
+
+    def __init__(self, client: ClientProtocol, number: int) -> None:
+        super().__init__(client, lambda _: client.settle())
+        self._number = number
+        self._held = b""
+        self._passed = False
+
+    def reply(self, data: bytes, done: int) -> None:
+        if not self._passed:
+            self._held += data
+            self._passed = bool(done) or cursors.head_is_complete(self._held)
+            data = cursors.outgoing(self._held, self._number) if self._passed else b""
+        self._observe(data, done)
+        self.client.deliver(data, done)

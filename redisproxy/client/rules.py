@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from redisproxy import answers
+from redisproxy import answers, cursors
 from redisproxy.client import blocking, transactions
-from redisproxy.client.observers import Observed
+from redisproxy.client.observers import Marked, Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
-from redisproxy.resp import BEGIN, RUN, error
+from redisproxy.resp import BEGIN, RUN, encode_command, error
 from redisproxy.session import Skip
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         return transactions.within(client, raw, args, treatment)
     if treatment.rule is Rule.FORWARD:
         return client.forward(raw, 1)
+    if treatment.rule is Rule.SCRIPT:
+        core.scripts.see(args)
+        return client.forward(raw, 1)
+    if treatment.rule is Rule.SCAN:
+        return _scan(client, raw, args)
     if not client.barrier():
         return False
     return _HANDLERS[treatment.rule](client, raw, args, treatment)
@@ -79,7 +84,7 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
         return transactions.large(client, data, treatment)
-    if treatment.rule in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE):
+    if treatment.rule in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE, Rule.SCRIPT, Rule.SCAN):
         if not client.obtain(pinned=True):
             return False
         client.begin_stream(data, timed=treatment.rule is not Rule.BLOCKING)
@@ -173,6 +178,26 @@ def _select_pinned(client: ClientProtocol, raw: bytes, db: int) -> bool:
 
     client.submit(Observed(client, done), raw)
     client.block(Reason.REPLIES)
+    return True
+
+
+def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
+    """Pass a SCAN on; once there has been a switch, with cursors that tell whose they are."""
+    core = client.core
+    number = core.server_number
+    sent = cursors.incoming(args, number, core.lenient_cursors)
+    if sent is None:
+        return client.barrier() and _answer_error(client, cursors.STALE)
+    if not number or core.lenient_cursors:
+        return client.forward(raw if sent is args else encode_command(*sent), 1)
+    if not client.obtain(pinned=client.session.bound):
+        return False
+    client.submit(Marked(client, number), raw if sent is args else encode_command(*sent))
+    return True
+
+
+def _answer_error(client: ClientProtocol, text: str) -> bool:
+    client.error(text)
     return True
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from redisproxy import answers
+from redisproxy import answers, cursors
 from redisproxy.client.observers import Observed, Swallowed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 QUEUED = b"+QUEUED\r\n"
 NOT_INSIDE = "ERR redisproxy answers this command itself, and can't inside of MULTI"
-_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING})
+_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT})
 
 
 # -- outside of a transaction
@@ -51,6 +51,8 @@ def _collect(client: ClientProtocol, raw: bytes) -> bool:
         taken.append(unit)
         kind, data, extra = unit
         rule = Rule.FORWARD if kind == RUN else client.core.table.treatment(extra).rule if kind == COMMAND else None
+        if rule is Rule.SCRIPT:
+            client.core.scripts.see(extra)
         chunks.append(data)
         count += extra if kind == RUN else 1
         if rule is Rule.EXEC:
@@ -138,7 +140,20 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
         return _pass(client, raw)
     if rule is Rule.SELECT:
         return _select(client, raw, args)
+    if rule is Rule.SCRIPT:
+        client.core.scripts.see(args)
+    if rule is Rule.SCAN:
+        return _scan(client, raw, args)
     return queue(client, raw, 1)
+
+
+def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
+    """A SCAN as any other command. The cursor in EXEC's reply is not marked, and so refused once there was a switch."""
+    core = client.core
+    sent = cursors.incoming(args, core.server_number, core.lenient_cursors)
+    if sent is None:
+        return _refuse(client, cursors.STALE)
+    return queue(client, raw if sent is args else encode_command(*sent), 1)
 
 
 def queue(client: ClientProtocol, data: bytes, count: int) -> bool:
@@ -165,7 +180,7 @@ def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
     """Queue a command that is too large to hold, and so to remember."""
     transaction = client.session.transaction
     assert transaction is not None
-    if treatment.rule not in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE):
+    if treatment.rule not in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE, Rule.SCRIPT, Rule.SCAN):
         return _refuse(client, treatment.error or "ERR the command is too large") and _discard_rest(client)
     if transaction.dead:
         return _pretend(client, 1) and _discard_rest(client)

@@ -238,6 +238,7 @@ class LimitSettings(Model):
     client_output_hard_bytes: Bytes = 67108864
     max_transaction_bytes: Bytes = 1048576
     max_transaction_commands: Count = 10000
+    max_script_bytes: Bytes = 16777216
 
 
 class PauseSettings(Model):
@@ -314,6 +315,7 @@ class Settings(Model):
     idle_timeout_ms: MillisecondsOrOff = 0
     log_messages: bool = False
     allow_commands: frozenset[CommandName] = frozenset()
+    allow_scan_across_switch: bool = False
     limits: LimitSettings = LimitSettings()
     pause: PauseSettings = PauseSettings()
     shutdown: ShutdownSettings = ShutdownSettings()

@@ -240,3 +240,20 @@ def test_external_mode_goes_back_when_nobody_says_anything(
     assert status == 504 and "go on" in answer["error"]
     proxy.client().set("a", 1)
     assert server.client().get("a") == "1"
+
+
+def test_scripts_are_known_at_the_new_server_and_old_cursors_are_refused(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    client = proxy.client()
+    script = client.register_script("return redis.call('INCR', KEYS[1])")
+    assert script(keys=["n"]) == 1
+    client.mset({f"key:{number}": number for number in range(500)})
+    cursor, _ = client.scan(0, count=100)
+    switch(proxy, other)
+    assert client.evalsha(script.sha, 1, "n") == 2
+    with pytest.raises(redis.ResponseError, match="before the switch"):
+        client.scan(cursor)
+    assert len(set(client.scan_iter(count=50))) == 501
+    client.hset("h", mapping={f"field:{number}": number for number in range(1000)})
+    assert len(dict(client.hscan_iter("h", count=20))) == 1000

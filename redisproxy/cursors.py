@@ -1,0 +1,62 @@
+"""Cursors of SCAN, HSCAN, SSCAN and ZSCAN, marked with the Redis server that they come from.
+
+A cursor means something only to the server that gave it: on another one it would silently skip keys. After the first
+switch, the cursors that clients get bear the number of the server in the bits from 40 to 52 (no hash table has as many
+buckets, and a number below 2^53 passes through every client library unharmed). A cursor with another number is refused.
+"""
+
+from __future__ import annotations
+
+SHIFT = 40
+NUMBERS = 4096
+STALE = (
+    "ERR redisproxy: this cursor was given by the Redis server before the switch and means nothing to the one now;"
+    " begin again with cursor 0 (the setting allow_scan_across_switch passes it on)"
+)
+_POSITIONS = {b"SCAN": 1, b"HSCAN": 2, b"SSCAN": 2, b"ZSCAN": 2}
+MAX_HEAD = 64
+
+
+def mark_of(number: int) -> int:
+    """The mark for a server number: 0 for the first server only."""
+    return 0 if number == 0 else 1 + (number - 1) % (NUMBERS - 1)
+
+
+def position(args: list[bytes]) -> int:
+    """Where the cursor stands among the arguments."""
+    return _POSITIONS[args[0].upper()]
+
+
+def incoming(args: list[bytes], number: int, lenient: bool) -> list[bytes] | None:
+    """What goes to Redis in place of `args`: the same object when nothing changes; None when the cursor is stale.
+
+    @param number: of the server now; 0 for the first one.
+    @param lenient: pass every cursor on, whatever server it comes from.
+    """
+    at = position(args)
+    if at >= len(args) or not args[at].isdigit() or len(args[at]) > 20:
+        return args  # Redis says what is wrong with it
+    cursor = int(args[at])
+    if cursor == 0:
+        return args
+    if cursor >> SHIFT != mark_of(number) and not lenient:
+        return None
+    plain = cursor & ((1 << SHIFT) - 1)
+    return args if plain == cursor else [*args[:at], b"%d" % plain, *args[at + 1 :]]
+
+
+def head_is_complete(data: bytes) -> bool:
+    """Whether `data`, the beginning of a reply, holds all of the cursor or never will."""
+    return not data.startswith(b"*2\r\n$"[: len(data)]) or data.count(b"\r\n") >= 3 or len(data) > MAX_HEAD
+
+
+def outgoing(data: bytes, number: int) -> bytes:
+    """Mark the cursor in the beginning of a reply; anything else stays as it is."""
+    parts = data.split(b"\r\n", 3)
+    if len(parts) < 4 or parts[0] != b"*2" or not parts[2].isdigit():
+        return data
+    cursor = int(parts[2])
+    if not 0 < cursor < 1 << SHIFT:
+        return data
+    marked = b"%d" % (cursor | mark_of(number) << SHIFT)
+    return b"*2\r\n$%d\r\n%b\r\n%b" % (len(marked), marked, parts[3])

@@ -1,0 +1,56 @@
+"""The Lua scripts that clients have sent, so that EVALSHA works on the next Redis server too.
+
+Redis does not replicate its script cache (https://redis.io/docs/latest/develop/interact/programmability/eval-intro/):
+after a switch, EVALSHA of a script that only the old server has seen would answer NOSCRIPT. The proxy remembers the
+bodies that pass in EVAL and SCRIPT LOAD, within a bound, and loads them at the new server before it is used.
+"""
+
+from __future__ import annotations
+
+_EVALS = frozenset({b"EVAL", b"EVAL_RO"})
+
+
+class ScriptCache:
+    """Script bodies, the longest unused ones first.
+
+    @ivar max_bytes: how much is kept; a body that alone is larger is not.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._bodies: dict[bytes, None] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    def see(self, args: list[bytes]) -> None:
+        """Take note of one command: EVAL, EVAL_RO or SCRIPT."""
+        name = args[0].upper()
+        if name in _EVALS and len(args) > 1:
+            self._add(args[1])
+        elif name == b"SCRIPT" and len(args) > 1:
+            subcommand = args[1].upper()
+            if subcommand == b"LOAD" and len(args) == 3:
+                self._add(args[2])
+            elif subcommand == b"FLUSH":
+                self._bodies.clear()
+                self._size = 0
+
+    def _add(self, body: bytes) -> None:
+        if body in self._bodies:
+            del self._bodies[body]
+            self._bodies[body] = None
+            return
+        if len(body) > self.max_bytes:
+            return
+        self._bodies[body] = None
+        self._size += len(body)
+        while self._size > self.max_bytes:
+            oldest = next(iter(self._bodies))
+            del self._bodies[oldest]
+            self._size -= len(oldest)
+
+    def missing(self, loaded: set[bytes]) -> list[bytes]:
+        """The bodies that are not among `loaded`."""
+        return [body for body in self._bodies if body not in loaded]
