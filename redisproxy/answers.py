@@ -44,14 +44,15 @@ def _auth(client: ClientProtocol, args: list[bytes]) -> bool:
         client.error(wrong_arity("auth"))
     elif len(args) > 3:
         client.error("ERR syntax error")
-    elif len(args) == 2 and not client.auth.has_default:
-        client.error(WRONGPASS if client.auth.required else NO_PASSWORD)
+    elif len(args) == 2 and not client.auth.required:
+        client.error(NO_PASSWORD)
     else:
         user = args[1] if len(args) == 3 else DEFAULT_USER
         if login(client, user, args[-1]):
             client.answer(OK)
         else:
             client.error(WRONGPASS)
+            _close_guesser(client)
     return True
 
 
@@ -61,10 +62,18 @@ def login(client: ClientProtocol, user: bytes, password: bytes) -> bool:
     open_to_all = not client.auth.required and user == DEFAULT_USER
     if not open_to_all and not client.auth.check(user, password):
         client.core.metrics.auth_failures_total += 1
+        client.session.failed_logins += 1
         return False
     client.session.user = user
     client.apply_framing()
     return True
+
+
+def _close_guesser(client: ClientProtocol) -> None:
+    """Close a client that has given too many wrong passwords; the last error still reaches it."""
+    if client.session.failed_logins >= client.core.limits.max_failed_logins:
+        client.core.metrics.clients_closed["failed_logins"] += 1
+        client.close()
 
 
 class _HelloError(Exception):
@@ -83,6 +92,7 @@ def _hello(client: ClientProtocol, args: list[bytes]) -> bool:
             raise _HelloError(HELLO_NOAUTH)
     except _HelloError as problem:
         client.error(str(problem))
+        _close_guesser(client)
         return True
     if name is not None:
         client.session.name = name

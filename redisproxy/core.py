@@ -34,6 +34,7 @@ class ClientLimits:
     output_hard_bytes: int = 67108864
     max_transaction_bytes: int = 1048576
     max_transaction_commands: int = 10000
+    max_failed_logins: int = 10
 
 
 @dataclass

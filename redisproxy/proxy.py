@@ -144,6 +144,7 @@ class Proxy:
             output_hard_bytes=limits.client_output_hard_bytes,
             max_transaction_bytes=limits.max_transaction_bytes,
             max_transaction_commands=limits.max_transaction_commands,
+            max_failed_logins=limits.max_failed_logins,
         )
         core.log_messages = settings.log_messages
         core.lenient_cursors = settings.allow_scan_across_switch

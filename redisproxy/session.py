@@ -93,6 +93,7 @@ class Session:
 
     @ivar user: the name it has authenticated as; None before.
     @ivar db: the SELECTed database.
+    @ivar failed_logins: wrong passwords so far; RESET does not forget them.
     @ivar resp_version: 2 or 3.
     @ivar watching: Redis holds a WATCH of this client on its pinned connection.
     @ivar watch_lost: a connection with a WATCH is gone; the next EXEC must fail, because nobody knows whether a watched
@@ -102,6 +103,7 @@ class Session:
 
     __slots__ = (
         "db",
+        "failed_logins",
         "lib_name",
         "lib_version",
         "muted",
@@ -117,6 +119,7 @@ class Session:
 
     def __init__(self, user: bytes | None) -> None:
         self.user = user
+        self.failed_logins = 0
         self.reset()
 
     def reset(self) -> None:
