@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd redisproxy/_native/*.pxi)
 
-.PHONY: run test lint bench bench-quick clean setup
+.PHONY: run test lint bench bench-quick demo clean setup
 
 $(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE)
 	sh scripts/setup.sh $(VENV)
@@ -23,6 +23,9 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy redisproxy tests scripts bench
+
+demo: $(STAMP)
+	$(VENV)/bin/redisproxy switch-test
 
 bench: $(STAMP)
 	sh bench/setup.sh

@@ -209,5 +209,27 @@ def unfence(path: str) -> None:
     sys.exit(unfencing.run(_load(path)))
 
 
+@main.command("switch-test")
+@click.option("--switchovers", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Repeats the order of each client's work.")
+@click.option("--kill", is_flag=True, help="Kill the old primary as soon as a switchover is done.")
+@click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
+@click.option("--busy", type=click.IntRange(1), default=20, show_default=True, help="Clients at work.")
+@click.option("--blocked", type=click.IntRange(0), default=20, show_default=True, help="Clients blocked in BLPOP.")
+@click.option("--idle", type=click.IntRange(0), default=0, show_default=True, help="Clients that do nothing.")
+@click.option("--value-bytes", type=click.IntRange(0), default=32, show_default=True, help="Size of values.")
+@click.option("--rate", type=click.IntRange(1), default=2000, show_default=True, help="Rounds of work a second.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON, and nothing else.")
+def switch_test(as_json: bool, **fields: Any) -> None:
+    """Move live clients between two Redis servers of its own, again and again, and check every reply.
+
+    Exit code 0: no client noticed, and no write was lost. 1: the faults are shown. 2: it could not run.
+    """
+    from redisproxy.switch_test.options import Options
+    from redisproxy.switch_test.view import run
+
+    sys.exit(run(Options(**fields), as_json))
+
+
 if __name__ == "__main__":
     main()

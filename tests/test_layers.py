@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent / "redisproxy"
 
 # From the top down; a module may import modules of lower layers and of its own package.
 LAYERS = [
-    {"tap", "cli", "cli_switchover", "unfencing"},
+    {"tap", "cli", "cli_switchover", "switch_test", "unfencing"},
     {"service"},
     {"info", "listeners", "proxy"},
     {"admin", "control", "raw", "client", "relocation"},

@@ -1,0 +1,169 @@
+"""The processes of a switch-test: two Redis servers and the proxy, in a temporary folder, on free loopback ports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from redisproxy.resp import encode_command, parse_reply
+
+READY_S = 20.0
+STOP_S = 10.0
+
+
+class CouldNotRun(Exception):
+    """The test itself can't go on, which says nothing of the proxy. C{str()} says why."""
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Wait until `true()`.
+
+    @raise CouldNotRun: it did not become true within C{READY_S} seconds.
+    """
+    deadline = time.monotonic() + READY_S
+    while not true():
+        if time.monotonic() > deadline:
+            raise CouldNotRun(f"waited {READY_S:.0f} s in vain: {what}")
+        time.sleep(0.01)
+
+
+class Process:
+    """A process of ours with its log."""
+
+    def __init__(self, name: str, folder: Path, command: list[str]) -> None:
+        self._log = folder / f"{name}.log"
+        self._name = name
+        with self._log.open("ab") as log:
+            # A session of its own: Ctrl-C reaches only the one that ends all others in order.
+            self._process = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def alive(self) -> bool:
+        """Whether it runs.
+
+        @raise CouldNotRun: it has ended by itself.
+        """
+        if self._process.poll() is not None:
+            last = self._log.read_text(errors="replace")[-500:]
+            raise CouldNotRun(f"{self._name} ended with {self._process.returncode}: {last}")
+        return True
+
+    def end(self, how: int = signal.SIGTERM) -> None:
+        """End it, and wait until it has ended."""
+        if self._process.poll() is None:
+            self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class RedisServer:
+    """One Redis server that keeps its port when it is started again, empty."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise CouldNotRun("there is no redis-server on PATH")
+        self._program, self._name, self._folder = program, name, folder
+        self.port = free_port()
+        self._process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port"""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it with no data and a history of its own, so that following another takes a full resynchronisation."""
+        fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--repl-diskless-sync-delay", "0"]
+        data = self._folder / self._name
+        shutil.rmtree(data, ignore_errors=True)  # a replica leaves what it received in a file, and would load it
+        data.mkdir()
+        more = ["--dir", str(data), "--maxclients", "20000"]
+        self._process = Process(self._name, self._folder, [self._program, *fixed, *more])
+        wait_until(self._answers, f"{self._name} answers")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        return self._process.alive() and listens(self.port)
+
+    def end(self, how: int = signal.SIGKILL) -> None:
+        """End it; nothing of its data is kept."""
+        if self._process is not None:
+            self._process.end(how)
+
+    def ask(self, *words: str) -> object:
+        """One command over a connection of its own."""
+        with socket.create_connection(("127.0.0.1", self.port), READY_S) as sock:
+            sock.sendall(encode_command(*words) + encode_command("QUIT"))
+            data = b"".join(iter(lambda: sock.recv(65536), b""))
+        return parse_reply(data.removesuffix(b"+OK\r\n"))
+
+    def replication(self) -> dict[str, str]:
+        """INFO replication."""
+        text = self.ask("INFO", "replication")
+        assert isinstance(text, bytes)
+        return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+
+
+class ProxyServer:
+    """The proxy, started with twistd."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.admin_port = free_port(), free_port()
+        self.path = folder / "config.json"
+        self._folder = folder
+        self._process: Process | None = None
+
+    def write(self, uplink: str) -> None:
+        """Write the configuration with this uplink."""
+        settings = {
+            "listen": {"addr": f"127.0.0.1:{self.port}"},
+            "admin": {"addr": f"127.0.0.1:{self.admin_port}"},
+            "uplink": {"addr": uplink},
+        }
+        self.path.write_text(json.dumps(settings))
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        run = "from twisted.scripts.twistd import run; run()"
+        self._process = Process(
+            "proxy", self._folder, [sys.executable, "-c", run, "-n", "redisproxy", "-c", str(self.path)]
+        )
+        wait_until(self._answers, "the proxy listens")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        return self._process.alive() and listens(self.port) and listens(self.admin_port)
+
+    def end(self) -> None:
+        """End it in order."""
+        if self._process is not None:
+            self._process.end()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on this loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
