@@ -157,7 +157,7 @@ def _reset(client: ClientProtocol, args: list[bytes]) -> bool:
     if len(args) != 1:
         client.error(wrong_arity("reset"))
         return True
-    client.leave()
+    client.leave_quietly()
     client.connection = None
     client.session.reset()
     client.session.user = None if client.auth.required else DEFAULT_USER

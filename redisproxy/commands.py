@@ -32,6 +32,8 @@ class Rule(Enum):
     """Forwarded; the script in it is remembered for the next server."""
     SCAN = auto()
     """Forwarded, with a cursor that is good only at the server it comes from."""
+    PUBSUB = auto()
+    """Makes a subscriber of the client, where the configuration allows that."""
     REFUSED = auto()
     SECURITY = auto()
     """HTTP sent to the Redis port: the connection is closed, as Redis does."""
@@ -66,7 +68,9 @@ def _stateful(name: str, why: str) -> Treatment:
     return _refused(f"ERR redisproxy does not support '{name}': {why}")
 
 
-_PUBSUB = "a subscription would bind the client to one Redis server (pub/sub is not available through this proxy)"
+_PUBSUB = 'a subscription binds the client to one Redis server (the setting "pubsub": true allows it)'
+_SUBSCRIBES = ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
+_SUBSCRIBE = Treatment(Rule.PUBSUB)
 _REPLICATION = "the proxy forwards requests and their replies only, not replication streams"
 
 # https://redis.io/docs/latest/commands/ ; the groups are those of the design.
@@ -86,10 +90,7 @@ _TABLE: dict[str, Treatment] = {
     **dict.fromkeys(["SCAN", "HSCAN", "SSCAN", "ZSCAN"], Treatment(Rule.SCAN)),
     "POST": Treatment(Rule.SECURITY),
     "HOST:": Treatment(Rule.SECURITY),
-    **{
-        name: _stateful(name.lower(), _PUBSUB)
-        for name in ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
-    },
+    **{name: _stateful(name.lower(), _PUBSUB) for name in _SUBSCRIBES},
     "MONITOR": _stateful("monitor", "it turns the connection into a stream; use it on the Redis server itself"),
     **{name: _stateful(name.lower(), _REPLICATION) for name in ("SYNC", "PSYNC", "REPLCONF")},
     **{
@@ -161,10 +162,17 @@ class CommandTable:
 
     @param allowed: upper-case C{NAME} or C{NAME|SUBCOMMAND}, forwarded although the table refuses them.
     @param learned: further commands of the current server; see L{learn}.
+    @param pubsub: whether clients may subscribe.
     """
 
-    def __init__(self, allowed: frozenset[str] = frozenset(), learned: Mapping[str, Treatment] | None = None) -> None:
+    def __init__(
+        self,
+        allowed: frozenset[str] = frozenset(),
+        learned: Mapping[str, Treatment] | None = None,
+        pubsub: bool = False,
+    ) -> None:
         self._allowed = allowed
+        self._pubsub = pubsub
         self._learned = learned or {}
 
     @property
@@ -175,6 +183,8 @@ class CommandTable:
     def treatment(self, args: list[bytes]) -> Treatment:
         """Say how the command in `args` is treated; C{args[0]} is its name in any case."""
         name = _word(args[0])
+        if self._pubsub and name in _SUBSCRIBES:
+            return _SUBSCRIBE
         found = self._find(name, args)
         if found.rule is Rule.REFUSED and self._lifted(name, args):
             return FORWARD

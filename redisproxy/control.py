@@ -43,7 +43,7 @@ class Plan(Protocol):
 
     changed: tuple[str, ...]
 
-    def load_scripts(self) -> Coroutine[Deferred[Any], Any, None]:
+    def prepare(self) -> Coroutine[Deferred[Any], Any, None]:
         """Bring what has passed since it was made to the new server. Called with the gate closed, before L{swap}.
 
         @raise UplinkError: that failed.
@@ -276,7 +276,7 @@ class Control:
         swapped = False
         try:
             dropped = await self.drain(proxy.drain_limit_s)
-            await plan.load_scripts()
+            await plan.prepare()
             plan.swap()
             swapped = True
         finally:

@@ -53,6 +53,7 @@ class Connection(Protocol):
     retired: bool
     server_id: int | None
     holder: Holder | None
+    reader: Callable[[bytes], None] | None
     queue: Queue
 
     @property
@@ -66,6 +67,10 @@ class Connection(Protocol):
     def submit_own(self, sink: ReplySink, data: bytes, count: int) -> None: ...
 
     def send_more(self, data: bytes) -> None: ...
+
+    def dispatch(self, data: bytes) -> None: ...
+
+    def confirm(self, data: bytes) -> None: ...
 
     def wait_writable(self, waiter: Waiter) -> None: ...
 

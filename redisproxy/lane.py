@@ -99,6 +99,23 @@ class Queue:
         self._out.clear()
         return entries
 
+    def confirm(self, data: bytes, release: Callable[[int], None]) -> None:
+        """Pass `data` on as one whole reply, whatever type it has: a push that confirms a command is one.
+
+        @raise ProtocolError: nobody waits for a reply.
+        """
+        if not self._entries:
+            raise ProtocolError("bytes that belong to no request")
+        entry = self._entries[0]
+        entry.want -= 1
+        if not entry.want:
+            self._entries.popleft()
+        try:
+            entry.sink.reply(data, 1)
+        finally:
+            if entry.counted:
+                release(1)
+
     def dispatch(self, data: bytes, release: Callable[[int], None]) -> None:
         """Pass replies on to who waits for them; tell `release` how many of the admitted ones became complete.
 

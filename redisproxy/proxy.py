@@ -26,6 +26,7 @@ from redisproxy.core import ClientLimits, Core
 from redisproxy.errors import UplinkError, UplinkUnavailable
 from redisproxy.gate import Gate
 from redisproxy.metrics import Metrics
+from redisproxy.movers import Subscribers
 from redisproxy.net import set_keepalive
 from redisproxy.raw import RawFactory
 from redisproxy.registry import ClientRegistry
@@ -135,7 +136,7 @@ class Proxy:
         """Put everything in force that needs no connection."""
         self.settings = settings
         core, limits = self.core, settings.limits
-        core.table = CommandTable(settings.allow_commands, self.learned)
+        core.table = CommandTable(settings.allow_commands, self.learned, settings.pubsub)
         core.multiplex = settings.uplink.multiplex
         core.limits = ClientLimits(
             max_held_request_bytes=limits.max_held_request_bytes,
@@ -191,7 +192,7 @@ class Proxy:
     def _learned(self, known: Known) -> None:
         self.run_id = known.run_id
         self.learned = known.commands
-        self.core.table = CommandTable(self.settings.allow_commands, known.commands)
+        self.core.table = CommandTable(self.settings.allow_commands, known.commands, self.settings.pubsub)
         for client in self.registry:
             client.apply_framing()
 
@@ -379,6 +380,8 @@ class ReloadPlan:
         self._uplinks = proxy.make_uplinks(settings)
         self._known = Known()
         self._loaded: set[bytes] = set()
+        limit_s = settings.uplink.connect_timeout_ms / 1000
+        self._subscribers = Subscribers(proxy.registry, self._uplinks, proxy.clock, limit_s)
 
     async def connect(self) -> None:
         """Log in at the new uplink, with a shared connection for every database that clients use now.
@@ -391,13 +394,18 @@ class ReloadPlan:
             for key in keys:
                 await self._uplinks.acquire_shared(key)
         self._known = await known_of(self._uplinks)
-        await self.load_scripts()
+        await self._load_scripts()
+        await self._subscribers.open()
 
-    async def load_scripts(self) -> None:
-        """Load the scripts that have passed and are not loaded yet; again with the gate closed, for the last ones.
+    async def prepare(self) -> None:
+        """Bring what clients have at the old server, and is not data, to the new one. The gate is closed.
 
         @raise UplinkError: the connection was lost.
         """
+        await self._load_scripts()
+        await self._subscribers.copy()
+
+    async def _load_scripts(self) -> None:
         missing = self._proxy.core.scripts.missing(self._loaded)
         if not missing:
             return
@@ -410,6 +418,7 @@ class ReloadPlan:
 
     def swap(self) -> None:
         """Put it in force."""
+        self._subscribers.change_over()
         self._proxy.take(self.settings, self._uplinks, self._contexts, self._known)
 
     def abandon(self) -> None:

@@ -70,11 +70,16 @@ def info_line(client: ClientProtocol, now: float) -> bytes:
     session = client.session
     transaction = session.transaction
     seen = now if client.active else client.last_seen
-    flags = ("x" if transaction is not None else "") + ("b" if client.blocking is not None else "")
+    flags = "".join(
+        letter
+        for letter, set_ in (("x", transaction), ("b", client.blocking), ("P", client.subscription))
+        if set_ is not None
+    )
+    channels, patterns, shards = _subscriptions(client)
     text = (
         f"id={client.id} addr={client.address} laddr={client.local_address} fd=0"
         f" name={session.name.decode('latin-1')} age={int(now - client.created)} idle={int(now - seen)}"
-        f" flags={flags or 'N'} db={session.db} sub=0 psub=0 ssub=0"
+        f" flags={flags or 'N'} db={session.db} sub={channels} psub={patterns} ssub={shards}"
         f" multi={-1 if transaction is None else transaction.count} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0"
         f" rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r"
         f" cmd={client.last_command.decode('latin-1').lower() or 'NULL'}"
@@ -82,3 +87,10 @@ def info_line(client: ClientProtocol, now: float) -> bytes:
         f" lib-name={session.lib_name.decode('latin-1')} lib-ver={session.lib_version.decode('latin-1')}"
     )
     return text.encode("latin-1") + b"\n"
+
+
+def _subscriptions(client: ClientProtocol) -> tuple[int, int, int]:
+    if client.subscription is None:
+        return 0, 0, 0
+    names = client.subscription.names
+    return len(names[b""]), len(names[b"p"]), len(names[b"s"])

@@ -102,8 +102,8 @@ class Relocation:
     # -- the end
 
     async def prepare(self) -> None:
-        """Load the scripts that have passed since L{connect}."""
-        await self._plan.load_scripts()
+        """Bring the rest of what clients have at the old server to the new one."""
+        await self._plan.prepare()
 
     def swap(self) -> None:
         """Take the new configuration."""

@@ -98,6 +98,7 @@ class Session:
     @ivar watching: Redis holds a WATCH of this client on its pinned connection.
     @ivar watch_lost: a connection with a WATCH is gone; the next EXEC must fail, because nobody knows whether a watched
         key has changed.
+    @ivar subscribed: it is a subscriber.
     @ivar muted: replies are thrown away (CLIENT REPLY OFF and SKIP).
     """
 
@@ -111,6 +112,7 @@ class Session:
         "resp_version",
         "skip",
         "skipped",
+        "subscribed",
         "transaction",
         "user",
         "watch_lost",
@@ -135,6 +137,7 @@ class Session:
         self.transaction: Transaction | None = None
         self.watching = False
         self.watch_lost = False
+        self.subscribed = False
 
     @property
     def key(self) -> tuple[int, int]:
@@ -144,13 +147,19 @@ class Session:
     @property
     def special(self) -> bool:
         """Whether the next plain command needs more than to be sent on."""
-        return self.transaction is not None or self.watching or self.watch_lost or self.skip is not Skip.NO
+        return (
+            self.transaction is not None
+            or self.watching
+            or self.watch_lost
+            or self.subscribed
+            or self.skip is not Skip.NO
+        )
 
     @property
     def bound(self) -> bool:
         """Whether state of this client lives on its connection to Redis."""
         transaction = self.transaction
-        return self.watching or (transaction is not None and not transaction.dead)
+        return self.watching or self.subscribed or (transaction is not None and not transaction.dead)
 
     def begin(self, max_commands: int, max_bytes: int) -> None:
         """MULTI was answered with OK."""

@@ -21,7 +21,7 @@ class FakePlan:
         self.proxy = proxy
         self.fail: Exception | None = None
 
-    async def load_scripts(self) -> None:
+    async def prepare(self) -> None:
         assert self.proxy.gate.state is GateState.PAUSED
         self.proxy.events.append("scripts")
 

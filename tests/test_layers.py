@@ -14,7 +14,7 @@ LAYERS = [
     {"tap", "cli", "cli_switchover", "switch_test", "unfencing"},
     {"service"},
     {"info", "listeners", "proxy"},
-    {"admin", "control", "raw", "client", "relocation"},
+    {"admin", "control", "movers", "raw", "client", "relocation"},
     {"switchover"},
     {"preflight"},
     {"answers"},
@@ -80,7 +80,10 @@ def test_imports_point_downward(path: Path) -> None:
             assert RANK[other] > RANK[own] or RANK[other] == RANK[own], f"{own} imports {other}, which is above it"
 
 
-@pytest.mark.parametrize("name", ["resp", "commands.py", "session.py", "config", "cursors.py", "scripts.py", "preflight.py"])
+PURE = ["resp", "commands.py", "session.py", "config", "cursors.py", "scripts.py", "preflight.py"]
+
+
+@pytest.mark.parametrize("name", PURE)
 def test_the_pure_modules_know_no_twisted(name: str) -> None:
     place = ROOT / name
     for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:

@@ -461,6 +461,7 @@ cdef class ReplyScanner:
     """See C{resp.ReplyScanner}."""
 
     cdef public Py_ssize_t pushes
+    cdef public bint counts_pushes
     cdef Py_ssize_t skip, todo, line_bytes
     cdef bint in_line, push
     cdef char partial[MAX_LENGTH_LINE + 8]
@@ -500,6 +501,7 @@ cdef class ReplyScanner:
                 if self.push:
                     self.push = False
                     self.pushes += 1
+                    done += self.counts_pushes
                 else:
                     done += 1
         position[0] = pos

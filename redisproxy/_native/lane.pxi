@@ -91,6 +91,21 @@ cdef class Queue:
             del self.waiting[:self.first]
             self.first = 0
 
+    cpdef confirm(self, bytes data, release):
+        """Pass `data` on as one whole reply; see C{lane.Queue.confirm}."""
+        cdef Entry entry
+        if len(self.waiting) == self.first:
+            raise ProtocolError("bytes that belong to no request")
+        entry = <Entry>self.waiting[self.first]
+        entry.want -= 1
+        if not entry.want:
+            self.shift()
+        try:
+            entry.sink.reply(data, 1)
+        finally:
+            if entry.counted:
+                release(1)
+
     cpdef dispatch(self, bytes data, release):
         """Pass replies on to who waits for them; see C{lane.Queue.dispatch}."""
         cdef Py_ssize_t released = 0, position = 0, start, done, size = PyBytes_GET_SIZE(data)

@@ -15,6 +15,7 @@ from redisproxy import registry, resp
 from redisproxy.client import rules, transactions
 from redisproxy.client.blocking import Blocking
 from redisproxy.client.observers import Observed
+from redisproxy.client.pubsub import Subscription
 from redisproxy.client.reasons import Reason
 from redisproxy.errors import DatabaseRefused, UplinkMoved
 from redisproxy.framing import Lane, RequestFramer
@@ -77,6 +78,7 @@ class ClientProtocol(Protocol):
         "last_seen",
         "pinned",
         "session",
+        "subscription",
         "transport",
     )
 
@@ -93,6 +95,7 @@ class ClientProtocol(Protocol):
         self.connection: Connection | None = None
         self.pinned = False
         self.blocking: Blocking | None = None
+        self.subscription: Subscription | None = None
         self.last_command = b""
         self.session = Session(None if auth.required else DEFAULT_USER)
         self._gate = core.gate
@@ -211,7 +214,7 @@ class ClientProtocol(Protocol):
         """Tell framing what to stop at: everything before authentication and while messages are logged."""
         session, core = self.session, self.core
         self._framer.authenticated = session.user is not None
-        every = session.user is None or core.log_messages or session.skip is not Skip.NO
+        every = session.user is None or core.log_messages or session.skip is not Skip.NO or session.subscribed
         self._framer.special = None if every else core.table.special
         self._sync_lane()
 
@@ -340,6 +343,14 @@ class ClientProtocol(Protocol):
         self.lane.pending += 1
         return self.connection.submit(sink, data, 1, timed)
 
+    def submit_many(self, sink: ReplySink, data: bytes, count: int) -> None:
+        """Send one command of the client's that gets `count` replies, all for `sink`."""
+        assert self.connection is not None
+        self._gate.admit(count)
+        self._gate.flow.commands += 1
+        self.lane.pending += count
+        self.connection.submit(sink, data, count)
+
     def barrier(self) -> bool:
         """True when no reply is outstanding; else wait for that."""
         if self.pending:
@@ -421,6 +432,21 @@ class ClientProtocol(Protocol):
             self.pinned = False
             connection.holder = None
             connection.abort()
+            if self.subscription is not None:
+                self.drop("uplink_lost")  # messages may have been lost with it
+
+    def adopt(self, subscription: Subscription) -> None:
+        """Change over to a subscription that was made at another server."""
+        self.leave_quietly()
+        self.subscription = subscription
+        self.connection = subscription.connection
+        self.connection.holder = self
+        self.pinned = True
+
+    def leave_quietly(self) -> None:
+        """Close the pinned connection of a subscriber that goes on elsewhere, or is none any more."""
+        self.subscription = None
+        self.leave()
 
     def know_server(self) -> bool:
         """True when something is known of the Redis server; else wait for a connection to it."""
@@ -474,6 +500,8 @@ class ClientProtocol(Protocol):
         self.connection = None
         self.pinned = False
         self.session.connection_lost()
+        if self.subscription is not None:
+            self.drop("uplink_lost")  # messages may have been lost with it, and the client has to know
 
     def uplink_writable(self) -> None:
         """The connection takes more bytes."""
@@ -586,7 +614,7 @@ class ClientProtocol(Protocol):
 
     def _stop_replies(self) -> None:
         connection = self.connection
-        if connection is None or not self.pending:
+        if connection is None or not (self.pending or self.subscription):
             return
         if connection.waits_only_for(self):
             if not self.pinned:
@@ -680,7 +708,7 @@ class ClientProtocol(Protocol):
     @property
     def idle(self) -> bool:
         """Whether the client waits for nothing."""
-        return not self.pending and not self._blocked and self._unit is None
+        return not self.pending and not self._blocked and self._unit is None and self.subscription is None
 
     def _let_go(self) -> None:
         """Release everything that the client holds; what is in flight on a shared connection is still waited for."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy import answers, cursors
-from redisproxy.client import blocking, transactions
+from redisproxy.client import blocking, pubsub, transactions
 from redisproxy.client.observers import Marked, Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
@@ -43,6 +43,8 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         client.error(NOAUTH)
         return True
     client.last_command = args[0][:32]
+    if session.subscribed and not _may_as_subscriber(client, args, treatment):
+        return client.barrier() and _answer_error(client, pubsub.refusal(client, args[0].upper()))
     if session.transaction is not None:
         return transactions.within(client, raw, args, treatment)
     if treatment.rule is Rule.FORWARD:
@@ -181,6 +183,16 @@ def _select_pinned(client: ClientProtocol, raw: bytes, db: int) -> bool:
     return True
 
 
+_NOT_AS_SUBSCRIBER = frozenset({Rule.MULTI, Rule.WATCH, Rule.BLOCKING, Rule.WAIT})
+
+
+def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Treatment) -> bool:
+    name = args[0].upper()
+    if client.session.resp_version == 2:
+        return name in pubsub.IN_CONTEXT
+    return treatment.rule not in _NOT_AS_SUBSCRIBER and name != b"HELLO"
+
+
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """Pass a SCAN on; once there has been a switch, with cursors that tell whose they are."""
     core = client.core
@@ -214,4 +226,5 @@ _HANDLERS: dict[Rule, Handler] = {
     Rule.DISCARD: transactions.outside,
     Rule.WATCH: transactions.watch,
     Rule.UNWATCH: transactions.unwatch,
+    Rule.PUBSUB: pubsub.subscribe,
 }

@@ -130,7 +130,7 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
     rule = treatment.rule
     if rule is Rule.LOCAL and args[0].upper() in (b"QUIT", b"RESET"):
         return client.barrier() and answers.answer(client, args)
-    if rule in (Rule.LOCAL, Rule.REFUSED, Rule.SECURITY):
+    if rule in (Rule.LOCAL, Rule.REFUSED, Rule.SECURITY, Rule.PUBSUB):
         return _refuse(client, treatment.error or NOT_INSIDE)
     if rule is Rule.EXEC:
         return _exec(client, raw)

@@ -317,6 +317,7 @@ class Settings(Model):
     log_messages: bool = False
     allow_commands: frozenset[CommandName] = frozenset()
     allow_scan_across_switch: bool = False
+    pubsub: bool = False
     limits: LimitSettings = LimitSettings()
     pause: PauseSettings = PauseSettings()
     shutdown: ShutdownSettings = ShutdownSettings()

@@ -9,12 +9,14 @@ class ReplyScanner:
     """One uplink connection's reply stream, RESP2 and RESP3. It keeps no values: what arrives can be passed on.
 
     @ivar pushes: how many push messages have passed at the top level; they are not replies.
+    @ivar counts_pushes: count them as replies all the same.
     """
 
-    __slots__ = ("_in_line", "_line_bytes", "_partial", "_push", "_skip", "_todo", "pushes")
+    __slots__ = ("_in_line", "_line_bytes", "_partial", "_push", "_skip", "_todo", "counts_pushes", "pushes")
 
     def __init__(self) -> None:
         self.pushes = 0
+        self.counts_pushes = False
         self._skip = 0
         self._todo = 0
         self._in_line = False
@@ -56,7 +58,7 @@ class ReplyScanner:
         if self._push:
             self._push = False
             self.pushes += 1
-            return 0
+            return int(self.counts_pushes)
         return 1
 
     def _line(self, data: bytes, pos: int) -> int:

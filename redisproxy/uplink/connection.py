@@ -47,6 +47,7 @@ class UplinkConnection(Protocol):
     @ivar db, resp_version: what the server's side of the connection is set to.
     @ivar server_id: the server's C{CLIENT ID} of this connection; None when it does not tell.
     @ivar holder: the client that has it pinned.
+    @ivar reader: takes what arrives, and hands the replies in it to L{dispatch}; None when there are only replies.
     """
 
     log = Logger(namespace="redisproxy.uplink")
@@ -61,6 +62,7 @@ class UplinkConnection(Protocol):
         self.retired = False
         self.server_id: int | None = None
         self.holder: Holder | None = None
+        self.reader: Callable[[bytes], None] | None = None
         self.last_used = 0.0
         self._gate = owner.gate
         self._writable = True
@@ -118,12 +120,29 @@ class UplinkConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         try:
-            self.queue.dispatch(data, self._gate.release)
+            if self.reader is None:
+                self.queue.dispatch(data, self._gate.release)
+            else:
+                self.reader(data)
         except ProtocolError as error:
             self.log.error("the uplink broke the protocol: {error}", error=error.text)
             self.abort()
         if self.retired and self.alive and not len(self.queue):
             self.close()
+
+    def dispatch(self, data: bytes) -> None:
+        """Pass replies on to who waits for them.
+
+        @raise ProtocolError: these are no replies, or more than were waited for.
+        """
+        self.queue.dispatch(data, self._gate.release)
+
+    def confirm(self, data: bytes) -> None:
+        """Pass `data` on as one whole reply to who waits longest.
+
+        @raise ProtocolError: nobody waits for a reply.
+        """
+        self.queue.confirm(data, self._gate.release)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         entries = self.queue.clear()
@@ -237,6 +256,7 @@ class UplinkConnection(Protocol):
         The transport tells of its end a turn later, and by then the holder may have sent its next command elsewhere.
         """
         self.queue.ready = self.alive = False
+        self.reader = None
         holder, self.holder = self.holder, None
         if holder is not None:
             holder.uplink_gone()
