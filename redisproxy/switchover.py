@@ -32,6 +32,8 @@ ROLLBACK_SHARE = 0.2
 """The part of the pause budget that is kept for rolling back."""
 UNDO_TRIES = 3
 MAX_SAMPLES = 1000
+# Replicated, although it changes no data.
+_STIR = ("PUBLISH", "__redisproxy:switchover", "")
 
 Report = dict[str, Any]
 
@@ -295,10 +297,15 @@ class Switchover:
         """Wait until the new server is nearly where the old one is; the load goes on meanwhile."""
         assert self._old is not None and self._new is not None
         deadline = self._clock.seconds() + self._settings.sync_deadline_ms / 1000
-        moved_at, seen = self._clock.seconds(), ""
+        moved_at, seen, stirred = self._clock.seconds(), "", False
         while True:
             old, new = await self._old.state(), await self._new.state()
-            if self._is_near(old, new):
+            if new.link_up and not stirred:
+                # The stream begins up to a second after the synchronisation. Something to wait for shows that it flows.
+                stirred = True
+                await self._old.ask_all(_STIR)
+                continue
+            if stirred and self._is_near(old, new):
                 return
             now, mark = self._clock.seconds(), _progress_mark(old, new)
             if mark != seen:

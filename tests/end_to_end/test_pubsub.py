@@ -75,7 +75,7 @@ def test_no_message_is_lost_or_doubled_in_a_switch(
     publishing.start()
     for new in (other, server, other):
         before = len(sent)
-        wait_until(lambda before=before: len(sent) > before + 50, "messages are sent")  # type: ignore[misc]
+        wait_until(lambda before=before: len(sent) > before + 50, "messages are sent")
         proxy.write(uplink=new.uplink)
         proxy.do(how)
     before = len(sent)
