@@ -314,8 +314,9 @@ class ServerState:
 
     @property
     def former_id(self) -> str:
-        """Names the history that this server has gone on with when it was promoted."""
-        return self.info.get("master_replid2", "").strip("0")
+        """Names the history that this server has gone on with when it was promoted; empty when there is none."""
+        former = self.info.get("master_replid2", "")
+        return former if former.strip("0") else ""
 
     @property
     def offset(self) -> int:
