@@ -178,9 +178,22 @@ def clear_stale_socket(path: str) -> None:
 
 def set_keepalive(transport: Any, idle_s: int, interval_s: int, count: int) -> None:
     """Switch TCP keepalive on; nothing happens on a unix socket or with `idle_s` 0."""
-    sock = transport.getHandle() if idle_s and hasattr(transport, "getHandle") else None
-    if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
+    sock = _tcp_socket(transport) if idle_s else None
+    if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)
+
+
+def set_user_timeout(transport: Any, milliseconds: int) -> None:
+    """Have the kernel give the connection up when what was sent stays unacknowledged for so long (Linux)."""
+    sock = _tcp_socket(transport)
+    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def _tcp_socket(transport: Any) -> socket.socket | None:
+    sock = transport.getHandle() if hasattr(transport, "getHandle") else None
+    is_tcp = isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6)
+    return sock if is_tcp else None

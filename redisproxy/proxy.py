@@ -27,7 +27,7 @@ from redisproxy.errors import UplinkError, UplinkUnavailable
 from redisproxy.gate import Gate
 from redisproxy.metrics import Metrics
 from redisproxy.movers import Subscribers
-from redisproxy.net import set_keepalive
+from redisproxy.net import set_keepalive, set_user_timeout
 from redisproxy.raw import RawFactory
 from redisproxy.registry import ClientRegistry
 from redisproxy.relocation import Gatekeeper, Relocation, credentials_of, look_for_fence
@@ -85,6 +85,8 @@ class Proxy:
             backoff_min_s=uplink.reconnect_min_ms / 1000,
             backoff_max_s=uplink.reconnect_max_ms / 1000,
             max_pinned=uplink.max_pinned,
+            ping_interval_s=uplink.ping_interval_ms / 1000,
+            ping_timeout_s=uplink.ping_timeout_ms / 1000,
         )
         return UplinkSet(
             self.raw_connect(settings),
@@ -110,6 +112,8 @@ class Proxy:
 
             def connected(protocol: Any) -> Any:
                 set_keepalive(protocol.transport, keep.idle_s, keep.interval_s, keep.count)
+                if uplink.ping_interval_ms:
+                    set_user_timeout(protocol.transport, uplink.ping_interval_ms + uplink.ping_timeout_ms)
                 return protocol
 
             return connecting.addCallback(connected)

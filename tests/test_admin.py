@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -40,6 +40,14 @@ class FakeOperations:
 
     def reload(self) -> Deferred[Any]:
         raise WrongState("a reload is running already")
+
+    def switchover(self, dry_run: bool) -> Deferred[Any]:
+        self.calls.append(f"switchover {dry_run}")
+        return succeed({"report": {}})
+
+    def switchover_go_on(self) -> Any:
+        self.calls.append("switchover-go-on")
+        return {}
 
     def terminate_raw_connections(self) -> dict[str, Any]:
         raise DeadlineExceeded("too slow", steps=[1])

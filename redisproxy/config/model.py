@@ -203,6 +203,8 @@ class UplinkSettings(Endpoint):
     wait_limit_ms: Milliseconds = 10000
     reconnect_min_ms: Milliseconds = 50
     reconnect_max_ms: Milliseconds = 2000
+    ping_interval_ms: MillisecondsOrOff = 5000
+    ping_timeout_ms: Milliseconds = 5000
     multiplex: bool = True
     max_pinned: Count = 10000
     tcp_keepalive: KeepaliveSettings = KeepaliveSettings(idle_s=60, interval_s=10, count=3)

@@ -14,7 +14,8 @@ from zope.interface import implementer
 
 from redisproxy.framing import Entry, Queue
 from redisproxy.interfaces import Holder, ReplySink, Waiter
-from redisproxy.resp import ProtocolError
+from redisproxy.resp import ProtocolError, encode_command
+from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.gate import Gate
@@ -64,6 +65,8 @@ class UplinkConnection(Protocol):
         self.holder: Holder | None = None
         self.reader: Callable[[bytes], None] | None = None
         self.last_used = 0.0
+        self.last_pinged = 0.0
+        self.pinged_at: float | None = None
         self._gate = owner.gate
         self._writable = True
         self._waiters: dict[Waiter, None] = {}
@@ -196,6 +199,18 @@ class UplinkConnection(Protocol):
     def waits_only_for(self, client: object) -> bool:
         """Say whether every reply outstanding here is for `client` (the sink, or the C{client} of the sink)."""
         return all(client_of(entry.sink) is client for entry in self.queue.entries())
+
+    def ping(self, now: float) -> None:
+        """Ask whether the server is there; L{unanswered} tells. Only while no client holds it: MULTI would queue it."""
+        self.pinged_at = now
+        self.submit_own(Collector(1, self._ponged), encode_command("PING"), 1)
+
+    def _ponged(self, replies: list[object] | None) -> None:
+        self.pinged_at = None
+
+    def unanswered(self, now: float) -> float:
+        """For how many seconds a PING has not been answered; 0 when none is out."""
+        return 0.0 if self.pinged_at is None else now - self.pinged_at
 
     @property
     def busy(self) -> bool:

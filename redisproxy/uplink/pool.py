@@ -37,13 +37,15 @@ IDLE_S = 60.0
 
 @dataclass(frozen=True)
 class UplinkLimits:
-    """What bounds a set; times in seconds."""
+    """What bounds a set; times in seconds. With C{ping_interval_s} 0 there are no pings."""
 
     connect_timeout_s: float = 5.0
     wait_limit_s: float = 10.0
     backoff_min_s: float = 0.05
     backoff_max_s: float = 2.0
     max_pinned: int = 10000
+    ping_interval_s: float = 0.0
+    ping_timeout_s: float = 5.0
 
 
 @dataclass
@@ -377,6 +379,22 @@ class UplinkSet:
         for connection in [each for each in self._idle if now - each.last_used > IDLE_S]:
             self._idle.remove(connection)
             connection.close()
+        if self.limits.ping_interval_s:
+            self._ping(now)
+
+    def _ping(self, now: float) -> None:
+        """Find connections whose other end has gone without a word, or hangs."""
+        for connection in list(self._connections):
+            if connection.unanswered(now) > self.limits.ping_timeout_s:
+                self._link.last_error = "the server does not answer PING"
+                self.log.warn("{name}: {error}; reconnecting", name=self.name, error=self._link.last_error)
+                connection.abort()
+            elif connection.alive and connection.holder is None and not connection.busy:
+                if connection.last_pinged == 0.0:
+                    connection.last_pinged = now
+                elif now - connection.last_pinged >= self.limits.ping_interval_s:
+                    connection.last_pinged = now
+                    connection.ping(now)
 
     def overdue(self, now: float, limit_s: float) -> Iterator[tuple[UplinkConnection, object]]:
         """Connections whose first command in the queue takes longer than `limit_s`, with the client behind it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -224,3 +225,28 @@ def test_an_uplink_with_the_wrong_name_or_an_unknown_ca_is_not_trusted(
         proxy.write(uplink={**server.uplink, "cacertfile": other.ca, "skipverify": True})
         proxy.do("reload")
         assert proxy.client().ping()
+
+
+def test_a_server_that_hangs_is_found_by_pings_and_nobody_is_disconnected(server: RedisServer) -> None:
+    uplink = {**server.uplink, "ping_interval_ms": 300, "ping_timeout_ms": 300}
+    with Proxy(uplink) as proxy:
+        client = proxy.client(single_connection_client=True)
+        client.set("a", 1)
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: "PING" in proxy.info()["uplink"]["last_error"], "the hang is noticed", 6)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert client.get("a") == "1" and proxy.info()["clients"]["closed"] == {}
+
+
+def test_pings_leave_a_held_transaction_alone(server: RedisServer) -> None:
+    with Proxy({**server.uplink, "ping_interval_ms": 100, "ping_timeout_ms": 1000}) as proxy:
+        sock = proxy.connect()
+        file = sock.makefile("rb")
+        sock.sendall(b"MULTI\r\nINCR n\r\n")
+        assert [file.readline(), file.readline()] == [b"+OK\r\n", b"+QUEUED\r\n"]
+        time.sleep(2.5)
+        sock.sendall(b"EXEC\r\n")
+        assert [file.readline(), file.readline()] == [b"*1\r\n", b":1\r\n"]
+        sock.close()
