@@ -26,7 +26,7 @@ from redisproxy.core import ClientLimits, Core
 from redisproxy.errors import UplinkError, UplinkUnavailable
 from redisproxy.gate import Gate
 from redisproxy.metrics import Metrics
-from redisproxy.movers import Subscribers
+from redisproxy.movers import Subscribers, Watches
 from redisproxy.net import set_keepalive, set_user_timeout
 from redisproxy.raw import RawFactory
 from redisproxy.registry import ClientRegistry
@@ -386,6 +386,7 @@ class ReloadPlan:
         self._loaded: set[bytes] = set()
         limit_s = settings.uplink.connect_timeout_ms / 1000
         self._subscribers = Subscribers(proxy.registry, self._uplinks, proxy.clock, limit_s)
+        self.watches = Watches(proxy.registry, self._uplinks, proxy.clock, limit_s)
 
     async def connect(self) -> None:
         """Log in at the new uplink, with a shared connection for every database that clients use now.
@@ -408,6 +409,7 @@ class ReloadPlan:
         """
         await self._load_scripts()
         await self._subscribers.copy()
+        await self.watches.renew()
 
     async def _load_scripts(self) -> None:
         missing = self._proxy.core.scripts.missing(self._loaded)
@@ -423,6 +425,7 @@ class ReloadPlan:
     def swap(self) -> None:
         """Put it in force."""
         self._subscribers.change_over()
+        self.watches.change_over()
         self._proxy.take(self.settings, self._uplinks, self._contexts, self._known)
 
     def abandon(self) -> None:

@@ -101,6 +101,10 @@ class Relocation:
 
     # -- the end
 
+    async def prove_watches(self) -> None:
+        """See which WATCHes still hold; the old server is fenced."""
+        await self._plan.watches.prove()
+
     async def prepare(self) -> None:
         """Bring the rest of what clients have at the old server to the new one."""
         await self._plan.prepare()

@@ -13,6 +13,7 @@ from redisproxy import resp
 
 EXECABORT = "EXECABORT Transaction discarded because of previous errors."
 DEFAULT_USER = b"default"
+MAX_WATCHED = 1000
 
 
 def valid_name(name: bytes) -> bool:
@@ -96,6 +97,7 @@ class Session:
     @ivar failed_logins: wrong passwords so far; RESET does not forget them.
     @ivar resp_version: 2 or 3.
     @ivar watching: Redis holds a WATCH of this client on its pinned connection.
+    @ivar watched: the keys of its WATCHes; None when they can't be told (too many, or in several databases).
     @ivar watch_lost: a connection with a WATCH is gone; the next EXEC must fail, because nobody knows whether a watched
         key has changed.
     @ivar subscribed: it is a subscriber.
@@ -116,6 +118,7 @@ class Session:
         "transaction",
         "user",
         "watch_lost",
+        "watched",
         "watching",
     )
 
@@ -137,6 +140,7 @@ class Session:
         self.transaction: Transaction | None = None
         self.watching = False
         self.watch_lost = False
+        self.watched: list[bytes] | None = []
         self.subscribed = False
 
     @property
@@ -174,12 +178,25 @@ class Session:
         """UNWATCH was answered with OK."""
         self.watching = False
         self.watch_lost = False
+        self.watched = []
+
+    def watch(self, keys: list[bytes]) -> None:
+        """WATCH was answered with OK."""
+        self.watching = True
+        if self.watched is not None:
+            self.watched.extend(keys)
+            if len(self.watched) > MAX_WATCHED:
+                self.watched = None
+
+    def lose_watch(self) -> None:
+        """A watched key has changed, or nobody knows: the next EXEC fails."""
+        self.watching = False
+        self.watch_lost = True
 
     def connection_lost(self) -> None:
         """The pinned connection is gone, and with it what Redis held there."""
         if self.watching:
-            self.watching = False
-            self.watch_lost = True
+            self.lose_watch()
         if self.transaction is not None:
             self.transaction.connection_lost()
 

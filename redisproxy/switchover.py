@@ -32,8 +32,8 @@ ROLLBACK_SHARE = 0.2
 """The part of the pause budget that is kept for rolling back."""
 UNDO_TRIES = 3
 MAX_SAMPLES = 1000
-# Replicated, although it changes no data.
-_STIR = ("PUBLISH", "__redisproxy:switchover", "")
+# More replicas than there are: the server asks them all where they are, in the replication stream, and changes no data.
+_STIR = ("WAIT", 1000, 1)
 
 Report = dict[str, Any]
 
@@ -87,6 +87,9 @@ class World(Protocol):
 
     def in_flight(self) -> list[dict[str, Any]]:
         """Who has commands in flight now."""
+
+    def prove_watches(self) -> Coroutine[Deferred[Any], Any, None]:
+        """See which WATCHes still hold. The old server is fenced."""
 
     def prepare(self) -> Coroutine[Deferred[Any], Any, None]:
         """The last things at the new server before clients come, with the gate closed.
@@ -355,6 +358,7 @@ class Switchover:
             await self._within(_wait(self._world.drained()))
         with self._step("fence"):
             await self._within(self._fence())
+            await self._within(self._world.prove_watches())
         with self._step("verify"):
             await self._within(self._verify())
         with self._step("promote"):

@@ -435,12 +435,12 @@ class ClientProtocol(Protocol):
             if self.subscription is not None:
                 self.drop("uplink_lost")  # messages may have been lost with it
 
-    def adopt(self, subscription: Subscription) -> None:
-        """Change over to a subscription that was made at another server."""
+    def adopt(self, connection: Connection, subscription: Subscription | None = None) -> None:
+        """Change over to a connection to another server, where the client's state has been made again."""
         self.leave_quietly()
         self.subscription = subscription
-        self.connection = subscription.connection
-        self.connection.holder = self
+        self.connection = connection
+        connection.holder = self
         self.pinned = True
 
     def leave_quietly(self) -> None:

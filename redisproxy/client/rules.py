@@ -177,6 +177,8 @@ def _select_pinned(client: ClientProtocol, raw: bytes, db: int) -> bool:
     def done(head: bytes) -> None:
         if head.startswith(b"+OK") and client.connection is not None:
             client.session.db = client.connection.db = db
+            if client.session.watching:
+                client.session.watched = None
 
     client.submit(Observed(client, done), raw)
     client.block(Reason.REPLIES)

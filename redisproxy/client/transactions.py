@@ -96,7 +96,7 @@ def watch(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
 
     def done(head: bytes) -> None:
         if head.startswith(b"+OK"):
-            client.session.watching = True
+            client.session.watch(args[1:])
         client.settle()
 
     client.submit(Observed(client, done), raw)

@@ -257,3 +257,52 @@ def test_scripts_are_known_at_the_new_server_and_old_cursors_are_refused(
     assert len(set(client.scan_iter(count=50))) == 501
     client.hset("h", mapping={f"field:{number}": number for number in range(1000)})
     assert len(dict(client.hscan_iter("h", count=20))) == 1000
+
+
+def test_a_watch_holds_across_a_switchover_if_nothing_changed_and_only_then(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    client = proxy.client()
+    client.mset({"same": 1, "changed": 1, "expiring": 1})
+    client.expire("expiring", 1000)
+    watching = {}
+    for key in ("same", "changed", "expiring", "absent"):
+        watching[key] = proxy.client().pipeline()
+        watching[key].watch(key)
+        watching[key].get(key)
+    client.set("changed", 2)
+    switch(proxy, other)
+    results = {}
+    for key, pipe in watching.items():
+        pipe.multi()
+        pipe.set(key, "mine")
+        try:
+            results[key] = pipe.execute()
+        except redis.WatchError:
+            results[key] = None
+    assert results == {"same": [True], "changed": None, "expiring": None, "absent": [True]}
+    later = proxy.client().pipeline()
+    later.watch("same")
+    switch(proxy, server)
+    client.set("same", "theirs")
+    later.multi()
+    later.set("same", "lost")
+    with pytest.raises(redis.WatchError):
+        later.execute()
+
+
+def test_a_watch_still_holds_after_a_switchover_that_was_rolled_back(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    pipe = proxy.client().pipeline()
+    pipe.watch("a")
+    other.client().config_set("appendonly", "no")
+    proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 300})
+    other.follow(server)
+    other.client().acl_setuser("default", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-setrange"])
+    status, answer = proxy.admin("switchover")
+    assert status == 409 and answer["report"]["step"] == "promote", answer
+    pipe.multi()
+    pipe.set("a", 1)
+    assert pipe.execute() == [True] and server.client().get("a") == "1"
+    wait_until(lambda: other.client().role()[0] == "slave", "it is a replica again")
