@@ -1,8 +1,8 @@
 """Two servers, a proxy between them and its clients, and many switches while workers work.
 
-A worker is anything that counts its steps, and says what went wrong. It checks every reply itself, so that a command lost
-or run twice is a problem of the step that finds it. What no worker can see of itself is checked here: that no connection
-was closed and none was made anew.
+A worker is anything that counts its steps, and says what went wrong. It checks every reply itself, so that a command
+lost or run twice is a problem of the step that finds it. What no worker can see of itself is checked here: that no
+connection was closed and none was made anew.
 """
 
 from __future__ import annotations
