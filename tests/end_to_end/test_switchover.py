@@ -272,7 +272,7 @@ def test_a_watch_holds_across_a_switchover_if_nothing_changed_and_only_then(
         watching[key].get(key)
     client.set("changed", 2)
     switch(proxy, other)
-    results = {}
+    results: dict[str, object] = {}
     for key, pipe in watching.items():
         pipe.multi()
         pipe.set(key, "mine")
