@@ -3,10 +3,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd redisproxy/_native/*.pxi)
+LOCKS := tests/end_to_end/node/package-lock.json
 
 .PHONY: run test lint bench bench-quick demo clean setup
 
-$(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE)
+$(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE) $(LOCKS)
 	sh scripts/setup.sh $(VENV)
 	touch $@
 

