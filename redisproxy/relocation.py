@@ -14,7 +14,8 @@ from redisproxy.uplink import Credentials
 
 if TYPE_CHECKING:
     from redisproxy import config
-    from redisproxy.proxy import Proxy, ReloadPlan
+    from redisproxy.plan import ReloadPlan
+    from redisproxy.proxy import Proxy
     from redisproxy.switchover import Report
 
 

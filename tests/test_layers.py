@@ -14,7 +14,7 @@ LAYERS = [
     {"tap", "cli", "cli_switchover", "switch_test", "unfencing"},
     {"service"},
     {"info", "listeners", "proxy"},
-    {"admin", "control", "movers", "raw", "client", "relocation"},
+    {"admin", "control", "movers", "plan", "raw", "client", "relocation"},
     {"switchover"},
     {"preflight"},
     {"answers"},
@@ -37,6 +37,7 @@ ALLOWED = {
     ("client_command", "client"),
     ("answers", "client"),
     ("relocation", "proxy"),
+    ("plan", "proxy"),
 }
 
 

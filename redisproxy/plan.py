@@ -1,0 +1,111 @@
+"""A new configuration, built and connected beside the running one: what a reload or a switchover puts in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import FirstError, TimeoutError, gatherResults
+
+from redisproxy import config
+from redisproxy.commands import Treatment, learn
+from redisproxy.errors import UplinkUnavailable
+from redisproxy.movers import Subscribers, Watches
+from redisproxy.replication import parse_info
+from redisproxy.tls import server_tls
+
+if TYPE_CHECKING:
+    from redisproxy.proxy import Proxy
+    from redisproxy.uplink import UplinkSet
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a server has told of itself.
+
+    @ivar commands: those that the table does not know; nothing when it does not tell.
+    @ivar run_id: names the process; empty when it does not tell.
+    """
+
+    commands: dict[str, Treatment] = field(default_factory=dict)
+    run_id: str = ""
+
+
+async def known_of(uplinks: UplinkSet) -> Known:
+    """Ask a server what the proxy has to know of it.
+
+    @raise UplinkError: there was no connection.
+    """
+    answers = gatherResults([uplinks.ask("COMMAND"), uplinks.ask("INFO", "server")], consumeErrors=True)
+    try:
+        commands, info = await answers.addTimeout(uplinks.limits.connect_timeout_s, uplinks.clock)
+    except TimeoutError:
+        raise UplinkUnavailable("the server does not answer") from None
+    except FirstError as error:
+        raise UplinkUnavailable(error.subFailure.getErrorMessage()) from None
+    text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
+    return Known(learn(commands), parse_info(text).get("run_id", ""))
+
+
+class ReloadPlan:
+    """A new configuration, built beside the running one.
+
+    @ivar changed: the key paths in which it differs.
+    """
+
+    def __init__(self, proxy: Proxy, settings: config.Settings) -> None:
+        self._proxy = proxy
+        self.settings = settings
+        self.changed = config.differences(proxy.settings, settings)
+        endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
+        self._contexts = [server_tls(endpoint) if endpoint.tls else None for endpoint in endpoints]
+        self._uplinks = proxy.make_uplinks(settings)
+        self._known = Known()
+        self._loaded: set[bytes] = set()
+        limit_s = settings.uplink.connect_timeout_ms / 1000
+        self._subscribers = Subscribers(proxy.registry, self._uplinks, proxy.clock, limit_s)
+        self.watches = Watches(proxy.registry, self._uplinks, proxy.clock, limit_s)
+
+    async def connect(self) -> None:
+        """Log in at the new uplink, with a shared connection for every database that clients use now.
+
+        @raise UplinkError: it can't be reached, refuses the password, or lacks a database.
+        """
+        keys = {(0, 2), *(client.session.key for client in self._proxy.registry)}
+        await self._uplinks.connect_now((0, 2))
+        if self.settings.uplink.multiplex:
+            for key in keys:
+                await self._uplinks.acquire_shared(key)
+        self._known = await known_of(self._uplinks)
+        await self._load_scripts()
+        await self._subscribers.open()
+
+    async def prepare(self) -> None:
+        """Bring what clients have at the old server, and is not data, to the new one. The gate is closed.
+
+        @raise UplinkError: the connection was lost.
+        """
+        await self._load_scripts()
+        await self._subscribers.copy()
+        await self.watches.renew()
+
+    async def _load_scripts(self) -> None:
+        missing = self._proxy.core.scripts.missing(self._loaded)
+        if not missing:
+            return
+        self._loaded.update(missing)
+        loading = gatherResults([self._uplinks.ask("SCRIPT", "LOAD", body) for body in missing], consumeErrors=True)
+        try:
+            await loading.addTimeout(self._uplinks.limits.connect_timeout_s, self._uplinks.clock)
+        except (TimeoutError, FirstError):
+            raise UplinkUnavailable("the scripts could not be loaded") from None
+
+    def swap(self) -> None:
+        """Put it in force."""
+        self._subscribers.change_over()
+        self.watches.change_over()
+        self._proxy.take(self.settings, self._uplinks, self._contexts, self._known)
+
+    def abandon(self) -> None:
+        """Close what was opened for it."""
+        self._uplinks.close()
