@@ -67,8 +67,11 @@ class Rig:
         assert report["dropped"] == [], report
 
     @contextmanager
-    def switching_under(self, *workers: Worker) -> Iterator[None]:
-        """Let them all work, and switch often; the body runs after the last switch, while they still work."""
+    def switching_under(self, *workers: Worker, reconnects: bool = False) -> Iterator[None]:
+        """Let them all work, and switch often; the body runs after the last switch, while they still work.
+
+        @param reconnects: they make connections of their own accord, as a worker does that forks for each job.
+        """
         try:
             for worker in workers:
                 worker.start()
@@ -77,10 +80,10 @@ class Rig:
             for _ in range(SWITCHES):
                 self.switch()
                 self._everybody_goes_on(workers)
-            yield
             clients = self.proxy.info()["clients"]
-            assert clients["total"] == connected, "somebody has connected again"
+            assert reconnects or clients["total"] == connected, "somebody has connected again"
             assert clients["closed"] == {}
+            yield
         finally:
             for worker in workers:
                 worker.stop()
@@ -152,6 +155,11 @@ class ProcessWorker:
     def done(self) -> int:
         """How many steps the slowest kind of work has done."""
         return min(self.counts.values(), default=0)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
