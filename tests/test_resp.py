@@ -271,3 +271,22 @@ class TestReplies:
 
     def test_errors_can_not_break_the_line(self) -> None:
         assert resp.error("ERR a\r\n+OK") == b"-ERR a  +OK\r\n"
+
+
+@pytest.mark.parametrize("cut", [1, 9, 12, 40])
+def test_a_command_name_too_long_to_hold_is_an_error_wherever_it_is_cut(cut: int) -> None:
+    data = b"*1\r\n$40\r\n" + b"n" * 40 + b"\r\n"
+    framer = RequestFramer(SPECIAL, max_held_bytes=32)
+    with pytest.raises(ProtocolError, match="too big bulk count string"):
+        for piece in (data[:cut], data[cut:]):
+            framer.feed(piece)
+            units(framer)
+
+
+def test_arguments_are_those_that_redis_sees_whatever_follows_the_cr() -> None:
+    assert resp.split_command(b"*2\r\n$4\r\tAUTH\r\n$1\r!x\r\n") == [b"AUTH", b"x"]
+
+
+def test_attributes_may_not_nest_without_bound() -> None:
+    with pytest.raises(ProtocolError):
+        resp.parse_reply(b"|0\r\n" * 100000 + b"+OK\r\n")

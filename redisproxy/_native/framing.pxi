@@ -7,6 +7,7 @@ from libc.string cimport memchr, memcpy, memmove
 
 from redisproxy import resp
 from redisproxy.resp import ProtocolError, encode_command, split_command, split_inline
+from redisproxy.resp.common import printable
 
 cdef enum:
     RUN = 0
@@ -365,7 +366,7 @@ cdef class RequestFramer:
             return INCOMPLETE
         if self.p[at] != c'$':
             byte = <unsigned char>self.p[at]
-            return self.fail("expected '$', got '%s'" % (chr(byte) if 32 <= byte < 127 else "?"))
+            return self.fail("expected '$', got '%s'" % printable(byte))
         end = self.line_end(at)
         if end == BAD:
             return self.fail("too big bulk count string")
@@ -386,6 +387,8 @@ cdef class RequestFramer:
             if size == BAD:
                 return BAD
             end = self.total if size == INCOMPLETE else body + size + 2
+            if self.first and end - self.pos > self.max_held:
+                return self.fail("too big bulk count string")
             if size == INCOMPLETE or end > self.total:
                 return self.stopped(end)
             if self.first:
@@ -396,12 +399,8 @@ cdef class RequestFramer:
             self.need -= 1
         return self.at
 
-    cdef Py_ssize_t stopped(self, Py_ssize_t end) except? -100:
-        if (end if end > self.total else self.total) - self.pos <= self.max_held:
-            return INCOMPLETE
-        if self.first:
-            return self.fail("too big bulk count string")
-        return LARGE
+    cdef inline Py_ssize_t stopped(self, Py_ssize_t end) noexcept:
+        return INCOMPLETE if (end if end > self.total else self.total) - self.pos <= self.max_held else LARGE
 
     # -- commands too large to hold
 
@@ -455,6 +454,10 @@ cdef class RequestFramer:
             self.begin()
             return (END, data, 0)
         return (MORE, data, 0) if data else None
+
+
+cdef object unexpected(char kind):
+    return ProtocolError("unexpected reply type '%s'" % printable(<unsigned char>kind))
 
 
 cdef class ReplyScanner:
@@ -545,7 +548,7 @@ cdef class ReplyScanner:
         if self.partial_size + size > MAX_LENGTH_LINE:
             raise ProtocolError("the length line of a reply is too long")
         if end < 0 and kind not in (c'$', c'=', c'!', c'*', c'~', c'>', c'%', c'|'):
-            raise ProtocolError("unexpected reply type")
+            raise unexpected(kind)
         if self.partial_size or end < 0:
             memcpy(self.partial + self.partial_size, text, size)
             self.partial_size += size
@@ -575,7 +578,7 @@ cdef class ReplyScanner:
         elif kind == c'|':
             self.todo += 2 * size
         else:
-            raise ProtocolError("unexpected reply type")
+            raise unexpected(kind)
         if self.todo > MAX_ELEMENTS:
             raise ProtocolError("a reply has too many elements")
         return 0

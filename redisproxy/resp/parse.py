@@ -70,7 +70,7 @@ def _parse(data: bytes, at: int, depth: int) -> tuple[object, int]:
     if kind in (b"%", b"|"):
         flat, at = _elements(data, at, 2 * size, depth)
         if kind == b"|":
-            return _parse(data, at, depth)
+            return _parse(data, at, depth + 1)
         return {_key(key): value for key, value in zip(flat[::2], flat[1::2], strict=True)}, at
     raise ProtocolError("unexpected reply type")
 

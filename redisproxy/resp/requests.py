@@ -240,6 +240,8 @@ class RequestFramer:
         while self._need:
             found = self._bulk_size(self._at)
             end = found[0] + found[1] + 2 if found is not None else total
+            if self._first and end - self._pos > self._max_held:
+                raise ProtocolError("Protocol error: too big bulk count string")
             if found is None or end > total:
                 return self._stopped(max(end, total))
             if self._first:
@@ -255,16 +257,12 @@ class RequestFramer:
             self._kind = _SPECIAL
 
     def _stopped(self, known_end: int) -> int:
-        if known_end - self._pos <= self._max_held:
-            return _INCOMPLETE
-        if self._first:
-            raise ProtocolError("Protocol error: too big bulk count string")
-        return _LARGE
+        return _INCOMPLETE if known_end - self._pos <= self._max_held else _LARGE
 
     # -- commands too large to hold
 
     def _begin_stream(self) -> tuple[int, bytes, list[bytes]]:
-        args = split_command(bytes(self._buffer[self._pos : self._at]), partial=True)
+        args = split_command(bytes(self._buffer[self._pos : self._at]))
         self._streaming = True
         data = self._advance(self._pos, self._at)
         return BEGIN, bytes(data), args
@@ -301,12 +299,16 @@ class RequestFramer:
         return (MORE, data, 0) if data else None
 
 
-def split_command(raw: bytes, partial: bool = False) -> list[bytes]:
-    """The arguments of one multibulk command whose framing has been checked; with `partial` as many as are complete."""
+def split_command(raw: bytes) -> list[bytes]:
+    """The arguments of one multibulk command, or of its beginning up to the end of an argument.
+
+    Its framing has been checked. As there, and in Redis, a line ends with CR and any other byte: what is decided here
+    has to be what the server sees.
+    """
     args: list[bytes] = []
-    at = raw.index(b"\r\n") + 2
+    at = raw.index(b"\r") + 2
     while at < len(raw):
-        end = raw.index(b"\r\n", at)
+        end = raw.index(b"\r", at)
         size = int(raw[at + 1 : end])
         at = end + 2
         args.append(raw[at : at + size])
