@@ -142,6 +142,7 @@ def test_a_caller_that_leaves_cancels_what_it_waits_for(site: Site) -> None:
         ("cmd=pause-and-wait&timeout_ms=x", 400, "timeout_ms"),
         ("cmd=pause-and-wait&timeout_ms=0", 400, "timeout_ms"),
         ("cmd=pause-and-wait&timeout_ms=99999999999999", 400, "timeout_ms"),
+        ("cmd=pause-and-wait&timeout_ms=000000000001" + "0" * 5000, 400, "timeout_ms"),
         ("cmd=reload", 409, "a reload is running already"),
         ("cmd=terminate-raw-connections", 504, "too slow"),
     ],
@@ -167,12 +168,20 @@ def test_a_body_that_is_too_large_is_refused(site: Site) -> None:
     assert site.operations.calls == []
 
 
+def test_a_content_type_that_is_no_text_is_refused(site: Site) -> None:
+    assert site.ask("POST", "/cmd/", "cmd=pause", content_type="application/x-www-form\x85")[0] == 400
+    assert site.operations.calls == []
+
+
 @pytest.mark.parametrize(
     "headers",
     [
         {"sec_fetch_site": "cross-site"},
         {"origin": "http://evil.test"},
         {"origin": "null"},
+        {"origin": "http://["},
+        {"host": "["},
+        {"host": "localhost\xff"},
         {"host": "rebound.test:7011"},
     ],
 )

@@ -24,9 +24,17 @@ class Users(Protocol):
 
 
 def header(request: Request, name: str) -> str:
-    """A request header, empty when it is not there."""
-    value = request.getHeader(name)
-    return value or ""
+    """A request header, empty when it is not there. Any byte may be in it; Twisted would insist on UTF-8."""
+    values = request.requestHeaders.getRawHeaders(name.encode())
+    return values[-1].decode("latin-1") if values else ""
+
+
+def _netloc(url: str) -> str:
+    """Host and port of a URL; empty when it is none."""
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""
 
 
 class Guard:
@@ -69,7 +77,7 @@ class Guard:
             return "cross-site requests are refused"
         host = header(request, "host")
         origin = header(request, "origin")
-        if origin and urlsplit(origin).netloc.lower() != host.lower():
+        if origin and (not _netloc(origin) or _netloc(origin) != host.lower()):
             return "requests from another origin are refused"
         if self._users() is None and host and not _is_literal(host):
             return "without authentication, use an IP address or localhost as the host"
@@ -88,7 +96,10 @@ def _credentials(value: str) -> tuple[bytes, bytes] | None:
 
 
 def _is_literal(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

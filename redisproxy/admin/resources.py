@@ -188,7 +188,7 @@ def _timeout_ms(fields: dict[str, str]) -> int | None:
     text = fields.get("timeout_ms")
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= MAX_TIMEOUT_MS:
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or not 1 <= int(text) <= MAX_TIMEOUT_MS:
         raise BadRequest(f"timeout_ms has to be a number from 1 to {MAX_TIMEOUT_MS}")
     return int(text)
 
@@ -254,10 +254,21 @@ class BoundedRequest(Request):
             return
         super().handleContentChunk(data)
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        # What is no plain text here makes the parser of bodies raise.
+        types = self.requestHeaders.getRawHeaders(b"content-type") or ()
+        if all(32 <= byte < 127 for each in types for byte in each):
+            super().requestReceived(command, path, version)
+        else:
+            self._refuse(b"400 Bad Request")
+
     def _too_large(self) -> None:
-        channel: Any = self.channel
         super().gotLength(0) if self.content is None else None
-        channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        self._refuse(b"413 Content Too Large")
+
+    def _refuse(self, status: bytes) -> None:
+        channel: Any = self.channel
+        channel.transport.write(b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
         channel.loseConnection()
 
 
