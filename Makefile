@@ -5,7 +5,9 @@ STAMP := $(VENV)/.installed
 NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd redisproxy/_native/*.pxi)
 LOCKS := tests/end_to_end/node/package-lock.json
 
-.PHONY: run test lint bench bench-quick demo clean setup
+SECONDS := 60
+
+.PHONY: run test lint bench bench-quick demo fuzz sanitize clean setup
 
 $(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE) $(LOCKS)
 	sh scripts/setup.sh $(VENV)
@@ -37,6 +39,13 @@ bench-quick: $(STAMP)
 	sh bench/setup.sh
 	$(PY) -m pip install --quiet -e '.[bench]'
 	$(PY) -m bench --quick
+
+fuzz: $(STAMP)
+	$(PY) -m pip install --quiet -e '.[fuzz]'
+	$(PY) -m tests.fuzz --seconds $(SECONDS)
+
+sanitize: $(STAMP)
+	sh scripts/sanitize.sh $(PY)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache redisproxy/_native/*.so redisproxy/_native/*.c

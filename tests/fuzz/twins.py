@@ -1,0 +1,37 @@
+"""The implementations to compare: the pure one, and the compiled one where this run has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeVar
+
+from redisproxy import framing, lane, resp
+
+Result = TypeVar("Result")
+
+
+class Twin:
+    """One implementation of framing and lanes."""
+
+    def __init__(self, framing_from: ModuleType, lanes_from: ModuleType) -> None:
+        self.RequestFramer: Any = framing_from.RequestFramer
+        self.ReplyScanner: Any = framing_from.ReplyScanner
+        self.Queue: Any = lanes_from.Queue
+        self.Lane: Any = lanes_from.Lane
+        self.Flow: Any = lanes_from.Flow
+
+
+TWINS = [Twin(resp, lane)]
+if framing.NATIVE:
+    from redisproxy._native import core
+
+    TWINS.append(Twin(core, core))
+
+
+def same(run: Callable[[Twin], Result]) -> Result:
+    """What `run` gives, which has to be the same for every twin."""
+    first, *others = [run(twin) for twin in TWINS]
+    for other in others:
+        assert other == first, f"the twins differ:\n{first}\n{other}"
+    return first
