@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import (
@@ -46,7 +48,15 @@ class Proxy:
 
     log = Logger(namespace="redisproxy")
 
-    def __init__(self, config_path: str, settings: config.Settings, reactor: Any, network: Network) -> None:
+    def __init__(
+        self,
+        config_path: str,
+        settings: config.Settings,
+        reactor: Any,
+        network: Network,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._jitter = jitter
         self.config_path = config_path
         self.settings = settings
         self.clock = reactor
@@ -93,6 +103,7 @@ class Proxy:
             self.gate,
             self.metrics,
             name=f"uplink {uplink.address}",
+            jitter=self._jitter,
         )
 
     def raw_connect(self, settings: config.Settings) -> Any:

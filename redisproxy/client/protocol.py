@@ -305,6 +305,8 @@ class ClientProtocol(Protocol):
     def _take(self, unit: Unit) -> bool:
         """Handle one unit; False when it has to wait, and then a reason to wait is set (or the client closed)."""
         kind, data, extra = unit
+        if self.blocking is not None and self._stream is None and not self.barrier():
+            return False  # it may have to be sent again, and then nothing may have gone before it
         if kind == RUN:
             return self.forward(data, extra)
         if kind == COMMAND:
@@ -419,25 +421,30 @@ class ClientProtocol(Protocol):
         else:
             text = f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}"
         if unit is not None:
-            rules.refuse_unit(self, unit[0], unit[2], text)
+            rules.unreachable(self, unit, text, refused=bool(failure.check(DatabaseRefused)))
 
     def _crashed(self, failure: Failure) -> None:
         self.log.failure("internal error with client {id}", failure=failure, id=self.id)
         self.drop("internal_error")
 
     def leave(self) -> None:
-        """Close the pinned connection with whatever state is on it. Only when no reply is outstanding."""
+        """Close the pinned connection with whatever state is on it, WATCHes too. Only when no reply is outstanding."""
         if self.pinned and self.connection is not None:
-            connection, self.connection = self.connection, None
-            self.pinned = False
-            connection.holder = None
-            connection.abort()
+            self._close_pinned()
+            self.session.connection_lost()
             if self.subscription is not None:
                 self.drop("uplink_lost")  # messages may have been lost with it
 
+    def _close_pinned(self) -> None:
+        connection, self.connection = self.connection, None
+        if self.pinned and connection is not None:
+            connection.holder = None
+            connection.abort()
+        self.pinned = False
+
     def adopt(self, connection: Connection, subscription: Subscription | None = None) -> None:
         """Change over to a connection to another server, where the client's state has been made again."""
-        self.leave_quietly()
+        self._close_pinned()
         self.subscription = subscription
         self.connection = connection
         connection.holder = self
@@ -447,6 +454,11 @@ class ClientProtocol(Protocol):
         """Close the pinned connection of a subscriber that goes on elsewhere, or is none any more."""
         self.subscription = None
         self.leave()
+
+    def forget_shared(self) -> None:
+        """The next command needs another shared connection."""
+        if not self.pinned:
+            self.connection = None
 
     def know_server(self) -> bool:
         """True when something is known of the Redis server; else wait for a connection to it."""
@@ -463,7 +475,7 @@ class ClientProtocol(Protocol):
             connection.submit_own(Collector(1, lambda _: None), resp.encode_command("HELLO", version), 1)
             connection.resp_version = version
         elif version != session.resp_version:
-            self.connection = None
+            self.forget_shared()
         session.resp_version = version
 
     def unblock_command(self, how: bytes) -> None:

@@ -15,7 +15,7 @@ from redisproxy.client import blocking, pubsub, transactions
 from redisproxy.client.observers import Marked, Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
-from redisproxy.resp import BEGIN, RUN, encode_command, error
+from redisproxy.resp import BEGIN, COMMAND, RUN, encode_command, error
 from redisproxy.session import Skip
 
 if TYPE_CHECKING:
@@ -104,8 +104,31 @@ def refuse_large(client: ClientProtocol, treatment: Treatment) -> None:
     client.begin_discard()
 
 
-def refuse_unit(client: ClientProtocol, kind: int, extra: Any, text: str) -> None:
-    """Answer every command of a unit with the error `text`."""
+def unreachable(client: ClientProtocol, unit: tuple[int, bytes, Any], text: str, refused: bool) -> None:
+    """Answer a unit for which there is no connection with the error `text`, so that nothing half done can follow.
+
+    A client may have sent more without waiting, and the server may be back by then. Redis never fails MULTI and SELECT for
+    such a reason, so they are taken: EXEC fails then, and commands wait for the database.
+
+    @param refused: it is the database that the server refuses.
+    """
+    kind, _, extra = unit
+    session = client.session
+    rule = client.core.table.treatment(extra).rule if kind == COMMAND else None
+    if session.transaction is not None:
+        transactions.unreachable(client, rule)
+        _answer_all(client, kind, extra, text)
+    elif rule is Rule.MULTI:
+        transactions.begin_dead(client)
+    elif rule is Rule.SELECT and not refused:
+        client.forget_shared()
+        session.db = int(extra[1])
+        client.answer(answers.OK)
+    else:
+        _answer_all(client, kind, extra, text)
+
+
+def _answer_all(client: ClientProtocol, kind: int, extra: Any, text: str) -> None:
     if kind == RUN:
         client.answer(error(text) * extra)
         return

@@ -84,6 +84,21 @@ def _begun(client: ClientProtocol, head: bytes) -> None:
     client.settle()
 
 
+def begin_dead(client: ClientProtocol) -> None:
+    """Answer MULTI with OK although nothing can be queued: EXEC fails."""
+    limits = client.core.limits
+    client.session.begin(limits.max_transaction_commands, limits.max_transaction_bytes)
+    client.answer(answers.OK)
+    kill(client)
+
+
+def unreachable(client: ClientProtocol, rule: Rule | None) -> None:
+    """A command inside of MULTI can't be sent, and gets an error: Redis would let EXEC fail after that, or be its end."""
+    kill(client)
+    if rule in (Rule.EXEC, Rule.DISCARD):
+        client.session.end()
+
+
 def outside(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """EXEC or DISCARD without MULTI: Redis says so."""
     return client.forward(raw, 1)

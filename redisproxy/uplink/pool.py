@@ -63,6 +63,7 @@ class UplinkSet:
 
     @param connect: opens one transport for the protocol that the given callable makes.
     @param end_of_turn: see C{net.Network}.
+    @param jitter: a number between two others; what is waited before the next attempt to connect is multiplied with it.
     """
 
     log = Logger(namespace="redisproxy.uplink")
@@ -77,6 +78,7 @@ class UplinkSet:
         gate: Gate,
         metrics: Metrics,
         name: str = "uplink",
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.gate = gate
         self.metrics = metrics
@@ -84,6 +86,7 @@ class UplinkSet:
         self.limits = limits
         self.name = name
         self.closed = False
+        self._jitter = jitter
         self._connect = connect
         self._credentials = credentials
         self.clock = clock
@@ -345,7 +348,7 @@ class UplinkSet:
         if link.retry is None:
             delay = min(self.limits.backoff_max_s, self.limits.backoff_min_s * 2 ** min(link.failures, 16))
             link.failures += 1
-            link.retry = self.clock.callLater(delay * random.uniform(0.5, 1.0), self._retry)
+            link.retry = self.clock.callLater(delay * self._jitter(0.5, 1.0), self._retry)
 
     def _retry(self) -> None:
         self._link.retry = None
