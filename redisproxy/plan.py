@@ -10,9 +10,10 @@ from twisted.internet.defer import FirstError, TimeoutError, gatherResults
 from redisproxy import config
 from redisproxy.commands import Treatment, learn
 from redisproxy.errors import UplinkUnavailable
-from redisproxy.movers import Subscribers, Watches
+from redisproxy.movers import Subscribers
 from redisproxy.replication import parse_info
 from redisproxy.tls import server_tls
+from redisproxy.watches import Watches
 
 if TYPE_CHECKING:
     from redisproxy.proxy import Proxy

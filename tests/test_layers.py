@@ -14,7 +14,7 @@ LAYERS = [
     {"tap", "cli", "cli_switchover", "switch_test", "unfencing"},
     {"service"},
     {"info", "listeners", "proxy"},
-    {"admin", "control", "movers", "plan", "raw", "client", "relocation"},
+    {"admin", "control", "movers", "plan", "raw", "client", "relocation", "watches"},
     {"switchover"},
     {"preflight"},
     {"answers"},

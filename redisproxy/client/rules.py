@@ -107,8 +107,8 @@ def refuse_large(client: ClientProtocol, treatment: Treatment) -> None:
 def unreachable(client: ClientProtocol, unit: tuple[int, bytes, Any], text: str, refused: bool) -> None:
     """Answer a unit for which there is no connection with the error `text`, so that nothing half done can follow.
 
-    A client may have sent more without waiting, and the server may be back by then. Redis never fails MULTI and SELECT for
-    such a reason, so they are taken: EXEC fails then, and commands wait for the database.
+    A client may have sent more without waiting, and the server may be back by then. Redis never fails MULTI and SELECT
+    for such a reason, so they are taken: EXEC fails then, and commands wait for the database.
 
     @param refused: it is the database that the server refuses.
     """

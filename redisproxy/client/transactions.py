@@ -93,7 +93,7 @@ def begin_dead(client: ClientProtocol) -> None:
 
 
 def unreachable(client: ClientProtocol, rule: Rule | None) -> None:
-    """A command inside of MULTI can't be sent, and gets an error: Redis would let EXEC fail after that, or be its end."""
+    """A command inside of MULTI can't be sent and gets an error: as with Redis, EXEC fails after that, or is over."""
     kill(client)
     if rule in (Rule.EXEC, Rule.DISCARD):
         client.session.end()

@@ -291,6 +291,30 @@ def test_a_watch_holds_across_a_switchover_if_nothing_changed_and_only_then(
         later.execute()
 
 
+def test_a_watch_with_an_open_transaction_holds_too_if_nothing_changed_and_only_then(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    client = proxy.client()
+    server.client().config_set("hz", 1)
+    client.mset({"same": 1, "changed": 1, "expiring": 1})
+    client.expire("expiring", 1000)
+    connections = {}
+    for key in ("same", "changed", "expiring", "expired", "absent"):
+        client.set("expired", 1, px=50)
+        connections[key] = connection = client.connection_pool.get_connection()
+        for command in (["WATCH", key], ["GET", key], ["MULTI"], ["SET", key, "mine"], ["INCR", f"{key}:count"]):
+            connection.send_command(*command)
+            connection.read_response()
+    client.set("changed", 2)
+    switch(proxy, other)
+    results = {}
+    for key, connection in connections.items():
+        connection.send_command("EXEC")
+        results[key] = connection.read_response()
+    assert results == {"same": ["OK", 1], "changed": None, "expiring": None, "expired": None, "absent": ["OK", 1]}
+    assert client.mget("same", "changed", "absent:count", "changed:count") == ["mine", "2", "1", None]
+
+
 def test_a_watch_still_holds_after_a_switchover_that_was_rolled_back(
     server: RedisServer, other: RedisServer, proxy: Proxy
 ) -> None:

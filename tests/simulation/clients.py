@@ -321,7 +321,7 @@ class Client:
 
     async def cas(self) -> None:
         """Read a watched number and write the next one, unless somebody else has."""
-        key = self._key("cas")
+        key = f"{self.db}:cas-0".encode()
         self.stateful = True
         if isinstance(await self._ask("WATCH", key), ReplyError):
             return
@@ -329,14 +329,15 @@ class Client:
         if isinstance(value, ReplyError):
             await self._ask("UNWATCH")
             return
-        await self._sleep(self.chance.choice((0, 0.001, 0.05)))
-        if self.chance.random() < 0.2:
+        await self._sleep(self.chance.choice((0, 0.02, 0.2)))
+        if self.chance.random() < 0.1:
             await self.blpop()
             self.stateful = True
         await self._ask("MULTI")
         op = self._op("cas", key, int(value or 0) + 1)
         (answer,) = self.wire.send(["SET", key, op.value])
         queued = await self._get(answer)
+        await self._sleep(self.chance.choice((0, 0, 0.05, 0.2)))
         (answer,) = self.wire.send(["EXEC"])
         result = await self._get(answer)
         self.stateful = False

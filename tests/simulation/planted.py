@@ -10,17 +10,18 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from redisproxy import watches
 from redisproxy.client import rules
 from redisproxy.client.blocking import Blocking
 from redisproxy.client.protocol import ClientProtocol
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.gate import Gate
-from redisproxy.movers import Watches
 from redisproxy.resp import BEGIN, COMMAND, RUN, error
 from redisproxy.session import Session, Transaction
 from redisproxy.switchover import Switchover
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.waitlist import Waitlist, Want
+from redisproxy.watches import Watches
 
 Patches = Iterator[Any]
 
@@ -116,6 +117,11 @@ def _watch_always_proven() -> Patches:
         self._proven = [client for client in self._registry if client.session.watching]
 
     yield patch.object(Watches, "prove", prove)
+
+
+def _touched_watch_overlooked() -> Patches:
+    """With a MULTI open, a WATCH is carried over although its key was touched."""
+    yield patch.object(watches, "_watches_untouched", lambda listed: True)
 
 
 def _popped_and_lost() -> Patches:
@@ -219,6 +225,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "not-drained": _not_drained,
     "watch-forgotten": _watch_forgotten,
     "watch-always-proven": _watch_always_proven,
+    "touched-watch-overlooked": _touched_watch_overlooked,
     "popped-and-lost": _popped_and_lost,
     "transaction-not-queued-again": _transaction_not_queued_again,
     "database-forgotten": _database_forgotten,

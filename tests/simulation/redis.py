@@ -516,6 +516,7 @@ _COMMANDS: dict[bytes, Callable[[Server, int, list[bytes]], Any]] = {
     b"ECHO": lambda server, db, args: args[1],
     b"PING": lambda server, db, args: Status("PONG"),
     b"PTTL": lambda server, db, args: -1 if args[1] in server.dbs[db] else -2,
+    b"MEMORY": lambda server, db, args: 50 if args[2] in server.dbs[db] else None,
     b"COMMAND": lambda server, db, args: [],
     b"INFO": lambda server, db, args: server.info(),
 }
@@ -639,7 +640,17 @@ def _client(server: Server, connection: Connection, args: list[bytes]) -> Any:
         server.clock.at(0, server.wake_paused)
     elif what == b"ID":
         return connection.id
+    elif what == b"LIST":
+        return _client_list(server, int(args[3]))
     return OK
+
+
+def _client_list(server: Server, number: int) -> bytes:
+    other = server.connections.get(number)
+    if other is None:
+        return b""
+    flags = f"{'x' if other.queue is not None else ''}{'d' if other.dirty else ''}" or "N"
+    return f"id={number} db={other.db} flags={flags} multi=-1\n".encode()
 
 
 def _client_unblock(server: Server, args: list[bytes]) -> int:
