@@ -13,6 +13,8 @@ from redisproxy.config import Address, TcpAddress
 from redisproxy.replication import ServerState
 
 OLDEST = (6, 2)
+FIRST_FOREIGN_VALKEY = (9,)
+_ONLY_UPWARDS = "replication goes from older to newer versions only"
 
 
 @dataclass(frozen=True)
@@ -118,18 +120,25 @@ def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
     for name, state in (("old", old), ("new", new)):
         if state.version and state.version < OLDEST:
             yield f"the {name} server is {state.product}; the oldest that is supported is Redis 6.2"
-    both_valkey = bool(old.valkey_version and new.valkey_version)
-    older = new.valkey_version < old.valkey_version if both_valkey else new.version[:2] < old.version[:2]
-    foreign = bool(old.valkey_version) and not new.valkey_version and old.valkey_version >= (9,)
-    if (older and _minor(old, both_valkey) != _minor(new, both_valkey)) or foreign:
-        yield (
-            f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}):"
-            " replication goes from older to newer versions only"
-        )
+    if reason := _unreadable(old, new):
+        yield f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}): {reason}"
 
 
-def _minor(state: ServerState, valkey: bool) -> tuple[int, ...]:
-    return (state.valkey_version if valkey else state.version)[:2]
+def _unreadable(old: ServerState, new: ServerState) -> str:
+    """Why `new` may be unable to replicate from `old`; empty when it is able to. Patch levels change no format.
+
+    Valkey calls itself Redis 7.2.4, from which it forked. Both read whatever is older than that; what each has added
+    since (Redis 7.4: a later RDB version; Valkey 9: one of its own for what is new) the other one does not read.
+    """
+    if old.valkey_version and new.valkey_version:
+        newer = new.valkey_version[:2] < old.valkey_version[:2]
+    elif old.valkey_version and old.valkey_version >= FIRST_FOREIGN_VALKEY:
+        return f"{_ONLY_UPWARDS}, and Redis reads the data of Valkey 8 and older only"
+    else:
+        newer = new.version[:2] < old.version[:2]
+    if newer and new.valkey_version and not old.valkey_version:
+        return f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only"
+    return _ONLY_UPWARDS if newer else ""
 
 
 def warnings(old: ServerState, new: ServerState) -> Iterator[str]:

@@ -75,6 +75,24 @@ def test_newer_patch_versions_and_products_that_read_each_other() -> None:
     assert "can't be sure" in told(server(**valkey8), old_server(**valkey9))
 
 
+def test_valkey_and_redis_read_each_others_data_only_from_before_they_parted() -> None:
+    redis8: dict[str, Any] = parse_info(
+        "# Server\r\nredis_version:8.2.3\r\nredis_git_dirty:0\r\nredis_mode:standalone\r\n"
+    )
+    valkey9: dict[str, Any] = parse_info("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n")
+    assert server(**redis8).product == "Redis 8.2.3" and server(**valkey9).product == "Valkey 9.1.2"
+    for version in ("6.2.14", "7.0.15", "7.2.9"):
+        older = old_server(redis_version=version)
+        assert not told(server(**valkey9), older) and not told(server(**redis8), older)
+        assert version.startswith("7.2") or "newer versions only" in told(
+            server(redis_version=version), old_server(redis_version="7.2.4", valkey_version="8.1.0")
+        )
+    assert "Valkey reads the data of Redis 7.2 and older only" in told(server(**valkey9), old_server(**redis8))
+    assert "Redis reads the data of Valkey 8 and older only" in told(server(**redis8), old_server(**valkey9))
+    assert "newer versions only" in told(server(redis_version="8.0.5"), old_server(**redis8))
+    assert not told(server(redis_version="8.2.1"), old_server(**redis8))
+
+
 def test_the_fenced_predecessor_may_take_over_again_although_it_holds_data() -> None:
     fenced = server(min_replicas=FENCE, db0="keys=5", master_replid=OTHER_ID)
     old = old_server(master_replid2=OTHER_ID)

