@@ -94,6 +94,11 @@ class Certificates:
         self.cert, self.key = self.issue(folder, "server", "localhost", "127.0.0.1")
         self.client_cert, self.client_key = self.issue(folder, "client", "client.test")
 
+    @property
+    def options(self) -> list[str]:
+        """What a redis-server needs to speak TLS."""
+        return ["--tls-cert-file", self.cert, "--tls-key-file", self.key, "--tls-ca-cert-file", self.ca]
+
     def issue(self, folder: Path, name: str, *hosts: str) -> tuple[str, str]:
         """Write one more certificate and key."""
         made = self.authority.issue_cert(*hosts)
@@ -112,11 +117,15 @@ class RedisServer:
         password: str | None = None,
         tls: Certificates | None = None,
         unix: bool = False,
+        tcp: bool = True,
+        demand_certificates: bool = False,
         port: int = 0,
         program: str = "",
     ) -> None:
         """Start it.
 
+        @param tcp: whether it listens on a TCP port, too.
+        @param demand_certificates: with `tls`, clients have to show one.
         @param program: the server's program; without it Redis as the system has it.
         """
         self.folder = tempfile.mkdtemp(prefix="redis-", dir="/tmp")
@@ -124,10 +133,12 @@ class RedisServer:
         self.tls = tls
         self.password = password
         self.unix = os.path.join(self.folder, "redis.sock") if unix else None
-        where = ["--port", "0", "--tls-port", str(self.port)] if tls else ["--port", str(self.port)]
+        self.tcp = tcp
+        self.demands_certificates = demand_certificates
+        where = ["--port", str(self.port) if tcp and not tls else "0"]
         if tls:
-            where += ["--tls-cert-file", tls.cert, "--tls-key-file", tls.key, "--tls-ca-cert-file", tls.ca]
-            where += ["--tls-auth-clients", "optional", "--tls-replication", "yes"]
+            where += ["--tls-port", str(self.port), *tls.options, "--tls-replication", "yes"]
+            where += ["--tls-auth-clients", "yes" if demand_certificates else "optional"]
         secret = ["--requirepass", password, "--masterauth", password] if password else []
         sock = ["--unixsocket", self.unix] if self.unix else []
         fixed = ["--bind", "127.0.0.1", "--save", "", "--dir", self.folder, "--repl-diskless-sync-delay", "0"]
@@ -151,9 +162,13 @@ class RedisServer:
 
     def client(self, **options: Any) -> redis.Redis:
         """A client of this server itself."""
+        if not self.tcp:
+            options |= {"unix_socket_path": self.unix}
         if self.tls:
             options |= {"ssl": True, "ssl_ca_certs": self.tls.ca}
-        return redis.Redis(port=self.port, password=self.password, decode_responses=True, **options)
+        if self.tls and self.demands_certificates:
+            options |= {"ssl_certfile": self.tls.client_cert, "ssl_keyfile": self.tls.client_key}
+        return redis.Redis(**{"port": self.port, "password": self.password, "decode_responses": True, **options})
 
     @property
     def uplink(self) -> dict[str, Any]:
@@ -161,8 +176,10 @@ class RedisServer:
         section: dict[str, Any] = {"addr": f"127.0.0.1:{self.port}"}
         if self.unix:
             section = {"addr": self.unix, "network": "unix"}
-        if self.tls:
+        elif self.tls:
             section |= {"tls": True, "cacertfile": self.tls.ca}
+            if self.demands_certificates:
+                section |= {"certfile": self.tls.client_cert, "keyfile": self.tls.client_key}
         return section | ({"pass": self.password} if self.password else {})
 
     def follow(self, other: RedisServer) -> None:

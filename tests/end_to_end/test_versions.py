@@ -98,7 +98,11 @@ def test_an_upgrade_under_load_moves_everything(old_name: str, new_name: str) ->
         load.check(new)
         assert contents(new) == before and len(before) == 20
         assert report["versions"][0].startswith(old_name) and report["versions"][1].startswith(new_name)
-        assert report["result"] == "done" and report["warnings"] == [] and report["clients_closed"] == {}
+        assert (
+            report["result"] == "done"
+            and len(report["warnings"]) == ("6.2" in old_name)
+            and report["clients_closed"] == {}
+        )
         with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
             old.client().set("a", 1)
         assert (
