@@ -118,6 +118,23 @@ def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0) -> 
             )
 
 
+def proxy_faults(old: bool, new: bool) -> Iterator[str]:
+    """A switchover has to speak with the servers themselves.
+
+    @param old, new: whether there is another redisproxy in its place.
+    """
+    if old:
+        yield (
+            "the old server is another redisproxy, which lets nobody act on the Redis server behind it: data is moved"
+            " by a switchover of that proxy, and clients leave it with a reload"
+        )
+    if new:
+        yield (
+            "the new server is another redisproxy: a reload moves the clients to it, and no data; data is moved by a"
+            " switchover of the proxy that is next to the Redis server"
+        )
+
+
 def _role_faults(old: ServerState, new: ServerState, source: Source) -> Iterator[str]:
     if old.role != "master":
         yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)

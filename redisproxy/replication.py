@@ -156,6 +156,11 @@ class RedisServer:
         """Like L{state}, but only what C{INFO replication} tells."""
         return ServerState(parse_info(_text(await self.ask("INFO", "replication"))))
 
+    async def is_redisproxy(self) -> bool:
+        """Whether it is no server but another redisproxy: that answers CLIENT HELP itself."""
+        (reply,) = await self.ask_all(("CLIENT", "HELP"))
+        return isinstance(reply, list) and any("answered by redisproxy" in _text(line) for line in reply)
+
     # -- changing
 
     async def follow(self, host: str, port: int) -> None:

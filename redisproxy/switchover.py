@@ -239,6 +239,8 @@ class Switchover:
         world, settings = self._world, self._settings
         self._old = await world.open_old()
         self._new = await world.open_new()
+        proxies = await self._old.is_redisproxy(), await self._new.is_redisproxy()
+        self._refuse(list(preflight.proxy_faults(*proxies)))
         old, new = await self._old.state(), await self._new.state()
         self._old_state, self._new_state = old, new
         try:
@@ -249,12 +251,14 @@ class Switchover:
             raise SwitchoverFailed(str(error), refused=True) from None
         self._following = Following(self._source, *settings.replication_credentials(world.old))
         faults = list(preflight.faults(old, new, self._source, world.highest_db()))
-        if not faults:
-            faults = await self._rights()
-        if faults:
-            raise SwitchoverFailed("\n".join(faults), refused=True)
+        self._refuse(faults or await self._rights())
         self._warn(preflight.warnings(old, new))
         self.report["versions"] = [old.product, new.product]
+
+    @staticmethod
+    def _refuse(faults: list[str]) -> None:
+        if faults:
+            raise SwitchoverFailed("\n".join(faults), refused=True)
 
     async def _rights(self) -> list[str]:
         """Try what will be needed in a way that changes nothing."""

@@ -274,6 +274,15 @@ class Proxy:
         """Everything that the process has printed."""
         return self.log_path.read_text()
 
+    @property
+    def as_uplink(self) -> dict[str, Any]:
+        """The uplink section of another proxy for this one."""
+        section: dict[str, Any] = {"addr": f"127.0.0.1:{self.port}"}
+        if self.tls:
+            section |= {"tls": True, "cacertfile": self.tls.ca}
+        password = self.config["listen"].get("pass")
+        return section | ({"pass": password} if password else {})
+
     def write(self, **changes: Any) -> None:
         """Write the configuration file, with changes at the top level."""
         self.config |= changes
@@ -370,8 +379,9 @@ class CountingClient(threading.Thread):
 
     DEPTH = 8
 
-    def __init__(self, proxy: Proxy, number: int, stop: threading.Event) -> None:
+    def __init__(self, proxy: Proxy, number: int, stop: threading.Event, password: str = "") -> None:
         super().__init__(daemon=True)
+        self._password = password
         self.key = f"counter:{number}"
         self.done = 0
         self.slowest_s = 0.0
@@ -389,6 +399,9 @@ class CountingClient(threading.Thread):
 
     def _work(self, sock: socket.socket) -> None:
         file = sock.makefile("rb")
+        if self._password:
+            sock.sendall(b"AUTH %b\r\n" % self._password.encode())
+            assert file.readline() == b"+OK\r\n"
         while not self._stop_event.is_set():
             first = self.done
             sock.sendall(b"".join(self._pair(first + step) for step in range(self.DEPTH)))
@@ -412,11 +425,15 @@ class CountingClient(threading.Thread):
 
 
 class Load:
-    """Many counting clients at once."""
+    """Many counting clients at once.
 
-    def __init__(self, proxy: Proxy, clients: int = 50) -> None:
+    @param first: the number of the first one; two loads at the same servers need different ones.
+    """
+
+    def __init__(self, proxy: Proxy, clients: int = 50, first: int = 0, password: str = "") -> None:
         self._stop = threading.Event()
-        self.clients = [CountingClient(proxy, number, self._stop) for number in range(clients)]
+        numbers = range(first, first + clients)
+        self.clients = [CountingClient(proxy, number, self._stop, password) for number in numbers]
 
     def __enter__(self) -> Load:
         for client in self.clients:
