@@ -19,6 +19,7 @@ from twisted.logger import Logger
 
 from redisproxy import preflight
 from redisproxy.errors import UplinkError, UplinkUnavailable
+from redisproxy.following import Following
 from redisproxy.replication import RedisServer, ServerSaidNo, ServerState
 
 if TYPE_CHECKING:
@@ -123,8 +124,8 @@ class Switchover:
         self._new: RedisServer | None = None
         self._old_state = self._new_state = ServerState({})
         self._source = preflight.Source("", 0)
+        self._following = Following(self._source, None, None)
         self._fenced = self._promoted = self._follows = self._swapped = False
-        self._settings_before: dict[str, str] = {}
         self._history = ""
         self._offsets: deque[tuple[float, int]] = deque(maxlen=MAX_SAMPLES)
         self.progress: Report = {}
@@ -235,31 +236,39 @@ class Switchover:
     # -- before the pause
 
     async def _look(self) -> None:
-        world = self._world
+        world, settings = self._world, self._settings
         self._old = await world.open_old()
         self._new = await world.open_new()
+        proxies = await self._old.is_redisproxy(), await self._new.is_redisproxy()
+        self._refuse(list(preflight.proxy_faults(*proxies)))
         old, new = await self._old.state(), await self._new.state()
         self._old_state, self._new_state = old, new
         try:
             self._source = preflight.source_of(
-                old, world.old.address, world.new.address, self._settings.replicate_from_address
+                old, world.old, world.new.address, settings.replicate_from_address, settings.replicate_over_tls
             )
         except ValueError as error:
             raise SwitchoverFailed(str(error), refused=True) from None
+        self._following = Following(self._source, *settings.replication_credentials(world.old))
         faults = list(preflight.faults(old, new, self._source, world.highest_db()))
-        if not faults:
-            faults = await self._rights()
-        if faults:
-            raise SwitchoverFailed("\n".join(faults), refused=True)
+        self._refuse(faults or await self._rights())
         self._warn(preflight.warnings(old, new))
         self.report["versions"] = [old.product, new.product]
 
+    @staticmethod
+    def _refuse(faults: list[str]) -> None:
+        if faults:
+            raise SwitchoverFailed("\n".join(faults), refused=True)
+
     async def _rights(self) -> list[str]:
         """Try what will be needed in a way that changes nothing."""
-        assert self._old is not None
+        assert self._old is not None and self._new is not None
         same = ("CONFIG", "SET", "min-replicas-to-write", self._old_state.min_replicas)
         (reply,) = await self._old.ask_all(same)
-        return [f"the fence would not work: {reply}"] if isinstance(reply, ServerSaidNo) else []
+        told = [f"the fence would not work: {reply}"] if isinstance(reply, ServerSaidNo) else []
+        if not preflight.follows(self._new_state, self._old_state, self._source):
+            told += await self._following.faults(self._world.open_old, self._new)
+        return told
 
     async def _look_external(self) -> None:
         self._new = await self._world.open_new()
@@ -275,26 +284,8 @@ class Switchover:
         assert self._new is not None
         if preflight.follows(self._new_state, self._old_state, self._source):
             return
-        await self._set_up_replication()
         self._follows = True
-        await self._new.follow(self._source.host, self._source.port)
-
-    async def _set_up_replication(self) -> None:
-        """Give the new server what it needs to log in at the old one; what was there before comes back afterwards."""
-        assert self._new is not None
-        user, password = self._settings.replication_credentials(self._world.old)
-        wanted = {"masteruser": user or "", "masterauth": password or ""}
-        over_tls = self._settings.replicate_over_tls
-        wanted["tls-replication"] = "yes" if (self._world.old.tls if over_tls is None else over_tls) else "no"
-        for name, value in wanted.items():
-            try:
-                before = await self._new.set_config(name, value)
-            except ServerSaidNo:
-                if value in ("", "no"):
-                    continue  # a server that lacks the setting does what is wanted
-                raise
-            if before != value:
-                self._settings_before[name] = before
+        await self._following.begin(self._new)
 
     async def _catch_up(self) -> None:
         """Wait until the new server is nearly where the old one is; the load goes on meanwhile."""
@@ -456,16 +447,7 @@ class Switchover:
             await self._old.end_pause()
         except UplinkError as error:
             self._warn(iter([f"the old server is gone: {error}"]))
-        await self._restore_settings()
-
-    async def _restore_settings(self) -> None:
-        assert self._new is not None
-        before, self._settings_before = self._settings_before, {}
-        for name, value in before.items():
-            try:
-                await self._new.set_config(name, value)
-            except UplinkError as error:
-                self._warn(iter([f"{name} of the new server could not be set back: {error}"]))
+        self._warn(iter(await self._following.restore(self._new)))
 
     async def _roll_back(self) -> None:
         """Make the old server take writes again, then let the clients go on there, then tidy up the new one."""
@@ -510,9 +492,12 @@ class Switchover:
         """A new server that is in sync stays a replica, for the next try; one that never got there is let go."""
         if self._new is None or attempt:
             self._new = await self._world.open_new()
-        if not (await self._new.replication()).link_up:
+        state = await self._new.replication()
+        if state.link_up:
+            return
+        if state.role == "slave":
             await self._new.ask("REPLICAOF", "NO", "ONE")
-            await self._restore_settings()
+        self._warn(iter(await self._following.restore(self._new)))
 
 
 async def _wait(deferred: Deferred[T]) -> T:

@@ -16,6 +16,7 @@ LAYERS = [
     {"info", "listeners", "proxy"},
     {"admin", "control", "movers", "plan", "raw", "client", "relocation", "watches"},
     {"switchover"},
+    {"following"},
     {"preflight"},
     {"answers"},
     {"client_command"},

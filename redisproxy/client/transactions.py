@@ -165,7 +165,7 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """A SCAN as any other command. The cursor in EXEC's reply is not marked, and so refused once there was a switch."""
     core = client.core
-    sent = cursors.incoming(args, core.server_number, core.lenient_cursors)
+    sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
         return _refuse(client, cursors.STALE)
     return queue(client, raw if sent is args else encode_command(*sent), 1)
