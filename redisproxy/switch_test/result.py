@@ -32,6 +32,7 @@ def result_of(run: Run, interrupted: bool = False) -> dict[str, Any]:
         "elapsed_s": round(time.monotonic() - run.began, 1),
         "pause_ms": distribution(pauses_ms),
         "pauses_ms": pauses_ms,
+        "steps_ms": _steps(run.reports),
         "commands": load.get("done", 0),
         "delivered": load.get("delivered", 0),
         "conflicts": load.get("conflicts", 0),
@@ -47,6 +48,14 @@ def result_of(run: Run, interrupted: bool = False) -> dict[str, Any]:
         "last_report": run.reports[-1] if faults and run.reports else None,
         "options": asdict(run.options),
     }
+
+
+def _steps(reports: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """For each step of a switchover, how long it took."""
+    times: dict[str, list[float]] = {}
+    for step in (each for report in reports for each in report.get("steps", [])):
+        times.setdefault(step["name"], []).append(step["ms"])
+    return {name: distribution(values) for name, values in times.items()}
 
 
 def distribution(values: list[float]) -> dict[str, float]:
