@@ -21,7 +21,11 @@ OWN = 1_000_000_000
 
 
 class Client:
-    """One busy client; `turn` is one round of its work."""
+    """One busy client; `turn` is one round of its work.
+
+    @ivar done: acknowledged rounds, or commands.
+    @ivar sound: every round was acknowledged; else nobody knows whether the last command was carried out.
+    """
 
     def __init__(self, number: int, wire: Connection, ledger: Ledger, seed: int, value_bytes: int) -> None:
         self.number, self.wire, self.ledger = number, wire, ledger
@@ -30,7 +34,12 @@ class Client:
         self.key = f"{self.kind}:{number}"
         self.base = number * OWN
         self.done = 0
+        self.sound = True
         self._value_bytes = value_bytes
+
+    def think_s(self, usual_s: float) -> float:
+        """How long it waits before its next round."""
+        return self.random.uniform(0, 2 * usual_s)
 
     def unique(self) -> bytes:
         """A value that no other write has, of a size up to twice the usual one."""

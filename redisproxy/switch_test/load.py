@@ -78,10 +78,12 @@ class Load:
             self._fault(name, error)
 
     async def _busy(self, client: Client) -> None:
-        pause_s = 2 * self._options.busy / self._options.rate
+        usual_s = self._options.busy / self._options.rate
+        client.sound = False
         while not self._stopping:
-            await asyncio.sleep(client.random.random() * pause_s)
+            await asyncio.sleep(client.think_s(usual_s))
             await client.turn()
+        client.sound = True
 
     async def _look_for_hanging(self) -> None:
         """Have nobody wait for ever, but those who wait for jobs."""
@@ -120,7 +122,7 @@ class Load:
 
     async def _check(self, port: int) -> None:
         server = await self._other(port)
-        for client in self._clients:
+        for client in (each for each in self._clients if each.sound):
             await self._guard(client.key, client.check(server))
         for number, versions in sorted(self._ledger.registers.items()):
             (value,) = await server.ask(("GET", f"register:{number}"))

@@ -42,7 +42,7 @@ def run(options: Options, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(result))
     else:
-        _tell(result, Console(highlight=False))
+        _tell(result, Console(highlight=False, soft_wrap=True))
     return CODES[result["verdict"]]
 
 

@@ -232,6 +232,31 @@ def test_external_mode_waits_for_the_operators_word(server: RedisServer, other: 
     assert proxy.admin("switchover-go-on")[0] == 409
 
 
+def test_blocked_clients_find_their_connections_at_the_new_server_already_open(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    workers, got = 30, []
+    clients = [proxy.client() for _ in range(workers)]
+    waiting = [threading.Thread(target=lambda each=each: got.append(each.blpop("jobs", 0))) for each in clients]
+    for each in waiting:
+        each.start()
+    wait_until(lambda: server.client().info("clients")["blocked_clients"] == workers, "all wait for a job")
+    proxy.write(uplink=other.uplink, switchover={"mode": "external"})
+    switching = threading.Thread(target=lambda: proxy.do("switchover"))
+    switching.start()
+    wait_until(lambda: (proxy.info()["switchover"]["current"] or {}).get("step", "").startswith("wait"), "it waits")
+    assert other.client().info("clients")["connected_clients"] > workers
+    before = other.client().info("stats")["total_connections_received"]
+    proxy.do("switchover-go-on")
+    switching.join(10)
+    wait_until(lambda: other.client().info("clients")["blocked_clients"] == workers, "all wait at the new server")
+    assert other.client().info("stats")["total_connections_received"] - before < workers
+    other.client().rpush("jobs", *range(workers))
+    for each in waiting:
+        each.join(10)
+    assert sorted(int(job) for _, job in got) == list(range(workers))
+
+
 def test_external_mode_goes_back_when_nobody_says_anything(
     server: RedisServer, other: RedisServer, proxy: Proxy
 ) -> None:
