@@ -36,7 +36,7 @@ class Watches:
 
     async def prove(self) -> None:
         """See which WATCHes still hold. The gate is closed, nothing is in flight, and the server takes no writes."""
-        clients = [client for client in self._registry if _may_be_proven(client)]
+        clients = [client for client in self._registry if client.pinned and _may_be_proven(client)]
         await self._all([self._prove(client) for client in clients])
 
     async def _prove(self, client: ClientProtocol) -> None:
@@ -89,7 +89,7 @@ class _Nobody:
 
 def _may_be_proven(client: ClientProtocol) -> bool:
     session = client.session
-    idle = client.pinned and client.connection is not None and client.connection.alive and not client.pending
+    idle = client.connection is not None and client.connection.alive and not client.pending
     return bool(idle and session.watching and session.watched and session.transaction is None)
 
 
