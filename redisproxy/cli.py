@@ -211,24 +211,34 @@ def unfence(path: str) -> None:
 
 @main.command("switch-test")
 @click.option("--switchovers", type=click.IntRange(1), default=20, show_default=True, help="How many.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Repeats the order of each client's work.")
-@click.option("--kill", is_flag=True, help="Kill the old primary as soon as a switchover is done.")
+@click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
+@click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
 @click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
 @click.option("--busy", type=click.IntRange(1), default=20, show_default=True, help="Clients at work.")
 @click.option("--blocked", type=click.IntRange(0), default=20, show_default=True, help="Clients blocked in BLPOP.")
-@click.option("--idle", type=click.IntRange(0), default=0, show_default=True, help="Clients that do nothing.")
-@click.option("--value-bytes", type=click.IntRange(0), default=32, show_default=True, help="Size of values.")
+@click.option("--idle", type=click.IntRange(0), default=0, show_default=True, help="Clients that rarely do anything.")
+@click.option("--value-bytes", type=click.IntRange(0), default=32, show_default=True, help="Usual size of values.")
 @click.option("--rate", type=click.IntRange(1), default=2000, show_default=True, help="Rounds of work a second.")
+@click.option("--data-mb", type=click.IntRange(0), default=0, show_default=True, help="MiB of data to move along.")
+@click.option(
+    "--reply-limit-s", type=click.FloatRange(0.1), default=15.0, show_default=True, help="Longer is a fault: it hangs."
+)
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON, and nothing else.")
-def switch_test(as_json: bool, **fields: Any) -> None:
+def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     """Move live clients between two Redis servers of its own, again and again, and check every reply.
 
-    Exit code 0: no client noticed, and no write was lost. 1: the faults are shown. 2: it could not run.
+    The seed fixes what the test itself decides: each client's commands, keys, sizes and think times in their order, the
+    order in which idle clients are asked, and how long after one switchover the next one is asked for. It can't fix how
+    long processes and sockets take, and so not how the clients' commands come between each other, nor where in them
+    a switchover falls.
+
+    Exit code 0: no client noticed, and no write was lost. 1: the faults are shown, and where the logs are. 2: it could
+    not run. 130: interrupted, with no fault until then.
     """
-    from redisproxy.switch_test.options import Options
+    from redisproxy.switch_test.options import Options, any_seed
     from redisproxy.switch_test.view import run
 
-    sys.exit(run(Options(**fields), as_json))
+    sys.exit(run(Options(seed=any_seed() if seed is None else seed, **fields), as_json))
 
 
 if __name__ == "__main__":

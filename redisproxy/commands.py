@@ -163,6 +163,7 @@ class CommandTable:
     @param allowed: upper-case C{NAME} or C{NAME|SUBCOMMAND}, forwarded although the table refuses them.
     @param learned: further commands of the current server; see L{learn}.
     @param pubsub: whether clients may subscribe.
+    @ivar special: upper-case names at which a run of plain commands ends.
     """
 
     def __init__(
@@ -174,11 +175,7 @@ class CommandTable:
         self._allowed = allowed
         self._pubsub = pubsub
         self._learned = learned or {}
-
-    @property
-    def special(self) -> frozenset[bytes]:
-        """Upper-case names at which a run of plain commands ends."""
-        return SPECIAL | {name.encode("latin-1") for name in self._learned} if self._learned else SPECIAL
+        self.special = SPECIAL.union(name.encode("latin-1") for name in self._learned) if self._learned else SPECIAL
 
     def treatment(self, args: list[bytes]) -> Treatment:
         """Say how the command in `args` is treated; C{args[0]} is its name in any case."""

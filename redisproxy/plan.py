@@ -16,8 +16,12 @@ from redisproxy.tls import server_tls
 from redisproxy.watches import Watches
 
 if TYPE_CHECKING:
+    from redisproxy.interfaces import Key
     from redisproxy.proxy import Proxy
     from redisproxy.uplink import UplinkSet
+
+MAX_FREE = 64
+"""Pinned connections that nobody holds at this moment are wanted again soon, up to this many."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,13 @@ class ReloadPlan:
         self._known = await known_of(self._uplinks)
         await self._load_scripts()
         await self._subscribers.open()
+        await self._uplinks.open_ahead(self._pinned_keys())
+
+    def _pinned_keys(self) -> list[Key]:
+        """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
+        held = [client.session.key for client in self._proxy.registry if client.pinned and client.subscription is None]
+        free = self._proxy.uplinks.pinned_count - len(held)
+        return [*held, *([(0, 2)] * min(free, MAX_FREE))]
 
     async def prepare(self) -> None:
         """Bring what clients have at the old server, and is not data, to the new one. The gate is closed.

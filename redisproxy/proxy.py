@@ -147,7 +147,6 @@ class Proxy:
         """Put everything in force that needs no connection."""
         self.settings = settings
         core, limits = self.core, settings.limits
-        core.table = CommandTable(settings.allow_commands, self.learned, settings.pubsub)
         core.multiplex = settings.uplink.multiplex
         core.limits = ClientLimits(
             max_held_request_bytes=limits.max_held_request_bytes,
@@ -158,7 +157,6 @@ class Proxy:
             max_transaction_commands=limits.max_transaction_commands,
             max_failed_logins=limits.max_failed_logins,
         )
-        core.log_messages = settings.log_messages
         core.lenient_cursors = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
         self.registry.max_clients = limits.max_clients
@@ -168,8 +166,17 @@ class Proxy:
         for factory, endpoint in zip(self.client_factories, settings.listen, strict=False):
             factory.auth = self.authenticator(endpoint)
             factory.keepalive = endpoint.tcp_keepalive
-        for client in self.registry:
-            client.apply_framing()
+        self._apply_table()
+
+    def _apply_table(self) -> None:
+        """Have clients stop at the commands that are special now. With many clients that takes time, so only if need be."""
+        core, settings = self.core, self.settings
+        before = core.table.special, core.log_messages
+        core.table = CommandTable(settings.allow_commands, self.learned, settings.pubsub)
+        core.log_messages = settings.log_messages
+        if (core.table.special, core.log_messages) != before:
+            for client in self.registry:
+                client.apply_framing()
 
     # -- running
 
@@ -203,9 +210,7 @@ class Proxy:
     def _learned(self, known: Known) -> None:
         self.run_id = known.run_id
         self.learned = known.commands
-        self.core.table = CommandTable(self.settings.allow_commands, known.commands, self.settings.pubsub)
-        for client in self.registry:
-            client.apply_framing()
+        self._apply_table()
 
     def _not_learned(self, failure: Failure) -> None:
         failure.trap(UplinkError)
@@ -258,7 +263,8 @@ class Proxy:
     def gate_closed(self) -> None:
         """The gate has closed."""
         for client in self.registry:
-            client.gate_closed()
+            if client.blocking is not None:
+                client.gate_closed()
 
     def drop_in_flight(self) -> list[Answer]:
         """Close what is still in flight; name each client that lost its connection."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
+from redisproxy import garbage
 from redisproxy.control import SWITCHOVER
 from redisproxy.errors import UplinkError
 from redisproxy.replication import RedisServer, open_control
@@ -73,6 +74,7 @@ class Relocation:
 
     def close_gate(self) -> None:
         """Hold the clients."""
+        garbage.hold()
         self._gatekeeper.close_gate(SWITCHOVER)
 
     def open_gate(self) -> Report:
@@ -85,7 +87,10 @@ class Relocation:
             "longest_wait_ms": _ms(now - gate.held_since) if gate.held_since is not None else 0.0,
             "clients_closed": self._closed_meanwhile(),
         }
-        self._gatekeeper.open_gate(SWITCHOVER)
+        try:
+            self._gatekeeper.open_gate(SWITCHOVER)
+        finally:
+            garbage.go_on()
         return waited
 
     def _closed_meanwhile(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy import config, framing, info
+from redisproxy import config, framing, garbage, info
 from redisproxy.admin import make_site
 from redisproxy.control import Answer, Control
 from redisproxy.gate import GateReopened
@@ -75,6 +75,7 @@ class ProxyService(Service):
         self.proxy.start()
         self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)
         self._signals.install()
+        garbage.leave_out_what_there_is()
         reason = "" if framing.NATIVE else f" ({framing.NATIVE_REASON})"
         self.log.info("redisproxy is running on {network} transports{reason}", network=self.network.name, reason=reason)
 

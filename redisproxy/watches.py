@@ -39,7 +39,7 @@ class Watches:
 
     async def prove(self) -> None:
         """See which WATCHes still hold. The gate is closed, nothing is in flight, and the server takes no writes."""
-        clients = [client for client in self._registry if _may_be_proven(client)]
+        clients = [client for client in self._registry if client.pinned and _may_be_proven(client)]
         await self._all([self._prove(client) for client in clients])
 
     async def _prove(self, client: ClientProtocol) -> None:
@@ -94,7 +94,7 @@ class _Nobody:
 
 def _may_be_proven(client: ClientProtocol) -> bool:
     session, transaction = client.session, client.session.transaction
-    idle = client.pinned and client.connection is not None and client.connection.alive and not client.pending
+    idle = client.connection is not None and client.connection.alive and not client.pending
     queued_again = transaction is None or (transaction.replayable and not transaction.dead and not transaction.lost)
     return bool(idle and session.watching and session.watched and queued_again)
 

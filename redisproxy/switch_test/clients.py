@@ -1,67 +1,53 @@
-"""The kinds of clients: each knows what every reply has to be, and at the end what has to be on the server."""
+"""The kinds of clients: each knows what every reply has to be, and at the end what has to be on the server.
+
+All that a client decides comes from its own random numbers, and none of them depends on a reply or on time: the same
+seed gives the same commands, sizes and think times in the same order.
+"""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 
-from redisproxy.switch_test.wire import Broken, Connection, connect
+from redisproxy.switch_test.ledger import Ledger, expect, expect_count, expect_elements
+from redisproxy.switch_test.wire import Broken, Connection
 
 PIPELINE = 8
 LIST_LENGTH = 100
 QUEUES = 10
 REGISTERS = 5
-
-
-def expect(got: object, wanted: object, what: str) -> None:
-    """Compare.
-
-    @raise Broken: they differ.
-    """
-    if got != wanted:
-        raise Broken(f"{what}: expected {wanted!r}, got {got!r}")
-
-
-class Ledger:
-    """What has been acknowledged, of all clients together."""
-
-    def __init__(self) -> None:
-        self.pushed: set[bytes] = set()
-        self.unsure: set[bytes] = set()
-        self.delivered: Counter[bytes] = Counter()
-        self.registers: Counter[int] = Counter()
-        self.conflicts = 0
-
-    def open_jobs(self) -> bool:
-        """Whether a job was pushed and not delivered."""
-        return not self.pushed <= self.delivered.keys()
-
-    def faults(self, left: Counter[bytes]) -> Iterator[str]:
-        """What is wrong, with `left` being what is still in the queues."""
-        seen = self.delivered + left
-        for job in sorted(self.pushed - seen.keys()):
-            yield f"lost: RPUSH of {job.decode()} was acknowledged, and no worker ever got it"
-        for job, times in sorted(seen.items()):
-            if times > 1:
-                yield f"doubled: {job.decode()} was delivered {times} times"
-            if job not in self.pushed and job not in self.unsure:
-                yield f"unknown: {job.decode()} was delivered, and nobody pushed it"
+OWN = 1_000_000_000
+"""Each client's counters begin at another multiple of this, so that another client's reply is known as such."""
 
 
 class Client:
-    """One busy client; `turn` is one round of its work."""
+    """One busy client; `turn` is one round of its work.
+
+    @ivar done: acknowledged rounds, or commands.
+    @ivar sound: every round was acknowledged; else nobody knows whether the last command was carried out.
+    """
 
     def __init__(self, number: int, wire: Connection, ledger: Ledger, seed: int, value_bytes: int) -> None:
         self.number, self.wire, self.ledger = number, wire, ledger
         self.random = random.Random(f"{seed}:{number}")
-        self.padding = b"." * value_bytes
-        self.key = f"{type(self).__name__.lower()}:{number}"
+        self.kind = type(self).__name__.lower()
+        self.key = f"{self.kind}:{number}"
+        self.base = number * OWN
         self.done = 0
+        self.sound = True
+        self._value_bytes = value_bytes
+
+    def think_s(self, usual_s: float) -> float:
+        """How long it waits before its next round."""
+        return self.random.uniform(0, 2 * usual_s)
 
     def unique(self) -> bytes:
-        """A value that no other write has."""
-        return b"%d/%d%b" % (self.number, self.done, self.padding)
+        """A value that no other write has, of a size up to twice the usual one."""
+        padding = b"." * self.random.randint(0, 2 * self._value_bytes)
+        return b"%d/%d%b" % (self.number, self.done, padding)
+
+    async def begin(self) -> None:
+        """What is needed before the first turn."""
 
     async def turn(self) -> None:
         """Do one thing and check the replies."""
@@ -70,19 +56,32 @@ class Client:
     async def check(self, server: Connection) -> None:
         """Compare what is on the server, asked directly, with what was acknowledged."""
 
+    def expect_own(self, got: object, wanted: int, what: str) -> None:
+        """Compare the reply to an increment.
+
+        @raise Broken: it is another client's, or writes were lost or doubled.
+        """
+        if isinstance(got, int) and got // OWN != self.number:
+            raise Broken("mixed up", f"{what}: got {got}, the reply to client {got // OWN}")
+        expect_count(got, self.base + wanted, what)
+
     async def counted(self, server: Connection, key: str) -> None:
         """Compare a counter with the acknowledged increments."""
         (value,) = await server.ask(("GET", key))
-        expect(value, b"%d" % self.done if self.done else None, f"lost or doubled writes: {key} at the end")
+        got = int(value) if isinstance(value, bytes) and value.isdigit() else value
+        expect_count(got, self.base + self.done, f"{key} at the end")
 
 
 class Counts(Client):
     """INCR."""
 
+    async def begin(self) -> None:
+        await self.wire.ask(("SET", self.key, self.base))
+
     async def turn(self) -> None:
         (value,) = await self.wire.ask(("INCR", self.key))
         self.done += 1
-        expect(value, self.done, f"INCR {self.key}")
+        self.expect_own(value, self.done, f"INCR {self.key}")
 
     async def check(self, server: Connection) -> None:
         await self.counted(server, self.key)
@@ -100,7 +99,7 @@ class Lists(Client):
         (length,) = await self.wire.ask(("RPUSH", self.key, value))
         self.done += 1
         self.values.append(value)
-        expect(length, len(self.values), f"RPUSH {self.key}")
+        expect_count(length, len(self.values), f"RPUSH {self.key}")
         if len(self.values) >= LIST_LENGTH:
             await self.check(self.wire)
             await self.wire.ask(("DEL", self.key))
@@ -108,11 +107,14 @@ class Lists(Client):
 
     async def check(self, server: Connection) -> None:
         (values,) = await server.ask(("LRANGE", self.key, 0, -1))
-        expect(values, self.values, f"LRANGE {self.key}")
+        expect_elements(values, self.values, f"list {self.key}")
 
 
 class Transacts(Client):
     """MULTI and EXEC, in one piece or with a pause of the client's own in between."""
+
+    async def begin(self) -> None:
+        await self.wire.ask(("MSET", self.key, self.base, f"{self.key}:too", self.base))
 
     async def turn(self) -> None:
         begin, body = [("MULTI",), ("INCR", self.key)], [("INCR", f"{self.key}:too"), ("EXEC",)]
@@ -121,40 +123,56 @@ class Transacts(Client):
         else:
             replies = [*await self.wire.ask(*begin), *await self.wire.ask(*body)]
         self.done += 1
-        expect(replies, [b"OK", b"QUEUED", b"QUEUED", [self.done, self.done]], f"MULTI {self.key}")
+        what = f"MULTI {self.key}"
+        expect(replies[:-1], [b"OK", b"QUEUED", b"QUEUED"], what)
+        both = replies[-1]
+        if not isinstance(both, list) or len(both) != 2:
+            raise Broken("torn", f"{what}: EXEC of two commands answered {both!r}")
+        expect(both[0], both[1], f"{what}: only one of the two increments was made", "torn")
+        self.expect_own(both[0], self.done, what)
 
     async def check(self, server: Connection) -> None:
+        values = await server.ask(("GET", self.key), ("GET", f"{self.key}:too"))
+        expect(values[0], values[1], f"MULTI {self.key} at the end: only one of the increments was made", "torn")
         await self.counted(server, self.key)
-        await self.counted(server, f"{self.key}:too")
 
 
 class Watches(Client):
-    """WATCH, GET, MULTI, SET, EXEC on a register that others write, too; losing is fine, a wrong sum is not."""
+    """WATCH, GET, MULTI, SET, EXEC on a register that others write, too; losing is fine, two winners are not."""
 
     async def turn(self) -> None:
-        register = self.number % REGISTERS
+        register = self.random.randrange(REGISTERS)
         key = f"register:{register}"
         _, value = await self.wire.ask(("WATCH", key), ("GET", key))
-        wanted = int(value) + 1 if isinstance(value, bytes) else 1
-        *_, result = await self.wire.ask(("MULTI",), ("SET", key, wanted), ("EXEC",))
+        version = int(value) + 1 if isinstance(value, bytes) else 1
+        *_, result = await self.wire.ask(("MULTI",), ("SET", key, version), ("EXEC",))
         if result is None:
             self.ledger.conflicts += 1
             return
         expect(result, [b"OK"], f"EXEC on {key}")
-        self.ledger.registers[register] += 1
+        self.ledger.commit(register, version)
         self.done += 1
 
 
 class Pipelines(Client):
     """INCR and ECHO in turns, many at once: the order of replies shows."""
 
+    async def begin(self) -> None:
+        await self.wire.ask(("SET", self.key, self.base))
+
     async def turn(self) -> None:
-        first, value = self.done, self.unique()
-        pairs = [(("INCR", self.key), ("ECHO", b"%d:%b" % (first + step, value))) for step in range(PIPELINE)]
+        steps = range(self.done, self.done + PIPELINE)
+        value = self.unique()
+        echoes = [b"%d:%b" % (step, value) for step in steps]
+        pairs = [(("INCR", self.key), ("ECHO", echo)) for echo in echoes]
         replies = await self.wire.ask(*[command for pair in pairs for command in pair])
         self.done += PIPELINE
-        wanted = [(first + step + 1, b"%d:%b" % (first + step, value)) for step in range(PIPELINE)]
-        expect(replies, [reply for pair in wanted for reply in pair], f"pipeline {self.key}")
+        wanted = [reply for step, echo in zip(steps, echoes, strict=True) for reply in (self.base + step + 1, echo)]
+        if replies != wanted and Counter(map(repr, replies)) == Counter(map(repr, wanted)):
+            raise Broken("misordered", f"pipeline {self.key}: all replies came, but not in the order of the commands")
+        for got, incremented in zip(replies[::2], wanted[::2], strict=True):
+            self.expect_own(got, int(incremented) - self.base, f"pipeline {self.key}")
+        expect(replies, wanted, f"pipeline {self.key}", "mixed up")
 
     async def check(self, server: Connection) -> None:
         await self.counted(server, self.key)
@@ -164,23 +182,12 @@ class Pushes(Client):
     """RPUSH of jobs that blocked workers wait for."""
 
     async def turn(self) -> None:
-        job = self.unique()
+        job, queue = self.unique(), self.random.randrange(QUEUES)
         self.ledger.unsure.add(job)
-        await self.wire.ask(("RPUSH", f"jobs:{self.random.randrange(QUEUES)}", job))
+        await self.wire.ask(("RPUSH", f"jobs:{queue}", job))
         self.ledger.unsure.discard(job)
         self.ledger.pushed.add(job)
         self.done += 1
 
 
 KINDS: tuple[type[Client], ...] = (Pushes, Counts, Lists, Transacts, Watches, Pipelines)
-
-
-async def work(port: int, number: int, ledger: Ledger) -> None:
-    """A worker: BLPOP for ever, without a timeout."""
-    wire = await connect(port)
-    queue = b"jobs:%d" % (number % QUEUES)
-    while True:
-        (reply,) = await wire.ask(("BLPOP", queue, 0))
-        if not isinstance(reply, list) or len(reply) != 2 or reply[0] != queue:
-            raise Broken(f"BLPOP {queue!r} answered {reply!r}")
-        ledger.delivered[reply[1]] += 1

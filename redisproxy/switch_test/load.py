@@ -4,73 +4,93 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
-import time
-from collections import Counter
+from collections.abc import Coroutine
 from typing import Any
 
-from redisproxy.switch_test.clients import KINDS, QUEUES, Client, Ledger, expect, work
+from redisproxy.switch_test.clients import KINDS, QUEUES, Client
+from redisproxy.switch_test.idle import Idlers
+from redisproxy.switch_test.ledger import Ledger, expect_count
+from redisproxy.switch_test.options import Options
+from redisproxy.switch_test.waits import Waits
 from redisproxy.switch_test.wire import Broken, Connection, connect
+from redisproxy.switch_test.workers import LAST, Worker
 
 TELL_S = 0.2
-END_S = 20.0
 MAX_FAULTS = 20
 
 
 class Load:
     """All clients of one run."""
 
-    def __init__(self, options: dict[str, Any], port: int) -> None:
+    def __init__(self, options: Options, port: int) -> None:
         self._options, self._port = options, port
         self._ledger = Ledger()
+        self._waits = Waits()
         self._clients: list[Client] = []
-        self._idle: list[Connection] = []
+        self._workers: list[Worker] = []
+        self._idlers = Idlers(options.idle, port, options.seed, self._fault)
+        self._others: list[Connection] = []
         self._stopping = False
-        self._longest_s = 0.0
         self.faults: list[str] = []
 
     async def run(self) -> None:
         """Until told to stop."""
-        await self._connect()
-        guard = self._guard
-        busy = [asyncio.create_task(guard(f"client {each.number}", self._busy(each))) for each in self._clients]
-        numbers = range(self._options["blocked"])
-        workers = [
-            asyncio.create_task(guard(f"worker {each}", work(self._port, each, self._ledger))) for each in numbers
+        await self._guard("at the start", self._connect())
+        busy = [
+            asyncio.create_task(self._guard(f"{each.kind} {each.number}", self._busy(each))) for each in self._clients
         ]
+        working = [asyncio.create_task(self._guard(each.name, each.work())) for each in self._workers]
+        beside = [self._waits.watch_loop(), self._look_for_hanging()]
+        if self._options.idle:
+            beside.append(self._idlers.look_rarely())
+        tasks = [asyncio.create_task(each) for each in beside]
         server_port = await self._until_told()
         self._stopping = True
-        await self._end_of(busy)
-        await self._end_of_jobs()
-        for worker in workers:
-            worker.cancel()
-        await self._check(server_port)
+        await asyncio.gather(*busy)
+        await self._idlers.check()
+        await self._guard("at the end", self._end_workers(working))
+        await self._guard("at the end", self._check(server_port))
+        for task in tasks:
+            task.cancel()
         self._tell(final=True)
 
     async def _connect(self) -> None:
         options = self._options
-        for number in range(options["busy"]):
+        for number in range(options.busy):
             kind = KINDS[number % len(KINDS)]
-            wire = await connect(self._port)
-            self._clients.append(kind(number, wire, self._ledger, options["seed"], options["value_bytes"]))
-        for _ in range(options["idle"]):
-            self._idle.append(await connect(self._port))
-            await self._idle[-1].ask(("PING",))
+            wire = await connect(self._port, self._waits.observer(kind.__name__.lower()))
+            client = kind(number, wire, self._ledger, options.seed, options.value_bytes)
+            await client.begin()
+            self._clients.append(client)
+        for number in range(options.blocked):
+            self._workers.append(Worker(number, await connect(self._port), self._ledger))
+        await self._idlers.connect()
 
-    async def _guard(self, name: str, doing: Any) -> None:
+    def _fault(self, name: str, error: Exception) -> None:
+        kind = error.kind if isinstance(error, Broken) else "disconnected"
+        self.faults.append(f"{kind}: {name}: {error}")
+
+    async def _guard(self, name: str, doing: Coroutine[Any, Any, None]) -> None:
         try:
             await doing
         except (Broken, OSError) as error:
-            self.faults.append(f"{name}: {error}")
+            self._fault(name, error)
 
     async def _busy(self, client: Client) -> None:
-        pause_s = 2 * self._options["busy"] / self._options["rate"]
+        usual_s = self._options.busy / self._options.rate
+        client.sound = False
         while not self._stopping:
-            await asyncio.sleep(client.random.random() * pause_s)
-            began = time.monotonic()
+            await asyncio.sleep(client.think_s(usual_s))
             await client.turn()
-            self._longest_s = max(self._longest_s, time.monotonic() - began)
+        client.sound = True
+
+    async def _look_for_hanging(self) -> None:
+        """Have nobody wait for ever, but those who wait for jobs."""
+        while True:
+            await asyncio.sleep(TELL_S)
+            for wire in [*[client.wire for client in self._clients], *self._idlers.wires, *self._others]:
+                wire.give_up(self._options.reply_limit_s)
 
     async def _until_told(self) -> int:
         loop = asyncio.get_running_loop()
@@ -83,34 +103,39 @@ class Load:
             sys.exit(1)  # whoever started this has gone
         return int(line[1])
 
-    async def _end_of(self, busy: list[asyncio.Task[None]]) -> None:
-        if not busy:
-            return
-        _, waiting = await asyncio.wait(busy, timeout=END_S)
-        if waiting:
-            self.faults.append(f"{len(waiting)} clients still wait for a reply after {END_S:.0f} s")
-        for task in waiting:
-            task.cancel()
+    async def _end_workers(self, working: list[asyncio.Task[None]]) -> None:
+        """Give each a last job; whoever does not take it hangs."""
+        wire = await self._other(self._port)
+        for number, worker in enumerate(self._workers):
+            await wire.ask(("RPUSH", worker.queue, b"%b%d" % (LAST, number)))
+        if working:
+            await asyncio.wait(working, timeout=self._options.reply_limit_s)
+        for worker, task in zip(self._workers, working, strict=True):
+            if not task.done():
+                task.cancel()
+                limit_s = self._options.reply_limit_s
+                self._fault(worker.name, Broken("hangs", f"BLPOP got none of the jobs there were within {limit_s:g} s"))
 
-    async def _end_of_jobs(self) -> None:
-        deadline = time.monotonic() + (2.0 if self._options["blocked"] else 0.0)
-        while self._ledger.open_jobs() and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+    async def _other(self, port: int) -> Connection:
+        self._others.append(await connect(port))
+        return self._others[-1]
 
     async def _check(self, port: int) -> None:
-        server = await connect(port)
-        for client in self._clients:
+        server = await self._other(port)
+        for client in (each for each in self._clients if each.sound):
             await self._guard(client.key, client.check(server))
-        for number, wanted in self._ledger.registers.items():
+        for number, versions in sorted(self._ledger.registers.items()):
             (value,) = await server.ask(("GET", f"register:{number}"))
-            await self._guard("WATCH", _same(value, b"%d" % wanted, f"register:{number} at the end"))
-        left: Counter[bytes] = Counter()
+            written = int(value) if isinstance(value, bytes) else value
+            await self._guard("WATCH", _same(written, max(versions), f"register:{number} at the end"))
+        await self._check_jobs(server)
+
+    async def _check_jobs(self, server: Connection) -> None:
+        left: list[bytes] = []
         for queue in range(QUEUES):
             (jobs,) = await server.ask(("LRANGE", f"jobs:{queue}", 0, -1))
-            left.update(jobs if isinstance(jobs, list) else [])
+            left.extend(job for job in (jobs if isinstance(jobs, list) else []) if not job.startswith(LAST))
         self.faults.extend(self._ledger.faults(left))
-        for each in self._idle:
-            await self._guard("an idle client", each.ask(("PING",)))
 
     def _tell(self, final: bool = False) -> None:
         state = {
@@ -118,22 +143,21 @@ class Load:
             "done": sum(client.done for client in self._clients),
             "delivered": sum(self._ledger.delivered.values()),
             "conflicts": self._ledger.conflicts,
-            "longest_ms": round(self._longest_s * 1000, 1),
+            "idle_checked": self._idlers.checked,
+            "waits": self._waits.told(),
             "faults": self.faults[:MAX_FAULTS],
             "fault_count": len(self.faults),
         }
         print(json.dumps(state), flush=True)
 
 
-async def _same(value: object, wanted: object, what: str) -> None:
-    expect(value, wanted, f"lost or doubled writes: {what}")
+async def _same(value: object, wanted: int, what: str) -> None:
+    expect_count(value, wanted, what)
 
 
 def main() -> None:
     """Arguments: the options as JSON, and the proxy's port."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(Load(json.loads(sys.argv[1]), int(sys.argv[2])).run())
+    asyncio.run(Load(Options(**json.loads(sys.argv[1])), int(sys.argv[2])).run())
 
 
 if __name__ == "__main__":

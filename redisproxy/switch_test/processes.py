@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 import socket
@@ -30,16 +31,28 @@ def free_port() -> int:
         return port
 
 
-def wait_until(true: Callable[[], bool], what: str) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = READY_S) -> None:
     """Wait until `true()`.
 
-    @raise CouldNotRun: it did not become true within C{READY_S} seconds.
+    @raise CouldNotRun: it did not become true within so many seconds.
     """
-    deadline = time.monotonic() + READY_S
+    deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
-            raise CouldNotRun(f"waited {READY_S:.0f} s in vain: {what}")
+            raise CouldNotRun(f"waited {seconds:.0f} s in vain: {what}")
         time.sleep(0.01)
+
+
+def raise_file_limit(needed: int) -> None:
+    """Let this process, and those that it starts, have so many files open.
+
+    @raise CouldNotRun: that is not allowed.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise CouldNotRun(f"so many clients need {needed} open files, and this shell allows {hard} (ulimit -Hn)")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class Process:
@@ -94,6 +107,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it with no data and a history of its own, so that following another takes a full resynchronisation."""
         fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--repl-diskless-sync-delay", "0"]
+        fixed += ["--rdbcompression", "no"]  # the data set is all alike, and would be moved as almost nothing
         data = self._folder / self._name
         shutil.rmtree(data, ignore_errors=True)  # a replica leaves what it received in a file, and would load it
         data.mkdir()
@@ -110,9 +124,13 @@ class RedisServer:
         if self._process is not None:
             self._process.end(how)
 
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        return socket.create_connection(("127.0.0.1", self.port), READY_S)
+
     def ask(self, *words: str) -> object:
         """One command over a connection of its own."""
-        with socket.create_connection(("127.0.0.1", self.port), READY_S) as sock:
+        with self.connect() as sock:
             sock.sendall(encode_command(*words) + encode_command("QUIT"))
             data = b"".join(iter(lambda: sock.recv(65536), b""))
         return parse_reply(data.removesuffix(b"+OK\r\n"))
@@ -127,9 +145,10 @@ class RedisServer:
 class ProxyServer:
     """The proxy, started with twistd."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_clients: int) -> None:
         self.port, self.admin_port = free_port(), free_port()
         self.path = folder / "config.json"
+        self._max_clients = max_clients
         self._folder = folder
         self._process: Process | None = None
 
@@ -139,6 +158,7 @@ class ProxyServer:
             "listen": {"addr": f"127.0.0.1:{self.port}"},
             "admin": {"addr": f"127.0.0.1:{self.admin_port}"},
             "uplink": {"addr": uplink},
+            "limits": {"max_clients": self._max_clients},
         }
         self.path.write_text(json.dumps(settings))
 

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from redisproxy.resp import ReplyScanner, RespError, encode_command, parse_replies
 
 Word = bytes | str | int
+Observer = Callable[[float, float, str], None]
 
 
 class Broken(Exception):
-    """What a client must never see: an error, a lost connection, a reply that nobody waits for."""
+    """What a client must never see.
+
+    @ivar kind: one word for it, the first of the fault as it is told.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class Connection(asyncio.Protocol):
-    """One connection; one caller at a time waits for its replies."""
+    """One connection; one caller at a time waits for its replies.
+
+    @ivar observe: called with the begin and the end of each wait, in seconds of the monotonic clock, and its command.
+    @ivar asked_at: since when replies are due; None when none are.
+    """
 
     def __init__(self) -> None:
         self._scanner = ReplyScanner()
@@ -23,25 +36,32 @@ class Connection(asyncio.Protocol):
         self._due = 0
         self._waiting: asyncio.Future[list[object]] | None = None
         self._transport: asyncio.Transport | None = None
-        self.problem = ""
+        self._loop = asyncio.get_running_loop()
+        self._asked = ""
+        self._problem: Broken | None = None
+        self.observe: Observer | None = None
+        self.asked_at: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._break(f"disconnected{f': {exc}' if exc else ''}")
+        self._break("disconnected", f"the connection was lost{f' ({exc})' if exc else ''}{self._during()}")
 
-    def _break(self, problem: str) -> None:
-        self.problem = self.problem or problem
+    def _during(self) -> str:
+        return "" if self.asked_at is None else f" while it waited for the reply to {self._asked}"
+
+    def _break(self, kind: str, text: str) -> None:
+        self._problem = self._problem or Broken(kind, text)
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(Broken(self.problem))
+            self._waiting.set_exception(self._problem)
 
     def data_received(self, data: bytes) -> None:
         end, done = self._scanner.scan(data, 0, self._due)
         self._parts.append(data[:end])
         self._due -= done
         if end < len(data):
-            self._break(f"a reply that nobody asked for: {data[end : end + 80]!r}")
+            self._break("stray", f"a reply that nobody asked for: {data[end : end + 80]!r}")
         elif not self._due and done and self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(parse_replies(b"".join(self._parts)))
 
@@ -50,25 +70,37 @@ class Connection(asyncio.Protocol):
 
         @raise Broken: the connection ended, or one of the replies is an error.
         """
-        if self.problem or self._transport is None:
-            raise Broken(self.problem)
+        if self._problem is not None:
+            raise self._problem
+        assert self._transport is not None
         self._parts, self._due = [], len(commands)
-        self._waiting = asyncio.get_running_loop().create_future()
+        self._waiting = self._loop.create_future()
+        self._asked = str(commands[-1][0])
+        self.asked_at = began = self._loop.time()
         self._transport.write(b"".join(encode_command(*each) for each in commands))
         replies = await self._waiting
+        self.asked_at = None
+        if self.observe is not None:
+            self.observe(began, self._loop.time(), self._asked)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, RespError):
-                raise Broken(f"{command[0]!s} answered -{reply.text}")
+                raise Broken("error", f"{command[0]!s} answered -{reply.text}")
         return replies
+
+    def give_up(self, limit_s: float) -> None:
+        """Let the caller wait no longer when it has waited for `limit_s` seconds."""
+        if self.asked_at is not None and self._loop.time() - self.asked_at > limit_s:
+            self._break("hangs", f"no reply to {self._asked} within {limit_s:g} s")
 
     def close(self) -> None:
         """Leave."""
-        self.problem = self.problem or "closed by the test itself"
+        self._problem = self._problem or Broken("closed", "closed by the test itself")
         if self._transport is not None:
             self._transport.close()
 
 
-async def connect(port: int) -> Connection:
+async def connect(port: int, observe: Observer | None = None) -> Connection:
     """A new connection to a loopback port."""
     _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
+    connection.observe = observe
     return connection

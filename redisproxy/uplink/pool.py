@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Connect = Callable[[Callable[[], IProtocol]], "Deferred[IProtocol]"]
 
 MAX_OPENING = 64
+AHEAD_AT_ONCE = 8
 IDLE_PINNED = 64
 IDLE_S = 60.0
 
@@ -185,6 +186,22 @@ class UplinkSet:
         """Like L{acquire_shared}, but the first failure is the answer."""
         self._impatient = True
         return self.acquire_shared(key)
+
+    async def open_ahead(self, keys: list[Key]) -> None:
+        """Have pinned connections at hand before their clients come, one for each of `keys`, or as many as can be had.
+
+        A few at a time, so that clients at work hardly notice.
+        """
+        ahead: list[UplinkConnection] = []
+        for at in range(0, len(keys), AHEAD_AT_ONCE):
+            wanted = [self.acquire_pinned(key) for key in keys[at : at + AHEAD_AT_ONCE]]
+            results = await DeferredList(wanted, consumeErrors=True)
+            ahead.extend(connection for good, connection in results if good)
+            if not all(good for good, _ in results):
+                break
+        for connection in (each for each in ahead if each.alive):
+            connection.last_used = self.clock.seconds()
+            self._idle.append(connection)
 
     # -- serving who waits
 

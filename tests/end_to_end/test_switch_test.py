@@ -1,16 +1,27 @@
-"""The switch-test passes with the proxy as it is, and fails with one that loses a write."""
+"""The switch-test passes with the proxy as it is, and names every fault that is planted."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import pty
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from redisproxy.switch_test.clients import KINDS
+from redisproxy.switch_test.ledger import Ledger
+from redisproxy.switch_test.wire import Connection, Word, connect
+from tests.end_to_end.harness import RedisServer
+
+SMALL = ["--busy", "12", "--blocked", "10"]
 # Sent under another key, one push is acknowledged as ever and never reaches its queue.
 LOSES_A_WRITE = """
 import socket, sys
@@ -28,29 +39,127 @@ if "redisproxy" in sys.orig_argv:
 """
 
 
-def switch_test(*options: str, **environment: str) -> tuple[int, dict[str, Any]]:
-    command = [sys.executable, "-m", "redisproxy.cli", "switch-test", "--json", "--busy", "12", "--blocked", "10"]
-    done = subprocess.run(
-        [*command, *options], env={**os.environ, **environment}, capture_output=True, text=True, timeout=90, check=False
-    )
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "redisproxy.cli", "switch-test", *SMALL, *options]
+
+
+def run(words: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "TMPDIR": str(folder), **environment}
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=90, check=False)
+
+
+def switch_test(folder: Path, *options: str, **environment: str) -> tuple[int, dict[str, Any]]:
+    done = run([*command(*options), "--json"], folder, **environment)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("how", [[], ["--kill"], ["--manual"]], ids=["switchover", "kill", "manual"])
-def test_no_client_notices_and_nothing_is_lost(how: list[str]) -> None:
-    code, result = switch_test("--switchovers", "3", *how)
-    assert result["faults"] == [] and code == 0
+@pytest.mark.parametrize("how", [["--idle", "40", "--data-mb", "1"], ["--manual"]], ids=["switchover", "manual"])
+def test_no_client_notices_and_nothing_is_lost(how: list[str], tmp_path: Path) -> None:
+    code, result = switch_test(tmp_path, "--switchovers", "3", *how)
+    assert result["faults"] == [] and code == 0 and result["verdict"] == "pass"
     assert result["switchovers"] == 3 and result["commands"] > 0 and result["delivered"] > 0
+    assert result["idle_checked"] >= result["options"]["idle"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_old_primary_may_be_killed_right_after_the_promotion(tmp_path: Path) -> None:
+    code, result = switch_test(tmp_path, "--switchovers", "4", "--kill")
+    assert result["faults"] == [] and code == 0 and result["switchovers"] == 4
+    assert result["old_gone_at_once"] > 0, "none was dead before the switchover was over"
 
 
 def test_a_proxy_that_loses_a_write_is_caught_and_the_write_is_named(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(LOSES_A_WRITE)
-    code, result = switch_test("--switchovers", "1", PYTHONPATH=str(tmp_path), REDISPROXY_PURE="1")
+    code, result = switch_test(tmp_path, "--switchovers", "1", PYTHONPATH=str(tmp_path), REDISPROXY_PURE="1")
     assert code == 1 and not result["ok"]
     assert [fault.split(":")[0] for fault in result["faults"]] == ["lost"]
 
 
-def test_without_redis_it_says_that_it_could_not_run() -> None:
-    code, result = switch_test(PATH="/nowhere")
+def test_without_redis_it_says_that_it_could_not_run(tmp_path: Path) -> None:
+    code, result = switch_test(tmp_path, PATH="/nowhere")
     assert code == 2 and "redis-server" in result["error"]
+
+
+def test_into_a_file_it_writes_plain_text_with_the_seed_and_the_verdict(tmp_path: Path) -> None:
+    done = run(command("--switchovers", "1", "--seed", "7"), tmp_path)
+    assert done.returncode == 0 and done.stderr == "seed 7\n"
+    assert "\x1b" not in done.stdout and done.stdout.endswith("pass (seed 7)\n")
+    assert "redisproxy switch-test --switchovers 1 --seed 7 --busy 12 --blocked 10\n" in done.stdout
+
+
+def test_interrupted_in_a_terminal_it_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    terminal, inner = pty.openpty()
+    env = {**os.environ, "TMPDIR": str(tmp_path), "TERM": "xterm", "COLUMNS": "80"}
+    process = subprocess.Popen(command("--switchovers", "500"), env=env, stdin=inner, stdout=inner, stderr=inner)
+    os.close(inner)
+    shown = _until(terminal, rb"writes/s")
+    process.send_signal(signal.SIGINT)
+    shown += _rest(terminal)
+    assert process.wait(20) == 130
+    assert b"interrupted" in shown and b"again: redisproxy switch-test" in shown
+    assert list(tmp_path.iterdir()) == []
+    assert _processes_in(tmp_path) == []
+
+
+def test_a_seed_decides_what_each_client_sends_and_when(server: RedisServer) -> None:
+    sent = []
+    for seed in (1, 1, 2):
+        server.client().flushall()
+        sent.append(asyncio.run(_first_turns(server.port, seed)))
+    assert sent[0] == sent[1] and sent[0] != sent[2]
+
+
+async def _first_turns(port: int, seed: int) -> list[object]:
+    sent: list[object] = []
+    for number, kind in enumerate(KINDS):
+        client = kind(number, await connect(port), Ledger(), seed, 32)
+        client.wire.ask = _recording(client.wire, sent)  # type: ignore[method-assign]
+        await client.begin()
+        for _ in range(20):
+            sent.append(client.think_s(1.0))
+            await client.turn()
+        client.wire.close()
+    return sent
+
+
+def _recording(wire: Connection, sent: list[object]) -> Any:
+    ask = wire.ask
+
+    async def record(*commands: tuple[Word, ...]) -> list[object]:
+        sent.extend(commands)
+        return await ask(*commands)
+
+    return record
+
+
+def _until(terminal: int, pattern: bytes) -> bytes:
+    shown, deadline = b"", time.monotonic() + 60
+    while not re.search(pattern, shown):
+        assert time.monotonic() < deadline, shown
+        shown += os.read(terminal, 65536)
+    return shown
+
+
+def _rest(terminal: int) -> bytes:
+    shown = b""
+    try:
+        while piece := os.read(terminal, 65536):
+            shown += piece
+    except OSError:
+        pass  # Linux: everybody at the other end has gone
+    os.close(terminal)
+    return shown
+
+
+def _processes_in(folder: Path) -> list[str]:
+    """Processes whose working directory is or was below `folder`, as those of a switch-test are."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            where = os.readlink(each)
+        except OSError:
+            continue
+        if where.startswith(str(folder)):
+            found.append(where)
+    return found

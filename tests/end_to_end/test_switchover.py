@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,6 +231,52 @@ def test_external_mode_waits_for_the_operators_word(server: RedisServer, other: 
     load.check(other)
     assert answers[0]["report"]["result"] == "done"
     assert proxy.admin("switchover-go-on")[0] == 409
+
+
+def test_blocked_clients_find_their_connections_at_the_new_server_already_open(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    workers, got = 30, []
+    clients = [proxy.client() for _ in range(workers)]
+    waiting = [threading.Thread(target=lambda each=each: got.append(each.blpop("jobs", 0))) for each in clients]
+    for each in waiting:
+        each.start()
+    wait_until(lambda: server.client().info("clients")["blocked_clients"] == workers, "all wait for a job")
+    proxy.write(uplink=other.uplink, switchover={"mode": "external"})
+    switching = threading.Thread(target=lambda: proxy.do("switchover"))
+    switching.start()
+    wait_until(lambda: (proxy.info()["switchover"]["current"] or {}).get("step", "").startswith("wait"), "it waits")
+    assert other.client().info("clients")["connected_clients"] > workers
+    before = other.client().info("stats")["total_connections_received"]
+    proxy.do("switchover-go-on")
+    switching.join(10)
+    wait_until(lambda: other.client().info("clients")["blocked_clients"] == workers, "all wait at the new server")
+    assert other.client().info("stats")["total_connections_received"] - before < workers
+    other.client().rpush("jobs", *range(workers))
+    for each in waiting:
+        each.join(10)
+    assert sorted(int(job) for _, job in got) == list(range(workers))
+
+
+WATCHES_GARBAGE = """
+import gc
+def told(name, straight):
+    return lambda: (straight(), print("gc", name, gc.isenabled(), gc.get_freeze_count() > 10000, flush=True))
+gc.disable, gc.enable, gc.freeze = told("off", gc.disable), told("on", gc.enable), told("frozen", gc.freeze)
+"""
+
+
+def test_no_garbage_is_collected_during_the_pause_and_never_what_was_there_at_the_start(
+    server: RedisServer, other: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WATCHES_GARBAGE)
+    with Proxy(server.uplink, environment={"PYTHONPATH": str(tmp_path)}) as proxy:
+        before = proxy.log
+        assert "gc frozen True True" in before
+        assert switch(proxy, other)["result"] == "done"
+        during = proxy.log.removeprefix(before)
+        assert during.index("switchover: connect") < during.index("gc off False") < during.index("switchover: drain")
+        assert during.index("switchover: swap") < during.index("gc on True")
 
 
 def test_external_mode_goes_back_when_nobody_says_anything(
