@@ -209,6 +209,23 @@ def test_stopping_the_proxy_rolls_a_switchover_back(server: RedisServer, other: 
         assert server.client().set("a", 1)
 
 
+def test_a_hangup_during_a_switchover_that_fails_does_not_move_the_clients_after_all(
+    server: RedisServer, other: RedisServer
+) -> None:
+    with Proxy(server.uplink) as proxy:
+        proxy.client().set("a", 1)
+        other.process.send_signal(signal.SIGSTOP)
+        proxy.write(uplink={**other.uplink, "connect_timeout_ms": 800})
+        asking = threading.Thread(target=lambda: _ask(proxy))
+        asking.start()
+        wait_until(lambda: proxy.info()["switchover"]["current"] is not None, "it runs")
+        proxy.hup()
+        asking.join(10)
+        other.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "SIGHUP that came meanwhile is not carried out" in proxy.log, "it says so")
+        assert proxy.client().get("a") == "1" and proxy.info()["last_reload"] == {}
+
+
 def _ask(proxy: Proxy) -> None:
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         proxy.admin("switchover")
