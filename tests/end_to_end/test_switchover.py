@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import resource
 import signal
 import subprocess
 import sys
@@ -138,6 +139,20 @@ def test_a_drain_that_does_not_fit_is_rolled_back_and_drops_nobody(
     slow.close()
     assert proxy.client().set("a", 1) and server.client().set("b", 1)
     assert proxy.info()["clients"]["closed"] == {} and other.client().role()[0] == "slave"
+
+
+def test_a_new_server_with_a_full_disk_is_told_from_a_slow_one(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    server.client().set("ballast", "x" * 1000000)
+    server.client().config_set("rdbcompression", "no")
+    resource.prlimit(other.process.pid, resource.RLIMIT_FSIZE, (32768, resource.RLIM_INFINITY))
+    proxy.write(uplink=other.uplink, switchover={"sync_stall_ms": 1000})
+    with Load(proxy, 5) as load:
+        status, answer = proxy.admin("switchover")
+    load.check(server)
+    assert status == 504 and "never came to the end" in answer["error"], answer
+    assert proxy.info()["clients"]["closed"] == {} and other.client().role()[0] == "master"
 
 
 def test_a_fence_that_is_left_from_a_crash_is_told_and_can_be_lifted(server: RedisServer) -> None:
