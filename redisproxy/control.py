@@ -34,6 +34,10 @@ def _ignore(failure: Failure, *kinds: type[Exception]) -> None:
     failure.trap(*kinds)
 
 
+def _took_place(switchover: Answer | Failure) -> bool:
+    return not isinstance(switchover, Failure) and switchover["report"]["result"] == "done"
+
+
 class Rejected(Exception):
     """The new configuration is not taken; C{str()} says why, a fault a line."""
 
@@ -246,7 +250,10 @@ class Control:
         return answer
 
     def reload_on_signal(self) -> None:
-        """Reload for a SIGHUP; one that comes while another one or a switchover runs is carried out after it."""
+        """Reload for a SIGHUP; one that comes while another one or a switchover runs is carried out after it.
+
+        Not after a switchover that did not take place: the file names the new server then, and nobody is to go there.
+        """
         if self._running is not None:
             self._again = True
             return
@@ -254,9 +261,12 @@ class Control:
 
     def _ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
         self._running = None
+        again, self._again = self._again, False
+        if again and self._running_name == SWITCHOVER and not _took_place(result):
+            self.log.warn("the switchover did not take place: the SIGHUP that came meanwhile is not carried out")
+            again = False
         answer.callback(result)
-        if self._again:
-            self._again = False
+        if again:
             self.reload_on_signal()
 
     async def stop(self) -> None:

@@ -63,7 +63,8 @@ class ReloadPlan:
         self.settings = settings
         self.changed = config.differences(proxy.settings, settings)
         endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
-        self._contexts = [server_tls(endpoint) if endpoint.tls else None for endpoint in endpoints]
+        timeout_s = settings.limits.handshake_timeout_ms / 1000
+        self._contexts = [server_tls(endpoint, timeout_s) if endpoint.tls else None for endpoint in endpoints]
         self._uplinks = proxy.make_uplinks(settings)
         self._known = Known()
         self._loaded: set[bytes] = set()

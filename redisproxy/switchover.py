@@ -32,6 +32,7 @@ SLOW_POLL_S = 0.02
 ROLLBACK_SHARE = 0.2
 """The part of the pause budget that is kept for rolling back."""
 UNDO_TRIES = 3
+MAX_SYNCS = 3
 MAX_SAMPLES = 1000
 # More replicas than there are: the server asks them all where they are, in the replication stream, and changes no data.
 _STIR = ("WAIT", 1000, 1)
@@ -291,7 +292,8 @@ class Switchover:
         """Wait until the new server is nearly where the old one is; the load goes on meanwhile."""
         assert self._old is not None and self._new is not None
         deadline = self._clock.seconds() + self._settings.sync_deadline_ms / 1000
-        moved_at, seen, stirred = self._clock.seconds(), "", False
+        began = moved_at = self._clock.seconds()
+        seen, stirred = "", False
         while True:
             old, new = await self._old.state(), await self._new.state()
             if new.link_up and not stirred:
@@ -302,6 +304,8 @@ class Switchover:
             if stirred and self._is_near(old, new):
                 return
             now, mark = self._clock.seconds(), _progress_mark(old, new)
+            if now - began > self._settings.sync_stall_ms / 1000:
+                self._see_that_it_gets_on(old, new)
             if mark != seen:
                 moved_at, seen = now, mark
             if now - moved_at > self._settings.sync_stall_ms / 1000:
@@ -313,6 +317,16 @@ class Switchover:
             if now > deadline:
                 raise SwitchoverFailed("replication takes longer than switchover.sync_deadline_ms", late=True)
             await self._sleep(SLOW_POLL_S if new.link_up else POLL_S)
+
+    def _see_that_it_gets_on(self, old: ServerState, new: ServerState) -> None:
+        """Each time that a synchronisation begins looks like progress, and costs the old server a fork."""
+        begun = old.number("sync_full") - self._old_state.number("sync_full")
+        if begun > MAX_SYNCS and not new.link_up:
+            raise SwitchoverFailed(
+                f"the new server has begun to synchronise {begun} times and never came to the end; its log or that of"
+                " the old one says why: perhaps its disk is full, or client-output-buffer-limit is too low",
+                late=True,
+            )
 
     def _is_near(self, old: ServerState, new: ServerState) -> bool:
         left = new.bytes_left

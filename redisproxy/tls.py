@@ -37,18 +37,23 @@ class TLSFault(Exception):
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTLS:
-    """The TLS side of one listener. Connections that are open keep the context they began with."""
+    """The TLS side of one listener. Connections that are open keep the context they began with.
 
-    def __init__(self, context: SSL.Context) -> None:
+    @ivar handshake_timeout_s: a client whose handshake takes longer is disconnected.
+    """
+
+    def __init__(self, context: SSL.Context, handshake_timeout_s: float) -> None:
         self.context = context
+        self.handshake_timeout_s = handshake_timeout_s
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """Part of C{IOpenSSLServerConnectionCreator}."""
         return SSL.Connection(self.context, None)
 
     def replace(self, other: ServerTLS) -> None:
-        """Use the certificates of `other` for every connection from now on."""
+        """Use the certificates and the limit of `other` for every connection from now on."""
         self.context = other.context
+        self.handshake_timeout_s = other.handshake_timeout_s
 
 
 class CertificateRefused(Exception):
@@ -218,7 +223,7 @@ def _base_context(method: int) -> SSL.Context:
     return context
 
 
-def server_tls(endpoint: Endpoint) -> ServerTLS:
+def server_tls(endpoint: Endpoint, handshake_timeout_s: float = 30.0) -> ServerTLS:
     """The context of a listener; with C{cacertfile} a client without a certificate that verifies is turned away.
 
     @raise TLSFault: its files can't be used.
@@ -232,7 +237,7 @@ def server_tls(endpoint: Endpoint) -> ServerTLS:
     if endpoint.cacertfile:
         _trust(context, endpoint.cacertfile)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: bool(args[4]))
-    return ServerTLS(context)
+    return ServerTLS(context, handshake_timeout_s)
 
 
 def _trust(context: SSL.Context, cacertfile: str) -> None:

@@ -235,6 +235,7 @@ class LimitSettings(Model):
     max_clients: Count = 10000
     max_raw_connections: Count = 1000
     max_failed_logins: Count = 10
+    handshake_timeout_ms: Milliseconds = 30000
     max_held_request_bytes: Annotated[int, Field(ge=32768, le=1 << 30)] = 262144
     max_bulk_bytes: Bytes = 536870912
     max_in_flight_per_client: Count = 10000

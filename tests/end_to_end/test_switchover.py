@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import resource
 import signal
 import subprocess
 import sys
@@ -141,6 +142,20 @@ def test_a_drain_that_does_not_fit_is_rolled_back_and_drops_nobody(
     assert proxy.info()["clients"]["closed"] == {} and other.client().role()[0] == "slave"
 
 
+def test_a_new_server_with_a_full_disk_is_told_from_a_slow_one(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    server.client().set("ballast", "x" * 1000000)
+    server.client().config_set("rdbcompression", "no")
+    resource.prlimit(other.process.pid, resource.RLIMIT_FSIZE, (32768, resource.RLIM_INFINITY))
+    proxy.write(uplink=other.uplink, switchover={"sync_stall_ms": 1000})
+    with Load(proxy, 5) as load:
+        status, answer = proxy.admin("switchover")
+    load.check(server)
+    assert status == 504 and "never came to the end" in answer["error"], answer
+    assert proxy.info()["clients"]["closed"] == {} and other.client().role()[0] == "master"
+
+
 def test_a_fence_that_is_left_from_a_crash_is_told_and_can_be_lifted(server: RedisServer) -> None:
     server.client().config_set("min-replicas-to-write", 1000000002)
     with Proxy(server.uplink) as proxy:
@@ -208,6 +223,23 @@ def test_stopping_the_proxy_rolls_a_switchover_back(server: RedisServer, other: 
         other.process.send_signal(signal.SIGCONT)
         asking.join(10)
         assert server.client().set("a", 1)
+
+
+def test_a_hangup_during_a_switchover_that_fails_does_not_move_the_clients_after_all(
+    server: RedisServer, other: RedisServer
+) -> None:
+    with Proxy(server.uplink) as proxy:
+        proxy.client().set("a", 1)
+        other.process.send_signal(signal.SIGSTOP)
+        proxy.write(uplink={**other.uplink, "connect_timeout_ms": 800})
+        asking = threading.Thread(target=lambda: _ask(proxy))
+        asking.start()
+        wait_until(lambda: proxy.info()["switchover"]["current"] is not None, "it runs")
+        proxy.hup()
+        asking.join(10)
+        other.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "SIGHUP that came meanwhile is not carried out" in proxy.log, "it says so")
+        assert proxy.client().get("a") == "1" and proxy.info()["last_reload"] == {}
 
 
 def _ask(proxy: Proxy) -> None:
