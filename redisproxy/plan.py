@@ -16,6 +16,7 @@ from redisproxy.tls import server_tls
 
 if TYPE_CHECKING:
     from redisproxy.proxy import Proxy
+    from redisproxy.sentinel import Finder
     from redisproxy.uplink import UplinkSet
 
 
@@ -53,12 +54,22 @@ class ReloadPlan:
     @ivar changed: the key paths in which it differs.
     """
 
-    def __init__(self, proxy: Proxy, settings: config.Settings) -> None:
+    def __init__(
+        self, proxy: Proxy, settings: config.Settings, finder: Finder | None, same_listeners: bool = False
+    ) -> None:
+        """
+        @param finder: the sentinels of `settings`, if it has any.
+        @param same_listeners: leave the listeners' certificates as they are.
+        @raise TLSFault: the certificates can't be used.
+        """
         self._proxy = proxy
+        self._finder = finder
         self.settings = settings
         self.changed = config.differences(proxy.settings, settings)
         endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
-        self._contexts = [server_tls(endpoint) if endpoint.tls else None for endpoint in endpoints]
+        self._contexts = [
+            server_tls(endpoint) if endpoint.tls and not same_listeners else None for endpoint in endpoints
+        ]
         self._uplinks = proxy.make_uplinks(settings)
         self._known = Known()
         self._loaded: set[bytes] = set()
@@ -104,7 +115,7 @@ class ReloadPlan:
         """Put it in force."""
         self._subscribers.change_over()
         self.watches.change_over()
-        self._proxy.take(self.settings, self._uplinks, self._contexts, self._known)
+        self._proxy.take(self.settings, self._uplinks, self._contexts, self._known, self._finder)
 
     def abandon(self) -> None:
         """Close what was opened for it."""

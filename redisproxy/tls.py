@@ -257,6 +257,14 @@ def client_tls(uplink: UplinkSettings, hostname: str) -> ClientTLS:
     return ClientTLS(context, hostname, not uplink.skipverify)
 
 
+def uplink_tls(uplink: UplinkSettings) -> ClientTLS | None:
+    """The context for the server at C{uplink.address}; None without TLS.
+
+    @raise TLSFault: its files can't be used.
+    """
+    return client_tls(uplink, uplink.server_name or str(getattr(uplink.address, "host", ""))) if uplink.tls else None
+
+
 def faults(where: str, build: Callable[[], object]) -> Iterator[str]:
     """Build a context and yield what is wrong with it, as the path of the key and a text."""
     try:
