@@ -126,6 +126,25 @@ def test_nobody_is_disconnected_by_a_failover_on_command() -> None:
         assert SENTINEL_PASSWORD not in shown + proxy.log + proxy.get("/info.json")[1].decode()
 
 
+def test_idle_clients_survive_a_primary_that_hangs_and_wakes_up_again() -> None:
+    quick = {"pause": {"drain_deadline_ms": 300}}
+    with running_group(replicas=1, sentinels=3, quorum=2) as group, Proxy(group.uplink, **quick) as proxy:
+        old, new = group.servers
+        idlers, hanging = Idlers(proxy, 10), proxy.connect()
+        old.process.send_signal(signal.SIGSTOP)
+        hanging.sendall(b"INCR n\r\n")
+        wait_until(lambda: switches(proxy) == 1, "the proxy has followed", 40)
+        assert uplink_port(proxy) == new.port
+        idlers.check()
+        with pytest.raises(ConnectionResetError):
+            hanging.recv(10)
+        assert proxy.info()["clients"]["closed"] == {"drain_deadline": 1}
+        old.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: old.client().role()[0] == "master", "the old primary believes that it is one")
+        time.sleep(1.2)
+        assert uplink_port(proxy) == new.port and switches(proxy) == 1
+
+
 def test_idle_clients_survive_the_death_of_the_primary_and_of_a_sentinel() -> None:
     with running_group(replicas=2, sentinels=3, quorum=2) as group, Proxy(group.uplink) as proxy:
         old = group.servers[0]
