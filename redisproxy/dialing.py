@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from redisproxy.config import Address, TcpAddress, Undiscovered, UplinkSettings
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.net import set_keepalive, set_user_timeout
-from redisproxy.tls import client_tls, uplink_tls
+from redisproxy.tls import sentinel_tls, uplink_tls
 
 if TYPE_CHECKING:
     from redisproxy.net import Network
@@ -35,8 +35,7 @@ def sentinel_dial(network: Network, uplink: UplinkSettings, sentinel: TcpAddress
 
     @raise TLSFault: its certificates can't be used.
     """
-    name = uplink.sentinel_server_name or sentinel.host
-    tls = client_tls(uplink, name) if uplink.tls_to_sentinels else None
+    tls = sentinel_tls(uplink, sentinel.host)
     return _dial(network, uplink, sentinel, tls, uplink.sentinel_timeout_ms)
 
 

@@ -83,10 +83,12 @@ class SentinelPeer(Peer):
         self.where: bytes | None = None
         self.deaf = b""
         self.listeners: list[PeerTransport] = []
+        self.channels: list[str] = []
 
     def reply(self, transport: PeerTransport, command: list[str]) -> bytes:
         if command[0] == "SUBSCRIBE":
             self.listeners.append(transport)
+            self.channels = command[1:]
             return self.deaf or b"".join(
                 b"*3\r\n$9\r\nsubscribe\r\n" + bulk(name)[4:] + b":%d\r\n" % number
                 for number, name in enumerate(command[1:], 1)
@@ -104,7 +106,7 @@ class SentinelPeer(Peer):
 
     def publish(self, message: str, channel: str = "+switch-master") -> None:
         """Tell those who listen."""
-        for transport in self.listeners:
+        for transport in self.listeners if channel in self.channels else ():
             transport.arrive(bulk("message", channel, message))
 
     def switch(self, primary: TcpAddress, epoch: int) -> None:

@@ -415,6 +415,17 @@ def test_a_passfile_for_the_sentinels_is_one_key_with_its_password(write: Any, t
     assert "uplink.sentinel_passfile: " in faults(write(uplink={**SENTINELS, "sentinel_passfile": "none"}))[0]
 
 
+def test_names_for_the_certificates_of_sentinels(write: Any, certificate: dict[str, str]) -> None:
+    secure = {**SENTINELS, "tls": True, "cacertfile": certificate["cacertfile"]}
+    assert config.load(write(uplink=secure)).uplink.tls_to_sentinels
+    assert not config.load(write(uplink={**secure, "sentinel_tls": False})).uplink.tls_to_sentinels
+    long = "\xfc" * 300
+    assert faults(write(uplink={**secure, "sentinel_server_name": long})) == (
+        "uplink.sentinel_server_name: this is no host name",
+    )
+    assert faults(write(uplink={**secure, "sentinels": [f"{long}:1"]})) == ("uplink.sentinels: this is no host name",)
+
+
 def test_where_the_proxy_itself_can_be_reached(write: Any) -> None:
     own = config.load(write(listen={"addr": ":7010"}, admin={"addr": "/run/admin", "network": "unix"})).own_addresses
     assert {TcpAddress("127.0.0.1", 7010), TcpAddress("localhost", 7010), UnixAddress("/run/admin")} < own

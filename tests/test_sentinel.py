@@ -237,6 +237,17 @@ def test_other_sentinels_in_the_configuration_are_taken_up(following: World) -> 
     assert len(following.sentinels[0].asked) == asked
 
 
+def test_what_the_sentinels_before_a_reload_said_is_no_reason_to_move(following: World) -> None:
+    following.new.silent = True
+    following.sentinels[0].switch(NEW, 1)
+    following.turn()
+    following.proxy.finder = following.new_finder(following.configured(master_name="other"))
+    following.new.connections[0].arrive(bulk("master") * 2)
+    following.turn()
+    assert not following.new.connections
+    assert following.proxy.server == OLD and following.proxy.events == []
+
+
 def test_a_flood_of_events_makes_it_ask_within_bounds(following: World) -> None:
     before = following.sentinels[0].queries
     for _ in range(100):

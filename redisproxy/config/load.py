@@ -59,7 +59,7 @@ def load(path: str) -> Settings:
     settings = _validated(data, single, faults)
     if settings is not None:
         told = {_key(fault) for fault in faults}
-        faults += [fault for fault in _tls_faults(settings, single) if _key(fault) not in told]
+        faults += [fault for fault in dict.fromkeys(_tls_faults(settings, single)) if _key(fault) not in told]
     if settings is None or faults:
         raise ConfigError(faults)
     return settings
@@ -286,3 +286,5 @@ def _tls_faults(settings: Settings, single: set[str]) -> Iterator[str]:
             yield from tls.faults(where, lambda endpoint=endpoint: tls.server_tls(endpoint))  # type: ignore[misc]
     if settings.uplink.tls:
         yield from tls.faults("uplink", lambda: tls.uplink_tls(settings.uplink))
+    for sentinel in settings.uplink.sentinel_addresses:
+        yield from tls.faults("uplink", lambda host=sentinel.host: tls.sentinel_tls(settings.uplink, host))  # type: ignore[misc]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from redisproxy.metrics import Metrics
     from redisproxy.sentinel.finder import Finder, Sentinel
 
+GAP_S = 0.05
+
 
 class Followed(Protocol):
     """What the follower sees of the proxy."""
@@ -136,7 +138,7 @@ class Follower:
             self._stop_timer()
             self._look_again_in(await self._look(finder))
             # Whoever floods us with events makes us ask so often and no more.
-            await deferLater(self._clock, finder.backoff_s[0], lambda: None)
+            await deferLater(self._clock, GAP_S, lambda: None)
 
     async def _look(self, finder: Finder) -> float:
         """Find the primary and go there; the seconds until the next look."""
@@ -155,7 +157,7 @@ class Follower:
     async def _follow(self, finder: Finder, first: Sentinel | None) -> None:
         old = self._proxy.server
         address = await finder.find(old, first)
-        if address == old or finder is not self._finder:
+        if address == self._proxy.server or finder is not self._proxy.finder:
             return
         self.log.info("{name} is {new} now, was {old}", name=finder.name, new=str(address), old=str(old))
         answer = await self._move(address)

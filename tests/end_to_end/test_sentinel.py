@@ -127,8 +127,8 @@ def test_nobody_is_disconnected_by_a_failover_on_command() -> None:
 
 
 def test_idle_clients_survive_a_primary_that_hangs_and_wakes_up_again() -> None:
-    quick = {"pause": {"drain_deadline_ms": 300}}
-    with running_group(replicas=1, sentinels=3, quorum=2) as group, Proxy(group.uplink, **quick) as proxy:
+    quick = {"drain_deadline_ms": 300}
+    with running_group(replicas=1, sentinels=3, quorum=2) as group, Proxy(group.uplink, pause=quick) as proxy:
         old, new = group.servers
         idlers, hanging = Idlers(proxy, 10), proxy.connect()
         old.process.send_signal(signal.SIGSTOP)
