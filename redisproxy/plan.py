@@ -18,6 +18,7 @@ from redisproxy.watches import Watches
 if TYPE_CHECKING:
     from redisproxy.interfaces import Key
     from redisproxy.proxy import Proxy
+    from redisproxy.sentinel import Finder
     from redisproxy.uplink import UplinkSet
 
 MAX_FREE = 64
@@ -58,13 +59,23 @@ class ReloadPlan:
     @ivar changed: the key paths in which it differs.
     """
 
-    def __init__(self, proxy: Proxy, settings: config.Settings) -> None:
+    def __init__(
+        self, proxy: Proxy, settings: config.Settings, finder: Finder | None, same_listeners: bool = False
+    ) -> None:
+        """
+        @param finder: the sentinels of `settings`, if it has any.
+        @param same_listeners: leave the listeners' certificates as they are.
+        @raise TLSFault: the certificates can't be used.
+        """
         self._proxy = proxy
+        self._finder = finder
         self.settings = settings
         self.changed = config.differences(proxy.settings, settings)
         endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
         timeout_s = settings.limits.handshake_timeout_ms / 1000
-        self._contexts = [server_tls(endpoint, timeout_s) if endpoint.tls else None for endpoint in endpoints]
+        self._contexts = [
+            server_tls(endpoint, timeout_s) if endpoint.tls and not same_listeners else None for endpoint in endpoints
+        ]
         self._uplinks = proxy.make_uplinks(settings)
         self._known = Known()
         self._loaded: set[bytes] = set()
@@ -117,7 +128,7 @@ class ReloadPlan:
         """Put it in force."""
         self._subscribers.change_over()
         self.watches.change_over()
-        self._proxy.take(self.settings, self._uplinks, self._contexts, self._known)
+        self._proxy.take(self.settings, self._uplinks, self._contexts, self._known, self._finder)
 
     def abandon(self) -> None:
         """Close what was opened for it."""

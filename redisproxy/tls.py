@@ -262,6 +262,26 @@ def client_tls(uplink: UplinkSettings, hostname: str) -> ClientTLS:
     return ClientTLS(context, hostname, not uplink.skipverify)
 
 
+def uplink_tls(uplink: UplinkSettings) -> ClientTLS | None:
+    """The context for the server at C{uplink.address}; None without TLS.
+
+    @raise TLSFault: its files can't be used.
+    """
+    return client_tls(uplink, uplink.server_name or str(getattr(uplink.address, "host", ""))) if uplink.tls else None
+
+
+def sentinel_tls(uplink: UplinkSettings, host: str) -> ClientTLS | None:
+    """The context for the sentinel at `host`; None without TLS.
+
+    @raise TLSFault: the files of the uplink can't be used, or its name is none.
+    """
+    try:
+        return client_tls(uplink, uplink.sentinel_server_name or host) if uplink.tls_to_sentinels else None
+    except TLSFault as fault:
+        key = "sentinel_server_name" if uplink.sentinel_server_name else "sentinels"
+        raise TLSFault(str(fault).replace("server_name", key, 1)) from None
+
+
 def faults(where: str, build: Callable[[], object]) -> Iterator[str]:
     """Build a context and yield what is wrong with it, as the path of the key and a text."""
     try:
