@@ -24,8 +24,10 @@ DIGESTS = "from tests.simulation.world import run; print([run(seed).digest for s
 
 
 def test_seeds_without_a_bug_are_clean() -> None:
-    failed = [outcome for outcome in map(run, SEEDS) if outcome.violation]
+    outcomes = list(map(run, SEEDS))
+    failed = [outcome for outcome in outcomes if outcome.violation]
     assert not failed, f"python -m tests.simulation {failed[0].seed}: {failed[0].violation}"
+    assert sum(outcome.switchovers for outcome in outcomes) > len(SEEDS) / 3, "they play what matters"
 
 
 def test_a_seed_repeats_exactly() -> None:

@@ -698,6 +698,7 @@ _SPECIAL: dict[bytes, Callable[[Server, Connection, list[bytes]], Any]] = {
     b"CONFIG": _config,
     b"REPLICAOF": _replicaof,
     b"WAIT": _wait,
+    b"REPLCONF": lambda server, connection, args: OK,
     b"SCRIPT": lambda server, connection, args: b"0" * 40,
 }
 _IN_MULTI = frozenset({b"EXEC", b"DISCARD", b"MULTI", b"WATCH"})
