@@ -110,6 +110,7 @@ class ReloadPlan:
         @raise UplinkError: the connection was lost.
         """
         await self._load_scripts()
+        await self._uplinks.ask_role()
         await self._subscribers.copy()
         await self.watches.renew()
 

@@ -154,7 +154,7 @@ class Proxy:
         self._apply_table()
 
     def _apply_table(self) -> None:
-        """Have clients stop at the commands that are special now; with many clients that takes time: only if need be."""
+        """Have clients stop at the commands that are special now. It takes time with many clients: only if need be."""
         core, settings = self.core, self.settings
         before = core.table.special, core.log_messages
         core.table = CommandTable(settings.allow_commands, self.learned, settings.pubsub)

@@ -18,7 +18,24 @@ from redisproxy.auth import Authenticator
 from redisproxy.metrics import Metrics
 from redisproxy.operations import DeadlineExceeded, WrongState
 
-INFO = {"state": "running", "version": "1", "uplink": {"address": "<b>&"}, "clients": {"open": 3}, "in_flight": 1}
+REPORT = {
+    "at": 1767323045.5,
+    "from": "a:1",
+    "to": "b:1",
+    "result": "rolled_back",
+    "pause_ms": 12.5,
+    "held": 7,
+    "clients_closed": {"uplink_lost": 1},
+    "warnings": ["<b>&"],
+}
+INFO = {
+    "state": "running",
+    "version": "1",
+    "uplink": {"address": "<b>&"},
+    "clients": {"open": 3},
+    "in_flight": 1,
+    "switchover": {"current": {"from": "a:1", "to": "b:1", "step": "fence", "elapsed_ms": 5}, "last": [REPORT]},
+}
 
 
 class FakeOperations:
@@ -198,6 +215,8 @@ def test_pages(site: Site) -> None:
     status, headers, body = site.ask("GET", "/")
     assert status == 200 and headers["content-type"].startswith("text/html") and b"&lt;b&gt;&amp;" in body
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert b"<td>2026-01-02 03:04:05 UTC</td><td>a:1</td><td>b:1</td><td>rolled back</td><td>12.5 ms</td>" in body
+    assert b"<td>1 closed: uplink_lost; &lt;b&gt;&amp;</td>" in body and b"a:1 to b:1: fence" in body
     assert json.loads(site.ask("GET", "/info.json")[2]) == INFO
     assert b"redisproxy_in_flight 1.0" in site.ask("GET", "/metrics")[2]
     assert site.ask("GET", "/metrics/")[0] == 200

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from twisted.internet.defer import ensureDeferred
+
+from redisproxy.errors import UplinkUnavailable
 from redisproxy.resp import encode_command as cmd
 from tests.wire import OK, Client, Wire
 
@@ -95,6 +99,29 @@ class TestAServerThatIsBackInTheMiddleOfAPipeline:
         self.come(wire)
         assert client.got() == OK
         assert wire.server.transport.protocol.db == 2 and wire.server.got() == cmd("INCR", "a")
+
+
+def test_a_promotion_since_the_login_is_learned(wire: Wire) -> None:
+    uplinks: Any = wire.core.uplinks
+    uplinks.server[b"role"] = b"replica"
+    client = wire.client()
+    assert b"$7\r\nreplica\r\n" in client.ask("HELLO", 2)
+    wire.answer_login = False
+    asking = ensureDeferred(uplinks.ask_role())
+    wire.turn()
+    assert wire.server.got() == cmd("HELLO")
+    wire.server.send(b"*4\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n")
+    assert asking.called and b"$6\r\nmaster\r\n" in client.ask("HELLO", 2)
+
+
+def test_a_server_that_does_not_say_its_role_holds_nobody_up(wire: Wire) -> None:
+    uplinks: Any = wire.core.uplinks
+    uplinks.server[b"role"] = b"replica"
+    wire.answer_login = False
+    failed: list[Any] = []
+    ensureDeferred(uplinks.ask_role()).addErrback(failed.append)
+    wire.advance(5.1)
+    assert failed[0].check(UplinkUnavailable)
 
 
 def test_a_watch_goes_with_the_connection_of_a_blocking_command_that_is_moved(wire: Wire) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from html import escape
 from string import Template
 from typing import Any
@@ -38,9 +39,12 @@ pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { co
 <button name="cmd" value="pause-and-wait">Pause and wait</button>
 <button name="cmd" value="unpause">Unpause</button>
 <button name="cmd" value="reload">Reload</button>
+<button name="cmd" value="switchover" data-dry="1">Switchover, dry run</button>
+<button name="cmd" value="switchover" data-ask="Move the data and all clients to the uplink of the configuration file?">Switchover</button>
 </form>
 <p id="answer" role="status"></p>
 <h2>Uplink</h2><table>$uplink</table>
+<h2>Switchovers</h2><p id="step">$step</p><table>$switchovers</table>
 <h2>Last reload</h2><table>$reload</table>
 <h2>Configuration</h2><pre>$config</pre>
 <p><a href="/info.json">info.json</a> &middot; <a href="/metrics">metrics</a> &middot; version $version, up $uptime</p>
@@ -52,13 +56,17 @@ async function refresh() {
     get("state").textContent = info.state; get("state").className = "state " + info.state;
     get("why").textContent = (info.paused_for || []).join(", ");
     get("clients").textContent = info.clients.open; get("in_flight").textContent = info.in_flight;
+    const running = info.switchover.current;
+    get("step").textContent = running ? running.from + " to " + running.to + ": " + running.step : "";
     get("held").textContent = info.held; get("connections").textContent = info.uplink.connections;
   } catch (error) { get("why").textContent = "no answer from the proxy"; }
 }
 setInterval(refresh, 2000);
 get("commands").addEventListener("submit", async event => {
   event.preventDefault();
-  const body = new URLSearchParams({cmd: event.submitter.value});
+  const button = event.submitter, body = new URLSearchParams({cmd: button.value});
+  if (button.dataset.ask && !confirm(button.dataset.ask)) return;
+  if (button.dataset.dry) body.set("dry_run", "1");
   get("answer").textContent = event.submitter.textContent + "\u2026";
   const answer = await (await fetch("/cmd/", {method: "POST", body})).json();
   get("answer").textContent = JSON.stringify(answer); get("answer").className = answer.ok ? "" : "bad"; refresh();
@@ -70,10 +78,12 @@ get("commands").addEventListener("submit", async event => {
 def _rows(values: dict[str, Any]) -> str:
     if not values:
         return "<tr><td>none yet</td><td></td></tr>"
-    return "".join(f"<tr><td>{escape(str(key))}</td><td>{_cell(value)}</td></tr>" for key, value in values.items())
+    return "".join(f"<tr><td>{escape(str(key))}</td><td>{_cell(value, key)}</td></tr>" for key, value in values.items())
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, key: str = "") -> str:
+    if key == "at":
+        return escape(_time(value))
     if isinstance(value, bool):
         return "yes" if value else '<span class="bad">no</span>'
     if isinstance(value, dict):
@@ -93,6 +103,27 @@ def _sentinel_rows(sentinel: dict[str, Any]) -> dict[str, Any]:
     return rows
 
 
+def _switchover_rows(reports: list[dict[str, Any]]) -> str:
+    heads = ("when", "from", "to", "result", "pause", "held", "what")
+    if not reports:
+        return "<tr><td>none yet</td></tr>"
+    rows = ["".join(f"<td>{head}</td>" for head in heads)]
+    for report in reports:
+        pause_ms = report.get("pause_ms")
+        closed = ", ".join(f"{count} closed: {why}" for why, count in (report.get("clients_closed") or {}).items())
+        what = "; ".join(filter(None, [str(report.get("error") or ""), closed, *report.get("warnings", [])]))
+        cells = (
+            _time(report.get("at")), report.get("from"), report.get("to"), str(report.get("result")).replace("_", " "),
+            "" if pause_ms is None else f"{pause_ms} ms", report.get("held", ""), what,
+        )  # fmt: skip
+        rows.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
+    return "".join(f"<tr>{row}</tr>" for row in rows)
+
+
+def _time(at: Any) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
+
+
 def _duration(seconds: Any) -> str:
     total = int(seconds or 0)
     days, hours, minutes = total // 86400, total // 3600 % 24, total // 60 % 60
@@ -103,7 +134,8 @@ def _duration(seconds: Any) -> str:
 
 def render_page(info: dict[str, Any]) -> bytes:
     """The page for the state in `info`; keys that are missing leave gaps, no more."""
-    clients, uplink = info.get("clients", {}), info.get("uplink", {})
+    clients, uplink, switchover = info.get("clients", {}), info.get("uplink", {}), info.get("switchover", {})
+    running = switchover.get("current") or {}
     uplink_rows = {key: value for key, value in uplink.items() if key not in ("tls", "sentinel")}
     uplink_rows["TLS"] = "yes" if uplink.get("tls") else "no (plain)"
     uplink_rows |= _sentinel_rows(uplink.get("sentinel") or {})
@@ -114,12 +146,14 @@ def render_page(info: dict[str, Any]) -> bytes:
         "in_flight": info.get("in_flight", 0),
         "held": info.get("held", 0),
         "connections": uplink.get("connections", 0),
+        "step": f"{running['from']} to {running['to']}: {running['step']}" if running else "",
         "version": info.get("version", ""),
         "uptime": _duration(info.get("uptime_s")),
     }
     page = _PAGE.substitute(
         {key: escape(str(value)) for key, value in values.items()},
         uplink=_rows(uplink_rows),
+        switchovers=_switchover_rows(switchover.get("last") or []),
         reload=_rows(info.get("last_reload") or {}),
         config=escape(json.dumps(info.get("config", {}), indent=2, default=str)),
     )

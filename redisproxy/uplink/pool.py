@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, fail
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,7 +21,7 @@ from redisproxy.errors import (
 from redisproxy.resp import RespError, encode_command
 from redisproxy.sinks import Collector
 from redisproxy.uplink.connection import UplinkConnection, client_of
-from redisproxy.uplink.login import Credentials, Login
+from redisproxy.uplink.login import Credentials, Login, hello_fields
 from redisproxy.uplink.waitlist import Key, Waitlist, Want
 
 if TYPE_CHECKING:
@@ -176,6 +176,19 @@ class UplinkSet:
             return asked
 
         return self.acquire_shared((0, 2)).addCallback(send)
+
+    async def ask_role(self) -> None:
+        """Have L{server} tell of a promotion since the connections were made.
+
+        @raise UplinkUnavailable: there is no answer.
+        """
+        if self.server.get(b"role") == b"master" or not self.server:
+            return
+        try:
+            answer = await self.ask("HELLO").addTimeout(self.limits.connect_timeout_s, self.clock)
+        except TimeoutError:
+            raise UplinkUnavailable("the server does not answer") from None
+        self._link.server = hello_fields(answer) or self.server
 
     def connect_ahead(self) -> None:
         """See to it that there is a connection, or that one is being tried, before somebody needs it."""

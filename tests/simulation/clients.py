@@ -386,6 +386,8 @@ class Client:
         if not isinstance(reply, ReplyError):
             fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
             self._same(fields[b"proto"], version, "HELLO")
+            if not self.world.faulty:
+                self._same(fields[b"role"], b"master", "HELLO")
 
     async def large(self) -> None:
         """A command that is too large to be held."""

@@ -531,8 +531,10 @@ def _hello(server: Server, connection: Connection, args: list[bytes]) -> Any:
         _check_password(server, connection, args[4])
     if not connection.authenticated:
         raise Error("NOAUTH HELLO must be called with the client already authenticated")
-    connection.version = int(args[1])
-    return {b"server": b"redis", b"version": b"7.0.15", b"proto": connection.version, b"id": connection.id}
+    if len(args) > 1:
+        connection.version = int(args[1])
+    fields = {b"server": b"redis", b"version": b"7.0.15", b"proto": connection.version, b"id": connection.id}
+    return fields | {b"role": b"master" if server.repl.primary is None else b"replica"}
 
 
 def _check_password(server: Server, connection: Connection, password: bytes) -> None:
