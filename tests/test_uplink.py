@@ -103,8 +103,11 @@ class TestAServerThatIsBackInTheMiddleOfAPipeline:
 
 def test_a_promotion_since_the_login_is_learned(wire: Wire) -> None:
     uplinks: Any = wire.core.uplinks
-    uplinks.server[b"role"] = b"replica"
     client = wire.client()
+    client.ask("GET", "a")
+    wire.server.send(b":0\r\n")
+    wire.server.got()
+    uplinks.server[b"role"] = b"replica"
     assert b"$7\r\nreplica\r\n" in client.ask("HELLO", 2)
     wire.answer_login = False
     asking = ensureDeferred(uplinks.ask_role())
