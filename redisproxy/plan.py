@@ -79,6 +79,7 @@ class ReloadPlan:
         self._known = await known_of(self._uplinks)
         await self._load_scripts()
         await self._subscribers.open()
+        await self._proxy.call_back_blocked()
 
     async def prepare(self) -> None:
         """Bring what clients have at the old server, and is not data, to the new one. The gate is closed.
@@ -109,3 +110,4 @@ class ReloadPlan:
     def abandon(self) -> None:
         """Close what was opened for it."""
         self._uplinks.close()
+        self._proxy.let_blocked_go()

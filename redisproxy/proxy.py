@@ -12,12 +12,15 @@ from twisted.internet.defer import (
     ensureDeferred,
 )
 from twisted.internet.interfaces import IProtocol
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy import config
+from redisproxy.aside import BATCH
 from redisproxy.auth import Authenticator
 from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.client.blocking import Blocking
 from redisproxy.commands import CommandTable, Treatment
 from redisproxy.control import Answer, Rejected
 from redisproxy.core import ClientLimits, Core
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     from redisproxy.net import Network
 
 TICK_S = 1.0
+CALL_BACK_S = 1.0
+"""How long it is waited for the next client to come back."""
+CALL_BACK_POLL_S = 0.002
 
 
 class Proxy:
@@ -257,8 +263,37 @@ class Proxy:
 
     def gate_closed(self) -> None:
         """The gate has closed."""
+        self.core.aside.close()
         for client in self.registry:
             client.gate_closed()
+
+    def gate_opened(self) -> None:
+        """The gate may have opened."""
+        self.let_blocked_go()
+
+    async def call_back_blocked(self) -> None:
+        """Put the clients with blocking commands aside, a few at a time, while all others go on.
+
+        Who does not come back is called once more when the gate closes.
+        """
+        self.core.aside.close()
+        staying, progress_at = self._blocked(), self.clock.seconds()
+        while staying and self.clock.seconds() - progress_at < CALL_BACK_S:
+            for each in [each for each in staying if not each.moving][:BATCH]:
+                each.move()
+            await deferLater(self.clock, CALL_BACK_POLL_S, lambda: None)
+            before, staying = len(staying), self._blocked()
+            if len(staying) < before:
+                progress_at = self.clock.seconds()
+
+    def _blocked(self) -> list[Blocking]:
+        blocked = [client.blocking for client in self.registry]
+        return [each for each in blocked if each is not None and each.can_be_sent_again]
+
+    def let_blocked_go(self) -> None:
+        """Let those who were put aside go on, if they may."""
+        if self.gate.open:
+            self.core.aside.open()
 
     def drop_in_flight(self) -> list[Answer]:
         """Close what is still in flight; name each client that lost its connection."""
