@@ -183,7 +183,6 @@ class Proxy:
         """Connect to the uplink; when that fails it is tried again for as long as the proxy runs."""
         self._connect_ahead()
         self._learn_commands()
-        self.look_at_uplink()
 
     def look_at_uplink(self) -> None:
         """See whether an interrupted switchover has left the uplink unable to take writes, and say so."""
@@ -197,8 +196,8 @@ class Proxy:
         server = await open_control(name, connect, credentials_of(uplink), self.clock, timeout_s)
         advice = await look_for_fence(server)
         if settings is self.settings:
-            self.advice = advice
-            if advice:
+            before, self.advice = self.advice, advice
+            if advice and advice != before:
                 self.log.error("{name}: {advice}", name=name, advice=advice)
 
     def _learn_commands(self) -> None:
@@ -212,6 +211,7 @@ class Proxy:
         self.core.table = CommandTable(self.settings.allow_commands, known.commands, self.settings.pubsub)
         for client in self.registry:
             client.apply_framing()
+        self.look_at_uplink()
 
     def _not_learned(self, failure: Failure) -> None:
         failure.trap(UplinkError)
@@ -235,6 +235,8 @@ class Proxy:
             self._ticked = now
             self.uplinks.tick(now)
             self._connect_ahead()
+            if self.advice:
+                self.look_at_uplink()
             self._end_idle(now, self.settings.idle_timeout_ms / 1000)
 
     def _end_overdue(self, now: float, limit_s: float) -> None:

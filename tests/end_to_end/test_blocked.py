@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from redisproxy.resp import encode_command
 from tests.end_to_end.harness import Proxy, RedisServer, wait_until
 from tests.end_to_end.test_switchover import switch
 
@@ -18,17 +19,13 @@ ALLOWED_MS = 25
 """What a thousand may cost: when they were moved in the pause it was 150 to 400 ms."""
 
 
-def command(*args: str) -> bytes:
-    return b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg.encode()) for arg in args)
-
-
 class Poppers:
     """Clients that wait for one element each, of a list of their own."""
 
     def __init__(self, proxy: Proxy, count: int) -> None:
         self.sockets = [proxy.connect() for _ in range(count)]
         for number, sock in enumerate(self.sockets):
-            sock.sendall(command("BLPOP", f"queue:{number}", "0"))
+            sock.sendall(encode_command("BLPOP", f"queue:{number}", "0"))
 
     def fed_once(self, server: RedisServer) -> None:
         """Push one element for each; each gets its own and nothing else."""
@@ -38,7 +35,7 @@ class Poppers:
         pipe.execute()
         for number, sock in enumerate(self.sockets):
             key, element = f"queue:{number}", f"element-{number}"
-            expected = command(key, element)
+            expected = encode_command(key, element)
             got = b""
             while len(got) < len(expected) and (data := sock.recv(1000)):
                 got += data
@@ -112,6 +109,16 @@ def test_a_blocked_client_that_goes_away_frees_its_connection_at_once(
     assert server.client().rpush("queue:0", "nobody takes it") == 1
 
 
+def test_the_limit_of_open_files_is_raised_and_a_hard_one_that_is_too_low_is_told(
+    server: RedisServer, poppers: list[Poppers]
+) -> None:
+    low = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 600))"
+    with Proxy(server.uplink, plugin=low) as proxy:
+        poppers.append(Poppers(proxy, 200))
+        blocked(server, 200)
+        assert proxy.log.count("only 600 files may be open") == 1
+
+
 def test_more_blocked_clients_than_connections_are_told_why(server: RedisServer, poppers: list[Poppers]) -> None:
     with Proxy({**server.uplink, "max_pinned": 5, "wait_limit_ms": 500}) as proxy:
         poppers.append(Poppers(proxy, 8))
@@ -122,7 +129,7 @@ def test_more_blocked_clients_than_connections_are_told_why(server: RedisServer,
         assert (info["pinned"], info["max_pinned"]) == (5, 5) and proxy.client().ping()
         assert proxy.log.count("all 5 connections") == 1
         poppers[0].sockets[0].close()
-        poppers[0].sockets[7].sendall(command("BLPOP", "queue:7", "0"))
+        poppers[0].sockets[7].sendall(encode_command("BLPOP", "queue:7", "0"))
         blocked(server, 5)
         server.client().rpush("queue:7", "served")
         assert b"served" in poppers[0].sockets[7].recv(1000)
