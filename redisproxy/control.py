@@ -109,6 +109,9 @@ class Proxy(Protocol):
     def gate_closed(self) -> None:
         """The gate was closed: unblock what waits at the server."""
 
+    def gate_opened(self) -> None:
+        """A reason to keep the gate closed is gone, maybe the last one."""
+
 
 @dataclass
 class LastReload:
@@ -199,6 +202,7 @@ class Control:
         since = gate.closed_at
         held = gate.held
         gate.reopen(reason)
+        self._proxy.gate_opened()
         if gate.open and since is not None:
             paused_s = self._proxy.clock.seconds() - since
             self._proxy.metrics.observe_pause(paused_s)

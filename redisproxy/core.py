@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from redisproxy.aside import Aside
 from redisproxy.commands import CommandTable
 from redisproxy.cursors import Marks
 from redisproxy.scripts import ScriptCache
@@ -49,6 +50,7 @@ class Core:
     @ivar server_number: how many Redis servers there have been before this one; 0 for the first.
     @ivar cursor_marks: what the marks of cursors stand for.
     @ivar lenient_cursors: pass cursors of former servers on.
+    @ivar aside: where blocking commands wait during a switch.
     """
 
     gate: Gate
@@ -64,3 +66,7 @@ class Core:
     server_number: int = 0
     cursor_marks: Marks = field(default_factory=Marks)
     lenient_cursors: bool = False
+    aside: Aside = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.aside = Aside(self.clock)

@@ -23,6 +23,7 @@ def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) 
         "paused_for": sorted(gate.reasons),
         "in_flight": gate.in_flight,
         "held": gate.held,
+        "aside": len(proxy.core.aside),
         "clients": {
             "open": len(proxy.registry),
             "total": metrics.clients_total,
@@ -50,6 +51,7 @@ def _uplink(proxy: Proxy) -> Answer:
         "connections": uplinks.connection_count,
         "shared": uplinks.shared_count,
         "pinned": uplinks.pinned_count,
+        "max_pinned": settings.max_pinned,
         "last_error": uplinks.last_error,
         "advice": proxy.advice,
         **_sentinel(proxy),

@@ -97,6 +97,7 @@ class ReloadPlan:
         await self._load_scripts()
         await self._subscribers.open()
         await self._uplinks.open_ahead(self._pinned_keys())
+        await self._proxy.call_back_blocked()
 
     def _pinned_keys(self) -> list[Key]:
         """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
@@ -134,3 +135,4 @@ class ReloadPlan:
     def abandon(self) -> None:
         """Close what was opened for it."""
         self._uplinks.close()
+        self._proxy.let_blocked_go()

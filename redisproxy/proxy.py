@@ -10,12 +10,15 @@ from twisted.internet.defer import (
     CancelledError,
     ensureDeferred,
 )
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy import config
+from redisproxy.aside import BATCH
 from redisproxy.auth import Authenticator
 from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.client.blocking import Blocking
 from redisproxy.commands import CommandTable, Treatment
 from redisproxy.control import Answer, Rejected
 from redisproxy.core import ClientLimits, Core
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from redisproxy.net import Network
 
 TICK_S = 1.0
+CALL_BACK_S = 1.0
+"""How long it is waited for the next client to come back."""
+CALL_BACK_POLL_S = 0.002
 
 
 class Proxy:
@@ -169,7 +175,6 @@ class Proxy:
         """Connect to the uplink; when that fails it is tried again for as long as the proxy runs."""
         self._connect_ahead()
         self._learn_commands()
-        self.look_at_uplink()
 
     def look_at_uplink(self) -> None:
         """See whether an interrupted switchover has left the uplink unable to take writes, and say so."""
@@ -183,8 +188,8 @@ class Proxy:
         server = await open_control(name, connect, credentials_of(uplink), self.clock, timeout_s)
         advice = await look_for_fence(server)
         if settings is self.settings:
-            self.advice = advice
-            if advice:
+            before, self.advice = self.advice, advice
+            if advice and advice != before:
                 self.log.error("{name}: {advice}", name=name, advice=advice)
 
     def _learn_commands(self) -> None:
@@ -196,6 +201,7 @@ class Proxy:
         self.run_id = known.run_id
         self.learned = known.commands
         self._apply_table()
+        self.look_at_uplink()
 
     def _not_learned(self, failure: Failure) -> None:
         failure.trap(UplinkError)
@@ -219,6 +225,8 @@ class Proxy:
             self._ticked = now
             self.uplinks.tick(now)
             self._connect_ahead()
+            if self.advice:
+                self.look_at_uplink()
             self._end_idle(now, self.settings.idle_timeout_ms / 1000)
 
     def _end_overdue(self, now: float, limit_s: float) -> None:
@@ -259,9 +267,38 @@ class Proxy:
 
     def gate_closed(self) -> None:
         """The gate has closed."""
+        self.core.aside.close()
         for client in self.registry:
             if client.blocking is not None:
                 client.gate_closed()
+
+    def gate_opened(self) -> None:
+        """The gate may have opened."""
+        self.let_blocked_go()
+
+    async def call_back_blocked(self) -> None:
+        """Put the clients with blocking commands aside, a few at a time, while all others go on.
+
+        Who does not come back is called once more when the gate closes.
+        """
+        self.core.aside.close()
+        staying, progress_at = self._blocked(), self.clock.seconds()
+        while staying and self.clock.seconds() - progress_at < CALL_BACK_S:
+            for each in [each for each in staying if not each.moving][:BATCH]:
+                each.move()
+            await deferLater(self.clock, CALL_BACK_POLL_S, lambda: None)
+            before, staying = len(staying), self._blocked()
+            if len(staying) < before:
+                progress_at = self.clock.seconds()
+
+    def _blocked(self) -> list[Blocking]:
+        blocked = [client.blocking for client in self.registry]
+        return [each for each in blocked if each is not None and each.can_be_sent_again]
+
+    def let_blocked_go(self) -> None:
+        """Let those who were put aside go on, if they may."""
+        if self.gate.open:
+            self.core.aside.open()
 
     def drop_in_flight(self) -> list[Answer]:
         """Close what is still in flight; name each client that lost its connection."""

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy import config, framing, garbage, info
+from redisproxy import config, files, framing, garbage, info
 from redisproxy.admin import make_site
 from redisproxy.control import Answer, Control
 from redisproxy.gate import GateReopened
@@ -74,6 +74,8 @@ class ProxyService(Service):
         super().startService()
         self.started = self._reactor.seconds()
         self.bind()
+        if shortage := files.shortage(self.proxy.settings, files.raise_limit()):
+            self.log.warn("{shortage}", shortage=shortage)
         self.proxy.start()
         self._follower.tick()
         self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)

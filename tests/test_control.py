@@ -61,6 +61,9 @@ class FakeProxy:
     def gate_closed(self) -> None:
         self.events.append("closed")
 
+    def gate_opened(self) -> None:
+        self.events += ["opened"] if self.gate.open else []
+
 
 class Outcome:
     """What a Deferred came to."""
@@ -161,7 +164,7 @@ def test_reload_swaps_with_the_gate_closed_and_opens_it(proxy: FakeProxy, contro
     assert proxy.gate.open
     proxy.preparing.callback(None)
     proxy.clock.advance(0)
-    assert proxy.events == ["closed", "scripts", "swap"] and proxy.gate.open
+    assert proxy.events == ["closed", "scripts", "swap", "opened"] and proxy.gate.open
     assert outcome.value["changed"] == ["uplink.addr"] and control.last.result["ok"]
 
 
@@ -229,7 +232,8 @@ def test_a_swap_that_fails_opens_the_gate_and_leaves_no_trace(proxy: FakeProxy, 
     outcome = Outcome(control.reload())
     proxy.preparing.callback(None)
     proxy.clock.advance(0)
-    assert isinstance(outcome.error, RuntimeError) and proxy.gate.open and proxy.events[-1] == "abandon"
+    assert isinstance(outcome.error, RuntimeError) and proxy.gate.open
+    assert proxy.events[-2:] == ["abandon", "opened"]
 
 
 def test_a_reload_past_the_drain_deadline_drops_and_goes_on(proxy: FakeProxy, control: Control) -> None:

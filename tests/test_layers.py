@@ -23,7 +23,7 @@ LAYERS = [
     {"replication"},
     {"registry", "session", "uplink", "gate", "core"},
     {"sinks", "interfaces", "network", "native_net", "dialing"},
-    {"auth", "commands", "framing", "metrics", "net", "operations", "signals"},
+    {"aside", "auth", "commands", "files", "framing", "metrics", "net", "operations", "signals"},
     {"tls"},
     {"config"},
     {"lane"},

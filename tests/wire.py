@@ -211,10 +211,12 @@ class Wire:
 
     def pause(self) -> None:
         self.gate.close("operator")
+        self.core.aside.close()
         for client in self.core.registry:
             client.gate_closed()
         self.turn()
 
     def unpause(self) -> None:
         self.gate.reopen("operator")
+        self.core.aside.open()
         self.turn()

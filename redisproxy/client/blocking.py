@@ -75,9 +75,17 @@ class Blocking(Observed):
         if not client.closed:
             client.take_again((COMMAND, encode_command(*args), args))
             client.deliver(b"", 1)
+            if client.core.aside.closed:
+                client.put_aside()
             client.go_on()
 
     # -- when the gate closes
+
+    @property
+    def can_be_sent_again(self) -> bool:
+        """Whether its client does not notice L{move}."""
+        connection = self.client.connection
+        return self._args is not None and connection is not None and connection.server_id is not None
 
     def move(self) -> None:
         """End the wait at the server, so that the drain need not wait for it."""
@@ -123,10 +131,14 @@ def timeout_argument(args: list[bytes], left_s: float) -> bytes:
 
 
 def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    """Run a blocking command."""
+    """Run a blocking command, unless a switch is near."""
+    resolve = args[0].upper() == b"XREAD" and b"$" in args
+    if client.core.aside.closed and not resolve and args[0].upper() in _FAMILY:
+        client.put_aside()
+        return False
     if not client.obtain(pinned=True):
         return False
-    if args[0].upper() == b"XREAD" and b"$" in args:
+    if resolve:
         return _resolve(client, args)
     client.blocking = Blocking(client, args if args[0].upper() in _FAMILY else None)
     client.submit(client.blocking, raw, timed=False)

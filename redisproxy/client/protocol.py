@@ -528,6 +528,15 @@ class ClientProtocol(Protocol):
         """The gate is open again."""
         self.unblock(Reason.GATE)
 
+    def put_aside(self) -> None:
+        """Wait with a blocking command until a switch is over."""
+        self.core.aside.hold(self)
+        self.block(Reason.ASIDE)
+
+    def let_go(self) -> None:
+        """The switch is over."""
+        self.unblock(Reason.ASIDE)
+
     # -- large commands, passed on as they arrive
 
     def begin_stream(self, data: bytes, timed: bool) -> None:
@@ -731,6 +740,7 @@ class ClientProtocol(Protocol):
         self._sync_lane()
         self._unit = None
         self._gate.unhold(self)
+        self.core.aside.forget(self)
         if self._acquiring is not None:
             self._acquiring.cancel()
         connection, self.connection = self.connection, None

@@ -20,3 +20,5 @@ class Reason(IntFlag):
     """The client does not read its replies."""
     IN_FLIGHT = 32
     """The client has as many replies outstanding as it may."""
+    ASIDE = 64
+    """Its blocking command waits until a switch is over."""

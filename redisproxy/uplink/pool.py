@@ -34,6 +34,7 @@ MAX_OPENING = 64
 AHEAD_AT_ONCE = 8
 IDLE_PINNED = 64
 IDLE_S = 60.0
+FULL_TOLD_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class UplinkSet:
         self._pinned: set[UplinkConnection] = set()
         self._link = _Link()
         self._impatient = False
+        self._full_told_at = -FULL_TOLD_S
 
     # -- what the command path asks
 
@@ -226,7 +228,23 @@ class UplinkSet:
         return want.answer
 
     def _cause(self) -> str:
-        return self._link.last_error or "no connection became free in time"
+        if self._link.last_error:
+            return self._link.last_error
+        return self._all_taken if self._full else "no connection became free in time"
+
+    @property
+    def _full(self) -> bool:
+        return len(self._pinned) >= self.limits.max_pinned
+
+    @property
+    def _all_taken(self) -> str:
+        return f"all {self.limits.max_pinned} connections for single clients are taken (uplink.max_pinned)"
+
+    def _tell_full(self) -> None:
+        now = self.clock.seconds()
+        if self._full and now - self._full_told_at >= FULL_TOLD_S:
+            self._full_told_at = now
+            self.log.warn("{name}: {why}, and further ones wait", name=self.name, why=self._all_taken)
 
     def _serve(self) -> None:
         for key in self._waiting.shared_keys():
@@ -301,6 +319,7 @@ class UplinkSet:
         if wanted:
             busy = sum(1 for _, pinned in self._opening.values() if pinned)
             room = min(MAX_OPENING - busy, self.limits.max_pinned - len(self._pinned))
+            self._tell_full()
             for key in self._waiting.pinned_keys(busy, busy + max(0, room)):
                 self._open(key, pinned=True)
 

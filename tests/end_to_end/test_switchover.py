@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, wait_until
+from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, free_port, wait_until
 
 
 def switch(proxy: Proxy, new: RedisServer, **more: Any) -> dict[str, Any]:
@@ -160,11 +160,23 @@ def test_a_fence_that_is_left_from_a_crash_is_told_and_can_be_lifted(server: Red
     server.client().config_set("min-replicas-to-write", 1000000002)
     with Proxy(server.uplink) as proxy:
         wait_until(lambda: "is fenced" in proxy.info()["uplink"]["advice"], "the fence is told")
+        assert b"is fenced" in proxy.get("/")[1]
+        with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+            proxy.client().set("a", 1)
         done = unfence(proxy)
         assert done.returncode == 0, done.stderr
         assert server.client().config_get("min-replicas-to-write") == {"min-replicas-to-write": "2"}
-        assert "is fenced" in proxy.log
+        assert proxy.log.count("is fenced") == 1
         assert "no fence" in unfence(proxy).stdout
+        wait_until(lambda: not proxy.info()["uplink"]["advice"], "the advice is gone")
+
+
+def test_a_fence_is_told_also_when_the_server_comes_up_after_the_proxy() -> None:
+    port = free_port()
+    with Proxy({"addr": f"127.0.0.1:{port}"}, wait=False) as proxy:
+        wait_until(lambda: "refused" in proxy.log, "it has tried")
+        with RedisServer("--min-replicas-to-write", "1000000000", port=port):
+            wait_until(lambda: "is fenced" in proxy.info()["uplink"]["advice"], "the fence is told")
 
 
 def unfence(proxy: Proxy) -> subprocess.CompletedProcess[str]:
