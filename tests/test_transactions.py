@@ -296,6 +296,14 @@ class TestBlocking:
         wire.turn()
         assert client.closed and wire.server.closed and wire.gate.in_flight == 0
 
+    def test_a_client_that_half_closes_while_it_is_held_has_left(self, wire: Wire, client: Client) -> None:
+        wire.pause()
+        client.send(cmd("BLPOP", "q", 0))
+        client.protocol.readConnectionLost()
+        wire.unpause()
+        wire.turn()
+        assert client.closed and wire.gate.in_flight == 0 and wire.server.closed
+
     def test_a_pause_unblocks_it_and_it_goes_on_at_the_new_server(self, wire: Wire, client: Client) -> None:
         client.send(BLPOP)
         blocked = wire.server

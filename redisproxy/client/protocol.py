@@ -258,6 +258,8 @@ class ClientProtocol(Protocol):
         """Everything that has arrived has been taken, and no more will come."""
         if self._stream is not None:
             self.drop("")  # the rest of this command will never come
+        elif self.blocking is not None:
+            self.drop("")  # it could wait for ever
         elif not self.pending:
             self.close()
 
