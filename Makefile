@@ -6,8 +6,9 @@ NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd redisprox
 LOCKS := tests/end_to_end/node/package-lock.json
 
 SECONDS := 60
+SEEDS := 0-2999
 
-.PHONY: run test lint bench bench-quick demo fuzz sanitize clean setup
+.PHONY: run test lint bench bench-quick demo fuzz sanitize simulate clean setup
 
 $(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE) $(LOCKS)
 	sh scripts/setup.sh $(VENV)
@@ -19,6 +20,7 @@ run: $(STAMP)
 	$(PY) scripts/run.py
 
 test: $(STAMP)
+	$(PY) -m tests.simulation $(SEEDS)
 	$(PY) -m pytest -n 2 --dist loadfile
 	REDISPROXY_PURE=1 $(PY) -m pytest -n 2 --dist loadfile --ignore tests/end_to_end/test_package.py
 
@@ -43,6 +45,9 @@ bench-quick: $(STAMP)
 fuzz: $(STAMP)
 	$(PY) -m pip install --quiet -e '.[fuzz]'
 	$(PY) -m tests.fuzz --seconds $(SECONDS)
+
+simulate: $(STAMP)
+	$(PY) -m tests.simulation $(SEEDS)
 
 sanitize: $(STAMP)
 	sh scripts/sanitize.sh $(PY)

@@ -18,12 +18,13 @@ from redisproxy.operations import BadRequest, DeadlineExceeded, OperationError, 
 from redisproxy.switchover import Switchover, SwitchoverFailed, World
 
 if TYPE_CHECKING:
-    from redisproxy.config import SwitchoverSettings
+    from redisproxy.config import SwitchoverSettings, TcpAddress
     from redisproxy.metrics import Metrics
 
 OPERATOR = "operator"
 RELOAD = "reload"
 SWITCHOVER = "switchover"
+FAILOVER = "failover"
 MAX_NAMED = 100
 KEPT_REPORTS = 10
 
@@ -32,6 +33,10 @@ Answer = dict[str, Any]
 
 def _ignore(failure: Failure, *kinds: type[Exception]) -> None:
     failure.trap(*kinds)
+
+
+def _took_place(switchover: Answer | Failure) -> bool:
+    return not isinstance(switchover, Failure) and switchover["report"]["result"] == "done"
 
 
 class Rejected(Exception):
@@ -83,6 +88,13 @@ class Proxy(Protocol):
         """Read and check the configuration and connect to its uplink.
 
         @raise Rejected: it is not good.
+        """
+
+    def prepare_move(self, address: TcpAddress) -> Coroutine[Deferred[Any], Any, Plan]:
+        """Connect to the uplink's new primary there.
+
+        @raise Rejected: that can't be.
+        @raise UplinkError: it can't be reached.
         """
 
     def prepare_switchover(self, gatekeeper: Control) -> Relocation:
@@ -246,17 +258,23 @@ class Control:
         return answer
 
     def reload_on_signal(self) -> None:
-        """Reload for a SIGHUP; one that comes while another one or a switchover runs is carried out after it."""
+        """Reload for a SIGHUP; one that comes while another one or a switchover runs is carried out after it.
+
+        Not after a switchover that did not take place: the file names the new server then, and nobody is to go there.
+        """
         if self._running is not None:
             self._again = True
             return
-        self.reload().addErrback(_ignore, OperationError)
+        self.reload().addErrback(lambda _: None)  # nobody waits for the answer, and the log has it
 
     def _ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
         self._running = None
+        again, self._again = self._again, False
+        if again and self._running_name == SWITCHOVER and not _took_place(result):
+            self.log.warn("the switchover did not take place: the SIGHUP that came meanwhile is not carried out")
+            again = False
         answer.callback(result)
-        if self._again:
-            self._again = False
+        if again:
             self.reload_on_signal()
 
     async def stop(self) -> None:
@@ -268,11 +286,36 @@ class Control:
             running.cancel()
             await done
 
+    def follow(self, address: TcpAddress) -> Deferred[Answer]:
+        """Go to the uplink's new primary, as a reload goes to a new uplink. Refused while another one runs."""
+        return self._alone(FAILOVER, lambda: self._follow(address))
+
+    async def _follow(self, address: TcpAddress) -> Answer:
+        try:
+            answer = await self._take(await self._proxy.prepare_move(address), FAILOVER)
+        except (Rejected, UplinkError) as error:
+            raise WrongState(str(error)) from error
+        self.log.info(
+            "the uplink is {address} now; clients were held for {ms} ms", address=address, ms=answer["pause_ms"]
+        )
+        return answer
+
     async def _reload(self) -> Answer:
+        answer = await self._take(await self._proxy.prepare_reload(), RELOAD)
+        self._proxy.metrics.reloads_total += 1
+        self.log.info(
+            "configuration reloaded, changed: {changed}; clients were held for {ms} ms",
+            changed=", ".join(answer["changed"]) or "nothing",
+            ms=answer["pause_ms"],
+        )
+        self._note({"ok": True, **answer})
+        return answer
+
+    async def _take(self, plan: Plan, reason: str) -> Answer:
+        """Pause, drain, swap, unpause."""
         proxy = self._proxy
-        plan = await proxy.prepare_reload()
         started = proxy.clock.seconds()
-        self._close(RELOAD)
+        self._close(reason)
         swapped = False
         try:
             dropped = await self.drain(proxy.drain_limit_s)
@@ -282,17 +325,9 @@ class Control:
         finally:
             if not swapped:
                 plan.abandon()
-            self._reopen(RELOAD)
+            self._reopen(reason)
         pause_ms = round((proxy.clock.seconds() - started) * 1000, 1)
-        proxy.metrics.reloads_total += 1
-        answer = {**self._state(), "changed": list(plan.changed), "pause_ms": pause_ms, "dropped": dropped}
-        self.log.info(
-            "configuration reloaded, changed: {changed}; clients were held for {ms} ms",
-            changed=", ".join(plan.changed) or "nothing",
-            ms=pause_ms,
-        )
-        self._note({"ok": True, **answer})
-        return answer
+        return {**self._state(), "changed": list(plan.changed), "pause_ms": pause_ms, "dropped": dropped}
 
     async def _switchover(self, dry_run: bool) -> Answer:
         relocation = self._relocation = self._proxy.prepare_switchover(self)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from redisproxy.commands import CommandTable
+from redisproxy.cursors import Marks
 from redisproxy.scripts import ScriptCache
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Core:
     @ivar log_messages: log each command's name and size.
     @ivar scripts: the scripts that have passed.
     @ivar server_number: how many Redis servers there have been before this one; 0 for the first.
+    @ivar cursor_marks: what the marks of cursors stand for.
     @ivar lenient_cursors: pass cursors of former servers on.
     """
 
@@ -60,4 +62,5 @@ class Core:
     log_messages: bool = False
     scripts: ScriptCache = field(default_factory=lambda: ScriptCache(MAX_SCRIPT_BYTES))
     server_number: int = 0
+    cursor_marks: Marks = field(default_factory=Marks)
     lenient_cursors: bool = False

@@ -3,6 +3,9 @@
 A cursor means something only to the server that gave it: on another one it would silently skip keys. After the first
 switch, the cursors that clients get bear the number of the server in the bits from 40 to 52 (no hash table has as many
 buckets, and a number below 2^53 passes through every client library unharmed). A cursor with another number is refused.
+
+The uplink may be another redisproxy, whose cursors bear marks already: such a mark and the number of the server are
+remembered together, and a mark of our own stands for the two.
 """
 
 from __future__ import annotations
@@ -22,12 +25,50 @@ def mark_of(number: int) -> int:
     return 0 if number == 0 else 1 + (number - 1) % (NUMBERS - 1)
 
 
+class Marks:
+    """The marks that stand for a server number and the mark of a proxy further on.
+
+    They are given out from the highest number down, and those for a Redis server from the lowest one up.
+    """
+
+    def __init__(self) -> None:
+        self._marks: dict[tuple[int, int], int] = {}
+        self._meanings: dict[int, tuple[int, int]] = {}
+        self._last = NUMBERS
+
+    def mark(self, number: int, further: int) -> int:
+        """The mark for a server number.
+
+        @param further: the mark that the server itself has given; 0 when it is no proxy, or has none to give.
+        """
+        if not further:
+            return mark_of(number)
+        found = self._marks.get((number, further))
+        return self._give(number, further) if found is None else found
+
+    def _give(self, number: int, further: int) -> int:
+        self._last = self._last - 1 or NUMBERS - 1
+        before = self._meanings.get(self._last)
+        if before is not None:
+            del self._marks[before]
+        self._meanings[self._last] = (number, further)
+        self._marks[number, further] = self._last
+        return self._last
+
+    def further(self, mark: int, number: int, lenient: bool) -> int | None:
+        """The mark that the server knows, in place of `mark`; None when that was given for another server."""
+        meaning = self._meanings.get(mark)
+        if meaning is not None and (lenient or meaning[0] == number):
+            return meaning[1]
+        return 0 if lenient or mark == mark_of(number) else None
+
+
 def position(args: list[bytes]) -> int:
     """Where the cursor stands among the arguments."""
     return _POSITIONS[args[0].upper()]
 
 
-def incoming(args: list[bytes], number: int, lenient: bool) -> list[bytes] | None:
+def incoming(args: list[bytes], number: int, lenient: bool, marks: Marks) -> list[bytes] | None:
     """What goes to Redis in place of `args`: the same object when nothing changes; None when the cursor is stale.
 
     @param number: of the server now; 0 for the first one.
@@ -39,10 +80,11 @@ def incoming(args: list[bytes], number: int, lenient: bool) -> list[bytes] | Non
     cursor = int(args[at])
     if cursor == 0:
         return args
-    if cursor >> SHIFT != mark_of(number) and not lenient:
+    further = marks.further(cursor >> SHIFT, number, lenient)
+    if further is None:
         return None
-    plain = cursor & ((1 << SHIFT) - 1)
-    return args if plain == cursor else [*args[:at], b"%d" % plain, *args[at + 1 :]]
+    theirs = cursor & ((1 << SHIFT) - 1) | further << SHIFT
+    return args if theirs == cursor else [*args[:at], b"%d" % theirs, *args[at + 1 :]]
 
 
 def head_is_complete(data: bytes) -> bool:
@@ -50,13 +92,14 @@ def head_is_complete(data: bytes) -> bool:
     return not data.startswith(b"*2\r\n$"[: len(data)]) or data.count(b"\r\n") >= 3 or len(data) > MAX_HEAD
 
 
-def outgoing(data: bytes, number: int) -> bytes:
+def outgoing(data: bytes, number: int, marks: Marks) -> bytes:
     """Mark the cursor in the beginning of a reply; anything else stays as it is."""
     parts = data.split(b"\r\n", 3)
     if len(parts) < 4 or parts[0] != b"*2" or not parts[2].isdigit():
         return data
     cursor = int(parts[2])
-    if not 0 < cursor < 1 << SHIFT:
+    if not 0 < cursor < NUMBERS << SHIFT:
         return data
-    marked = b"%d" % (cursor | mark_of(number) << SHIFT)
+    mark = marks.mark(number, cursor >> SHIFT)
+    marked = b"%d" % (cursor & ((1 << SHIFT) - 1) | mark << SHIFT)
     return b"*2\r\n$%d\r\n%b\r\n%b" % (len(marked), marked, parts[3])

@@ -52,8 +52,15 @@ def _uplink(proxy: Proxy) -> Answer:
         "pinned": uplinks.pinned_count,
         "last_error": uplinks.last_error,
         "advice": proxy.advice,
+        **_sentinel(proxy),
         "server": {_text(key): _text(value) for key, value in uplinks.server.items() if not isinstance(value, list)},
     }
+
+
+def _sentinel(proxy: Proxy) -> Answer:
+    if proxy.finder is None:
+        return {}
+    return {"sentinel": {**proxy.finder.describe(), "switches": proxy.metrics.sentinel_switches_total}}
 
 
 def _text(value: object) -> object:
@@ -63,6 +70,7 @@ def _text(value: object) -> object:
 def gauges(proxy: Proxy) -> Mapping[str, float]:
     """Values of this moment for the metrics page."""
     gate = proxy.gate
+    sentinels = proxy.finder.sentinels if proxy.finder is not None else []
     return {
         "paused": 0.0 if gate.open else 1.0,
         "in_flight": float(gate.in_flight),
@@ -71,6 +79,8 @@ def gauges(proxy: Proxy) -> Mapping[str, float]:
         "uplink_connected": 1.0 if proxy.uplinks.connected else 0.0,
         "uplink_pinned": float(proxy.uplinks.pinned_count),
         "uplink_shared": float(proxy.uplinks.shared_count),
+        "sentinels": float(len(sentinels)),
+        "sentinels_subscribed": float(sum(each.subscribed for each in sentinels)),
     }
 
 

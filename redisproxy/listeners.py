@@ -49,7 +49,8 @@ class Listeners:
             self._admin.append(self._listen(settings.admin, site))
 
     def _listen(self, endpoint: Any, factory: Any) -> IListeningPort:
-        tls: ServerTLS | None = server_tls(endpoint) if endpoint.tls else None
+        timeout_s = self._proxy.settings.limits.handshake_timeout_ms / 1000
+        tls: ServerTLS | None = server_tls(endpoint, timeout_s) if endpoint.tls else None
         self._proxy.server_tls.append(tls)
         return self._network.listen(endpoint.address, factory, tls, endpoint.backlog)
 

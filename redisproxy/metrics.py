@@ -30,6 +30,7 @@ _COUNTERS = {
     "reloads_rejected_total": "Configurations rejected",
     "switchovers_total": "Switchovers done",
     "switchovers_failed_total": "Switchovers refused or rolled back",
+    "sentinel_switches_total": "Changes of the primary that were followed",
 }
 _FLOW = ("commands_total", "bytes_from_clients", "bytes_to_clients")
 _OWN = tuple(name for name in _COUNTERS if name not in _FLOW)
@@ -68,6 +69,7 @@ class Metrics:
     reloads_rejected_total: int
     switchovers_total: int
     switchovers_failed_total: int
+    sentinel_switches_total: int
 
     def __init__(self) -> None:
         self.flow = Flow()

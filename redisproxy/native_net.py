@@ -23,10 +23,9 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
 from redisproxy._native.core import Connection, Hub, Listener, TLSConnection, bind_openssl
-from redisproxy.net import HandshakeWaiter, clear_stale_socket
+from redisproxy.net import HandshakeWaiter, TLSServerFactory, clear_stale_socket
 
 REST_S = 0.2
-HANDSHAKE_S = 30.0
 
 classImplements(Hub, IReadDescriptor)
 
@@ -132,7 +131,7 @@ class NativePort:
             return
         connection.begin(protocol)
         if tls is not None:
-            deadline = self._reactor.callLater(HANDSHAKE_S, connection.overdue)
+            deadline = self._reactor.callLater(self._tls.handshake_timeout_s, connection.overdue)
             connection.start_tls(tls, _pointers(tls), True, None, deadline)
 
     def startListening(self) -> None:
@@ -184,7 +183,7 @@ class NativeNetwork:
         @raise CannotListenError: the address can't be bound.
         """
         if tls is not None and not DIRECT_TLS:
-            factory, tls = TLSMemoryBIOFactory(tls, False, factory, self._reactor), None
+            factory, tls = TLSServerFactory(tls, factory, self._reactor), None
         port: IListeningPort = NativePort(self._hub, self._reactor, address, factory, tls, backlog)
         return port
 

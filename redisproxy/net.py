@@ -6,16 +6,19 @@ import os
 import socket
 import stat
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IHandshakeListener, IListeningPort, IProtocol
+from twisted.internet.interfaces import IHandshakeListener, IListeningPort, IProtocol, IReactorTime
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from redisproxy.tls import ServerTLS
 
 
 class Network(Protocol):
@@ -26,7 +29,8 @@ class Network(Protocol):
     def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:
         """Listen on a TCP or unix address.
 
-        @param tls: an C{IOpenSSLServerConnectionCreator}, or None.
+        @param tls: a L{redisproxy.tls.ServerTLS}, or None. A client that has not shaken hands within its
+            C{handshake_timeout_s} is disconnected.
         @raise CannotListenError: the address can't be bound.
         """
 
@@ -91,6 +95,48 @@ class HandshakeWaiter(Factory[Any]):
         self._waiting.abort()
 
 
+@implementer(IHandshakeListener)
+class _Hurried:
+    """Stands before a protocol on the server's side, and disconnects a client that takes too long to shake hands."""
+
+    def __init__(self, protocol: Any, clock: IReactorTime, timeout_s: float) -> None:
+        self._protocol = protocol
+        self._clock = clock
+        self._timeout_s = timeout_s
+
+    def makeConnection(self, transport: Any) -> None:
+        self._transport = transport
+        self._deadline = self._clock.callLater(self._timeout_s, transport.abortConnection)
+        self._protocol.makeConnection(transport)
+
+    def handshakeCompleted(self) -> None:
+        self._stop_deadline()
+        self._transport.wrappedProtocol = self._protocol
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_deadline()
+        self._protocol.connectionLost(reason)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline.active():
+            self._deadline.cancel()
+
+
+class TLSServerFactory(TLSMemoryBIOFactory):
+    """Twisted's TLS around the protocols of `factory`, with a deadline for the handshake."""
+
+    def __init__(self, tls: ServerTLS, factory: Any, clock: Any) -> None:
+        super().__init__(tls, False, factory, clock)
+        self._tls = tls
+        self._time = clock
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = self.wrappedFactory.buildProtocol(addr)
+        if protocol is None:
+            return None
+        return self.protocol(self, _Hurried(protocol, self._time, self._tls.handshake_timeout_s))
+
+
 class _Factory(Factory[Any]):
     noisy = False
 
@@ -116,7 +162,7 @@ class TwistedNetwork:
         @raise CannotListenError: the address can't be bound.
         """
         if tls is not None:
-            factory = TLSMemoryBIOFactory(tls, False, factory, self._reactor)
+            factory = TLSServerFactory(tls, factory, self._reactor)
         path = getattr(address, "path", None)
         if path is not None:
             clear_stale_socket(path)

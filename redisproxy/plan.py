@@ -10,13 +10,15 @@ from twisted.internet.defer import Deferred, FirstError, TimeoutError, ensureDef
 from redisproxy import config
 from redisproxy.commands import Treatment, in_table, learn
 from redisproxy.errors import UplinkUnavailable
-from redisproxy.movers import Subscribers, Watches
+from redisproxy.movers import Subscribers
 from redisproxy.replication import parse_info
 from redisproxy.tls import server_tls
+from redisproxy.watches import Watches
 
 if TYPE_CHECKING:
     from redisproxy.interfaces import Key
     from redisproxy.proxy import Proxy
+    from redisproxy.sentinel import Finder
     from redisproxy.uplink import UplinkSet
 
 LEARNED_AT_ONCE = 10
@@ -71,12 +73,23 @@ class ReloadPlan:
     @ivar changed: the key paths in which it differs.
     """
 
-    def __init__(self, proxy: Proxy, settings: config.Settings) -> None:
+    def __init__(
+        self, proxy: Proxy, settings: config.Settings, finder: Finder | None, same_listeners: bool = False
+    ) -> None:
+        """
+        @param finder: the sentinels of `settings`, if it has any.
+        @param same_listeners: leave the listeners' certificates as they are.
+        @raise TLSFault: the certificates can't be used.
+        """
         self._proxy = proxy
+        self._finder = finder
         self.settings = settings
         self.changed = config.differences(proxy.settings, settings)
         endpoints = [*settings.listen, *settings.listen_raw, *([settings.admin] if settings.admin else [])]
-        self._contexts = [server_tls(endpoint) if endpoint.tls else None for endpoint in endpoints]
+        timeout_s = settings.limits.handshake_timeout_ms / 1000
+        self._contexts = [
+            server_tls(endpoint, timeout_s) if endpoint.tls and not same_listeners else None for endpoint in endpoints
+        ]
         self._uplinks = proxy.make_uplinks(settings)
         self._known = Known()
         self._loaded: set[bytes] = set()
@@ -101,8 +114,9 @@ class ReloadPlan:
 
     def _pinned_keys(self) -> list[Key]:
         """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
-        held = [client.session.key for client in self._proxy.registry if client.pinned and client.subscription is None]
-        free = self._proxy.uplinks.pinned_count - len(held)
+        pinned = [client for client in self._proxy.registry if client.pinned]
+        free = self._proxy.uplinks.pinned_count - len(pinned)
+        held = [client.session.key for client in pinned if client.subscription is None]
         return [*held, *([(0, 2)] * min(free, MAX_FREE))]
 
     async def prepare(self) -> None:
@@ -129,7 +143,7 @@ class ReloadPlan:
         """Put it in force."""
         self._subscribers.change_over()
         self.watches.change_over()
-        self._proxy.take(self.settings, self._uplinks, self._contexts, self._known)
+        self._proxy.take(self.settings, self._uplinks, self._contexts, self._known, self._finder)
 
     def abandon(self) -> None:
         """Close what was opened for it."""

@@ -9,42 +9,68 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from redisproxy.config import Address, TcpAddress
+from redisproxy.config import Address, TcpAddress, UplinkSettings
 from redisproxy.replication import ServerState
 
 OLDEST = (6, 2)
+FENCES_SCRIPTS = (7,)
+FIRST_FOREIGN_VALKEY = (9,)
+_ONLY_UPWARDS = "replication goes from older to newer versions only"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the new server is to replicate from."""
+    """Where the new server is to replicate from, and whether over TLS."""
 
     host: str
     port: int
+    tls: bool = False
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
-def source_of(old: ServerState, old_address: Address, new_address: Address, given: TcpAddress | None) -> Source:
-    """Where the new server can reach the old one.
+def source_of(
+    old: ServerState,
+    uplink: UplinkSettings,
+    new_address: Address,
+    given: TcpAddress | None,
+    over_tls: bool | None = None,
+) -> Source:
+    """Where the new server can reach the old one. A replica needs a TCP port, whatever the proxy itself uses.
 
-    @param given: what the configuration says, if it does.
+    @param uplink: how the proxy reaches the old one.
+    @param given, over_tls: what the configuration says, if it does.
     @raise ValueError: nobody knows.
     """
+    host, port = _place_of(old, uplink.address, new_address, given)
+    if over_tls is None:
+        over_tls = uplink.tls if isinstance(uplink.address, TcpAddress) else port == old.tls_port
+    return Source(host, port, over_tls)
+
+
+def _place_of(
+    old: ServerState, old_address: Address, new_address: Address, given: TcpAddress | None
+) -> tuple[str, int]:
     if given is not None:
-        return Source(given.host, given.port)
+        return given.host, given.port
     if isinstance(old_address, TcpAddress) and not _is_local(old_address):
-        return Source(old_address.host, old_address.port)
+        return old_address.host, old_address.port
     if not _is_local(new_address):
         raise ValueError(
             f"the new server can't reach the old one at {old_address}, an address of this machine only:"
             " set switchover.replicate_from to one that it can reach"
         )
-    port = old_address.port if isinstance(old_address, TcpAddress) else old.number("tcp_port")
+    if isinstance(old_address, TcpAddress):
+        return old_address.host, old_address.port
+    port = old.number("tcp_port")  # the TLS port when there is no other
     if not port:
-        raise ValueError("the old server listens on no TCP port, and replication needs one")
-    return Source("127.0.0.1" if not isinstance(old_address, TcpAddress) else old_address.host, port)
+        raise ValueError(
+            "the old server listens on no TCP port, and replication needs one, because it can't use a unix socket:"
+            " give it one (CONFIG SET port does that without a restart from Redis 7 on), or set"
+            " switchover.replicate_from to where it can be reached"
+        )
+    return "127.0.0.1", port
 
 
 def _is_local(address: Address) -> bool:
@@ -92,11 +118,28 @@ def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0) -> 
             )
 
 
+def proxy_faults(old: bool, new: bool) -> Iterator[str]:
+    """A switchover has to speak with the servers themselves.
+
+    @param old, new: whether there is another redisproxy in its place.
+    """
+    if old:
+        yield (
+            "the old server is another redisproxy, which lets nobody act on the Redis server behind it: data is moved"
+            " by a switchover of that proxy, and clients leave it with a reload"
+        )
+    if new:
+        yield (
+            "the new server is another redisproxy: a reload moves the clients to it, and no data; data is moved by a"
+            " switchover of the proxy that is next to the Redis server"
+        )
+
+
 def _role_faults(old: ServerState, new: ServerState, source: Source) -> Iterator[str]:
     if old.role != "master":
         yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)
     if new.info.get("run_id") and new.info.get("run_id") == old.info.get("run_id"):
-        yield "the old and the new server are the same one"
+        yield "the old and the new server are the same one; a reload changes the way to it"
     elif new.role == "slave" and not follows(new, old, source):
         yield "the new server is a replica of another one, {}:{}; if that is right,".format(*new.primary) + (
             " make it follow the old one (REPLICAOF), or none (REPLICAOF NO ONE) and empty it (FLUSHALL)"
@@ -118,24 +161,36 @@ def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
     for name, state in (("old", old), ("new", new)):
         if state.version and state.version < OLDEST:
             yield f"the {name} server is {state.product}; the oldest that is supported is Redis 6.2"
-    both_valkey = bool(old.valkey_version and new.valkey_version)
-    older = new.valkey_version < old.valkey_version if both_valkey else new.version[:2] < old.version[:2]
-    foreign = bool(old.valkey_version) and not new.valkey_version and old.valkey_version >= (9,)
-    if (older and _minor(old, both_valkey) != _minor(new, both_valkey)) or foreign:
-        yield (
-            f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}):"
-            " replication goes from older to newer versions only"
-        )
+    if reason := _unreadable(old, new):
+        yield f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}): {reason}"
 
 
-def _minor(state: ServerState, valkey: bool) -> tuple[int, ...]:
-    return (state.valkey_version if valkey else state.version)[:2]
+def _unreadable(old: ServerState, new: ServerState) -> str:
+    """Why `new` may be unable to replicate from `old`; empty when it is able to. Patch levels change no format.
+
+    Valkey calls itself Redis 7.2.4, from which it forked. Both read whatever is older than that; what each has added
+    since (Redis 7.4: a later RDB version; Valkey 9: one of its own for what is new) the other one does not read.
+    """
+    if old.valkey_version and new.valkey_version:
+        newer = new.valkey_version[:2] < old.valkey_version[:2]
+    elif old.valkey_version and old.valkey_version >= FIRST_FOREIGN_VALKEY:
+        return f"{_ONLY_UPWARDS}, and Redis reads the data of Valkey 8 and older only"
+    else:
+        newer = new.version[:2] < old.version[:2]
+    if newer and new.valkey_version and not old.valkey_version:
+        return f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only"
+    return _ONLY_UPWARDS if newer else ""
 
 
 def warnings(old: ServerState, new: ServerState) -> Iterator[str]:
     """What an operator should know, although the switchover can begin."""
     if new.databases is not None and old.databases is not None and new.databases < old.databases:
         yield f"the new server has {new.databases} databases, the old one {old.databases}"
+    if old.version and old.version < FENCES_SCRIPTS:
+        yield (
+            f"the old server is {old.product}: scripts of clients that bypass the proxy do not look at its fence"
+            " afterwards, and what they write there is lost"
+        )
     if old.fenced:
         yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"
     replicas = old.number("connected_slaves") - (1 if new.link_up else 0)

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import (
     CancelledError,
-    Deferred,
     ensureDeferred,
 )
-from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,16 +19,17 @@ from redisproxy.client import ClientFactory, ClientProtocol
 from redisproxy.commands import CommandTable, Treatment
 from redisproxy.control import Answer, Rejected
 from redisproxy.core import ClientLimits, Core
+from redisproxy.dialing import uplink_dial
 from redisproxy.errors import UplinkError
 from redisproxy.gate import Gate
 from redisproxy.metrics import Metrics
-from redisproxy.net import set_keepalive, set_user_timeout
 from redisproxy.plan import Known, ReloadPlan, known_of
 from redisproxy.raw import RawFactory
 from redisproxy.registry import ClientRegistry
 from redisproxy.relocation import Gatekeeper, Relocation, credentials_of, look_for_fence
 from redisproxy.replication import open_control
-from redisproxy.tls import ServerTLS, TLSFault, client_tls
+from redisproxy.sentinel import Finder
+from redisproxy.tls import ServerTLS, TLSFault
 from redisproxy.uplink import UplinkLimits, UplinkSet
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ class Proxy:
     """Everything but the ports and the admin pages.
 
     @ivar settings: the configuration in force; a reload replaces it.
+    @ivar finder: the sentinels that tell where the uplink is, if there are any.
     @ivar advice: what an operator should know about the uplink; empty when nothing is the matter.
     """
 
@@ -73,6 +73,8 @@ class Proxy:
         self.learned: dict[str, Treatment] = {}
         self.run_id = ""
         self.advice = ""
+        self.finder: Finder | None = None
+        self.finder = self._finder_of(settings)
         self._ticked = 0.0
         self._apply(settings)
 
@@ -108,24 +110,7 @@ class Proxy:
 
     def raw_connect(self, settings: config.Settings) -> Any:
         """A callable that opens one transport to the uplink in `settings`."""
-        uplink = settings.uplink
-        tls = client_tls(uplink, uplink.server_name or str(getattr(uplink.address, "host", ""))) if uplink.tls else None
-        keep = uplink.tcp_keepalive
-
-        def connect(factory: Any) -> Deferred[IProtocol]:
-            connecting: Deferred[Any] = self.network.connect(
-                uplink.address, factory, tls, uplink.connect_timeout_ms / 1000
-            )
-
-            def connected(protocol: Any) -> Any:
-                set_keepalive(protocol.transport, keep.idle_s, keep.interval_s, keep.count)
-                if uplink.ping_interval_ms:
-                    set_user_timeout(protocol.transport, uplink.ping_interval_ms + uplink.ping_timeout_ms)
-                return protocol
-
-            return connecting.addCallback(connected)
-
-        return connect
+        return uplink_dial(self.network, settings.uplink)
 
     @staticmethod
     def authenticator(endpoint: Any) -> Authenticator:
@@ -252,6 +237,18 @@ class Proxy:
             elif limit_s and now - client.last_seen >= limit_s and client.idle:
                 client.drop("idle")
 
+    # -- sentinel.follower.Followed
+
+    @property
+    def server(self) -> config.Address:
+        """The Redis server in use."""
+        return self.settings.uplink.address
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to it."""
+        return self.uplinks.connected
+
     # -- control.Proxy
 
     @property
@@ -298,12 +295,33 @@ class Proxy:
 
         @raise Rejected: why the new configuration is not taken.
         """
-        plan = self._plan()
+        try:
+            settings = self._read()
+            finder = self._finder_of(settings)
+            if finder is not None:
+                settings = settings.with_primary_at(await finder.find())
+            return await self._opened(ReloadPlan(self, settings, finder))
+        except UplinkError as error:
+            raise Rejected(f"uplink: {error}") from error
+        except TLSFault as error:
+            raise Rejected(str(error)) from error
+
+    async def prepare_move(self, address: config.TcpAddress) -> ReloadPlan:
+        """Connect to the uplink's new primary; nothing changes.
+
+        @raise Rejected: its certificates can't be used.
+        @raise UplinkError: it can't be reached, refuses the password, or lacks a database.
+        """
+        try:
+            plan = ReloadPlan(self, self.settings.with_primary_at(address), self.finder, same_listeners=True)
+        except TLSFault as error:
+            raise Rejected(f"uplink.{error}") from error
+        return await self._opened(plan)
+
+    @staticmethod
+    async def _opened(plan: ReloadPlan) -> ReloadPlan:
         try:
             await plan.connect()
-        except UplinkError as error:
-            plan.abandon()
-            raise Rejected(f"uplink: {error}") from error
         except BaseException:
             plan.abandon()
             raise
@@ -314,7 +332,13 @@ class Proxy:
 
         @raise Rejected: why the new configuration is not taken.
         """
-        plan = self._plan()
+        settings = self._read()
+        if settings.uplink.sentinels or self.settings.uplink.sentinels:
+            raise Rejected(
+                "uplink.sentinels: a server that Sentinel watches can't be moved by the proxy, Sentinel would undo it;"
+                f" SENTINEL FAILOVER {settings.uplink.master_name or self.settings.uplink.master_name} moves it"
+            )
+        plan = self._plan(settings)
         if plan.settings.uplink.address == self.settings.uplink.address:
             plan.abandon()
             raise Rejected(
@@ -323,7 +347,7 @@ class Proxy:
             )
         return Relocation(self, plan, gatekeeper)
 
-    def _plan(self) -> ReloadPlan:
+    def _read(self) -> config.Settings:
         try:
             settings = config.load(self.config_path)
         except config.ConfigError as error:
@@ -331,15 +355,27 @@ class Proxy:
         fixed = config.fixed_differences(self.settings, settings)
         if fixed:
             raise Rejected("\n".join(f"{key}: can't change while the proxy runs; restart it" for key in fixed))
+        return settings
+
+    def _plan(self, settings: config.Settings) -> ReloadPlan:
         try:
-            return ReloadPlan(self, settings)
+            return ReloadPlan(self, settings, None)
         except TLSFault as error:
             raise Rejected(str(error)) from error
 
+    def _finder_of(self, settings: config.Settings) -> Finder | None:
+        return Finder(settings, self.network, self.clock, self.finder) if settings.uplink.sentinels else None
+
     def take(
-        self, settings: config.Settings, uplinks: UplinkSet, contexts: list[ServerTLS | None], known: Known
+        self,
+        settings: config.Settings,
+        uplinks: UplinkSet,
+        contexts: list[ServerTLS | None],
+        known: Known,
+        finder: Finder | None,
     ) -> None:
         """Put a new configuration in force. The gate is closed and nothing is in flight."""
+        self.finder = finder
         self.learned = known.commands
         if not known.run_id or known.run_id != self.run_id:
             self.core.server_number += 1

@@ -132,11 +132,12 @@ class RedisServer:
 
     async def state(self) -> ServerState:
         """What it says of itself now."""
-        info, databases, fence, lag = await self.ask_all(
+        info, databases, fence, lag, tls_port = await self.ask_all(
             ("INFO",),
             ("CONFIG", "GET", "databases"),
             ("CONFIG", "GET", "min-replicas-to-write"),
             ("CONFIG", "GET", "min-replicas-max-lag"),
+            ("CONFIG", "GET", "tls-port"),
         )
         if isinstance(info, ServerSaidNo):
             raise info
@@ -147,12 +148,18 @@ class RedisServer:
             databases=_config_int(databases),
             min_replicas=_config_int(fence) or 0,
             max_lag=_config_int(lag),
+            tls_port=_config_int(tls_port) or 0,
             can_config=can_config,
         )
 
     async def replication(self) -> ServerState:
         """Like L{state}, but only what C{INFO replication} tells."""
         return ServerState(parse_info(_text(await self.ask("INFO", "replication"))))
+
+    async def is_redisproxy(self) -> bool:
+        """Whether it is no server but another redisproxy: that answers CLIENT HELP itself."""
+        (reply,) = await self.ask_all(("CLIENT", "HELP"))
+        return isinstance(reply, list) and any("answered by redisproxy" in _text(line) for line in reply)
 
     # -- changing
 
@@ -288,6 +295,7 @@ class ServerState:
     @ivar databases: how many it has; None when it does not tell.
     @ivar min_replicas: its C{min-replicas-to-write}, the fence included.
     @ivar max_lag: its C{min-replicas-max-lag}; None when it does not tell.
+    @ivar tls_port: where it expects TLS; 0 when nowhere, or when it does not tell.
     @ivar can_config: it lets us read its configuration.
     """
 
@@ -295,6 +303,7 @@ class ServerState:
     databases: int | None = None
     min_replicas: int = 0
     max_lag: int | None = None
+    tls_port: int = 0
     can_config: bool = True
 
     def number(self, name: str) -> int:

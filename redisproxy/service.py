@@ -19,6 +19,7 @@ from redisproxy.gate import GateReopened
 from redisproxy.listeners import Listeners
 from redisproxy.network import best_network
 from redisproxy.proxy import Proxy
+from redisproxy.sentinel import Follower
 from redisproxy.signals import Signals
 
 SHUTDOWN = "shutdown"
@@ -49,7 +50,8 @@ class ProxyService(Service):
         self.control = Control(self.proxy)
         self.listeners = Listeners(self.proxy, self.network)
         self.started = 0.0
-        self._supervision = LoopingCall(self.proxy.supervise)
+        self._follower = Follower(self.proxy, self.control.follow, reactor)
+        self._supervision = LoopingCall(self._supervise)
         self._supervision.clock = reactor
         self._signals = Signals(reactor, self.control.reload_on_signal)
 
@@ -73,11 +75,16 @@ class ProxyService(Service):
         self.started = self._reactor.seconds()
         self.bind()
         self.proxy.start()
+        self._follower.tick()
         self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)
         self._signals.install()
         garbage.leave_out_what_there_is()
         reason = "" if framing.NATIVE else f" ({framing.NATIVE_REASON})"
         self.log.info("redisproxy is running on {network} transports{reason}", network=self.network.name, reason=reason)
+
+    def _supervise(self) -> None:
+        self.proxy.supervise()
+        self._follower.tick()
 
     def _supervision_failed(self, failure: Failure) -> None:
         self.log.failure("supervision failed", failure=failure)
@@ -91,6 +98,7 @@ class ProxyService(Service):
 
     async def _stop(self) -> None:
         self._signals.restore()
+        self._follower.stop()
         await self.control.stop()
         await self.listeners.close_clients()
         self.proxy.gate.close(SHUTDOWN)

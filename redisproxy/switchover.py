@@ -19,6 +19,7 @@ from twisted.logger import Logger
 
 from redisproxy import preflight
 from redisproxy.errors import UplinkError, UplinkUnavailable
+from redisproxy.following import Following
 from redisproxy.replication import RedisServer, ServerSaidNo, ServerState
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ SLOW_POLL_S = 0.02
 ROLLBACK_SHARE = 0.2
 """The part of the pause budget that is kept for rolling back."""
 UNDO_TRIES = 3
+MAX_SYNCS = 3
 MAX_SAMPLES = 1000
 # More replicas than there are: the server asks them all where they are, in the replication stream, and changes no data.
 _STIR = ("WAIT", 1000, 1)
@@ -123,8 +125,8 @@ class Switchover:
         self._new: RedisServer | None = None
         self._old_state = self._new_state = ServerState({})
         self._source = preflight.Source("", 0)
+        self._following = Following(self._source, None, None)
         self._fenced = self._promoted = self._follows = self._swapped = False
-        self._settings_before: dict[str, str] = {}
         self._history = ""
         self._offsets: deque[tuple[float, int]] = deque(maxlen=MAX_SAMPLES)
         self.progress: Report = {}
@@ -235,31 +237,39 @@ class Switchover:
     # -- before the pause
 
     async def _look(self) -> None:
-        world = self._world
+        world, settings = self._world, self._settings
         self._old = await world.open_old()
         self._new = await world.open_new()
+        proxies = await self._old.is_redisproxy(), await self._new.is_redisproxy()
+        self._refuse(list(preflight.proxy_faults(*proxies)))
         old, new = await self._old.state(), await self._new.state()
         self._old_state, self._new_state = old, new
         try:
             self._source = preflight.source_of(
-                old, world.old.address, world.new.address, self._settings.replicate_from_address
+                old, world.old, world.new.address, settings.replicate_from_address, settings.replicate_over_tls
             )
         except ValueError as error:
             raise SwitchoverFailed(str(error), refused=True) from None
+        self._following = Following(self._source, *settings.replication_credentials(world.old))
         faults = list(preflight.faults(old, new, self._source, world.highest_db()))
-        if not faults:
-            faults = await self._rights()
-        if faults:
-            raise SwitchoverFailed("\n".join(faults), refused=True)
+        self._refuse(faults or await self._rights())
         self._warn(preflight.warnings(old, new))
         self.report["versions"] = [old.product, new.product]
 
+    @staticmethod
+    def _refuse(faults: list[str]) -> None:
+        if faults:
+            raise SwitchoverFailed("\n".join(faults), refused=True)
+
     async def _rights(self) -> list[str]:
         """Try what will be needed in a way that changes nothing."""
-        assert self._old is not None
+        assert self._old is not None and self._new is not None
         same = ("CONFIG", "SET", "min-replicas-to-write", self._old_state.min_replicas)
         (reply,) = await self._old.ask_all(same)
-        return [f"the fence would not work: {reply}"] if isinstance(reply, ServerSaidNo) else []
+        told = [f"the fence would not work: {reply}"] if isinstance(reply, ServerSaidNo) else []
+        if not preflight.follows(self._new_state, self._old_state, self._source):
+            told += await self._following.faults(self._world.open_old, self._new)
+        return told
 
     async def _look_external(self) -> None:
         self._new = await self._world.open_new()
@@ -275,32 +285,15 @@ class Switchover:
         assert self._new is not None
         if preflight.follows(self._new_state, self._old_state, self._source):
             return
-        await self._set_up_replication()
         self._follows = True
-        await self._new.follow(self._source.host, self._source.port)
-
-    async def _set_up_replication(self) -> None:
-        """Give the new server what it needs to log in at the old one; what was there before comes back afterwards."""
-        assert self._new is not None
-        user, password = self._settings.replication_credentials(self._world.old)
-        wanted = {"masteruser": user or "", "masterauth": password or ""}
-        over_tls = self._settings.replicate_over_tls
-        wanted["tls-replication"] = "yes" if (self._world.old.tls if over_tls is None else over_tls) else "no"
-        for name, value in wanted.items():
-            try:
-                before = await self._new.set_config(name, value)
-            except ServerSaidNo:
-                if value in ("", "no"):
-                    continue  # a server that lacks the setting does what is wanted
-                raise
-            if before != value:
-                self._settings_before[name] = before
+        await self._following.begin(self._new)
 
     async def _catch_up(self) -> None:
         """Wait until the new server is nearly where the old one is; the load goes on meanwhile."""
         assert self._old is not None and self._new is not None
         deadline = self._clock.seconds() + self._settings.sync_deadline_ms / 1000
-        moved_at, seen, stirred = self._clock.seconds(), "", False
+        began = moved_at = self._clock.seconds()
+        seen, stirred = "", False
         while True:
             old, new = await self._old.state(), await self._new.state()
             if new.link_up and not stirred:
@@ -311,6 +304,8 @@ class Switchover:
             if stirred and self._is_near(old, new):
                 return
             now, mark = self._clock.seconds(), _progress_mark(old, new)
+            if now - began > self._settings.sync_stall_ms / 1000:
+                self._see_that_it_gets_on(old, new)
             if mark != seen:
                 moved_at, seen = now, mark
             if now - moved_at > self._settings.sync_stall_ms / 1000:
@@ -322,6 +317,16 @@ class Switchover:
             if now > deadline:
                 raise SwitchoverFailed("replication takes longer than switchover.sync_deadline_ms", late=True)
             await self._sleep(SLOW_POLL_S if new.link_up else POLL_S)
+
+    def _see_that_it_gets_on(self, old: ServerState, new: ServerState) -> None:
+        """Each time that a synchronisation begins looks like progress, and costs the old server a fork."""
+        begun = old.number("sync_full") - self._old_state.number("sync_full")
+        if begun > MAX_SYNCS and not new.link_up:
+            raise SwitchoverFailed(
+                f"the new server has begun to synchronise {begun} times and never came to the end; its log or that of"
+                " the old one says why: perhaps its disk is full, or client-output-buffer-limit is too low",
+                late=True,
+            )
 
     def _is_near(self, old: ServerState, new: ServerState) -> bool:
         left = new.bytes_left
@@ -456,16 +461,7 @@ class Switchover:
             await self._old.end_pause()
         except UplinkError as error:
             self._warn(iter([f"the old server is gone: {error}"]))
-        await self._restore_settings()
-
-    async def _restore_settings(self) -> None:
-        assert self._new is not None
-        before, self._settings_before = self._settings_before, {}
-        for name, value in before.items():
-            try:
-                await self._new.set_config(name, value)
-            except UplinkError as error:
-                self._warn(iter([f"{name} of the new server could not be set back: {error}"]))
+        self._warn(iter(await self._following.restore(self._new)))
 
     async def _roll_back(self) -> None:
         """Make the old server take writes again, then let the clients go on there, then tidy up the new one."""
@@ -510,9 +506,12 @@ class Switchover:
         """A new server that is in sync stays a replica, for the next try; one that never got there is let go."""
         if self._new is None or attempt:
             self._new = await self._world.open_new()
-        if not (await self._new.replication()).link_up:
+        state = await self._new.replication()
+        if state.link_up:
+            return
+        if state.role == "slave":
             await self._new.ask("REPLICAOF", "NO", "ONE")
-            await self._restore_settings()
+        self._warn(iter(await self._following.restore(self._new)))
 
 
 async def _wait(deferred: Deferred[T]) -> T:

@@ -37,18 +37,23 @@ class TLSFault(Exception):
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTLS:
-    """The TLS side of one listener. Connections that are open keep the context they began with."""
+    """The TLS side of one listener. Connections that are open keep the context they began with.
 
-    def __init__(self, context: SSL.Context) -> None:
+    @ivar handshake_timeout_s: a client whose handshake takes longer is disconnected.
+    """
+
+    def __init__(self, context: SSL.Context, handshake_timeout_s: float) -> None:
         self.context = context
+        self.handshake_timeout_s = handshake_timeout_s
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """Part of C{IOpenSSLServerConnectionCreator}."""
         return SSL.Connection(self.context, None)
 
     def replace(self, other: ServerTLS) -> None:
-        """Use the certificates of `other` for every connection from now on."""
+        """Use the certificates and the limit of `other` for every connection from now on."""
         self.context = other.context
+        self.handshake_timeout_s = other.handshake_timeout_s
 
 
 class CertificateRefused(Exception):
@@ -218,7 +223,7 @@ def _base_context(method: int) -> SSL.Context:
     return context
 
 
-def server_tls(endpoint: Endpoint) -> ServerTLS:
+def server_tls(endpoint: Endpoint, handshake_timeout_s: float = 30.0) -> ServerTLS:
     """The context of a listener; with C{cacertfile} a client without a certificate that verifies is turned away.
 
     @raise TLSFault: its files can't be used.
@@ -232,7 +237,7 @@ def server_tls(endpoint: Endpoint) -> ServerTLS:
     if endpoint.cacertfile:
         _trust(context, endpoint.cacertfile)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: bool(args[4]))
-    return ServerTLS(context)
+    return ServerTLS(context, handshake_timeout_s)
 
 
 def _trust(context: SSL.Context, cacertfile: str) -> None:
@@ -255,6 +260,26 @@ def client_tls(uplink: UplinkSettings, hostname: str) -> ClientTLS:
         assert uplink.cacertfile is not None
         _trust(context, uplink.cacertfile)
     return ClientTLS(context, hostname, not uplink.skipverify)
+
+
+def uplink_tls(uplink: UplinkSettings) -> ClientTLS | None:
+    """The context for the server at C{uplink.address}; None without TLS.
+
+    @raise TLSFault: its files can't be used.
+    """
+    return client_tls(uplink, uplink.server_name or str(getattr(uplink.address, "host", ""))) if uplink.tls else None
+
+
+def sentinel_tls(uplink: UplinkSettings, host: str) -> ClientTLS | None:
+    """The context for the sentinel at `host`; None without TLS.
+
+    @raise TLSFault: the files of the uplink can't be used, or its name is none.
+    """
+    try:
+        return client_tls(uplink, uplink.sentinel_server_name or host) if uplink.tls_to_sentinels else None
+    except TLSFault as fault:
+        key = "sentinel_server_name" if uplink.sentinel_server_name else "sentinels"
+        raise TLSFault(str(fault).replace("server_name", key, 1)) from None
 
 
 def faults(where: str, build: Callable[[], object]) -> Iterator[str]:

@@ -10,11 +10,11 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
 from redisproxy.config import Settings
+from redisproxy.dialing import uplink_dial
 from redisproxy.errors import UplinkError
 from redisproxy.net import TwistedNetwork
 from redisproxy.relocation import credentials_of
 from redisproxy.replication import open_control
-from redisproxy.tls import client_tls
 
 
 def run(settings: Settings) -> int:
@@ -33,12 +33,7 @@ def run(settings: Settings) -> int:
 async def _unfence(reactor: Any, settings: Settings) -> int:
     uplink = settings.uplink
     timeout_s = uplink.connect_timeout_ms / 1000
-    tls = client_tls(uplink, uplink.server_name or str(getattr(uplink.address, "host", ""))) if uplink.tls else None
-    network = TwistedNetwork(reactor)
-
-    def connect(factory: Any) -> Deferred[Any]:
-        return network.connect(uplink.address, factory, tls, timeout_s)
-
+    connect = uplink_dial(TwistedNetwork(reactor), uplink)
     try:
         server = await open_control(str(uplink.address), connect, credentials_of(uplink), reactor, timeout_s)
         state = await server.state()

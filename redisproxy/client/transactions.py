@@ -93,7 +93,7 @@ def begin_dead(client: ClientProtocol) -> None:
 
 
 def unreachable(client: ClientProtocol, rule: Rule | None) -> None:
-    """A command inside of MULTI can't be sent, and gets an error: Redis would let EXEC fail after that, or be its end."""
+    """A command inside of MULTI can't be sent and gets an error: as with Redis, EXEC fails after that, or is over."""
     kill(client)
     if rule in (Rule.EXEC, Rule.DISCARD):
         client.session.end()
@@ -165,7 +165,7 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """A SCAN as any other command. The cursor in EXEC's reply is not marked, and so refused once there was a switch."""
     core = client.core
-    sent = cursors.incoming(args, core.server_number, core.lenient_cursors)
+    sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
         return _refuse(client, cursors.STALE)
     return queue(client, raw if sent is args else encode_command(*sent), 1)

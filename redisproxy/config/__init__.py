@@ -4,10 +4,10 @@ The keys of Codility/redis-proxy keep their meaning, so that its files work unch
 told at once, each fault with the path of its key; no password is ever part of a message.
 """
 
+from redisproxy.config.address import Address, TcpAddress, Undiscovered, UnixAddress, parse_address
 from redisproxy.config.faults import ConfigError
 from redisproxy.config.load import load
 from redisproxy.config.model import (
-    Address,
     AdminSettings,
     KeepaliveSettings,
     LimitSettings,
@@ -17,8 +17,6 @@ from redisproxy.config.model import (
     Settings,
     ShutdownSettings,
     SwitchoverSettings,
-    TcpAddress,
-    UnixAddress,
     UplinkSettings,
     UserSettings,
 )
@@ -37,11 +35,13 @@ __all__ = [
     "ShutdownSettings",
     "SwitchoverSettings",
     "TcpAddress",
+    "Undiscovered",
     "UnixAddress",
     "UplinkSettings",
     "UserSettings",
     "differences",
     "fixed_differences",
     "load",
+    "parse_address",
     "public",
 ]

@@ -29,6 +29,7 @@ from redisproxy.config.model import (
 
 MAX_BYTES = 1048576
 _FILES = ("certfile", "keyfile", "cacertfile")
+_PASSFILES = ("passfile", "sentinel_passfile")
 _SECTIONS: dict[str, type[BaseModel]] = {
     "": Settings,
     "uplink": UplinkSettings,
@@ -58,7 +59,7 @@ def load(path: str) -> Settings:
     settings = _validated(data, single, faults)
     if settings is not None:
         told = {_key(fault) for fault in faults}
-        faults += [fault for fault in _tls_faults(settings, single) if _key(fault) not in told]
+        faults += [fault for fault in dict.fromkeys(_tls_faults(settings, single)) if _key(fault) not in told]
     if settings is None or faults:
         raise ConfigError(faults)
     return settings
@@ -88,6 +89,7 @@ def _validated(data: dict[str, Any], single: set[str], faults: list[str]) -> Set
 _NEEDED: set[int | str] = {
     *("uplink", "listen", "listen_raw", "admin", "addr", "network", "tls", "skipverify", "server_name"),
     *("pass", "passfile", "sha256", "users", "user", "name", "allow_open", *_FILES),
+    *("sentinels", "master_name", "sentinel_user", "sentinel_pass", "sentinel_passfile", "sentinel_tls"),
 }
 
 
@@ -183,10 +185,10 @@ def _endpoints(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _resolve(where: str, section: dict[str, Any], folder: Path, faults: list[str]) -> None:
     """Make file names absolute, see that the files can be read, and put a passfile's content in its place."""
-    for key in (*_FILES, "pass", "passfile", "network"):
+    for key in (*_FILES, *_PASSFILES, "pass", "sentinel_pass", "network"):
         if section.get(key) == "":
             del section[key]  # not set, as in Codility/redis-proxy
-    for key in (*_FILES, "passfile"):
+    for key in (*_FILES, *_PASSFILES):
         name = section.get(key)
         if not isinstance(name, str) or not name:
             continue
@@ -198,8 +200,8 @@ def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str])
     from redisproxy import tls
 
     try:
-        if key == "passfile":
-            _take_password(where, section, tls.read_file(section[key]), faults)
+        if key in _PASSFILES:
+            _take_password(f"{where}.{key}", section, key, tls.read_file(section[key]), faults)
         else:
             tls.check_file(key, section[key])
     except tls.TLSFault as fault:
@@ -208,24 +210,25 @@ def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str])
         faults.append(f"{where}.{key}: {error}")
 
 
-def _take_password(where: str, section: dict[str, Any], content: bytes, faults: list[str]) -> None:
-    if "pass" in section:
-        faults.append(f"{where}.passfile: give either pass or passfile")
+def _take_password(where: str, section: dict[str, Any], key: str, content: bytes, faults: list[str]) -> None:
+    target = key.removesuffix("file")
+    if target in section:
+        faults.append(f"{where}: give either {target} or {key}")
         return
     text = content.removesuffix(b"\n").removesuffix(b"\r")
     try:
-        section["pass"] = text.decode("utf-8")
+        section[target] = text.decode("utf-8")
     except UnicodeDecodeError:
-        faults.append(f"{where}.passfile: the file is not UTF-8")
+        faults.append(f"{where}: the file is not UTF-8")
     if not text:
-        faults.append(f"{where}.passfile: the file is empty")
+        faults.append(f"{where}: the file is empty")
 
 
 def _texts(error: ValidationError, single: set[str]) -> Iterator[str]:
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     deeper = {each["loc"][0] for each in errors if len(each["loc"]) > 1}
     for each in errors:
-        if each["type"] == "too_short" and each["loc"][0] in deeper:
+        if each["type"] == "too_short" and len(each["loc"]) == 1 and each["loc"][0] in deeper:
             continue  # the only listener is the faulty one
         location = each["loc"]
         where = _path(location[:1] + location[2:] if location and location[0] in single else location)
@@ -282,8 +285,6 @@ def _tls_faults(settings: Settings, single: set[str]) -> Iterator[str]:
         if endpoint.tls:
             yield from tls.faults(where, lambda endpoint=endpoint: tls.server_tls(endpoint))  # type: ignore[misc]
     if settings.uplink.tls:
-        yield from tls.faults("uplink", lambda: tls.client_tls(settings.uplink, _server(settings.uplink)))
-
-
-def _server(uplink: UplinkSettings) -> str:
-    return uplink.server_name or str(getattr(uplink.address, "host", ""))
+        yield from tls.faults("uplink", lambda: tls.uplink_tls(settings.uplink))
+    for sentinel in settings.uplink.sentinel_addresses:
+        yield from tls.faults("uplink", lambda host=sentinel.host: tls.sentinel_tls(settings.uplink, host))  # type: ignore[misc]

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
+
+from redisproxy.config.address import (
+    Address,
+    TcpAddress,
+    Undiscovered,
+    on_this_machine,
+    or_local,
+    parse_address,
+)
+from redisproxy.config.sentinels import sentinel_faults
 
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 MillisecondsOrOff = Annotated[int, Field(ge=0, le=86_400_000)]
@@ -16,58 +33,8 @@ Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+MasterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=255)]
 CommandName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+(\|[A-Za-z0-9_-]+)?$", max_length=64)]
-
-
-@dataclass(frozen=True)
-class TcpAddress:
-    """Host and port; an empty host is every interface of a listener."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class UnixAddress:
-    """The path of a unix socket."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return self.path
-
-
-Address = TcpAddress | UnixAddress
-
-
-def parse_address(addr: str, network: str) -> Address:
-    """Read C{host:port}, C{[v6]:port}, C{:port}, or a path when `network` is C{unix}.
-
-    @raise ValueError: what is wrong with it.
-    """
-    if network == "unix":
-        if len(addr.encode()) > 107:
-            raise ValueError("the path of a unix socket may have at most 107 bytes")
-        if "\0" in addr:
-            raise ValueError("the path of a unix socket can't hold a NUL")
-        return UnixAddress(addr)
-    match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]{1,5})", addr)
-    if match is None:
-        raise ValueError('expected host:port, [v6 address]:port, or a path with network "unix"')
-    port = int(match[3])
-    if not 1 <= port <= 65535:
-        raise ValueError("the port must be from 1 to 65535")
-    if match[2] is not None and re.search(r"[\s\x00-\x1f/@]", match[2]):
-        raise ValueError("this is no host name")
-    if match[1] is not None:
-        try:
-            ipaddress.IPv6Address(match[1].partition("%")[0])
-        except ValueError:
-            raise ValueError("this is no IPv6 address") from None
-    return TcpAddress(match[2] if match[1] is None else match[1], port)
 
 
 class Model(BaseModel):
@@ -126,14 +93,17 @@ class Endpoint(Model):
 
     def _wrong(self) -> Iterator[str]:
         """Everything that does not go together, one text each; one about a single key begins with C{.key: }."""
-        try:
-            parse_address(self.addr, self.network)
-        except ValueError as error:
-            yield f".addr: {error}"
+        yield from self._wrong_address()
         if not self.tls and (self.certfile or self.keyfile or self.cacertfile):
             yield 'certfile, keyfile and cacertfile need "tls": true'
         elif bool(self.certfile) != bool(self.keyfile):
             yield "certfile and keyfile go together"
+
+    def _wrong_address(self) -> Iterator[str]:
+        try:
+            parse_address(self.addr, self.network)
+        except ValueError as error:
+            yield f".addr: {error}"
 
     @property
     def address(self) -> Address:
@@ -193,11 +163,21 @@ def _is_local(addr: str, network: str) -> bool:
 
 
 class UplinkSettings(Endpoint):
-    """The Redis server that the proxy forwards to."""
+    """The Redis server that the proxy forwards to: at C{addr}, or whichever the sentinels call the primary."""
 
+    addr: Text = ""
     user: Text | None = None
     password: SecretStr | None = Field(default=None, alias="pass")
     passfile: Text | None = None
+    sentinels: Annotated[tuple[Text, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=100)] = ()
+    master_name: MasterName | None = None
+    sentinel_user: Text | None = None
+    sentinel_password: SecretStr | None = Field(default=None, alias="sentinel_pass")
+    sentinel_passfile: Text | None = None
+    sentinel_tls: bool | None = None
+    sentinel_server_name: Text | None = None
+    sentinel_poll_ms: Milliseconds = 2000
+    sentinel_timeout_ms: Milliseconds = 1000
     server_name: Text | None = None
     connect_timeout_ms: Milliseconds = 5000
     wait_limit_ms: Milliseconds = 10000
@@ -208,6 +188,12 @@ class UplinkSettings(Endpoint):
     multiplex: bool = True
     max_pinned: Count = 10000
     tcp_keepalive: KeepaliveSettings = KeepaliveSettings(idle_s=60, interval_s=10, count=3)
+    _found: TcpAddress | None = PrivateAttr(default=None)
+
+    def _wrong_address(self) -> Iterator[str]:
+        yield from sentinel_faults(self)
+        if not self.sentinels and self.addr:
+            yield from super()._wrong_address()
 
     def _wrong(self) -> Iterator[str]:
         yield from super()._wrong()
@@ -223,10 +209,26 @@ class UplinkSettings(Endpoint):
     @property
     def address(self) -> Address:
         """Where it is; no host means this machine."""
-        address = parse_address(self.addr, self.network)
-        return (
-            TcpAddress("localhost", address.port) if address == TcpAddress("", getattr(address, "port", 0)) else address
-        )
+        if self.sentinels:
+            return self._found or Undiscovered(self.master_name or "", 0)
+        return or_local(parse_address(self.addr, self.network))
+
+    @property
+    def sentinel_addresses(self) -> tuple[TcpAddress, ...]:
+        """Where the sentinels are."""
+        addresses = (or_local(parse_address(sentinel, "tcp")) for sentinel in self.sentinels)
+        return tuple(address for address in addresses if isinstance(address, TcpAddress))
+
+    @property
+    def tls_to_sentinels(self) -> bool:
+        """Whether the sentinels are spoken to over TLS."""
+        return self.tls if self.sentinel_tls is None else self.sentinel_tls
+
+    def at(self, found: TcpAddress) -> Self:
+        """The same settings, with the primary at `found`, where the sentinels have told it is."""
+        copy = self.model_copy()
+        copy._found = found
+        return copy
 
 
 class LimitSettings(Model):
@@ -235,6 +237,7 @@ class LimitSettings(Model):
     max_clients: Count = 10000
     max_raw_connections: Count = 1000
     max_failed_logins: Count = 10
+    handshake_timeout_ms: Milliseconds = 30000
     max_held_request_bytes: Annotated[int, Field(ge=32768, le=1 << 30)] = 262144
     max_bulk_bytes: Bytes = 536870912
     max_in_flight_per_client: Count = 10000
@@ -341,15 +344,31 @@ class Settings(Model):
             shaped["allow_commands"] = frozenset(name.upper() if isinstance(name, str) else "" for name in names)
         return shaped
 
+    def with_primary_at(self, address: TcpAddress) -> Settings:
+        """The same, with the uplink where the sentinels have told it is."""
+        return self.model_copy(update={"uplink": self.uplink.at(address)})
+
+    def _own(self) -> list[tuple[str, Endpoint]]:
+        places = [("listen", each) for each in self.listen] + [("listen_raw", each) for each in self.listen_raw]
+        return [*places, *([("admin", self.admin)] if self.admin else [])]
+
+    @property
+    def own_addresses(self) -> frozenset[Address]:
+        """Where the proxy itself can be reached on this machine."""
+        addresses = (endpoint.address for _, endpoint in self._own())
+        return frozenset(each for address in addresses for each in on_this_machine(address))
+
     @model_validator(mode="after")
     def _distinct_addresses(self) -> Settings:
-        places = [("listen", each) for each in self.listen] + [("listen_raw", each) for each in self.listen_raw]
-        endpoints: list[tuple[str, Endpoint]] = [*places, *([("admin", self.admin)] if self.admin else [])]
         seen: dict[Address, str] = {}
-        for name, endpoint in endpoints:
+        for name, endpoint in self._own():
             if endpoint.address in seen:
                 raise ValueError(f"{name}: the address {endpoint.address} is used by {seen[endpoint.address]} already")
             seen[endpoint.address] = name
         if self.uplink.address in seen:
             raise ValueError(f"uplink.addr: this is where the proxy itself listens ({seen[self.uplink.address]})")
+        for number, sentinel in enumerate(self.uplink.sentinel_addresses):
+            if sentinel in seen:
+                where = f"uplink.sentinels[{number}]"
+                raise ValueError(f"{where}: this is where the proxy itself listens ({seen[sentinel]})")
         return self

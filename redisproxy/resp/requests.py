@@ -58,7 +58,7 @@ class RequestFramer:
         max_held_bytes: int = 262144,
         max_bulk_bytes: int = 536870912,
         max_inline_bytes: int = MAX_LINE,
-        max_args: int = 1048576,
+        max_args: int = 2147483647,
     ) -> None:
         self.special = special
         self.authenticated = True

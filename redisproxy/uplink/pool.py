@@ -193,6 +193,7 @@ class UplinkSet:
         A few at a time, so that clients at work hardly notice.
         """
         ahead: list[UplinkConnection] = []
+        keys = keys[: max(0, self.limits.max_pinned - len(self._pinned))]
         for at in range(0, len(keys), AHEAD_AT_ONCE):
             wanted = [self.acquire_pinned(key) for key in keys[at : at + AHEAD_AT_ONCE]]
             results = await DeferredList(wanted, consumeErrors=True)
@@ -233,12 +234,13 @@ class UplinkSet:
 
     def _serve_pinned(self, want: Want) -> None:
         connection = self._take_idle(want.key)
-        if not connection.alive or not self._waiting.take(want):
+        if not connection.alive:
             return
-        if (connection.db, connection.resp_version) == want.key:
-            want.answer.callback(connection)
-        else:
+        if (connection.db, connection.resp_version) != want.key:
+            self._waiting.set_aside(want)
             self._adjust(connection, want)
+        elif self._waiting.take(want):
+            want.answer.callback(connection)
 
     def _take_idle(self, key: Key) -> UplinkConnection:
         for position, connection in enumerate(self._idle):
@@ -259,10 +261,12 @@ class UplinkSet:
         connection.submit_own(Collector(len(commands), answered), data, len(commands))
 
     def _adjusted(self, connection: UplinkConnection, want: Want, replies: list[object] | None) -> None:
-        if want.answer.called:
+        if replies is None:
+            self._waiting.put_back(want)
+            if not self.closed:
+                self.end_of_turn(self._serve)
+        elif not self._waiting.take(want):
             connection.abort()
-        elif replies is None:
-            want.answer.errback(Failure(UplinkUnavailable("the connection to the uplink was lost")))
         elif isinstance(replies[-1], RespError):
             connection.abort()
             want.answer.errback(Failure(DatabaseRefused(replies[-1].text)))

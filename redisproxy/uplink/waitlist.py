@@ -42,6 +42,7 @@ class Waitlist:
         self._cause = cause
         self._shared: dict[Key, dict[Want, None]] = {}
         self._pinned: dict[Want, None] = {}
+        self._aside: dict[Want, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._shared or self._pinned)
@@ -78,15 +79,32 @@ class Waitlist:
 
     def take(self, want: Want) -> bool:
         """Take `want` off the list; False when it has left it already."""
-        group = self._pinned if want.pinned else self._shared.get(want.key, {})
-        if want not in group:
+        if not self._remove(want):
+            return False
+        if want.timeout.active():
+            want.timeout.cancel()
+        return True
+
+    def _remove(self, want: Want) -> bool:
+        groups = (self._aside, self._pinned, self._shared.get(want.key, {}))
+        group = next((each for each in groups if want in each), None)
+        if group is None:
             return False
         del group[want]
         if not want.pinned and not group:
             del self._shared[want.key]
-        if want.timeout.active():
-            want.timeout.cancel()
         return True
+
+    def set_aside(self, want: Want) -> None:
+        """Something is under way for `want`, which goes on waiting, with its limit; see L{put_back}."""
+        if self._remove(want):
+            self._aside[want] = None
+
+    def put_back(self, want: Want) -> None:
+        """Nothing came of what was under way for `want`: it is the next one again, unless it has left the list."""
+        if want in self._aside:
+            del self._aside[want]
+            self._pinned = {want: None, **self._pinned}
 
     def refuse(self, want: Want, error: Exception) -> None:
         """Take `want` off the list and fail it, if it is still there."""
@@ -102,7 +120,7 @@ class Waitlist:
 
     def refuse_all(self, error: Exception) -> None:
         """Fail everybody."""
-        wants = [*self._pinned, *(want for group in self._shared.values() for want in group)]
+        wants = [*self._aside, *self._pinned, *(want for group in self._shared.values() for want in group)]
         for want in wants:
             self.refuse(want, error)
 

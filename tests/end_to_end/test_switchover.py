@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import resource
 import signal
 import subprocess
 import sys
@@ -144,6 +145,20 @@ def test_a_drain_that_does_not_fit_is_rolled_back_and_drops_nobody(
     assert proxy.info()["clients"]["closed"] == {} and other.client().role()[0] == "slave"
 
 
+def test_a_new_server_with_a_full_disk_is_told_from_a_slow_one(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    server.client().set("ballast", "x" * 1000000)
+    server.client().config_set("rdbcompression", "no")
+    resource.prlimit(other.process.pid, resource.RLIMIT_FSIZE, (32768, resource.RLIM_INFINITY))
+    proxy.write(uplink=other.uplink, switchover={"sync_stall_ms": 1000})
+    with Load(proxy, 5) as load:
+        status, answer = proxy.admin("switchover")
+    load.check(server)
+    assert status == 504 and "never came to the end" in answer["error"], answer
+    assert proxy.info()["clients"]["closed"] == {} and other.client().role()[0] == "master"
+
+
 def test_a_fence_that_is_left_from_a_crash_is_told_and_can_be_lifted(server: RedisServer) -> None:
     server.client().config_set("min-replicas-to-write", 1000000002)
     with Proxy(server.uplink) as proxy:
@@ -211,6 +226,23 @@ def test_stopping_the_proxy_rolls_a_switchover_back(server: RedisServer, other: 
         other.process.send_signal(signal.SIGCONT)
         asking.join(10)
         assert server.client().set("a", 1)
+
+
+def test_a_hangup_during_a_switchover_that_fails_does_not_move_the_clients_after_all(
+    server: RedisServer, other: RedisServer
+) -> None:
+    with Proxy(server.uplink) as proxy:
+        proxy.client().set("a", 1)
+        other.process.send_signal(signal.SIGSTOP)
+        proxy.write(uplink={**other.uplink, "connect_timeout_ms": 800})
+        asking = threading.Thread(target=lambda: _ask(proxy))
+        asking.start()
+        wait_until(lambda: proxy.info()["switchover"]["current"] is not None, "it runs")
+        proxy.hup()
+        asking.join(10)
+        other.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "SIGHUP that came meanwhile is not carried out" in proxy.log, "it says so")
+        assert proxy.client().get("a") == "1" and proxy.info()["last_reload"] == {}
 
 
 def _ask(proxy: Proxy) -> None:
@@ -369,6 +401,30 @@ def test_a_watch_holds_across_a_switchover_if_nothing_changed_and_only_then(
     later.set("same", "lost")
     with pytest.raises(redis.WatchError):
         later.execute()
+
+
+def test_a_watch_with_an_open_transaction_holds_too_if_nothing_changed_and_only_then(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    client = proxy.client()
+    server.client().config_set("hz", 1)
+    client.mset({"same": 1, "changed": 1, "expiring": 1})
+    client.expire("expiring", 1000)
+    connections = {}
+    for key in ("same", "changed", "expiring", "expired", "absent"):
+        client.set("expired", 1, px=50)
+        connections[key] = connection = client.connection_pool.get_connection()
+        for command in (["WATCH", key], ["GET", key], ["MULTI"], ["SET", key, "mine"], ["INCR", f"{key}:count"]):
+            connection.send_command(*command)
+            connection.read_response()
+    client.set("changed", 2)
+    switch(proxy, other)
+    results = {}
+    for key, connection in connections.items():
+        connection.send_command("EXEC")
+        results[key] = connection.read_response()
+    assert results == {"same": ["OK", 1], "changed": None, "expiring": None, "expired": None, "absent": ["OK", 1]}
+    assert client.mget("same", "changed", "absent:count", "changed:count") == ["mine", "2", "1", None]
 
 
 def test_a_watch_still_holds_after_a_switchover_that_was_rolled_back(

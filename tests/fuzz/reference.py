@@ -9,7 +9,9 @@ class Broken(Exception):
     """Redis would close the connection."""
 
 
-def requests(data: bytes, max_args: int = 1 << 20, max_bulk: int = 1 << 29) -> Iterator[tuple[bytes, list[bytes]]]:
+def requests(
+    data: bytes, max_args: int = (1 << 31) - 1, max_bulk: int = 1 << 29
+) -> Iterator[tuple[bytes, list[bytes]]]:
     """The bytes and arguments of every complete command, as far as the first inline one; empty ones are skipped.
 
     @raise Broken: after the commands that come before the error.

@@ -97,7 +97,7 @@ def _compare(case: Case, units: list[Any], count: int, error: str) -> None:
     _, authenticated, options = OPTIONS[case.choice % len(OPTIONS)]
     expected, broken = [], False
     try:
-        bounds = options.get("max_args", 1 << 20), options.get("max_bulk_bytes", 1 << 29)
+        bounds = options.get("max_args", (1 << 31) - 1), options.get("max_bulk_bytes", 1 << 29)
         for each in requests(case.stream, *bounds):
             expected.append(each)
     except Broken:

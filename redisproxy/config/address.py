@@ -1,0 +1,78 @@
+"""Where something is: a host and port, or a path."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TcpAddress:
+    """Host and port; an empty host is every interface of a listener."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Undiscovered(TcpAddress):
+    """Where a primary is that no sentinel has told of yet; C{host} is its name for the sentinels."""
+
+    def __str__(self) -> str:
+        return f"{self.host} (found through Sentinel)"
+
+
+@dataclass(frozen=True)
+class UnixAddress:
+    """The path of a unix socket."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+Address = TcpAddress | UnixAddress
+
+
+def parse_address(addr: str, network: str) -> Address:
+    """Read C{host:port}, C{[v6]:port}, C{:port}, or a path when `network` is C{unix}.
+
+    @raise ValueError: what is wrong with it.
+    """
+    if network == "unix":
+        if len(addr.encode()) > 107:
+            raise ValueError("the path of a unix socket may have at most 107 bytes")
+        if "\0" in addr:
+            raise ValueError("the path of a unix socket can't hold a NUL")
+        return UnixAddress(addr)
+    match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]{1,5})", addr)
+    if match is None:
+        raise ValueError('expected host:port, [v6 address]:port, or a path with network "unix"')
+    port = int(match[3])
+    if not 1 <= port <= 65535:
+        raise ValueError("the port must be from 1 to 65535")
+    if match[2] is not None and re.search(r"[\s\x00-\x1f/@]", match[2]):
+        raise ValueError("this is no host name")
+    if match[1] is not None:
+        try:
+            ipaddress.IPv6Address(match[1].partition("%")[0])
+        except ValueError:
+            raise ValueError("this is no IPv6 address") from None
+    return TcpAddress(match[2] if match[1] is None else match[1], port)
+
+
+def or_local(address: Address) -> Address:
+    """The address itself; without a host the one of this machine."""
+    return TcpAddress("localhost", address.port) if isinstance(address, TcpAddress) and not address.host else address
+
+
+def on_this_machine(address: Address) -> tuple[Address, ...]:
+    """A listener's address as clients on this machine may write it."""
+    if not isinstance(address, TcpAddress) or address.host not in ("", "0.0.0.0", "::"):
+        return (address,)
+    return (address, *(TcpAddress(host, address.port) for host in ("localhost", "127.0.0.1", "::1")))

@@ -1,0 +1,87 @@
+"""Plays many seeds: C{python -m tests.simulation 0-999}. The first that fails is shown with its transcript."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing import Pool
+
+from tests.simulation.planted import BUGS, planted
+from tests.simulation.world import Outcome, run
+
+CHUNK = 20
+SHOWN = 10
+LINES = 60
+
+
+def seeds(text: str) -> range:
+    """C{3} or C{0-999}, both ends included."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def play(work: tuple[int, str]) -> Outcome:
+    """One seed, with a bug or without."""
+    seed, bug = work
+    with planted(bug):
+        outcome = run(seed)
+    if not outcome.violation:
+        outcome.transcript = []
+    return outcome
+
+
+def outcomes(numbers: range, bug: str, jobs: int) -> Iterator[Outcome]:
+    """What came of each seed, in any order."""
+    works = [(seed, bug) for seed in numbers]
+    if jobs == 1:
+        yield from map(play, works)
+        return
+    with Pool(jobs) as pool:
+        yield from pool.imap_unordered(play, works, CHUNK)
+
+
+def show(outcome: Outcome, lines: int) -> None:
+    """Print what went wrong, and what had happened before."""
+    print(f"\nseed {outcome.seed}: {outcome.violation}\n")
+    print("\n".join(outcome.transcript[-lines:]))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("seeds", type=seeds, help="a number, or two with a dash between them")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
+    parser.add_argument("--plant", choices=sorted(BUGS), default="", help="a bug that should be found")
+    parser.add_argument("--all", action="store_true", help="print the whole transcript of a seed that fails")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Exit code 1 when a seed fails."""
+    options = _options()
+    began, failed = time.monotonic(), []
+    count = commands = switchovers = 0
+    for outcome in outcomes(options.seeds, options.plant, options.jobs if len(options.seeds) > CHUNK else 1):
+        count += 1
+        commands += outcome.commands
+        switchovers += outcome.switchovers
+        if outcome.violation:
+            failed.append(outcome.seed)
+        if outcome.violation and len(failed) == 1:
+            show(outcome, 0 if options.all else LINES)
+        if sys.stderr.isatty():
+            print(f"\r{count} of {len(options.seeds)} seeds, {len(failed)} failed", end="", file=sys.stderr)
+    took = time.monotonic() - began
+    print(
+        f"\n{count} seeds in {took:.0f} s: {commands} commands, {switchovers} switchovers, {len(failed)} seeds failed"
+    )
+    if failed:
+        print(f"failed: {' '.join(map(str, sorted(failed)[:SHOWN]))}{' ...' if len(failed) > SHOWN else ''}")
+        print(f"again: python -m tests.simulation {min(failed)}{f' --plant {options.plant}' if options.plant else ''}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

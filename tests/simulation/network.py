@@ -1,0 +1,328 @@
+"""A simulated TCP: bytes in order, cut anywhere, late; bounded windows, half-closes, resets, hosts that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    TCPTimedOutError,
+)
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.python.failure import Failure
+
+from redisproxy.net import TwistedNetwork
+from tests.simulation.clock import SimClock
+
+SMALL = (1, 2, 7, 30, 1000)
+LARGE = (1, 700, 1460, 4000)
+LARGE_BYTES = 2000
+"""Pieces that something is cut into, in bytes; a large one into fewer, since each costs the run some time."""
+
+
+@dataclass
+class Conditions:
+    """How the network is at this moment; times in seconds, sizes in bytes.
+
+    @ivar small_chunks: how often a delivery is cut short. @ivar window: what may be on its way in one direction.
+    @ivar high_water: what a transport holds before it pauses its producer.
+    """
+
+    latency: float = 0.0005
+    jitter: float = 0.0005
+    small_chunks: float = 0.2
+    window: int = 65536
+    high_water: int = 65536
+
+
+class End:
+    """One end of a connection, with the interface of Twisted's transports.
+
+    @ivar peer: the other end.
+    """
+
+    def __init__(self, net: Net, address: IPv4Address, name: str) -> None:
+        self.net = net
+        self.name = name
+        self.peer: End = self
+        self.protocol: Any = None
+        self.disconnecting = False
+        self.gone = False
+        self._address = address
+        self._out = bytearray()
+        self._inbox = bytearray()
+        self._reading = True
+        self._shipping = False
+        self._scheduled = False
+        self._eof_out = self._eof_sent = self._eof_in = self._eof_told = False
+        self._reset_by: Exception | None = None
+        self._producer: Any = None
+        self._producer_paused = False
+        self.stalled_until = 0.0
+
+    # -- what protocols call
+
+    def write(self, data: bytes) -> None:
+        if self.gone or self.disconnecting or not data:
+            return
+        if self._reset_by is not None:
+            self.net.clock.at(0, self._lost, self._reset_by)
+            return
+        self._out += data
+        if len(self._out) > self.net.now.high_water and self._producer is not None and not self._producer_paused:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+        self._ship()
+
+    def writeSequence(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def loseConnection(self) -> None:
+        if not self.gone and not self.disconnecting:
+            self.disconnecting = True
+            self._reading = False
+            self._ship()
+
+    def loseWriteConnection(self) -> None:
+        self._eof_out = True
+        self._ship()
+
+    def abortConnection(self) -> None:
+        if not self.gone:
+            self.disconnecting = True
+            self._reading = False
+            self._out.clear()
+            self._reset_by = ConnectionAborted()
+            self.net.clock.callLater(0, self._lost, ConnectionAborted())
+            self.net.clock.at(self.net.delay(), self.peer.reset)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        assert self._producer is None, "a producer is registered already"
+        self._producer = producer
+        if self.gone:
+            producer.stopProducing()
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+        self._producer_paused = False
+
+    def pauseProducing(self) -> None:
+        self._reading = False
+
+    def resumeProducing(self) -> None:
+        if not self.gone and not self.disconnecting and not self._reading:
+            self._reading = True
+            self._deliver_later()
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def getPeer(self) -> IPv4Address:
+        return self.peer._address
+
+    def getHost(self) -> IPv4Address:
+        return self._address
+
+    def getHandle(self) -> None:
+        return None
+
+    # -- bytes on their way
+
+    def _ship(self) -> None:
+        if not self._shipping and not self.gone:
+            self._shipping = True
+            self.net.clock.at(self.net.delay(self.stalled_until), self._shipped)
+
+    def _shipped(self) -> None:
+        self._shipping = False
+        if self.gone:
+            return
+        peer, net = self.peer, self.net
+        if self.stalled_until > net.clock.seconds():
+            self._ship()
+            return
+        room = net.now.window - len(peer._inbox)
+        if self._out and room > 0:
+            size = min(len(self._out), room)
+            if net.chance.random() < net.now.small_chunks:
+                size = min(size, net.chance.choice(SMALL if size < LARGE_BYTES else LARGE))
+            data = bytes(self._out[:size])
+            del self._out[:size]
+            peer._arrive(data)
+        if self._out:
+            if room > 0:
+                self._ship()  # else the peer asks for more when it has read
+            return
+        self._drained()
+
+    def _drained(self) -> None:
+        if self._producer_paused and self._producer is not None:
+            self._producer_paused = False
+            self._producer.resumeProducing()
+        if self._out:
+            return
+        if (self.disconnecting or self._eof_out) and not self._eof_sent:
+            self._eof_sent = True
+            self.peer._arrive_eof()
+        if self.disconnecting:
+            self._lost(ConnectionDone())
+
+    def _arrive(self, data: bytes) -> None:
+        if self.gone:
+            self.net.clock.at(self.net.delay(), self.peer.reset)
+            return
+        if self.disconnecting:
+            return
+        self._inbox += data
+        if not self._scheduled:
+            self._deliver()
+
+    def _arrive_eof(self) -> None:
+        self._eof_in = True
+        self._deliver_later()
+
+    def _deliver_later(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self.net.clock.at(0, self._deliver)
+
+    def _deliver(self) -> None:
+        self._scheduled = False
+        if self.gone or not self._reading:
+            return
+        if self._inbox:
+            data = bytes(self._inbox)
+            self._inbox.clear()
+            if self.peer._out:
+                self.peer._ship()
+            self.protocol.dataReceived(data)
+            if self._inbox or self._eof_in:
+                self._deliver_later()
+        elif self._reset_by is not None:
+            self._lost(self._reset_by)
+        elif self._eof_in and not self._eof_told:
+            self._eof_told = True
+            if IHalfCloseableProtocol.providedBy(self.protocol):
+                self.protocol.readConnectionLost()
+            else:
+                self.disconnecting = True
+                self._lost(ConnectionDone())
+
+    # -- the end
+
+    def reset(self) -> None:
+        """A RST has arrived: what was not read is lost. One that does not read may notice only when it does again."""
+        if self.gone or self._reset_by is not None:
+            return
+        if self._reading or self.disconnecting or self._out or self.net.chance.random() < 0.7:
+            self._lost(ConnectionLost())
+        else:
+            self._inbox.clear()
+            self._reset_by = ConnectionLost()
+
+    def _lost(self, error: Exception) -> None:
+        if self.gone:
+            return
+        self.gone = True
+        self._out.clear()
+        self._inbox.clear()
+        if not self.peer.gone and not self._eof_sent:
+            self.net.clock.at(self.net.delay(), self.peer.reset)
+        self.net.open.discard_pair(self)
+        self.protocol.connectionLost(Failure(error))
+
+
+class _OpenEnds:
+    """The connections of which at least one end is open, in order."""
+
+    def __init__(self) -> None:
+        self.ends: dict[End, None] = {}
+
+    def add(self, end: End) -> None:
+        self.ends[end] = None
+
+    def discard_pair(self, end: End) -> None:
+        self.ends.pop(end, None)
+
+
+class Net:
+    """All connections.
+
+    @ivar now: its conditions. @ivar hosts: who accepts at an address: called with the server's end; None refuses.
+    """
+
+    def __init__(self, clock: SimClock, chance: Random) -> None:
+        self.clock = clock
+        self.chance = chance
+        self.now = Conditions()
+        self.open = _OpenEnds()
+        self.hosts: dict[str, Any] = {}
+        self._port = 20000
+
+    def delay(self, not_before: float = 0.0) -> float:
+        """How long the next piece takes."""
+        late = self.now.latency + self.now.jitter * self.chance.random()
+        return max(late, not_before - self.clock.seconds())
+
+    def pair(self, near: str, far: str) -> tuple[End, End]:
+        """A new connection, without protocols."""
+        self._port += 1
+        ends = (
+            End(self, IPv4Address("TCP", "10.9.9.9", self._port), near),
+            End(self, IPv4Address("TCP", "10.0.0.1", 1), far),
+        )
+        ends[0].peer, ends[1].peer = ends[1], ends[0]
+        for end in ends:
+            self.open.add(end)
+        return ends
+
+    def connections(self, near: str) -> list[End]:
+        """The open ends of this name."""
+        return [end for end in self.open.ends if end.name == near and not end.gone]
+
+
+class SimNetwork(TwistedNetwork):
+    """What the proxy is given."""
+
+    name = "simulated"
+
+    def __init__(self, net: Net) -> None:
+        super().__init__(net.clock)
+        self._net = net
+
+    def connect(self, address: Any, protocol_factory: Callable[[], Any], tls: Any, timeout_s: float) -> Deferred[Any]:
+        net = self._net
+        answer: Deferred[Any] = Deferred()
+
+        def time_out() -> None:
+            if not answer.called:
+                answer.errback(Failure(TCPTimedOutError()))
+
+        def connect() -> None:
+            if answer.called:
+                return
+            host = net.hosts.get(str(address))
+            if host is None or host.down:
+                answer.errback(Failure(ConnectionRefusedError()))
+            elif host.unreachable:
+                net.clock.at(timeout_s, time_out)
+            else:
+                self._connected(host, protocol_factory(), answer)
+
+        net.clock.at(2 * net.delay(), connect)
+        return answer
+
+    def _connected(self, host: Any, protocol: Any, answer: Deferred[Any]) -> None:
+        near, far = self._net.pair("uplink", "server")
+        near.protocol = protocol
+        host.accept(far)
+        protocol.makeConnection(near)
+        answer.callback(protocol)

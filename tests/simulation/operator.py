@@ -1,0 +1,223 @@
+"""The operator, who pauses, reloads and moves Redis while clients work, and the fate that breaks things meanwhile."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.python.failure import Failure
+
+from redisproxy.operations import OperationError
+
+if TYPE_CHECKING:
+    from tests.simulation.redis import Server
+    from tests.simulation.world import World
+
+
+class Operator:
+    """Carries out one thing after the other, sometimes two at a time.
+
+    @ivar running: answers that are still to come. @ivar done: switchovers that were carried out.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chance = Random(f"{world.seed} operator")
+        self.running: dict[Deferred[Any], str] = {}
+        self.done = 0
+        self.answers: list[str] = []
+
+    async def run(self, operations: int) -> None:
+        """Do so many things."""
+        works = [
+            self.pause,
+            self.pause_and_wait,
+            self.reload,
+            self.hang_up,
+            self.switchover,
+            self.switchover,
+            self.switchover,
+        ]
+        for _ in range(operations):
+            await self.world.sleep(self.chance.random() * 0.4)
+            work = self.chance.choice(works)()
+            if self.chance.random() < 0.8:
+                await work
+            else:
+                ensureDeferred(work).addErrback(self.world.crashed)
+
+    # -- what an operator does
+
+    async def pause(self) -> None:
+        """Pause, wait a moment, unpause."""
+        self._note("pause")
+        self.world.control.pause()
+        await self.world.sleep(self.chance.choice((0, 0.01, 0.2, 1)))
+        self._note("unpause")
+        self.world.control.unpause()
+
+    async def pause_and_wait(self) -> None:
+        """Pause and wait for it; or lose patience."""
+        answer = self._watch("pause-and-wait", self.world.control.pause_and_wait(self.chance.choice((None, 3000))))
+        await self._patience(answer)
+        await self.world.sleep(self.chance.choice((0, 0.1)))
+        self._note("unpause")
+        self.world.control.unpause()
+
+    async def reload(self) -> None:
+        """Reload: the same server by this or another name."""
+        if not self.world.switching:
+            self.world.write_config(self.world.current, alias=self.chance.random() < 0.5)
+        await self._patience(self._watch("reload", self.world.control.reload()))
+
+    async def hang_up(self) -> None:
+        """SIGHUP."""
+        self._note("SIGHUP")
+        if not self.world.switching:
+            self.world.write_config(self.world.current)
+        self.world.control.reload_on_signal()
+
+    async def switchover(self) -> None:
+        """Move to another server."""
+        world = self.world
+        if world.switching:
+            return
+        target = self.chance.choice([server for server in world.servers if server is not world.current])
+        dry = self.chance.random() < 0.1
+        world.switching = True
+        world.write_config(target)
+        world.settle_servers()
+        answer = self._watch(f"switchover to {target.name}", world.control.switchover(dry), target)
+        await self._patience(answer)
+
+    async def _patience(self, answer: Deferred[Any]) -> None:
+        """Wait for the answer, or for a while only, and then perhaps take the request back."""
+        if self.chance.random() < 0.7:
+            while answer in self.running:
+                await self.world.sleep(0.01)
+            return
+        await self.world.sleep(self.chance.random() * 0.1)
+        if answer in self.running and self.chance.random() < 0.5 and "switchover" not in self.running[answer]:
+            self._note(f"{self.running[answer]} cancelled")
+            answer.cancel()
+
+    def _watch(self, name: str, answer: Deferred[Any], target: Server | None = None) -> Deferred[Any]:
+        self._note(name)
+        self.running[answer] = name
+
+        def over(result: Any) -> None:
+            del self.running[answer]
+            if isinstance(result, Failure):
+                result.trap(OperationError, CancelledError)
+                text = f"{result.value.__class__.__name__}: {result.getErrorMessage()}"
+            else:
+                text = json.dumps(result.get("report", result), default=str)
+            self._note(f"{name}: {text[:400]}")
+            self.answers.append(f"{name}: {text}")
+            if target is not None:
+                self._switched(target, result)
+
+        answer.addBoth(over).addErrback(self.world.crashed)
+        return answer
+
+    def _switched(self, target: Server, result: Any) -> None:
+        world = self.world
+        world.switching = False
+        if not isinstance(result, Failure) and result["report"]["result"] == "done":
+            self.done += 1
+            world.current = target
+        world.write_config(world.current)
+
+    def _note(self, text: str) -> None:
+        self.world.note("operator", text)
+
+
+class Fate:
+    """Breaks things, for a while each."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chance = Random(f"{world.seed} fate")
+
+    async def run(self, count: int) -> None:
+        """So many times."""
+        works = [
+            self.reset_uplink,
+            self.reset_client,
+            self.hang,
+            self.crash,
+            self.stall,
+            self.spike,
+            self.cut_off,
+            self.break_link,
+        ]
+        for _ in range(count):
+            await self.world.sleep(self.chance.random() * 0.6)
+            if self.world.ending:
+                return
+            self.chance.choice(works)()
+
+    def _server(self) -> Server:
+        return self.chance.choice([self.world.current, *self.world.servers])
+
+    def _for(self) -> float:
+        return self.chance.choice((0.01, 0.1, 0.5, 2.5))
+
+    def reset_uplink(self) -> None:
+        ends = self.world.net.connections("uplink")
+        if ends:
+            end = self.chance.choice(ends)
+            self._note(f"reset of {end.getHost().port}")
+            end.reset()
+            end.peer.reset()
+
+    def reset_client(self) -> None:
+        ends = self.world.net.connections("client")
+        if ends:
+            end = self.chance.choice(ends)
+            self._note(f"reset of a client, {end.getHost().port}")
+            end.protocol.injected = True
+            end.reset()
+            end.peer.reset()
+
+    def hang(self) -> None:
+        server, seconds = self._server(), self._for()
+        if not server.down and not server.hung:
+            self._note(f"{server.name} hangs for {seconds} s")
+            server.hang(seconds)
+
+    def crash(self) -> None:
+        server, seconds = self._server(), self._for()
+        if not server.down and not server.hung:
+            self._note(f"{server.name} crashes, for {seconds} s")
+            server.crash(seconds)
+
+    def stall(self) -> None:
+        ends = [*self.world.net.connections("uplink"), *self.world.net.connections("server")]
+        if ends:
+            end, seconds = self.chance.choice(ends), self._for()
+            self._note(f"{end.name} {end.getHost().port} stalls for {seconds} s")
+            end.stalled_until = self.world.clock.seconds() + seconds
+
+    def spike(self) -> None:
+        now, before = self.world.net.now, self.world.net.now.latency
+        now.latency = self.chance.choice((0.01, 0.1))
+        self._note(f"latency {now.latency} s")
+        self.world.clock.at(self._for(), setattr, now, "latency", min(before, 0.001))
+
+    def cut_off(self) -> None:
+        server, seconds = self._server(), self._for()
+        self._note(f"{server.name} can't be reached for {seconds} s")
+        server.unreachable = True
+        self.world.clock.at(seconds, setattr, server, "unreachable", False)
+
+    def break_link(self) -> None:
+        server, seconds = self._server(), self._for()
+        self._note(f"replicas of {server.name} get nothing for {seconds} s")
+        server.link_broken = True
+        self.world.clock.at(seconds, setattr, server, "link_broken", False)
+
+    def _note(self, text: str) -> None:
+        self.world.note("fate", text)

@@ -1,0 +1,246 @@
+"""Bugs to plant in the proxy, to see that the oracles find them: some made up, and what seeds found, put back.
+
+Each is what it replaces in the proxy's classes for as long as C{planted(name)} is entered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from redisproxy import watches
+from redisproxy.client import rules
+from redisproxy.client.blocking import Blocking
+from redisproxy.client.protocol import ClientProtocol
+from redisproxy.errors import UplinkUnavailable
+from redisproxy.gate import Gate
+from redisproxy.resp import BEGIN, COMMAND, RUN, error
+from redisproxy.session import Session, Transaction
+from redisproxy.switchover import Switchover
+from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.waitlist import Waitlist, Want
+from redisproxy.watches import Watches
+
+Patches = Iterator[Any]
+
+
+def _reply_to_the_wrong_client() -> Patches:
+    """The two that wait longest on a shared connection change places."""
+    original = UplinkConnection.dataReceived
+
+    def received(self: UplinkConnection, data: bytes) -> None:
+        plain = [each for each in self.queue.entries() if each.want == 1 and each.counted]
+        if len(plain) > 1 and plain[0] is self.queue.head():
+            plain[0].sink, plain[1].sink = plain[1].sink, plain[0].sink
+        original(self, data)
+
+    yield patch.object(UplinkConnection, "dataReceived", received)
+
+
+def _sent_again_after_reconnect() -> Patches:
+    """A command whose connection was lost is sent once more instead of disconnecting its client."""
+    send, lost = ClientProtocol.send_plain, ClientProtocol.lost
+    last: dict[ClientProtocol, tuple[bytes, int]] = {}
+
+    def send_plain(self: ClientProtocol, data: bytes, count: int) -> None:
+        last[self] = (data, count)
+        send(self, data, count)
+
+    def again(self: ClientProtocol) -> None:
+        data, count = last.get(self, (b"", 0))
+        if self.pending != count or self.pinned or self.closed:
+            lost(self)
+            return
+        self.pending = 0
+        self.take_again((RUN, data, count))
+        self.go_on()
+
+    yield patch.object(ClientProtocol, "_open_lane", lambda self: None)
+    yield patch.object(ClientProtocol, "send_plain", send_plain)
+    yield patch.object(ClientProtocol, "lost", again)
+
+
+def _lost_release() -> Patches:
+    """Commands whose connection is lost stay in flight for the gate."""
+    original = UplinkConnection.connectionLost
+
+    def connection_lost(self: UplinkConnection, *args: Any) -> None:
+        with patch.object(Gate, "release", lambda self, count: None):
+            original(self, *args)
+
+    yield patch.object(UplinkConnection, "connectionLost", connection_lost)
+
+
+def _promoted_before_catch_up() -> Patches:
+    """The new server is promoted without a look at its offset."""
+
+    async def verify(self: Switchover) -> None:
+        self.report["new_offset"] = self.report["old_offset"]
+
+    yield patch.object(Switchover, "_verify", verify)
+
+
+def _no_fence() -> Patches:
+    """The old server goes on taking the writes of those who do not come through the proxy."""
+
+    async def fence(self: Switchover) -> None:
+        assert self._old is not None
+        self.report["old_offset"] = (await self._old.state()).offset
+
+    yield patch.object(Switchover, "_fence", fence)
+
+
+def _not_drained() -> Patches:
+    """A switchover does not wait for what is in flight."""
+    from twisted.internet.defer import succeed
+
+    from redisproxy.relocation import Relocation
+
+    yield patch.object(Relocation, "drained", lambda self: succeed(None))
+
+
+def _watch_forgotten() -> Patches:
+    """A WATCH that was lost with its connection lets EXEC through."""
+
+    def lose_watch(self: Session) -> None:
+        self.watching = False
+
+    yield patch.object(Session, "lose_watch", lose_watch)
+
+
+def _watch_always_proven() -> Patches:
+    """Every WATCH is carried over to the new server, also one whose key has changed."""
+
+    async def prove(self: Watches) -> None:
+        self._proven = [client for client in self._registry if client.session.watching]
+
+    yield patch.object(Watches, "prove", prove)
+
+
+def _touched_watch_overlooked() -> Patches:
+    """With a MULTI open, a WATCH is carried over although its key was touched."""
+    yield patch.object(watches, "_watches_untouched", lambda listed: True)
+
+
+def _popped_and_lost() -> Patches:
+    """What a blocking pop has got at the last moment is taken for nothing."""
+    original = Blocking.reply
+
+    def reply(self: Blocking, data: bytes, done: int) -> None:
+        original(self, b"*-1\r\n" if self.moving and done and self._left() > 0 else data, done)
+
+    yield patch.object(Blocking, "reply", reply)
+
+
+def _transaction_not_queued_again() -> Patches:
+    """Of an open MULTI whose connection is lost, the last command is forgotten."""
+    original = Transaction.replay
+
+    def replay(self: Transaction) -> tuple[bytes, int]:
+        if len(self._chunks) > 1:
+            del self._chunks[-1]
+        return original(self)[0], len(self._chunks) + 1
+
+    yield patch.object(Transaction, "replay", replay)
+
+
+def _database_forgotten() -> Patches:
+    """After a switch, clients are on database 0."""
+    yield patch.object(Session, "key", property(lambda self: (0, self.resp_version)))
+
+
+def _held_for_ever() -> Patches:
+    """One that waits at the gate is not called when it opens."""
+    original = Gate.hold
+
+    def hold(self: Gate, holder: Any) -> None:
+        original(self, holder)
+        if len(self._held) > 2:
+            del self._held[holder]
+
+    yield patch.object(Gate, "hold", hold)
+
+
+# -- what seeds have found, put back
+
+
+def _blocked_after_others() -> Patches:
+    """A blocking command was taken while others waited behind it, and sent again after them."""
+
+    def take(self: ClientProtocol, unit: Any) -> bool:
+        kind, data, extra = unit
+        if kind == RUN:
+            return self.forward(data, extra)
+        if kind == COMMAND:
+            return rules.command(self, data, extra)
+        return rules.large(self, data, extra) if kind == BEGIN else self._continue(data, True)
+
+    yield patch.object(ClientProtocol, "_take", take)
+
+
+def _watch_left_behind() -> Patches:
+    """A client that left its pinned connection by itself did not lose its WATCH."""
+
+    def leave(self: ClientProtocol) -> None:
+        if self.pinned and self.connection is not None:
+            self._close_pinned()
+
+    yield patch.object(ClientProtocol, "leave", leave)
+
+
+def _half_a_transaction() -> Patches:
+    """When the server could not be reached, commands in a pipeline were refused each for itself, MULTI among them."""
+
+    def unreachable(client: ClientProtocol, unit: Any, text: str, refused: bool) -> None:
+        kind, _, extra = unit
+        client.answer(error(text) * (extra if kind == RUN else 1))
+        if kind == BEGIN:
+            client.begin_discard()
+
+    yield patch.object(rules, "unreachable", unreachable)
+
+
+def _adjustment_forgotten() -> Patches:
+    """A client whose pinned connection was being set to its database in a switch was told that the server is gone."""
+
+    def put_back(self: Waitlist, want: Want) -> None:
+        self.refuse(want, UplinkUnavailable("the connection to the uplink was lost"))
+
+    def refuse_all(self: Waitlist, reason: Exception) -> None:
+        for want in [*self._pinned, *(want for group in self._shared.values() for want in group)]:
+            self.refuse(want, reason)
+
+    yield patch.object(Waitlist, "put_back", put_back)
+    yield patch.object(Waitlist, "refuse_all", refuse_all)
+
+
+BUGS: dict[str, Callable[[], Patches]] = {
+    "reply-to-the-wrong-client": _reply_to_the_wrong_client,
+    "sent-again-after-reconnect": _sent_again_after_reconnect,
+    "lost-release": _lost_release,
+    "promoted-before-catch-up": _promoted_before_catch_up,
+    "no-fence": _no_fence,
+    "not-drained": _not_drained,
+    "watch-forgotten": _watch_forgotten,
+    "watch-always-proven": _watch_always_proven,
+    "touched-watch-overlooked": _touched_watch_overlooked,
+    "popped-and-lost": _popped_and_lost,
+    "transaction-not-queued-again": _transaction_not_queued_again,
+    "database-forgotten": _database_forgotten,
+    "held-for-ever": _held_for_ever,
+    "blocked-after-others": _blocked_after_others,
+    "watch-left-behind": _watch_left_behind,
+    "half-a-transaction": _half_a_transaction,
+    "adjustment-forgotten": _adjustment_forgotten,
+}
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Have this bug of L{BUGS} in the proxy; none when the name is empty."""
+    with ExitStack() as stack:
+        for each in BUGS[name]() if name else ():
+            stack.enter_context(each)
+        yield

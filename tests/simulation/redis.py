@@ -1,0 +1,703 @@
+"""A small model of a Redis server: strings, counters, lists with blocking pops, transactions, databases, replication.
+
+Written from Redis's documentation, apart from the proxy's code. Everything it has acknowledged survives a crash, as
+with C{appendfsync always}; what a replica has not received when it is promoted is gone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import hiredis
+
+from tests.simulation.clock import SimClock
+from tests.simulation.network import End
+
+DATABASES = 16
+GETACK_BYTES = 37
+
+
+class Error(Exception):
+    """An error reply."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A status reply."""
+
+    text: str
+
+
+OK, QUEUED = Status("OK"), Status("QUEUED")
+NULL_ARRAY = object()
+NOTHING = object()
+"""No reply now: the connection waits."""
+
+Key = tuple[int, bytes]
+Effect = list[tuple[int, list[bytes]]]
+
+
+def encode(value: Any, version: int) -> bytes:
+    """A reply in the protocol's bytes."""
+    if isinstance(value, Status):
+        return b"+%s\r\n" % value.text.encode()
+    if isinstance(value, Error):
+        return b"-%s\r\n" % str(value).encode()
+    if isinstance(value, int):
+        return b":%d\r\n" % value
+    if isinstance(value, bytes):
+        return b"$%d\r\n%s\r\n" % (len(value), value)
+    if value is None or value is NULL_ARRAY:
+        return b"_\r\n" if version == 3 else b"*-1\r\n" if value is NULL_ARRAY else b"$-1\r\n"
+    if isinstance(value, dict):
+        flat = [each for pair in value.items() for each in pair]
+        head = b"%%%d\r\n" % len(value) if version == 3 else b"*%d\r\n" % len(flat)
+        return head + b"".join(encode(each, version) for each in flat)
+    return b"*%d\r\n" % len(value) + b"".join(encode(each, version) for each in value)
+
+
+@dataclass(eq=False)
+class Blocked:
+    """One that waits in BLPOP."""
+
+    connection: Connection
+    keys: list[Key]
+
+
+class Connection:
+    """One client connection, as the server sees it."""
+
+    def __init__(self, server: Server, end: End, number: int) -> None:
+        self.server = server
+        self.end = end
+        self.id = number
+        self.db = 0
+        self.version = 2
+        self.authenticated = not server.password
+        self.reader = hiredis.Reader()
+        self.waiting: list[list[bytes]] = []
+        self.queue: list[list[bytes]] | None = None
+        self.dirty = self.queue_error = False
+        self.watched: list[Key] = []
+        self.blocked: Blocked | None = None
+        end.protocol = self
+
+    def dataReceived(self, data: bytes) -> None:
+        self.reader.feed(data)
+        while (command := self.reader.gets()) is not False:
+            self.waiting.append(command)
+        self.go_on()
+
+    def connectionLost(self, reason: object) -> None:
+        self.server.forget(self)
+
+    def go_on(self) -> None:
+        """Carry out what can be carried out now."""
+        server = self.server
+        while self.waiting and self.blocked is None and not server.hung and not self.end.gone:
+            if server.holds(self, self.waiting[0]):
+                return
+            reply = server.command(self, self.waiting.pop(0))
+            if reply is not NOTHING:
+                self.end.write(encode(reply, self.version))
+
+    def unblock(self, reply: Any) -> None:
+        """End a blocking pop with this reply."""
+        self.server.waiters.remove(self.blocked)  # type: ignore[arg-type]
+        self.blocked = None
+        self.end.write(encode(reply, self.version))
+        self.server.clock.at(0, self.go_on)
+
+
+@dataclass
+class Replication:
+    """What a server is to others.
+
+    @ivar offset: bytes of the stream that this server has produced, or applied as a replica.
+    @ivar stream: effects on their way from the primary. @ivar number: changes with whom it follows.
+    """
+
+    replid: str
+    replid2: str = "0" * 40
+    offset: int = 0
+    primary: Server | None = None
+    primary_name: tuple[str, int] = ("", 0)
+    link_up: bool = False
+    syncing: bool = False
+    has_backlog: bool = False
+    replicas: dict[Server, None] = field(default_factory=dict)
+    number: int = 0
+    last_arrival: float = 0.0
+    stream: deque[tuple[Effect, int]] = field(default_factory=deque)
+
+
+class Server:
+    """One Redis server.
+
+    @ivar down: it refuses connections. @ivar unreachable: they time out. @ivar hung: it is stopped (SIGSTOP).
+    @ivar link_broken: replicas get nothing from it now. @ivar lag: seconds that an effect takes to a replica.
+    """
+
+    def __init__(self, name: str, clock: SimClock, chance: Random, find: Callable[[str, int], Server | None]) -> None:
+        self.name = name
+        self.clock = clock
+        self.chance = chance
+        self.find = find
+        self.password = ""
+        self.down = self.unreachable = self.hung = self.link_broken = False
+        self.lag = 0.001
+        self.sync_s = 0.05
+        self.dbs: list[dict[bytes, Any]] = [{} for _ in range(DATABASES)]
+        self.config = {"min-replicas-to-write": "0", "min-replicas-max-lag": "10", "databases": str(DATABASES)}
+        self.config |= {"masteruser": "", "masterauth": "", "tls-replication": "no"}
+        self.run_id = self._new_id()
+        self.repl = Replication(self._new_id())
+        self.connections: dict[int, Connection] = {}
+        self.waiters: list[Blocked] = []
+        self.paused_until = 0.0
+        self._last_id = 0
+        self._effects: Effect = []
+
+    def _new_id(self) -> str:
+        return "%040x" % (self.chance.getrandbits(160) | 1)
+
+    # -- life and death
+
+    def accept(self, end: End) -> None:
+        """Take a new connection."""
+        self._last_id += 1
+        self.connections[self._last_id] = Connection(self, end, self._last_id)
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self.connections.pop(connection.id, None)
+        if connection.blocked is not None:
+            self.waiters.remove(connection.blocked)
+            connection.blocked = None
+
+    def hang(self, seconds: float) -> None:
+        """Stop for a while."""
+        self.hung = True
+        self.clock.at(seconds, self.wake)
+
+    def wake(self) -> None:
+        """Go on."""
+        self.hung = False
+        for connection in list(self.connections.values()):
+            connection.go_on()
+
+    def crash(self, seconds: float) -> None:
+        """Die, and come back with all that was acknowledged."""
+        self.down = True
+        self.paused_until = 0.0
+        for connection in list(self.connections.values()):
+            connection.end.abortConnection()
+        for replica in list(self.repl.replicas):
+            replica.lose_primary()
+        self.clock.at(seconds, self.start)
+
+    def start(self) -> None:
+        """Come back: the settings that CONFIG SET has changed are as before, the fence too."""
+        self.down = False
+        self.run_id = self._new_id()
+        self.config |= {"min-replicas-to-write": "0", "min-replicas-max-lag": "10"}
+        repl = self.repl
+        if repl.primary is None:
+            self.repl = Replication(self._new_id(), offset=0, number=repl.number + 1)
+        else:
+            self.follow(*repl.primary_name)
+
+    # -- replication
+
+    def follow(self, host: str, port: int) -> None:
+        """REPLICAOF."""
+        for waiter in list(self.waiters):
+            waiter.connection.unblock(Error("UNBLOCKED force unblock from blocking operation, instance state changed"))
+        for replica in list(self.repl.replicas):
+            replica.lose_primary()
+        repl = self.repl
+        if repl.primary is not None:
+            repl.primary.repl.replicas.pop(self, None)
+        repl.primary, repl.primary_name = self.find(host, port), (host, port)
+        repl.link_up = repl.syncing = False
+        repl.number += 1
+        self._connect_to_primary(repl.number)
+
+    def lose_primary(self) -> None:
+        """The primary has gone away; try again by and by."""
+        repl = self.repl
+        if repl.primary is None:
+            return
+        repl.primary.repl.replicas.pop(self, None)
+        repl.link_up = repl.syncing = False
+        repl.number += 1
+        self.clock.at(0.1, self._connect_to_primary, repl.number)
+
+    def _connect_to_primary(self, number: int) -> None:
+        repl = self.repl
+        if number != repl.number or repl.primary is None or self.down:
+            return
+        primary = repl.primary
+        if primary.down or primary.hung or primary.link_broken or primary.repl.primary is not None:
+            self.clock.at(0.1, self._connect_to_primary, number)
+            return
+        if not primary.repl.has_backlog:
+            primary.repl.has_backlog = True
+            primary.repl.replid = self._new_id()
+        repl.syncing = True
+        repl.stream.clear()
+        snapshot = copy.deepcopy(primary.dbs), primary.repl.replid, primary.repl.offset
+        primary.repl.replicas[self] = None
+        repl.last_arrival = self.clock.seconds() + self.sync_s * (0.5 + self.chance.random())
+        self.clock.at(repl.last_arrival - self.clock.seconds(), self._synchronised, number, snapshot)
+
+    def _synchronised(self, number: int, snapshot: tuple[Any, str, int]) -> None:
+        repl = self.repl
+        if number == repl.number and not self.down:
+            self.dbs, repl.replid, repl.offset = snapshot
+            repl.link_up, repl.syncing = True, False
+
+    def propagate(self, effect: Effect, size: int) -> None:
+        """Count what was written and send it to the replicas."""
+        self.repl.offset += size
+        for replica in self.repl.replicas:
+            replica.receive(effect, size, self)
+
+    def receive(self, effect: Effect, size: int, primary: Server) -> None:
+        """A piece of the stream is on its way here."""
+        repl = self.repl
+        late = self.clock.seconds() + primary.lag * (0.5 + self.chance.random())
+        repl.last_arrival = max(repl.last_arrival, late)
+        repl.stream.append((effect, size))
+        self.clock.at(repl.last_arrival - self.clock.seconds(), self._apply, repl.number)
+
+    def _apply(self, number: int) -> None:
+        """The next piece of the stream has arrived."""
+        repl = self.repl
+        if number != repl.number or self.down:
+            return
+        if self.hung or repl.primary is None or repl.primary.link_broken:
+            self.clock.at(0.02, self._apply, number)
+            return
+        effect, size = repl.stream.popleft()
+        for db, args in effect:
+            _EFFECTS[args[0]](self, db, args)
+        repl.offset += size
+
+    def promote(self) -> None:
+        """REPLICAOF NO ONE."""
+        repl = self.repl
+        if repl.primary is None:
+            return
+        repl.primary.repl.replicas.pop(self, None)
+        repl.replid2, repl.replid = repl.replid, self._new_id()
+        repl.primary, repl.primary_name = None, ("", 0)
+        repl.link_up = repl.syncing = False
+        repl.has_backlog = True
+        repl.number += 1
+
+    @property
+    def good_replicas(self) -> int:
+        return sum(1 for replica in self.repl.replicas if replica.repl.link_up)
+
+    # -- commands
+
+    def holds(self, connection: Connection, args: list[bytes]) -> bool:
+        """Whether CLIENT PAUSE WRITE holds this command back."""
+        if self.clock.seconds() >= self.paused_until:
+            return False
+        name = args[0].upper()
+        queued = connection.queue or ()
+        if name == b"EXEC":
+            return any(each[0].upper() in _WRITES for each in queued)
+        return name in _WRITES and connection.queue is None
+
+    def pause_writes(self, seconds: float) -> None:
+        """CLIENT PAUSE ... WRITE."""
+        self.paused_until = self.clock.seconds() + seconds
+        self.clock.at(seconds, self.wake_paused)
+
+    def wake_paused(self) -> None:
+        """The pause may be over."""
+        if self.clock.seconds() >= self.paused_until and not self.hung:
+            for connection in list(self.connections.values()):
+                connection.go_on()
+
+    def command(self, connection: Connection, args: list[bytes]) -> Any:
+        """Carry out one command; its reply, an L{Error} too."""
+        name = args[0].upper()
+        try:
+            if not connection.authenticated and name not in (b"AUTH", b"HELLO", b"QUIT"):
+                raise Error("NOAUTH Authentication required.")
+            special = _SPECIAL.get(name)
+            if connection.queue is not None and name not in _IN_MULTI:
+                return self._queue(connection, args)
+            if special is not None:
+                return special(self, connection, args)
+            self._may_write(connection, [args])
+            return self._finished(_COMMANDS[name](self, connection.db, args))
+        except Error as error:
+            return error
+        except KeyError:
+            return Error(f"ERR unknown command '{name.decode()}'")
+
+    def _finished(self, reply: Any) -> Any:
+        effects, self._effects = self._effects, []
+        if effects:
+            self.propagate(effects, sum(len(b"".join(args)) + 14 for _, args in effects))
+        self._serve_waiters()
+        return reply
+
+    def _may_write(self, connection: Connection, commands: list[list[bytes]]) -> None:
+        if not any(args[0].upper() in _WRITES for args in commands):
+            return
+        if self.repl.primary is not None:
+            raise Error("READONLY You can't write against a read only replica.")
+        wanted = int(self.config["min-replicas-to-write"])
+        if wanted and self.good_replicas < wanted:
+            raise Error("NOREPLICAS Not enough good replicas to write.")
+
+    def _queue(self, connection: Connection, args: list[bytes]) -> Any:
+        assert connection.queue is not None
+        name = args[0].upper()
+        try:
+            if name not in _COMMANDS and name not in _SPECIAL:
+                raise Error("ERR unknown command")
+            if name == b"WATCH":
+                raise Error("ERR WATCH inside MULTI is not allowed")
+            self._may_write(connection, [args])
+        except Error:
+            connection.queue_error = True
+            raise
+        connection.queue.append(args)
+        return QUEUED
+
+    def write(self, db: int, *args: bytes) -> None:
+        """Do a write, and remember it for the replicas."""
+        self._effects.append((db, list(args)))
+        _EFFECTS[args[0]](self, db, list(args))
+
+    def touched(self, db: int, key: bytes) -> None:
+        """A key has changed: transactions that watch it fail."""
+        for connection in self.connections.values():
+            if (db, key) in connection.watched:
+                connection.dirty = True
+
+    def _serve_waiters(self) -> None:
+        for waiter in list(self.waiters):
+            for db, key in waiter.keys:
+                if waiter in self.waiters and self.dbs[db].get(key):
+                    value = self.dbs[db][key][0]
+                    self.write(db, b"LPOP", key)
+                    effects, self._effects = self._effects, []
+                    self.propagate(effects, 30)
+                    waiter.connection.unblock([key, value])
+
+    def info(self) -> bytes:
+        """INFO, as far as anybody asks."""
+        repl = self.repl
+        replica = repl.primary is not None
+        fields: dict[str, Any] = {
+            "redis_version": "7.0.15", "run_id": self.run_id, "tcp_port": 6379, "used_memory": 1000000, "maxmemory": 0,
+            "cluster_enabled": 0, "role": "slave" if replica else "master", "connected_slaves": len(repl.replicas),
+            "master_replid": repl.replid, "master_replid2": repl.replid2, "master_repl_offset": repl.offset,
+        }  # fmt: skip
+        if replica:
+            fields |= {"master_host": repl.primary_name[0], "master_port": repl.primary_name[1]}
+            fields |= {"master_link_status": "up" if repl.link_up else "down", "slave_repl_offset": repl.offset}
+            fields |= {"master_sync_in_progress": int(repl.syncing)}
+        fields |= {f"db{at}": f"keys={len(db)},expires=0" for at, db in enumerate(self.dbs) if db}
+        return "".join(f"{name}:{value}\r\n" for name, value in fields.items()).encode()
+
+
+# -- effects: what is written, here and on replicas
+
+
+def _set(server: Server, db: int, args: list[bytes]) -> None:
+    server.dbs[db][args[1]] = args[2]
+    server.touched(db, args[1])
+
+
+def _rpush(server: Server, db: int, args: list[bytes]) -> None:
+    server.dbs[db].setdefault(args[1], []).extend(args[2:])
+    server.touched(db, args[1])
+
+
+def _lpop_effect(server: Server, db: int, args: list[bytes]) -> None:
+    values = server.dbs[db][args[1]]
+    values.pop(0)
+    if not values:
+        del server.dbs[db][args[1]]
+    server.touched(db, args[1])
+
+
+_EFFECTS: dict[bytes, Callable[[Server, int, list[bytes]], None]] = {
+    b"SET": _set,
+    b"RPUSH": _rpush,
+    b"LPOP": _lpop_effect,
+    b"NOOP": lambda server, db, args: None,
+}
+
+
+# -- commands that work on data
+
+
+def _list(server: Server, db: int, key: bytes) -> list[bytes]:
+    value = server.dbs[db].get(key, [])
+    if not isinstance(value, list):
+        raise Error("WRONGTYPE Operation against a key holding the wrong kind of value")
+    return value
+
+
+def _get(server: Server, db: int, args: list[bytes]) -> Any:
+    value = server.dbs[db].get(args[1])
+    if isinstance(value, list):
+        raise Error("WRONGTYPE Operation against a key holding the wrong kind of value")
+    return value
+
+
+def _set_command(server: Server, db: int, args: list[bytes]) -> Any:
+    server.write(db, b"SET", args[1], args[2])
+    return OK
+
+
+def _incr(server: Server, db: int, args: list[bytes]) -> Any:
+    value = int(_get(server, db, args) or 0) + 1
+    server.write(db, b"SET", args[1], b"%d" % value)
+    return value
+
+
+def _rpush_command(server: Server, db: int, args: list[bytes]) -> Any:
+    length = len(_list(server, db, args[1])) + len(args) - 2
+    server.write(db, b"RPUSH", *args[1:])
+    return length
+
+
+def _lpop(server: Server, db: int, args: list[bytes]) -> Any:
+    values = _list(server, db, args[1])
+    if not values:
+        return None
+    value = values[0]
+    server.write(db, b"LPOP", args[1])
+    return value
+
+
+def _lrange(server: Server, db: int, args: list[bytes]) -> Any:
+    return list(_list(server, db, args[1]))
+
+
+def _blpop_in_multi(server: Server, db: int, args: list[bytes]) -> Any:
+    for key in args[1:-1]:
+        if _list(server, db, key):
+            return [key, _lpop(server, db, [b"LPOP", key])]
+    return NULL_ARRAY
+
+
+def _setrange(server: Server, db: int, args: list[bytes]) -> Any:
+    assert args[3] == b""
+    return len(server.dbs[db].get(args[1], b""))
+
+
+_COMMANDS: dict[bytes, Callable[[Server, int, list[bytes]], Any]] = {
+    b"GET": _get,
+    b"SET": _set_command,
+    b"INCR": _incr,
+    b"RPUSH": _rpush_command,
+    b"LPOP": _lpop,
+    b"LRANGE": _lrange,
+    b"LLEN": lambda server, db, args: len(_list(server, db, args[1])),
+    b"BLPOP": _blpop_in_multi,
+    b"SETRANGE": _setrange,
+    b"ECHO": lambda server, db, args: args[1],
+    b"PING": lambda server, db, args: Status("PONG"),
+    b"PTTL": lambda server, db, args: -1 if args[1] in server.dbs[db] else -2,
+    b"MEMORY": lambda server, db, args: 50 if args[2] in server.dbs[db] else None,
+    b"COMMAND": lambda server, db, args: [],
+    b"INFO": lambda server, db, args: server.info(),
+}
+_WRITES = frozenset({b"SET", b"INCR", b"RPUSH", b"LPOP", b"BLPOP", b"SETRANGE"})
+
+
+# -- commands that work on the connection or the server
+
+
+def _hello(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if len(args) > 3 and args[2].upper() == b"AUTH":
+        _check_password(server, connection, args[4])
+    if not connection.authenticated:
+        raise Error("NOAUTH HELLO must be called with the client already authenticated")
+    connection.version = int(args[1])
+    return {b"server": b"redis", b"version": b"7.0.15", b"proto": connection.version, b"id": connection.id}
+
+
+def _check_password(server: Server, connection: Connection, password: bytes) -> None:
+    if password.decode() != server.password:
+        raise Error("WRONGPASS invalid username-password pair or user is disabled.")
+    connection.authenticated = True
+
+
+def _auth(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    _check_password(server, connection, args[-1])
+    return OK
+
+
+def _select(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if not 0 <= int(args[1]) < DATABASES:
+        raise Error("ERR DB index is out of range")
+    connection.db = int(args[1])
+    return OK
+
+
+def _multi(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if connection.queue is not None:
+        raise Error("ERR MULTI calls can not be nested")
+    connection.queue = []
+    return OK
+
+
+def _leave_multi(connection: Connection) -> tuple[list[list[bytes]], bool, bool]:
+    state = connection.queue or [], connection.dirty, connection.queue_error
+    connection.queue = None
+    connection.dirty = connection.queue_error = False
+    connection.watched = []
+    return state
+
+
+def _exec(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if connection.queue is None:
+        raise Error("ERR EXEC without MULTI")
+    commands, dirty, broken = _leave_multi(connection)
+    if broken:
+        raise Error("EXECABORT Transaction discarded because of previous errors.")
+    if dirty:
+        return NULL_ARRAY
+    try:
+        server._may_write(connection, commands)
+    except Error as error:
+        raise Error(f"EXECABORT Transaction discarded because of: {error}") from None
+    replies = []
+    for each in commands:
+        if each[0].upper() == b"SELECT":
+            replies.append(_select(server, connection, each))
+            continue
+        try:
+            replies.append(_COMMANDS[each[0].upper()](server, connection.db, each))
+        except Error as error:
+            replies.append(error)
+    return server._finished(replies)
+
+
+def _discard(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if connection.queue is None:
+        raise Error("ERR DISCARD without MULTI")
+    _leave_multi(connection)
+    return OK
+
+
+def _watch(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    connection.watched += [(connection.db, key) for key in args[1:]]
+    return OK
+
+
+def _unwatch(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    connection.watched, connection.dirty = [], False
+    return OK
+
+
+def _blpop(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    server._may_write(connection, [args])
+    reply = _blpop_in_multi(server, connection.db, args)
+    if reply is not NULL_ARRAY:
+        return server._finished(reply)
+    blocked = connection.blocked = Blocked(connection, [(connection.db, key) for key in args[1:-1]])
+    server.waiters.append(blocked)
+    if float(args[-1]) > 0:
+
+        def timed_out() -> None:
+            if connection.blocked is blocked:
+                if server.hung:
+                    server.clock.at(0.01, timed_out)
+                else:
+                    connection.unblock(NULL_ARRAY)
+
+        server.clock.at(float(args[-1]), timed_out)
+    return NOTHING
+
+
+def _client(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    what = args[1].upper()
+    if what == b"UNBLOCK":
+        return _client_unblock(server, args)
+    if what == b"PAUSE":
+        server.pause_writes(int(args[2]) / 1000)
+    elif what == b"UNPAUSE":
+        server.paused_until = 0.0
+        server.clock.at(0, server.wake_paused)
+    elif what == b"ID":
+        return connection.id
+    elif what == b"LIST":
+        return _client_list(server, int(args[3]))
+    return OK
+
+
+def _client_list(server: Server, number: int) -> bytes:
+    other = server.connections.get(number)
+    if other is None:
+        return b""
+    flags = f"{'x' if other.queue is not None else ''}{'d' if other.dirty else ''}" or "N"
+    return f"id={number} db={other.db} flags={flags} multi=-1\n".encode()
+
+
+def _client_unblock(server: Server, args: list[bytes]) -> int:
+    other = server.connections.get(int(args[2]))
+    if other is None or other.blocked is None:
+        return 0
+    by_error = len(args) > 3 and args[3].upper() == b"ERROR"
+    other.unblock(Error("UNBLOCKED client unblocked via CLIENT UNBLOCK") if by_error else NULL_ARRAY)
+    return 1
+
+
+def _config(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    name = args[2].decode()
+    if args[1].upper() == b"GET":
+        return {args[2]: server.config[name].encode()} if name in server.config else {}
+    server.config[name] = args[3].decode()
+    return OK
+
+
+def _replicaof(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if args[1].upper() == b"NO":
+        server.promote()
+    else:
+        server.follow(args[1].decode(), int(args[2]))
+    return OK
+
+
+def _wait(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if server.repl.primary is None and server.repl.has_backlog:
+        server.propagate([(0, [b"NOOP"])], GETACK_BYTES)
+    return server.good_replicas
+
+
+_SPECIAL: dict[bytes, Callable[[Server, Connection, list[bytes]], Any]] = {
+    b"HELLO": _hello,
+    b"AUTH": _auth,
+    b"SELECT": _select,
+    b"MULTI": _multi,
+    b"EXEC": _exec,
+    b"DISCARD": _discard,
+    b"WATCH": _watch,
+    b"UNWATCH": _unwatch,
+    b"BLPOP": _blpop,
+    b"CLIENT": _client,
+    b"CONFIG": _config,
+    b"REPLICAOF": _replicaof,
+    b"WAIT": _wait,
+    b"SCRIPT": lambda server, connection, args: b"0" * 40,
+}
+_IN_MULTI = frozenset({b"EXEC", b"DISCARD", b"MULTI", b"WATCH"})

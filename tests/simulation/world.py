@@ -1,0 +1,312 @@
+"""One simulated run: the proxy with everything around it, made from one seed, played to its end, and judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import provider
+
+from redisproxy import config
+from redisproxy.client import ClientFactory
+from redisproxy.control import Control
+from redisproxy.proxy import Proxy
+from redisproxy.service import SUPERVISE_S
+from tests.simulation.bypass import Bypass
+from tests.simulation.clients import Client, Wire
+from tests.simulation.clock import SimClock
+from tests.simulation.history import History, Violation
+from tests.simulation.network import Conditions, Net, SimNetwork
+from tests.simulation.operator import Fate, Operator
+from tests.simulation.redis import Server
+
+SERVERS = 3
+LIMIT_S = 120.0
+PATIENCE_S = 40.0
+
+
+@dataclass
+class Outcome:
+    """What came of one seed.
+
+    @ivar violation: what must never happen, and happened; empty when all was well.
+    """
+
+    seed: int
+    violation: str = ""
+    transcript: list[str] = field(default_factory=list)
+    events: int = 0
+    commands: int = 0
+    switchovers: int = 0
+    digest: int = 0
+    answers: list[str] = field(default_factory=list)
+
+
+class World:
+    """Everything of one run.
+
+    @ivar faulty: whether things break; where nothing does, no client may see an error or lose its connection.
+    @ivar current: the server that clients should be on. @ivar switching: a switchover was asked for and is not over.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = Random(f"{seed} world")
+        self.clock = SimClock()
+        self.net = Net(self.clock, self.chance)
+        self.history = History()
+        self.faulty = self.chance.random() < 0.6
+        self.ending = self.switching = False
+        self.password = self.chance.choice(("", "secret"))
+        self.lines: list[str] = []
+        self.digest = 0
+        self.violation = ""
+        self.wires: dict[Wire, Client | None] = {}
+        self._set_conditions()
+        self.servers = [Server(f"10.0.0.{at}:6379", self.clock, self.chance, self.find) for at in range(1, SERVERS + 1)]
+        for at, server in enumerate(self.servers, 1):
+            server.password = self.chance.choice(("", f"pw{at}"))
+            server.lag = self.chance.choice((0.0, 0.001, 0.02))
+            server.sync_s = self.chance.choice((0.01, 0.2))
+            self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
+        self.current = self.servers[0]
+        self._settings = self._make_settings()
+        self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+        self.path = os.path.join(self._folder, "config.json")
+        self.write_config(self.current)
+        settings = config.load(self.path)
+        self.proxy = Proxy(self.path, settings, self.clock, SimNetwork(self.net), self.chance.uniform)
+        self.control = Control(self.proxy)
+        endpoint = settings.listen[0]
+        self.factory = ClientFactory(self.proxy.core, self.proxy.authenticator(endpoint))
+        self.proxy.client_factories.append(self.factory)
+        self.proxy.server_tls.append(None)
+        self.operator = Operator(self)
+
+    def _set_conditions(self) -> None:
+        pick = self.chance.choice
+        self.net.now = Conditions(
+            latency=pick((0.0, 0.0002, 0.001)),
+            jitter=pick((0.0, 0.0005, 0.003)),
+            small_chunks=pick((0.0, 0.2, 0.7)),
+            window=pick((500, 5000, 65536)),
+            high_water=pick((100, 5000, 65536)),
+        )
+
+    def _make_settings(self) -> dict[str, Any]:
+        pick = self.chance.choice
+        listen = {"addr": "10.9.9.9:7000", **({"pass": self.password} if self.password else {})}
+        uplink: dict[str, Any] = {
+            "wait_limit_ms": pick((1000, 10000)),
+            "reconnect_min_ms": pick((10, 100)),
+            "reconnect_max_ms": pick((200, 2000)),
+            "connect_timeout_ms": pick((500, 3000)),
+            "multiplex": self.chance.random() < 0.9,
+            "ping_interval_ms": pick((0, 300, 5000)),
+            "ping_timeout_ms": 1000,
+        }
+        if not self.faulty:
+            uplink |= {"wait_limit_ms": 20000, "connect_timeout_ms": 5000}
+        return {
+            "uplink": uplink,
+            "listen": listen,
+            "read_time_limit_ms": pick((0, 5000)),
+            "limits": {"max_held_request_bytes": 32768, "max_in_flight_per_client": pick((3, 10000))},
+            "pause": {"drain_deadline_ms": pick((100, 2000)) if self.faulty else 10000},
+            "switchover": {
+                "pause_budget_ms": pick((100, 300, 2000)),
+                "sync_deadline_ms": 10000,
+                "sync_stall_ms": 3000,
+                "max_lag_ms": pick((10, 100)),
+            },
+        }
+
+    # -- what operator, fate and clients use
+
+    def write_config(self, server: Server, alias: bool = False) -> None:
+        """Have the file name this server."""
+        address = server.name.replace("10.0.0.", "10.0.1.") if alias else server.name
+        secret = {"pass": server.password} if server.password else {}
+        document = {**self._settings, "uplink": {"addr": address, **secret, **self._settings["uplink"]}}
+        with open(self.path, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+
+    def settle_servers(self) -> None:
+        """What an operator sees to before moving again: the target is empty, fenced by a former move, or a replica."""
+        for server in self.servers:
+            free = server is not self.current and server.repl.primary is None and not server.down
+            if free and self.chance.random() < 0.5:
+                server.dbs = [{} for _ in server.dbs]
+                server.config["min-replicas-to-write"] = "0"
+
+    def find(self, host: str, port: int) -> Server | None:
+        """The server at an address, as another one finds it."""
+        server: Server | None = self.net.hosts.get(f"{host}:{port}")
+        return server
+
+    def connect(self, name: str) -> Wire:
+        """A new client connection to the proxy."""
+        near, far = self.net.pair("client", "proxy")
+        wire = Wire(self, name, near)
+        self.wires[wire] = self._clients[name]
+        far.protocol = self.factory.buildProtocol(IPv4Address("TCP", "10.9.9.9", 1))
+        far.protocol.makeConnection(far)
+        return wire
+
+    def connection_over(self, wire: Wire, unanswered: bool) -> None:
+        """A client's connection has ended: may it?"""
+        client = self.wires.pop(wire)
+        if client is None or client.leaving or wire.injected or self.violation:
+            return
+        if not self.faulty:
+            self.fail(f"{wire.name} was disconnected although nothing had failed")
+        if not unanswered and not client.stateful:
+            self.fail(f"{wire.name} was disconnected although it waited for nothing")
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        """Wait."""
+        slept: Deferred[None] = Deferred()
+        self.clock.at(seconds, slept.callback, None)
+        return slept
+
+    def note(self, who: str, what: str) -> None:
+        """Add a line to the transcript."""
+        line = f"{self.clock.seconds() - 1000:9.4f} {who:10} {what}"
+        self.lines.append(line)
+        self.digest = hash_of(line, self.digest)
+
+    def fail(self, what: str) -> None:
+        """Something is wrong.
+
+        @raise Violation: always.
+        """
+        self.violation = self.violation or what
+        raise Violation(what)
+
+    def crashed(self, failure: Failure) -> None:
+        """An errback for what must not fail."""
+        self.violation = self.violation or failure.getTraceback()
+
+    # -- the run
+
+    def play(self) -> Outcome:
+        """Play it to its end."""
+
+        @provider(ILogObserver)
+        def observe(event: Any) -> None:
+            failure = event.get("log_failure")
+            if failure is not None:
+                self.violation = self.violation or f"logged: {failure.getTraceback()}"
+
+        globalLogPublisher.addObserver(observe)
+        try:
+            self._play()
+        except Violation as error:
+            self.violation = self.violation or str(error)
+        except Exception:
+            self.violation = self.violation or Failure().getTraceback()
+        finally:
+            globalLogPublisher.removeObserver(observe)
+            os.unlink(self.path)
+            os.rmdir(self._folder)
+        return Outcome(
+            self.seed,
+            self.violation,
+            self.lines,
+            self.clock.events,
+            self.proxy.metrics.commands_total,
+            self.operator.done,
+            self.digest,
+            self.operator.answers,
+        )
+
+    def _play(self) -> None:
+        self.proxy.start()
+        supervision = LoopingCall(self.proxy.supervise)
+        supervision.clock = self.clock
+        supervision.start(SUPERVISE_S, now=False)
+        count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
+        self._clients = {f"client-{at}": Client(self, at) for at in range(count)}
+        works = [client.run(operations) for client in self._clients.values()]
+        works.append(self.operator.run(self.chance.randint(1, 5)))
+        if not self.faulty:
+            works.append(Bypass(self).run(self.chance.choice((0, 0, 30))))
+        else:
+            works.append(Fate(self).run(self.chance.randint(1, 6)))
+        running = set(map(self._begin, works))
+        for each in list(running):
+            each.addBoth(_leave, running, each)
+        self._run(lambda: not (running or self.operator.running), LIMIT_S)
+        self.ending = True
+        self._heal()
+        self._run(lambda: False, self.clock.seconds() - 1000 + 1)
+        if running or self.operator.running:
+            self._who_waits()
+        self._run(self._quiet, self.clock.seconds() - 1000 + PATIENCE_S)
+        self._nothing_is_left(supervision)
+        self.history.check(self.current.dbs)
+
+    def _begin(self, work: Any) -> Deferred[Any]:
+        return ensureDeferred(work).addErrback(self.crashed)
+
+    def _quiet(self) -> bool:
+        return not len(self.proxy.registry) and not self.net.connections("client") and not self.proxy.gate.in_flight
+
+    def _run(self, done: Any, until: float) -> None:
+        def over() -> bool:
+            return bool(self.violation) or done()
+
+        self.clock.run_until(1000 + until, over)
+        if self.violation:
+            raise Violation(self.violation)
+
+    def _heal(self) -> None:
+        """Nothing fails any more, and the operator has looked at what the last answer said."""
+        self.control.unpause()
+
+    def _who_waits(self) -> None:
+        waiting = [f"{client.name} ({client.waits})" for client in self._clients.values() if client.waits]
+        self.fail(f"waits for ever: {', '.join([*waiting, *self.operator.running.values()])}")
+
+    def _nothing_is_left(self, supervision: LoopingCall) -> None:
+        proxy = self.proxy
+        if len(proxy.registry) or proxy.metrics.clients_open:
+            self.fail(f"clients are left behind: {[client.id for client in proxy.registry]}")
+        if proxy.gate.in_flight:
+            self.fail(f"the gate counts {proxy.gate.in_flight} in flight with no client there")
+        if proxy.gate.held or not proxy.gate.open:
+            self.fail(f"the gate is {proxy.gate.state.value} with {proxy.gate.held} held")
+        supervision.stop()
+        stopping = ensureDeferred(self.control.stop()).addErrback(self.crashed)
+        proxy.stop()
+        self._run(lambda: False, self.clock.seconds() - 1000 + 20)
+        assert stopping.called
+        if left := self.clock.getDelayedCalls():
+            self.fail(f"delayed calls are left behind: {left}")
+        if ends := self.net.connections("uplink"):
+            self.fail(f"{len(ends)} uplink connections are left behind")
+
+
+def _leave(result: Any, running: set[Any], who: Any) -> None:
+    running.discard(who)
+
+
+def hash_of(line: str, before: int) -> int:
+    """A number that is the same in every process."""
+    import zlib
+
+    return zlib.crc32(line.encode(), before)
+
+
+def run(seed: int) -> Outcome:
+    """Play one seed."""
+    return World(seed).play()
