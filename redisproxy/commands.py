@@ -136,6 +136,12 @@ SPECIAL = frozenset(name.encode() for name in (*_TABLE, *_SUBCOMMANDS, *_BLOCK_O
 """Upper-case names at which a run of plain commands ends."""
 
 
+def in_table(name: bytes) -> bool:
+    """Say whether the table knows the command, so that nothing has to be learned of it."""
+    word = _word(name)
+    return word in _TABLE or word in _SUBCOMMANDS or word in _BLOCK_OPTION or word in _PLAIN_PUBSUB
+
+
 def learn(reply: object) -> dict[str, Treatment]:
     """Classify what a server's answer to COMMAND tells of commands that the table does not know.
 
@@ -146,10 +152,10 @@ def learn(reply: object) -> dict[str, Treatment]:
     for item in reply if isinstance(reply, list) else ():
         if not isinstance(item, list) or len(item) < 3 or not isinstance(item[0], bytes):
             continue
+        if in_table(item[0]):
+            continue
         name = item[0].decode("latin-1").upper()
         flags = item[2] if isinstance(item[2], list) else []
-        if name in _TABLE or name in _SUBCOMMANDS or name in _BLOCK_OPTION or name in _PLAIN_PUBSUB:
-            continue
         if b"pubsub" in flags:
             learned[name] = _stateful(name.lower(), _PUBSUB)
         elif b"blocking" in flags:

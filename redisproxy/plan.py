@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import FirstError, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, FirstError, TimeoutError, ensureDeferred, gatherResults
 
 from redisproxy import config
-from redisproxy.commands import Treatment, learn
+from redisproxy.commands import Treatment, in_table, learn
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.movers import Subscribers
 from redisproxy.replication import parse_info
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from redisproxy.sentinel import Finder
     from redisproxy.uplink import UplinkSet
 
+LEARNED_AT_ONCE = 10
 MAX_FREE = 64
 """Pinned connections that nobody holds at this moment are wanted again soon, up to this many."""
 
@@ -42,7 +43,8 @@ async def known_of(uplinks: UplinkSet) -> Known:
 
     @raise UplinkError: there was no connection.
     """
-    answers = gatherResults([uplinks.ask("COMMAND"), uplinks.ask("INFO", "server")], consumeErrors=True)
+    asked: list[Deferred[Any]] = [ensureDeferred(commands_of(uplinks)), uplinks.ask("INFO", "server")]
+    answers = gatherResults(asked, consumeErrors=True)
     try:
         commands, info = await answers.addTimeout(uplinks.limits.connect_timeout_s, uplinks.clock)
     except TimeoutError:
@@ -50,7 +52,19 @@ async def known_of(uplinks: UplinkSet) -> Known:
     except FirstError as error:
         raise UplinkUnavailable(error.subFailure.getErrorMessage()) from None
     text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
-    return Known(learn(commands), parse_info(text).get("run_id", ""))
+    return Known(commands, parse_info(text).get("run_id", ""))
+
+
+async def commands_of(uplinks: UplinkSet) -> dict[str, Treatment]:
+    """Ask for commands that the table does not know, some at a time: parsing all at once would hold clients up."""
+    listed = await uplinks.ask("COMMAND", "LIST")
+    if not isinstance(listed, list):
+        return learn(await uplinks.ask("COMMAND"))  # before Redis 7, and much shorter there
+    names = [name for name in listed if isinstance(name, bytes) and b"|" not in name and not in_table(name)]
+    learned: dict[str, Treatment] = {}
+    for at in range(0, len(names), LEARNED_AT_ONCE):
+        learned |= learn(await uplinks.ask("COMMAND", "INFO", *names[at : at + LEARNED_AT_ONCE]))
+    return learned
 
 
 class ReloadPlan:
@@ -101,8 +115,9 @@ class ReloadPlan:
 
     def _pinned_keys(self) -> list[Key]:
         """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
-        held = [client.session.key for client in self._proxy.registry if client.pinned and client.subscription is None]
-        free = self._proxy.uplinks.pinned_count - len(held)
+        pinned = [client for client in self._proxy.registry if client.pinned]
+        free = self._proxy.uplinks.pinned_count - len(pinned)
+        held = [client.session.key for client in pinned if client.subscription is None]
         return [*held, *([(0, 2)] * min(free, MAX_FREE))]
 
     async def prepare(self) -> None:

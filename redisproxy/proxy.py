@@ -160,7 +160,7 @@ class Proxy:
         self._apply_table()
 
     def _apply_table(self) -> None:
-        """Have clients stop at the commands that are special now. It takes time with many clients: only if need be."""
+        """Have clients stop at the commands that are special now; only if need be, because there may be many."""
         core, settings = self.core, self.settings
         before = core.table.special, core.log_messages
         core.table = CommandTable(settings.allow_commands, self.learned, settings.pubsub)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -36,22 +37,22 @@ class Load:
 
     async def run(self) -> None:
         """Until told to stop."""
+        beside = [asyncio.create_task(self._waits.watch_loop()), asyncio.create_task(self._look_for_hanging())]
         await self._guard("at the start", self._connect())
+        working = [asyncio.create_task(self._guard(each.name, each.work())) for each in self._workers]
+        await self._guard("at the start", self._until_blocked())
         busy = [
             asyncio.create_task(self._guard(f"{each.kind} {each.number}", self._busy(each))) for each in self._clients
         ]
-        working = [asyncio.create_task(self._guard(each.name, each.work())) for each in self._workers]
-        beside = [self._waits.watch_loop(), self._look_for_hanging()]
         if self._options.idle:
-            beside.append(self._idlers.look_rarely())
-        tasks = [asyncio.create_task(each) for each in beside]
+            beside.append(asyncio.create_task(self._idlers.look_rarely()))
         server_port = await self._until_told()
         self._stopping = True
         await asyncio.gather(*busy)
         await self._idlers.check()
         await self._guard("at the end", self._end_workers(working))
         await self._guard("at the end", self._check(server_port))
-        for task in tasks:
+        for task in beside:
             task.cancel()
         self._tell(final=True)
 
@@ -66,6 +67,17 @@ class Load:
         for number in range(options.blocked):
             self._workers.append(Worker(number, await connect(self._port), self._ledger))
         await self._idlers.connect()
+
+    async def _until_blocked(self) -> None:
+        """Let all workers wait before there is work, so that what is measured is no longer the start."""
+        wire = await self._other(self._port)
+        deadline = time.monotonic() + self._options.reply_limit_s
+        blocked = b"blocked_clients:%d\r\n" % len(self._workers)
+        while time.monotonic() < deadline:
+            (text,) = await wire.ask(("INFO", "clients"))
+            if isinstance(text, bytes) and blocked in text:
+                break
+            await asyncio.sleep(0.02)
 
     def _fault(self, name: str, error: Exception) -> None:
         kind = error.kind if isinstance(error, Broken) else "disconnected"

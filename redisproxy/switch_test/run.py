@@ -26,6 +26,7 @@ BETWEEN_S = 0.1
 """At most, and half of it on average, between two switchovers."""
 ADMIN_S = 3600.0
 START_S = 60.0
+CONNECTED_PER_S = 100
 FEW_CLIENTS = 10_000
 FILES_BESIDE = 200
 Show = Callable[[dict[str, Any]], None]
@@ -75,7 +76,8 @@ class Run:
         self._proxy.write(self.servers[0].address)
         self._proxy.start()
         self.load = LoadProcess(self.options, self._proxy.port, self.folder)
-        wait_until(self.load.working, "the clients get replies", START_S)
+        patience_s = START_S + self.options.idle / CONNECTED_PER_S
+        wait_until(self.load.working, "the clients get replies", patience_s)
 
     def _once(self) -> None:
         old, new = self.servers

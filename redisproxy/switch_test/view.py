@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from types import FrameType
 from typing import Any
 
@@ -42,7 +43,7 @@ def run(options: Options, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(result))
     else:
-        _tell(result, Console(highlight=False, soft_wrap=True))
+        _tell(result, Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
     return CODES[result["verdict"]]
 
 

@@ -208,6 +208,7 @@ class UplinkSet:
         A few at a time, so that clients at work hardly notice.
         """
         ahead: list[UplinkConnection] = []
+        keys = keys[: max(0, self.limits.max_pinned - len(self._pinned))]
         for at in range(0, len(keys), AHEAD_AT_ONCE):
             wanted = [self.acquire_pinned(key) for key in keys[at : at + AHEAD_AT_ONCE]]
             results = await DeferredList(wanted, consumeErrors=True)

@@ -146,6 +146,7 @@ class RedisServer:
             [program or redis_program(), *fixed, *where, *secret, *sock, *options],
             stdout=open(os.path.join(self.folder, "log"), "wb"),  # noqa: SIM115
             stderr=subprocess.STDOUT,
+            restore_signals=False,  # SIGXFSZ stays ignored: a file that grows too large is an error, as on a full disk
         )
         wait_until(self._answers, "redis-server answers")
 

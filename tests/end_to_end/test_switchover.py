@@ -15,7 +15,10 @@ from typing import Any
 
 import pytest
 import redis
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
+from redisproxy import plan
+from redisproxy.resp import RespError
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, free_port, wait_until
 
 
@@ -300,6 +303,36 @@ def test_blocked_clients_find_their_connections_at_the_new_server_already_open(
     for each in waiting:
         each.join(10)
     assert sorted(int(job) for _, job in got) == list(range(workers))
+
+
+class Asking:
+    """Stands in for the connections of an uplink: asks a real server over one of redis-py's."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._connection = redis.Connection(port=server.port)
+        self.asked: list[tuple[Any, ...]] = []
+
+    def ask(self, *command: Any) -> Deferred[Any]:
+        self.asked.append(command)
+        self._connection.send_command(*command)
+        try:
+            return succeed(self._connection.read_response())
+        except redis.ResponseError as error:
+            return succeed(RespError(str(error)))
+
+
+def test_what_a_server_knows_is_asked_for_in_pieces_and_is_the_same(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uplinks: Any = Asking(server)
+    found: list[Any] = []
+    monkeypatch.setattr(plan, "in_table", lambda name: False)
+    monkeypatch.setattr(plan, "learn", lambda reply: {item[0]: item[2] for item in reply})
+    ensureDeferred(plan.commands_of(uplinks)).addCallback(found.append)
+    whole = {item[0]: item[2] for item in uplinks.ask("COMMAND").result}
+    assert found == [whole] and len(whole) > 200
+    if server.client().info("server")["redis_version"] >= "7":
+        assert len(uplinks.asked) > len(whole) / plan.LEARNED_AT_ONCE
 
 
 WATCHES_GARBAGE = """

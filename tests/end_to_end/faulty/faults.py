@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -126,7 +125,7 @@ def _both(raw: bytes) -> bytes:
 
 
 class WatchIgnored(Fault):
-    """One WATCH never reaches the server, and its transaction comes late."""
+    """One WATCH never reaches the server, and its transaction comes after another one has changed the key."""
 
     name = b"WATCH"
 
@@ -134,22 +133,29 @@ class WatchIgnored(Fault):
         super().__init__()
         self._late: Link | None = None
         self._held: list[bytes] = []
+        self._key = b""
+        self._written: dict[Link, bytes] = {}
 
     def command(self, link: Link, args: list[bytes], raw: bytes) -> None:
         if link is self._late and args[0] in (b"MULTI", b"SET", b"EXEC"):
             self._held.append(raw)
-            if args[0] == b"EXEC":
-                self._late = None
-                asyncio.get_running_loop().call_later(0.5, self._send, link)
+        elif args[0] == b"EXEC":
+            link.forward(raw, Slot(lambda reply: self._executed(link, reply)))
         else:
+            if args[0] == b"SET":
+                self._written[link] = args[1]
             super().command(link, args, raw)
 
-    def _send(self, link: Link) -> None:
-        for raw in self._held:
-            link.forward(raw)
+    def _executed(self, link: Link, reply: bytes) -> bytes:
+        changed = reply.startswith(b"*1") and self._written.get(link) == self._key
+        if changed and self._late is not None and len(self._held) == 3:
+            late, self._late = self._late, None
+            for raw in self._held:
+                late.forward(raw)
+        return reply
 
     def planted(self, link: Link, args: list[bytes], raw: bytes) -> None:
-        self._late = link
+        self._late, self._key = link, args[1]
         link.forward(encode_command("PING"), Slot(lambda _: b"+OK\r\n"))
 
 
