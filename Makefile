@@ -7,7 +7,7 @@ LOCKS := tests/end_to_end/node/package-lock.json
 
 SECONDS := 60
 
-.PHONY: run test lint bench bench-quick demo fuzz sanitize clean setup
+.PHONY: run test lint bench bench-quick demo fuzz chaos sanitize clean setup
 
 $(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE) $(LOCKS)
 	sh scripts/setup.sh $(VENV)
@@ -43,6 +43,10 @@ bench-quick: $(STAMP)
 fuzz: $(STAMP)
 	$(PY) -m pip install --quiet -e '.[fuzz]'
 	$(PY) -m tests.fuzz --seconds $(SECONDS)
+
+chaos: SECONDS := 110
+chaos: $(STAMP)
+	$(PY) -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 sanitize: $(STAMP)
 	sh scripts/sanitize.sh $(PY)

@@ -115,7 +115,7 @@ class _End(Protocol):
         self.flush()
 
     def _half_close(self) -> None:
-        if self.other is not None:
+        if self.other is not None and not self.other.gone:
             self.other.transport.loseWriteConnection()
 
     def writeConnectionLost(self) -> None:
@@ -192,7 +192,7 @@ class Relay:
 
     def half_close(self) -> int:
         """Tell whoever has connected that no more replies will come."""
-        return self._call(lambda: self._each(lambda end: end.transport.loseWriteConnection()))
+        return self._call(lambda: self._each(lambda end: end.gone or end.transport.loseWriteConnection()))
 
     def close(self) -> None:
         """Listen no more, and reset everything."""
@@ -209,7 +209,7 @@ class Relay:
             if end.other is not None:
                 end.other.flush()
 
-    def _each(self, act: Callable[[_End], None]) -> int:
+    def _each(self, act: Callable[[_End], object]) -> int:
         ends = list(self.ends)
         for end in ends:
             act(end)

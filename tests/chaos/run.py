@@ -50,6 +50,9 @@ class Lap:
         self.jobs = Jobs()
         self.writers = [Writer(f"{number}-w{each}", port, seed, incidents) for each in range(clients)]
         self.writers += [Writer(f"{number}-r{each}", rough, seed, incidents, True) for each in range(clients // 3)]
+        for each in range(clients // 3):
+            self.writers.append(Writer(f"{number}-t{each}", world.tls_port, seed, incidents))
+            self.writers[-1].tls = world.tls
         made: list[Client] = [
             Producer(f"{number}-p{each}", port, seed, incidents, self.jobs, self._queue) for each in range(2)
         ]
@@ -202,10 +205,10 @@ def chaos(seed: int, seconds: float, durable: bool = True) -> Verdict:
 
 
 def short(seed: int, durable: bool = True) -> Verdict:
-    """A few rounds of the most important kinds."""
+    """A few rounds of the most important kinds; just a crash, where the servers forget."""
     run = Run(seed, 6, durable)
     try:
-        run.lap(rounds.SHORT)
+        run.lap(rounds.SHORT if durable else [rounds.crash])
     finally:
         run.close()
     return run.verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ class Client(threading.Thread):
     """
 
     rough = False
+    tls: ssl.SSLContext | None = None
 
     def __init__(self, name: str, port: int, seed: int, incidents: Incidents) -> None:
         super().__init__(daemon=True, name=name)
@@ -42,7 +44,7 @@ class Client(threading.Thread):
         while not self.stopping.is_set():
             try:
                 if self._wire is None:
-                    self._wire = Wire(self.port)
+                    self._wire = Wire(self.port, tls=self.tls)
                 self.turn()
             except OSError as error:
                 self.note(LOST, f"can't connect: {error}")

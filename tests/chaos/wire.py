@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 import hiredis
@@ -39,10 +40,12 @@ class Wire:
     @raise OSError: there is no connection.
     """
 
-    def __init__(self, port: int, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, port: int, patience_s: float = PATIENCE_S, tls: ssl.SSLContext | None = None) -> None:
         self._reader = hiredis.Reader()
-        self.socket = socket.create_connection(("127.0.0.1", port), patience_s)
+        self.socket: socket.socket = socket.create_connection(("127.0.0.1", port), patience_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
 
     def ask(self, *commands: tuple[str | int | bytes, ...]) -> list[Reply]:
         """Send all at once; their replies, errors among them.

@@ -8,6 +8,7 @@ import random
 import resource
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -117,6 +118,7 @@ class World:
         self.current, self.other = self.servers
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))
         self._certificates = Certificates(self._folder)
+        self.tls = ssl.create_default_context(cafile=self._certificates.ca)
         port, self.tls_port = free_port(), free_port()
         cert, key = self._certificates.cert, self._certificates.key
         tls = {"addr": f"127.0.0.1:{self.tls_port}", "tls": True, "certfile": cert, "keyfile": key}
