@@ -19,6 +19,8 @@ from tests.chaos.world import Server, World
 NOTHING: frozenset[str] = frozenset()
 ANYTHING = frozenset({LOST, UNAVAILABLE})
 STEPS = ("preflight", "replicate", "catch up", "connect", "drain", "fence", "verify", "promote")
+LONGEST_PAUSE_MS = 2300
+"""The pause budget, and what a busy machine adds."""
 TOO_LONG = "the pause would have become longer"
 
 
@@ -156,27 +158,31 @@ def paused_crash(world: World, chance: random.Random) -> Outcome:
 
 def move(world: World, chance: random.Random) -> Outcome:
     """A switchover with nothing in its way but the clients, and perhaps a SIGHUP meanwhile."""
+    world.prepare_other()
     if chance.random() < 0.5:
-        threading.Timer(chance.uniform(0, 0.5), world.proxy.hup).start()
-    answer = _switch(world)
-    if answer["ok"] or TOO_LONG in answer["error"]:
-        return Outcome(_said(answer), moved=answer["ok"])
-    return Outcome(_said(answer), problems=[f"the switchover failed: {answer['error']}"])
-
-
-def _switch(world: World) -> dict[str, Any]:
-    """Switch over; when the new server has to be emptied, do that, and once more."""
+        threading.Thread(target=_hang_up_in_the_middle, args=(world,)).start()
     answer = world.switchover()
-    if not answer["ok"] and "keys and does not follow" in answer["error"]:
-        world.empty_other()
-        answer = world.switchover()
-    return answer
+    problems = _held_too_long(answer)
+    if not answer["ok"] and TOO_LONG not in answer["error"]:
+        problems.append(f"the switchover failed: {answer['error']}")
+    return Outcome(_said(answer), problems=problems, moved=answer["ok"])
+
+
+def _hang_up_in_the_middle(world: World) -> None:
+    if world.wait_for_step("catch up", 1):
+        world.proxy.hup()
+
+
+def _held_too_long(answer: dict[str, Any]) -> list[str]:
+    pause_ms = answer.get("report", {}).get("pause_ms", 0)
+    return [f"clients were held for {pause_ms:.0f} ms"] if pause_ms > LONGEST_PAUSE_MS else []
 
 
 def _said(answer: dict[str, Any]) -> str:
     if answer["ok"]:
         return f"done, pause of {answer['report']['pause_ms']:.0f} ms"
-    return "rolled back: " + answer["error"].replace("\n", "; ")[:300]
+    pause_ms = answer.get("report", {}).get("pause_ms", 0)
+    return f"rolled back, pause of {pause_ms:.0f} ms: " + answer["error"].replace("\n", "; ")[:300]
 
 
 def full_disk(world: World, chance: random.Random) -> Outcome:
@@ -207,12 +213,10 @@ def trouble_at_new(world: World, chance: random.Random) -> Outcome:
         "reset of replication": world.current.replication.reset,
         "silence in replication": lambda: world.current.replication.set(Weather(blackhole=True)),
     }
-    if chance.random() < 0.4:
-        world.empty_other()
     name = chance.choice(sorted(faults))
     step, answer = _switch_with(world, chance, faults[name])
     text = f"{name} at {step}: {_said(answer)}"
-    return Outcome(text, ANYTHING if answer["ok"] else NOTHING, moved=answer["ok"])
+    return Outcome(text, ANYTHING if answer["ok"] else NOTHING, _held_too_long(answer), answer["ok"])
 
 
 def trouble_at_old(world: World, chance: random.Random) -> Outcome:
@@ -233,6 +237,7 @@ def trouble_at_old(world: World, chance: random.Random) -> Outcome:
 def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
     """Switch over, and make a fault when it has come to some step; the ways to both servers are slow meanwhile."""
     answers: list[dict[str, Any]] = []
+    world.empty_other() if chance.random() < 0.4 else world.prepare_other()
     for server in world.servers:
         server.relay.set(Weather(delay_s=0.005, jitter_s=0.01))
     moving = threading.Thread(target=lambda: answers.append(world.switchover()))
@@ -275,7 +280,7 @@ WARM_UP: list[Round] = [rain, move, cut_off, move]
 def program(chance: random.Random) -> Iterator[Round]:
     """All rounds in random order, again and again."""
     while True:
-        deck = [*GENTLE, *ROUGH, move]
+        deck = [*GENTLE, *ROUGH, move, trouble_at_new, trouble_at_new, trouble_at_old, trouble_at_old]
         chance.shuffle(deck)
         yield from deck
 
@@ -288,7 +293,8 @@ def meddling(world: World, chance: random.Random) -> Iterator[None]:
     def meddle() -> None:
         while not over.wait(chance.uniform(0.1, 1.0)):
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                world.proxy.admin(chance.choice(["pause", "unpause", "unpause", "reload"]))
+                order = chance.choice(["pause", "unpause", "reload"])
+                world.reload() if order == "reload" else world.proxy.admin(order)
                 over.wait(chance.uniform(0, 0.4))
                 world.proxy.admin("unpause")
 

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -116,6 +117,7 @@ class World:
         chance = random.Random(f"{seed} world")
         self.servers = [Server(name, chance, durable) for name in "AB"]
         self.current, self.other = self.servers
+        self._file, self._names_other = threading.Lock(), False
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))
         self._certificates = Certificates(self._folder)
         self.tls = ssl.create_default_context(cafile=self._certificates.ca)
@@ -149,19 +151,33 @@ class World:
     def name_current(self) -> None:
         """Write the server in use into the configuration file."""
         self.proxy.write(uplink=self._uplink(self.current), switchover=SWITCHOVER)
+        self._names_other = False
 
-    def switchover(self) -> dict[str, Any]:
+    def switchover(self, **how: str) -> dict[str, Any]:
         """Let the proxy move everything to the other server; what it answers. The file names the server in use then."""
         source = f"127.0.0.1:{self.current.replication.port}"
+        with self._file:
+            self._names_other = True
         self.proxy.write(uplink=self._uplink(self.other), switchover={**SWITCHOVER, "replicate_from": source})
         try:
-            answer = self.proxy.admin("switchover")[1]
+            answer = self.proxy.admin("switchover", **how)[1]
         except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
             answer = {"ok": False, "error": f"the admin port answers no more: {error!r}"}
-        if answer["ok"]:
+        if answer["ok"] and not how:
             self.current, self.other = self.other, self.current
         self.name_current()
         return answer
+
+    def reload(self) -> None:
+        """Reload, but never while the file names a server that has no data: a reload would go there as it is told."""
+        with self._file:
+            if not self._names_other:
+                self.proxy.admin("reload")
+
+    def prepare_other(self) -> None:
+        """Empty the other server if it can't be switched to as it is."""
+        if not self.switchover(dry_run="1")["ok"]:
+            self.empty_other()
 
     def empty_other(self) -> None:
         """Have the other server be as it would be bought: running, nobody's replica, without data."""
