@@ -51,20 +51,19 @@ def rain(world: World, chance: random.Random) -> Outcome:
 
 def short_freeze(world: World, chance: random.Random) -> Outcome:
     """The server is stopped for less than any limit."""
-    took_s = chance.uniform(0.1, 0.4)
-    world.current.stop()
-    time.sleep(took_s)
-    world.current.go_on()
-    return Outcome(f"{took_s:.1f} s")
+    return _freeze(world, chance.uniform(0.1, 0.4), NOTHING)
 
 
 def long_freeze(world: World, chance: random.Random) -> Outcome:
     """The server is stopped for longer than commands and pings may take."""
-    took_s = chance.uniform(1.5, 4)
+    return _freeze(world, chance.uniform(1.5, 4), ANYTHING)
+
+
+def _freeze(world: World, took_s: float, allowed: frozenset[str]) -> Outcome:
     world.current.stop()
     time.sleep(took_s)
     world.current.go_on()
-    return Outcome(f"{took_s:.1f} s", ANYTHING)
+    return Outcome(f"{took_s:.1f} s", allowed)
 
 
 def crash(world: World, chance: random.Random) -> Outcome:
