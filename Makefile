@@ -8,7 +8,7 @@ LOCKS := tests/end_to_end/node/package-lock.json
 SECONDS := 60
 SEEDS := 0-2999
 
-.PHONY: run test lint bench bench-quick demo fuzz sanitize simulate clean setup
+.PHONY: run test lint bench bench-quick demo fuzz chaos sanitize simulate clean setup
 
 $(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE) $(LOCKS)
 	sh scripts/setup.sh $(VENV)
@@ -48,6 +48,10 @@ fuzz: $(STAMP)
 
 simulate: $(STAMP)
 	$(PY) -m tests.simulation $(SEEDS)
+
+chaos: SECONDS := 110
+chaos: $(STAMP)
+	$(PY) -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 sanitize: $(STAMP)
 	sh scripts/sanitize.sh $(PY)

@@ -9,7 +9,9 @@ from twisted.internet.defer import CancelledError
 from redisproxy.errors import UplinkError
 from redisproxy.switchover.base import Base
 
-UNDO_TRIES = 3
+UNDO_RESTS_S = (0.0, 0.1, 0.2)
+UNDO_RESTS_LATER_S = (0.5, 1.0, 2.0)
+"""Before each try to undo something; the later ones are for when the clients go on already."""
 
 
 class Undoing(Base):
@@ -28,29 +30,34 @@ class Undoing(Base):
         """Make the old server take writes again, then let the clients go on there, then tidy up the new one."""
         if self._swapped:
             return
-        if self._fenced:
-            await self._insist(self._unfence, "the old server may still refuse writes: run redisproxy unfence")
+        fenced = self._fenced and not await self._insist(self._unfence, UNDO_RESTS_S)
         self._open_gate()
+        if fenced and not await self._insist(self._unfence, UNDO_RESTS_LATER_S):
+            self._confess("the old server may still refuse writes: run redisproxy unfence")
         if self._promoted:
-            await self._insist(
-                self._demote, "the new server may have been promoted: make it a replica before you retry"
-            )
-        elif self._follows:
-            await self._insist(self._stop_following, "the new server may still try to follow the old one")
+            if not await self._insist(self._demote, UNDO_RESTS_S):
+                self._confess("the new server may have been promoted: make it a replica before you retry")
+        elif self._follows and not await self._insist(self._stop_following, UNDO_RESTS_S):
+            self._confess("the new server may still try to follow the old one")
 
-    async def _insist(self, undo: Any, otherwise: str) -> None:
-        """Undo one thing, more than once if need be; say so when it can't be done."""
-        for attempt in range(UNDO_TRIES):
+    async def _insist(self, undo: Any, rests_s: tuple[float, ...]) -> bool:
+        """Undo one thing, more than once if need be; whether it could be done."""
+        for attempt, rest_s in enumerate(rests_s):
             try:
+                await self._sleep(rest_s)
                 await undo(attempt)
-                return
+                return True
             except (UplinkError, CancelledError) as error:
                 self.log.warn("switchover: rolling back: {error}", error=str(error) or "cancelled")
-        self.report["error"] += f"\n{otherwise}"
-        self.log.error("switchover: {text}", text=otherwise)
+        return False
+
+    def _confess(self, text: str) -> None:
+        """Say what could not be undone."""
+        self.report["error"] += f"\n{text}"
+        self.log.error("switchover: {text}", text=text)
 
     async def _unfence(self, attempt: int) -> None:
-        if self._old is None or attempt:
+        if self._old is None or attempt or self._paused_at is None:
             self._old = await self._world.open_old()
         state = await self._old.state()
         if state.fenced and not self._old_state.fenced:

@@ -142,12 +142,16 @@ class RedisServer:
         secret = ["--requirepass", password, "--masterauth", password] if password else []
         sock = ["--unixsocket", self.unix] if self.unix else []
         fixed = ["--bind", "127.0.0.1", "--save", "", "--dir", self.folder, "--repl-diskless-sync-delay", "0"]
-        self.process = subprocess.Popen(
-            [program or redis_program(), *fixed, *where, *secret, *sock, *options],
-            stdout=open(os.path.join(self.folder, "log"), "wb"),  # noqa: SIM115
-            stderr=subprocess.STDOUT,
-            restore_signals=False,  # SIGXFSZ stays ignored: a file that grows too large is an error, as on a full disk
-        )
+        self._command = [program or redis_program(), *fixed, *where, *secret, *sock, *options]
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, in the beginning and again after it has ended.
+
+        Signals that Python ignores stay ignored: without SIGXFSZ a limit on the size of files is as a full disk.
+        """
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, restore_signals=False)
         wait_until(self._answers, "redis-server answers")
 
     def _answers(self) -> bool:

@@ -146,17 +146,20 @@ def test_handshakes_that_never_end_keep_no_more_than_max_clients(guarded: Proxy)
 def test_a_connection_that_never_shakes_hands_ends_also_while_paused(
     server: RedisServer, certificates: Certificates
 ) -> None:
-    with Proxy(server.uplink, tls=certificates, limits={"handshake_timeout_ms": 500}) as proxy:
-        with proxy.connect(10) as client, socket.create_connection(("127.0.0.1", proxy.port), 10) as silent:
-            proxy.do("pause")
-            assert said_until_closed(silent) == b""
-            client.sendall(b"PING\r\n")
-            proxy.write(limits={"handshake_timeout_ms": 60000})
-            proxy.do("reload")
-            with socket.create_connection(("127.0.0.1", proxy.port), 1) as patient, pytest.raises(TimeoutError):
-                patient.recv(1)
-            proxy.do("unpause")
-            assert client.recv(7) == b"+PONG\r\n"
+    with (
+        Proxy(server.uplink, tls=certificates, limits={"handshake_timeout_ms": 500}) as proxy,
+        proxy.connect(10) as client,
+        socket.create_connection(("127.0.0.1", proxy.port), 10) as silent,
+    ):
+        proxy.do("pause")
+        assert said_until_closed(silent) == b""
+        client.sendall(b"PING\r\n")
+        proxy.write(limits={"handshake_timeout_ms": 60000})
+        proxy.do("reload")
+        with socket.create_connection(("127.0.0.1", proxy.port), 1) as patient, pytest.raises(TimeoutError):
+            patient.recv(1)
+        proxy.do("unpause")
+        assert client.recv(7) == b"+PONG\r\n"
 
 
 def test_plain_text_on_the_tls_port_is_closed(guarded: Proxy) -> None:

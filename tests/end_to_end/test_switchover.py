@@ -262,6 +262,43 @@ def _ask(proxy: Proxy) -> None:
         proxy.admin("switchover")
 
 
+@pytest.mark.parametrize("refused_s", [0.05, 1.0])
+def test_the_fence_is_lifted_though_the_old_server_can_not_be_had_for_a_moment(
+    server: RedisServer, other: RedisServer, refused_s: float
+) -> None:
+    with Proxy(server.uplink, environment={"REDISPROXY_TEST_REFUSED_S": str(refused_s)}, plugin=REFUSE) as proxy:
+        proxy.write(uplink=other.uplink)
+        status, answer = proxy.admin("switchover")
+        assert status == 409 and answer["error"] == "planted", answer
+        assert answer["report"]["pause_ms"] < 2000
+        assert server.client().config_get("min-replicas-to-write") == {"min-replicas-to-write": "0"}
+        assert proxy.client().set("a", 1)
+
+
+REFUSE = """
+import os, time
+from redisproxy import relocation, switchover
+from redisproxy.errors import UplinkUnavailable
+
+open_old = relocation.Relocation.open_old
+until = 0.0
+
+async def losing(self):
+    global until
+    self._old.close()
+    until = time.monotonic() + float(os.environ["REDISPROXY_TEST_REFUSED_S"])
+    raise switchover.SwitchoverFailed("planted")
+
+async def refusing(self):
+    if time.monotonic() < until:
+        raise UplinkUnavailable("refused")
+    return await open_old(self)
+
+switchover.Switchover._verify = losing
+relocation.Relocation.open_old = refusing
+"""
+
+
 def test_external_mode_waits_for_the_operators_word(server: RedisServer, other: RedisServer, proxy: Proxy) -> None:
     answers: list[dict[str, Any]] = []
     proxy.write(uplink=other.uplink, switchover={"mode": "external"})

@@ -1,0 +1,306 @@
+"""The rounds: each makes one kind of fault and says what clients may have seen of it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.incidents import LOST, UNAVAILABLE
+from tests.chaos.relay import Weather
+from tests.chaos.world import Server, World
+
+NOTHING: frozenset[str] = frozenset()
+ANYTHING = frozenset({LOST, UNAVAILABLE})
+STEPS = ("preflight", "replicate", "catch up", "connect", "drain", "fence", "verify", "promote")
+LONGEST_PAUSE_MS = 2300
+"""The pause budget, and what a busy machine adds."""
+TOO_LONG = "the pause would have become longer"
+
+
+@dataclass
+class Outcome:
+    """What was done, what clients may have seen of it, and what was wrong."""
+
+    text: str
+    allowed: frozenset[str] = NOTHING
+    problems: list[str] = field(default_factory=list)
+    moved: bool = False
+
+
+Round = Callable[[World, random.Random], Outcome]
+
+
+# -- the server in use, or the way to it
+
+
+def rain(world: World, chance: random.Random) -> Outcome:
+    """Latency, jitter and data in small pieces on the way to the server."""
+    weather = Weather(chance.uniform(0, 0.03), chance.uniform(0, 0.03), chance.choice([0, 1, 3, 17]))
+    world.current.relay.set(weather)
+    time.sleep(chance.uniform(0.5, 1.5))
+    world.current.relay.clear()
+    return Outcome(f"{weather.delay_s * 1000:.0f} ms, pieces of {weather.chunk_bytes}")
+
+
+def short_freeze(world: World, chance: random.Random) -> Outcome:
+    """The server is stopped for less than any limit."""
+    return _freeze(world, chance.uniform(0.1, 0.4), NOTHING)
+
+
+def long_freeze(world: World, chance: random.Random) -> Outcome:
+    """The server is stopped for longer than commands and pings may take."""
+    return _freeze(world, chance.uniform(1.5, 4), ANYTHING)
+
+
+def _freeze(world: World, took_s: float, allowed: frozenset[str]) -> Outcome:
+    world.current.stop()
+    time.sleep(took_s)
+    world.current.go_on()
+    return Outcome(f"{took_s:.1f} s", allowed)
+
+
+def crash(world: World, chance: random.Random) -> Outcome:
+    """The server is killed, and comes back with everything that it has acknowledged."""
+    if not _settled(world.current):
+        return Outcome("not now: its AOF is not complete yet")
+    world.current.kill()
+    took_s = chance.uniform(0, 3.5)
+    time.sleep(took_s)
+    world.current.redis.start()
+    return Outcome(f"{took_s:.1f} s", ANYTHING)
+
+
+def _settled(server: Server) -> bool:
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        if server.settled():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def cut_off(world: World, chance: random.Random) -> Outcome:
+    """Connections to the server are reset, half-closed, or cut in the middle of a reply."""
+    relay, how = world.current.relay, chance.choice(["reset", "half-close", "cut in a reply", "refuse"])
+    for _ in range(chance.randint(1, 4)):
+        if how == "reset":
+            relay.reset()
+        elif how == "half-close":
+            relay.half_close()
+        elif how == "cut in a reply":
+            relay.set(Weather(cut_after_bytes=chance.randint(1, 20)))
+        else:
+            relay.set(Weather(refuse=True))
+            relay.reset()
+        time.sleep(chance.uniform(0.05, 0.5))
+        relay.clear()
+    return Outcome(how, ANYTHING)
+
+
+def silence(world: World, chance: random.Random) -> Outcome:
+    """Nothing passes any more on the way to the server, though connections stay open."""
+    how = chance.choice(["stall", "blackhole"])
+    world.current.relay.set(Weather(stall=how == "stall", blackhole=how == "blackhole"))
+    took_s = chance.uniform(0.5, 4)
+    time.sleep(took_s)
+    world.current.relay.clear()
+    return Outcome(f"{how}, {took_s:.1f} s", ANYTHING)
+
+
+# -- the operator
+
+
+def orders(world: World, chance: random.Random) -> Outcome:
+    """Pauses, reloads and SIGHUPs, one upon the other."""
+    problems = []
+    for _ in range(chance.randint(2, 6)):
+        order = chance.choice(["pause", "pause-and-wait", "unpause", "reload", "hup"])
+        if order == "hup":
+            world.proxy.hup()
+        else:
+            status, answer = world.proxy.admin(order)
+            if status not in (200, 409):
+                problems.append(f"{order} answered {status}: {answer.get('error')}")
+        time.sleep(chance.uniform(0, 0.3))
+    world.proxy.do("unpause")
+    return Outcome("", problems=problems)
+
+
+def paused_crash(world: World, chance: random.Random) -> Outcome:
+    """Once everybody is suspended nothing is in flight, and whatever happens to the server costs nobody anything."""
+    world.proxy.do("pause-and-wait")
+    how = chance.choice(["reset", "crash", "freeze"])
+    if how == "crash" and _settled(world.current):
+        world.current.kill()
+        time.sleep(chance.uniform(0, 0.5))
+        world.current.redis.start()
+    elif how == "freeze":
+        world.current.stop()
+        time.sleep(chance.uniform(0, 3))
+        world.current.go_on()
+    else:
+        world.current.relay.reset()
+        time.sleep(0.3)  # what is sent before the proxy has seen the reset is lost like anywhere
+    world.proxy.do("unpause")
+    return Outcome(how)
+
+
+# -- switchovers
+
+
+def move(world: World, chance: random.Random) -> Outcome:
+    """A switchover with nothing in its way but the clients, and perhaps a SIGHUP meanwhile."""
+    world.prepare_other()
+    if chance.random() < 0.5:
+        threading.Thread(target=_hang_up_in_the_middle, args=(world,)).start()
+    answer = world.switchover()
+    problems = _held_too_long(answer)
+    if not answer["ok"] and TOO_LONG not in answer["error"]:
+        problems.append(f"the switchover failed: {answer['error']}")
+    return Outcome(_said(answer), problems=problems, moved=answer["ok"])
+
+
+def _hang_up_in_the_middle(world: World) -> None:
+    if world.wait_for_step("catch up", 1):
+        world.proxy.hup()
+
+
+def _held_too_long(answer: dict[str, Any]) -> list[str]:
+    pause_ms = answer.get("report", {}).get("pause_ms", 0)
+    return [f"clients were held for {pause_ms:.0f} ms"] if pause_ms > LONGEST_PAUSE_MS else []
+
+
+def _said(answer: dict[str, Any]) -> str:
+    if answer["ok"]:
+        return f"done, pause of {answer['report']['pause_ms']:.0f} ms"
+    pause_ms = answer.get("report", {}).get("pause_ms", 0)
+    return f"rolled back, pause of {pause_ms:.0f} ms: " + answer["error"].replace("\n", "; ")[:300]
+
+
+def full_disk(world: World, chance: random.Random) -> Outcome:
+    """The new server can't write to its disk: it goes on without an AOF, or it ends."""
+    world.empty_other()
+    other = world.other
+    survives = chance.random() < 0.5
+    other.ask().config_set("appendonly", "no" if survives else "yes")
+    other.fill_disk(True)
+    answer = world.switchover()
+    problems = [] if not answer["ok"] and answer["error"] else ["a switchover to a server with a full disk succeeded"]
+    if not other.running:
+        other.wipe()
+    other.heal()
+    other.ask().config_set("appendonly", "yes")
+    return Outcome(_said(answer), problems=problems)
+
+
+def trouble_at_new(world: World, chance: random.Random) -> Outcome:
+    """Something happens to the new server during a switchover. Nobody notices, unless they are there already."""
+    new = world.other
+    faults = {
+        "stop": lambda: _stop_for_a_while(new, chance),
+        "kill": lambda: _kill_before_it_is_used(world, new),
+        "reset": new.relay.reset,
+        "silence": lambda: new.relay.set(Weather(stall=True)),
+        "cut": lambda: new.relay.set(Weather(cut_after_bytes=chance.randint(1, 60))),
+        "reset of replication": world.current.replication.reset,
+        "silence in replication": lambda: world.current.replication.set(Weather(blackhole=True)),
+    }
+    name = chance.choice(sorted(faults))
+    step, answer = _switch_with(world, chance, faults[name])
+    text = f"{name} at {step}: {_said(answer)}"
+    return Outcome(text, ANYTHING if answer["ok"] else NOTHING, _held_too_long(answer), answer["ok"])
+
+
+def trouble_at_old(world: World, chance: random.Random) -> Outcome:
+    """Something happens to the old server in the middle of a switchover."""
+    old = world.current
+    faults: dict[str, Callable[[], Any]] = {
+        "stop": lambda: _stop_for_a_while(old, chance),
+        "reset": old.relay.reset,
+        "silence": lambda: old.relay.set(Weather(stall=True)),
+    }
+    if _settled(old):
+        faults["kill"] = old.kill
+    name = chance.choice(sorted(faults))
+    step, answer = _switch_with(world, chance, faults[name])
+    return Outcome(f"{name} at {step}: {_said(answer)}", ANYTHING, moved=answer["ok"])
+
+
+def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
+    """Switch over, and make a fault when it has come to some step; the ways to both servers are slow meanwhile."""
+    answers: list[dict[str, Any]] = []
+    world.empty_other() if chance.random() < 0.4 else world.prepare_other()
+    for server in world.servers:
+        server.relay.set(Weather(delay_s=0.005, jitter_s=0.01))
+    moving = threading.Thread(target=lambda: answers.append(world.switchover()))
+    moving.start()
+    step = chance.choice(STEPS)
+    at = step if world.wait_for_step(step, 3) else f"after {step}"
+    fault()
+    time.sleep(chance.uniform(0, 2))
+    for server in world.servers:
+        server.heal()
+    moving.join(60)
+    return at, answers[0] if answers else {"ok": False, "error": "no answer within 60 s"}
+
+
+def _stop_for_a_while(server: Server, chance: random.Random) -> None:
+    server.stop()
+    time.sleep(chance.uniform(0.1, 3))
+    server.go_on()
+
+
+def _kill_before_it_is_used(world: World, new: Server) -> None:
+    """Its AOF is not complete when it is promoted, and what clients write there then would be lost: Redis is like that.
+
+    Stopped, it can't be promoted; when it still is not after a while, nobody uses it.
+    """
+    new.stop()
+    time.sleep(0.3)
+    if world.step() in STEPS:
+        new.kill()
+    else:
+        new.go_on()
+
+
+GENTLE: list[Round] = [rain, short_freeze, orders, paused_crash, move, full_disk, trouble_at_new]
+ROUGH: list[Round] = [long_freeze, crash, cut_off, silence, trouble_at_old]
+SHORT: list[Round] = [rain, cut_off, move, crash, paused_crash, orders]
+WARM_UP: list[Round] = [rain, move, cut_off, move]
+
+
+def program(chance: random.Random) -> Iterator[Round]:
+    """All rounds in random order, again and again."""
+    while True:
+        deck = [*GENTLE, *ROUGH, move, trouble_at_new, trouble_at_new, trouble_at_old, trouble_at_old]
+        chance.shuffle(deck)
+        yield from deck
+
+
+@contextmanager
+def meddling(world: World, chance: random.Random) -> Iterator[None]:
+    """Have an operator give orders at any time until the end of the context."""
+    over = threading.Event()
+
+    def meddle() -> None:
+        while not over.wait(chance.uniform(0.1, 1.0)):
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                order = chance.choice(["pause", "unpause", "reload"])
+                world.reload() if order == "reload" else world.proxy.admin(order)
+                over.wait(chance.uniform(0, 0.4))
+                world.proxy.admin("unpause")
+
+    meddler = threading.Thread(target=meddle, daemon=True)
+    meddler.start()
+    try:
+        yield
+    finally:
+        over.set()
+        meddler.join(60)

@@ -1,0 +1,78 @@
+"""Chaos in short, and that its oracles find what is planted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.chaos.ledger import Count, Elements, Jobs, Slot
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.chaos", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+def test_a_short_run_is_as_promised() -> None:
+    done = run("--short")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "everything was as promised" in done.stdout
+
+
+def test_servers_that_forget_what_they_acknowledged_are_found() -> None:
+    done = run("--short", "--forgetful")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "acknowledged elements are lost" in done.stdout
+
+
+def test_a_count_knows_lost_and_doubled_increments() -> None:
+    count = Count()
+    assert not count.replied(1) and not count.replied(2)
+    assert count.replied(2) and count.replied(4)
+    count.unanswered()
+    assert not count.final(2) and not count.final(3) and count.final(1) and count.final(4)
+    assert not count.replied(4) and count.replied(4)
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (["a", "b", "c"], ""),
+        (["a", "maybe", "b", "c"], ""),
+        (["a", "c"], "lost: ['b']"),
+        (["a", "b", "b", "c"], "twice: ['b']"),
+        (["a", "b", "c", "maybe", "maybe"], "twice: ['maybe']"),
+        (["a", "c", "b"], "another order"),
+        (["a", "b", "c", "d"], "never pushed: ['d']"),
+    ],
+)
+def test_elements_are_there_once_and_in_order(found: list[str], problem: str) -> None:
+    elements = Elements(["a", "b", "c"], {"maybe"})
+    assert problem in elements.final(found) and bool(problem) == bool(elements.final(found))
+
+
+def test_a_slot_has_the_last_acknowledged_value_or_an_unanswered_one() -> None:
+    slot = Slot()
+    assert not slot.read(None) and slot.read("1")
+    slot.acknowledged("1")
+    slot.unanswered("2")
+    assert not slot.read("1") and not slot.read("2") and slot.read(None) and slot.read("0")
+
+
+@pytest.mark.parametrize(
+    ("left", "problem"),
+    [
+        (["c"], ""),
+        (["c", "d"], ""),
+        (["c", "a"], "twice: ['a']"),
+        (["c", "x"], "nowhere: ['x']"),
+        ([], "1 jobs are lost"),
+    ],
+)
+def test_jobs_come_once(left: list[str], problem: str) -> None:
+    jobs = Jobs({"a", "b", "c"}, {"d"}, ["a", "b"])
+    assert problem in jobs.final(left) and bool(problem) == bool(jobs.final(left))
+    jobs.lost_pops.append("worker")
+    assert not jobs.final([]) and jobs.final(["a"])
