@@ -90,6 +90,54 @@ def test_a_promotion_is_followed_before_the_switch_is_told(following: World) -> 
     assert following.proxy.server == NEW
 
 
+def begin_failover(world: World) -> None:
+    world.sentinels[1].publish(f"master {NAME} 10.0.0.1 6379", "+failover-state-select-slave")
+    world.turn()
+
+
+def test_clients_are_held_while_a_failover_is_under_way(following: World) -> None:
+    begin_failover(following)
+    assert following.proxy.gate.reasons == {"failover"} and following.proxy.events == ["closed"]
+    following.advance(1)
+    assert not following.proxy.gate.open
+    following.sentinels[1].switch(NEW, 1)
+    following.advance(0.2)
+    assert following.proxy.server == NEW and following.proxy.gate.open
+    assert 1000 <= following.finder.last_switch["pause_ms"] < 1300
+    following.advance(3)
+    assert following.proxy.gate.open
+
+
+def test_a_failover_that_does_not_end_holds_nobody_for_longer_than_allowed(following: World) -> None:
+    begin_failover(following)
+    following.advance(1.5)
+    begin_failover(following)
+    assert not following.proxy.gate.open
+    following.advance(0.6)
+    assert following.proxy.gate.open and following.proxy.server == OLD
+
+
+def test_a_failover_that_is_given_up_lets_the_clients_go_on(following: World) -> None:
+    begin_failover(following)
+    following.sentinels[1].publish(f"master {NAME} 10.0.0.1 6379", "-failover-abort-no-good-slave")
+    following.turn()
+    assert following.proxy.gate.open
+
+
+def test_stopping_or_other_sentinels_end_the_hold(following: World) -> None:
+    begin_failover(following)
+    following.proxy.finder = None
+    following.follower.tick()
+    assert following.proxy.gate.open
+
+
+def test_nobody_is_held_when_that_is_switched_off(following: World) -> None:
+    following.proxy.finder = following.new_finder(following.configured(sentinel_hold_ms=0))
+    following.advance(0.3)
+    begin_failover(following)
+    assert following.proxy.gate.open
+
+
 def test_events_about_other_primaries_are_no_reason_to_look(following: World) -> None:
     before = [sentinel.queries for sentinel in following.sentinels]
     following.sentinels[0].publish("another 10.0.0.1 6379 10.0.0.2 6379")

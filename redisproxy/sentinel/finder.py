@@ -76,6 +76,7 @@ class Finder:
         uplink = settings.uplink
         self.name = uplink.master_name or ""
         self.poll_s = uplink.sentinel_poll_ms / 1000
+        self.hold_s = uplink.sentinel_hold_ms / 1000
         self.backoff_s = uplink.reconnect_min_ms / 1000, uplink.reconnect_max_ms / 1000
         self.error = ""
         self.last_switch: dict[str, Any] = {}
