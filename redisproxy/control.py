@@ -299,9 +299,7 @@ class Control:
             answer = await self._take(await self._proxy.prepare_move(address), FAILOVER)
         except (Rejected, UplinkError) as error:
             raise WrongState(str(error)) from error
-        self.log.info(
-            "the uplink is {address} now; clients were held for {ms} ms", address=address, ms=answer["pause_ms"]
-        )
+        self.log.info("the uplink is {address} now", address=address)
         return answer
 
     async def _reload(self) -> Answer:

@@ -50,7 +50,7 @@ class ProxyService(Service):
         self.control = Control(self.proxy)
         self.listeners = Listeners(self.proxy, self.network)
         self.started = 0.0
-        self._follower = Follower(self.proxy, self.control.follow, reactor)
+        self._follower = Follower(self.proxy, self.control, reactor)
         self._supervision = LoopingCall(self._supervise)
         self._supervision.clock = reactor
         self._signals = Signals(reactor, self.control.reload_on_signal)

@@ -226,7 +226,7 @@ class World:
         self.settings = self.configured(**uplink)
         self.proxy = MovableProxy(self.clock, self.settings.uplink.address, self.new_finder(self.settings))
         self.control = Control(self.proxy)  # type: ignore[arg-type]
-        self.follower = Follower(self.proxy, self.control.follow, self.clock, lambda low, high: high)
+        self.follower = Follower(self.proxy, self.control, self.clock, lambda low, high: high)
 
     def configured(self, **uplink: Any) -> Settings:
         """A configuration with these sentinels."""

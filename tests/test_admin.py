@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from redisproxy.admin import make_site
+from redisproxy.admin.page import render_page
 from redisproxy.auth import Authenticator
 from redisproxy.metrics import Metrics
 from redisproxy.operations import DeadlineExceeded, WrongState
@@ -226,6 +227,15 @@ def test_pages(site: Site) -> None:
     assert site.ask("GET", "/readyz")[0] == 503
     assert site.ask("GET", "/nothing")[0] == 404
     assert site.ask("GET", "/cmd/../etc")[0] in (404, 405)
+
+
+def test_the_page_shows_what_the_sentinels_say_and_believes_none_of_it() -> None:
+    each = {"address": "a:1", "subscribed": False, "primary": "<i>:6379", "epoch": 1, "error": "<script>"}
+    sentinel = {"master_name": "mymaster", "sentinels": [each], "last_switch": {"to": "<b>"}, "switches": 3}
+    page = render_page({"uplink": {"address": "b:2", "sentinel": sentinel}}).decode()
+    assert "sentinel a:1" in page and "not subscribed, says &lt;i&gt;:6379 (&lt;script&gt;)" in page
+    assert "mymaster" in page and "<td>switches</td><td><code>3</code></td>" in page
+    assert "to &lt;b&gt;" in page and "<i>" not in page
 
 
 class TestAuthentication:

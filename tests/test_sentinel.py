@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import ensureDeferred
-from twisted.logger import globalLogPublisher
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from redisproxy.config import TcpAddress, Undiscovered
 from redisproxy.errors import UplinkError, UplinkUnavailable
@@ -20,27 +20,23 @@ from tests.sentinel_world import NAME, NEW, OLD, PeerTransport, World, bulk
 
 
 @pytest.fixture
-def failures() -> Iterator[list[Any]]:
-    """Every failure that is logged."""
-    logged: list[Any] = []
-
-    def observe(event: Any) -> None:
-        if "log_failure" in event:
-            logged.append(event["log_failure"])
-
-    observer: Any = observe
+def logged() -> Iterator[list[dict[str, Any]]]:
+    """Everything that is logged."""
+    events: list[dict[str, Any]] = []
+    observer: Any = events.append
     globalLogPublisher.addObserver(observer)
-    yield logged
+    yield events
     globalLogPublisher.removeObserver(observer)
 
 
 @pytest.fixture
-def world(failures: list[Any]) -> Iterator[World]:
+def world(logged: list[dict[str, Any]]) -> Iterator[World]:
     world = World()
     yield world
     world.follower.stop()
     world.turn()
-    assert failures == [] and world.clock.getDelayedCalls() == []
+    assert not any("log_failure" in event for event in logged)
+    assert world.clock.getDelayedCalls() == []
     assert not any(peer.connections for peer in world.network.peers.values())
 
 
@@ -88,6 +84,54 @@ def test_a_promotion_is_followed_before_the_switch_is_told(following: World) -> 
     following.sentinels[2].publish(f"slave {NEW} 10.0.0.2 6379 @ {NAME} 10.0.0.1 6379", "+promoted-slave")
     following.advance(0.1)
     assert following.proxy.server == NEW
+
+
+def begin_failover(world: World) -> None:
+    world.sentinels[1].publish(f"master {NAME} 10.0.0.1 6379", "+failover-state-select-slave")
+    world.turn()
+
+
+def test_clients_are_held_while_a_failover_is_under_way(following: World) -> None:
+    begin_failover(following)
+    assert following.proxy.gate.reasons == {"failover"} and following.proxy.events == ["closed"]
+    following.advance(1)
+    assert not following.proxy.gate.open
+    following.sentinels[1].switch(NEW, 1)
+    following.advance(0.2)
+    assert following.proxy.server == NEW and following.proxy.gate.open
+    assert 1000 <= following.finder.last_switch["pause_ms"] < 1300
+    following.advance(3)
+    assert following.proxy.gate.open
+
+
+def test_a_failover_that_does_not_end_holds_nobody_for_longer_than_allowed(following: World) -> None:
+    begin_failover(following)
+    following.advance(1.5)
+    begin_failover(following)
+    assert not following.proxy.gate.open
+    following.advance(0.6)
+    assert following.proxy.gate.open and following.proxy.server == OLD
+
+
+def test_a_failover_that_is_given_up_lets_the_clients_go_on(following: World) -> None:
+    begin_failover(following)
+    following.sentinels[1].publish(f"master {NAME} 10.0.0.1 6379", "-failover-abort-no-good-slave")
+    following.turn()
+    assert following.proxy.gate.open
+
+
+def test_stopping_or_other_sentinels_end_the_hold(following: World) -> None:
+    begin_failover(following)
+    following.proxy.finder = None
+    following.follower.tick()
+    assert following.proxy.gate.open
+
+
+def test_nobody_is_held_when_that_is_switched_off(following: World) -> None:
+    following.proxy.finder = following.new_finder(following.configured(sentinel_hold_ms=0))
+    following.advance(0.3)
+    begin_failover(following)
+    assert following.proxy.gate.open
 
 
 def test_events_about_other_primaries_are_no_reason_to_look(following: World) -> None:
@@ -151,6 +195,24 @@ def test_sentinels_that_have_not_heard_of_the_switch_lead_nobody_back(following:
         sentinel.primary, sentinel.epoch = NEW, 1
     following.advance(2.2)
     assert following.proxy.server == NEW and following.finder.error == ""
+
+
+def test_what_is_the_matter_with_sentinels_is_logged_once(following: World, logged: list[dict[str, Any]]) -> None:
+    following.sentinels[0].where = b"*-1\r\n"
+    following.sentinels[1].switch(NEW, 1)
+    following.network.peers.pop(following.places[2])
+    following.sentinels[2].listeners[0].lose()
+    following.advance(10)
+    following.sentinels[0].where = None
+    following.advance(10)
+    texts = [formatEvent(event) or "" for event in logged if event.get("log_level") is LogLevel.warn]
+    assert [text for text in texts if "disagree" in text] == [
+        f"{NAME}: the sentinels disagree: {OLD} (change 0) or {NEW} (change 1)"
+    ]
+    assert [text for text in texts if "knows no primary" in text] == [
+        f"sentinel {following.places[0]}: it knows no primary called {NAME}"
+    ]
+    assert sum(f"sentinel {following.places[2]}: Connection was refused" in text for text in texts) == 2
 
 
 def test_sentinels_that_were_all_set_up_anew_are_believed(following: World) -> None:

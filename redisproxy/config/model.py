@@ -178,6 +178,7 @@ class UplinkSettings(Endpoint):
     sentinel_server_name: Text | None = None
     sentinel_poll_ms: Milliseconds = 2000
     sentinel_timeout_ms: Milliseconds = 1000
+    sentinel_hold_ms: MillisecondsOrOff = 2000
     server_name: Text | None = None
     connect_timeout_ms: Milliseconds = 5000
     wait_limit_ms: Milliseconds = 10000

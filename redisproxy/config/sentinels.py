@@ -18,6 +18,7 @@ _KEYS = {
     "sentinel_server_name": "sentinel_server_name",
     "sentinel_poll_ms": "sentinel_poll_ms",
     "sentinel_timeout_ms": "sentinel_timeout_ms",
+    "sentinel_hold_ms": "sentinel_hold_ms",
 }
 
 

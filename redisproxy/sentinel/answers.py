@@ -18,6 +18,10 @@ MAX_EPOCH = (1 << 64) - 1
 SWITCHED = "+switch-master"
 PROMOTED = "+promoted-slave"
 """Published as soon as a replica has been promoted, which may be seconds before C{+switch-master}."""
+BEGINS = "+failover-state-select-slave"
+"""Published a moment before a replica is promoted; what the old primary takes after that is lost."""
+ABORTED = ("-failover-abort-no-good-slave", "-failover-abort-slave-timeout")
+EVENTS = (SWITCHED, PROMOTED, BEGINS, *ABORTED)
 
 
 class OddAnswer(UplinkUnavailable):

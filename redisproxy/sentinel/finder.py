@@ -76,9 +76,11 @@ class Finder:
         uplink = settings.uplink
         self.name = uplink.master_name or ""
         self.poll_s = uplink.sentinel_poll_ms / 1000
+        self.hold_s = uplink.sentinel_hold_ms / 1000
         self.backoff_s = uplink.reconnect_min_ms / 1000, uplink.reconnect_max_ms / 1000
         self.error = ""
         self.last_switch: dict[str, Any] = {}
+        self._disagreement = ""
         self._settings = settings
         self._network = network
         self._clock = clock
@@ -132,7 +134,16 @@ class Finder:
                 break
         if not said:
             raise UplinkUnavailable("; ".join(each.error for each in self.sentinels))
+        self._compare(said)
         return said
+
+    def _compare(self, said: list[Said]) -> None:
+        """Log what they say when they do not all say the same, once."""
+        words = {f"{each.primary} (change {each.epoch})" for each in said}
+        disagreement = " or ".join(sorted(words)) if len({each.primary for each in said}) > 1 else ""
+        if disagreement and disagreement != self._disagreement:
+            self.log.warn("{name}: the sentinels disagree: {words}", name=self.name, words=disagreement)
+        self._disagreement = disagreement
 
     def _note(self, sentinel: Sentinel, error: str) -> None:
         if error and error != sentinel.error:

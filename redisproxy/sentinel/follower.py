@@ -17,8 +17,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.config import Address, TcpAddress, Undiscovered
+from redisproxy.control import FAILOVER
 from redisproxy.errors import UplinkError
 from redisproxy.operations import OperationError
+from redisproxy.sentinel.answers import ABORTED, BEGINS
 from redisproxy.sentinel.backoff import Backoff
 from redisproxy.sentinel.subscription import Subscription
 
@@ -28,6 +30,16 @@ if TYPE_CHECKING:
     from redisproxy.sentinel.finder import Finder, Sentinel
 
 GAP_S = 0.05
+
+
+class Mover(Protocol):
+    """What the follower has done by others; see L{control.Control}."""
+
+    def follow(self, address: TcpAddress) -> Deferred[Answer]: ...
+
+    def close_gate(self, reason: str) -> None: ...
+
+    def open_gate(self, reason: str) -> None: ...
 
 
 class Followed(Protocol):
@@ -51,7 +63,6 @@ class Followed(Protocol):
 class Follower:
     """One proxy's.
 
-    @param move: goes to another address, with a pause.
     @param jitter: see L{Backoff}.
     """
 
@@ -60,12 +71,12 @@ class Follower:
     def __init__(
         self,
         proxy: Followed,
-        move: Callable[[TcpAddress], Deferred[Answer]],
+        mover: Mover,
         clock: IReactorTime,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._proxy = proxy
-        self._move = move
+        self._mover = mover
         self._clock = clock
         self._jitter = jitter
         self._finder: Finder | None = None
@@ -75,6 +86,8 @@ class Follower:
         self._wanted = False
         self._first: Sentinel | None = None
         self._timer: IDelayedCall | None = None
+        self._holding: IDelayedCall | None = None
+        self._held_since = 0.0
         self._was_connected = False
         self._closed = False
 
@@ -98,7 +111,8 @@ class Follower:
             return
         self._backoff = self._new_backoff(finder)
         self._subscriptions = [
-            Subscription(sentinel, finder.name, self._new_backoff(finder), self.look) for sentinel in finder.sentinels
+            Subscription(sentinel, finder.name, self._new_backoff(finder), self._happened)
+            for sentinel in finder.sentinels
         ]
         self.look()
 
@@ -116,6 +130,33 @@ class Follower:
             self._looking = ensureDeferred(self._look_while_wanted(self._finder))
             self._looking.addErrback(self._failed).addBoth(self._looked)
 
+    def _happened(self, sentinel: Sentinel, event: str) -> None:
+        if event == BEGINS:
+            self._hold()
+        elif event in ABORTED:
+            self._end_hold()
+        else:
+            self.look(sentinel)
+
+    # -- holding the clients while a failover is under way
+
+    def _hold(self) -> None:
+        """Close the gate for a while: the old primary still takes writes, and they would be lost."""
+        if self._holding is None and self._finder is not None and self._finder.hold_s:
+            self._held_since = self._clock.seconds()
+            self._mover.close_gate(FAILOVER)
+            self._holding = self._clock.callLater(self._finder.hold_s, self._end_hold)
+
+    def _end_hold(self) -> None:
+        holding, self._holding = self._holding, None
+        if holding is None:
+            return
+        if holding.active():
+            holding.cancel()
+        self._mover.open_gate(FAILOVER)
+
+    # -- stopping
+
     def stop(self) -> None:
         """Follow nobody any more."""
         self._closed = True
@@ -127,6 +168,7 @@ class Follower:
             subscription.stop()
         self._finder = None
         self._stop_timer()
+        self._end_hold()
         if self._looking is not None:
             self._looking.cancel()
 
@@ -160,10 +202,16 @@ class Follower:
         if address == self._proxy.server or finder is not self._proxy.finder:
             return
         self.log.info("{name} is {new} now, was {old}", name=finder.name, new=str(address), old=str(old))
-        answer = await self._move(address)
+        answer = await self._mover.follow(address)
         if not isinstance(old, Undiscovered):
             self._proxy.metrics.sentinel_switches_total += 1
-            finder.last_switch = {"from": str(old), "to": str(address), "at": self._clock.seconds(), **_told(answer)}
+            finder.last_switch = {"from": str(old), "to": str(address), **self._told(answer)}
+        self._end_hold()
+
+    def _told(self, answer: Answer) -> dict[str, Any]:
+        now = self._clock.seconds()
+        pause_ms = answer["pause_ms"] if self._holding is None else round((now - self._held_since) * 1000, 1)
+        return {"at": now, "pause_ms": pause_ms, "dropped": answer["dropped"]}
 
     def _look_again_in(self, seconds: float) -> None:
         self._stop_timer()
@@ -185,7 +233,3 @@ class Follower:
         self.log.failure("following the sentinels failed", failure=failure)
         if self._finder is not None:
             self._look_again_in(self._finder.poll_s)
-
-
-def _told(answer: dict[str, Any]) -> dict[str, Any]:
-    return {key: answer[key] for key in ("pause_ms", "dropped") if key in answer}

@@ -11,26 +11,28 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.errors import UplinkError
-from redisproxy.sentinel.answers import PROMOTED, SWITCHED, concerns
+from redisproxy.sentinel.answers import EVENTS, SWITCHED, concerns
 from redisproxy.sentinel.backoff import Backoff
 
 if TYPE_CHECKING:
     from redisproxy.sentinel.finder import Sentinel
 
+Happened = Callable[["Sentinel", str], None]
+
 
 class Subscription:
     """One sentinel's events about one primary.
 
-    @param changed: called with the sentinel when it may know more than before: at each subscription, at each event.
+    @param happened: called with the sentinel and the event; at each subscription, too, as one may have been missed.
     """
 
     log = Logger(namespace="redisproxy.sentinel")
 
-    def __init__(self, sentinel: Sentinel, name: str, backoff: Backoff, changed: Callable[[Sentinel], None]) -> None:
+    def __init__(self, sentinel: Sentinel, name: str, backoff: Backoff, happened: Happened) -> None:
         self._sentinel = sentinel
         self._name = name
         self._backoff = backoff
-        self._changed = changed
+        self._happened = happened
         self._running: Deferred[None] = ensureDeferred(self._run())
         self._running.addErrback(self._failed)
 
@@ -51,20 +53,20 @@ class Subscription:
 
     async def _hear(self) -> None:
         sentinel = self._sentinel
-        server, gone = await sentinel.line.listen((SWITCHED, PROMOTED), self._heard)
+        server, gone = await sentinel.line.listen(EVENTS, self._heard)
         sentinel.subscribed, sentinel.deaf = True, ""
         self.log.info("{name}: its events are heard", name=sentinel.line.name)
         try:
-            self._changed(sentinel)
+            self._happened(sentinel, SWITCHED)
             await gone
         finally:
             sentinel.subscribed = False
             server.close()
         self._note(f"{sentinel.line.name}: the connection was lost")
 
-    def _heard(self, message: object) -> None:
-        if concerns(message, self._name):
-            self._changed(self._sentinel)
+    def _heard(self, channel: object, message: object) -> None:
+        if isinstance(channel, bytes) and concerns(message, self._name):
+            self._happened(self._sentinel, channel.decode("ascii", "replace"))
 
     def _note(self, error: str) -> None:
         if error != self._sentinel.deaf:

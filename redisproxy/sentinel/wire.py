@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from redisproxy.uplink import Credentials
 
 MAX_BYTES = 262144
+Heard = Callable[[object, object], None]
 
 
 class _Bounded:
@@ -48,17 +49,17 @@ class AskingProtocol(_Bounded, ControlProtocol):
 class ListeningProtocol(_Bounded, txredisapi.SubscriberProtocol):  # type: ignore[misc]
     """A connection that hears a sentinel's events.
 
-    @param heard: called with each event's text.
+    @param heard: called with each event's channel and text.
     """
 
-    def __init__(self, clock: IReactorTime, heard: Callable[[object], None]) -> None:
+    def __init__(self, clock: IReactorTime, heard: Heard) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self.callLater = clock.callLater
         self._heard = heard
 
     def messageReceived(self, pattern: object, channel: object, message: object) -> None:
         self.received = 0
-        self._heard(message)
+        self._heard(channel, message)
 
 
 class Line:
@@ -86,9 +87,7 @@ class Line:
         finally:
             server.close()
 
-    async def listen(
-        self, events: tuple[str, ...], heard: Callable[[object], None]
-    ) -> tuple[RedisServer, Deferred[Any]]:
+    async def listen(self, events: tuple[str, ...], heard: Heard) -> tuple[RedisServer, Deferred[Any]]:
         """Subscribe to `events`.
 
         @return: the connection, to be closed, and what fires when it is gone.

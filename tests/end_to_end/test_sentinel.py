@@ -101,9 +101,12 @@ def test_nobody_is_disconnected_by_a_failover_on_command() -> None:
         for thread in (*busy, blocked):
             thread.start()
         wait_until(lambda: all(each.done for each in busy) and proxy.info()["in_flight"], "everybody is at it")
+        logged = len(proxy.log)
         group.sentinels[0].client().execute_command("SENTINEL", "FAILOVER", NAME)
         wait_until(lambda: switches(proxy) == 1, "the proxy has followed")
         new = by_port(group, uplink_port(proxy))
+        told = proxy.log[logged:]
+        assert told.index("paused (failover)") < told.index(f"{NAME} is 127.0.0.1:{new.port} now")
         assert new is not old and new.client().role()[0] == "master"
         before = [each.done for each in busy]
         wait_until(

@@ -30,6 +30,17 @@ FULL: dict[str, Any] = {
     "shutdown": {"drain_deadline_ms": 1000},
     "switchover": {"mode": "external"},
 }
+WATCHED: dict[str, Any] = {
+    **FULL,
+    "uplink": {
+        "sentinels": ["10.0.1.1:26379", "[::1]:26379"],
+        "master_name": "mymaster",
+        "pass": SECRET,
+        "sentinel_user": "u",
+        "sentinel_pass": SECRET,
+        "sentinel_poll_ms": 500,
+    },
+}
 VALUES: list[Any] = [
     *(
         None,
@@ -80,6 +91,9 @@ KEYS = [
     "server_name",
     "backlog",
     "users",
+    "sentinels",
+    "sentinel_passfile",
+    "sentinel_tls",
 ]
 
 
@@ -106,8 +120,8 @@ def _load(path: Path, secret: bool) -> None:
 
 
 def _edited(choices: bytes) -> bytes:
-    """The full example with a few values replaced, keys added and keys removed."""
-    document = copy.deepcopy(FULL)
+    """One of the full examples with a few values replaced, keys added and keys removed."""
+    document = copy.deepcopy(WATCHED if choices[:1] < b"@" else FULL)
     for at in range(0, min(len(choices) - 2, 24), 3):
         where, what, value = choices[at : at + 3]
         _edit(document, where, what, VALUES[value % len(VALUES)])
