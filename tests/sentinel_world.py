@@ -212,6 +212,9 @@ class MovableProxy:
     def gate_closed(self) -> None:
         self.events.append("closed")
 
+    def gate_opened(self) -> None:
+        assert "closed" in self.events
+
 
 class World:
     """Three sentinels, an old and a new server, and a follower in between."""
