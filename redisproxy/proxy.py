@@ -284,6 +284,7 @@ class Proxy:
         self.core.aside.close()
         staying, progress_at = self._blocked(), self.clock.seconds()
         while staying and self.clock.seconds() - progress_at < CALL_BACK_S:
+            self.core.aside.close()  # an operator may have unpaused meanwhile
             for each in [each for each in staying if not each.moving][:BATCH]:
                 each.move()
             await deferLater(self.clock, CALL_BACK_POLL_S, lambda: None)

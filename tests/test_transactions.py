@@ -318,6 +318,29 @@ class TestBlocking:
         wire.server.send(b"*2\r\n+q\r\n+x\r\n")
         assert client.got() == b"*2\r\n+q\r\n+x\r\n"
 
+    def test_before_the_gate_closes_it_waits_aside_and_others_go_on(self, wire: Wire, client: Client) -> None:
+        other, late = wire.client(), wire.client()
+        client.send(BLPOP)
+        blocked = wire.server
+        assert client.protocol.blocking is not None
+        wire.core.aside.close()
+        client.protocol.blocking.move()
+        wire.turn()
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
+        wire.servers[0].send(b":1\r\n")
+        blocked.send(b"*-1\r\n")
+        late.send(BLPOP)
+        assert wire.gate.open and wire.gate.in_flight == 0 and len(wire.core.aside) == 2
+        other.send(GET)
+        assert wire.servers[0].got() == GET
+        late.close()
+        assert len(wire.core.aside) == 1
+        wire.core.aside.open()
+        wire.turn()
+        assert wire.server is not blocked and wire.server.got() == BLPOP
+        wire.server.send(b"*2\r\n+q\r\n+x\r\n")
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and late.got() == b""
+
     def test_an_element_popped_at_the_last_moment_is_delivered_once(self, wire: Wire, client: Client) -> None:
         client.send(BLPOP)
         wire.pause()

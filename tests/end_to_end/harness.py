@@ -327,7 +327,7 @@ class Proxy:
 
     def client(self, **options: Any) -> redis.Redis:
         """A redis-py client of the proxy that never reconnects by itself."""
-        options = {"decode_responses": True, "retry": Retry(NoBackoff(), 0), **options}
+        options = {"decode_responses": True, "retry": Retry(NoBackoff(), 0), "socket_timeout": 60, **options}
         if self.tls:
             options |= {"ssl": True, "ssl_ca_certs": self.tls.ca}
         return redis.Redis(port=self.port, **options)

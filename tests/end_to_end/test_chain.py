@@ -56,6 +56,13 @@ def blocked(server: RedisServer, count: int) -> None:
     wait_until(lambda: server.client().info("clients")["blocked_clients"] == count, f"{count} are blocked")
 
 
+def held_still(load: Load) -> bool:
+    """Whether none of the clients gets a reply for a while."""
+    before = [client.done for client in load.clients]
+    time.sleep(0.4)
+    return [client.done for client in load.clients] == before
+
+
 def copied(server: RedisServer, other: RedisServer) -> None:
     wait_until(lambda: other.caught_up_with(server), "the replica has caught up")
     other.promote()
@@ -157,11 +164,10 @@ def test_a_pause_of_the_far_proxy_holds_the_near_ones_clients(
     waiting = Call(near.client().blpop, "queue", 0)
     with Load(near, 10) as load:
         assert far.do("pause-and-wait")["dropped"] == []
+        wait_until(lambda: held_still(load), "the last replies have arrived, and no more come")
         done = [client.done for client in load.clients]
-        time.sleep(0.3)
-        assert [client.done for client in load.clients] == done
         far.do("unpause")
-        wait_until(lambda: all(client.done > 8 for client in load.clients), "they go on")
+        wait_until(lambda: all(now.done > then for now, then in zip(load.clients, done, strict=True)), "they go on")
         assert far.do("reload")["dropped"] == []
         assert near.do("pause-and-wait")["dropped"] == [] and near.do("unpause")
     load.check(server)
