@@ -49,9 +49,9 @@ class Elements:
 
     def final(self, found: list[str]) -> str:
         """What is wrong with the list in the end."""
-        counted = Counter(found)
+        counted, pushed = Counter(found), self.unknown.union(self.acknowledged)
         doubled = [each for each, times in counted.items() if times > 1]
-        strange = [each for each in found if each not in self.unknown and each not in set(self.acknowledged)]
+        strange = [each for each in found if each not in pushed]
         known = [each for each in found if each not in self.unknown]
         if doubled or strange:
             return f"elements are there twice: {doubled[:5]}, or were never pushed: {strange[:5]}"

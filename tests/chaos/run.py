@@ -130,6 +130,7 @@ class Run:
             self.world.heal()
             lap.get_on()
             lap.end()
+        self.wrong("the end of the lap", self.incidents.judge(frozenset()))
         self._measure()
 
     def _round(self, lap: Lap, each: rounds.Round) -> None:
