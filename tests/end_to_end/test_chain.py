@@ -23,7 +23,8 @@ def far(server: RedisServer, certificates: Certificates) -> Iterator[Proxy]:
 
 @pytest.fixture
 def near(far: Proxy) -> Iterator[Proxy]:
-    with Proxy(far.as_uplink, pubsub=True) as running:
+    patient = {**far.as_uplink, "wait_limit_ms": 60000}
+    with Proxy(patient, pubsub=True, read_time_limit_ms=60000) as running:
         yield running
 
 
@@ -177,7 +178,7 @@ def test_a_pause_of_the_far_proxy_holds_the_near_ones_clients(
 
 
 def test_a_pause_of_the_far_proxy_longer_than_pings_wait_drops_no_idle_client(server: RedisServer, far: Proxy) -> None:
-    impatient = {"ping_interval_ms": 100, "ping_timeout_ms": 300, "connect_timeout_ms": 300}
+    impatient = {"ping_interval_ms": 100, "ping_timeout_ms": 300, "connect_timeout_ms": 300, "wait_limit_ms": 60000}
     with Proxy({**far.as_uplink, **impatient}) as near:
         clients = [near.client() for _ in range(5)]
         assert all(client.set("a", 1) for client in clients)
