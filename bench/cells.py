@@ -92,7 +92,7 @@ def full_plan(budget_s: float | None = None) -> Plan:
     rest = tuple(cell for cell in GRID if cell not in (*KEY_PLAIN, *HUGE))
     rest_tls = tuple(cell for cell in GRID if cell not in (*KEY_TLS, *HUGE))
     stages = (
-        Stage("key figures", KEY_PLAIN, KEY_TLS, 5, 0.8, 0.4),
+        Stage("key figures", KEY_PLAIN, KEY_TLS, 9, 0.45, 0.4),
         Stage("growth", growth, (), 3, 0.8, 0.55),
         Stage("the most bytes at once", HUGE, HUGE, 1, 0.1, 0.65),
         Stage("grid", rest, rest_tls, 3, 0.35, 1.0),

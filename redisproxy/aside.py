@@ -35,6 +35,9 @@ class Aside:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, client: Waiting) -> bool:
+        return client in self._waiting
+
     def close(self) -> None:
         """From now on blocking commands wait here."""
         self.closed = True

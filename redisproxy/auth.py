@@ -53,6 +53,10 @@ class Authenticator:
         """Whether the user C{default} exists, so that a password without a name can be right."""
         return DEFAULT_USER in self._digests
 
+    def knows(self, user: bytes) -> bool:
+        """Whether there is such a user. The user C{default} always exists, as in Redis."""
+        return user == DEFAULT_USER or user in self._digests
+
     def check(self, user: bytes, password: bytes) -> bool:
         """Say whether `password` is the one of `user`; an unknown user takes as long as a known one."""
         known = self._digests.get(user)

@@ -177,6 +177,8 @@ def _kill_filter(client: ClientProtocol, option: bytes, value: bytes) -> Test:
         text = value.decode("latin-1")
         return lambda each: each.local_address == text
     if option == b"USER":
+        if not client.auth.knows(value) and all(each.session.user != value for each in client.core.registry):
+            raise _Problem(f"ERR No such user '{value[:64].decode('latin-1')}'")
         return lambda each: each.session.user == value
     if option == b"MAXAGE":
         age = _number(value, "ERR maxage is not an integer or out of range")
@@ -244,10 +246,7 @@ def _unblock(client: ClientProtocol, args: list[bytes]) -> bytes:
     if how not in (b"TIMEOUT", b"ERROR"):
         raise _Problem("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     blocked = client.core.registry.get(wanted)
-    if blocked is None or blocked.blocking is None:
-        return resp.integer(0)
-    blocked.unblock_command(how)
-    return resp.integer(1)
+    return resp.integer(1 if blocked is not None and blocked.unblock_command(how) else 0)
 
 
 def _help(client: ClientProtocol, args: list[bytes]) -> bytes:

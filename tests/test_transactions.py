@@ -409,6 +409,42 @@ class TestBlocking:
 
 
 class TestGate:
+    @pytest.mark.parametrize(
+        ("how", "answer"), [("TIMEOUT", b"*-1\r\n"), ("ERROR", b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")]
+    )
+    @pytest.mark.parametrize("called_back", [True, False])
+    def test_client_unblock_reaches_one_that_waits_aside(
+        self, wire: Wire, client: Client, called_back: bool, how: str, answer: bytes
+    ) -> None:
+        if called_back:
+            client.send(BLPOP + GET)
+            wire.core.aside.close()
+            assert client.protocol.blocking is not None
+            client.protocol.blocking.move()
+            wire.turn()
+            wire.server.send(b"*-1\r\n")
+            wire.servers[0].send(b":1\r\n")
+        else:
+            wire.core.aside.close()
+            client.send(BLPOP + GET)
+        assert client.got() == b"" and len(wire.core.aside) == 1
+        other = wire.client()
+        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, how) == b":1\r\n"
+        assert client.got() == answer and not len(wire.core.aside)
+        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, how) == b":0\r\n"
+        wire.servers[0].send(b":5\r\n")
+        assert client.got() == b":5\r\n"
+
+    def test_client_unblock_of_one_that_is_called_back_ends_its_wait(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        server = wire.server
+        wire.core.aside.close()
+        assert client.protocol.blocking is not None
+        client.protocol.blocking.move()
+        assert wire.client().ask("CLIENT", "UNBLOCK", client.protocol.id) == b":1\r\n"
+        server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and not len(wire.core.aside)
+
     def test_commands_wait_at_the_closed_gate_in_the_kernel(self, wire: Wire, client: Client) -> None:
         wire.pause()
         client.send(GET)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Treatment
-from redisproxy.resp import COMMAND, encode_command
+from redisproxy.resp import COMMAND, encode_command, error, null_array
 from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ class Blocking(Observed):
         of a module's command nobody knows where its timeout stands).
     """
 
-    __slots__ = ("_args", "_collected", "_deadline", "_timeout_at", "moving")
+    __slots__ = ("_args", "_collected", "_deadline", "_released", "_timeout_at", "moving")
 
     def __init__(self, client: ClientProtocol, args: list[bytes] | None) -> None:
         super().__init__(client, lambda _: self._ended())
-        self.moving = False
+        self.moving = self._released = False
         self._args = args
         self._collected = b""
         self._timeout_at = 0 if args is None else timeout_position(args)
@@ -50,7 +50,7 @@ class Blocking(Observed):
         self._collected += data
         if not done and len(self._collected) < 6:
             return
-        if self._collected in NULLS and self._left() > 0:
+        if self._collected in NULLS and self._left() > 0 and not self._released:
             self._send_again()
         else:
             super().reply(self._collected, done)
@@ -78,6 +78,13 @@ class Blocking(Observed):
             if client.core.aside.closed:
                 client.put_aside()
             client.go_on()
+
+    def release(self, how: bytes) -> None:
+        """Another client wants the wait to end; `how` is TIMEOUT or ERROR."""
+        self._released = True
+        connection = self.client.connection
+        if connection is not None and connection.server_id is not None:
+            self.client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, how)
 
     # -- when the gate closes
 
@@ -143,6 +150,14 @@ def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: T
     client.blocking = Blocking(client, args if args[0].upper() in _FAMILY else None)
     client.submit(client.blocking, raw, timed=False)
     return True
+
+
+def end_aside(client: ClientProtocol, how: bytes) -> None:
+    """Answer the blocking command that was put aside, as if it had waited at the server and been unblocked."""
+    client.drop_current()
+    by_error = error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+    client.answer(by_error if how == b"ERROR" else null_array(client.session.resp_version))
+    client.unblock(Reason.ASIDE)
 
 
 def wait(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:

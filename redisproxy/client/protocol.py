@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from redisproxy import registry, resp
 from redisproxy.client import rules, transactions
-from redisproxy.client.blocking import Blocking
+from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.observers import Observed
 from redisproxy.client.pubsub import Subscription
 from redisproxy.client.reasons import Reason
@@ -295,6 +295,12 @@ class ClientProtocol(Protocol):
         if not self._blocked and not self.closed:
             self._pump()
 
+    def drop_current(self) -> None:
+        """Forget the unit that waits; another one comes next."""
+        waiting, self._unit = self._unit, None
+        if waiting is None:
+            self.next_unit()
+
     def replace_unit(self, unit: Unit) -> None:
         """Have `unit` stand for the one that is being handled, should it have to wait."""
         self._unit = unit
@@ -480,11 +486,16 @@ class ClientProtocol(Protocol):
             self.forget_shared()
         session.resp_version = version
 
-    def unblock_command(self, how: bytes) -> None:
-        """End this client's blocking command as CLIENT UNBLOCK does; `how` is TIMEOUT or ERROR."""
-        connection = self.connection
-        if self.blocking is not None and connection is not None and connection.server_id is not None:
-            self.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, how)
+    def unblock_command(self, how: bytes) -> bool:
+        """End this client's blocking command as CLIENT UNBLOCK does, if there is one. `how` is TIMEOUT or ERROR."""
+        if self in self.core.aside:
+            self.core.aside.forget(self)
+            end_aside(self, how)
+        elif self.blocking is None:
+            return False
+        else:
+            self.blocking.release(how)
+        return True
 
     @property
     def address(self) -> str:

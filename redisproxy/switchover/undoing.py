@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
 
 from redisproxy.errors import UplinkError
 from redisproxy.switchover.base import Base
@@ -30,7 +30,7 @@ class Undoing(Base):
         """Make the old server take writes again, then let the clients go on there, then tidy up the new one."""
         if self._swapped:
             return
-        fenced = self._fenced and not await self._insist(self._unfence, UNDO_RESTS_S)
+        fenced = self._fenced and not await self._insist(self._unfence, UNDO_RESTS_S, self._budget_ends)
         self._open_gate()
         if fenced and not await self._insist(self._unfence, UNDO_RESTS_LATER_S):
             self._confess("the old server may still refuse writes: run redisproxy unfence")
@@ -40,16 +40,30 @@ class Undoing(Base):
         elif self._follows and not await self._insist(self._stop_following, UNDO_RESTS_S):
             self._confess("the new server may still try to follow the old one")
 
-    async def _insist(self, undo: Any, rests_s: tuple[float, ...]) -> bool:
-        """Undo one thing, more than once if need be; whether it could be done."""
+    @property
+    def _budget_ends(self) -> float | None:
+        """When the pause has become as long as it may; None when there is none."""
+        return None if self._paused_at is None else self._paused_at + self._settings.pause_budget_ms / 1000
+
+    async def _insist(self, undo: Any, rests_s: tuple[float, ...], until: float | None = None) -> bool:
+        """Undo one thing, more than once if need be; whether it could be done.
+
+        @param until: no longer than that, on the clock.
+        """
         for attempt, rest_s in enumerate(rests_s):
+            trying = ensureDeferred(self._try(undo, attempt, rest_s))
             try:
-                await self._sleep(rest_s)
-                await undo(attempt)
+                if until is not None:
+                    trying.addTimeout(max(0.0, until - self._clock.seconds()), self._clock)
+                await trying
                 return True
-            except (UplinkError, CancelledError) as error:
-                self.log.warn("switchover: rolling back: {error}", error=str(error) or "cancelled")
+            except (UplinkError, CancelledError, TimeoutError) as error:
+                self.log.warn("switchover: rolling back: {error}", error=str(error) or type(error).__name__)
         return False
+
+    async def _try(self, undo: Any, attempt: int, rest_s: float) -> None:
+        await self._sleep(rest_s)
+        await undo(attempt)
 
     def _confess(self, text: str) -> None:
         """Say what could not be undone."""

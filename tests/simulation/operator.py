@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ class Operator:
         self.chance = Random(f"{world.seed} operator")
         self.running: dict[Deferred[Any], str] = {}
         self.done = 0
+        self._paused_last = 0.0
         self.answers: list[str] = []
 
     async def run(self, operations: int) -> None:
@@ -53,18 +55,22 @@ class Operator:
     async def pause(self) -> None:
         """Pause, wait a moment, unpause."""
         self._note("pause")
+        self._paused_last = inf
         self.world.control.pause()
         await self.world.sleep(self.chance.choice((0, 0.01, 0.2, 1)))
         self._note("unpause")
         self.world.control.unpause()
+        self._paused_last = self.world.clock.seconds()
 
     async def pause_and_wait(self) -> None:
         """Pause and wait for it; or lose patience."""
+        self._paused_last = inf
         answer = self._watch("pause-and-wait", self.world.control.pause_and_wait(self.chance.choice((None, 3000))))
         await self._patience(answer)
         await self.world.sleep(self.chance.choice((0, 0.1)))
         self._note("unpause")
         self.world.control.unpause()
+        self._paused_last = self.world.clock.seconds()
 
     async def reload(self) -> None:
         """Reload: the same server by this or another name."""
@@ -106,6 +112,7 @@ class Operator:
     def _watch(self, name: str, answer: Deferred[Any], target: Server | None = None) -> Deferred[Any]:
         self._note(name)
         self.running[answer] = name
+        began = self.world.clock.seconds()
 
         def over(result: Any) -> None:
             del self.running[answer]
@@ -117,14 +124,21 @@ class Operator:
             self._note(f"{name}: {text[:400]}")
             self.answers.append(f"{name}: {text}")
             if target is not None:
-                self._switched(target, result)
+                self._switched(target, result, began)
 
         answer.addBoth(over).addErrback(self.world.crashed)
         return answer
 
-    def _switched(self, target: Server, result: Any) -> None:
+    def _within_budget(self, report: dict[str, Any], began: float) -> None:
+        """No switchover holds clients for longer than it may; an operator may have paused, too."""
+        budget_ms = self.world.proxy.settings.switchover.pause_budget_ms
+        if self._paused_last < began and report.get("pause_ms", 0) > budget_ms + 1:
+            self.world.fail(f"a switchover has held clients for {report['pause_ms']} ms, {budget_ms} were allowed")
+
+    def _switched(self, target: Server, result: Any, began: float) -> None:
         world = self.world
         world.switching = False
+        self._within_budget(_report_of(result), began)
         if not isinstance(result, Failure) and result["report"]["result"] == "done":
             self.done += 1
             world.current = target
@@ -132,6 +146,12 @@ class Operator:
 
     def _note(self, text: str) -> None:
         self.world.note("operator", text)
+
+
+def _report_of(result: Any) -> dict[str, Any]:
+    details = getattr(result.value, "details", {}) if isinstance(result, Failure) else result
+    found: dict[str, Any] = details.get("report") or {}
+    return found
 
 
 class Fate:
