@@ -16,57 +16,10 @@ from typing import Any
 import hiredis
 
 from tests.simulation.clock import SimClock
+from tests.simulation.connection_commands import DATABASES, IN_MULTI, SPECIAL, Blocked
+from tests.simulation.data_commands import COMMANDS, EFFECTS, WRITES
 from tests.simulation.network import End
-
-DATABASES = 16
-GETACK_BYTES = 37
-
-
-class Error(Exception):
-    """An error reply."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """A status reply."""
-
-    text: str
-
-
-OK, QUEUED = Status("OK"), Status("QUEUED")
-NULL_ARRAY = object()
-NOTHING = object()
-"""No reply now: the connection waits."""
-
-Key = tuple[int, bytes]
-Effect = list[tuple[int, list[bytes]]]
-
-
-def encode(value: Any, version: int) -> bytes:
-    """A reply in the protocol's bytes."""
-    if isinstance(value, Status):
-        return b"+%s\r\n" % value.text.encode()
-    if isinstance(value, Error):
-        return b"-%s\r\n" % str(value).encode()
-    if isinstance(value, int):
-        return b":%d\r\n" % value
-    if isinstance(value, bytes):
-        return b"$%d\r\n%s\r\n" % (len(value), value)
-    if value is None or value is NULL_ARRAY:
-        return b"_\r\n" if version == 3 else b"*-1\r\n" if value is NULL_ARRAY else b"$-1\r\n"
-    if isinstance(value, dict):
-        flat = [each for pair in value.items() for each in pair]
-        head = b"%%%d\r\n" % len(value) if version == 3 else b"*%d\r\n" % len(flat)
-        return head + b"".join(encode(each, version) for each in flat)
-    return b"*%d\r\n" % len(value) + b"".join(encode(each, version) for each in value)
-
-
-@dataclass(eq=False)
-class Blocked:
-    """One that waits in BLPOP."""
-
-    connection: Connection
-    keys: list[Key]
+from tests.simulation.values import NOTHING, QUEUED, Effect, Error, Key, encode
 
 
 class Connection:
@@ -286,7 +239,7 @@ class Server:
             return
         effect, size = repl.stream.popleft()
         for db, args in effect:
-            _EFFECTS[args[0]](self, db, args)
+            EFFECTS[args[0]](self, db, args)
         repl.offset += size
 
     def promote(self) -> None:
@@ -314,8 +267,8 @@ class Server:
         name = args[0].upper()
         queued = connection.queue or ()
         if name == b"EXEC":
-            return any(each[0].upper() in _WRITES for each in queued)
-        return name in _WRITES and connection.queue is None
+            return any(each[0].upper() in WRITES for each in queued)
+        return name in WRITES and connection.queue is None
 
     def pause_writes(self, seconds: float) -> None:
         """CLIENT PAUSE ... WRITE."""
@@ -334,13 +287,13 @@ class Server:
         try:
             if not connection.authenticated and name not in (b"AUTH", b"HELLO", b"QUIT"):
                 raise Error("NOAUTH Authentication required.")
-            special = _SPECIAL.get(name)
-            if connection.queue is not None and name not in _IN_MULTI:
+            special = SPECIAL.get(name)
+            if connection.queue is not None and name not in IN_MULTI:
                 return self._queue(connection, args)
             if special is not None:
                 return special(self, connection, args)
             self._may_write(connection, [args])
-            return self._finished(_COMMANDS[name](self, connection.db, args))
+            return self._finished(COMMANDS[name](self, connection.db, args))
         except Error as error:
             return error
         except KeyError:
@@ -354,7 +307,7 @@ class Server:
         return reply
 
     def _may_write(self, connection: Connection, commands: list[list[bytes]]) -> None:
-        if not any(args[0].upper() in _WRITES for args in commands):
+        if not any(args[0].upper() in WRITES for args in commands):
             return
         if self.repl.primary is not None:
             raise Error("READONLY You can't write against a read only replica.")
@@ -366,7 +319,7 @@ class Server:
         assert connection.queue is not None
         name = args[0].upper()
         try:
-            if name not in _COMMANDS and name not in _SPECIAL:
+            if name not in COMMANDS and name not in SPECIAL:
                 raise Error("ERR unknown command")
             if name == b"WATCH":
                 raise Error("ERR WATCH inside MULTI is not allowed")
@@ -380,7 +333,7 @@ class Server:
     def write(self, db: int, *args: bytes) -> None:
         """Do a write, and remember it for the replicas."""
         self._effects.append((db, list(args)))
-        _EFFECTS[args[0]](self, db, list(args))
+        EFFECTS[args[0]](self, db, list(args))
 
     def touched(self, db: int, key: bytes) -> None:
         """A key has changed: transactions that watch it fail."""
@@ -413,294 +366,3 @@ class Server:
             fields |= {"master_sync_in_progress": int(repl.syncing)}
         fields |= {f"db{at}": f"keys={len(db)},expires=0" for at, db in enumerate(self.dbs) if db}
         return "".join(f"{name}:{value}\r\n" for name, value in fields.items()).encode()
-
-
-# -- effects: what is written, here and on replicas
-
-
-def _set(server: Server, db: int, args: list[bytes]) -> None:
-    server.dbs[db][args[1]] = args[2]
-    server.touched(db, args[1])
-
-
-def _rpush(server: Server, db: int, args: list[bytes]) -> None:
-    server.dbs[db].setdefault(args[1], []).extend(args[2:])
-    server.touched(db, args[1])
-
-
-def _lpop_effect(server: Server, db: int, args: list[bytes]) -> None:
-    values = server.dbs[db][args[1]]
-    values.pop(0)
-    if not values:
-        del server.dbs[db][args[1]]
-    server.touched(db, args[1])
-
-
-_EFFECTS: dict[bytes, Callable[[Server, int, list[bytes]], None]] = {
-    b"SET": _set,
-    b"RPUSH": _rpush,
-    b"LPOP": _lpop_effect,
-    b"NOOP": lambda server, db, args: None,
-}
-
-
-# -- commands that work on data
-
-
-def _list(server: Server, db: int, key: bytes) -> list[bytes]:
-    value = server.dbs[db].get(key, [])
-    if not isinstance(value, list):
-        raise Error("WRONGTYPE Operation against a key holding the wrong kind of value")
-    return value
-
-
-def _get(server: Server, db: int, args: list[bytes]) -> Any:
-    value = server.dbs[db].get(args[1])
-    if isinstance(value, list):
-        raise Error("WRONGTYPE Operation against a key holding the wrong kind of value")
-    return value
-
-
-def _set_command(server: Server, db: int, args: list[bytes]) -> Any:
-    server.write(db, b"SET", args[1], args[2])
-    return OK
-
-
-def _incr(server: Server, db: int, args: list[bytes]) -> Any:
-    value = int(_get(server, db, args) or 0) + 1
-    server.write(db, b"SET", args[1], b"%d" % value)
-    return value
-
-
-def _rpush_command(server: Server, db: int, args: list[bytes]) -> Any:
-    length = len(_list(server, db, args[1])) + len(args) - 2
-    server.write(db, b"RPUSH", *args[1:])
-    return length
-
-
-def _lpop(server: Server, db: int, args: list[bytes]) -> Any:
-    values = _list(server, db, args[1])
-    if not values:
-        return None
-    value = values[0]
-    server.write(db, b"LPOP", args[1])
-    return value
-
-
-def _lrange(server: Server, db: int, args: list[bytes]) -> Any:
-    return list(_list(server, db, args[1]))
-
-
-def _blpop_in_multi(server: Server, db: int, args: list[bytes]) -> Any:
-    for key in args[1:-1]:
-        if _list(server, db, key):
-            return [key, _lpop(server, db, [b"LPOP", key])]
-    return NULL_ARRAY
-
-
-def _setrange(server: Server, db: int, args: list[bytes]) -> Any:
-    assert args[3] == b""
-    return len(server.dbs[db].get(args[1], b""))
-
-
-_COMMANDS: dict[bytes, Callable[[Server, int, list[bytes]], Any]] = {
-    b"GET": _get,
-    b"SET": _set_command,
-    b"INCR": _incr,
-    b"RPUSH": _rpush_command,
-    b"LPOP": _lpop,
-    b"LRANGE": _lrange,
-    b"LLEN": lambda server, db, args: len(_list(server, db, args[1])),
-    b"BLPOP": _blpop_in_multi,
-    b"SETRANGE": _setrange,
-    b"ECHO": lambda server, db, args: args[1],
-    b"PING": lambda server, db, args: Status("PONG"),
-    b"PTTL": lambda server, db, args: -1 if args[1] in server.dbs[db] else -2,
-    b"MEMORY": lambda server, db, args: 50 if args[2] in server.dbs[db] else None,
-    b"COMMAND": lambda server, db, args: [],
-    b"INFO": lambda server, db, args: server.info(),
-}
-_WRITES = frozenset({b"SET", b"INCR", b"RPUSH", b"LPOP", b"BLPOP", b"SETRANGE"})
-
-
-# -- commands that work on the connection or the server
-
-
-def _hello(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    if len(args) > 3 and args[2].upper() == b"AUTH":
-        _check_password(server, connection, args[4])
-    if not connection.authenticated:
-        raise Error("NOAUTH HELLO must be called with the client already authenticated")
-    if len(args) > 1:
-        connection.version = int(args[1])
-    fields = {b"server": b"redis", b"version": b"7.0.15", b"proto": connection.version, b"id": connection.id}
-    return fields | {b"role": b"master" if server.repl.primary is None else b"replica"}
-
-
-def _check_password(server: Server, connection: Connection, password: bytes) -> None:
-    if password.decode() != server.password:
-        raise Error("WRONGPASS invalid username-password pair or user is disabled.")
-    connection.authenticated = True
-
-
-def _auth(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    _check_password(server, connection, args[-1])
-    return OK
-
-
-def _select(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    if not 0 <= int(args[1]) < DATABASES:
-        raise Error("ERR DB index is out of range")
-    connection.db = int(args[1])
-    return OK
-
-
-def _multi(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    if connection.queue is not None:
-        raise Error("ERR MULTI calls can not be nested")
-    connection.queue = []
-    return OK
-
-
-def _leave_multi(connection: Connection) -> tuple[list[list[bytes]], bool, bool]:
-    state = connection.queue or [], connection.dirty, connection.queue_error
-    connection.queue = None
-    connection.dirty = connection.queue_error = False
-    connection.watched = []
-    return state
-
-
-def _exec(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    if connection.queue is None:
-        raise Error("ERR EXEC without MULTI")
-    commands, dirty, broken = _leave_multi(connection)
-    if broken:
-        raise Error("EXECABORT Transaction discarded because of previous errors.")
-    if dirty:
-        return NULL_ARRAY
-    try:
-        server._may_write(connection, commands)
-    except Error as error:
-        raise Error(f"EXECABORT Transaction discarded because of: {error}") from None
-    replies = []
-    for each in commands:
-        if each[0].upper() == b"SELECT":
-            replies.append(_select(server, connection, each))
-            continue
-        try:
-            replies.append(_COMMANDS[each[0].upper()](server, connection.db, each))
-        except Error as error:
-            replies.append(error)
-    return server._finished(replies)
-
-
-def _discard(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    if connection.queue is None:
-        raise Error("ERR DISCARD without MULTI")
-    _leave_multi(connection)
-    return OK
-
-
-def _watch(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    connection.watched += [(connection.db, key) for key in args[1:]]
-    return OK
-
-
-def _unwatch(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    connection.watched, connection.dirty = [], False
-    return OK
-
-
-def _blpop(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    server._may_write(connection, [args])
-    reply = _blpop_in_multi(server, connection.db, args)
-    if reply is not NULL_ARRAY:
-        return server._finished(reply)
-    blocked = connection.blocked = Blocked(connection, [(connection.db, key) for key in args[1:-1]])
-    server.waiters.append(blocked)
-    if float(args[-1]) > 0:
-
-        def timed_out() -> None:
-            if connection.blocked is blocked:
-                if server.hung:
-                    server.clock.at(0.01, timed_out)
-                else:
-                    connection.unblock(NULL_ARRAY)
-
-        server.clock.at(float(args[-1]), timed_out)
-    return NOTHING
-
-
-def _client(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    what = args[1].upper()
-    if what == b"UNBLOCK":
-        return _client_unblock(server, args)
-    if what == b"PAUSE":
-        server.pause_writes(int(args[2]) / 1000)
-    elif what == b"UNPAUSE":
-        server.paused_until = 0.0
-        server.clock.at(0, server.wake_paused)
-    elif what == b"ID":
-        return connection.id
-    elif what == b"LIST":
-        return _client_list(server, int(args[3]))
-    return OK
-
-
-def _client_list(server: Server, number: int) -> bytes:
-    other = server.connections.get(number)
-    if other is None:
-        return b""
-    flags = f"{'x' if other.queue is not None else ''}{'d' if other.dirty else ''}" or "N"
-    return f"id={number} db={other.db} flags={flags} multi=-1\n".encode()
-
-
-def _client_unblock(server: Server, args: list[bytes]) -> int:
-    other = server.connections.get(int(args[2]))
-    if other is None or other.blocked is None:
-        return 0
-    by_error = len(args) > 3 and args[3].upper() == b"ERROR"
-    other.unblock(Error("UNBLOCKED client unblocked via CLIENT UNBLOCK") if by_error else NULL_ARRAY)
-    return 1
-
-
-def _config(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    name = args[2].decode()
-    if args[1].upper() == b"GET":
-        return {args[2]: server.config[name].encode()} if name in server.config else {}
-    server.config[name] = args[3].decode()
-    return OK
-
-
-def _replicaof(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    if args[1].upper() == b"NO":
-        server.promote()
-    else:
-        server.follow(args[1].decode(), int(args[2]))
-    return OK
-
-
-def _wait(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    if server.repl.primary is None and server.repl.has_backlog:
-        server.propagate([(0, [b"NOOP"])], GETACK_BYTES)
-    return server.good_replicas
-
-
-_SPECIAL: dict[bytes, Callable[[Server, Connection, list[bytes]], Any]] = {
-    b"HELLO": _hello,
-    b"AUTH": _auth,
-    b"SELECT": _select,
-    b"MULTI": _multi,
-    b"EXEC": _exec,
-    b"DISCARD": _discard,
-    b"WATCH": _watch,
-    b"UNWATCH": _unwatch,
-    b"BLPOP": _blpop,
-    b"CLIENT": _client,
-    b"CONFIG": _config,
-    b"REPLICAOF": _replicaof,
-    b"WAIT": _wait,
-    b"REPLCONF": lambda server, connection, args: OK,
-    b"SCRIPT": lambda server, connection, args: b"0" * 40,
-}
-_IN_MULTI = frozenset({b"EXEC", b"DISCARD", b"MULTI", b"WATCH"})
