@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from redisproxy.client.pubsub import Subscription
+from redisproxy.together import together
 
 if TYPE_CHECKING:
     from redisproxy.client import ClientProtocol
@@ -43,7 +44,7 @@ class Subscribers:
     async def _each(self, work: Any) -> None:
         clients = [client for client in self._registry if client.subscription]
         works = [ensureDeferred(work(client)).addTimeout(self._timeout_s, self._clock) for client in clients]
-        results = await DeferredList(works, consumeErrors=True)
+        results = await together(works)
         for good, value in results:
             if not good:
                 self.log.warn("a subscriber can't be moved: {why}", why=value.getErrorMessage() or value.type.__name__)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.resp import encode_command
 from redisproxy.sinks import Collector
+from redisproxy.together import together
 
 if TYPE_CHECKING:
     from redisproxy.client import ClientProtocol
@@ -75,7 +76,7 @@ class Watches:
 
     async def _all(self, works: list[Any]) -> None:
         running = [ensureDeferred(work).addTimeout(self._timeout_s, self._clock) for work in works]
-        await DeferredList(running, consumeErrors=True)
+        await together(running)
 
     def change_over(self) -> None:
         """Let the clients go on at the new server."""

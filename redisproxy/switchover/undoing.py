@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
 from redisproxy.errors import UplinkError
 from redisproxy.switchover.base import Base
 
+HOLD_S = 1.0
 UNDO_RESTS_S = (0.0, 0.1, 0.2)
 UNDO_RESTS_LATER_S = (0.5, 1.0, 2.0)
 """Before each try to undo something; the later ones are for when the clients go on already."""
@@ -30,7 +31,7 @@ class Undoing(Base):
         """Make the old server take writes again, then let the clients go on there, then tidy up the new one."""
         if self._swapped:
             return
-        fenced = self._fenced and not await self._insist(self._unfence, UNDO_RESTS_S, self._budget_ends)
+        fenced = self._fenced and not await self._insist(self._unfence, UNDO_RESTS_S, self._hold_until)
         self._open_gate()
         if fenced and not await self._insist(self._unfence, UNDO_RESTS_LATER_S):
             self._confess("the old server may still refuse writes: run redisproxy unfence")
@@ -41,9 +42,12 @@ class Undoing(Base):
             self._confess("the new server may still try to follow the old one")
 
     @property
-    def _budget_ends(self) -> float | None:
-        """When the pause has become as long as it may; None when there is none."""
-        return None if self._paused_at is None else self._paused_at + self._settings.pause_budget_ms / 1000
+    def _hold_until(self) -> float | None:
+        """How long to hold the clients for the fence's sake: behind it they would get errors. None without a pause."""
+        if self._paused_at is None:
+            return None
+        budget_ends = self._paused_at + self._settings.pause_budget_ms / 1000
+        return max(budget_ends, self._clock.seconds() + HOLD_S)
 
     async def _insist(self, undo: Any, rests_s: tuple[float, ...], until: float | None = None) -> bool:
         """Undo one thing, more than once if need be; whether it could be done.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, fail
+from twisted.internet.defer import Deferred, TimeoutError, fail
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,6 +20,7 @@ from redisproxy.errors import (
 )
 from redisproxy.resp import RespError, encode_command
 from redisproxy.sinks import Collector
+from redisproxy.together import together
 from redisproxy.uplink.connection import UplinkConnection, client_of
 from redisproxy.uplink.login import Credentials, Login, hello_fields
 from redisproxy.uplink.waitlist import Key, Waitlist, Want
@@ -211,7 +212,7 @@ class UplinkSet:
         keys = keys[: max(0, self.limits.max_pinned - len(self._pinned))]
         for at in range(0, len(keys), AHEAD_AT_ONCE):
             wanted = [self.acquire_pinned(key) for key in keys[at : at + AHEAD_AT_ONCE]]
-            results = await DeferredList(wanted, consumeErrors=True)
+            results = await together(wanted)
             ahead.extend(connection for good, connection in results if good)
             if not all(good for good, _ in results):
                 break

@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from twisted.internet.defer import DeferredList
+
 from redisproxy import watches
 from redisproxy.client import rules
 from redisproxy.client.blocking import Blocking
@@ -18,7 +20,8 @@ from redisproxy.errors import UplinkUnavailable
 from redisproxy.gate import Gate
 from redisproxy.resp import BEGIN, COMMAND, RUN, error
 from redisproxy.session import Session, Transaction
-from redisproxy.switchover import Switchover
+from redisproxy.switchover import Switchover, undoing
+from redisproxy.uplink import pool
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.waitlist import Waitlist, Want
 from redisproxy.watches import Watches
@@ -216,6 +219,20 @@ def _adjustment_forgotten() -> Patches:
     yield patch.object(Waitlist, "refuse_all", refuse_all)
 
 
+def _cancelling_overlooked() -> Patches:
+    """A reload that was cancelled while it opened connections went on as if they could not be had."""
+
+    async def together(works: Any) -> Any:
+        return await DeferredList(works, consumeErrors=True)
+
+    yield patch.object(pool, "together", together)
+
+
+def _fence_left_behind() -> Patches:
+    """A rollback let clients go at the end of the budget, although the fence could not be lifted in that time."""
+    yield patch.object(undoing, "HOLD_S", 0.0)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -234,6 +251,8 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "watch-left-behind": _watch_left_behind,
     "half-a-transaction": _half_a_transaction,
     "adjustment-forgotten": _adjustment_forgotten,
+    "cancelling-overlooked": _cancelling_overlooked,
+    "fence-left-behind": _fence_left_behind,
 }
 
 
