@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
@@ -309,4 +310,7 @@ def hash_of(line: str, before: int) -> int:
 
 def run(seed: int) -> Outcome:
     """Play one seed."""
-    return World(seed).play()
+    outcome = World(seed).play()
+    if outcome.violation:
+        gc.collect()  # what was given up in the middle must not disturb the next one
+    return outcome
