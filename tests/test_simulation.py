@@ -52,6 +52,6 @@ def test_a_failing_seed_says_what_happened() -> None:
         text=True,
     )
     assert done.returncode == 1
-    assert "one number was given twice" in done.stdout
+    assert "\nseed 0: " in done.stdout and " by client-0 [" in done.stdout
     assert " client-0   >" in done.stdout
     assert "again: python -m tests.simulation 0 --plant database-forgotten" in done.stdout
