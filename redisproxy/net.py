@@ -169,6 +169,9 @@ class TwistedNetwork:
             port: IListeningPort = self._reactor.listenUNIX(path, factory, backlog=backlog)
         else:
             port = self._reactor.listenTCP(address.port, factory, backlog=backlog, interface=address.host)
+            # Accepted connections inherit it: TLS writes before a protocol could ask for it.
+            with socket.socket(fileno=os.dup(port.fileno())) as listening:  # type: ignore[attr-defined]
+                _without_delay(listening)
         return port
 
     def connect(
@@ -182,10 +185,10 @@ class TwistedNetwork:
             endpoint = HostnameEndpoint(self._reactor, address.host, address.port, timeout=timeout_s)
         if tls is None:
             connecting: Deferred[Any] = endpoint.connect(_Factory(protocol_factory))
-            return connecting
+            return connecting.addCallback(_connected)
         waiter = HandshakeWaiter(protocol_factory())
         opened: Deferred[Any] = endpoint.connect(TLSMemoryBIOFactory(tls, True, waiter, self._reactor))
-        opened.addCallback(lambda _: waiter.done)
+        opened.addCallback(_connected).addCallback(lambda _: waiter.done)
         return opened.addTimeout(timeout_s, self._reactor)
 
     def end_of_turn(self, call: Callable[[], None]) -> None:
@@ -237,6 +240,19 @@ def set_user_timeout(transport: Any, milliseconds: int) -> None:
     sock = _tcp_socket(transport)
     if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def _connected(protocol: Any) -> Any:
+    sock = _tcp_socket(protocol.transport)
+    if sock is not None:
+        _without_delay(sock)
+    return protocol
+
+
+def _without_delay(sock: socket.socket) -> None:
+    """Send what is written at once (Nagle's algorithm would hold the second small reply until the first is
+    acknowledged, which takes 40 ms)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _tcp_socket(transport: Any) -> socket.socket | None:

@@ -297,6 +297,20 @@ def test_addresses_and_options(bed: Bed) -> None:
         call(set_keepalive, transport, 33, 5, 2)
 
 
+def test_small_writes_are_not_delayed_on_either_side(bed: Bed) -> None:
+    with bed.connect() as peer:
+        peer.sendall(b"x")
+        assert peer.recv(1) == b"x"
+        assert call(bed.server.last.transport.getTcpNoDelay)
+    tls = None
+    if bed.tls is not None:
+        tls = client_tls(UplinkSettings(addr=":1", tls=True, cacertfile=bed.tls.ca), "localhost")
+    client = call(bed.network.connect, TcpAddress("localhost", bed.address.port), Recorder, tls, 5.0)
+    assert call(client.transport.getTcpNoDelay)
+    call(client.transport.loseConnection)
+    wait_until(lambda: "lost" in client.events, "it is closed", 5)
+
+
 def test_a_busy_port_is_told_at_once(network: Any) -> None:
     bed = Bed(network)
     with pytest.raises(CannotListenError):

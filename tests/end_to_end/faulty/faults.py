@@ -125,37 +125,31 @@ def _both(raw: bytes) -> bytes:
 
 
 class WatchIgnored(Fault):
-    """One WATCH never reaches the server, and its transaction comes after another one has changed the key."""
+    """One WATCH never reaches the server, and its client commits over a change of the key that it has not seen."""
 
     name = b"WATCH"
 
     def __init__(self) -> None:
         super().__init__()
         self._late: Link | None = None
-        self._held: list[bytes] = []
-        self._key = b""
-        self._written: dict[Link, bytes] = {}
 
     def command(self, link: Link, args: list[bytes], raw: bytes) -> None:
-        if link is self._late and args[0] in (b"MULTI", b"SET", b"EXEC"):
-            self._held.append(raw)
-        elif args[0] == b"EXEC":
-            link.forward(raw, Slot(lambda reply: self._executed(link, reply)))
+        if link is self._late and args[0] == b"GET":
+            self._late = None
+            link.forward(raw, Slot(self._one_less))
         else:
-            if args[0] == b"SET":
-                self._written[link] = args[1]
             super().command(link, args, raw)
 
-    def _executed(self, link: Link, reply: bytes) -> bytes:
-        changed = reply.startswith(b"*1") and self._written.get(link) == self._key
-        if changed and self._late is not None and len(self._held) == 3:
-            late, self._late = self._late, None
-            for raw in self._held:
-                late.forward(raw)
-        return reply
+    def _one_less(self, raw: bytes) -> bytes:
+        value = parse_reply(raw)
+        if not isinstance(value, bytes):  # nobody has changed this key yet
+            self._left = 1
+            return raw
+        value = b"%d" % (int(value) - 1)
+        return b"$%d\r\n%b\r\n" % (len(value), value)
 
     def planted(self, link: Link, args: list[bytes], raw: bytes) -> None:
-        self._late, self._key = link, args[1]
+        self._late = link
         link.forward(encode_command("PING"), Slot(lambda _: b"+OK\r\n"))
 
 
