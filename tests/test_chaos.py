@@ -31,6 +31,7 @@ def test_a_short_run_is_as_promised() -> None:
     assert code == 0 and "everything was as promised" in said, said
 
 
+@pytest.mark.one_twin
 def test_servers_that_forget_what_they_acknowledged_are_found() -> None:
     code, said = run("--short", "--forgetful")
     assert code == 1 and "acknowledged elements are lost" in said, said

@@ -38,6 +38,7 @@ def test_a_seed_repeats_exactly() -> None:
     assert elsewhere.stdout.strip() == str(here), elsewhere.stderr
 
 
+@pytest.mark.one_twin
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str) -> None:
     first = RARE.get(bug, 0)
@@ -45,6 +46,7 @@ def test_a_planted_bug_is_found(bug: str) -> None:
         assert any(run(seed).violation for seed in range(first, first + MOST_SEEDS))
 
 
+@pytest.mark.one_twin
 def test_a_failing_seed_says_what_happened() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation", "0-19", "--plant", "database-forgotten", "--all"],

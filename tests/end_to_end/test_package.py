@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.one_twin
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SITE = sysconfig.get_paths()["purelib"]
 
@@ -59,23 +61,38 @@ def has_compiler() -> bool:
     return shutil.which("gcc") is not None and header.exists() and Path("/usr/include/stdio.h").exists()
 
 
-@pytest.mark.skipif(not has_compiler(), reason="needs a C compiler and Python's headers")
-def test_an_sdist_carries_the_sources_and_its_wheel_the_compiled_module(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the sdist's sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "source", filter="data")
     before = compiled_in_place()
-    packed = build("sdist", ROOT, tmp_path / "sdist")
-    with tarfile.open(packed) as archive:
+    built = build("wheel", next((folder / "source").iterdir()), folder / "dist")
+    assert compiled_in_place() == before
+    return built
+
+
+def test_an_sdist_carries_the_sources(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
         names = archive.getnames()
-        archive.extractall(tmp_path / "source", filter="data")
     assert any(name.endswith("_native/core.pyx") for name in names)
     assert not any(name.endswith((".so", ".c", "dropin.cache")) for name in names)
-    built = build("wheel", next((tmp_path / "source").iterdir()), tmp_path / "dist")
-    with zipfile.ZipFile(built) as archive:
+
+
+@pytest.mark.skipif(not has_compiler(), reason="needs a C compiler and Python's headers")
+def test_a_wheel_carries_the_compiled_module(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert "py3-none-any" not in built.name
+    assert "py3-none-any" not in wheel.name
     assert any(name.startswith("redisproxy/_native/core.") and name.endswith(".so") for name in names)
     assert "twisted/plugins/redisproxy_plugin.py" in names
     assert not any(name.endswith((".pyx", ".pxi", ".c", "dropin.cache", "twisted/__init__.py")) for name in names)
-    assert compiled_in_place() == before
 
 
 def test_a_failing_compiler_leaves_a_wheel_without_the_module(tmp_path: Path) -> None:
@@ -86,8 +103,11 @@ def test_a_failing_compiler_leaves_a_wheel_without_the_module(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("pure", [False, True], ids=["compiled", "pure"])
-def test_the_built_wheel_registers_the_plugin(tmp_path: Path, pure: bool) -> None:
-    built = build("wheel", ROOT, tmp_path / "dist", **({"REDISPROXY_NO_NATIVE": "1"} if pure else {}))
+def test_the_built_wheel_registers_the_plugin(tmp_path: Path, pure: bool, request: pytest.FixtureRequest) -> None:
+    if pure:
+        built = build("wheel", ROOT, tmp_path / "dist", REDISPROXY_NO_NATIVE="1")
+    else:
+        built = request.getfixturevalue("wheel")
     assert ("py3-none-any" in built.name) == (pure or not has_compiler())
     python = make_venv(tmp_path / "venv")
     install(python, str(built))

@@ -11,6 +11,8 @@ import pytest
 from tests.end_to_end.faulty.faults import FAULTS
 from tests.end_to_end.test_switch_test import SMALL, run
 
+pytestmark = pytest.mark.one_twin
+
 KINDS = {
     "counter-lost": "lost",
     "element-lost": "lost",
