@@ -50,15 +50,24 @@ class Entry:
 class Queue:
     """What one uplink connection has to send, and who waits for its replies.
 
-    @ivar ready: commands may be submitted.
-    @param schedule: called when there is something to send, once until it has been taken.
+    @ivar ready: commands may be submitted. @ivar transport: where they go; None as long as there is none.
+    @ivar straight: what arrives on the transport is nothing but replies, and may come here without asking its protocol.
+    @param end_of_turn: see C{net.Network}.
+    @param flow: the counts of the gate at which commands were admitted.
+    @param release: takes a number of commands out of flight when the gate is closed.
     """
 
-    __slots__ = ("_entries", "_out", "_scanner", "_schedule", "ready")
+    __slots__ = ("_end_of_turn", "_entries", "_flow", "_out", "_release", "_scanner", "ready", "straight", "transport")
 
-    def __init__(self, schedule: Callable[[], None]) -> None:
+    def __init__(
+        self, end_of_turn: Callable[[Callable[[], None]], None], flow: Flow, release: Callable[[int], None]
+    ) -> None:
         self.ready = False
-        self._schedule = schedule
+        self.straight = True
+        self.transport: Any = None
+        self._end_of_turn = end_of_turn
+        self._flow = flow
+        self._release = release
         self._entries: deque[Entry] = deque()
         self._out: list[bytes] = []
         self._scanner = ReplyScanner()
@@ -76,13 +85,14 @@ class Queue:
     def send(self, data: bytes) -> None:
         """Send more of what was submitted."""
         if not self._out:
-            self._schedule()
+            self._end_of_turn(self.flush)
         self._out.append(data)
 
-    def take_out(self) -> bytes:
-        """What is to be sent; it is forgotten here."""
+    def flush(self) -> None:
+        """Write what was collected in this turn."""
         out, self._out = self._out, []
-        return out[0] if len(out) == 1 else b"".join(out)
+        if out and self.transport is not None:
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def head(self) -> Entry | None:
         """Who waits longest."""
@@ -99,7 +109,7 @@ class Queue:
         self._out.clear()
         return entries
 
-    def confirm(self, data: bytes, release: Callable[[int], None]) -> None:
+    def confirm(self, data: bytes) -> None:
         """Pass `data` on as one whole reply, whatever type it has: a push that confirms a command is one.
 
         @raise ProtocolError: nobody waits for a reply.
@@ -114,10 +124,10 @@ class Queue:
             entry.sink.reply(data, 1)
         finally:
             if entry.counted:
-                release(1)
+                self._release(1)
 
-    def dispatch(self, data: bytes, release: Callable[[int], None]) -> None:
-        """Pass replies on to who waits for them; tell `release` how many of the admitted ones became complete.
+    def dispatch(self, data: bytes) -> None:
+        """Pass replies on to who waits for them, and take those of the admitted ones that are complete out of flight.
 
         @raise ProtocolError: these are no replies, or more than were waited for.
         """
@@ -141,7 +151,11 @@ class Queue:
                 entry.sink.reply(data if not start and position == size else data[start:position], done)
         finally:
             if released:
-                release(released)
+                flow = self._flow
+                if flow.open and flow.in_flight >= released:
+                    flow.in_flight -= released
+                else:
+                    self._release(released)
 
 
 class Lane:

@@ -26,20 +26,40 @@ cdef class Entry:
 cdef class Queue:
     """See C{lane.Queue}."""
 
-    cdef public bint ready
-    cdef object schedule
+    cdef public bint ready, straight
+    cdef object _transport, later, release
+    cdef Hub hub
+    cdef Flow flow
     cdef list waiting, out
     cdef Py_ssize_t first
     cdef ReplyScanner scanner
 
-    def __cinit__(self, schedule):
-        self.schedule = schedule
+    def __cinit__(self, end_of_turn, Flow flow, release):
+        hub = getattr(end_of_turn, "__self__", None)
+        self.hub = <Hub>hub if isinstance(hub, Hub) else None
+        self.later = end_of_turn
+        self.flow = flow
+        self.release = release
+        self.straight = True
         self.waiting = []
         self.out = []
         self.scanner = ReplyScanner()
 
     def __len__(self):
+        return self.depth()
+
+    cdef Py_ssize_t depth(self) noexcept:
         return len(self.waiting) - self.first
+
+    @property
+    def transport(self):
+        return self._transport
+
+    @transport.setter
+    def transport(self, value):
+        self._transport = value
+        if isinstance(value, Connection):
+            (<Connection>value).replies = self
 
     cpdef Entry submit(self, sink, bytes data, Py_ssize_t count, bint counted=True, bint timed=True):
         """Send `data` at the end of this turn; its `count` replies are for `sink`."""
@@ -55,14 +75,25 @@ cdef class Queue:
     cpdef send(self, bytes data):
         """Send more of what was submitted."""
         if not self.out:
-            self.schedule()
+            if self.hub is not None:
+                self.hub.flush_later(self)
+            else:
+                self.later(self.flush)
         self.out.append(data)
 
-    def take_out(self):
-        """What is to be sent; it is forgotten here."""
+    cpdef flush(self):
+        """Write what was collected in this turn."""
         cdef list out = self.out
-        self.out = []
-        return out[0] if len(out) == 1 else b"".join(out)
+        cdef bytes data
+        if not out or self._transport is None:
+            out.clear()
+            return
+        data = <bytes>out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        if isinstance(self._transport, Connection):
+            (<Connection>self._transport).write(data)
+        else:
+            self._transport.write(data)
 
     def head(self):
         """Who waits longest."""
@@ -91,7 +122,7 @@ cdef class Queue:
             del self.waiting[:self.first]
             self.first = 0
 
-    cpdef confirm(self, bytes data, release):
+    cpdef confirm(self, bytes data):
         """Pass `data` on as one whole reply; see C{lane.Queue.confirm}."""
         cdef Entry entry
         if len(self.waiting) == self.first:
@@ -104,9 +135,9 @@ cdef class Queue:
             entry.sink.reply(data, 1)
         finally:
             if entry.counted:
-                release(1)
+                self.release(1)
 
-    cpdef dispatch(self, bytes data, release):
+    cpdef dispatch(self, bytes data):
         """Pass replies on to who waits for them; see C{lane.Queue.dispatch}."""
         cdef Py_ssize_t released = 0, position = 0, start, done, size = PyBytes_GET_SIZE(data)
         cdef const char* p = PyBytes_AS_STRING(data)
@@ -132,7 +163,10 @@ cdef class Queue:
                     entry.sink.reply(part, done)
         finally:
             if released:
-                release(released)
+                if self.flow.open and self.flow.in_flight >= released:
+                    self.flow.in_flight -= released
+                else:
+                    self.release(released)
 
 
 cdef class Lane:

@@ -48,7 +48,6 @@ class UplinkConnection(Protocol):
     @ivar db, resp_version: what the server's side of the connection is set to.
     @ivar server_id: the server's C{CLIENT ID} of this connection; None when it does not tell.
     @ivar holder: the client that has it pinned.
-    @ivar reader: takes what arrives, and hands the replies in it to L{dispatch}; None when there are only replies.
     """
 
     log = Logger(namespace="redisproxy.uplink")
@@ -58,12 +57,12 @@ class UplinkConnection(Protocol):
         self.owner = owner
         self.db = db
         self.resp_version = resp_version
-        self.queue = Queue(self._schedule)
+        self.queue = Queue(owner.end_of_turn, owner.gate.flow, owner.gate.release)
         self.alive = False
         self.retired = False
         self.server_id: int | None = None
         self.holder: Holder | None = None
-        self.reader: Callable[[bytes], None] | None = None
+        self._reader: Callable[[bytes], None] | None = None
         self.last_used = 0.0
         self.last_pinged = 0.0
         self.pinged_at: float | None = None
@@ -97,15 +96,6 @@ class UplinkConnection(Protocol):
         """Send the next piece of a command whose beginning was submitted."""
         self.queue.send(data)
 
-    def _schedule(self) -> None:
-        self.owner.end_of_turn(self.flush)
-
-    def flush(self) -> None:
-        """Write what was collected in this turn."""
-        data = self.queue.take_out()
-        if data and self.transport is not None:
-            self.transport.write(data)
-
     def wait_writable(self, waiter: Waiter) -> None:
         """Call C{waiter.uplink_writable()} once the transport takes more bytes."""
         self._waiters[waiter] = None
@@ -119,33 +109,48 @@ class UplinkConnection(Protocol):
     def connectionMade(self) -> None:
         assert self.transport is not None
         self.transport.registerProducer(self, True)
+        self.queue.transport = self.transport
         self.owner.connection_made(self)
 
     def dataReceived(self, data: bytes) -> None:
         try:
-            if self.reader is None:
-                self.queue.dispatch(data, self._gate.release)
+            if self._reader is None:
+                self.queue.dispatch(data)
             else:
-                self.reader(data)
+                self._reader(data)
         except ProtocolError as error:
-            self.log.error("the uplink broke the protocol: {error}", error=error.text)
-            self.abort()
+            self.broke_protocol(error)
         if self.retired and self.alive and not len(self.queue):
             self.close()
+
+    def broke_protocol(self, error: ProtocolError) -> None:
+        """What arrived are no replies: nothing here is to be trusted any more."""
+        self.log.error("the uplink broke the protocol: {error}", error=error.text)
+        self.abort()
+
+    @property
+    def reader(self) -> Callable[[bytes], None] | None:
+        """Takes what arrives, and hands the replies in it to L{dispatch}; None when there are only replies."""
+        return self._reader
+
+    @reader.setter
+    def reader(self, reader: Callable[[bytes], None] | None) -> None:
+        self._reader = reader
+        self.queue.straight = reader is None and not self.retired
 
     def dispatch(self, data: bytes) -> None:
         """Pass replies on to who waits for them.
 
         @raise ProtocolError: these are no replies, or more than were waited for.
         """
-        self.queue.dispatch(data, self._gate.release)
+        self.queue.dispatch(data)
 
     def confirm(self, data: bytes) -> None:
         """Pass `data` on as one whole reply to who waits longest.
 
         @raise ProtocolError: nobody waits for a reply.
         """
-        self.queue.confirm(data, self._gate.release)
+        self.queue.confirm(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         entries = self.queue.clear()
@@ -245,7 +250,7 @@ class UplinkConnection(Protocol):
     def retire(self) -> None:
         """Send nothing new; close once what is in flight has been answered."""
         self.retired = True
-        self.queue.ready = False
+        self.queue.ready = self.queue.straight = False
         if not self.busy and self.alive:
             self.close()
 
@@ -260,7 +265,7 @@ class UplinkConnection(Protocol):
         """Close after what was written has left."""
         self._leave_holder()
         if self.transport is not None:
-            self.flush()
+            self.queue.flush()
             self._unregister()
             self.resume_reading()
             self.transport.loseConnection()

@@ -83,9 +83,13 @@ class _World:
     def __init__(self, twin: Twin) -> None:
         self.log: list[Any] = []
         self.flow = twin.Flow()
-        self.queue = twin.Queue(lambda: self.log.append("scheduled"))
+        self.queue = twin.Queue(lambda flush: self.log.append("scheduled"), self.flow, self.release)
+        self.queue.transport = self
         self.queue.ready = True
         self.clients = [_Client(name, twin, self) for name in "ab"]
+
+    def write(self, data: bytes) -> None:
+        self.log.append(("out", data))
 
     def release(self, count: int) -> None:
         self.flow.in_flight -= count
@@ -93,7 +97,7 @@ class _World:
 
     def answer(self, data: bytes) -> bool:
         try:
-            self.queue.dispatch(data, self.release)
+            self.queue.dispatch(data)
         except ProtocolError as error:
             self.log.append(("broken", error.text))
             return False
@@ -119,7 +123,7 @@ def run(twin: Twin, choices: bytes) -> list[Any]:
             client.lane.straight_out = bool(which & 2)
             client.lane.queue = None if which & 8 else world.queue
         else:
-            world.log.append(("out", world.queue.take_out()))
+            world.queue.flush()
         world.log.append((len(world.queue), world.flow.in_flight, world.flow.commands, world.flow.bytes_to_clients))
         assert world.flow.in_flight == sum(entry.want for entry in world.queue.entries()), "the gate's count is off"
     world.log.append([(client_name(entry), entry.want) for entry in world.queue.clear()])
