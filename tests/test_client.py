@@ -183,6 +183,33 @@ def test_a_slow_reader_that_leaves_takes_its_half_read_reply_along(wire: Wire) -
     assert wire.server.closed and wire.gate.in_flight == 0
 
 
+def test_a_slow_reader_of_many_replies_has_the_connection_to_itself_once_others_have_theirs(wire: Wire) -> None:
+    slow, other = wire.client(), wire.client()
+    slow.send(GET)
+    other.send(GET)
+    slow.send(GET * 5)
+    first, reply = wire.server, b"$600000\r\n" + b"x" * 600000 + b"\r\n"
+    slow.protocol.pauseProducing()
+    first.send(reply, b":1\r\n", reply)
+    assert first.transport.paused and other.got() == b":1\r\n"
+    other.send(GET)
+    assert wire.server is not first
+    slow.protocol.resumeProducing()
+    assert not first.transport.paused
+    first.send(reply * 4)
+    assert slow.got() == reply * 6 and not slow.closed and first.closed
+
+
+def test_a_slow_reader_is_waited_for_although_the_proxy_has_asked_something_behind_it(wire: Wire) -> None:
+    slow = wire.client()
+    slow.send(GET * 3)
+    first = wire.server
+    wire.core.uplinks.run("COMMAND", "LIST")
+    wire.turn()
+    slow.protocol.pauseProducing()
+    assert first.transport.paused and not slow.closed
+
+
 def test_a_slow_reader_past_the_hard_limit_is_dropped_while_others_wait_behind_it(wire: Wire) -> None:
     wire.core.limits = ClientLimits(output_hard_bytes=1000)
     slow, other = wire.client(), wire.client()

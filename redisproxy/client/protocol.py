@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 CLOSE_DEADLINE_S = 5.0
 MAX_AGAIN = 100
+LEAVE_BYTES = 1048576
+"""With so much unread a client gets its shared connection to itself; looked at again after as much."""
 
 Unit = tuple[int, bytes, Any]
 
@@ -594,7 +596,7 @@ class ClientProtocol(Protocol):
             self._gate.flow.bytes_to_clients += len(data)
             self._transport.write(data)
         if self._backlog:
-            self._grow_backlog(len(data), done)
+            self._grow_backlog(len(data))
         if self._alert:
             self._progress()
 
@@ -655,15 +657,16 @@ class ClientProtocol(Protocol):
                 connection.uplinks.retire(connection)
             connection.stop_reading()
 
-    def _grow_backlog(self, size: int, done: int) -> None:
+    def _grow_backlog(self, size: int) -> None:
+        before = self._backlog
         self._backlog += size
         if self._backlog > self.core.limits.output_hard_bytes:
             self.drop("slow_reader")
-        elif not done and self._backlog > 1048576:
-            # One large reply to a slow reader: others get another connection, and this one waits for its reader.
-            self._stop_large_reply()
+        elif self._backlog // LEAVE_BYTES > before // LEAVE_BYTES:
+            # Others get another connection. This one waits for its reader once nobody else waits for replies on it.
+            self._leave_shared()
 
-    def _stop_large_reply(self) -> None:
+    def _leave_shared(self) -> None:
         connection = self.connection
         if connection is not None and not self.pinned and not connection.retired:
             connection.uplinks.retire(connection)

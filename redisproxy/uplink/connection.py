@@ -202,8 +202,9 @@ class UplinkConnection(Protocol):
             self.transport.resumeProducing()
 
     def waits_only_for(self, client: object) -> bool:
-        """Say whether every reply outstanding here is for `client` (the sink, or the C{client} of the sink)."""
-        return all(client_of(entry.sink) is client for entry in self.queue.entries())
+        """Say whether no other client waits here: all replies outstanding are for `client` (the sink, or what it has as
+        C{client}), or to commands of the proxy's own, which can wait or be sent again."""
+        return all(client_of(entry.sink) is client for entry in self.queue.entries() if entry.counted)
 
     def ping(self, now: float) -> None:
         """Ask whether the server is there; L{unanswered} tells. Only while no client holds it: MULTI would queue it."""

@@ -26,15 +26,9 @@ import trustme
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from redisproxy.switch_test.processes import free_port as free_port
+
 READY_S = 20.0
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def redis_program() -> str:
