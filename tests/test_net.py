@@ -25,8 +25,10 @@ from zope.interface import implementer
 from redisproxy import framing
 from redisproxy.config import TcpAddress, UnixAddress
 from redisproxy.config.model import RawListenSettings, UplinkSettings
+from redisproxy.gate import Gate
 from redisproxy.net import TwistedNetwork, set_keepalive
 from redisproxy.tls import client_tls, server_tls
+from redisproxy.uplink import UplinkConnection
 from tests.end_to_end.harness import Certificates, free_port, wait_until
 
 reactor: Any = global_reactor
@@ -117,6 +119,12 @@ class Bed:
             listen = RawListenSettings(addr=":1", tls=True, certfile=tls.cert, keyfile=tls.key)
             creator = server_tls(listen, handshake_timeout_s)
         self.port = call(network.listen, self.address, self.server, creator, 50)
+
+    def client_tls(self) -> Any:
+        """What a client needs to connect, if anything."""
+        if self.tls is None:
+            return None
+        return client_tls(UplinkSettings(addr=":1", tls=True, cacertfile=self.tls.ca), "localhost")
 
     def connect(self) -> socket.socket:
         peer = socket.create_connection((self.address.host, self.address.port), 10)
@@ -300,13 +308,78 @@ def test_small_writes_are_not_delayed_on_either_side(bed: Bed) -> None:
         peer.sendall(b"x")
         assert peer.recv(1) == b"x"
         assert call(bed.server.last.transport.getTcpNoDelay)
-    tls = None
-    if bed.tls is not None:
-        tls = client_tls(UplinkSettings(addr=":1", tls=True, cacertfile=bed.tls.ca), "localhost")
-    client = call(bed.network.connect, TcpAddress("localhost", bed.address.port), Recorder, tls, 5.0)
+    client = call(bed.network.connect, TcpAddress("localhost", bed.address.port), Recorder, bed.client_tls(), 5.0)
     assert call(client.transport.getTcpNoDelay)
     call(client.transport.loseConnection)
     wait_until(lambda: "lost" in client.events, "it is closed", 5)
+
+
+class Uplinks:
+    """What an uplink connection belongs to, reduced to what it needs here."""
+
+    def __init__(self, network: Any) -> None:
+        self.gate = Gate(reactor)
+        self.end_of_turn = network.end_of_turn
+        self.lost = 0
+
+    def connection_made(self, connection: UplinkConnection) -> None:
+        connection.logged_in(None)
+
+    def connection_lost(self, connection: UplinkConnection, reason: Failure) -> None:
+        self.lost += 1
+
+
+class Answered:
+    """A sink that does something with each reply."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.got = b""
+        self._then = then
+
+    def reply(self, data: bytes, done: int) -> None:
+        self.got += data
+        self._then()
+
+    def lost(self) -> None:
+        self.got += b"lost"
+
+
+def test_a_connection_that_is_retired_by_one_of_its_last_replies_closes(bed: Bed) -> None:
+    bed.server.on_data = lambda protocol, data: protocol.transport.write(b"+a\r\n+b\r\n")
+    owner: Any = Uplinks(bed.network)
+    tls = bed.client_tls()
+    address = TcpAddress("localhost", bed.address.port)
+    connection = call(bed.network.connect, address, lambda: UplinkConnection(owner, 0, 2), tls, 5.0)
+    sinks = [Answered(connection.retire), Answered()]
+
+    def ask() -> None:
+        for sink in sinks:
+            owner.gate.admit(1)
+            connection.submit(sink, b"PING\r\n", 1)
+
+    call(ask)
+    wait_until(lambda: owner.lost == 1, "the connection is closed", 5)
+    assert [sink.got for sink in sinks] == [b"+a\r\n", b"+b\r\n"] and owner.gate.in_flight == 0
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_an_uplink_that_breaks_the_protocol_costs_its_connection_and_what_is_in_flight(bed: Bed, closed: bool) -> None:
+    bed.server.on_data = lambda protocol, data: protocol.transport.write(b"+a\r\n?\r\n")
+    owner: Any = Uplinks(bed.network)
+    address = TcpAddress("localhost", bed.address.port)
+    connection = call(bed.network.connect, address, lambda: UplinkConnection(owner, 0, 2), bed.client_tls(), 5.0)
+    sinks = [Answered(), Answered()]
+
+    def ask() -> None:
+        for sink in sinks:
+            owner.gate.admit(1)
+            connection.submit(sink, b"PING\r\n", 1)
+        if closed:
+            owner.gate.close("test")
+
+    call(ask)
+    wait_until(lambda: owner.lost == 1, "the connection is closed", 5)
+    assert [sink.got for sink in sinks] == [b"+a\r\n", b"lost"] and owner.gate.in_flight == 0
 
 
 def test_a_busy_port_is_told_at_once(network: Any) -> None:

@@ -163,12 +163,15 @@ cdef class Connection(Watched):
         return 0
 
     cdef int deliver(self, const char* data, Py_ssize_t size) except -1:
+        cdef Queue replies = self.replies
         try:
-            if self.replies is not None and self.replies.straight:
+            if replies is not None and replies.straight:
                 try:
-                    self.replies.dispatch(PyBytes_FromStringAndSize(data, size))
+                    replies.dispatch(PyBytes_FromStringAndSize(data, size))
                 except ProtocolError as error:
                     self.protocol.broke_protocol(error)
+                if not replies.straight:
+                    self.protocol.close_if_done()
             elif self.lane is None:
                 self.protocol.dataReceived(PyBytes_FromStringAndSize(data, size))
             elif not self.lane.take(PyBytes_FromStringAndSize(data, size)):

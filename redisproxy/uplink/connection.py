@@ -120,6 +120,10 @@ class UplinkConnection(Protocol):
                 self._reader(data)
         except ProtocolError as error:
             self.broke_protocol(error)
+        self.close_if_done()
+
+    def close_if_done(self) -> None:
+        """Close when it is retired and everything has been answered."""
         if self.retired and self.alive and not len(self.queue):
             self.close()
 
