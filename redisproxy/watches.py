@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.resp import encode_command
@@ -44,15 +44,17 @@ class Watches:
         await self._all([self._prove(client) for client in clients])
 
     async def _prove(self, client: ClientProtocol) -> None:
-        proof = _proof_by_exec if client.session.transaction is None else _proof_by_flag
-        proven = await proof(client)
-        if proven is None or client.closed or not client.session.watching:
-            return
-        if proven:
+        by_exec = client.session.transaction is None
+        try:
+            proven = await (_proof_by_exec if by_exec else _proof_by_flag)(client)
+        except CancelledError:
+            if by_exec:
+                _lose(client)  # it may have been touched, and is made again in this moment
+            raise
+        if proven and not client.closed and client.session.watching:
             self._proven.append(client)
-        elif client.session.transaction is None:
-            client.session.lose_watch()
-            client.leave()
+        elif proven is False and by_exec:
+            _lose(client)
 
     async def renew(self) -> None:
         """WATCH again at the new server, before anybody can write there, and queue again what was queued."""
@@ -100,8 +102,14 @@ def _may_be_proven(client: ClientProtocol) -> bool:
     return bool(idle and session.watching and session.watched and queued_again)
 
 
+def _lose(client: ClientProtocol) -> None:
+    if client.session.watching and not client.closed:
+        client.session.lose_watch()
+        client.leave()
+
+
 async def _proof_by_exec(client: ClientProtocol) -> bool | None:
-    """None when there is no answer."""
+    """None when there is no answer. The WATCH ends, and is made again."""
     keys, connection = client.session.watched or [], client.connection
     times = [encode_command("PTTL", key) for key in keys]
     commands = [encode_command("MULTI"), *times, encode_command("EXEC"), encode_command("WATCH", *keys)]

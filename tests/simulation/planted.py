@@ -233,6 +233,20 @@ def _fence_left_behind() -> Patches:
     yield patch.object(undoing, "HOLD_S", 0.0)
 
 
+def _proof_given_up() -> Patches:
+    """A proof that was cancelled left its client with the WATCH that it had made anew, touched or not."""
+
+    async def prove(self: Watches, client: ClientProtocol) -> None:
+        by_exec = client.session.transaction is None
+        proven = await (watches._proof_by_exec if by_exec else watches._proof_by_flag)(client)
+        if proven and not client.closed and client.session.watching:
+            self._proven.append(client)
+        elif proven is False and by_exec:
+            watches._lose(client)
+
+    yield patch.object(Watches, "_prove", prove)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -253,6 +267,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "adjustment-forgotten": _adjustment_forgotten,
     "cancelling-overlooked": _cancelling_overlooked,
     "fence-left-behind": _fence_left_behind,
+    "proof-given-up": _proof_given_up,
 }
 
 
