@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.errors import BenchError
+from redisproxy.switch_test.processes import free_port
 
 START_DEADLINE_S = 15.0
 STOP_DEADLINE_S = 3.0
@@ -109,15 +110,11 @@ def _stop(popen: subprocess.Popen[bytes]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nothing listens on, below those that the kernel gives to outgoing connections."""
-    found: list[int] = []
-    port = 20_000 + os.getpid() % 5_000
+    """So many ports of 127.0.0.1 that nothing listens on."""
+    found: set[int] = set()
     while len(found) < count:
-        port += 1
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
+        found.add(free_port())
+    return list(found)
 
 
 def raise_file_limit() -> int:

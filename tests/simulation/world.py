@@ -142,9 +142,13 @@ class World:
             json.dump(document, file)
 
     def settle_servers(self) -> None:
-        """What an operator sees to before moving again: the target is empty, fenced by a former move, or a replica."""
+        """What an operator sees to before moving again: the target is empty, fenced by a former move, or a replica.
+
+        One that somebody is connected to is left as it is: emptied, it would take writes that are lost with it.
+        """
         for server in self.servers:
             free = server is not self.current and server.repl.primary is None and not server.down
+            free = free and not server.connections
             if free and self.chance.random() < 0.5:
                 server.dbs = [{} for _ in server.dbs]
                 server.config["min-replicas-to-write"] = "0"
