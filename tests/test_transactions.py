@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from redisproxy.client.blocking import AGAIN_S
 from redisproxy.core import ClientLimits
 from redisproxy.resp import encode_command as cmd
 from tests.wire import OK, Client, Wire
@@ -317,6 +318,33 @@ class TestBlocking:
         assert wire.server is not blocked and wire.server.got() == BLPOP
         wire.server.send(b"*2\r\n+q\r\n+x\r\n")
         assert client.got() == b"*2\r\n+q\r\n+x\r\n"
+
+    def test_it_is_unblocked_although_the_first_attempt_is_lost(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        blocked = wire.server
+        wire.pause()
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
+        wire.servers[0].close()
+        wire.clock.advance(AGAIN_S)
+        wire.turn()
+        assert wire.server is not blocked and wire.server.got().endswith(cmd("CLIENT", "UNBLOCK", 102))
+        blocked.send(b"*-1\r\n")
+        assert wire.gate.in_flight == 0 and client.got() == b"" and not client.closed
+
+    def test_a_slow_reader_does_not_keep_it_from_being_unblocked(self, wire: Wire, client: Client) -> None:
+        slow = wire.client()
+        client.send(BLPOP)
+        blocked = wire.server
+        slow.send(GET)
+        shared = wire.servers[0]
+        shared.got()
+        wire.pause()
+        assert shared.got() == cmd("CLIENT", "UNBLOCK", 102)
+        slow.protocol.pauseProducing()
+        assert shared.transport.paused
+        wire.clock.advance(AGAIN_S)
+        wire.turn()
+        assert wire.server is not blocked and wire.server.got().endswith(cmd("CLIENT", "UNBLOCK", 102))
 
     def test_before_the_gate_closes_it_waits_aside_and_others_go_on(self, wire: Wire, client: Client) -> None:
         other, late = wire.client(), wire.client()

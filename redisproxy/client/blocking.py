@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.interfaces import IDelayedCall
+
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Treatment
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 NULLS = (b"*-1\r\n", b"$-1\r\n", b"_\r\n")
 RETRY_S = 0.005
+AGAIN_S = 0.1
+"""When CLIENT UNBLOCK is sent again: after the answer that nobody was blocked, and without an answer."""
 _TIMEOUT_FIRST = frozenset({b"BLMPOP", b"BZMPOP"})
 _STREAMS = frozenset({b"XREAD", b"XREADGROUP"})
 _FAMILY = _STREAMS | _TIMEOUT_FIRST | {b"BLPOP", b"BRPOP", b"BRPOPLPUSH", b"BLMOVE", b"BZPOPMIN", b"BZPOPMAX"}
@@ -32,11 +36,12 @@ class Blocking(Observed):
         of a module's command nobody knows where its timeout stands).
     """
 
-    __slots__ = ("_args", "_collected", "_deadline", "_released", "_timeout_at", "moving")
+    __slots__ = ("_args", "_collected", "_deadline", "_next", "_released", "_timeout_at", "moving")
 
     def __init__(self, client: ClientProtocol, args: list[bytes] | None) -> None:
         super().__init__(client, lambda _: self._ended())
         self.moving = self._released = False
+        self._next: IDelayedCall | None = None
         self._args = args
         self._collected = b""
         self._timeout_at = 0 if args is None else timeout_position(args)
@@ -101,14 +106,16 @@ class Blocking(Observed):
             self._unblock()
 
     def _unblock(self) -> None:
-        connection = self.client.connection
-        if self.client.blocking is self and connection is not None and connection.server_id is not None:
-            self.client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+        client, connection = self.client, self.client.connection
+        if client.blocking is self and connection is not None and connection.server_id is not None:
+            # The connection that it goes out on may be lost before it is answered, or be waiting for a slow reader.
+            self._next = client.core.clock.callLater(AGAIN_S, self._unblock)
+            client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
 
     def _unblocked(self, reply: object) -> None:
         # 0: the command had not reached the server yet, or has just been answered.
-        if reply == 0 and self.client.blocking is self:
-            self.client.core.clock.callLater(RETRY_S, self._unblock)
+        if reply == 0 and self._next is not None and self._next.active():
+            self._next.reset(RETRY_S)
 
 
 def timeout_position(args: list[bytes]) -> int:
