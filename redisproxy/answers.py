@@ -81,7 +81,7 @@ class _HelloError(Exception):
 
 
 def _hello(client: ClientProtocol, args: list[bytes]) -> bool:
-    if not client.core.uplinks.server and client.session.user is not None and not client.know_server():
+    if not client.core.uplinks.server and client.session.user is not None and not client.route.know_server():
         return False
     try:
         version, credentials, name = _hello_options(client, args)
@@ -96,7 +96,7 @@ def _hello(client: ClientProtocol, args: list[bytes]) -> bool:
         return True
     if name is not None:
         client.session.name = name
-    client.set_version(version)
+    client.route.set_version(version)
     client.answer(_hello_reply(client))
     return True
 
@@ -157,8 +157,8 @@ def _reset(client: ClientProtocol, args: list[bytes]) -> bool:
     if len(args) != 1:
         client.error(wrong_arity("reset"))
         return True
-    client.leave_quietly()
-    client.connection = None
+    client.route.leave_quietly()
+    client.route.connection = None
     client.session.reset()
     client.session.user = None if client.auth.required else DEFAULT_USER
     client.apply_framing()

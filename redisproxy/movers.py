@@ -72,7 +72,7 @@ class Subscribers:
                 copy.connection.holder = None
                 copy.connection.abort()
             else:
-                client.adopt(copy.connection, copy)
+                client.route.adopt(copy.connection, copy)
         for connection in self._connections.values():
             self._uplinks.give_back(connection)
         self._copies.clear()

@@ -40,7 +40,7 @@ class Watches:
 
     async def prove(self) -> None:
         """See which WATCHes still hold. The gate is closed, nothing is in flight, and the server takes no writes."""
-        clients = [client for client in self._registry if client.pinned and _may_be_proven(client)]
+        clients = [client for client in self._registry if client.route.pinned and _may_be_proven(client)]
         await self._all([self._prove(client) for client in clients])
 
     async def _prove(self, client: ClientProtocol) -> None:
@@ -86,7 +86,7 @@ class Watches:
             if client.closed or not client.session.watching or not connection.alive:
                 connection.abort()
             else:
-                client.adopt(connection)
+                client.route.adopt(connection)
         self._renewed.clear()
 
 
@@ -97,7 +97,7 @@ class _Nobody:
 
 def _may_be_proven(client: ClientProtocol) -> bool:
     session, transaction = client.session, client.session.transaction
-    idle = client.connection is not None and client.connection.alive and not client.pending
+    idle = client.route.connection is not None and client.route.connection.alive and not client.pending
     queued_again = transaction is None or (transaction.replayable and not transaction.dead and not transaction.lost)
     return bool(idle and session.watching and session.watched and queued_again)
 
@@ -105,12 +105,12 @@ def _may_be_proven(client: ClientProtocol) -> bool:
 def _lose(client: ClientProtocol) -> None:
     if client.session.watching and not client.closed:
         client.session.lose_watch()
-        client.leave()
+        client.route.leave()
 
 
 async def _proof_by_exec(client: ClientProtocol) -> bool | None:
     """None when there is no answer. The WATCH ends, and is made again."""
-    keys, connection = client.session.watched or [], client.connection
+    keys, connection = client.session.watched or [], client.route.connection
     times = [encode_command("PTTL", key) for key in keys]
     commands = [encode_command("MULTI"), *times, encode_command("EXEC"), encode_command("WATCH", *keys)]
     replies = await _answers(connection, b"".join(commands), len(commands))
@@ -126,7 +126,7 @@ async def _proof_by_flag(client: ClientProtocol) -> bool | None:
 
     A key that has expired is gone for PTTL while it is still in memory and its WATCH not touched: MEMORY USAGE tells.
     """
-    keys, connection = client.session.watched or [], client.connection
+    keys, connection = client.session.watched or [], client.route.connection
     assert connection is not None
     if connection.server_id is None:
         return False

@@ -146,9 +146,9 @@ def test_a_slow_reader_of_a_pinned_connection_stops_the_server_and_nobody_else(w
     client = wire.client()
     client.send(GET)
     wire.server.send(b"$100000\r\n" + b"x" * 1000)
-    client.protocol.pauseProducing()
+    client.protocol.backlog.pauseProducing()
     assert wire.server.transport.paused and client.transport.paused
-    client.protocol.resumeProducing()
+    client.protocol.backlog.resumeProducing()
     assert not wire.server.transport.paused and not client.transport.paused
 
 
@@ -157,7 +157,7 @@ def test_a_slow_reader_of_a_large_shared_reply_leaves_the_connection_to_itself(w
     slow.send(GET)
     first = wire.server
     first.send(b"$300000\r\n" + b"x" * 1000)
-    slow.protocol.pauseProducing()
+    slow.protocol.backlog.pauseProducing()
     assert first.transport.paused
     other.send(GET)
     wire.server.send(b":1\r\n")
@@ -168,7 +168,7 @@ def test_a_slow_reader_without_outstanding_replies_costs_nobody_a_connection(wir
     slow = wire.client()
     slow.send(GET)
     wire.server.send(b"$3\r\nabc\r\n")
-    slow.protocol.pauseProducing()
+    slow.protocol.backlog.pauseProducing()
     assert not wire.server.closed and not wire.server.transport.paused
     wire.client().send(GET)
     assert len(wire.servers) == 1
@@ -178,7 +178,7 @@ def test_a_slow_reader_that_leaves_takes_its_half_read_reply_along(wire: Wire) -
     slow = wire.client()
     slow.send(GET)
     wire.server.send(b"$300000\r\n" + b"x" * 1000)
-    slow.protocol.pauseProducing()
+    slow.protocol.backlog.pauseProducing()
     slow.close()
     assert wire.server.closed and wire.gate.in_flight == 0
 
@@ -189,12 +189,12 @@ def test_a_slow_reader_of_many_replies_has_the_connection_to_itself_once_others_
     other.send(GET)
     slow.send(GET * 5)
     first, reply = wire.server, b"$600000\r\n" + b"x" * 600000 + b"\r\n"
-    slow.protocol.pauseProducing()
+    slow.protocol.backlog.pauseProducing()
     first.send(reply, b":1\r\n", reply)
     assert first.transport.paused and other.got() == b":1\r\n"
     other.send(GET)
     assert wire.server is not first
-    slow.protocol.resumeProducing()
+    slow.protocol.backlog.resumeProducing()
     assert not first.transport.paused
     first.send(reply * 4)
     assert slow.got() == reply * 6 and not slow.closed and first.closed
@@ -206,7 +206,7 @@ def test_a_slow_reader_is_waited_for_although_the_proxy_has_asked_something_behi
     first = wire.server
     wire.core.uplinks.run("COMMAND", "LIST")
     wire.turn()
-    slow.protocol.pauseProducing()
+    slow.protocol.backlog.pauseProducing()
     assert first.transport.paused and not slow.closed
 
 
@@ -215,7 +215,7 @@ def test_a_slow_reader_past_the_hard_limit_is_dropped_while_others_wait_behind_i
     slow, other = wire.client(), wire.client()
     slow.send(GET)
     other.send(GET)
-    slow.protocol.pauseProducing()
+    slow.protocol.backlog.pauseProducing()
     assert not wire.server.transport.paused
     wire.server.send(b"$5000\r\n" + b"x" * 2000)
     assert slow.closed and wire.metrics.clients_closed["slow_reader"] == 1

@@ -69,10 +69,10 @@ class TestOpen:
     def test_it_holds_a_connection_of_its_own_until_exec(self, wire: Wire, client: Client) -> None:
         begin(wire, client, SET)
         pinned = wire.server
-        assert len(wire.servers) == 2 and client.protocol.pinned
+        assert len(wire.servers) == 2 and client.protocol.route.pinned
         client.send(cmd("EXEC"))
         pinned.send(b"*1\r\n+OK\r\n")
-        assert client.got() == b"*1\r\n+OK\r\n" and not client.protocol.pinned
+        assert client.got() == b"*1\r\n+OK\r\n" and not client.protocol.route.pinned
         client.send(GET)
         assert wire.servers[0].got() == GET
 
@@ -278,7 +278,7 @@ class TestBlocking:
         wire.servers[0].send(b":1\r\n")
         assert other.got() == b":1\r\n"
         wire.server.send(b"*2\r\n+q\r\n+x\r\n")
-        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and not client.protocol.pinned
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and not client.protocol.route.pinned
 
     def test_what_comes_behind_it_waits(self, wire: Wire, client: Client) -> None:
         client.send(BLPOP + GET)
@@ -340,7 +340,7 @@ class TestBlocking:
         shared.got()
         wire.pause()
         assert shared.got() == cmd("CLIENT", "UNBLOCK", 102)
-        slow.protocol.pauseProducing()
+        slow.protocol.backlog.pauseProducing()
         assert shared.transport.paused
         wire.clock.advance(AGAIN_S)
         wire.turn()

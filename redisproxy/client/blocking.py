@@ -63,9 +63,9 @@ class Blocking(Observed):
     def _ended(self) -> None:
         if self.moving:
             # An UNBLOCK may still be on its way to this connection: nobody else may block on it.
-            self.client.leave()
+            self.client.route.leave()
         else:
-            self.client.settle()
+            self.client.route.settle()
 
     def _left(self) -> float:
         return 1.0 if self._deadline is None else self._deadline - self.client.core.clock.seconds()
@@ -76,18 +76,18 @@ class Blocking(Observed):
             args[self._timeout_at] = timeout_argument(args, self._left())
         client.pending -= 1
         client.blocking = None
-        client.leave()
+        client.route.leave()
         if not client.closed:
-            client.take_again((COMMAND, encode_command(*args), args))
+            client.intake.take_again((COMMAND, encode_command(*args), args))
             client.deliver(b"", 1)
             if client.core.aside.closed:
                 client.put_aside()
-            client.go_on()
+            client.look()
 
     def release(self, how: bytes) -> None:
         """Another client wants the wait to end; `how` is TIMEOUT or ERROR."""
         self._released = True
-        connection = self.client.connection
+        connection = self.client.route.connection
         if connection is not None and connection.server_id is not None:
             self.client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, how)
 
@@ -96,7 +96,7 @@ class Blocking(Observed):
     @property
     def can_be_sent_again(self) -> bool:
         """Whether its client does not notice L{move}."""
-        connection = self.client.connection
+        connection = self.client.route.connection
         return self._args is not None and connection is not None and connection.server_id is not None
 
     def move(self) -> None:
@@ -106,7 +106,7 @@ class Blocking(Observed):
             self._unblock()
 
     def _unblock(self) -> None:
-        client, connection = self.client, self.client.connection
+        client, connection = self.client, self.client.route.connection
         if client.blocking is self and connection is not None and connection.server_id is not None:
             # The connection that it goes out on may be lost before it is answered, or be waiting for a slow reader.
             self._next = client.core.clock.callLater(AGAIN_S, self._unblock)
@@ -150,7 +150,7 @@ def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: T
     if client.core.aside.closed and not resolve and args[0].upper() in _FAMILY:
         client.put_aside()
         return False
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
     if resolve:
         return _resolve(client, args)
@@ -161,7 +161,7 @@ def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: T
 
 def end_aside(client: ClientProtocol, how: bytes) -> None:
     """Answer the blocking command that was put aside, as if it had waited at the server and been unblocked."""
-    client.drop_current()
+    client.intake.drop_current()
     by_error = error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
     client.answer(by_error if how == b"ERROR" else null_array(client.session.resp_version))
     client.unblock(Reason.ASIDE)
@@ -169,10 +169,10 @@ def end_aside(client: ClientProtocol, how: bytes) -> None:
 
 def wait(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """WAIT looks at the last offset of its own connection: a write of ours there makes it that of now."""
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
-    assert client.connection is not None
-    client.connection.submit_own(Collector(2, lambda _: None), _write(client) + encode_command("PING"), 2)
+    assert client.route.connection is not None
+    client.route.connection.submit_own(Collector(2, lambda _: None), _write(client) + encode_command("PING"), 2)
     client.blocking = Blocking(client, None)
     client.submit(client.blocking, raw, timed=False)
     return True
@@ -190,13 +190,13 @@ def _write(client: ClientProtocol) -> bytes:
 
 def _resolve(client: ClientProtocol, args: list[bytes]) -> bool:
     """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it can be sent again."""
-    connection = client.connection
+    connection = client.route.connection
     assert connection is not None
     at = next(position for position, arg in enumerate(args) if arg.upper() == b"STREAMS") + 1
     count = (len(args) - at) // 2
     dollars = [at + count + index for index in range(count) if args[at + count + index] == b"$"]
     if not dollars or (len(args) - at) % 2:
-        client.submit(Observed(client, lambda _: client.settle()), encode_command(*args))
+        client.submit(Observed(client, lambda _: client.route.settle()), encode_command(*args))
         return True
 
     def resolved(replies: list[object] | None) -> None:
@@ -208,7 +208,7 @@ def _resolve(client: ClientProtocol, args: list[bytes]) -> bool:
         fixed = list(args)
         for position, reply in zip(dollars, replies, strict=True):
             fixed[position] = _last_id(reply)
-        client.replace_unit((COMMAND, encode_command(*fixed), fixed))
+        client.intake.current = (COMMAND, encode_command(*fixed), fixed)
         client.unblock(Reason.UPLINK)
 
     keys = [args[position - count] for position in dollars]

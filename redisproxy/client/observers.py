@@ -62,7 +62,7 @@ class Marked(Observed):
     __slots__ = ("_held", "_number", "_passed")
 
     def __init__(self, client: ClientProtocol) -> None:
-        super().__init__(client, lambda _: client.settle())
+        super().__init__(client, lambda _: client.route.settle())
         self._number = client.core.server_number
         self._held = b""
         self._passed = False

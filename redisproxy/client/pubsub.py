@@ -165,9 +165,9 @@ def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
     if adds and len(args) < 2:
         client.error(f"ERR wrong number of arguments for '{word.decode()}' command")
         return True
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
-    connection = client.connection
+    connection = client.route.connection
     assert connection is not None
     if client.subscription is None:
         client.subscription = Subscription(client, connection)
@@ -191,7 +191,7 @@ def end(client: ClientProtocol) -> None:
     client.subscription = None
     client.session.subscribed = False
     client.apply_framing()
-    client.leave()
+    client.route.leave()
 
 
 def refusal(client: ClientProtocol, name: bytes) -> str:

@@ -87,9 +87,9 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     if client.session.transaction is not None:
         return transactions.large(client, data, treatment)
     if treatment.rule in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE, Rule.SCRIPT, Rule.SCAN):
-        if not client.obtain(pinned=True):
+        if not client.route.obtain(pinned=True):
             return False
-        client.begin_stream(data, timed=treatment.rule is not Rule.BLOCKING)
+        client.large.begin(data, timed=treatment.rule is not Rule.BLOCKING)
         return True
     if not client.barrier():
         return False
@@ -101,7 +101,7 @@ def refuse_large(client: ClientProtocol, treatment: Treatment) -> None:
     """Answer a large command with an error and throw its rest away."""
     client.count_refused()
     client.error(treatment.error or TOO_LARGE)
-    client.begin_discard()
+    client.large.discard()
 
 
 def unreachable(client: ClientProtocol, unit: tuple[int, bytes, Any], text: str, refused: bool) -> None:
@@ -121,7 +121,7 @@ def unreachable(client: ClientProtocol, unit: tuple[int, bytes, Any], text: str,
     elif rule is Rule.MULTI:
         transactions.begin_dead(client)
     elif rule is Rule.SELECT and not refused:
-        client.forget_shared()
+        client.route.forget_shared()
         session.db = int(extra[1])
         client.answer(answers.OK)
     else:
@@ -134,7 +134,7 @@ def _answer_all(client: ClientProtocol, kind: int, extra: Any, text: str) -> Non
         return
     client.error(text)
     if kind == BEGIN:
-        client.begin_discard()
+        client.large.discard()
 
 
 def _local(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
@@ -155,9 +155,9 @@ def _security(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
 
 
 def _alone(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
-    client.submit(Observed(client, lambda _: client.settle()), raw)
+    client.submit(Observed(client, lambda _: client.route.settle()), raw)
     return True
 
 
@@ -173,7 +173,7 @@ def _select(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tr
     if db < 0:
         client.error("ERR DB index is out of range")
         return True
-    if client.pinned or session.bound or not client.core.multiplex:
+    if client.route.pinned or session.bound or not client.core.multiplex:
         return _select_pinned(client, raw, db)
     return _select_shared(client, db)
 
@@ -185,21 +185,21 @@ def _select_shared(client: ClientProtocol, db: int) -> bool:
     if db != session.db:
         connection = client.core.uplinks.shared(key)
         if connection is None:
-            client.acquire(False, key)
+            client.route.acquire(False, key)
             return False
-        client.connection = connection
+        client.route.connection = connection
         session.db = db
     client.answer(answers.OK)
     return True
 
 
 def _select_pinned(client: ClientProtocol, raw: bytes, db: int) -> bool:
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
 
     def done(head: bytes) -> None:
-        if head.startswith(b"+OK") and client.connection is not None:
-            client.session.db = client.connection.db = db
+        if head.startswith(b"+OK") and client.route.connection is not None:
+            client.session.db = client.route.connection.db = db
             if client.session.watching:
                 client.session.watched = None
 
@@ -226,7 +226,7 @@ def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         return client.barrier() and _answer_error(client, cursors.STALE)
     if core.lenient_cursors:
         return client.forward(raw if sent is args else encode_command(*sent), 1)
-    if not client.obtain(pinned=client.session.bound):
+    if not client.route.obtain(pinned=client.session.bound):
         return False
     client.submit(Marked(client), raw if sent is args else encode_command(*sent))
     return True

@@ -32,7 +32,7 @@ def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
     """Begin a transaction; one that has arrived whole and depends on nothing goes out in one piece."""
     if _may_go_whole(client) and _collect(client, raw):
         return _forward_collected(client)
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
     client.submit(Observed(client, lambda head: _begun(client, head)), raw)
     client.block(Reason.REPLIES)
@@ -41,7 +41,7 @@ def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
 
 def _may_go_whole(client: ClientProtocol) -> bool:
     session = client.session
-    return client.core.multiplex and not client.pinned and not session.special and not session.muted
+    return client.core.multiplex and not client.route.pinned and not session.special and not session.muted
 
 
 def _collect(client: ClientProtocol, raw: bytes) -> bool:
@@ -56,23 +56,23 @@ def _collect(client: ClientProtocol, raw: bytes) -> bool:
         chunks.append(data)
         count += extra if kind == RUN else 1
         if rule is Rule.EXEC:
-            client.replace_unit((RUN, b"".join(chunks), count))
+            client.intake.current = (RUN, b"".join(chunks), count)
             return True
         if rule not in _WHOLE_INSIDE:
             break
-    client.park(taken)
+    client.intake.park(taken)
     return False
 
 
 def _next(client: ClientProtocol) -> tuple[int, bytes, Any] | None:
     try:
-        return client.next_unit()
+        return client.intake.next()
     except ProtocolError:
         return None  # framing raises it again once what came before it has been handled
 
 
 def _forward_collected(client: ClientProtocol) -> bool:
-    unit = client.current_unit
+    unit = client.intake.current
     assert unit is not None
     return client.forward(unit[1], unit[2])
 
@@ -81,7 +81,7 @@ def _begun(client: ClientProtocol, head: bytes) -> None:
     limits = client.core.limits
     if head.startswith(b"+OK"):
         client.session.begin(limits.max_transaction_commands, limits.max_transaction_bytes)
-    client.settle()
+    client.route.settle()
 
 
 def begin_dead(client: ClientProtocol) -> None:
@@ -106,13 +106,13 @@ def outside(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tr
 
 def watch(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """WATCH holds a pinned connection from here on."""
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
 
     def done(head: bytes) -> None:
         if head.startswith(b"+OK"):
             client.session.watch(args[1:])
-        client.settle()
+        client.route.settle()
 
     client.submit(Observed(client, done), raw)
     client.block(Reason.REPLIES)
@@ -124,13 +124,13 @@ def unwatch(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tr
     if not client.session.watching:
         client.session.unwatch()
         return client.forward(raw, 1)
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
 
     def done(head: bytes) -> None:
         if head.startswith(b"+OK"):
             client.session.unwatch()
-        client.settle()
+        client.route.settle()
 
     client.submit(Observed(client, done), raw)
     client.block(Reason.REPLIES)
@@ -177,7 +177,7 @@ def queue(client: ClientProtocol, data: bytes, count: int) -> bool:
     assert transaction is not None
     if transaction.dead:
         return _pretend(client, count)
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
     transaction.remember(data, count)
     client.send_plain(data, count)
@@ -199,15 +199,15 @@ def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
         return _refuse(client, treatment.error or "ERR the command is too large") and _discard_rest(client)
     if transaction.dead:
         return _pretend(client, 1) and _discard_rest(client)
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
     transaction.forget()
-    client.begin_stream(data, timed=True)
+    client.large.begin(data, timed=True)
     return True
 
 
 def _discard_rest(client: ClientProtocol) -> bool:
-    client.begin_discard()
+    client.large.discard()
     return True
 
 
@@ -217,7 +217,7 @@ def _pass(client: ClientProtocol, raw: bytes) -> bool:
     assert transaction is not None
     if transaction.dead:
         return client.barrier() and _answer_error(client, "ERR this command is not allowed inside of MULTI")
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
     client.send_plain(raw, 1)
     return True
@@ -252,7 +252,7 @@ def kill(client: ClientProtocol) -> None:
     if transaction is not None:
         transaction.dead = True
         client.session.unwatch()
-        client.leave()
+        client.route.leave()
 
 
 def _exec(client: ClientProtocol, raw: bytes) -> bool:
@@ -261,7 +261,7 @@ def _exec(client: ClientProtocol, raw: bytes) -> bool:
     assert transaction is not None
     if transaction.dead:
         return client.barrier() and _ended(client, b"-" + EXECABORT.encode() + b"\r\n")
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
     if session.watch_lost:
         sink = Swallowed(client, lambda _: _lost_to_watch(client))
@@ -284,20 +284,20 @@ def _ended(client: ClientProtocol, answer: bytes) -> bool:
 
 def _end(client: ClientProtocol) -> None:
     client.session.end()
-    client.settle()
+    client.route.settle()
 
 
 def _lost_to_watch(client: ClientProtocol) -> None:
     _ended(client, client.session.exec_lost())
-    client.settle()
+    client.route.settle()
 
 
 def _discard(client: ClientProtocol, raw: bytes) -> bool:
     transaction = client.session.transaction
     assert transaction is not None
-    if transaction.dead or client.connection is None:
+    if transaction.dead or client.route.connection is None:
         return client.barrier() and _ended(client, answers.OK)
-    if not client.obtain(pinned=True):
+    if not client.route.obtain(pinned=True):
         return False
     client.submit(Observed(client, lambda _: _end(client)), raw)
     client.block(Reason.REPLIES)
@@ -306,7 +306,7 @@ def _discard(client: ClientProtocol, raw: bytes) -> bool:
 
 def _learn_db(client: ClientProtocol) -> None:
     """A SELECT was among the queued commands: ask the connection itself which database it is on now."""
-    connection = client.connection
+    connection = client.route.connection
     assert connection is not None
 
     def answered(replies: list[object] | None) -> None:
@@ -315,7 +315,7 @@ def _learn_db(client: ClientProtocol) -> None:
             client.drop("uplink_lost")
             return
         client.session.db = connection.db = db
-        client.settle()
+        client.route.settle()
         client.unblock(Reason.UPLINK)
 
     connection.submit_own(Collector(1, answered), encode_command("CLIENT", "INFO"), 1)
@@ -340,7 +340,7 @@ def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
     @return: whether there is anything to wait for.
     """
     transaction = client.session.transaction
-    connection = client.connection
+    connection = client.route.connection
     if transaction is None or transaction.dead or not transaction.lost or connection is None:
         return False
     data, count = transaction.replay()

@@ -16,6 +16,7 @@ from redisproxy import watches
 from redisproxy.client import rules
 from redisproxy.client.blocking import Blocking
 from redisproxy.client.protocol import ClientProtocol
+from redisproxy.client.route import Route
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.gate import Gate
 from redisproxy.resp import BEGIN, COMMAND, RUN, error
@@ -53,12 +54,12 @@ def _sent_again_after_reconnect() -> Patches:
 
     def again(self: ClientProtocol) -> None:
         data, count = last.get(self, (b"", 0))
-        if self.pending != count or self.pinned or self.closed:
+        if self.pending != count or self.route.pinned or self.closed:
             lost(self)
             return
         self.pending = 0
-        self.take_again((RUN, data, count))
-        self.go_on()
+        self.intake.take_again((RUN, data, count))
+        self.look()
 
     yield patch.object(ClientProtocol, "_open_lane", lambda self: None)
     yield patch.object(ClientProtocol, "send_plain", send_plain)
@@ -178,7 +179,7 @@ def _blocked_after_others() -> Patches:
             return self.forward(data, extra)
         if kind == COMMAND:
             return rules.command(self, data, extra)
-        return rules.large(self, data, extra) if kind == BEGIN else self._continue(data, True)
+        return rules.large(self, data, extra) if kind == BEGIN else self.large.go_on(data, True)
 
     yield patch.object(ClientProtocol, "_take", take)
 
@@ -186,11 +187,11 @@ def _blocked_after_others() -> Patches:
 def _watch_left_behind() -> Patches:
     """A client that left its pinned connection by itself did not lose its WATCH."""
 
-    def leave(self: ClientProtocol) -> None:
+    def leave(self: Route) -> None:
         if self.pinned and self.connection is not None:
             self._close_pinned()
 
-    yield patch.object(ClientProtocol, "leave", leave)
+    yield patch.object(Route, "leave", leave)
 
 
 def _half_a_transaction() -> Patches:
@@ -200,7 +201,7 @@ def _half_a_transaction() -> Patches:
         kind, _, extra = unit
         client.answer(error(text) * (extra if kind == RUN else 1))
         if kind == BEGIN:
-            client.begin_discard()
+            client.large.discard()
 
     yield patch.object(rules, "unreachable", unreachable)
 

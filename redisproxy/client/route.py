@@ -1,0 +1,243 @@
+"""Where a client's commands go: on their path this stands behind the gate, before the uplink connection's queue.
+
+It finds the shared connection for the client's database, or gets a connection of its own when there is state to hold,
+and gives it back or leaves it when there is none any more. Whatever has to be waited for becomes a L{Reason}.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from redisproxy import resp
+from redisproxy.client import rules, transactions
+from redisproxy.client.reasons import Reason
+from redisproxy.errors import DatabaseRefused, UplinkMoved
+from redisproxy.interfaces import Connection, Key
+from redisproxy.sinks import Collector
+
+if TYPE_CHECKING:
+    from redisproxy.client.protocol import ClientProtocol
+    from redisproxy.client.pubsub import Subscription
+
+
+class Route:
+    """The uplink connection of one client.
+
+    @ivar connection: a shared connection, or a pinned one when `pinned`; None when the next command has to find one. It
+        changes only when no reply is outstanding.
+    """
+
+    __slots__ = ("_acquiring", "_client", "connection", "pinned")
+
+    def __init__(self, client: ClientProtocol) -> None:
+        self._client = client
+        self._acquiring: Deferred[Connection] | None = None
+        self.connection: Connection | None = None
+        self.pinned = False
+
+    # -- finding one
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether there is a shared connection that takes commands now."""
+        connection = self.connection
+        return connection is not None and connection.ready and not self.pinned
+
+    def obtain(self, pinned: bool) -> bool:
+        """Have `connection` be one that takes commands now, pinned or shared. False when that has to wait."""
+        client = self._client
+        pinned = pinned or not client.core.multiplex
+        connection = self.connection
+        if connection is not None and connection.alive and not connection.retired and pinned == self.pinned:
+            if not connection.ready:
+                self.wait_writable(connection)
+            return connection.ready
+        if not client.barrier():
+            return False
+        self.unpin()
+        key = client.session.key
+        self.connection = None if pinned else client.core.uplinks.shared(key)
+        if self.connection is None:
+            self.acquire(pinned, key)
+        return not client.blocked and self.connection is not None
+
+    def wait_writable(self, connection: Connection) -> None:
+        """Wait until `connection` takes more bytes."""
+        connection.wait_writable(self)
+        self._client.block(Reason.WRITABLE)
+
+    def acquire(self, pinned: bool, key: Key) -> None:
+        """Wait for a connection set to `key`."""
+        uplinks = self._client.core.uplinks
+        acquire = uplinks.acquire_pinned if pinned else uplinks.acquire_shared
+        self._client.block(Reason.UPLINK)
+        acquiring = self._acquiring = acquire(key)
+        acquiring.addCallbacks(self._acquired, self._not_acquired, callbackArgs=(pinned,))
+        acquiring.addErrback(self._client.crashed)
+
+    def _acquired(self, connection: Connection, pinned: bool) -> None:
+        client = self._client
+        self._acquiring = None
+        if not pinned:
+            if (connection.db, connection.resp_version) == client.session.key:
+                self.connection = connection
+            if not connection.ready:
+                self.wait_writable(connection)
+            client.unblock(Reason.UPLINK)
+            return
+        self._hold(connection)
+        if not transactions.restore(client, lambda: client.unblock(Reason.UPLINK)):
+            client.unblock(Reason.UPLINK)
+
+    def _hold(self, connection: Connection) -> None:
+        self.connection = connection
+        self.pinned = True
+        connection.holder = self
+
+    def _not_acquired(self, failure: Failure) -> None:
+        self._acquiring = None
+        client = self._client
+        if failure.check(CancelledError) or client.closed:
+            return
+        if not failure.check(UplinkMoved):
+            _refuse(client, failure)
+        client.unblock(Reason.UPLINK)
+
+    def know_server(self) -> bool:
+        """True when something is known of the Redis server; else wait for a connection to it."""
+        client = self._client
+        uplinks = client.core.uplinks
+        if uplinks.server or uplinks.shared(client.session.key) is not None:
+            return True  # a server that does not know HELLO tells nothing
+        self.acquire(False, client.session.key)
+        return not client.blocked
+
+    # -- changing it
+
+    def forget_shared(self) -> None:
+        """The next command needs another shared connection."""
+        if not self.pinned:
+            self.connection = None
+
+    def unpin(self) -> None:
+        """Give a pinned connection back. Only when nothing of the client's is on it."""
+        if self.pinned and self.connection is not None:
+            connection, self.connection = self.connection, None
+            self.pinned = False
+            connection.uplinks.give_back(connection)
+
+    def settle(self) -> None:
+        """The client's state may have left its pinned connection: give it back if so."""
+        client = self._client
+        held = client.session.bound or client.large.sending or client.pending
+        if self.pinned and client.core.multiplex and not held:
+            self.unpin()
+
+    def leave(self) -> None:
+        """Close the pinned connection with whatever state is on it, WATCHes too. Only when no reply is outstanding."""
+        if self.pinned and self.connection is not None:
+            self._close_pinned()
+            self._state_is_lost()
+
+    def leave_quietly(self) -> None:
+        """Close the pinned connection of a subscriber that goes on elsewhere, or is none any more."""
+        self._client.subscription = None
+        self.leave()
+
+    def _close_pinned(self) -> None:
+        connection, self.connection = self.connection, None
+        if self.pinned and connection is not None:
+            connection.holder = None
+            connection.abort()
+        self.pinned = False
+
+    def _state_is_lost(self) -> None:
+        client = self._client
+        client.session.connection_lost()
+        if client.subscription is not None:
+            client.drop("uplink_lost")  # messages may have been lost with it, and the client has to know
+
+    def adopt(self, connection: Connection, subscription: Subscription | None = None) -> None:
+        """Change over to a connection to another server, where the client's state has been made again."""
+        self._close_pinned()
+        self._client.subscription = subscription
+        self._hold(connection)
+
+    def set_version(self, version: int) -> None:
+        """HELLO was answered: replies are of this RESP version from here on. No reply is outstanding."""
+        session, connection = self._client.session, self.connection
+        if version != session.resp_version and self.pinned and connection is not None:
+            connection.submit_own(Collector(1, lambda _: None), resp.encode_command("HELLO", version), 1)
+            connection.resp_version = version
+        elif version != session.resp_version:
+            self.forget_shared()
+        session.resp_version = version
+
+    # -- the client reads slowly, or goes away
+
+    def stop_replies(self) -> None:
+        """Have no more replies read, if nobody else waits for any on the same connection."""
+        connection = self.connection
+        if connection is None or not (self._client.pending or self._client.subscription):
+            return
+        if connection.waits_only_for(self._client):
+            if not self.pinned:
+                connection.uplinks.retire(connection)
+            connection.stop_reading()
+
+    def resume_replies(self) -> None:
+        """Undo L{stop_replies}."""
+        if self.connection is not None:
+            self.connection.resume_reading()
+
+    def leave_to_others(self) -> None:
+        """Have the others get another shared connection. This one waits for its reader once nobody else waits on it."""
+        connection = self.connection
+        if connection is not None and not self.pinned and not connection.retired:
+            connection.uplinks.retire(connection)
+        self.stop_replies()
+
+    def let_go(self) -> None:
+        """The client has gone; what is in flight on a shared connection is still waited for."""
+        client = self._client
+        if self._acquiring is not None:
+            self._acquiring.cancel()
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return
+        connection.forget_waiter(self)
+        connection.resume_reading()
+        if not self.pinned:
+            if connection.retired and connection.waits_only_for(client):
+                connection.abort()  # the rest of a large reply that nobody reads any more
+        elif client.pending or client.session.bound or client.large.sending or not client.core.multiplex:
+            connection.holder = None
+            connection.abort()
+        else:
+            connection.uplinks.give_back(connection)
+
+    # -- what the connection tells
+
+    def uplink_gone(self) -> None:
+        """The pinned connection is closed; nothing was in flight there, or the sinks are told."""
+        self.connection = None
+        self.pinned = False
+        self._state_is_lost()
+
+    def uplink_writable(self) -> None:
+        """The connection takes more bytes."""
+        self._client.unblock(Reason.WRITABLE)
+
+
+def _refuse(client: ClientProtocol, failure: Failure) -> None:
+    """Answer the commands that waited for a connection which can't be had."""
+    refused = bool(failure.check(DatabaseRefused))
+    text = failure.getErrorMessage()
+    if not refused:
+        text = f"MASTERDOWN redisproxy cannot reach its Redis server: {text}"
+    unit, client.intake.current = client.intake.current, None
+    if unit is not None:
+        rules.unreachable(client, unit, text, refused=refused)
