@@ -47,8 +47,8 @@ def _uplink(proxy: Proxy) -> Answer:
     return {
         "address": str(settings.address),
         "tls": settings.tls,
-        "connected": uplinks.connected,
-        "connections": uplinks.connection_count,
+        "connected": uplinks.roster.connected,
+        "connections": len(uplinks.roster),
         "shared": uplinks.shared_count,
         "pinned": uplinks.pinned_count,
         "max_pinned": settings.max_pinned,
@@ -78,7 +78,7 @@ def gauges(proxy: Proxy) -> Mapping[str, float]:
         "in_flight": float(gate.in_flight),
         "held": float(gate.held),
         "raw_connections": float(len(proxy.raw)),
-        "uplink_connected": 1.0 if proxy.uplinks.connected else 0.0,
+        "uplink_connected": 1.0 if proxy.uplinks.roster.connected else 0.0,
         "uplink_pinned": float(proxy.uplinks.pinned_count),
         "uplink_shared": float(proxy.uplinks.shared_count),
         "sentinels": float(len(sentinels)),
@@ -90,6 +90,6 @@ def ready(proxy: Proxy) -> tuple[bool, str]:
     """Whether commands get through right now, and why not."""
     if not proxy.gate.open:
         return False, f"{proxy.gate.state.value} ({', '.join(sorted(proxy.gate.reasons))})"
-    if not proxy.uplinks.connected:
+    if not proxy.uplinks.roster.connected:
         return False, f"the uplink is not connected: {proxy.uplinks.last_error or 'connecting'}"
     return True, "ok"

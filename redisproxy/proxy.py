@@ -209,7 +209,7 @@ class Proxy:
             self.clock.callLater(TICK_S, self._learn_commands)
 
     def _connect_ahead(self) -> None:
-        if not self.uplinks.connected and not self.uplinks.closed:
+        if not self.uplinks.roster.connected and not self.uplinks.closed:
             self.uplinks.connect_ahead()
 
     def stop(self) -> None:
@@ -230,7 +230,7 @@ class Proxy:
             self._end_idle(now, self.settings.idle_timeout_ms / 1000)
 
     def _end_overdue(self, now: float, limit_s: float) -> None:
-        for connection, client in self.uplinks.overdue(now, limit_s):
+        for connection, client in self.uplinks.roster.overdue(now, limit_s):
             if isinstance(client, ClientProtocol) and not client.closed:
                 client.drop("time_limit")
             else:
@@ -255,7 +255,7 @@ class Proxy:
     @property
     def connected(self) -> bool:
         """Whether there is a connection to it."""
-        return self.uplinks.connected
+        return self.uplinks.roster.connected
 
     # -- control.Proxy
 
@@ -305,7 +305,7 @@ class Proxy:
         """Close what is still in flight; name each client that lost its connection."""
         now = self.clock.seconds()
         dropped = []
-        for client in self.uplinks.drop_in_flight():
+        for client in self.uplinks.roster.drop_in_flight():
             if isinstance(client, ClientProtocol) and not client.closed:
                 dropped.append(self._named(client, now))
                 client.drop("drain_deadline")
@@ -325,7 +325,7 @@ class Proxy:
     def name_in_flight(self) -> list[Answer]:
         """Name each client that waits for a reply of the server."""
         now = self.clock.seconds()
-        clients = self.uplinks.clients_in_flight()
+        clients = self.uplinks.roster.clients_in_flight()
         return [self._named(client, now) for client in clients if isinstance(client, ClientProtocol)]
 
     async def prepare_reload(self) -> ReloadPlan:

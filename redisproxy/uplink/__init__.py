@@ -7,7 +7,8 @@ pinned ones that one client holds for as long as it has state there.
 
 from redisproxy.sinks import Collector
 from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.limits import UplinkLimits
 from redisproxy.uplink.login import Credentials
-from redisproxy.uplink.pool import UplinkLimits, UplinkSet
+from redisproxy.uplink.pool import UplinkSet
 
 __all__ = ["Collector", "Credentials", "UplinkConnection", "UplinkLimits", "UplinkSet"]

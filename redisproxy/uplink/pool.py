@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, TimeoutError, fail
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.errors import (
-    DatabaseRefused,
-    UplinkError,
-    UplinkMoved,
-    UplinkUnavailable,
-)
+from redisproxy.errors import DatabaseRefused, UplinkMoved, UplinkUnavailable
 from redisproxy.resp import RespError, encode_command
 from redisproxy.sinks import Collector
 from redisproxy.together import together
-from redisproxy.uplink.connection import UplinkConnection, client_of
-from redisproxy.uplink.login import Credentials, Login, hello_fields
+from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.limits import UplinkLimits
+from redisproxy.uplink.login import Credentials, hello_fields
+from redisproxy.uplink.opening import Connect, Opener
+from redisproxy.uplink.roster import Roster
 from redisproxy.uplink.waitlist import Key, Waitlist, Want
 
 if TYPE_CHECKING:
     from redisproxy.gate import Gate
     from redisproxy.metrics import Metrics
-
-Connect = Callable[[Callable[[], IProtocol]], "Deferred[IProtocol]"]
 
 MAX_OPENING = 64
 AHEAD_AT_ONCE = 8
@@ -38,35 +33,12 @@ IDLE_S = 60.0
 FULL_TOLD_S = 60.0
 
 
-@dataclass(frozen=True)
-class UplinkLimits:
-    """What bounds a set; times in seconds. With C{ping_interval_s} 0 there are no pings."""
-
-    connect_timeout_s: float = 5.0
-    wait_limit_s: float = 10.0
-    backoff_min_s: float = 0.05
-    backoff_max_s: float = 2.0
-    max_pinned: int = 10000
-    ping_interval_s: float = 0.0
-    ping_timeout_s: float = 5.0
-
-
-@dataclass
-class _Link:
-    """What is known of the way to the server."""
-
-    failures: int = 0
-    last_error: str = ""
-    retry: IDelayedCall | None = None
-    server: dict[bytes, object] = field(default_factory=dict)
-
-
 class UplinkSet:
     """All connections to one Redis server.
 
-    @param connect: opens one transport for the protocol that the given callable makes.
+    @param connect, jitter: see L{Opener}.
     @param end_of_turn: see C{net.Network}.
-    @param jitter: a number between two others; what is waited before the next attempt to connect is multiplied with it.
+    @ivar roster: the connections that are open.
     """
 
     log = Logger(namespace="redisproxy.uplink")
@@ -89,19 +61,13 @@ class UplinkSet:
         self.limits = limits
         self.name = name
         self.closed = False
-        self._jitter = jitter
-        self._connect = connect
-        self._credentials = credentials
         self.clock = clock
+        self.roster = Roster()
+        self._opener = Opener(self, connect, credentials, jitter)
         self._shared: dict[Key, UplinkConnection] = {}
         self._idle: list[UplinkConnection] = []
-        self._connections: dict[UplinkConnection, None] = {}
-        self._opening: dict[UplinkConnection, tuple[Key, bool]] = {}
-        self._attempts: dict[Deferred[IProtocol], None] = {}
-        self._login_timeouts: dict[UplinkConnection, IDelayedCall] = {}
         self._waiting = Waitlist(clock, limits.wait_limit_s, self._cause)
         self._pinned: set[UplinkConnection] = set()
-        self._link = _Link()
         self._impatient = False
         self._full_told_at = -FULL_TOLD_S
 
@@ -191,11 +157,11 @@ class UplinkSet:
             answer = await self.ask("HELLO").addTimeout(self.limits.connect_timeout_s, self.clock)
         except TimeoutError:
             raise UplinkUnavailable("the server does not answer") from None
-        self._link.server = hello_fields(answer) or self.server
+        self._opener.server = hello_fields(answer) or self.server
 
     def connect_ahead(self) -> None:
         """See to it that there is a connection, or that one is being tried, before somebody needs it."""
-        if not self._waiting and not self._opening:
+        if not self._waiting and not self._opener:
             self.acquire_shared((0, 2)).addErrback(lambda _: None)
 
     def connect_now(self, key: Key) -> Deferred[UplinkConnection]:
@@ -230,8 +196,8 @@ class UplinkSet:
         return want.answer
 
     def _cause(self) -> str:
-        if self._link.last_error:
-            return self._link.last_error
+        if self.last_error:
+            return self.last_error
         return self._all_taken if self._full else "no connection became free in time"
 
     @property
@@ -312,116 +278,70 @@ class UplinkSet:
     # -- opening
 
     def _open_missing(self) -> None:
-        if self.closed or self._link.retry is not None:
+        opener = self._opener
+        if not opener.may_open:
             return
         for key in self._waiting.shared_keys():
-            if (key, False) not in self._opening.values():
-                self._open(key, pinned=False)
-        wanted = self._waiting.pinned_count
-        if wanted:
-            busy = sum(1 for _, pinned in self._opening.values() if pinned)
+            if not opener.opens_shared(key):
+                opener.open(key, pinned=False)
+        if self._waiting.pinned_count:
+            busy = opener.pinned_count
             room = min(MAX_OPENING - busy, self.limits.max_pinned - len(self._pinned))
             self._tell_full()
             for key in self._waiting.pinned_keys(busy, busy + max(0, room)):
-                self._open(key, pinned=True)
+                opener.open(key, pinned=True)
 
-    def _open(self, key: Key, pinned: bool) -> None:
-        connection = UplinkConnection(self, *key)
-        self._opening[connection] = (key, pinned)
+    def opening(self, connection: UplinkConnection, pinned: bool) -> None:
+        """Part of L{opening.Owner}."""
         if pinned:
             self._pinned.add(connection)
-        attempt = self._connect(lambda: connection)
-        self._attempts[attempt] = None
-        attempt.addCallbacks(lambda _: None, self._connect_failed, errbackArgs=(connection,))
-        attempt.addBoth(lambda _: self._attempts.pop(attempt, None))
-
-    def _connect_failed(self, failure: Failure, connection: UplinkConnection) -> None:
-        self._pinned.discard(connection)
-        self._failed(connection, failure.getErrorMessage() or "the connection failed")
 
     def connection_made(self, connection: UplinkConnection) -> None:
         """Part of L{connection.Owner}."""
-        if connection not in self._opening:
+        if self._opener.is_wanted(connection):
+            self.roster.add(connection)
+            self.metrics.uplink_connections_total += 1
+            self.metrics.uplink_connections_open += 1
+            self._opener.log_in(connection)
+        else:
             connection.abort()
-            return
-        self._connections[connection] = None
-        self.metrics.uplink_connections_total += 1
-        self.metrics.uplink_connections_open += 1
-        self._login_timeouts[connection] = self.clock.callLater(self.limits.connect_timeout_s, connection.abort)
 
-        def done(error: UplinkError | None, server: dict[bytes, object]) -> None:
-            self._logged_in(connection, error, server)
-
-        Login(connection, self._credentials, done).start()
-
-    def _logged_in(self, connection: UplinkConnection, error: UplinkError | None, server: dict[bytes, object]) -> None:
-        self._stop_login_timeout(connection)
-        if connection not in self._opening:
-            return
-        if error is not None:
-            self._login_refused(connection, error)
-            return
-        key, pinned = self._opening.pop(connection)
-        server_id = server.get(b"id")
-        connection.logged_in(server_id if isinstance(server_id, int) else None)
-        self._link_is_up(server)
+    def opened(self, connection: UplinkConnection, key: Key, pinned: bool) -> None:
+        """Part of L{opening.Owner}."""
+        self._impatient = False
+        if len(self.roster) == 1:
+            self.log.info("{name}: connected", name=self.name)
         if pinned:
             self._idle.append(connection)
         else:
             self._shared[key] = connection
         self._serve()
 
-    def _link_is_up(self, server: dict[bytes, object]) -> None:
-        link = self._link
-        self._impatient = False
-        if len(self._connections) == 1:
-            self.log.info("{name}: connected", name=self.name)
-        if link.retry is not None:
-            link.retry.cancel()
-        self._link = _Link(server=server or link.server)
-
-    def _login_refused(self, connection: UplinkConnection, error: UplinkError) -> None:
-        if not isinstance(error, DatabaseRefused):
-            self._failed(connection, str(error))
-            connection.abort()
-            return
-        key, pinned = self._opening.pop(connection)
-        connection.abort()
+    def refused(self, key: Key, pinned: bool, error: DatabaseRefused) -> None:
+        """Part of L{opening.Owner}."""
         self._waiting.refuse_key(key, pinned, error)
 
-    def _failed(self, connection: UplinkConnection, message: str) -> None:
-        if self._opening.pop(connection, None) is None or self.closed:
-            return
+    def not_opened(self, connection: UplinkConnection) -> None:
+        """Part of L{opening.Owner}."""
+        self._pinned.discard(connection)
+
+    def unreachable(self, why: str) -> None:
+        """Part of L{opening.Owner}."""
         self.metrics.uplink_failures_total += 1
-        link = self._link
-        if message != link.last_error:
-            self.log.warn("{name}: {message}", name=self.name, message=message)
-        link.last_error = message
         if self._impatient:
-            self._waiting.refuse_all(UplinkUnavailable(message))
-        if link.retry is None:
-            delay = min(self.limits.backoff_max_s, self.limits.backoff_min_s * 2 ** min(link.failures, 16))
-            link.failures += 1
-            link.retry = self.clock.callLater(delay * self._jitter(0.5, 1.0), self._retry)
+            self._waiting.refuse_all(UplinkUnavailable(why))
 
-    def _retry(self) -> None:
-        self._link.retry = None
+    def try_again(self) -> None:
+        """Part of L{opening.Owner}."""
         self._serve()
-
-    def _stop_login_timeout(self, connection: UplinkConnection) -> None:
-        timeout = self._login_timeouts.pop(connection, None)
-        if timeout is not None and timeout.active():
-            timeout.cancel()
 
     def connection_lost(self, connection: UplinkConnection, reason: Failure) -> None:
         """Part of L{connection.Owner}."""
-        self._stop_login_timeout(connection)
-        if connection in self._connections:
-            del self._connections[connection]
-            if not self._connections and not self.closed:
+        if self.roster.remove(connection):
+            if not self.roster and not self.closed:
                 self.log.warn("{name}: lost ({why})", name=self.name, why=reason.getErrorMessage())
             self.metrics.uplink_connections_open -= 1
-        self._failed(connection, "the connection was closed while logging in")
+        self._opener.lost(connection)
         self._pinned.discard(connection)
         self._unshare(connection)
         if connection in self._idle:
@@ -432,73 +352,25 @@ class UplinkSet:
     # -- supervision
 
     def tick(self, now: float) -> None:
-        """Close what has been idle too long; to be called about once a second."""
+        """Close what has been idle too long, or hangs; to be called about once a second."""
         for connection in [each for each in self._idle if now - each.last_used > IDLE_S]:
             self._idle.remove(connection)
             connection.close()
         if self.limits.ping_interval_s:
-            self._ping(now)
-
-    def _ping(self, now: float) -> None:
-        """Find connections whose other end has gone without a word, or hangs."""
-        for connection in list(self._connections):
-            if connection.unanswered(now) > self.limits.ping_timeout_s:
-                self._link.last_error = "the server does not answer PING"
-                self.log.warn("{name}: {error}; reconnecting", name=self.name, error=self._link.last_error)
+            for connection in self.roster.ping(now, self.limits):
+                self._opener.last_error = "the server does not answer PING"
+                self.log.warn("{name}: {error}; reconnecting", name=self.name, error=self.last_error)
                 connection.abort()
-            elif connection.alive and connection.holder is None and not connection.busy:
-                if connection.last_pinged == 0.0:
-                    connection.last_pinged = now
-                elif now - connection.last_pinged >= self.limits.ping_interval_s:
-                    connection.last_pinged = now
-                    connection.ping(now)
-
-    def overdue(self, now: float, limit_s: float) -> Iterator[tuple[UplinkConnection, object]]:
-        """Connections whose first command in the queue takes longer than `limit_s`, with the client behind it."""
-        for connection in list(self._connections):
-            sink = connection.overdue(now, limit_s)
-            if sink is not None:
-                yield connection, client_of(sink)
-
-    def clients_in_flight(self) -> list[object]:
-        """The clients that wait for replies, each once."""
-        clients: dict[object, None] = {}
-        for connection in self._connections:
-            clients.update((client_of(entry.sink), None) for entry in connection.queue.entries() if entry.counted)
-        return list(clients)
-
-    def drop_in_flight(self) -> list[object]:
-        """Close every connection that has commands of clients in flight; answer these clients, each once."""
-        clients = self.clients_in_flight()
-        for connection in list(self._connections):
-            if connection.in_flight:
-                connection.abort()
-        return clients
 
     def close(self) -> None:
         """Leave this server: refuse what waits, close every connection (what is in flight is lost), open no more."""
         self.closed = True
-        if self._link.retry is not None:
-            self._link.retry.cancel()
-            self._link.retry = None
         self._waiting.refuse_all(UplinkMoved("this uplink has been left"))
-        self._opening.clear()
-        for attempt in list(self._attempts):
-            attempt.cancel()
-        for connection in list(self._connections):
+        self._opener.close()
+        for connection in self.roster:
             connection.abort() if connection.busy else connection.close()
 
     # -- what the pages show
-
-    @property
-    def connected(self) -> bool:
-        """Whether at least one connection is logged in."""
-        return any(connection.alive for connection in self._connections)
-
-    @property
-    def connection_count(self) -> int:
-        """Open connections, logged in or not."""
-        return len(self._connections)
 
     @property
     def shared_count(self) -> int:
@@ -513,9 +385,9 @@ class UplinkSet:
     @property
     def last_error(self) -> str:
         """Why the last attempt to connect failed; empty since one succeeded."""
-        return self._link.last_error
+        return self._opener.last_error
 
     @property
     def server(self) -> dict[bytes, object]:
         """The server's answer to HELLO; empty before the first login and with servers that do not know HELLO."""
-        return self._link.server
+        return self._opener.server

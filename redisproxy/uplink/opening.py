@@ -1,0 +1,187 @@
+"""Opening connections to one Redis server: connect, log in, and after a failure wait before the next attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.errors import DatabaseRefused, UplinkError
+from redisproxy.uplink.connection import Owner as ConnectionOwner
+from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.limits import UplinkLimits
+from redisproxy.uplink.login import Credentials, Login
+from redisproxy.uplink.waitlist import Key
+
+Connect = Callable[[Callable[[], IProtocol]], "Deferred[IProtocol]"]
+
+
+class Owner(ConnectionOwner, Protocol):
+    """Who wants the connections."""
+
+    name: str
+    limits: UplinkLimits
+    clock: IReactorTime
+
+    def opening(self, connection: UplinkConnection, pinned: bool) -> None:
+        """An attempt begins."""
+
+    def opened(self, connection: UplinkConnection, key: Key, pinned: bool) -> None:
+        """The connection is logged in, and free."""
+
+    def refused(self, key: Key, pinned: bool, error: DatabaseRefused) -> None:
+        """The server has no such database; a further attempt would fail, too."""
+
+    def not_opened(self, connection: UplinkConnection) -> None:
+        """There will be no such connection: it could not even be made."""
+
+    def unreachable(self, why: str) -> None:
+        """An attempt has failed; L{try_again} comes when it is time for the next one."""
+
+    def try_again(self) -> None:
+        """Open what is missing."""
+
+
+class Opener:
+    """Everything that is on its way to be a connection.
+
+    @param connect: opens one transport for the protocol that the given callable makes.
+    @param jitter: a number between two others; what is waited before the next attempt is multiplied with it.
+    @ivar server: the server's last answer to HELLO; empty before the first login and with servers that do not know it.
+    @ivar last_error: why the last attempt failed; empty since one succeeded.
+    """
+
+    log = Logger(namespace="redisproxy.uplink")
+
+    def __init__(
+        self, owner: Owner, connect: Connect, credentials: Credentials, jitter: Callable[[float, float], float]
+    ) -> None:
+        self.server: dict[bytes, object] = {}
+        self.last_error = ""
+        self._owner = owner
+        self._connect = connect
+        self._credentials = credentials
+        self._jitter = jitter
+        self._failures = 0
+        self._retry: IDelayedCall | None = None
+        self._closed = False
+        self._opening: dict[UplinkConnection, tuple[Key, bool]] = {}
+        self._attempts: dict[Deferred[IProtocol], None] = {}
+        self._timeouts: dict[UplinkConnection, IDelayedCall] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._opening)
+
+    @property
+    def may_open(self) -> bool:
+        """Whether nothing has to be waited for before the next attempt."""
+        return not self._closed and self._retry is None
+
+    @property
+    def pinned_count(self) -> int:
+        """How many pinned connections are being opened."""
+        return sum(1 for _, pinned in self._opening.values() if pinned)
+
+    def opens_shared(self, key: Key) -> bool:
+        """Whether the shared connection for `key` is being opened."""
+        return (key, False) in self._opening.values()
+
+    def open(self, key: Key, pinned: bool) -> None:
+        """Begin to open a connection. Its owner is told what came of it."""
+        connection = UplinkConnection(self._owner, *key)
+        self._opening[connection] = (key, pinned)
+        self._owner.opening(connection, pinned)
+        attempt = self._connect(lambda: connection)
+        self._attempts[attempt] = None
+        attempt.addCallbacks(lambda _: None, self._connect_failed, errbackArgs=(connection,))
+        attempt.addBoth(lambda _: self._attempts.pop(attempt, None))
+
+    def _connect_failed(self, failure: Failure, connection: UplinkConnection) -> None:
+        self._owner.not_opened(connection)
+        self._failed(connection, failure.getErrorMessage() or "the connection failed")
+
+    def is_wanted(self, connection: UplinkConnection) -> bool:
+        """Whether the connection is one that is being opened, and not given up."""
+        return connection in self._opening
+
+    def log_in(self, connection: UplinkConnection) -> None:
+        """The transport is there: log in."""
+        owner = self._owner
+        self._timeouts[connection] = owner.clock.callLater(owner.limits.connect_timeout_s, connection.abort)
+
+        def done(error: UplinkError | None, server: dict[bytes, object]) -> None:
+            self._logged_in(connection, error, server)
+
+        Login(connection, self._credentials, done).start()
+
+    def _logged_in(self, connection: UplinkConnection, error: UplinkError | None, server: dict[bytes, object]) -> None:
+        self._stop_timeout(connection)
+        if connection not in self._opening:
+            return
+        if error is not None:
+            self._login_refused(connection, error)
+            return
+        key, pinned = self._opening.pop(connection)
+        server_id = server.get(b"id")
+        connection.logged_in(server_id if isinstance(server_id, int) else None)
+        self._is_up(server)
+        self._owner.opened(connection, key, pinned)
+
+    def _is_up(self, server: dict[bytes, object]) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        self.server = server or self.server
+        self.last_error = ""
+        self._failures = 0
+
+    def _login_refused(self, connection: UplinkConnection, error: UplinkError) -> None:
+        if not isinstance(error, DatabaseRefused):
+            self._failed(connection, str(error))
+            connection.abort()
+            return
+        key, pinned = self._opening.pop(connection)
+        connection.abort()
+        self._owner.refused(key, pinned, error)
+
+    def lost(self, connection: UplinkConnection) -> None:
+        """The connection is gone; it may have been in the middle of its login."""
+        self._stop_timeout(connection)
+        self._failed(connection, "the connection was closed while logging in")
+
+    def _stop_timeout(self, connection: UplinkConnection) -> None:
+        timeout = self._timeouts.pop(connection, None)
+        if timeout is not None and timeout.active():
+            timeout.cancel()
+
+    def _failed(self, connection: UplinkConnection, why: str) -> None:
+        if self._opening.pop(connection, None) is None or self._closed:
+            return
+        owner = self._owner
+        if why != self.last_error:
+            self.log.warn("{name}: {why}", name=owner.name, why=why)
+        self.last_error = why
+        owner.unreachable(why)
+        if self._retry is None:
+            limits = owner.limits
+            delay_s = min(limits.backoff_max_s, limits.backoff_min_s * 2 ** min(self._failures, 16))
+            self._failures += 1
+            self._retry = owner.clock.callLater(delay_s * self._jitter(0.5, 1.0), self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._owner.try_again()
+
+    def close(self) -> None:
+        """Give up everything that is on its way."""
+        self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        self._opening.clear()
+        for attempt in list(self._attempts):
+            attempt.cancel()
