@@ -11,7 +11,7 @@ from redisproxy import config
 from redisproxy.commands import Treatment, in_table, learn
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.movers import Subscribers
-from redisproxy.replication import parse_info
+from redisproxy.server_state import parse_info
 from redisproxy.tls import server_tls
 from redisproxy.watches import Watches
 
@@ -111,7 +111,7 @@ class ReloadPlan:
         await self._load_scripts()
         await self._subscribers.open()
         await self._uplinks.open_ahead(self._pinned_keys())
-        await self._proxy.call_back_blocked()
+        await self._proxy.recall.call_back()
 
     def _pinned_keys(self) -> list[Key]:
         """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
@@ -150,4 +150,4 @@ class ReloadPlan:
     def abandon(self) -> None:
         """Close what was opened for it."""
         self._uplinks.close()
-        self._proxy.let_blocked_go()
+        self._proxy.recall.let_go()

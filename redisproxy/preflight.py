@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from redisproxy.config import Address, TcpAddress, UplinkSettings
-from redisproxy.replication import ServerState
+from redisproxy.server_state import ServerState
 
 OLDEST = (6, 2)
 FENCES_SCRIPTS = (7,)

@@ -6,19 +6,14 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import (
-    CancelledError,
-    ensureDeferred,
-)
-from twisted.internet.task import deferLater
+from twisted.internet.defer import CancelledError, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy import config
-from redisproxy.aside import BATCH
 from redisproxy.auth import Authenticator
 from redisproxy.client import ClientFactory, ClientProtocol
-from redisproxy.client.blocking import Blocking
+from redisproxy.client.recall import Recall
 from redisproxy.commands import CommandTable, Treatment
 from redisproxy.control import Answer, Rejected
 from redisproxy.core import ClientLimits, Core
@@ -39,9 +34,6 @@ if TYPE_CHECKING:
     from redisproxy.net import Network
 
 TICK_S = 1.0
-CALL_BACK_S = 1.0
-"""How long it is waited for the next client to come back."""
-CALL_BACK_POLL_S = 0.002
 
 
 class Proxy:
@@ -49,6 +41,7 @@ class Proxy:
 
     @ivar settings: the configuration in force; a reload replaces it.
     @ivar finder: the sentinels that tell where the uplink is, if there are any.
+    @ivar recall: calls clients with blocking commands back from the server.
     @ivar advice: what an operator should know about the uplink; empty when nothing is the matter.
     """
 
@@ -74,6 +67,7 @@ class Proxy:
         self.client_factories: list[ClientFactory] = []
         self.uplinks = self.make_uplinks(settings)
         self.core = Core(self.gate, self.metrics, reactor, self.registry, self.uplinks)
+        self.recall = Recall(self.registry, self.core.aside, self.gate, reactor)
         self.raw = RawFactory(self.raw_connect(settings), settings.limits.max_raw_connections, self.metrics)
         self.admin_auth = self.admin_authenticator(settings)
         self.learned: dict[str, Treatment] = {}
@@ -267,39 +261,11 @@ class Proxy:
 
     def gate_closed(self) -> None:
         """The gate has closed."""
-        self.core.aside.close()
-        for client in self.registry:
-            if client.blocking is not None:
-                client.gate_closed()
+        self.recall.gate_closed()
 
     def gate_opened(self) -> None:
         """The gate may have opened."""
-        self.let_blocked_go()
-
-    async def call_back_blocked(self) -> None:
-        """Put the clients with blocking commands aside, a few at a time, while all others go on.
-
-        Who does not come back is called once more when the gate closes.
-        """
-        self.core.aside.close()
-        staying, progress_at = self._blocked(), self.clock.seconds()
-        while staying and self.clock.seconds() - progress_at < CALL_BACK_S:
-            self.core.aside.close()  # an operator may have unpaused meanwhile
-            for each in [each for each in staying if not each.moving][:BATCH]:
-                each.move()
-            await deferLater(self.clock, CALL_BACK_POLL_S, lambda: None)
-            before, staying = len(staying), self._blocked()
-            if len(staying) < before:
-                progress_at = self.clock.seconds()
-
-    def _blocked(self) -> list[Blocking]:
-        blocked = [client.blocking for client in self.registry]
-        return [each for each in blocked if each is not None and each.can_be_sent_again]
-
-    def let_blocked_go(self) -> None:
-        """Let those who were put aside go on, if they may."""
-        if self.gate.open:
-            self.core.aside.open()
+        self.recall.let_go()
 
     def drop_in_flight(self) -> list[Answer]:
         """Close what is still in flight; name each client that lost its connection."""

@@ -1,4 +1,4 @@
-"""What a Redis server says of itself, and the few commands that move the data: follow, fence, promote.
+"""The few commands that move the data: look, follow, fence, promote.
 
 Nothing here is on a command's path. A switchover speaks with the old and the new server over control connections of its
 own (txredisapi), beside the uplink connections, so that neither the gate nor the clients' commands are in its way.
@@ -7,7 +7,6 @@ own (txredisapi), beside the uplink connections, so that neither the gate nor th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import txredisapi
@@ -17,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from redisproxy.errors import UplinkError, UplinkRefused, UplinkUnavailable
+from redisproxy.server_state import ServerState, before_fence, fence_value, parse_info
 
 if TYPE_CHECKING:
     from redisproxy.uplink.login import Credentials
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 Connect = Callable[[Callable[[], Any]], "Deferred[Any]"]
 Arg = bytes | str | int
 
-FENCE = 1_000_000_000
-"""What the fence adds to C{min-replicas-to-write}: no server has as many replicas, and the value before can be told."""
-LAG_WAS_OFF = 500_000_000
-"""Added when C{min-replicas-max-lag} was 0, which would switch the fence off."""
-MAX_REPLICAS = 1_000_000
 # A write that passes every check of the server and changes nothing: SETRANGE with an empty value creates no key
 # (https://redis.io/docs/latest/commands/setrange/).
 _PROBE = ("SETRANGE", "__redisproxy:probe", 0, "")
@@ -262,149 +257,3 @@ def _config_int(reply: object) -> int | None:
     if isinstance(reply, list) and len(reply) == 2 and _text(reply[1]).isdigit():
         return int(_text(reply[1]))
     return None
-
-
-def parse_info(text: str) -> dict[str, str]:
-    """The fields of INFO (https://redis.io/docs/latest/commands/info/)."""
-    fields = {}
-    for line in text.splitlines():
-        name, colon, value = line.partition(":")
-        if colon and not line.startswith("#"):
-            fields[name] = value.strip()
-    return fields
-
-
-def fence_value(state: ServerState) -> int:
-    """The C{min-replicas-to-write} that fences a server and remembers what it was."""
-    return FENCE + min(state.min_replicas, MAX_REPLICAS) + (LAG_WAS_OFF if state.max_lag == 0 else 0)
-
-
-def before_fence(value: int) -> tuple[int, bool]:
-    """What C{min-replicas-to-write} was before the fence, and whether C{min-replicas-max-lag} was 0."""
-    if value < FENCE:
-        return value, False
-    left = value - FENCE
-    return left % LAG_WAS_OFF, left >= LAG_WAS_OFF
-
-
-@dataclass(frozen=True)
-class ServerState:
-    """What a server said of itself at one moment.
-
-    @ivar info: the fields of INFO.
-    @ivar databases: how many it has; None when it does not tell.
-    @ivar min_replicas: its C{min-replicas-to-write}, the fence included.
-    @ivar max_lag: its C{min-replicas-max-lag}; None when it does not tell.
-    @ivar tls_port: where it expects TLS; 0 when nowhere, or when it does not tell.
-    @ivar can_config: it lets us read its configuration.
-    """
-
-    info: dict[str, str] = field(repr=False)
-    databases: int | None = None
-    min_replicas: int = 0
-    max_lag: int | None = None
-    tls_port: int = 0
-    can_config: bool = True
-
-    def number(self, name: str) -> int:
-        """A field as an integer; 0 when it is not there."""
-        text = self.info.get(name, "")
-        return int(text) if text.lstrip("-").isdigit() else 0
-
-    @property
-    def role(self) -> str:
-        """C{master} or C{slave}."""
-        return self.info.get("role", "")
-
-    @property
-    def replication_id(self) -> str:
-        """Names the history of the data; a replica has that of its primary."""
-        return self.info.get("master_replid", "")
-
-    @property
-    def former_id(self) -> str:
-        """Names the history that this server has gone on with when it was promoted; empty when there is none."""
-        former = self.info.get("master_replid2", "")
-        return former if former.strip("0") else ""
-
-    @property
-    def offset(self) -> int:
-        """How far the data is, in bytes of the replication stream: of a replica, what it has applied."""
-        return self.number("slave_repl_offset" if self.role == "slave" else "master_repl_offset")
-
-    @property
-    def link_up(self) -> bool:
-        """Whether a replica is connected to its primary and has its data."""
-        return self.role == "slave" and self.info.get("master_link_status") == "up"
-
-    @property
-    def bytes_left(self) -> int | None:
-        """How much of a full synchronisation has still to arrive; None when there is none, or nobody knows yet."""
-        if self.info.get("master_sync_in_progress") != "1":
-            return None
-        left = self.number("master_sync_left_bytes")
-        return left if left >= 0 else None
-
-    @property
-    def primary(self) -> tuple[str, int]:
-        """Whom a replica follows."""
-        return self.info.get("master_host", ""), self.number("master_port")
-
-    @property
-    def keys(self) -> int:
-        """The number of keys in all databases."""
-        return sum(_keys(value) for name, value in self.info.items() if _is_keyspace(name))
-
-    @property
-    def highest_db(self) -> int:
-        """The highest database that has keys; 0 when none has."""
-        return max((int(name[2:]) for name in self.info if _is_keyspace(name)), default=0)
-
-    @property
-    def fenced(self) -> bool:
-        """Whether it bears a fence of ours."""
-        return self.min_replicas >= FENCE
-
-    @property
-    def version(self) -> tuple[int, ...]:
-        """The Redis version that it is or is compatible with; empty when it does not tell."""
-        return version_of(self.info.get("redis_version", ""))
-
-    @property
-    def valkey_version(self) -> tuple[int, ...]:
-        """The Valkey version; empty when it is none."""
-        return version_of(self.info.get("valkey_version", ""))
-
-    @property
-    def product(self) -> str:
-        """Name and version for people."""
-        if self.valkey_version:
-            return f"Valkey {self.info['valkey_version']}"
-        return f"Redis {self.info.get('redis_version', '(unknown)')}"
-
-
-def _is_keyspace(name: str) -> bool:
-    return name.startswith("db") and name[2:].isdigit()
-
-
-def _keys(value: str) -> int:
-    for part in value.split(","):
-        name, _, number = part.partition("=")
-        if name == "keys" and number.isdigit():
-            return int(number)
-    return 0
-
-
-def version_of(text: str) -> tuple[int, ...]:
-    """A version as numbers: C{7.0.15} is C{(7, 0, 15)}; whatever follows (C{-rc1}) is left out."""
-    numbers = []
-    for part in text.split("."):
-        digits = ""
-        for letter in part:
-            if not letter.isdigit():
-                break
-            digits += letter
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)

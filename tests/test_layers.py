@@ -27,7 +27,7 @@ LAYERS = [
     {"tls"},
     {"config"},
     {"lane"},
-    {"cursors", "scripts", "garbage", "resp", "errors", "together", "_native"},
+    {"cursors", "scripts", "garbage", "resp", "errors", "server_state", "together", "_native"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # config.load builds every TLS context once, inside a function, so that certificates are faults of the configuration.

@@ -8,7 +8,7 @@ import pytest
 
 from redisproxy.config import TcpAddress, UnixAddress, UplinkSettings
 from redisproxy.preflight import Source, faults, follows, is_predecessor, source_of, warnings
-from redisproxy.replication import FENCE, ServerState, before_fence, fence_value, parse_info, version_of
+from redisproxy.server_state import FENCE, ServerState, before_fence, fence_value, parse_info, version_of
 
 SOURCE = Source("10.0.0.1", 6379)
 ID, OTHER_ID = "a" * 40, "b" * 40

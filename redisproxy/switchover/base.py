@@ -12,7 +12,8 @@ from twisted.logger import Logger
 
 from redisproxy import preflight
 from redisproxy.following import Following
-from redisproxy.replication import RedisServer, ServerState
+from redisproxy.replication import RedisServer
+from redisproxy.server_state import ServerState
 from redisproxy.switchover.world import Report, World
 
 if TYPE_CHECKING:

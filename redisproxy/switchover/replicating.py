@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from redisproxy import preflight
 from redisproxy.following import Following
-from redisproxy.replication import ServerSaidNo, ServerState
+from redisproxy.replication import ServerSaidNo
+from redisproxy.server_state import ServerState
 from redisproxy.switchover.base import SLOW_POLL_S, Base
 from redisproxy.switchover.world import SwitchoverFailed
 
