@@ -355,6 +355,8 @@ class Client:
         """Wait for something to work on, sometimes with more commands behind it."""
         op = self._op("blpop", self._key("lst"))
         timeout_s = self.chance.choice((0.05, 0.3, 1, 3))
+        if timeout_s == 3 and self.world.idle_resets.active:
+            timeout_s = 15  # longer than a pause waits for what is in flight
         token = self._token()
         commands: list[Command] = [["BLPOP", op.place[1], str(timeout_s)]]
         if self.chance.random() < 0.3:

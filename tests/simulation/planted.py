@@ -14,7 +14,7 @@ from twisted.internet.defer import DeferredList
 
 from redisproxy import watches
 from redisproxy.client import rules
-from redisproxy.client.blocking import Blocking
+from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
 from redisproxy.client.route import Route
 from redisproxy.errors import UplinkUnavailable
@@ -248,6 +248,22 @@ def _proof_given_up() -> Patches:
     yield patch.object(Watches, "_prove", prove)
 
 
+def _unblocked_once() -> Patches:
+    """A CLIENT UNBLOCK that was lost with its connection was not sent again, and its client dropped in the end."""
+
+    def unblock(self: Blocking) -> None:
+        client, connection = self.client, self.client.route.connection
+        if client.blocking is self and connection is not None and connection.server_id is not None:
+            client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+
+    def unblocked(self: Blocking, reply: object) -> None:
+        if reply == 0 and self.client.blocking is self:
+            self.client.core.clock.callLater(RETRY_S, self._unblock)
+
+    yield patch.object(Blocking, "_unblock", unblock)
+    yield patch.object(Blocking, "_unblocked", unblocked)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -269,6 +285,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "cancelling-overlooked": _cancelling_overlooked,
     "fence-left-behind": _fence_left_behind,
     "proof-given-up": _proof_given_up,
+    "unblocked-once": _unblocked_once,
 }
 
 

@@ -26,6 +26,7 @@ from tests.simulation.bypass import Bypass
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
 from tests.simulation.history import History, Violation
+from tests.simulation.idle_resets import IdleResets
 from tests.simulation.network import Conditions, Net, SimNetwork
 from tests.simulation.operator import Fate, Operator
 from tests.simulation.redis import Server
@@ -92,6 +93,7 @@ class World:
         self.proxy.client_factories.append(self.factory)
         self.proxy.server_tls.append(None)
         self.operator = Operator(self)
+        self.idle_resets = IdleResets(self)
 
     def _set_conditions(self) -> None:
         pick = self.chance.choice
@@ -250,6 +252,7 @@ class World:
         running = set(map(self._begin, works))
         for each in list(running):
             each.addBoth(_leave, running, each)
+        self._begin(self.idle_resets.run())
         self._run(lambda: not (running or self.operator.running), LIMIT_S)
         self.ending = True
         self._heal()

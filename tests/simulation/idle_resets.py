@@ -1,0 +1,54 @@
+"""Connections to Redis on which no client waits are reset, mostly as a pause or a switch begins: nobody may notice."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from redisproxy.uplink import UplinkConnection
+
+if TYPE_CHECKING:
+    from tests.simulation.network import End
+    from tests.simulation.world import World
+
+SHARE = 0.25
+LOOK_S = 0.001
+
+
+class IdleResets:
+    """Takes part in some of the worlds in which nothing else fails.
+
+    @ivar active: whether it does in this one.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chance = Random(f"{world.seed} idle resets")
+        self.active = not world.faulty and self.chance.random() < SHARE
+
+    async def run(self) -> None:
+        """For as long as the world goes on."""
+        aside, was_open = self.world.proxy.core.aside, True
+        while self.active and not self.world.ending:
+            await self.world.sleep(LOOK_S * self.chance.random())
+            now = self.chance.random() < (0.8 if was_open and aside.closed else 0.002)
+            was_open = not aside.closed
+            if now:
+                self._reset_some()
+
+    def _reset_some(self) -> None:
+        for end in self.world.net.connections("uplink"):
+            if _nobody_waits(end) and self.chance.random() < 0.5:
+                self.world.note("resets", f"{end.getHost().port}, on which no client waits")
+                end.reset()
+                end.peer.reset()
+
+
+def _nobody_waits(end: End) -> bool:
+    connection = end.protocol
+    return (
+        isinstance(connection, UplinkConnection)
+        and connection.alive
+        and connection.holder is None
+        and not connection.in_flight
+    )
