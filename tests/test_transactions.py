@@ -331,6 +331,22 @@ class TestBlocking:
         blocked.send(b"*-1\r\n")
         assert wire.gate.in_flight == 0 and client.got() == b"" and not client.closed
 
+    def test_without_a_connection_for_that_it_waits_for_one_and_asks_once(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        wire.refuse_connections = True
+        wire.servers[0].close()
+        wire.pause()
+        for _ in range(20):
+            wire.clock.advance(AGAIN_S)
+            wire.turn()
+        wire.refuse_connections = False
+        for _ in range(30):
+            wire.clock.advance(AGAIN_S)
+            wire.turn()
+            if len(wire.servers) > 2:
+                break
+        assert wire.server.got().count(b"UNBLOCK") == 1
+
     def test_a_slow_reader_does_not_keep_it_from_being_unblocked(self, wire: Wire, client: Client) -> None:
         slow = wire.client()
         client.send(BLPOP)

@@ -108,9 +108,12 @@ class Blocking(Observed):
     def _unblock(self) -> None:
         client, connection = self.client, self.client.route.connection
         if client.blocking is self and connection is not None and connection.server_id is not None:
-            # The connection that it goes out on may be lost before it is answered, or be waiting for a slow reader.
-            self._next = client.core.clock.callLater(AGAIN_S, self._unblock)
-            client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+            sent = client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+            sent.addBoth(self._sent)
+
+    def _sent(self, _: object) -> None:
+        # The connection that it goes out on may be lost before it is answered, or be waiting for a slow reader.
+        self._next = self.client.core.clock.callLater(AGAIN_S, self._unblock)
 
     def _unblocked(self, reply: object) -> None:
         # 0: the command had not reached the server yet, or has just been answered.

@@ -115,8 +115,8 @@ class UplinkSet:
             if shared is connection:
                 del self._shared[key]
 
-    def run(self, *command: bytes | str | int, on_reply: Callable[[object], None] | None = None) -> None:
-        """Send a command of the proxy's own as soon as there is a connection.
+    def run(self, *command: bytes | str | int, on_reply: Callable[[object], None] | None = None) -> Deferred[None]:
+        """Send a command of the proxy's own as soon as there is a connection; fire when it was sent, or given up.
 
         @param on_reply: called with the parsed reply; not at all when there is none.
         """
@@ -128,7 +128,7 @@ class UplinkSet:
         def send(connection: UplinkConnection) -> None:
             connection.submit_own(Collector(1, answered), encode_command(*command), 1)
 
-        self.acquire_shared((0, 2)).addCallbacks(send, lambda _: None)
+        return self.acquire_shared((0, 2)).addCallbacks(send, lambda _: None)
 
     def ask(self, *command: bytes | str | int) -> Deferred[object]:
         """Like L{run}; fires with the parsed reply. Fails as L{acquire_shared} does, or when the connection is lost."""
