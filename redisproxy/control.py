@@ -137,7 +137,7 @@ class Control:
         self._running: Deferred[Any] | None = None
         self._running_name = ""
         self._relocation: Relocation | None = None
-        self._again = False
+        self._again = self._stopping = False
         self.switching: Switchover | None = None
         self.reports: list[Answer] = []
         self.last = LastReload()
@@ -252,6 +252,8 @@ class Control:
         return {"state": "going on"}
 
     def _alone(self, name: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Deferred[Answer]:
+        if self._stopping:
+            return fail(WrongState("the proxy is shutting down"))
         if self._running is not None:
             return fail(WrongState(f"a {self._running_name} is running already"))
         answer: Deferred[Answer] = Deferred()
@@ -282,8 +284,8 @@ class Control:
             self.reload_on_signal()
 
     async def stop(self) -> None:
-        """End what is running: a switchover is rolled back."""
-        self._again = False
+        """End what is running, and begin nothing any more: a switchover is rolled back."""
+        self._again, self._stopping = False, True
         if self._running is not None:
             running, done = self._running, Deferred[None]()
             running.addBoth(lambda _: done.callback(None))

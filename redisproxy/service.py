@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import random
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -22,6 +23,9 @@ from redisproxy.proxy import Proxy
 from redisproxy.sentinel import Follower
 from redisproxy.signals import Signals
 
+if TYPE_CHECKING:
+    from redisproxy.net import Network
+
 SHUTDOWN = "shutdown"
 SUPERVISE_S = 0.1
 
@@ -38,15 +42,24 @@ class ProxyService(Service):
 
     @param config_path: the file that a reload reads again.
     @param settings: what it held at the start.
+    @param network: the best one that there is when left out.
+    @param jitter: see L{Proxy}.
     """
 
     log = Logger(namespace="redisproxy")
 
-    def __init__(self, config_path: str, settings: config.Settings, reactor: Any) -> None:
+    def __init__(
+        self,
+        config_path: str,
+        settings: config.Settings,
+        reactor: Any,
+        network: Network | None = None,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         self.setName("redisproxy")
         self._reactor = reactor
-        self.network = best_network(reactor)
-        self.proxy = Proxy(config_path, settings, reactor, self.network)
+        self.network = network or best_network(reactor)
+        self.proxy = Proxy(config_path, settings, reactor, self.network, jitter)
         self.control = Control(self.proxy)
         self.listeners = Listeners(self.proxy, self.network)
         self.started = 0.0
@@ -76,13 +89,17 @@ class ProxyService(Service):
         self.bind()
         if shortage := files.shortage(self.proxy.settings, files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
-        self.proxy.start()
-        self._follower.tick()
-        self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)
+        self.begin()
         self._signals.install()
         garbage.leave_out_what_there_is()
         reason = "" if framing.NATIVE else f" ({framing.NATIVE_REASON})"
         self.log.info("redisproxy is running on {network} transports{reason}", network=self.network.name, reason=reason)
+
+    def begin(self) -> None:
+        """Connect to the uplink and watch the time: what needs neither ports nor signals."""
+        self.proxy.start()
+        self._follower.tick()
+        self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)
 
     def _supervise(self) -> None:
         self.proxy.supervise()

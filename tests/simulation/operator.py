@@ -45,6 +45,8 @@ class Operator:
         ]
         for _ in range(operations):
             await self.world.sleep(self.chance.random() * 0.4)
+            if self.world.ending:
+                return
             work = self.chance.choice(works)()
             if self.chance.random() < 0.8:
                 await work

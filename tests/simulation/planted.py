@@ -17,6 +17,7 @@ from redisproxy.client import rules
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
 from redisproxy.client.route import Route
+from redisproxy.control import Control
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.gate import Gate
 from redisproxy.resp import BEGIN, COMMAND, RUN, error
@@ -167,6 +168,15 @@ def _held_for_ever() -> Patches:
     yield patch.object(Gate, "hold", hold)
 
 
+def _not_rolled_back() -> Patches:
+    """SIGTERM in the middle of a switchover ends the process as if nothing was going on."""
+
+    async def stop(self: Control) -> None:
+        pass
+
+    yield patch.object(Control, "stop", stop)
+
+
 # -- what seeds have found, put back
 
 
@@ -278,6 +288,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "transaction-not-queued-again": _transaction_not_queued_again,
     "database-forgotten": _database_forgotten,
     "held-for-ever": _held_for_ever,
+    "not-rolled-back": _not_rolled_back,
     "blocked-after-others": _blocked_after_others,
     "watch-left-behind": _watch_left_behind,
     "half-a-transaction": _half_a_transaction,

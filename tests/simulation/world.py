@@ -6,22 +6,20 @@ import gc
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.client import ClientFactory
-from redisproxy.control import Control
-from redisproxy.proxy import Proxy
-from redisproxy.service import SUPERVISE_S
+from redisproxy.service import ProxyService
 from tests.simulation.bypass import Bypass
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
@@ -34,6 +32,8 @@ from tests.simulation.redis import Server
 SERVERS = 3
 LIMIT_S = 120.0
 PATIENCE_S = 40.0
+STOP_S = 20.0
+SIGTERMS = 0.08
 
 
 @dataclass
@@ -57,6 +57,7 @@ class World:
     """Everything of one run.
 
     @ivar faulty: whether things break; where nothing does, no client may see an error or lose its connection.
+    @ivar sigterm_after_s: when the proxy is stopped in the middle of everything; 0 for not at all.
     @ivar current: the server that clients should be on. @ivar switching: a switchover was asked for and is not over.
     """
 
@@ -68,6 +69,8 @@ class World:
         self.history = History()
         self.faulty = self.chance.random() < 0.6
         self.ending = self.switching = False
+        sigterm = Random(f"{seed} sigterm")
+        self.sigterm_after_s = 0.01 + 3 * sigterm.random() if sigterm.random() < SIGTERMS else 0.0
         self.password = self.chance.choice(("", "secret"))
         self.lines: list[str] = []
         self.digest = 0
@@ -86,8 +89,8 @@ class World:
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
         settings = config.load(self.path)
-        self.proxy = Proxy(self.path, settings, self.clock, SimNetwork(self.net), self.chance.uniform)
-        self.control = Control(self.proxy)
+        self.service = ProxyService(self.path, settings, self.clock, SimNetwork(self.net), self.chance.uniform)
+        self.proxy, self.control = self.service.proxy, self.service.control
         endpoint = settings.listen[0]
         self.factory = ClientFactory(self.proxy.core, self.proxy.authenticator(endpoint))
         self.proxy.client_factories.append(self.factory)
@@ -174,6 +177,8 @@ class World:
         client = self.wires.pop(wire)
         if client is None or client.leaving or wire.injected or self.violation:
             return
+        if self.ending and self.sigterm_after_s:
+            return
         if not self.faulty:
             self.fail(f"{wire.name} was disconnected although nothing had failed")
         if not unanswered and not client.stateful:
@@ -237,10 +242,7 @@ class World:
         )
 
     def _play(self) -> None:
-        self.proxy.start()
-        supervision = LoopingCall(self.proxy.supervise)
-        supervision.clock = self.clock
-        supervision.start(SUPERVISE_S, now=False)
+        self.service.begin()
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
         self._clients = {f"client-{at}": Client(self, at) for at in range(count)}
         works = [client.run(operations) for client in self._clients.values()]
@@ -253,14 +255,16 @@ class World:
         for each in list(running):
             each.addBoth(_leave, running, each)
         self._begin(self.idle_resets.run())
-        self._run(lambda: not (running or self.operator.running), LIMIT_S)
+        self._run(lambda: not (running or self.operator.running), self.sigterm_after_s or LIMIT_S)
         self.ending = True
+        if self.sigterm_after_s:
+            self._stop_in_the_middle(lambda: not (running or self.operator.running))
         self._heal()
         self._run(lambda: False, self.clock.seconds() - 1000 + 1)
         if running or self.operator.running:
             self._who_waits()
         self._run(self._quiet, self.clock.seconds() - 1000 + PATIENCE_S)
-        self._nothing_is_left(supervision)
+        self._nothing_is_left()
         self.history.check(self.current.dbs)
 
     def _begin(self, work: Any) -> Deferred[Any]:
@@ -285,19 +289,35 @@ class World:
         waiting = [f"{client.name} ({client.waits})" for client in self._clients.values() if client.waits]
         self.fail(f"waits for ever: {', '.join([*waiting, *self.operator.running.values()])}")
 
-    def _nothing_is_left(self, supervision: LoopingCall) -> None:
+    def _stop_in_the_middle(self, over: Callable[[], bool]) -> None:
+        """SIGTERM; the server that was in use, or is since a switchover that was over already, takes writes."""
+        self.note("operator", "SIGTERM")
+        self._stop()
+        self._run(over, self.clock.seconds() - 1000 + 5)
+        server = self.current
+        if not self.faulty and (server.repl.primary is not None or server.config["min-replicas-to-write"] != "0"):
+            self.fail(f"{server.name} takes no writes after the proxy was stopped")
+
+    def _stop(self) -> None:
+        reloads = self.proxy.metrics.reloads_total
+        stopping = self.service.stopService().addErrback(self.crashed)
+        self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
+        if not stopping.called:
+            self.fail("the proxy does not stop")
+        if self.proxy.metrics.reloads_total != reloads:
+            self.fail("a reload went on although the proxy was to stop")
+
+    def _nothing_is_left(self) -> None:
         proxy = self.proxy
         if len(proxy.registry) or proxy.metrics.clients_open:
             self.fail(f"clients are left behind: {[client.id for client in proxy.registry]}")
         if proxy.gate.in_flight:
             self.fail(f"the gate counts {proxy.gate.in_flight} in flight with no client there")
-        if proxy.gate.held or not proxy.gate.open:
+        if proxy.gate.held or not (proxy.gate.open or self.sigterm_after_s):
             self.fail(f"the gate is {proxy.gate.state.value} with {proxy.gate.held} held")
-        supervision.stop()
-        stopping = ensureDeferred(self.control.stop()).addErrback(self.crashed)
-        proxy.stop()
+        if not self.sigterm_after_s:
+            self._stop()
         self._run(lambda: False, self.clock.seconds() - 1000 + 20)
-        assert stopping.called
         if left := self.clock.getDelayedCalls():
             self.fail(f"delayed calls are left behind: {left}")
         if ends := self.net.connections("uplink"):
