@@ -25,9 +25,10 @@ from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
-from tests.simulation.network import Conditions, Net, SimNetwork
+from tests.simulation.network import Net, SimNetwork
 from tests.simulation.operator import Fate, Operator
 from tests.simulation.redis import Server
+from tests.simulation.terms import conditions, settings_of
 
 SERVERS = 3
 LIMIT_S = 120.0
@@ -76,7 +77,7 @@ class World:
         self.digest = 0
         self.violation = ""
         self.wires: dict[Wire, Client | None] = {}
-        self._set_conditions()
+        self.net.now = conditions(self.chance)
         self.servers = [Server(f"10.0.0.{at}:6379", self.clock, self.chance, self.find) for at in range(1, SERVERS + 1)]
         for at, server in enumerate(self.servers, 1):
             server.password = self.chance.choice(("", f"pw{at}"))
@@ -84,7 +85,7 @@ class World:
             server.sync_s = self.chance.choice((0.01, 0.2))
             self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
         self.current = self.servers[0]
-        self._settings = self._make_settings()
+        self._settings = settings_of(self.chance, self.faulty, self.password)
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
@@ -97,44 +98,6 @@ class World:
         self.proxy.server_tls.append(None)
         self.operator = Operator(self)
         self.idle_resets = IdleResets(self)
-
-    def _set_conditions(self) -> None:
-        pick = self.chance.choice
-        self.net.now = Conditions(
-            latency=pick((0.0, 0.0002, 0.001)),
-            jitter=pick((0.0, 0.0005, 0.003)),
-            small_chunks=pick((0.0, 0.2, 0.7)),
-            window=pick((500, 5000, 65536)),
-            high_water=pick((100, 5000, 65536)),
-        )
-
-    def _make_settings(self) -> dict[str, Any]:
-        pick = self.chance.choice
-        listen = {"addr": "10.9.9.9:7000", **({"pass": self.password} if self.password else {})}
-        uplink: dict[str, Any] = {
-            "wait_limit_ms": pick((1000, 10000)),
-            "reconnect_min_ms": pick((10, 100)),
-            "reconnect_max_ms": pick((200, 2000)),
-            "connect_timeout_ms": pick((500, 3000)),
-            "multiplex": self.chance.random() < 0.9,
-            "ping_interval_ms": pick((0, 300, 5000)),
-            "ping_timeout_ms": 1000,
-        }
-        if not self.faulty:
-            uplink |= {"wait_limit_ms": 20000, "connect_timeout_ms": 5000}
-        return {
-            "uplink": uplink,
-            "listen": listen,
-            "read_time_limit_ms": pick((0, 5000)),
-            "limits": {"max_held_request_bytes": 32768, "max_in_flight_per_client": pick((3, 10000))},
-            "pause": {"drain_deadline_ms": pick((100, 2000)) if self.faulty else 10000},
-            "switchover": {
-                "pause_budget_ms": pick((100, 300, 2000)),
-                "sync_deadline_ms": 10000,
-                "sync_stall_ms": 3000,
-                "max_lag_ms": pick((10, 100)),
-            },
-        }
 
     # -- what operator, fate and clients use
 

@@ -1,0 +1,53 @@
+"""The terms of a run, drawn from its seed: how the network is, and how the proxy is configured."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from tests.simulation.network import Conditions
+
+
+def conditions(chance: Random) -> Conditions:
+    """How the network is."""
+    pick = chance.choice
+    return Conditions(
+        latency=pick((0.0, 0.0002, 0.001)),
+        jitter=pick((0.0, 0.0005, 0.003)),
+        small_chunks=pick((0.0, 0.2, 0.7)),
+        window=pick((500, 5000, 65536)),
+        high_water=pick((100, 5000, 65536)),
+    )
+
+
+def settings_of(chance: Random, faulty: bool, password: str) -> dict[str, Any]:
+    """The configuration file, without the uplink's address and password.
+
+    @param faulty: things break, so that limits may be short.
+    """
+    pick = chance.choice
+    listen = {"addr": "10.9.9.9:7000", **({"pass": password} if password else {})}
+    uplink: dict[str, Any] = {
+        "wait_limit_ms": pick((1000, 10000)),
+        "reconnect_min_ms": pick((10, 100)),
+        "reconnect_max_ms": pick((200, 2000)),
+        "connect_timeout_ms": pick((500, 3000)),
+        "multiplex": chance.random() < 0.9,
+        "ping_interval_ms": pick((0, 300, 5000)),
+        "ping_timeout_ms": 1000,
+    }
+    if not faulty:
+        uplink |= {"wait_limit_ms": 20000, "connect_timeout_ms": 5000}
+    return {
+        "uplink": uplink,
+        "listen": listen,
+        "read_time_limit_ms": pick((0, 5000)),
+        "limits": {"max_held_request_bytes": 32768, "max_in_flight_per_client": pick((3, 10000))},
+        "pause": {"drain_deadline_ms": pick((100, 2000)) if faulty else 10000},
+        "switchover": {
+            "pause_budget_ms": pick((100, 300, 2000)),
+            "sync_deadline_ms": 10000,
+            "sync_stall_ms": 3000,
+            "max_lag_ms": pick((10, 100)),
+        },
+    }
