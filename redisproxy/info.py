@@ -9,7 +9,8 @@ import redisproxy
 from redisproxy import config, framing
 
 if TYPE_CHECKING:
-    from redisproxy.control import Answer, Control
+    from redisproxy.control import Control
+    from redisproxy.controlled import Answer
     from redisproxy.net import Network
     from redisproxy.proxy import Proxy
 

@@ -15,7 +15,7 @@ from redisproxy.auth import Authenticator
 from redisproxy.client import ClientFactory, ClientProtocol
 from redisproxy.client.recall import Recall
 from redisproxy.commands import CommandTable, Treatment
-from redisproxy.control import Answer, Rejected
+from redisproxy.controlled import Answer, Rejected
 from redisproxy.core import ClientLimits, Core
 from redisproxy.dialing import uplink_dial
 from redisproxy.errors import UplinkError
@@ -251,7 +251,7 @@ class Proxy:
         """Whether there is a connection to it."""
         return self.uplinks.roster.connected
 
-    # -- control.Proxy
+    # -- controlled.Proxy
 
     @property
     def drain_limit_s(self) -> float:

@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 
 from redisproxy import config, files, framing, garbage, info
 from redisproxy.admin import make_site
-from redisproxy.control import Answer, Control
+from redisproxy.control import Control
+from redisproxy.controlled import Answer
 from redisproxy.gate import GateReopened
 from redisproxy.listeners import Listeners
 from redisproxy.network import best_network

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import provider
 
-from redisproxy.control import Control, Rejected
+from redisproxy.control import Control
+from redisproxy.controlled import Rejected
 from redisproxy.gate import Gate, GateState
 from redisproxy.metrics import Metrics
 from redisproxy.operations import BadRequest, WrongState

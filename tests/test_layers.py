@@ -15,6 +15,7 @@ LAYERS = [
     {"service"},
     {"info", "listeners", "proxy"},
     {"admin", "control", "movers", "plan", "raw", "client", "relocation", "sentinel", "watches"},
+    {"controlled"},
     {"switchover"},
     {"following"},
     {"preflight"},

@@ -25,7 +25,7 @@ from redisproxy.sentinel.backoff import Backoff
 from redisproxy.sentinel.subscription import Subscription
 
 if TYPE_CHECKING:
-    from redisproxy.control import Answer
+    from redisproxy.controlled import Answer
     from redisproxy.metrics import Metrics
     from redisproxy.sentinel.finder import Finder, Sentinel
 
