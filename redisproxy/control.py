@@ -26,6 +26,7 @@ SWITCHOVER = "switchover"
 FAILOVER = "failover"
 MAX_NAMED = 100
 KEPT_REPORTS = 10
+SHUTTING_DOWN = "the proxy is shutting down"
 
 
 def _ignore(failure: Failure, *kinds: type[Exception]) -> None:
@@ -176,7 +177,7 @@ class Control:
 
     def _alone(self, name: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Deferred[Answer]:
         if self._stopping:
-            return fail(WrongState("the proxy is shutting down"))
+            return fail(WrongState(SHUTTING_DOWN))
         if self._running is not None:
             return fail(WrongState(f"a {self._running_name} is running already"))
         answer: Deferred[Answer] = Deferred()
@@ -264,6 +265,8 @@ class Control:
         except SwitchoverFailed as error:
             kind = BadRequest if error.refused else DeadlineExceeded if error.late else WrongState
             raise kind(switchover.report["error"], report=switchover.report) from error
+        except CancelledError as error:
+            raise WrongState(f"{SHUTTING_DOWN}: {switchover.report['error']}", report=switchover.report) from error
         finally:
             if switchover.report["result"] != "done":
                 relocation.abandon()
@@ -288,7 +291,9 @@ class Control:
         self._reopen(reason)
 
     def _rejected(self, failure: Failure) -> Failure:
-        if failure.check(OperationError, CancelledError):
+        if failure.check(CancelledError):
+            return Failure(WrongState(SHUTTING_DOWN))  # nothing else cancels it
+        if failure.check(OperationError):
             return failure
         self._proxy.metrics.reloads_rejected_total += 1
         if not failure.check(Rejected, UplinkError):

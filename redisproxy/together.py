@@ -1,11 +1,12 @@
-"""Waits for several things at once."""
+"""Waits: for several things at once, and for one that is not to be cut short."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
+from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
@@ -20,3 +21,21 @@ async def together(works: Sequence[Deferred[T]]) -> list[tuple[bool, Any]]:
     if any(not good and value.check(CancelledError) for good, value in results):
         raise CancelledError
     return results
+
+
+async def to_the_end(work: Coroutine[Deferred[Any], Any, T]) -> T:
+    """Wait for `work` also when the wait is cancelled; only a second time that reaches it."""
+    working = ensureDeferred(work)
+    waits: list[Deferred[T]] = [Deferred(lambda _: working.cancel()), Deferred()]
+
+    def over(result: T | Failure) -> None:
+        waits[-1].callback(result)
+
+    working.addBoth(over)
+    try:
+        return await waits[-1]
+    except CancelledError:
+        if working.called:
+            raise
+        waits.pop()
+    return await waits[-1]

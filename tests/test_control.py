@@ -207,6 +207,12 @@ def test_a_hangups_reload_that_the_end_of_the_process_cuts_short_is_no_unhandled
     assert stopped.deferred.called and stopped.error is None and not logged
 
 
+def test_a_reload_that_the_end_of_the_process_cuts_short_says_so(control: Control) -> None:
+    outcome = Outcome(control.reload())
+    ensureDeferred(control.stop())
+    assert isinstance(outcome.error, WrongState) and str(outcome.error) == "the proxy is shutting down"
+
+
 def test_nothing_new_begins_while_the_process_ends(control: Control) -> None:
     ensureDeferred(control.stop())
     for begin in (control.reload, control.switchover):

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail
 
-from redisproxy.together import together
+from redisproxy.together import to_the_end, together
 
 
 def test_each_outcome_is_told() -> None:
@@ -24,3 +24,34 @@ def test_a_wait_that_is_cancelled_is_not_over_as_if_nothing_had_happened() -> No
     waiting = ensureDeferred(together(works)).addErrback(failed.append)
     waiting.cancel()
     assert failed[0].check(CancelledError) and all(work.called for work in works)
+
+
+async def _wait_for(work: Deferred[int]) -> int:
+    return await work + 1
+
+
+def test_what_must_be_done_is_done_although_the_wait_for_it_is_cancelled() -> None:
+    work: Deferred[int] = Deferred()
+    results: list[Any] = []
+    waiting = ensureDeferred(to_the_end(_wait_for(work))).addBoth(results.append)
+    waiting.cancel()
+    assert not work.called and not results
+    work.callback(7)
+    assert results == [8]
+
+
+def test_a_second_cancelling_reaches_it() -> None:
+    work: Deferred[int] = Deferred()
+    results: list[Any] = []
+    waiting = ensureDeferred(to_the_end(_wait_for(work))).addBoth(results.append)
+    waiting.cancel()
+    waiting.cancel()
+    assert work.called and results[0].check(CancelledError)
+
+
+def test_its_failure_is_told() -> None:
+    work: Deferred[int] = Deferred()
+    results: list[Any] = []
+    ensureDeferred(to_the_end(_wait_for(work))).addBoth(results.append)
+    work.errback(ValueError("x"))
+    assert results[0].check(ValueError)

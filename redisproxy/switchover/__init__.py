@@ -15,6 +15,7 @@ from redisproxy.switchover.moving import Moving
 from redisproxy.switchover.replicating import Replicating
 from redisproxy.switchover.undoing import Undoing
 from redisproxy.switchover.world import Report, SwitchoverFailed, World
+from redisproxy.together import to_the_end
 
 __all__ = ["Report", "Switchover", "SwitchoverFailed", "World"]
 
@@ -26,7 +27,8 @@ class Switchover(Replicating, Moving, Undoing):
         """Carry it out.
 
         @raise SwitchoverFailed: it was refused or rolled back.
-        @raise CancelledError: the proxy is stopped; it was rolled back.
+        @raise CancelledError: the proxy is stopped, and it was rolled back. That is too late once the clients are on the
+            new server.
         """
         try:
             await self._run()
@@ -61,7 +63,7 @@ class Switchover(Replicating, Moving, Undoing):
         self.report["result"] = "done"
         if not external:
             with self._step("finish"):
-                await self._finish()
+                await to_the_end(self._finish())
 
     def _explain(self, error: BaseException) -> str:
         step = self.report["step"]

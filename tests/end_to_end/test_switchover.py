@@ -211,6 +211,27 @@ def test_a_proxy_killed_at_any_step_leaves_what_its_restart_and_one_command_put_
         assert client.get("b") == "2" and client.set("c", 3)
 
 
+@pytest.mark.parametrize("step", ["replicate", "promote", "swap", "finish"])
+def test_a_proxy_stopped_at_any_step_tells_where_the_data_is(
+    server: RedisServer, other: RedisServer, step: str
+) -> None:
+    """Stopped with SIGTERM: rolled back, or done once the clients are on the new server, and never in between."""
+    environment = {"REDISPROXY_TEST_DIE_AT": step, "REDISPROXY_TEST_DIE_OF": "SIGTERM"}
+    with Proxy(server.uplink, environment=environment, plugin=DIE) as proxy:
+        proxy.client().set("a", 1)
+        proxy.write(uplink=other.uplink)
+        status, answer = proxy.admin("switchover")
+        assert proxy.process.wait(10) == 0
+        done = answer["report"]["result"] == "done"
+        assert status == (200 if done else 409) and (done or step in ("replicate", "promote"))
+        assert (other if done else server).client().set("b", 2)
+        if not done:
+            assert answer["report"]["result"] == "rolled_back" and "the proxy is shutting down" in answer["error"]
+        else:
+            with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+                server.client().set("b", 2)
+
+
 DIE = """
 import os, signal
 from redisproxy import switchover
@@ -219,7 +240,7 @@ step = switchover.Switchover._step
 
 def dying(self, name):
     if name == os.environ["REDISPROXY_TEST_DIE_AT"]:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), getattr(signal, os.environ.get("REDISPROXY_TEST_DIE_OF", "SIGKILL")))
     return step(self, name)
 
 switchover.Switchover._step = dying

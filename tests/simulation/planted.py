@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from twisted.internet.defer import DeferredList
 
-from redisproxy import watches
+from redisproxy import switchover, watches
 from redisproxy.client import rules
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
@@ -274,6 +274,15 @@ def _unblocked_once() -> Patches:
     yield patch.object(Blocking, "_unblocked", unblocked)
 
 
+def _done_and_denied() -> Patches:
+    """SIGTERM while a switchover tidied up after it was done: the answer was that it had been rolled back."""
+
+    async def cut_short(work: Any) -> Any:
+        return await work
+
+    yield patch.object(switchover, "to_the_end", cut_short)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -297,6 +306,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "fence-left-behind": _fence_left_behind,
     "proof-given-up": _proof_given_up,
     "unblocked-once": _unblocked_once,
+    "done-and-denied": _done_and_denied,
 }
 
 

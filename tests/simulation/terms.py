@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from tests.simulation.network import Conditions
+
+SIGTERMS = 0.08
+STEPS = ("replicate", "catch up", "connect", "drain", "fence", "verify", "promote", "finish")
 
 
 def conditions(chance: Random) -> Conditions:
@@ -51,3 +55,27 @@ def settings_of(chance: Random, faulty: bool, password: str) -> dict[str, Any]:
             "max_lag_ms": pick((10, 100)),
         },
     }
+
+
+@dataclass
+class Sigterm:
+    """When the proxy is stopped: so many seconds after the beginning, or after a switchover has come to a step."""
+
+    step: str
+    after_s: float
+
+    def is_due(self, now: float, step: str) -> bool:
+        """Whether it is time, `now` seconds after the beginning, with a switchover at `step`."""
+        if self.step and self.step == step:
+            self.step, self.after_s = "", now + self.after_s
+        return not self.step and now >= self.after_s
+
+
+def sigterm_of(seed: int) -> Sigterm | None:
+    """In a few runs the proxy is stopped in the middle."""
+    chance = Random(f"{seed} sigterm")
+    if chance.random() >= SIGTERMS:
+        return None
+    if chance.random() < 0.4:
+        return Sigterm("", 3 * chance.random())
+    return Sigterm(chance.choice(STEPS), chance.choice((0, 0.001, 0.01, 0.1)) * chance.random())

@@ -28,13 +28,12 @@ from tests.simulation.idle_resets import IdleResets
 from tests.simulation.network import Net, SimNetwork
 from tests.simulation.operator import Fate, Operator
 from tests.simulation.redis import Server
-from tests.simulation.terms import conditions, settings_of
+from tests.simulation.terms import conditions, settings_of, sigterm_of
 
 SERVERS = 3
 LIMIT_S = 120.0
 PATIENCE_S = 40.0
 STOP_S = 20.0
-SIGTERMS = 0.08
 
 
 @dataclass
@@ -58,7 +57,7 @@ class World:
     """Everything of one run.
 
     @ivar faulty: whether things break; where nothing does, no client may see an error or lose its connection.
-    @ivar sigterm_after_s: when the proxy is stopped in the middle of everything; 0 for not at all.
+    @ivar sigterm: when the proxy is stopped in the middle of everything; None for not at all.
     @ivar current: the server that clients should be on. @ivar switching: a switchover was asked for and is not over.
     """
 
@@ -70,8 +69,7 @@ class World:
         self.history = History()
         self.faulty = self.chance.random() < 0.6
         self.ending = self.switching = False
-        sigterm = Random(f"{seed} sigterm")
-        self.sigterm_after_s = 0.01 + 3 * sigterm.random() if sigterm.random() < SIGTERMS else 0.0
+        self.sigterm = sigterm_of(seed)
         self.password = self.chance.choice(("", "secret"))
         self.lines: list[str] = []
         self.digest = 0
@@ -140,7 +138,7 @@ class World:
         client = self.wires.pop(wire)
         if client is None or client.leaving or wire.injected or self.violation:
             return
-        if self.ending and self.sigterm_after_s:
+        if self.ending and self.sigterm:
             return
         if not self.faulty:
             self.fail(f"{wire.name} was disconnected although nothing had failed")
@@ -218,10 +216,14 @@ class World:
         for each in list(running):
             each.addBoth(_leave, running, each)
         self._begin(self.idle_resets.run())
-        self._run(lambda: not (running or self.operator.running), self.sigterm_after_s or LIMIT_S)
+
+        def over() -> bool:
+            return not (running or self.operator.running)
+
+        self._run(lambda: over() or self._is_time_to_stop(), LIMIT_S)
         self.ending = True
-        if self.sigterm_after_s:
-            self._stop_in_the_middle(lambda: not (running or self.operator.running))
+        if self.sigterm:
+            self._stop_in_the_middle(over)
         self._heal()
         self._run(lambda: False, self.clock.seconds() - 1000 + 1)
         if running or self.operator.running:
@@ -252,6 +254,11 @@ class World:
         waiting = [f"{client.name} ({client.waits})" for client in self._clients.values() if client.waits]
         self.fail(f"waits for ever: {', '.join([*waiting, *self.operator.running.values()])}")
 
+    def _is_time_to_stop(self) -> bool:
+        switching = self.control.switching
+        step = switching.report["step"] if switching is not None else ""
+        return self.sigterm is not None and self.sigterm.is_due(self.clock.seconds() - 1000, step)
+
     def _stop_in_the_middle(self, over: Callable[[], bool]) -> None:
         """SIGTERM; the server that was in use, or is since a switchover that was over already, takes writes."""
         self.note("operator", "SIGTERM")
@@ -276,9 +283,9 @@ class World:
             self.fail(f"clients are left behind: {[client.id for client in proxy.registry]}")
         if proxy.gate.in_flight:
             self.fail(f"the gate counts {proxy.gate.in_flight} in flight with no client there")
-        if proxy.gate.held or not (proxy.gate.open or self.sigterm_after_s):
+        if proxy.gate.held or not (proxy.gate.open or self.sigterm):
             self.fail(f"the gate is {proxy.gate.state.value} with {proxy.gate.held} held")
-        if not self.sigterm_after_s:
+        if not self.sigterm:
             self._stop()
         self._run(lambda: False, self.clock.seconds() - 1000 + 20)
         if left := self.clock.getDelayedCalls():
