@@ -27,8 +27,8 @@ class Switchover(Replicating, Moving, Undoing):
         """Carry it out.
 
         @raise SwitchoverFailed: it was refused or rolled back.
-        @raise CancelledError: the proxy is stopped, and it was rolled back. That is too late once the clients are on the
-            new server.
+        @raise CancelledError: the proxy is stopped, and it was rolled back. Once the clients are on the new server that
+            is too late.
         """
         try:
             await self._run()
