@@ -218,6 +218,32 @@ class TestSwitch:
         second.send(OK + QUEUED)
         assert second.got() == GET
 
+    def test_it_is_not_queued_again_while_the_gate_is_closed(self, wire: Wire, client: Client) -> None:
+        """The server may be fenced by then, and would refuse to queue writes."""
+        begin(wire, client, SET)
+        wire.server.close()
+        wire.answer_login = False
+        client.send(GET)
+        wire.pause()
+        wire.answer_login = True
+        wire.turn()
+        new = wire.server
+        assert new.got() == b"" and wire.gate.in_flight == 0
+        wire.unpause()
+        assert new.got() == cmd("MULTI") + SET
+
+    def test_queueing_again_is_waited_for_by_a_pause(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        wire.server.close()
+        client.send(GET)
+        wire.pause()
+        assert wire.gate.in_flight == 2
+        wire.server.send(OK + QUEUED)
+        assert wire.gate.in_flight == 0
+        assert wire.server.got() == cmd("MULTI") + SET
+        wire.unpause()
+        assert wire.server.got() == GET
+
     def test_a_watch_is_lost_and_exec_says_nil(self, wire: Wire, client: Client) -> None:
         client.send(cmd("WATCH", "a"))
         wire.server.send(OK)

@@ -88,6 +88,10 @@ class Route:
                 self.wait_writable(connection)
             client.unblock(Reason.UPLINK)
             return
+        if transactions.to_restore(client) and not client.core.gate.open:
+            connection.uplinks.give_back(connection)  # what waits comes again when the gate has opened
+            client.unblock(Reason.UPLINK)
+            return
         self._hold(connection)
         if not transactions.restore(client, lambda: client.unblock(Reason.UPLINK)):
             client.unblock(Reason.UPLINK)

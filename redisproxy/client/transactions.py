@@ -333,15 +333,23 @@ def _db_of(info: object) -> int | None:
 # -- after a connection was lost
 
 
+def to_restore(client: ClientProtocol) -> bool:
+    """Whether there is a transaction that has to be queued again."""
+    transaction = client.session.transaction
+    return transaction is not None and transaction.lost and not transaction.dead
+
+
 def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
     """Queue a lost transaction again on the client's new connection; the QUEUED replies are swallowed.
+
+    Only while the gate is open.
 
     @param on_done: called when Redis has answered; the transaction is dead then if anything was not queued.
     @return: whether there is anything to wait for.
     """
     transaction = client.session.transaction
     connection = client.route.connection
-    if transaction is None or transaction.dead or not transaction.lost or connection is None:
+    if transaction is None or connection is None or not to_restore(client):
         return False
     data, count = transaction.replay()
 
@@ -353,5 +361,7 @@ def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
         if not client.closed:
             on_done()
 
-    connection.submit_own(Collector(count, answered), data, count)
+    # Counted, so that no server is fenced in the middle: it would refuse to queue writes.
+    client.core.gate.admit(count)
+    connection.submit(Collector(count, answered), data, count)
     return True

@@ -13,15 +13,16 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover, watches
-from redisproxy.client import rules
+from redisproxy.client import rules, transactions
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
 from redisproxy.client.route import Route
 from redisproxy.control import Control
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.gate import Gate
-from redisproxy.resp import BEGIN, COMMAND, RUN, error
+from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.session import Session, Transaction
+from redisproxy.sinks import Collector
 from redisproxy.switchover import Switchover, undoing
 from redisproxy.uplink import pool
 from redisproxy.uplink.connection import UplinkConnection
@@ -274,6 +275,30 @@ def _unblocked_once() -> Patches:
     yield patch.object(Blocking, "_unblocked", unblocked)
 
 
+def _queued_again_at_any_time() -> Patches:
+    """A lost transaction was queued again also while the gate was closed, at a server that was fenced by then."""
+
+    def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
+        transaction, connection = client.session.transaction, client.route.connection
+        if transaction is None or transaction.dead or not transaction.lost or connection is None:
+            return False
+        data, count = transaction.replay()
+
+        def answered(replies: list[object] | None) -> None:
+            if replies is not None:
+                transaction.lost = False
+                if any(isinstance(reply, RespError) for reply in replies):
+                    transactions.kill(client)
+            if not client.closed:
+                on_done()
+
+        connection.submit_own(Collector(count, answered), data, count)
+        return True
+
+    yield patch.object(transactions, "restore", restore)
+    yield patch.object(transactions, "to_restore", lambda client: False)
+
+
 def _done_and_denied() -> Patches:
     """SIGTERM while a switchover tidied up after it was done: the answer was that it had been rolled back."""
 
@@ -306,6 +331,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "fence-left-behind": _fence_left_behind,
     "proof-given-up": _proof_given_up,
     "unblocked-once": _unblocked_once,
+    "queued-again-at-any-time": _queued_again_at_any_time,
     "done-and-denied": _done_and_denied,
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 from tests.simulation.network import Conditions
 
 SIGTERMS = 0.08
+FEW_PINNED = 0.1
 STEPS = ("replicate", "catch up", "connect", "drain", "fence", "verify", "promote", "finish")
 
 
@@ -24,7 +25,7 @@ def conditions(chance: Random) -> Conditions:
     )
 
 
-def settings_of(chance: Random, faulty: bool, password: str) -> dict[str, Any]:
+def settings_of(seed: int, chance: Random, faulty: bool, password: str) -> dict[str, Any]:
     """The configuration file, without the uplink's address and password.
 
     @param faulty: things break, so that limits may be short.
@@ -40,6 +41,8 @@ def settings_of(chance: Random, faulty: bool, password: str) -> dict[str, Any]:
         "ping_interval_ms": pick((0, 300, 5000)),
         "ping_timeout_ms": 1000,
     }
+    if Random(f"{seed} pinned").random() < FEW_PINNED:
+        uplink["max_pinned"] = 2
     if not faulty:
         uplink |= {"wait_limit_ms": 20000, "connect_timeout_ms": 5000}
     return {

@@ -83,7 +83,7 @@ class World:
             server.sync_s = self.chance.choice((0.01, 0.2))
             self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
         self.current = self.servers[0]
-        self._settings = settings_of(self.chance, self.faulty, self.password)
+        self._settings = settings_of(seed, self.chance, self.faulty, self.password)
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
