@@ -99,7 +99,8 @@ def test_interrupted_in_a_terminal_it_says_so_and_leaves_nothing(tmp_path: Path)
     assert process.wait(20) == 130
     assert b"interrupted" in shown and b"again: redisproxy switch-test" in shown
     assert list(tmp_path.iterdir()) == []
-    wait_until(lambda: _processes_in(tmp_path) == [], "all are gone")  # a stopped server does not wait for its RDB child
+    # A server that was stopped does not wait for its RDB child.
+    wait_until(lambda: _processes_in(tmp_path) == [], "all are gone")
 
 
 def test_a_seed_decides_what_each_client_sends_and_when(server: RedisServer) -> None:
