@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import resource
 import shutil
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,12 +27,25 @@ class CouldNotRun(Exception):
     """The test itself can't go on, which says nothing of the proxy. C{str()} says why."""
 
 
+# Sockets that keep the ports given out last from being given out again, here or by another process.
+_HELD_PORTS: deque[int] = deque()
+MAX_HELD_PORTS = 100
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on, below those that the kernel gives to outgoing connections."""
+    """A loopback port that nobody listens on, below those that the kernel gives to outgoing connections.
+
+    It is held by a socket that is bound to it and does not listen: servers, which bind with SO_REUSEADDR, may have it,
+    and the next call of this function, in whichever process, may not.
+    """
     while True:
         port = random.SystemRandom().randrange(10_000, 30_000)
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _HELD_PORTS.append(probe.detach())
+            if len(_HELD_PORTS) > MAX_HELD_PORTS:
+                os.close(_HELD_PORTS.popleft())
             return port
 
 
@@ -64,6 +79,7 @@ class Process:
     def __init__(self, name: str, folder: Path, command: list[str]) -> None:
         self._log = folder / f"{name}.log"
         self._name = name
+        self._ended = False
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C reaches only the one that ends all others in order.
             self._process = subprocess.Popen(
@@ -81,7 +97,10 @@ class Process:
         return True
 
     def end(self, how: int = signal.SIGTERM) -> None:
-        """End it, and wait until it has ended."""
+        """End it, and wait until it has ended; what it leaves behind is killed."""
+        if self._ended:
+            return  # its number may be another's by now
+        self._ended = True
         if self._process.poll() is None:
             self._process.send_signal(how)
         try:
@@ -89,6 +108,8 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        with contextlib.suppress(ProcessLookupError):  # a killed server leaves the child that writes its RDB
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class RedisServer:

@@ -99,7 +99,7 @@ def test_interrupted_in_a_terminal_it_says_so_and_leaves_nothing(tmp_path: Path)
     assert process.wait(20) == 130
     assert b"interrupted" in shown and b"again: redisproxy switch-test" in shown
     assert list(tmp_path.iterdir()) == []
-    # A server that was stopped does not wait for its RDB child.
+    # The child that writes an RDB is killed with its server, but not awaited.
     wait_until(lambda: _processes_in(tmp_path) == [], "all are gone")
 
 
