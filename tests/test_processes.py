@@ -43,6 +43,21 @@ def test_what_a_killed_process_leaves_is_killed_too(tmp_path: Path) -> None:
     wait_until(lambda: not _runs(child), "the child is gone", 5)
 
 
+def test_an_end_that_was_interrupted_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process("waiting", tmp_path, [sys.executable, "-c", "import time; time.sleep(60)"])
+    stat = Path("/proc", str(process._process.pid), "stat")
+
+    def interrupted(timeout: float) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(process._process, "wait", interrupted)
+        process.end(signal.SIGCONT)
+    assert _runs(stat)
+    process.end()
+    assert not _runs(stat)
+
+
 def _runs(stat: Path) -> bool:
     try:
         return stat.read_text().split()[2] != "Z"

@@ -100,7 +100,6 @@ class Process:
         """End it, and wait until it has ended; what it leaves behind is killed."""
         if self._ended:
             return  # its number may be another's by now
-        self._ended = True
         if self._process.poll() is None:
             self._process.send_signal(how)
         try:
@@ -110,6 +109,7 @@ class Process:
             self._process.wait()
         with contextlib.suppress(ProcessLookupError):  # a killed server leaves the child that writes its RDB
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._ended = True  # only now: an end that Ctrl-C interrupts is begun again
 
 
 class RedisServer:
