@@ -25,11 +25,13 @@ class Rule(Enum):
     UNWATCH = auto()
     BLOCKING = auto()
     """May wait at the server: runs on a pinned connection, and C{read_time_limit_ms} does not apply."""
-    ALONE = auto()
-    """Runs on a pinned connection, because on a shared one it would wait for what it is to end."""
+    KILL = auto()
+    """Ends a script, and so goes its own way: at once, past a closed gate, on a connection made for it."""
     WAIT = auto()
     SCRIPT = auto()
     """Forwarded; the script in it is remembered for the next server."""
+    EVAL = auto()
+    """Like SCRIPT, and runs it: that may take for ever, so its client gets a connection of its own."""
     SCAN = auto()
     """Forwarded, with a cursor that is good only at the server it comes from."""
     PUBSUB = auto()
@@ -51,6 +53,7 @@ FORWARD = Treatment(Rule.FORWARD)
 _LOCAL = Treatment(Rule.LOCAL)
 _BLOCKING = Treatment(Rule.BLOCKING)
 _SCRIPT = Treatment(Rule.SCRIPT)
+_KILL = Treatment(Rule.KILL)
 
 
 def _refused(error: str) -> Treatment:
@@ -73,6 +76,8 @@ _SUBSCRIBES = ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSC
 _SUBSCRIBE = Treatment(Rule.PUBSUB)
 _REPLICATION = "the proxy forwards requests and their replies only, not replication streams"
 
+_EVAL_BY_NAME = ("EVALSHA", "EVALSHA_RO", "FCALL", "FCALL_RO")
+
 # https://redis.io/docs/latest/commands/ ; the groups are those of the design.
 _TABLE: dict[str, Treatment] = {
     **dict.fromkeys(("AUTH", "HELLO", "RESET", "QUIT", "CLIENT"), _LOCAL),
@@ -85,8 +90,7 @@ _TABLE: dict[str, Treatment] = {
     "UNWATCH": Treatment(Rule.UNWATCH),
     "WAIT": Treatment(Rule.WAIT),
     "WAITAOF": Treatment(Rule.WAIT),
-    "EVAL": _SCRIPT,
-    "EVAL_RO": _SCRIPT,
+    **dict.fromkeys(("EVAL", "EVAL_RO", *_EVAL_BY_NAME), Treatment(Rule.EVAL)),
     **dict.fromkeys(["SCAN", "HSCAN", "SSCAN", "ZSCAN"], Treatment(Rule.SCAN)),
     "POST": Treatment(Rule.SECURITY),
     "HOST:": Treatment(Rule.SECURITY),
@@ -118,8 +122,8 @@ _SUBCOMMANDS: dict[str, dict[str, Treatment]] = {
         "HELP": FORWARD,
         "*": _not_permitted("config"),
     },
-    "SCRIPT": {"KILL": Treatment(Rule.ALONE), "LOAD": _SCRIPT, "FLUSH": _SCRIPT, "*": FORWARD},
-    "FUNCTION": {"KILL": Treatment(Rule.ALONE), "*": FORWARD},
+    "SCRIPT": {"KILL": _KILL, "LOAD": _SCRIPT, "FLUSH": _SCRIPT, "*": FORWARD},
+    "FUNCTION": {"KILL": _KILL, "*": FORWARD},
 }
 
 _PLAIN_PUBSUB = frozenset({"PUBLISH", "SPUBLISH", "PUBSUB"})
@@ -134,6 +138,7 @@ _SECRET_PARAMETERS = (
 
 SPECIAL = frozenset(name.encode() for name in (*_TABLE, *_SUBCOMMANDS, *_BLOCK_OPTION))
 """Upper-case names at which a run of plain commands ends."""
+_BY_NAME = frozenset(name.encode() for name in _EVAL_BY_NAME)
 
 
 def in_table(name: bytes) -> bool:
@@ -170,6 +175,7 @@ class CommandTable:
     @param learned: further commands of the current server; see L{learn}.
     @param pubsub: whether clients may subscribe.
     @ivar special: upper-case names at which a run of plain commands ends.
+    @ivar special_if_dedicated: the same for a client with a connection of its own, where any script may run.
     """
 
     def __init__(
@@ -182,6 +188,7 @@ class CommandTable:
         self._pubsub = pubsub
         self._learned = learned or {}
         self.special = SPECIAL.union(name.encode("latin-1") for name in self._learned) if self._learned else SPECIAL
+        self.special_if_dedicated = self.special - _BY_NAME
 
     def treatment(self, args: list[bytes]) -> Treatment:
         """Say how the command in `args` is treated; C{args[0]} is its name in any case."""

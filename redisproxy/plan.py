@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred, FirstError, TimeoutError, ensureDef
 
 from redisproxy import config
 from redisproxy.commands import Treatment, in_table, learn
-from redisproxy.errors import UplinkUnavailable
+from redisproxy.errors import ServerBusy, UplinkUnavailable, is_busy
 from redisproxy.movers import Subscribers
+from redisproxy.resp import RespError
 from redisproxy.server_state import parse_info
 from redisproxy.tls import server_tls
 from redisproxy.watches import Watches
@@ -51,6 +52,8 @@ async def known_of(uplinks: UplinkSet) -> Known:
         raise UplinkUnavailable("the server does not answer") from None
     except FirstError as error:
         raise UplinkUnavailable(error.subFailure.getErrorMessage()) from None
+    if isinstance(info, RespError) and is_busy(info.text):
+        raise ServerBusy(info.text)
     text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
     return Known(commands, parse_info(text).get("run_id", ""))
 

@@ -28,7 +28,7 @@ from redisproxy.relocation import Gatekeeper, Relocation, credentials_of, look_f
 from redisproxy.replication import open_control
 from redisproxy.sentinel import Finder
 from redisproxy.tls import ServerTLS, TLSFault
-from redisproxy.uplink import UplinkLimits, UplinkSet
+from redisproxy.uplink import BUSY, UplinkLimits, UplinkSet
 
 if TYPE_CHECKING:
     from redisproxy.net import Network
@@ -141,6 +141,7 @@ class Proxy:
             max_transaction_bytes=limits.max_transaction_bytes,
             max_transaction_commands=limits.max_transaction_commands,
             max_failed_logins=limits.max_failed_logins,
+            max_dedicated=settings.uplink.max_dedicated,
         )
         core.lenient_cursors = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
@@ -213,6 +214,7 @@ class Proxy:
     def supervise(self) -> None:
         """Look at the clock for everybody: commands that take too long, idle clients, idle connections."""
         now = self.clock.seconds()
+        self.uplinks.relief.look(now, self._dedicate)
         if self.settings.read_time_limit_ms:
             self._end_overdue(now, self.settings.read_time_limit_ms / 1000)
         if now - self._ticked >= TICK_S:
@@ -222,6 +224,11 @@ class Proxy:
             if self.advice:
                 self.look_at_uplink()
             self._end_idle(now, self.settings.idle_timeout_ms / 1000)
+
+    @staticmethod
+    def _dedicate(client: object) -> None:
+        if isinstance(client, ClientProtocol):
+            client.share.dedicate()
 
     def _end_overdue(self, now: float, limit_s: float) -> None:
         for connection, client in self.uplinks.roster.overdue(now, limit_s):
@@ -238,6 +245,7 @@ class Proxy:
                 client.last_seen = now
             elif limit_s and now - client.last_seen >= limit_s and client.idle:
                 client.drop("idle")
+            client.share.second_passed(now)
 
     # -- sentinel.follower.Followed
 
@@ -252,6 +260,11 @@ class Proxy:
         return self.uplinks.roster.connected
 
     # -- controlled.Proxy
+
+    @property
+    def busy(self) -> str:
+        """What to do when the server answers nobody because of a script; empty when it does not run one for long."""
+        return BUSY if self.uplinks.relief.busy else ""
 
     @property
     def drain_limit_s(self) -> float:

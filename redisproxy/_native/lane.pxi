@@ -9,9 +9,11 @@ cdef class Flow:
     cdef public bint open
     cdef public Py_ssize_t in_flight
     cdef public long long commands, bytes_from_clients, bytes_to_clients
+    cdef readonly dict unsent
 
     def __cinit__(self):
         self.open = True
+        self.unsent = {}
 
 
 @cython.freelist(256)
@@ -26,7 +28,7 @@ cdef class Entry:
 cdef class Queue:
     """See C{lane.Queue}."""
 
-    cdef public bint ready, straight
+    cdef public bint ready, straight, pinned
     cdef object _transport, later, release
     cdef Hub hub
     cdef Flow flow
@@ -74,17 +76,29 @@ cdef class Queue:
 
     cpdef send(self, bytes data):
         """Send more of what was submitted."""
+        if self.pinned:
+            self.flush_before()
         if not self.out:
+            self.flow.unsent[self] = None
             if self.hub is not None:
                 self.hub.flush_later(self)
             else:
                 self.later(self.flush)
         self.out.append(data)
 
+    cdef int flush_before(self) except -1:
+        """Have everything leave that would otherwise leave in the wrong order."""
+        cdef dict unsent = self.flow.unsent
+        if unsent and next(reversed(unsent)) is not self:
+            for queue in list(unsent):
+                (<Queue>queue).flush()
+        return 0
+
     cpdef flush(self):
         """Write what was collected in this turn."""
         cdef list out = self.out
         cdef bytes data
+        self.flow.unsent.pop(self, None)
         if not out or self._transport is None:
             out.clear()
             return
@@ -99,6 +113,10 @@ cdef class Queue:
         """Who waits longest."""
         return self.waiting[self.first] if len(self.waiting) > self.first else None
 
+    def tail(self):
+        """Who came last."""
+        return self.waiting[len(self.waiting) - 1] if len(self.waiting) > self.first else None
+
     def entries(self):
         """Everybody who waits, in order."""
         return self.waiting[self.first:]
@@ -109,6 +127,7 @@ cdef class Queue:
         self.waiting = []
         self.first = 0
         self.out = []
+        self.flow.unsent.pop(self, None)
         return entries
 
     cdef void shift(self) noexcept:
@@ -177,7 +196,8 @@ cdef class Lane:
     cdef Connection native
     cdef public Queue queue
     cdef public bint straight_out, active
-    cdef public Py_ssize_t pending, limit
+    cdef public Py_ssize_t pending, limit, replies
+    cdef public long long reply_bytes
     cdef public object left_over
     cdef RequestFramer framer
     cdef Flow flow
@@ -225,6 +245,8 @@ cdef class Lane:
     cpdef reply(self, bytes data, Py_ssize_t done):
         """Part of C{ReplySink}."""
         self.pending -= done
+        self.replies += done
+        self.reply_bytes += PyBytes_GET_SIZE(data)
         if self.straight_out:
             self.flow.bytes_to_clients += PyBytes_GET_SIZE(data)
             if self.native is not None:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy import registry, resp
-from redisproxy.client import rules, transactions
+from redisproxy.client import rules, transactions, urgent
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
@@ -19,6 +19,7 @@ from redisproxy.client.large import Large
 from redisproxy.client.pubsub import Subscription
 from redisproxy.client.reasons import Reason
 from redisproxy.client.route import Route
+from redisproxy.client.share import Share
 from redisproxy.framing import Lane, RequestFramer
 from redisproxy.interfaces import Pending, ReplySink
 from redisproxy.net import set_keepalive
@@ -42,6 +43,7 @@ class ClientProtocol(Protocol):
 
     @ivar pending: replies that the client still waits for.
     @ivar route: where its commands go. @ivar lane: the straight way there, while nothing about it is special.
+    @ivar share: how much of a shared connection it may take.
     @ivar blocked: the reasons why nothing is taken for now.
     """
 
@@ -71,6 +73,7 @@ class ClientProtocol(Protocol):
         "last_seen",
         "route",
         "session",
+        "share",
         "subscription",
         "transport",
     )
@@ -96,6 +99,7 @@ class ClientProtocol(Protocol):
         self.large = Large(self)
         self.backlog = Backlog(self)
         self.lane = Lane(self, framer, core.metrics.flow)
+        self.share = Share(self)
         self.blocked = 0
         self._alert = False
         self._dropped_for = ""
@@ -157,7 +161,6 @@ class ClientProtocol(Protocol):
             and not self.session.special
         ):
             assert route.connection is not None
-            self.lane.limit = self.core.limits.max_in_flight
             self.lane.queue = route.connection.queue
 
     def sync_lane(self) -> None:
@@ -199,7 +202,8 @@ class ClientProtocol(Protocol):
         framer = self.intake.framer
         framer.authenticated = session.user is not None
         every = session.user is None or core.log_messages or session.skip is not Skip.NO or session.subscribed
-        framer.special = None if every else core.table.special
+        stop_at = core.table.special_if_dedicated if self.share.dedicated else core.table.special
+        framer.special = None if every else stop_at
         self.sync_lane()
 
     def _pump(self) -> None:
@@ -212,10 +216,10 @@ class ClientProtocol(Protocol):
             if self.lane.left_over is not None:
                 intake.park([self.lane.left_over])
                 self.lane.left_over = None
-            if self.lane.pending > self.core.limits.max_in_flight:
+            if self.lane.pending > self.lane.limit:
                 self.block(Reason.IN_FLIGHT)
             while not self.blocked and not self.closed:
-                if not self._gate.open and not self.large.under_way:
+                if not self._gate.open and not self.large.under_way and not urgent.comes_next(self):
                     if intake.waiting:
                         self._hold()
                     break
@@ -282,7 +286,7 @@ class ClientProtocol(Protocol):
         self._gate.flow.commands += count
         self.lane.pending += count
         self.route.connection.submit(self.lane, data, count)
-        if self.lane.pending > self.core.limits.max_in_flight:
+        if self.lane.pending > self.lane.limit:
             self.block(Reason.IN_FLIGHT)
 
     def submit(self, sink: ReplySink, data: bytes, timed: bool = True) -> Pending:
@@ -386,7 +390,8 @@ class ClientProtocol(Protocol):
         self.core.metrics.refused[self.last_command.decode("latin-1").upper()] += 1
 
     def _progress(self) -> None:
-        if self.blocked & Reason.IN_FLIGHT and self.pending <= self.core.limits.max_in_flight // 2:
+        if self.blocked & Reason.IN_FLIGHT and self.pending <= self.lane.limit // 2:
+            self.share.widen()
             self.unblock(Reason.IN_FLIGHT)
         if not self.pending:
             if self.blocked & Reason.REPLIES:
@@ -480,3 +485,4 @@ class ClientProtocol(Protocol):
         self._gate.unhold(self)
         self.core.aside.forget(self)
         self.route.let_go()
+        self.share.give_back()

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from redisproxy import resp
 from redisproxy.client import rules, transactions
 from redisproxy.client.reasons import Reason
-from redisproxy.errors import DatabaseRefused, UplinkMoved
+from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved
 from redisproxy.interfaces import Connection, Key
 from redisproxy.sinks import Collector
 
@@ -42,14 +42,14 @@ class Route:
 
     @property
     def at_hand(self) -> bool:
-        """Whether there is a shared connection that takes commands now."""
+        """Whether plain commands of a client without state can go now: to a shared connection, or to a dedicated one."""
         connection = self.connection
-        return connection is not None and connection.ready and not self.pinned
+        return connection is not None and connection.ready and self.pinned is self._client.share.dedicated
 
     def obtain(self, pinned: bool) -> bool:
         """Have `connection` be one that takes commands now, pinned or shared. False when that has to wait."""
         client = self._client
-        pinned = pinned or not client.core.multiplex
+        pinned = pinned or client.share.dedicated or not client.core.multiplex
         connection = self.connection
         if connection is not None and connection.alive and not connection.retired and pinned == self.pinned:
             if not connection.ready:
@@ -136,7 +136,7 @@ class Route:
     def settle(self) -> None:
         """The client's state may have left its pinned connection: give it back if so."""
         client = self._client
-        held = client.session.bound or client.large.sending or client.pending
+        held = client.session.bound or client.large.sending or client.pending or client.share.dedicated
         if self.pinned and client.core.multiplex and not held:
             self.unpin()
 
@@ -238,7 +238,7 @@ class Route:
 
 def _refuse(client: ClientProtocol, failure: Failure) -> None:
     """Answer the commands that waited for a connection which can't be had."""
-    refused = bool(failure.check(DatabaseRefused))
+    refused = bool(failure.check(DatabaseRefused, ServerBusy))
     text = failure.getErrorMessage()
     if not refused:
         text = f"MASTERDOWN redisproxy cannot reach its Redis server: {text}"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy import answers, cursors
-from redisproxy.client import blocking, pubsub, transactions
+from redisproxy.client import blocking, pubsub, transactions, urgent
 from redisproxy.client.observers import Marked, Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
@@ -49,8 +49,10 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         return transactions.within(client, raw, args, treatment)
     if treatment.rule is Rule.FORWARD:
         return client.forward(raw, 1)
-    if treatment.rule is Rule.SCRIPT:
+    if treatment.rule in (Rule.SCRIPT, Rule.EVAL):
         core.scripts.see(args)
+        if treatment.rule is Rule.EVAL:
+            client.share.dedicate()
         return client.forward(raw, 1)
     if treatment.rule is Rule.SCAN:
         return _scan(client, raw, args)
@@ -86,7 +88,7 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
         return transactions.large(client, data, treatment)
-    if treatment.rule in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE, Rule.SCRIPT, Rule.SCAN):
+    if treatment.rule in transactions.LARGE_RULES:
         if not client.route.obtain(pinned=True):
             return False
         client.large.begin(data, timed=treatment.rule is not Rule.BLOCKING)
@@ -151,13 +153,6 @@ def _security(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
     """HTTP on the Redis port: closed without a word, as Redis does (networking.c, securityWarningCommand)."""
     client.log.warn("client {id} sent HTTP to the Redis port; it is closed", id=client.id)
     client.drop("security")
-    return True
-
-
-def _alone(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    if not client.route.obtain(pinned=True):
-        return False
-    client.submit(Observed(client, lambda _: client.route.settle()), raw)
     return True
 
 
@@ -242,7 +237,7 @@ _HANDLERS: dict[Rule, Handler] = {
     Rule.REFUSED: _refused,
     Rule.SECURITY: _security,
     Rule.BLOCKING: blocking.blocking,
-    Rule.ALONE: _alone,
+    Rule.KILL: urgent.kill,
     Rule.WAIT: blocking.wait,
     Rule.SELECT: _select,
     Rule.MULTI: transactions.multi,

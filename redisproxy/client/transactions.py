@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 QUEUED = b"+QUEUED\r\n"
 NOT_INSIDE = "ERR redisproxy answers this command itself, and can't inside of MULTI"
-_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT})
+LARGE_RULES = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.SCAN})
+"""Commands that may be too large to hold: they go on as they arrive."""
+_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL})
 
 
 # -- outside of a transaction
@@ -41,7 +43,8 @@ def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
 
 def _may_go_whole(client: ClientProtocol) -> bool:
     session = client.session
-    return client.core.multiplex and not client.route.pinned and not session.special and not session.muted
+    pinned = client.route.pinned and not client.share.dedicated
+    return client.core.multiplex and not pinned and not session.special and not session.muted
 
 
 def _collect(client: ClientProtocol, raw: bytes) -> bool:
@@ -51,8 +54,10 @@ def _collect(client: ClientProtocol, raw: bytes) -> bool:
         taken.append(unit)
         kind, data, extra = unit
         rule = Rule.FORWARD if kind == RUN else client.core.table.treatment(extra).rule if kind == COMMAND else None
-        if rule is Rule.SCRIPT:
+        if rule in (Rule.SCRIPT, Rule.EVAL):
             client.core.scripts.see(extra)
+        if rule is Rule.EVAL:
+            client.share.dedicate()
         chunks.append(data)
         count += extra if kind == RUN else 1
         if rule is Rule.EXEC:
@@ -155,7 +160,7 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
         return _pass(client, raw)
     if rule is Rule.SELECT:
         return _select(client, raw, args)
-    if rule is Rule.SCRIPT:
+    if rule in (Rule.SCRIPT, Rule.EVAL):
         client.core.scripts.see(args)
     if rule is Rule.SCAN:
         return _scan(client, raw, args)
@@ -195,7 +200,7 @@ def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
     """Queue a command that is too large to hold, and so to remember."""
     transaction = client.session.transaction
     assert transaction is not None
-    if treatment.rule not in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE, Rule.SCRIPT, Rule.SCAN):
+    if treatment.rule not in LARGE_RULES:
         return _refuse(client, treatment.error or "ERR the command is too large") and _discard_rest(client)
     if transaction.dead:
         return _pretend(client, 1) and _discard_rest(client)

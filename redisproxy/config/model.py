@@ -188,6 +188,7 @@ class UplinkSettings(Endpoint):
     ping_timeout_ms: Milliseconds = 5000
     multiplex: bool = True
     max_pinned: Count = 10000
+    max_dedicated: Annotated[int, Field(ge=0, le=10_000_000)] = 256
     tcp_keepalive: KeepaliveSettings = KeepaliveSettings(idle_s=60, interval_s=10, count=3)
     _found: TcpAddress | None = PrivateAttr(default=None)
 

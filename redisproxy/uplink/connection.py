@@ -71,6 +71,7 @@ class UplinkConnection(Protocol):
         self._waiters: dict[Waiter, None] = {}
         self._reading = True
         self._stalled: tuple[object, int, float] = (None, 0, 0.0)
+        self._mark: tuple[Entry | None, float] = (None, 0.0)
 
     @property
     def uplinks(self) -> Owner:
@@ -251,6 +252,16 @@ class UplinkConnection(Protocol):
         self._stalled = (head, head.want, now)
         overdue: ReplySink = head.sink
         return overdue
+
+    def lag(self, now: float) -> float:
+        """For how many seconds at least somebody has waited here for a reply; 0 when nobody has for as long as between
+        two calls. What may wait by itself (BLPOP) does not count, nor do commands of the proxy's own."""
+        entry, since = self._mark
+        if entry is not None and entry.want and self.alive:
+            return now - since
+        last = self.queue.tail()
+        self._mark = (last if last is not None and last.timed and last.counted else None, now)
+        return 0.0
 
     def retire(self) -> None:
         """Send nothing new; close once what is in flight has been answered."""
