@@ -215,7 +215,7 @@ class World:
         running = set(map(self._begin, works))
         for each in list(running):
             each.addBoth(_leave, running, each)
-        self._begin(self.idle_resets.run())
+        self.idle_resets.begin()
 
         def over() -> bool:
             return not (running or self.operator.running)
@@ -239,10 +239,7 @@ class World:
         return not len(self.proxy.registry) and not self.net.connections("client") and not self.proxy.gate.in_flight
 
     def _run(self, done: Any, until: float) -> None:
-        def over() -> bool:
-            return bool(self.violation) or done()
-
-        self.clock.run_until(1000 + until, over)
+        self.clock.run_until(1000 + until, lambda: bool(self.violation) or done())
         if self.violation:
             raise Violation(self.violation)
 
