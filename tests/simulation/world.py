@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
@@ -26,7 +27,7 @@ from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
-from tests.simulation.network import Net, SimNetwork
+from tests.simulation.network import End, Net, SimNetwork
 from tests.simulation.operator import Fate, Operator
 from tests.simulation.redis import Server
 from tests.simulation.terms import conditions, settings_of, sigterm_of
@@ -296,7 +297,7 @@ class World:
             self.fail(f"stopped, with connections open: {[type(end.protocol).__name__ for end in open_ends]}")
         if attempts := self.network.attempts:
             self.fail(f"stopped, and still connecting to {', '.join(attempts.values())}")
-        if calls := self.clock.getDelayedCalls():
+        if calls := [call for call in self.clock.getDelayedCalls() if not _is_deadline_of_closing(call)]:
             self.fail(f"stopped, with calls to come: {calls}")
 
     def _nothing_is_left(self) -> None:
@@ -314,6 +315,11 @@ class World:
             self.fail(f"delayed calls are left behind: {left}")
         if ends := self.net.connections("uplink"):
             self.fail(f"{len(ends)} uplink connections are left behind")
+
+
+def _is_deadline_of_closing(call: DelayedCall) -> bool:
+    end = getattr(call.func, "__self__", None)
+    return isinstance(end, End) and end.disconnecting
 
 
 def _leave(result: Any, running: set[Any], who: Any) -> None:
