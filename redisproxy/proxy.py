@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -76,6 +77,8 @@ class Proxy:
         self.finder: Finder | None = None
         self.finder = self._finder_of(settings)
         self._ticked = 0.0
+        self._learning: Deferred[None] | None = None
+        self._looking: Deferred[None] | None = None
         self._apply(settings)
 
     # -- building
@@ -169,11 +172,16 @@ class Proxy:
     def start(self) -> None:
         """Connect to the uplink; when that fails it is tried again for as long as the proxy runs."""
         self._connect_ahead()
-        self._learn_commands()
+        self._learning = ensureDeferred(self._learn_commands()).addErrback(self._gave_up)
 
     def look_at_uplink(self) -> None:
         """See whether an interrupted switchover has left the uplink unable to take writes, and say so."""
-        ensureDeferred(self._look_at_uplink()).addErrback(lambda failure: failure.trap(UplinkError, CancelledError))
+        if self._looking is None or self._looking.called:
+            self._looking = ensureDeferred(self._look_at_uplink()).addErrback(self._gave_up)
+
+    def _gave_up(self, failure: Failure) -> None:
+        if not failure.check(UplinkError, CancelledError):
+            self.log.failure("looking at the uplink failed", failure=failure)
 
     async def _look_at_uplink(self) -> None:
         settings = self.settings
@@ -187,28 +195,28 @@ class Proxy:
             if advice and advice != before:
                 self.log.error("{name}: {advice}", name=name, advice=advice)
 
-    def _learn_commands(self) -> None:
+    async def _learn_commands(self) -> None:
         """Ask the server for the commands that the table does not know, again until it has answered."""
-        learning = ensureDeferred(known_of(self.uplinks))
-        learning.addCallbacks(self._learned, self._not_learned)
-
-    def _learned(self, known: Known) -> None:
+        known = None
+        while known is None:
+            try:
+                known = await known_of(self.uplinks)
+            except UplinkError:
+                await deferLater(self.clock, TICK_S, lambda: None)
         self.run_id = known.run_id
         self.learned = known.commands
         self._apply_table()
         self.look_at_uplink()
-
-    def _not_learned(self, failure: Failure) -> None:
-        failure.trap(UplinkError)
-        if not self.uplinks.closed:
-            self.clock.callLater(TICK_S, self._learn_commands)
 
     def _connect_ahead(self) -> None:
         if not self.uplinks.roster.connected and not self.uplinks.closed:
             self.uplinks.connect_ahead()
 
     def stop(self) -> None:
-        """Close every uplink connection."""
+        """Close every uplink connection, and open no more."""
+        for work in (self._learning, self._looking):
+            if work is not None:
+                work.cancel()
         self.uplinks.close()
 
     def supervise(self) -> None:

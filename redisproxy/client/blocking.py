@@ -60,7 +60,12 @@ class Blocking(Observed):
         else:
             super().reply(self._collected, done)
 
+    def lost(self) -> None:
+        self._stop_timer()
+        super().lost()
+
     def _ended(self) -> None:
+        self._stop_timer()
         if self.moving:
             # An UNBLOCK may still be on its way to this connection: nobody else may block on it.
             self.client.route.leave()
@@ -76,6 +81,7 @@ class Blocking(Observed):
             args[self._timeout_at] = timeout_argument(args, self._left())
         client.pending -= 1
         client.blocking = None
+        self._stop_timer()
         client.route.leave()
         if not client.closed:
             client.intake.take_again((COMMAND, encode_command(*args), args))
@@ -113,7 +119,12 @@ class Blocking(Observed):
 
     def _sent(self, _: object) -> None:
         # The connection that it goes out on may be lost before it is answered, or be waiting for a slow reader.
-        self._next = self.client.core.clock.callLater(AGAIN_S, self._unblock)
+        if self.client.blocking is self and not self.client.closed:
+            self._next = self.client.core.clock.callLater(AGAIN_S, self._unblock)
+
+    def _stop_timer(self) -> None:
+        if self._next is not None and self._next.active():
+            self._next.cancel()
 
     def _unblocked(self, reply: object) -> None:
         # 0: the command had not reached the server yet, or has just been answered.

@@ -1,8 +1,8 @@
 """How much of a shared connection one client may take: on a command's path this decides between shared and own.
 
 On a shared connection everybody waits for the replies before his own, which on Redis itself nobody does. So a client may
-wait there for few replies at first, for more while they are small, and whoever others would have to wait for gets a
-connection to itself: for large replies, for scripts, which may never end, and for what has held others up.
+ask for little at first, for more while replies are small, and whoever others would have to wait for gets a connection to
+itself: for large replies, for scripts, which may never end, and for what has held others up.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
 FIRST_REPLIES = 32
-"""For so many replies a client may wait at first on a shared connection, and again after each second."""
+"""For so many replies a client may wait at first, and again after each second."""
 MOST_REPLIES = 1024
-"""And for so many at the most; on a connection of its own only C{max_in_flight_per_client} bounds it."""
+"""And for so many at the most on a shared connection; on its own C{max_in_flight_per_client} bounds it."""
+LEAST_REPLIES = 8
 GROWTH = 4
+WINDOW_BYTES = 4194304
+"""So much a client may have asked for at one time, by the size of its replies so far: neither Redis nor the proxy has to
+hold more for a client that does not read, and others are not kept waiting while it is made."""
 LARGE_REPLY_BYTES = 16384
 """Larger ones than this on average are large."""
 KEPT_S = 10.0
@@ -38,7 +42,7 @@ class Share:
 
     def begin(self) -> None:
         """Start with a small share; to be called every second, because a client may change its mind."""
-        self._set(self._client.core.limits.max_in_flight if self.dedicated else FIRST_REPLIES)
+        self._set(FIRST_REPLIES)
 
     def _set(self, replies: int) -> None:
         client = self._client
@@ -51,12 +55,10 @@ class Share:
         client, lane = self._client, self._client.lane
         average = lane.reply_bytes // max(1, lane.replies)
         lane.replies = lane.reply_bytes = 0
-        if self.dedicated:
-            return
         if average > LARGE_REPLY_BYTES:
             self.dedicate()
-        else:
-            self._set(min(lane.limit * GROWTH, MOST_REPLIES))
+        most = client.core.limits.max_in_flight if self.dedicated else MOST_REPLIES
+        self._set(max(LEAST_REPLIES, min(lane.limit * GROWTH, WINDOW_BYTES // max(1, average), most)))
 
     def dedicate(self) -> None:
         """Have a connection of its own from the next command on, as long as there may be one more of these."""

@@ -166,12 +166,12 @@ class Opener:
         if why != self.last_error:
             self.log.warn("{name}: {why}", name=owner.name, why=why)
         self.last_error = why
-        owner.unreachable(why)
         if self._retry is None:
             limits = owner.limits
             delay_s = min(limits.backoff_max_s, limits.backoff_min_s * 2 ** min(self._failures, 16))
             self._failures += 1
             self._retry = owner.clock.callLater(delay_s * self._jitter(0.5, 1.0), self._try_again)
+        owner.unreachable(why)  # last, because it may close this opener, or want a connection at once
 
     def _try_again(self) -> None:
         self._retry = None

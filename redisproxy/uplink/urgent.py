@@ -41,6 +41,7 @@ class Urgent:
         metrics: Metrics,
     ) -> None:
         self.answer: Deferred[bytes] = Deferred()
+        self.clock = clock
         self.gate = gate
         self.metrics = metrics
         self.end_of_turn = end_of_turn
