@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
-FIRST_REPLIES = 32
+FIRST_REPLIES = 16
 """For so many replies a client may wait at first, and again after each second."""
 MOST_REPLIES = 1024
 """And for so many at the most on a shared connection; on its own C{max_in_flight_per_client} bounds it."""
