@@ -141,6 +141,12 @@ class Wire:
             self.metrics,
         )
 
+    @property
+    def uplink_set(self) -> UplinkSet:
+        """The set in use, with everything that the client side does not see of it."""
+        assert isinstance(self.core.uplinks, UplinkSet)
+        return self.core.uplinks
+
     def _end_of_turn(self, call: Any) -> None:
         self._calls[call] = None
 

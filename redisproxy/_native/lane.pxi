@@ -15,6 +15,11 @@ cdef class Flow:
         self.open = True
         self.unsent = {}
 
+    cpdef flush(self):
+        """Send everything that is unsent, in order."""
+        for queue in list(self.unsent):
+            (<Queue>queue).flush()
+
 
 @cython.freelist(256)
 cdef class Entry:
@@ -81,17 +86,16 @@ cdef class Queue:
         if not self.out:
             self.flow.unsent[self] = None
             if self.hub is not None:
-                self.hub.flush_later(self)
+                self.hub.flush_later(self.flow)
             else:
-                self.later(self.flush)
+                self.later(self.flow.flush)
         self.out.append(data)
 
     cdef int flush_before(self) except -1:
         """Have everything leave that would otherwise leave in the wrong order."""
         cdef dict unsent = self.flow.unsent
         if unsent and next(reversed(unsent)) is not self:
-            for queue in list(unsent):
-                (<Queue>queue).flush()
+            self.flow.flush()
         return 0
 
     cpdef flush(self):

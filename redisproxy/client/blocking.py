@@ -211,7 +211,7 @@ def _dollars(args: list[bytes]) -> dict[int, bytes]:
 
 
 def _resolve(client: ClientProtocol, args: list[bytes], dollars: dict[int, bytes]) -> bool:
-    """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it means the same whenever it is sent.
+    """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it can be sent again later.
 
     The question goes where a plain command of the client would go, so that no later write of others is before it.
     """

@@ -42,7 +42,7 @@ class Route:
 
     @property
     def at_hand(self) -> bool:
-        """Whether plain commands of a client without state can go now: to a shared connection, or to a dedicated one."""
+        """Whether plain commands can go now, without more ado: on a shared connection, or on a dedicated one."""
         connection = self.connection
         return connection is not None and connection.ready and self.pinned is self._client.share.dedicated
 
