@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from redisproxy.aside import Aside
 from redisproxy.commands import CommandTable
 from redisproxy.cursors import Marks
+from redisproxy.maintenance import Maintenance
 from redisproxy.scripts import ScriptCache
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Core:
     @ivar cursor_marks: what the marks of cursors stand for.
     @ivar lenient_cursors: pass cursors of former servers on.
     @ivar aside: where blocking commands wait during a switch.
+    @ivar maintenance: who is told of pauses.
     """
 
     gate: Gate
@@ -67,6 +69,8 @@ class Core:
     cursor_marks: Marks = field(default_factory=Marks)
     lenient_cursors: bool = False
     aside: Aside = field(init=False)
+    maintenance: Maintenance = field(init=False)
 
     def __post_init__(self) -> None:
         self.aside = Aside(self.clock)
+        self.maintenance = Maintenance(self.gate, self.clock)
