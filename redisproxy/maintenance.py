@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from redisproxy import resp
 from redisproxy.gate import FAILOVER, SHUTDOWN
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from redisproxy.gate import Gate
     from redisproxy.session import Session
 
+UNNOTICED_S = 0.01
+"""A pause that ends sooner is told to nobody: there is no timeout so short, and telling would make it longer."""
 BATCH = 25
 """How many clients are told in one turn of the reactor, so that a pause is not longer for them."""
 NO_ENDPOINT = b"none"
@@ -43,27 +45,16 @@ class Client(Protocol):
         """Send a push message."""
 
 
-class _Wish:
-    """What one client has asked for, and what it knows.
-
-    @ivar ends: the event that ends what it was told of; empty when it was told of nothing, or of the end, too.
-    """
-
-    __slots__ = ("endpoint_type", "ends")
-
-    def __init__(self, endpoint_type: bytes) -> None:
-        self.endpoint_type = endpoint_type
-        self.ends = b""
-
-
 class Maintenance:
     """All who want to know."""
 
     def __init__(self, gate: Gate, clock: IReactorTime) -> None:
         self._gate = gate
         self._clock = clock
-        self._wishes: dict[Client, _Wish] = {}
+        self._wishes: dict[Client, bytes] = {}
+        self._told: dict[Client, bytes] = {}
         self._event: tuple[bytes, bytes] | None = None
+        self._begins: IDelayedCall | None = None
         self._sequence = 0
         self._left: Iterator[Client] = iter(())
         self._scheduled = False
@@ -76,11 +67,12 @@ class Maintenance:
 
     def tell(self, client: Client, endpoint_type: bytes) -> None:
         """Tell `client` from now on. It asks while the gate is open."""
-        self._wishes[client] = _Wish(endpoint_type)
+        self._wishes[client] = endpoint_type
 
     def forget(self, client: Client) -> None:
         """Tell `client` no more."""
         self._wishes.pop(client, None)
+        self._told.pop(client, None)
 
     # -- pauses
 
@@ -89,26 +81,27 @@ class Maintenance:
         reasons = self._gate.reasons
         if SHUTDOWN not in reasons:
             self._event = _FAILOVER if FAILOVER in reasons else _PAUSE
-            self._tell_all()
+            self._begins = self._clock.callLater(UNNOTICED_S, self._tell_of_beginning)
 
     def gate_opened(self) -> None:
         """A reason of a pause is gone, maybe the last one."""
         if self._gate.open and self._event is not None:
             self._event = None
-            self._tell_all()
+            if self._begins is not None:
+                self._begins.cancel()
+                self._begins = None
+            self._next_number()
+            self._left = iter(list(self._told))
+            self._go_on_later()
 
-    def _tell_all(self) -> None:
+    def _tell_of_beginning(self) -> None:
+        self._begins = None
         self._next_number()
         self._left = iter(list(self._wishes))
         self._tell_some()
 
-    def _tell_some(self) -> None:
-        batch = list(islice(self._left, BATCH))
-        for client in batch:
-            wish = self._wishes.get(client)
-            if wish is not None:
-                self._bring_up_to_date(client, wish)
-        if len(batch) == BATCH and not self._scheduled:
+    def _go_on_later(self) -> None:
+        if not self._scheduled:
             self._scheduled = True
             self._clock.callLater(0, self._go_on)
 
@@ -116,13 +109,22 @@ class Maintenance:
         self._scheduled = False
         self._tell_some()
 
-    def _bring_up_to_date(self, client: Client, wish: _Wish) -> None:
+    def _tell_some(self) -> None:
+        batch = list(islice(self._left, BATCH))
+        for client in batch:
+            if client in self._wishes:
+                self._bring_up_to_date(client)
+        if len(batch) == BATCH:
+            self._go_on_later()
+
+    def _bring_up_to_date(self, client: Client) -> None:
         """Tell of a beginning, or of its end. Who has not heard of a pause hears nothing of its end."""
-        if self._event is None and wish.ends:
-            client.push(self._push(wish.ends, _SHARDS))
-            wish.ends = b""
-        elif self._event is not None and not wish.ends:
-            begins, wish.ends = self._event
+        if self._event is None:
+            ends = self._told.pop(client, None)
+            if ends is not None:
+                client.push(self._push(ends, _SHARDS))
+        elif client not in self._told:
+            begins, self._told[client] = self._event
             client.push(self._push(begins, _WITHIN_S, _SHARDS))
 
     # -- going away
@@ -135,8 +137,8 @@ class Maintenance:
         """
         self._next_number()
         told = []
-        for client, wish in list(self._wishes.items()):
-            wanted = wish.endpoint_type != NO_ENDPOINT
+        for client, endpoint_type in list(self._wishes.items()):
+            wanted = endpoint_type != NO_ENDPOINT
             if endpoint or not wanted or _does_without(client.session.lib_name):
                 where = endpoint.encode() if wanted and endpoint else None
                 client.push(self._push(b"MOVING", math.ceil(seconds), where))

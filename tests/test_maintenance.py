@@ -9,9 +9,10 @@ from twisted.internet.defer import ensureDeferred
 
 from redisproxy.commands import CommandTable
 from redisproxy.leaving import give_notice
-from redisproxy.maintenance import BATCH
+from redisproxy.maintenance import BATCH, UNNOTICED_S
+from redisproxy.resp import encode_command as cmd
 from redisproxy.resp import parse_replies
-from tests.wire import OK, Client, Wire, cmd
+from tests.wire import OK, Client, Wire
 
 GET = cmd("GET", "a")
 ON = ("CLIENT", "MAINT_NOTIFICATIONS", "ON", "moving-endpoint-type")
@@ -34,6 +35,26 @@ def listener(wire: Wire, endpoint_type: str = "internal-ip", library: str = "red
     wire.server.send(b"_\r\n")
     client.got()
     return client
+
+
+def close(wire: Wire, reason: str = "operator") -> None:
+    """Close the gate for long enough to be told."""
+    wire.gate.close(reason)
+    wire.core.maintenance.gate_closed()
+    wire.clock.advance(UNNOTICED_S)
+
+
+def turn(wire: Wire) -> None:
+    """One turn of the reactor, and not those that it asks for as the clock's own method does."""
+    due = wire.clock.calls.pop(0)
+    wire.clock.rightNow = max(wire.clock.rightNow, due.getTime())
+    due.called = 1
+    due.func(*due.args, **due.kw)
+
+
+def reopen(wire: Wire, reason: str = "operator") -> None:
+    wire.gate.reopen(reason)
+    wire.core.maintenance.gate_opened()
 
 
 def begins(number: int, name: str = "MIGRATING") -> bytes:
@@ -79,8 +100,9 @@ class TestAsking:
     def test_what_ends_it(self, wire: Wire, end: list[str]) -> None:
         client = listener(wire)
         client.ask(*end)
-        wire.pause()
-        wire.unpause()
+        close(wire)
+        reopen(wire)
+        wire.turn()
         assert client.got() == b""
         assert len(wire.core.maintenance) == 0
 
@@ -91,86 +113,122 @@ class TestAsking:
     def test_hello_3_again_and_a_switch_leave_it(self, wire: Wire) -> None:
         client = listener(wire)
         client.ask("HELLO", 3)
-        wire.pause()
-        assert client.got() == begins(5000)
+        close(wire)
+        assert client.got() == begins(5010)
         wire.switch()
-        wire.unpause()
-        assert client.got() == ends(5001)
+        reopen(wire)
+        wire.turn()
+        assert client.got() == ends(5011)
 
 
 class TestPauses:
     def test_beginning_and_end_are_told_with_growing_numbers(self, wire: Wire) -> None:
         client, other = listener(wire), wire.client()
-        wire.pause()
-        assert client.got() == begins(5000)
+        close(wire)
+        assert client.got() == begins(5010)
         wire.advance(1)
-        wire.unpause()
-        assert client.got() == ends(6000)
-        wire.pause()
-        assert client.got() == begins(6001)
+        reopen(wire)
+        wire.turn()
+        assert client.got() == ends(6010)
+        close(wire)
+        assert client.got() == begins(6020)
         assert other.got() == b""
+
+    def test_numbers_grow_although_the_clock_stands(self, wire: Wire) -> None:
+        client = listener(wire)
+        for _ in range(2):
+            wire.core.maintenance.moving(1)
+        assert b":5000\r\n" in (got := client.got()) and b":5001\r\n" in got
+
+    def test_a_pause_that_nobody_notices_is_told_to_nobody(self, wire: Wire) -> None:
+        client = listener(wire)
+        wire.pause()
+        wire.clock.advance(UNNOTICED_S / 2)
+        wire.unpause()
+        wire.advance(1)
+        assert client.got() == b""
 
     def test_a_failover_has_names_of_its_own(self, wire: Wire) -> None:
         client = listener(wire)
-        wire.gate.close("failover")
-        wire.core.maintenance.gate_closed()
-        assert client.got() == begins(5000, "FAILING_OVER")
-        wire.gate.reopen("failover")
-        wire.core.maintenance.gate_opened()
-        assert client.got() == ends(5001, "FAILED_OVER")
+        close(wire, "failover")
+        assert client.got() == begins(5010, "FAILING_OVER")
+        reopen(wire, "failover")
+        wire.turn()
+        assert client.got() == ends(5011, "FAILED_OVER")
 
     def test_the_end_of_one_reason_of_two_is_no_end(self, wire: Wire) -> None:
         client = listener(wire)
-        wire.pause()
+        close(wire)
         client.got()
         wire.gate.close("failover")
-        wire.gate.reopen("operator")
-        wire.core.maintenance.gate_opened()
+        reopen(wire)
+        wire.turn()
         assert client.got() == b""
-        wire.gate.reopen("failover")
-        wire.core.maintenance.gate_opened()
-        assert client.got() == ends(5001)
+        reopen(wire, "failover")
+        wire.turn()
+        assert client.got() == ends(5011)
 
     def test_nobody_is_told_that_the_proxy_closes_its_gate_to_stop(self, wire: Wire) -> None:
         client = listener(wire)
-        wire.gate.close("shutdown")
-        wire.core.maintenance.gate_closed()
+        close(wire, "shutdown")
         wire.turn()
         assert client.got() == b""
 
     def test_a_crowd_is_told_a_few_in_each_turn(self, wire: Wire) -> None:
         clients = [listener(wire) for _ in range(2 * BATCH + 1)]
+
+        def told() -> int:
+            return [bool(client.got()) for client in clients].count(True)
+
         wire.gate.close("reload")
         wire.core.maintenance.gate_closed()
-        assert [bool(client.got()) for client in clients].count(True) == BATCH
-        wire.turn()
-        assert [bool(client.got()) for client in clients].count(True) == BATCH + 1
+        assert told() == 0
+        for count in (BATCH, BATCH, 1):
+            turn(wire)
+            assert told() == count
+        reopen(wire, "reload")
+        assert told() == 0
+        for count in (BATCH, BATCH, 1):
+            turn(wire)
+            assert told() == count
 
-    def test_who_has_not_heard_of_a_short_pause_hears_nothing_of_its_end(self, wire: Wire) -> None:
+    def test_who_has_not_heard_of_a_pause_hears_nothing_of_its_end(self, wire: Wire) -> None:
         clients = [listener(wire) for _ in range(2 * BATCH)]
         wire.gate.close("reload")
         wire.core.maintenance.gate_closed()
-        wire.gate.reopen("reload")
-        wire.core.maintenance.gate_opened()
+        turn(wire)
+        reopen(wire, "reload")
         wire.turn()
         got = [client.got() for client in clients]
-        assert got == [begins(5000) + ends(5001)] * BATCH + [b""] * BATCH
+        assert got == [begins(5010) + ends(5011)] * BATCH + [b""] * BATCH
 
     def test_a_pause_that_begins_before_all_have_heard_of_the_last_ones_end(self, wire: Wire) -> None:
         clients = [listener(wire) for _ in range(2 * BATCH)]
-        wire.pause()
-        wire.gate.reopen("operator")
-        wire.core.maintenance.gate_opened()
-        wire.pause()
-        wire.unpause()
-        whole = begins(5000) + ends(5001) + begins(5002) + ends(5003)
-        assert [client.got() for client in clients] == [whole] * BATCH + [begins(5000) + ends(5003)] * BATCH
+        close(wire)
+        assert [client.got() for client in clients] == [begins(5010)] * 2 * BATCH
+        reopen(wire)
+        turn(wire)
+        wire.gate.close("reload")
+        wire.core.maintenance.gate_closed()
+        wire.advance(UNNOTICED_S)
+        assert [client.got() for client in clients] == [ends(5011) + begins(5020)] * BATCH + [b""] * BATCH
+        reopen(wire, "reload")
+        wire.turn()
+        assert [client.got() for client in clients] == [ends(5021)] * 2 * BATCH
+
+    def test_who_leaves_between_beginning_and_end(self, wire: Wire) -> None:
+        client, other = listener(wire), listener(wire)
+        close(wire)
+        client.close()
+        reopen(wire)
+        wire.turn()
+        assert other.got() == begins(5010) + ends(5011)
 
     def test_a_client_that_waits_for_a_slow_command_is_told_at_once(self, wire: Wire) -> None:
         client = listener(wire)
         client.send(GET)
-        wire.pause()
-        assert client.got() == begins(5000)
+        close(wire)
+        assert client.got() == begins(5010)
         wire.server.send(b":1\r\n")
         assert client.got() == b":1\r\n"
 
@@ -180,15 +238,16 @@ class TestPauses:
         wire.server.send(OK)
         muted.send(cmd("CLIENT", "REPLY", "OFF"))
         opened.got()
-        wire.pause()
-        assert opened.got() == muted.got() == begins(5000)
+        close(wire)
+        assert opened.got() == muted.got() == begins(5010)
 
     def test_one_that_is_blocked(self, wire: Wire) -> None:
         client = listener(wire)
         client.send(cmd("BLPOP", "a", 0))
         assert b"BLPOP" in wire.server.got()
         wire.pause()
-        assert client.got() == begins(5000)
+        wire.clock.advance(UNNOTICED_S)
+        assert client.got() == begins(5010)
 
 
 class TestBetweenReplies:
