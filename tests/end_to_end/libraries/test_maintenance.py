@@ -96,7 +96,7 @@ class TestRelaxedTimeouts:
         threading.Timer(TIMEOUT_S / 3, proxy.do, ["pause"]).start()
         threading.Timer(2 * PAUSE_S - 0.1, proxy.do, ["unpause"]).start()
         popped = other.blpop(["jobs"], timeout=5)
-            assert popped is not None and popped[1] == "x"
+        assert popped is not None and popped[1] == "x"
 
     def test_a_subscriber(self, server: RedisServer) -> None:
         with Proxy(server.uplink, pubsub=True) as proxy:
