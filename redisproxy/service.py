@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from redisproxy import config, files, framing, garbage, info
 from redisproxy.admin import make_site
-from redisproxy.control import Control
+from redisproxy.control import SHUTTING_DOWN, Control
 from redisproxy.controlled import Answer
 from redisproxy.gate import SHUTDOWN, GateReopened
 from redisproxy.leaving import give_notice
@@ -198,5 +198,7 @@ class ProxyService(Service):
         return info.gauges(self.proxy)
 
     def ready(self) -> tuple[bool, str]:
-        """Whether commands get through right now, and why not."""
+        """Whether commands get through right now, of new clients, too, and why not."""
+        if not self.listeners.ports:
+            return False, SHUTTING_DOWN
         return info.ready(self.proxy)

@@ -307,6 +307,20 @@ class TestBetweenReplies:
         wire.server.send(bytes(100000) + b"\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\na\r\n")
         assert client.got() == bytes(100000) + b"\r\n>1\r\n+y\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\na\r\n"
 
+    def test_a_large_reply_to_a_subscriber(self, wire: Wire) -> None:
+        wire.core.table = CommandTable(pubsub=True)
+        client = listener(wire)
+        client.send(cmd("SUBSCRIBE", "c"))
+        wire.server.send(b">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+        client.got()
+        client.send(GET)
+        wire.server.send(b"$1000000\r\n" + bytes(900000))
+        client.protocol.push(b">1\r\n+x\r\n")
+        wire.server.send(bytes(100000))
+        assert b"x" not in client.got()
+        wire.server.send(b"\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\na\r\n")
+        assert client.got() == b"\r\n>1\r\n+x\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\na\r\n"
+
     @given(data=st.data())
     @settings(max_examples=150, deadline=None)
     def test_however_replies_are_cut_and_whoever_waits(self, data: st.DataObject) -> None:
