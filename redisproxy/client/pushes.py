@@ -18,16 +18,18 @@ class Pushes:
     @ivar held: those that wait for the end of the reply that is under way.
     """
 
-    __slots__ = ("_client", "held")
+    __slots__ = ("_client", "_size", "held")
 
     def __init__(self, client: ClientProtocol) -> None:
         self._client = client
+        self._size = 0
         self.held: list[bytes] = []
 
     def send(self, data: bytes) -> None:
         """Send a push at once, or after the reply that is under way."""
         if not self._client.closed:
             self.held.append(data)
+            self._size += len(data)
             self.look()
 
     def look(self) -> None:
@@ -37,12 +39,13 @@ class Pushes:
             return
         data = b"".join(self.held)
         self.held.clear()
+        self._size = 0
         self._client.sync_lane()
         self._client.write(data)
 
     def _keep(self) -> None:
         client = self._client
-        if sum(map(len, self.held)) > client.core.limits.output_hard_bytes:
+        if self._size > client.core.limits.output_hard_bytes:
             client.drop("slow_reader")
         client.sync_lane()
 

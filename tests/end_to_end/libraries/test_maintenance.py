@@ -161,6 +161,32 @@ class TestMoving:
             assert int(server.client().get("n") or 0) == worker.done
             assert "1 clients were told to leave, 0 have stayed" in old.log
 
+    def test_asyncio(self, server: RedisServer) -> None:
+        async def work(old: Proxy, tasks: int, each: int) -> None:
+            retry = AsyncRetry(NoBackoff(), 0)
+            async with redis.asyncio.Redis(port=old.port, socket_timeout=5, retry=retry) as client:
+
+                async def steps() -> None:
+                    for _ in range(each):
+                        await client.incr("n")
+                        await asyncio.sleep(0.005)
+
+                working = asyncio.gather(*(steps() for _ in range(tasks)))
+                await asyncio.sleep(0.3)
+                old.process.send_signal(signal.SIGTERM)
+                await working
+
+        shutdown = {"notice_ms": 5000, "moving_to": "127.0.0.2:1"}
+        with (
+            Proxy(server.uplink, shutdown=shutdown) as old,
+            Proxy(server.uplink, listen_more={"addr": f"127.0.0.2:{old.port}"}) as new,
+        ):
+            asyncio.run(work(old, 5, 200))
+            assert server.client().get("n") == "1000"
+            assert new.info()["clients"]["total"] >= 5
+            assert old.process.wait(10) == 0
+            assert "5 clients were told to leave, 0 have stayed" in old.log
+
     @pytest.mark.parametrize("endpoint_type", [None, EndpointType.NONE])
     def test_without_an_endpoint_they_connect_to_the_same_address(
         self, server: RedisServer, endpoint_type: EndpointType | None
