@@ -97,6 +97,8 @@ def _hello(client: ClientProtocol, args: list[bytes]) -> bool:
     if name is not None:
         client.session.name = name
     client.route.set_version(version)
+    if version == 2:
+        client.core.maintenance.forget(client)
     client.answer(_hello_reply(client))
     return True
 
@@ -160,6 +162,7 @@ def _reset(client: ClientProtocol, args: list[bytes]) -> bool:
     client.route.leave_quietly()
     client.route.connection = None
     client.session.reset()
+    client.core.maintenance.forget(client)
     client.session.user = None if client.auth.required else DEFAULT_USER
     client.apply_framing()
     client.answer(b"+RESET\r\n")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redisproxy import resp
+from redisproxy.maintenance import ENDPOINT_TYPES, NO_ENDPOINT
 from redisproxy.registry import info_line
 from redisproxy.session import Skip, valid_name
 
@@ -21,7 +22,8 @@ Test = Callable[["ClientProtocol"], bool]
 
 _HELP = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands answered by redisproxy are:",
-    "GETNAME, GETREDIR, ID, INFO, KILL, LIST, NO-EVICT, NO-TOUCH, REPLY, SETINFO, SETNAME, TRACKINGINFO, UNBLOCK, HELP",
+    "GETNAME, GETREDIR, ID, INFO, KILL, LIST, MAINT_NOTIFICATIONS, NO-EVICT, NO-TOUCH, REPLY, SETINFO, SETNAME,"
+    " TRACKINGINFO, UNBLOCK, HELP",
 ]
 
 
@@ -214,6 +216,32 @@ def _capa(client: ClientProtocol, args: list[bytes]) -> bytes:
     return OK
 
 
+def _maint_notifications(client: ClientProtocol, args: list[bytes]) -> bytes:
+    mode, options = args[0].lower(), args[1:]
+    if mode not in (b"on", b"off") or len(options) % 2 or (mode == b"off" and options):
+        raise _Problem("ERR syntax error")
+    maintenance = client.core.maintenance
+    if mode == b"off":
+        maintenance.forget(client)
+        return OK
+    if client.session.resp_version != 3:
+        raise _Problem("ERR CLIENT MAINT_NOTIFICATIONS needs RESP3 (HELLO 3): notifications are push messages")
+    maintenance.tell(client, _endpoint_type(options))
+    return OK
+
+
+def _endpoint_type(options: list[bytes]) -> bytes:
+    """The kind of address that a client wants to be moved to; the last one counts."""
+    wanted = NO_ENDPOINT
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        if option.lower() != b"moving-endpoint-type":
+            raise _Problem(f"ERR Unrecognized option '{option[:64].decode('latin-1')}'")
+        wanted = value.lower()
+        if wanted not in ENDPOINT_TYPES:
+            raise _Problem(f"ERR Unknown moving-endpoint-type '{value[:64].decode('latin-1')}'")
+    return wanted
+
+
 def _get_redirection(client: ClientProtocol, args: list[bytes]) -> bytes:
     return resp.integer(-1)
 
@@ -263,6 +291,7 @@ _SUBCOMMANDS: dict[str, tuple[int, int, Callable[[ClientProtocol, list[bytes]], 
     "LIST": (0, _ANY, _list),
     "KILL": (1, _ANY, _kill),
     "UNBLOCK": (1, 2, _unblock),
+    "MAINT_NOTIFICATIONS": (1, _ANY, _maint_notifications),
     "NO-EVICT": (1, 1, _on_off),
     "NO-TOUCH": (1, 1, _on_off),
     "REPLY": (1, 1, _reply),

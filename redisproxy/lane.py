@@ -128,6 +128,18 @@ class Queue:
         """Everybody who waits, in order."""
         return list(self._entries)
 
+    def amid(self, client: object) -> bool:
+        """Whether a reply to `client` has arrived in part; if so, its last piece comes without any of the next one."""
+        if not self._scanner.mid or not self._entries:
+            return False
+        head = self._entries[0]
+        if getattr(head.sink, "client", head.sink) is not client:
+            return False
+        if head.want > 1:
+            self._entries.insert(1, Entry(head.sink, head.want - 1, head.counted, head.timed))
+            head.want = 1
+        return True
+
     def clear(self) -> list[Entry]:
         """Forget everything; who waited."""
         entries = list(self._entries)

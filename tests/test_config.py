@@ -429,3 +429,16 @@ def test_names_for_the_certificates_of_sentinels(write: Any, certificate: dict[s
 def test_where_the_proxy_itself_can_be_reached(write: Any) -> None:
     own = config.load(write(listen={"addr": ":7010"}, admin={"addr": "/run/admin", "network": "unix"})).own_addresses
     assert {TcpAddress("127.0.0.1", 7010), TcpAddress("localhost", 7010), UnixAddress("/run/admin")} < own
+
+
+def test_where_clients_are_to_go_is_a_host_and_a_port(write: Any) -> None:
+    def told(to: str) -> tuple[str, ...]:
+        return faults(write(shutdown={"notice_ms": 1000, "moving_to": to}))
+
+    assert told(":6379") == ("shutdown.moving_to: a host is needed, so that clients know where to go",)
+    assert told("nowhere") == (
+        'shutdown.moving_to: expected host:port, [v6 address]:port, or a path with network "unix"',
+    )
+    assert (
+        config.load(write(shutdown={"notice_ms": 1000, "moving_to": "there:6379"})).shutdown.moving_to == "there:6379"
+    )

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent / "redisproxy"
 LAYERS = [
     {"tap", "cli", "cli_switchover", "switch_test", "unfencing"},
     {"service"},
-    {"info", "listeners", "proxy"},
+    {"info", "leaving", "listeners", "proxy"},
     {"admin", "control", "movers", "plan", "raw", "client", "relocation", "sentinel", "watches"},
     {"controlled"},
     {"switchover"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"answers"},
     {"client_command"},
     {"replication"},
-    {"registry", "session", "uplink", "gate", "core"},
+    {"maintenance", "registry", "session", "uplink", "gate", "core"},
     {"sinks", "interfaces", "network", "native_net", "dialing"},
     {"aside", "auth", "commands", "files", "framing", "metrics", "net", "operations", "signals"},
     {"tls"},

@@ -220,9 +220,11 @@ class Wire:
         self.core.aside.close()
         for client in self.core.registry:
             client.gate_closed()
+        self.core.maintenance.gate_closed()
         self.turn()
 
     def unpause(self) -> None:
         self.gate.reopen("operator")
         self.core.aside.open()
+        self.core.maintenance.gate_opened()
         self.turn()

@@ -125,6 +125,24 @@ cdef class Queue:
         """Everybody who waits, in order."""
         return self.waiting[self.first:]
 
+    def amid(self, client):
+        """Whether a reply to `client` has arrived in part; see C{lane.Queue.amid}."""
+        cdef Entry head, rest
+        if not self.scanner.todo or len(self.waiting) == self.first:
+            return False
+        head = <Entry>self.waiting[self.first]
+        if getattr(head.sink, "client", head.sink) is not client:
+            return False
+        if head.want > 1:
+            rest = Entry.__new__(Entry)
+            rest.sink = head.sink
+            rest.want = head.want - 1
+            rest.counted = head.counted
+            rest.timed = head.timed
+            self.waiting.insert(self.first + 1, rest)
+            head.want = 1
+        return True
+
     def clear(self):
         """Forget everything; who waited."""
         entries = self.waiting[self.first:]

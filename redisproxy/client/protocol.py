@@ -17,6 +17,7 @@ from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
 from redisproxy.client.large import Large
 from redisproxy.client.pubsub import Subscription
+from redisproxy.client.pushes import Pushes
 from redisproxy.client.reasons import Reason
 from redisproxy.client.route import Route
 from redisproxy.client.share import Share
@@ -71,6 +72,7 @@ class ClientProtocol(Protocol):
         "large",
         "last_command",
         "last_seen",
+        "pushes",
         "route",
         "session",
         "share",
@@ -98,6 +100,7 @@ class ClientProtocol(Protocol):
         self.route = Route(self)
         self.large = Large(self)
         self.backlog = Backlog(self)
+        self.pushes = Pushes(self)
         self.lane = Lane(self, framer, core.metrics.flow)
         self.share = Share(self)
         self.blocked = 0
@@ -165,7 +168,7 @@ class ClientProtocol(Protocol):
 
     def sync_lane(self) -> None:
         """Let replies go straight to the transport, or past L{deliver}."""
-        special = self.closed or self.session.muted or bool(self.backlog) or self._alert
+        special = self.closed or self.session.muted or bool(self.backlog) or self._alert or bool(self.pushes.held)
         self.lane.straight_out = not special
 
     def readConnectionLost(self) -> None:
@@ -367,6 +370,8 @@ class ClientProtocol(Protocol):
             self._transport.write(data)
         if self.backlog:
             self.backlog.grow(len(data))
+        if self.pushes.held:
+            self.pushes.look()
         if self._alert:
             self._progress()
 
@@ -380,6 +385,17 @@ class ClientProtocol(Protocol):
             return
         self._gate.flow.bytes_to_clients += len(data)
         self._transport.write(data)
+
+    def push(self, data: bytes) -> None:
+        """Send a push message between two replies, whatever the mode of replies (CLIENT REPLY OFF) is."""
+        self.pushes.send(data)
+
+    def write(self, data: bytes) -> None:
+        """Send what is no reply."""
+        self._gate.flow.bytes_to_clients += len(data)
+        self._transport.write(data)
+        if self.backlog:
+            self.backlog.grow(len(data))
 
     def error(self, text: str) -> None:
         """Answer with an error; `text` is without the leading C{-}."""
@@ -484,5 +500,6 @@ class ClientProtocol(Protocol):
         self.intake.current = None
         self._gate.unhold(self)
         self.core.aside.forget(self)
+        self.core.maintenance.forget(self)
         self.route.let_go()
         self.share.give_back()

@@ -44,6 +44,7 @@ class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
+    @ivar passing: what is being passed on in pieces; empty between two messages or replies.
     """
 
     def __init__(self, client: ClientProtocol, connection: Connection) -> None:
@@ -54,7 +55,7 @@ class Subscription:
         self._scanner.counts_pushes = True
         self._held: list[bytes] = []
         self._size = 0
-        self._passing = ""
+        self.passing = ""
         self._swallow = 0
         self._swallowed: Deferred[None] | None = None
         connection.reader = self.feed
@@ -77,22 +78,23 @@ class Subscription:
 
     def _piece(self, piece: bytes, done: bool) -> None:
         """One piece of one message or reply; a large message is passed on as it arrives."""
-        if not self._passing:
+        if not self.passing:
             self._held.append(piece)
             self._size += len(piece)
             if not done and self._size <= MAX_HELD_BYTES:
                 return
             piece = b"".join(self._held)
             self._held, self._size = [], 0
-            self._passing = self._classify(piece, done)
-        if self._passing == "message":
-            self.client.deliver(piece, 0)
-        elif self._passing == "reply":
-            self.connection.dispatch(piece)
-        elif self._passing == "confirmation":
-            self.connection.confirm(piece)
+            self.passing = self._classify(piece, done)
+        kind = self.passing
         if done:
-            self._passing = ""
+            self.passing = ""
+        if kind == "message":
+            self.client.deliver(piece, 0)
+        elif kind == "reply":
+            self.connection.dispatch(piece)
+        elif kind == "confirmation":
+            self.connection.confirm(piece)
 
     def _classify(self, piece: bytes, done: bool) -> str:
         if piece[:1] not in (b"*", b">"):
