@@ -44,7 +44,10 @@ class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
+    @cvar FLAG: what CLIENT LIST calls such a client.
     """
+
+    FLAG = "P"
 
     def __init__(self, client: ClientProtocol, connection: Connection) -> None:
         self.client = client
