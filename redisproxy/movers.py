@@ -73,7 +73,6 @@ class Subscribers:
                 copy.connection.abort()
             else:
                 client.route.adopt(copy.connection, copy)
-                client.deliver(b"", 0)  # it may have waited for the end of a line that will not come
         for connection in self._connections.values():
             self._uplinks.give_back(connection)
         self._copies.clear()

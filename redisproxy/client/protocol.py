@@ -248,7 +248,7 @@ class ClientProtocol(Protocol):
             self.close()
 
     def _hold(self) -> None:
-        if security.comes_next(self.intake):
+        if security.comes_next(self):
             security.close(self)
             return
         self.core.metrics.commands_held_total += 1

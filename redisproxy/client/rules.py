@@ -31,7 +31,7 @@ Handler = Callable[["ClientProtocol", bytes, list[bytes], Treatment], bool]
 
 def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """Handle one complete command that framing has stopped at."""
-    if security.is_http(args[0]):
+    if security.is_http(client, args):
         return security.close(client)
     if not _skip_step(client, raw):
         return False
@@ -84,7 +84,7 @@ def _skip_step(client: ClientProtocol, raw: bytes) -> bool:
 
 def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     """Handle the beginning of a command that is too large to hold."""
-    if security.is_http(args[0]):
+    if security.is_named_http(args):
         return security.close(client)
     if not _skip_step(client, data):
         return False
