@@ -26,7 +26,9 @@ def test_a_paused_proxy_closes_it_at_once(wire: Wire, data: bytes) -> None:
     assert client.closed and client.got() == b"" and wire.metrics.clients_closed["security"] == 1
 
 
-@pytest.mark.parametrize("data", [b"POST", b"POS\r\n", b'POST "/\r\n', b"GET / HTTP/1.1\r\n", cmd("GET", "post"), b"*1\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"POST", b"POS\r\n", b'POST "/\r\n', b"GET / HTTP/1.1\r\n", cmd("GET", "post"), b"*1"]
+)
 def test_a_paused_proxy_holds_what_is_not(wire: Wire, data: bytes) -> None:
     wire.pause()
     client = wire.client()

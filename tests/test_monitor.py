@@ -83,7 +83,8 @@ def test_a_second_monitor_has_no_answer(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["MULTI", "WATCH a", "SELECT 1", "HELLO 3", "BLPOP a 0", "SCAN 0", "EVAL x 0", "CLIENT REPLY OFF", "READONLY"]
+    "line",
+    ["MULTI", "WATCH a", "SELECT 1", "HELLO 3", "BLPOP a 0", "SCAN 0", "EVAL x 0", "CLIENT REPLY OFF", "ASKING"],
 )
 def test_what_would_need_more_of_the_connection_is_refused(wire: Wire, line: str) -> None:
     client, server = monitoring(wire)

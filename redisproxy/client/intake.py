@@ -39,7 +39,7 @@ class Intake:
         return self.current or (self._parked[0] if self._parked else None)
 
     def peek(self) -> bytes:
-        """What has not left framing yet; nothing while units are parked, where framing may be within a large command."""
+        """What has not left framing yet; nothing while units are parked: framing may be within a large command."""
         data = self.framer.take_buffer() if self._parked is None else b""
         if data:
             self.framer.feed(data)

@@ -105,7 +105,9 @@ class Witness:
         """The witness is served in order, with nothing else, and no connection of the proxy's is anything special."""
         self._count += 1
         token = b"token-%d" % self._count
-        self.sock.sendall(encode_command("SET", "w", token) + encode_command("ECHO", token) + encode_command("GET", "w"))
+        self.sock.sendall(
+            encode_command("SET", "w", token) + encode_command("ECHO", token) + encode_command("GET", "w")
+        )
         bulk = b"$%d\r\n%b\r\n" % (len(token), token)
         expected = b"+OK\r\n" + bulk * 2
         got = b""
@@ -158,3 +160,21 @@ def test_nor_does_one_inside_of_multi(pair: tuple[RedisServer, Proxy], version: 
         send(proxy, version, *parts)
         witness.check(f"MULTI, {words}, EXEC")
     witness.sock.close()
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_the_state_of_a_cluster_connection_is_nobodys(program: Any) -> None:
+    with RedisServer("--cluster-enabled", "yes", program=program()) as server:
+        direct = server.client()
+        for first in range(0, 16384, 4096):
+            direct.execute_command("CLUSTER", "ADDSLOTS", *range(first, first + 4096))
+        wait_until(lambda: "cluster_state:ok" in str(direct.execute_command("CLUSTER", "INFO")), "the slots are served")
+        with Proxy(server.uplink) as proxy, proxy.connect(5) as sock:
+            witness = Witness(server, proxy, 2)
+            for name in ("READONLY", "ASKING", "READWRITE"):
+                sock.sendall(encode_command(name))
+                assert sock.recv(65536).startswith(b"-ERR redisproxy does not support"), name
+                witness.check(name)
+            sock.sendall(encode_command("CLUSTER", "KEYSLOT", "k") + encode_command("GET", "w"))
+            assert sock.recv(65536).startswith(b":7629\r\n$")
+            witness.sock.close()

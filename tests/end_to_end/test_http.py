@@ -1,4 +1,4 @@
-"""What a web page or a tricked service sends to the Redis port: the same bytes come back as from a Redis, and no more."""
+"""What a web page or a tricked service sends to the Redis port is answered as by a Redis: hardly ever."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ def test_http_is_answered_as_by_redis(
 
 
 @pytest.mark.parametrize("request_name", REQUESTS)
-def test_a_stranger_is_answered_as_by_redis(
-    servers: tuple[RedisServer, RedisServer, Proxy], request_name: str
-) -> None:
+def test_a_stranger_is_answered_as_by_redis(servers: tuple[RedisServer, RedisServer, Proxy], request_name: str) -> None:
     alone, _, proxy = servers
     ours, theirs = (answer(port, b"", b"", REQUESTS[request_name]) for port in (proxy.port, alone.port))
     assert ours == theirs
