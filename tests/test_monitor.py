@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 
@@ -147,10 +150,10 @@ class Move:
         self.new = wire.server
         wire.pause()
 
-    def _do(self, work: object) -> Deferred[None]:
-        done = ensureDeferred(work)  # type: ignore[call-overload]
+    def _do(self, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+        done = ensureDeferred(work)
         self.wire.turn()
-        return done  # type: ignore[no-any-return]
+        return done
 
     def copy(self) -> None:
         self.copied = self._do(self.subscribers.copy())

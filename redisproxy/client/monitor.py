@@ -62,23 +62,26 @@ class Monitor(pubsub.Subscription):
         @raise ProtocolError: these are no lines and no replies.
         """
         data, self._rest = self._rest + data, b""
-        at = 0
+        at = passed = 0  # in between are lines
         while at < len(data):
             if not self._in_reply and not self.in_line:
                 if data[at : at + 1] == b"+" and len(data) - at < _LINE_BEGINS and data.find(b"\n", at) < 0:
-                    self._rest = data[at:]
-                    return
+                    self._rest, data = data[at:], data[:at]
+                    break
                 self.in_line = _LINE.match(data, at) is not None
-            at = self._line(data, at) if self.in_line else self._reply(data, at)
+            if self.in_line:
+                at = data.find(b"\n", at) + 1
+                self.in_line = not at
+                at = at or len(data)
+            else:
+                self._pass(data[passed:at])
+                at = passed = self._reply(data, at)
+        self._pass(data[passed:])
 
-    def _line(self, data: bytes, at: int) -> int:
-        end = data.find(b"\n", at) + 1
-        self.in_line = not end
-        end = end or len(data)
-        if self.client.subscription is self:
+    def _pass(self, lines: bytes) -> None:
+        if lines and self.client.subscription is self:
             self.end_cut_line()
-            self.client.deliver(data[at:end], 0)
-        return end
+            self.client.deliver(lines, 0)
 
     def _reply(self, data: bytes, at: int) -> int:
         end, done = self._replies.scan(data, at, 1)
