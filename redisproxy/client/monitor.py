@@ -65,18 +65,21 @@ class Monitor(pubsub.Subscription):
         at = passed = 0  # in between are lines
         while at < len(data):
             if not self._in_reply and not self.in_line:
-                if data[at : at + 1] == b"+" and len(data) - at < _LINE_BEGINS and data.find(b"\n", at) < 0:
+                if _undecided(data, at):
                     self._rest, data = data[at:], data[:at]
                     break
                 self.in_line = _LINE.match(data, at) is not None
             if self.in_line:
-                at = data.find(b"\n", at) + 1
-                self.in_line = not at
-                at = at or len(data)
+                at = self._line(data, at)
             else:
                 self._pass(data[passed:at])
                 at = passed = self._reply(data, at)
         self._pass(data[passed:])
+
+    def _line(self, data: bytes, at: int) -> int:
+        end = data.find(b"\n", at) + 1
+        self.in_line = not end
+        return end or len(data)
 
     def _pass(self, lines: bytes) -> None:
         if lines and self.client.subscription is self:
@@ -147,6 +150,11 @@ class Monitor(pubsub.Subscription):
                 connection.abort()
             raise
         return copy
+
+
+def _undecided(data: bytes, at: int) -> bool:
+    """Say whether more has to arrive to tell a line from a reply."""
+    return data[at : at + 1] == b"+" and len(data) - at < _LINE_BEGINS and data.find(b"\n", at) < 0
 
 
 def _mutes(args: list[bytes]) -> bool:

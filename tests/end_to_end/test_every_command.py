@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import select
 import shlex
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,16 @@ import pytest
 
 from redisproxy.resp import encode_command
 from redisproxy.treatments import SUBCOMMANDS, TABLE
-from tests.end_to_end.harness import Proxy, RedisServer, redis_6, redis_8, redis_program, valkey_9, wait_until
+from tests.end_to_end.harness import (
+    Proxy,
+    RedisServer,
+    free_port,
+    redis_6,
+    redis_8,
+    redis_program,
+    valkey_9,
+    wait_until,
+)
 
 PROGRAMS = {"redis-6.2": redis_6, "redis-7.0": redis_program, "redis-8": redis_8, "valkey-9": valkey_9}
 ALLOWED = [name for name, found in TABLE.items() if found.allowed is not None] + [
@@ -161,9 +171,18 @@ def test_nor_does_one_inside_of_multi(pair: tuple[RedisServer, Proxy]) -> None:
     witness.sock.close()
 
 
+def cluster_port() -> int:
+    """A free port with a free one for the cluster bus, which is 10000 above it."""
+    while True:
+        port = free_port()
+        with contextlib.suppress(OSError, OverflowError), socket.socket() as bus:
+            bus.bind(("127.0.0.1", port + 10000))
+            return port
+
+
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_the_state_of_a_cluster_connection_is_nobodys(program: Any) -> None:
-    with RedisServer("--cluster-enabled", "yes", program=program()) as server:
+    with RedisServer("--cluster-enabled", "yes", program=program(), port=cluster_port()) as server:
         direct = server.client()
         for first in range(0, 16384, 4096):
             direct.execute_command("CLUSTER", "ADDSLOTS", *range(first, first + 4096))
@@ -174,6 +193,6 @@ def test_the_state_of_a_cluster_connection_is_nobodys(program: Any) -> None:
                 sock.sendall(encode_command(name))
                 assert sock.recv(65536).startswith(b"-ERR redisproxy does not support"), name
                 witness.check(name)
-            sock.sendall(encode_command("CLUSTER", "KEYSLOT", "k") + encode_command("GET", "w"))
-            assert sock.recv(65536).startswith(b":7629\r\n$")
+            sock.sendall(encode_command("CLUSTER", "KEYSLOT", "k"))
+            assert sock.recv(65536) == b":7629\r\n"
             witness.sock.close()
