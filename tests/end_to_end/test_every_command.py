@@ -196,3 +196,26 @@ def test_the_state_of_a_cluster_connection_is_nobodys(program: Any) -> None:
             sock.sendall(encode_command("CLUSTER", "KEYSLOT", "k"))
             assert sock.recv(65536) == b":7629\r\n"
             witness.sock.close()
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_what_is_harsh_to_the_server_harms_no_connection(program: Any) -> None:
+    options = ["--enable-debug-command", "yes"] if program is not redis_6 else []
+    with (
+        RedisServer(*options, program=program()) as server,
+        Proxy(server.uplink, allow_commands=ALLOWED) as proxy,
+        proxy.connect(5) as idle,
+    ):
+        witness = Witness(server, proxy, 2)
+        for line in (
+            *("ACL SETUSER default off", "CONFIG SET requirepass secret", "ACL SETUSER default on nopass", "FLUSHALL"),
+            *("SWAPDB 0 1", "DEBUG SLEEP 0.1", "DEBUG RELOAD", "CLIENT PAUSE 100", "BGSAVE", "SCRIPT FLUSH"),
+        ):
+            send(proxy, 2, encode_command(*line.split()))
+            witness.check(line)
+        witness.sock.close()
+        send(proxy, 2, encode_command("SHUTDOWN", "NOSAVE"))
+        assert server.process.wait(10) == 0
+        server.start()
+        idle.sendall(encode_command("ECHO", "again"))
+        assert idle.recv(65536) == b"$5\r\nagain\r\n"
