@@ -70,11 +70,8 @@ def info_line(client: ClientProtocol, now: float) -> bytes:
     session = client.session
     transaction = session.transaction
     seen = now if client.active else client.last_seen
-    flags = "".join(
-        letter
-        for letter, set_ in (("x", transaction), ("b", client.blocking), ("P", client.subscription))
-        if set_ is not None
-    )
+    flags = "".join(letter for letter, set_ in (("x", transaction), ("b", client.blocking)) if set_ is not None)
+    flags += client.subscription.FLAG if client.subscription is not None else ""
     channels, patterns, shards = _subscriptions(client)
     text = (
         f"id={client.id} addr={client.address} laddr={client.local_address} fd=0"

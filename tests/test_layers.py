@@ -27,8 +27,8 @@ LAYERS = [
     {"aside", "auth", "commands", "files", "framing", "metrics", "net", "operations", "signals"},
     {"tls"},
     {"config"},
-    {"lane"},
-    {"cursors", "scripts", "garbage", "resp", "errors", "server_state", "together", "_native"},
+    {"lane", "allowing"},
+    {"cursors", "scripts", "garbage", "resp", "errors", "server_state", "together", "treatments", "_native"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # config.load builds every TLS context once, inside a function, so that certificates are faults of the configuration.

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy import registry, resp
-from redisproxy.client import rules, transactions, urgent
+from redisproxy.client import rules, security, transactions, urgent
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
@@ -255,6 +255,9 @@ class ClientProtocol(Protocol):
             self.close()
 
     def _hold(self) -> None:
+        if security.comes_next(self):
+            security.close(self)
+            return
         self.core.metrics.commands_held_total += 1
         self._gate.hold(self)
         self.block(Reason.GATE)

@@ -44,8 +44,11 @@ class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
+    @cvar FLAG: what CLIENT LIST calls such a client.
     @ivar passing: what is being passed on in pieces; empty between two messages or replies.
     """
+
+    FLAG = "P"
 
     def __init__(self, client: ClientProtocol, connection: Connection) -> None:
         self.client = client
