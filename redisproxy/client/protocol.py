@@ -359,12 +359,23 @@ class ClientProtocol(Protocol):
         if self.closed:
             return
         if data and not self.session.muted:
-            self._gate.flow.bytes_to_clients += len(data)
-            self._transport.write(data)
-        if self.backlog:
-            self.backlog.grow(len(data))
+            self._write(data)
         if self._alert:
             self._progress()
+
+    def push(self, data: bytes) -> None:
+        """Send what comes whatever the reply mode is, as Redis's pushes do; confirmations and messages do so in RESP2, too.
+
+        It may be a piece; C{pending} and who waits for replies have nothing to do with it.
+        """
+        if not self.closed:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        self._gate.flow.bytes_to_clients += len(data)
+        self._transport.write(data)
+        if self.backlog:
+            self.backlog.grow(len(data))
 
     def lost(self) -> None:
         """Part of C{ReplySink}: the outcome of what was sent is unknown, as when Redis itself goes away."""
@@ -383,7 +394,8 @@ class ClientProtocol(Protocol):
 
     def count_refused(self) -> None:
         """Count the command that is being handled as refused."""
-        self.core.metrics.refused[self.last_command.decode("latin-1").upper()] += 1
+        name = self.last_command.partition(b"|")[0]
+        self.core.metrics.refused[name.decode("latin-1").upper()] += 1
 
     def _progress(self) -> None:
         if self.blocked & Reason.IN_FLIGHT and self.pending <= self.core.limits.max_in_flight // 2:

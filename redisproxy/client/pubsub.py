@@ -21,7 +21,7 @@ from redisproxy.client.reasons import Reason
 from redisproxy.commands import Treatment
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.framing import ReplyScanner
-from redisproxy.resp import encode_command, parse_reply
+from redisproxy.resp import bulk, encode_command, integer, null, parse_reply, push_header
 from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
@@ -40,6 +40,19 @@ NOT_WHILE_SUBSCRIBED = (
 )
 
 
+class Confirmed(Observed):
+    """The confirmations of one command. They reach a client that has switched replies off; an error does not."""
+
+    __slots__ = ()
+
+    def reply(self, data: bytes, done: int) -> None:
+        refused = (self._head or data).startswith(b"-")
+        self._observe(data, done)
+        if not refused:
+            self.client.push(data)
+        self.client.deliver(data if refused else b"", done)
+
+
 class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
@@ -50,6 +63,7 @@ class Subscription:
         self.client = client
         self.connection = connection
         self.names: dict[bytes, dict[bytes, None]] = {b"": {}, b"p": {}, b"s": {}}
+        self._push = push_header(3, connection.resp_version)[:1]
         self._scanner = ReplyScanner()
         self._scanner.counts_pushes = True
         self._held: list[bytes] = []
@@ -80,14 +94,16 @@ class Subscription:
         if not self._passing:
             self._held.append(piece)
             self._size += len(piece)
-            if not done and self._size <= MAX_HELD_BYTES:
+            if not done and self._size <= MAX_HELD_BYTES and self._held[0][:1] == self._push:
                 return
             piece = b"".join(self._held)
             self._held, self._size = [], 0
             self._passing = self._classify(piece, done)
         if self._passing == "message":
-            self.client.deliver(piece, 0)
+            self.client.push(piece)
         elif self._passing == "reply":
+            if piece[:1] == b"-":
+                self._refused()
             self.connection.dispatch(piece)
         elif self._passing == "confirmation":
             self.connection.confirm(piece)
@@ -95,13 +111,13 @@ class Subscription:
             self._passing = ""
 
     def _classify(self, piece: bytes, done: bool) -> str:
-        if piece[:1] not in (b"*", b">"):
+        if piece[:1] != self._push:
             return "reply"
         word = piece.split(b"\r\n", 3)[2].lower() if piece.count(b"\r\n", 0, 64) >= 3 else b""
         if word in _MESSAGES:
             return "message"
         if word not in _CONFIRMATIONS or not done:
-            return "reply" if piece[:1] == b"*" else "message"
+            return "reply" if self._push == b"*" else "message"
         self._confirmed(word, parse_reply(piece))
         if not self._swallow:
             return "confirmation"
@@ -110,6 +126,14 @@ class Subscription:
             swallowed, self._swallowed = self._swallowed, None
             swallowed.callback(None)
         return "swallowed"
+
+    def _refused(self) -> None:
+        """The server has answered a command with an error, which stands for all its confirmations."""
+        entry = self.connection.queue.head()
+        if entry is not None and isinstance(entry.sink, Confirmed) and entry.want > 1:
+            self.client.pending -= entry.want - 1
+            self.client.core.gate.release(entry.want - 1)
+            entry.want = 1
 
     def _confirmed(self, word: bytes, reply: Any) -> None:
         prefix, added = _CONFIRMATIONS[word]
@@ -158,12 +182,23 @@ def expected(args: list[bytes], names: dict[bytes, None]) -> int:
     return len(args) - 1 if len(args) > 1 else max(1, len(names))
 
 
+def not_subscribed(client: ClientProtocol, args: list[bytes]) -> bytes:
+    """The confirmations of an UNSUBSCRIBE or its kin when there is nothing to end, which binds nothing."""
+    version = client.session.resp_version
+    verb = push_header(3, version) + bulk(args[0].lower())
+    names = [bulk(name) for name in args[1:]] or [null(version)]
+    return b"".join(verb + name + integer(0) for name in names)
+
+
 def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Handle SUBSCRIBE, UNSUBSCRIBE and their kin. No reply is outstanding."""
     word = args[0].lower()
     prefix, adds = _CONFIRMATIONS[word]
     if adds and len(args) < 2:
         client.error(f"ERR wrong number of arguments for '{word.decode()}' command")
+        return True
+    if not adds and client.subscription is None:
+        client.push(not_subscribed(client, args))
         return True
     if not client.route.obtain(pinned=True):
         return False
@@ -174,7 +209,7 @@ def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
         client.session.subscribed = True
         client.apply_framing()
     count = expected(args, client.subscription.names[prefix])
-    client.submit_many(Observed(client, lambda _: _settle(client)), raw, count)
+    client.submit_many(Confirmed(client, lambda _: _settle(client)), raw, count)
     client.block(Reason.REPLIES)
     return True
 
@@ -187,11 +222,13 @@ def _settle(client: ClientProtocol) -> None:
 
 
 def end(client: ClientProtocol) -> None:
-    """Be no subscriber any more; the connection is closed."""
+    """Be no subscriber any more. The connection brings only replies now; it stays while there is a WATCH on it."""
+    if client.subscription is not None:
+        client.subscription.connection.reader = None
     client.subscription = None
     client.session.subscribed = False
     client.apply_framing()
-    client.route.leave()
+    client.route.settle()
 
 
 def refusal(client: ClientProtocol, name: bytes) -> str:

@@ -131,6 +131,7 @@ class Route:
         if self.pinned and self.connection is not None:
             connection, self.connection = self.connection, None
             self.pinned = False
+            connection.resume_reading()  # a slow reader may have stopped it
             connection.uplinks.give_back(connection)
 
     def settle(self) -> None:
@@ -167,6 +168,8 @@ class Route:
     def adopt(self, connection: Connection, subscription: Subscription | None = None) -> None:
         """Change over to a connection to another server, where the client's state has been made again."""
         self._close_pinned()
+        if subscription is not None:
+            self._client.session.connection_lost()  # a WATCH beside the subscriptions does not move
         self._client.subscription = subscription
         self._hold(connection)
 

@@ -15,6 +15,7 @@ from redisproxy.client import blocking, pubsub, transactions
 from redisproxy.client.observers import Marked, Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
+from redisproxy.containers import full_name
 from redisproxy.resp import BEGIN, COMMAND, RUN, encode_command, error
 from redisproxy.session import Skip
 
@@ -42,7 +43,7 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
             return False
         client.error(NOAUTH)
         return True
-    client.last_command = args[0][:32]
+    client.last_command = full_name(args)
     if session.subscribed and not _may_as_subscriber(client, args, treatment):
         return client.barrier() and _answer_error(client, pubsub.refusal(client, args[0].upper()))
     if session.transaction is not None:
@@ -82,7 +83,7 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     """Handle the beginning of a command that is too large to hold."""
     if not _skip_step(client, data):
         return False
-    client.last_command = args[0][:32]
+    client.last_command = full_name(args)
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
         return transactions.large(client, data, treatment)
