@@ -82,6 +82,15 @@ def test_unsubscribing_from_nothing_needs_no_server(wire: Wire, client: Client, 
     assert len(wire.servers) == before and not client.protocol.session.bound
 
 
+def test_an_old_server_says_itself_that_it_knows_no_shards(wire: Wire, client: Client) -> None:
+    client.ask("GET", "a")
+    wire.server.send(b":0\r\n")
+    wire.server.got()
+    wire.core.uplinks.server[b"version"] = b"6.2.14"
+    client.send(cmd("SUNSUBSCRIBE"))
+    assert wire.server.got() == cmd("SUNSUBSCRIBE") and not client.protocol.route.pinned
+
+
 def test_a_watch_survives_the_end_of_a_subscription(wire: Wire, client: Client, version: int) -> None:
     client.ask("WATCH", "k")
     wire.server.send(OK)

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy import registry, resp
-from redisproxy.client import rules, transactions
+from redisproxy.client import queued, rules
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
@@ -269,7 +269,7 @@ class ClientProtocol(Protocol):
         """Send `count` plain commands. False when that has to wait."""
         session = self.session
         if session.transaction is not None:
-            return transactions.queue(self, data, count)
+            return queued.queue(self, data, count)
         if not self.route.at_hand and not self.route.obtain(pinned=session.bound):
             return False
         self.send_plain(data, count)
@@ -364,9 +364,9 @@ class ClientProtocol(Protocol):
             self._progress()
 
     def push(self, data: bytes) -> None:
-        """Send what comes whatever the reply mode is, as Redis's pushes do; confirmations and messages do so in RESP2, too.
+        """Send a push, or a piece of one, whatever the reply mode is. In RESP2 so do confirmations and messages.
 
-        It may be a piece; C{pending} and who waits for replies have nothing to do with it.
+        Nobody waits for it, so C{pending} stays as it is.
         """
         if not self.closed:
             self._write(data)
@@ -383,10 +383,8 @@ class ClientProtocol(Protocol):
 
     def answer(self, data: bytes) -> None:
         """Send a reply of the proxy's own. Only when no other reply is outstanding."""
-        if self.closed or self.session.muted:
-            return
-        self._gate.flow.bytes_to_clients += len(data)
-        self._transport.write(data)
+        if not self.closed and not self.session.muted:
+            self._write(data)
 
     def error(self, text: str) -> None:
         """Answer with an error; `text` is without the leading C{-}."""

@@ -182,6 +182,14 @@ def expected(args: list[bytes], names: dict[bytes, None]) -> int:
     return len(args) - 1 if len(args) > 1 else max(1, len(names))
 
 
+def rejection(args: list[bytes]) -> str | None:
+    """The error with which Redis refuses to run one of these commands, or to queue it."""
+    word = args[0].lower()
+    if _CONFIRMATIONS[word][1] and len(args) < 2:
+        return f"ERR wrong number of arguments for '{word.decode()}' command"
+    return None
+
+
 def not_subscribed(client: ClientProtocol, args: list[bytes]) -> bytes:
     """The confirmations of an UNSUBSCRIBE or its kin when there is nothing to end, which binds nothing."""
     version = client.session.resp_version
@@ -194,12 +202,12 @@ def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
     """Handle SUBSCRIBE, UNSUBSCRIBE and their kin. No reply is outstanding."""
     word = args[0].lower()
     prefix, adds = _CONFIRMATIONS[word]
-    if adds and len(args) < 2:
-        client.error(f"ERR wrong number of arguments for '{word.decode()}' command")
+    problem = rejection(args)
+    if problem is not None:
+        client.error(problem)
         return True
     if not adds and client.subscription is None:
-        client.push(not_subscribed(client, args))
-        return True
+        return _unsubscribe_from_nothing(client, raw, args)
     if not client.route.obtain(pinned=True):
         return False
     connection = client.route.connection
@@ -212,6 +220,20 @@ def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
     client.submit_many(Confirmed(client, lambda _: _settle(client)), raw, count)
     client.block(Reason.REPLIES)
     return True
+
+
+def _unsubscribe_from_nothing(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
+    if args[0].upper() == b"SUNSUBSCRIBE" and (major_version(client) or 7) < 7:
+        return client.forward(raw, 1)  # unknown there, and the server says so
+    client.push(not_subscribed(client, args))
+    return True
+
+
+def major_version(client: ClientProtocol) -> int | None:
+    """The server's version, up to the first dot, if it is known. Shard channels came with Redis 7."""
+    version = client.core.uplinks.server.get(b"version")
+    major = version.split(b".")[0] if isinstance(version, bytes) else b""
+    return int(major) if major.isdigit() and len(major) < 4 else None
 
 
 def _settle(client: ClientProtocol) -> None:

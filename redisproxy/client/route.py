@@ -176,10 +176,10 @@ class Route:
     def set_version(self, version: int) -> None:
         """HELLO was answered: replies are of this RESP version from here on. No reply is outstanding."""
         session, connection = self._client.session, self.connection
-        if version != session.resp_version and self.pinned and connection is not None:
+        if self.pinned and connection is not None and version != connection.resp_version:
             connection.submit_own(Collector(1, lambda _: None), resp.encode_command("HELLO", version), 1)
             connection.resp_version = version
-        elif version != session.resp_version:
+        elif version != session.resp_version and not self.pinned:
             self.forget_shared()
         session.resp_version = version
 

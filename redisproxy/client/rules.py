@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy import answers, cursors
-from redisproxy.client import blocking, pubsub, transactions
+from redisproxy.client import blocking, pubsub, queued, transactions
 from redisproxy.client.observers import Marked, Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
@@ -46,7 +46,7 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     client.last_command = full_name(args)
     if session.subscribed and not _may_as_subscriber(client, args, treatment):
         return client.barrier() and _answer_error(client, pubsub.refusal(client, args[0].upper()))
-    if session.transaction is not None:
+    if session.transaction is not None and treatment.rule is not Rule.SECURITY:
         return transactions.within(client, raw, args, treatment)
     if treatment.rule is Rule.FORWARD:
         return client.forward(raw, 1)
@@ -86,7 +86,7 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     client.last_command = full_name(args)
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
-        return transactions.large(client, data, treatment)
+        return queued.large(client, data, treatment)
     if treatment.rule in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE, Rule.SCRIPT, Rule.SCAN):
         if not client.route.obtain(pinned=True):
             return False
