@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from redisproxy import client_command, resp
 from redisproxy.auth import DEFAULT_USER
-from redisproxy.session import valid_name
+from redisproxy.session import Skip, valid_name
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -177,7 +177,10 @@ def _hello_reply(client: ClientProtocol) -> bytes:
 def _reset(client: ClientProtocol, args: list[bytes]) -> bool:
     client.route.leave_quietly()
     client.route.connection = None
+    skipped = client.session.skip is Skip.NOW
     client.session.reset()
+    if skipped:  # RESET ends REPLY OFF, but a SKIP before it still means its own reply
+        client.session.muted, client.session.skip = True, Skip.NOW
     client.session.user = None if client.auth.required else DEFAULT_USER
     client.apply_framing()
     client.answer(b"+RESET\r\n")

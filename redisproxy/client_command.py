@@ -206,7 +206,8 @@ def _reply(client: ClientProtocol, args: list[bytes]) -> bytes:
     if mode == b"off":
         session.muted, session.skip = True, Skip.NO
     elif mode == b"skip":
-        session.skip = Skip.NO if session.muted else Skip.NEXT
+        off = session.muted and session.skip is not Skip.NOW
+        session.skip = Skip.NO if off else Skip.NEXT
     else:
         raise _Problem("ERR syntax error")
     client.apply_framing()

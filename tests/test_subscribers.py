@@ -169,3 +169,47 @@ def test_a_watch_beside_subscriptions_is_lost_when_they_move(wire: Wire, client:
     assert client.protocol.session.watch_lost and client.protocol.subscription
     wire.server.send(pushed(MESSAGE, version))
     assert client.got() == pushed(MESSAGE, version)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("CLIENT ID", b"ERR Can't execute 'client|id'"),
+        ("CLIENT FOO", b"ERR unknown subcommand 'FOO'"),
+        ("AUTH", b"ERR wrong number of arguments for 'auth'"),
+        ("EXEC", b"EXECABORT Transaction discarded because of: Can't execute 'exec'"),
+        ("SHUTDOWN", b"ERR Can't execute 'shutdown'"),
+        ("MULTI", b"ERR Can't execute 'multi'"),
+    ],
+)
+def test_a_resp2_subscriber_is_refused_in_redis_words(wire: Wire, command: str, words: bytes) -> None:
+    client = wire.client()
+    subscribe(client, 2)
+    wire.server.got()
+    assert client.ask(*command.split()).startswith(b"-" + words) and wire.server.got() == b""
+
+
+def test_plain_commands_of_a_resp2_subscriber_are_refused_by_the_server(wire: Wire) -> None:
+    client = wire.client()
+    subscribe(client, 2)
+    wire.server.got()
+    client.send(cmd("GET"))
+    assert wire.server.got() == cmd("GET")
+    wire.server.send(b"-ERR wrong number of arguments for 'get' command\r\n")
+    assert client.got() == b"-ERR wrong number of arguments for 'get' command\r\n" and not wire.gate.in_flight
+
+
+def test_a_skip_behind_a_skip_is_no_end_of_all_replies(wire: Wire) -> None:
+    client = wire.client()
+    client.ask("CLIENT", "REPLY", "SKIP")
+    client.ask("CLIENT", "REPLY", "SKIP")
+    assert client.ask("CLIENT", "ID") == b""
+    assert client.ask("CLIENT", "ID") == b":1\r\n"
+
+
+def test_reset_answers_when_replies_are_off_and_not_behind_a_skip(wire: Wire) -> None:
+    client = wire.client()
+    client.ask("CLIENT", "REPLY", "OFF")
+    assert client.ask("RESET") == b"+RESET\r\n"
+    client.ask("CLIENT", "REPLY", "SKIP")
+    assert client.ask("RESET") == b"" and client.ask("CLIENT", "ID") == b":1\r\n"

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Treatment
+from redisproxy.containers import full_name
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.framing import ReplyScanner
 from redisproxy.resp import bulk, encode_command, integer, null, parse_reply, push_header
@@ -253,16 +254,17 @@ def end(client: ClientProtocol) -> None:
     client.route.settle()
 
 
-def refusal(client: ClientProtocol, name: bytes) -> str:
-    """What a subscriber is told that sends the command `name`, which it may not.
+def refusal(client: ClientProtocol, args: list[bytes]) -> str:
+    """What a subscriber is told that sends a command which it may not.
 
     In RESP2 that is everything but the commands of this context (the text is Redis's own, src/server.c); in RESP3 only
     what would bind further state to the connection.
     """
     if client.session.resp_version != 2:
         return NOT_WHILE_SUBSCRIBED
-    shown = name[:64].decode("latin-1").lower()
+    shown = full_name(args).decode("latin-1")
+    prefix = "EXECABORT Transaction discarded because of:" if shown == "exec" else "ERR"
     return (
-        f"ERR Can't execute '{shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this"
-        " context"
+        f"{prefix} Can't execute '{shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in"
+        " this context"
     )

@@ -45,7 +45,7 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         return True
     client.last_command = full_name(args)
     if session.subscribed and not _may_as_subscriber(client, args, treatment):
-        return client.barrier() and _answer_error(client, pubsub.refusal(client, args[0].upper()))
+        return _not_as_subscriber(client, raw, args, treatment)
     if session.transaction is not None and treatment.rule is not Rule.SECURITY:
         return transactions.within(client, raw, args, treatment)
     if treatment.rule is Rule.FORWARD:
@@ -217,6 +217,13 @@ def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Tre
     if client.session.resp_version == 2:
         return name in pubsub.IN_CONTEXT
     return treatment.rule not in _NOT_AS_SUBSCRIBER and name != b"HELLO"
+
+
+def _not_as_subscriber(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    if treatment.rule is Rule.FORWARD:
+        return client.forward(raw, 1)  # the server refuses it with its own words, whatever is wrong with it
+    problem = answers.rejection(args) if treatment.rule is Rule.LOCAL else None
+    return client.barrier() and _answer_error(client, problem or pubsub.refusal(client, args))
 
 
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:

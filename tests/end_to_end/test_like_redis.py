@@ -70,9 +70,14 @@ CONVERSATIONS = {
         WATCH a; SET a 2; MULTI; CLIENT SETNAME gone; EXEC; CLIENT GETNAME; MULTI; RESET; EXEC; GET a""",
     "subscribing": """
         UNSUBSCRIBE; UNSUBSCRIBE a; PUNSUBSCRIBE; SUNSUBSCRIBE a; SUBSCRIBE; PSUBSCRIBE; SSUBSCRIBE; GET a
-        SUBSCRIBE a; PSUBSCRIBE a*; SSUBSCRIBE s; PING; PING x; SUNSUBSCRIBE; UNSUBSCRIBE b; UNSUBSCRIBE; PUNSUBSCRIBE
-        GET a; SUBSCRIBE a; UNSUBSCRIBE a; SUBSCRIBE a; RESET; GET a; HELLO 3; SUBSCRIBE a; PING; GET a; LRANGE l 0 -1
+        SUBSCRIBE a; PSUBSCRIBE a*; SSUBSCRIBE s; PING; PING x; PING x y; SUNSUBSCRIBE; UNSUBSCRIBE b
+        UNSUBSCRIBE; PUNSUBSCRIBE; GET a; SUBSCRIBE a; UNSUBSCRIBE a; SUBSCRIBE a; RESET; GET a
+        HELLO 3; SUBSCRIBE a; PING; GET a; LRANGE l 0 -1
         RPUSH l message a b; LRANGE l 0 -1; RPUSH m subscribe x; LRANGE m 0 -1; RESET""",
+    "refused to a subscriber": """
+        HELLO 2; SUBSCRIBE a; GET; GET x; FOO; CLIENT; CLIENT FOO; CLIENT ID; CLIENT ID x; CONFIG GET x; CONFIG SET a b
+        OBJECT ENCODING k; ACL WHOAMI; AUTH; AUTH x; HELLO 3; MULTI; EXEC; DISCARD; WATCH k; SELECT 1
+        BLPOP l 0; RESET""",
     "WATCH and subscriptions": """
         WATCH k; UNSUBSCRIBE; MULTI; PING; EXEC; WATCH k; SUBSCRIBE a; UNSUBSCRIBE a; MULTI; PING; EXEC
         WATCH k; SUBSCRIBE a; UNSUBSCRIBE a; SET k 1; MULTI; PING; EXEC; WATCH k; SUBSCRIBE a; RESET; SET k 2; MULTI
@@ -137,6 +142,18 @@ RAW = {
             "UNSUBSCRIBE",
             "PING",
             "CLIENT REPLY ON",
+        )
+    ),
+    "mute again": b"".join(
+        encode_command(*line.split())
+        for line in (
+            "CLIENT REPLY SKIP",
+            "CLIENT REPLY SKIP",
+            "PING x",
+            "PING y",
+            "CLIENT REPLY SKIP",
+            "RESET",
+            "PING z",
         )
     ),
     "mute and reset": b"".join(
