@@ -32,19 +32,8 @@ class _Problem(Exception):
 
 
 def answer(client: ClientProtocol, args: list[bytes]) -> bool:
-    """Answer CLIENT in `args`. No reply may be outstanding."""
-    if len(args) < 2:
-        client.error("ERR wrong number of arguments for 'client' command")
-        return True
-    name = args[1][:64].decode("latin-1")
-    entry = _SUBCOMMANDS.get(name.upper())
-    if entry is None:
-        client.error(f"ERR unknown subcommand '{name}'. Try CLIENT HELP.")
-        return True
-    least, most, function = entry
-    if not least <= len(args) - 2 <= most:
-        client.error(f"ERR wrong number of arguments for 'client|{name.lower()}' command")
-        return True
+    """Answer CLIENT in `args`, of which L{rejection} has nothing to say. No reply may be outstanding."""
+    function = _SUBCOMMANDS[args[1].decode("latin-1").upper()][2]
     try:
         reply = function(client, args[2:])
     except _Problem as problem:
@@ -53,6 +42,20 @@ def answer(client: ClientProtocol, args: list[bytes]) -> bool:
         if reply:
             client.answer(reply)
     return True
+
+
+def rejection(args: list[bytes]) -> str | None:
+    """The error with which Redis refuses to run a CLIENT, or to queue it, before it looks at it further."""
+    if len(args) < 2:
+        return "ERR wrong number of arguments for 'client' command"
+    name = args[1][:64].decode("latin-1")
+    entry = _SUBCOMMANDS.get(name.upper())
+    if entry is None:
+        return f"ERR unknown subcommand '{name}'. Try CLIENT HELP."
+    least, most, _ = entry
+    if not least <= len(args) - 2 <= most:
+        return f"ERR wrong number of arguments for 'client|{name.lower()}' command"
+    return None
 
 
 def _id(client: ClientProtocol, args: list[bytes]) -> bytes:
@@ -205,7 +208,8 @@ def _reply(client: ClientProtocol, args: list[bytes]) -> bytes:
     if mode == b"off":
         session.muted, session.skip = True, Skip.NO
     elif mode == b"skip":
-        session.skip = Skip.NO if session.muted else Skip.NEXT
+        off = session.muted and session.skip is not Skip.NOW
+        session.skip = Skip.NO if off else Skip.NEXT
     else:
         raise _Problem("ERR syntax error")
     client.apply_framing()
@@ -281,24 +285,24 @@ def _help(client: ClientProtocol, args: list[bytes]) -> bytes:
     return resp.array_header(len(_HELP)) + b"".join(resp.simple(line) for line in _HELP)
 
 
-_ANY = 1 << 20
+ANY = 1 << 20
 _SUBCOMMANDS: dict[str, tuple[int, int, Callable[[ClientProtocol, list[bytes]], bytes]]] = {
     "ID": (0, 0, _id),
     "GETNAME": (0, 0, _get_name),
     "SETNAME": (1, 1, _set_name),
     "SETINFO": (2, 2, _set_info),
     "INFO": (0, 0, _info),
-    "LIST": (0, _ANY, _list),
-    "KILL": (1, _ANY, _kill),
+    "LIST": (0, ANY, _list),
+    "KILL": (1, ANY, _kill),
     "UNBLOCK": (1, 2, _unblock),
-    "MAINT_NOTIFICATIONS": (1, _ANY, _maint_notifications),
+    "MAINT_NOTIFICATIONS": (1, ANY, _maint_notifications),
     "NO-EVICT": (1, 1, _on_off),
     "NO-TOUCH": (1, 1, _on_off),
     "REPLY": (1, 1, _reply),
-    "CAPA": (1, _ANY, _capa),
+    "CAPA": (1, ANY, _capa),
     "GETREDIR": (0, 0, _get_redirection),
     "TRACKINGINFO": (0, 0, _tracking_info),
-    "TRACKING": (1, _ANY, _tracking),
+    "TRACKING": (1, ANY, _tracking),
     "CACHING": (1, 1, _tracking),
     "HELP": (0, 0, _help),
 }

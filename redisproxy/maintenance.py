@@ -153,7 +153,7 @@ class Maintenance:
 
     def _push(self, name: bytes, *rest: bytes | int | None) -> bytes:
         values = (self._sequence, *rest)
-        return resp.push_header(len(values) + 1) + resp.bulk(name) + b"".join(map(_encode, values))
+        return resp.push_header(len(values) + 1, 3) + resp.bulk(name) + b"".join(map(_encode, values))
 
 
 def _does_without(library: bytes) -> bool:

@@ -20,7 +20,7 @@ LAYERS = [
     {"following"},
     {"preflight"},
     {"answers"},
-    {"client_command"},
+    {"client_command", "containers"},
     {"replication"},
     {"maintenance", "registry", "session", "uplink", "gate", "core"},
     {"sinks", "interfaces", "network", "native_net", "dialing"},

@@ -79,6 +79,7 @@ class Monitor(pubsub.Subscription):
     def _line(self, data: bytes, at: int) -> int:
         end = data.find(b"\n", at) + 1
         self.in_line = not end
+        self.passing = "" if end else "line"
         return end or len(data)
 
     def _pass(self, lines: bytes) -> None:

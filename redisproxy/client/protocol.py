@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy import registry, resp
-from redisproxy.client import rules, security, transactions, urgent
+from redisproxy.client import queued, rules, security, urgent
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
@@ -279,7 +279,7 @@ class ClientProtocol(Protocol):
         """Send `count` plain commands. False when that has to wait."""
         session = self.session
         if session.transaction is not None:
-            return transactions.queue(self, data, count)
+            return queued.queue(self, data, count)
         if not self.route.at_hand and not self.route.obtain(pinned=session.bound):
             return False
         self.send_plain(data, count)
@@ -369,10 +369,7 @@ class ClientProtocol(Protocol):
         if self.closed:
             return
         if data and not self.session.muted:
-            self._gate.flow.bytes_to_clients += len(data)
-            self._transport.write(data)
-        if self.backlog:
-            self.backlog.grow(len(data))
+            self.write(data)
         if self.pushes.held:
             self.pushes.look()
         if self._alert:
@@ -384,17 +381,17 @@ class ClientProtocol(Protocol):
 
     def answer(self, data: bytes) -> None:
         """Send a reply of the proxy's own. Only when no other reply is outstanding."""
-        if self.closed or self.session.muted:
-            return
-        self._gate.flow.bytes_to_clients += len(data)
-        self._transport.write(data)
+        if not self.closed and not self.session.muted:
+            self.write(data)
 
     def push(self, data: bytes) -> None:
         """Send a push message between two replies, whatever the mode of replies (CLIENT REPLY OFF) is."""
         self.pushes.send(data)
 
     def write(self, data: bytes) -> None:
-        """Send what is no reply."""
+        """Send bytes as they are, whatever the reply mode is: what is no reply, or a piece of one."""
+        if self.closed:
+            return
         self._gate.flow.bytes_to_clients += len(data)
         self._transport.write(data)
         if self.backlog:
@@ -406,7 +403,8 @@ class ClientProtocol(Protocol):
 
     def count_refused(self) -> None:
         """Count the command that is being handled as refused."""
-        self.core.metrics.refused[self.last_command.decode("latin-1").upper()] += 1
+        name = self.last_command.partition(b"|")[0]
+        self.core.metrics.refused[name.decode("latin-1").upper()] += 1
 
     def _progress(self) -> None:
         if self.blocked & Reason.IN_FLIGHT and self.pending <= self.lane.limit // 2:

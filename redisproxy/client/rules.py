@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy import answers, cursors
-from redisproxy.client import blocking, monitor, pubsub, security, transactions, urgent
+from redisproxy.client import blocking, monitor, pubsub, queued, security, transactions, urgent
 from redisproxy.client.observers import Marked, Observed, Swallowed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
+from redisproxy.containers import full_name
 from redisproxy.resp import BEGIN, COMMAND, RUN, encode_command, error
 from redisproxy.session import Skip
 
@@ -44,11 +45,11 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
             return False
         client.error(NOAUTH)
         return True
-    client.last_command = args[0][:32]
+    client.last_command = full_name(args)
     if isinstance(client.subscription, monitor.Monitor):
         return client.subscription.command(raw, args, treatment)
     if session.subscribed and not _may_as_subscriber(client, args, treatment):
-        return client.barrier() and _answer_error(client, pubsub.refusal(client, args[0].upper()))
+        return _not_as_subscriber(client, raw, args, treatment)
     if session.transaction is not None:
         return transactions.within(client, raw, args, _inside(treatment))
     if treatment.rule is Rule.FORWARD:
@@ -92,11 +93,11 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
         return False
     if isinstance(client.subscription, monitor.Monitor) and not client.subscription.at_end_of_line():
         return False
-    client.last_command = args[0][:32]
+    client.last_command = full_name(args)
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
-        return transactions.large(client, data, treatment)
-    if treatment.rule in transactions.LARGE_RULES:
+        return queued.large(client, data, treatment)
+    if treatment.rule in queued.LARGE_RULES:
         if not client.route.obtain(pinned=True):
             return False
         client.large.begin(data, timed=treatment.rule is not Rule.BLOCKING)
@@ -251,6 +252,13 @@ def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Tre
     if client.session.resp_version == 2:
         return name in pubsub.IN_CONTEXT
     return treatment.rule not in _NOT_AS_SUBSCRIBER and name != b"HELLO"
+
+
+def _not_as_subscriber(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    if treatment.rule is Rule.FORWARD:
+        return client.forward(raw, 1)  # the server refuses it with its own words, whatever is wrong with it
+    problem = answers.rejection(args) if treatment.rule is Rule.LOCAL else None
+    return client.barrier() and _answer_error(client, problem or pubsub.refusal(client, args))
 
 
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:

@@ -46,9 +46,9 @@ def array_header(count: int) -> bytes:
     return b"*%d\r\n" % count
 
 
-def push_header(count: int) -> bytes:
-    """The beginning of a push message of RESP3."""
-    return b">%d\r\n" % count
+def push_header(count: int, version: int) -> bytes:
+    """The header of a push of `count` elements; in RESP2 an array."""
+    return (b">%d\r\n" if version == 3 else b"*%d\r\n") % count
 
 
 def map_header(count: int, version: int) -> bytes:
