@@ -136,7 +136,7 @@ class TestRelaxedTimeouts:
         client.connection_pool.release(connection)
         with paused(proxy):
             client.ping()
-        client.ping()
+        wait_until(lambda: client.ping() and len(seen) > 1, "the end of the pause is told")
         assert seen == ["NodeMigratingNotification", "NodeMigratedNotification"]
 
 
