@@ -98,6 +98,7 @@ def _hello(client: ClientProtocol, args: list[bytes]) -> bool:
         client.session.name = name
     client.route.set_version(version)
     client.answer(_hello_reply(client))
+    client.route.tell_owed()
     return True
 
 

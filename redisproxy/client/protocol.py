@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy import registry, resp
-from redisproxy.client import rules, transactions
+from redisproxy.client import rules, tracking, transactions
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
@@ -270,7 +270,7 @@ class ClientProtocol(Protocol):
         session = self.session
         if session.transaction is not None:
             return transactions.queue(self, data, count)
-        if not self.route.at_hand and not self.route.obtain(pinned=session.bound):
+        if (session.bound or not self.route.at_hand) and not self.route.obtain(pinned=session.bound):
             return False
         self.send_plain(data, count)
         return True
@@ -278,6 +278,7 @@ class ClientProtocol(Protocol):
     def send_plain(self, data: bytes, count: int) -> None:
         """Send `count` commands whose replies go to the client as they are, on the connection that there is."""
         assert self.route.connection is not None
+        tracking.send_caching(self)
         self._gate.admit(count)
         self._gate.flow.commands += count
         self.lane.pending += count
@@ -287,6 +288,11 @@ class ClientProtocol(Protocol):
 
     def submit(self, sink: ReplySink, data: bytes, timed: bool = True) -> Pending:
         """Send one command of the client's on the connection that there is, with `sink` for its reply."""
+        tracking.send_caching(self)
+        return self.send_alone(sink, data, timed)
+
+    def send_alone(self, sink: ReplySink, data: bytes, timed: bool = True) -> Pending:
+        """Like L{submit}, but CLIENT CACHING before it speaks of the command after it."""
         assert self.route.connection is not None
         self._gate.admit(1)
         self._gate.flow.commands += 1
@@ -296,14 +302,15 @@ class ClientProtocol(Protocol):
     def submit_many(self, sink: ReplySink, data: bytes, count: int) -> None:
         """Send one command of the client's that gets `count` replies, all for `sink`."""
         assert self.route.connection is not None
+        tracking.send_caching(self)
         self._gate.admit(count)
         self._gate.flow.commands += 1
         self.lane.pending += count
         self.route.connection.submit(sink, data, count)
 
     def barrier(self) -> bool:
-        """True when no reply is outstanding; else wait for that."""
-        if self.pending:
+        """True when no reply is outstanding, nor the rest of a large message; else wait for that."""
+        if self.pending or (self.subscription is not None and self.subscription.mid_message):
             self.block(Reason.REPLIES)
             return False
         return True
@@ -361,6 +368,17 @@ class ClientProtocol(Protocol):
         if data and not self.session.muted:
             self._gate.flow.bytes_to_clients += len(data)
             self._transport.write(data)
+        if self.backlog:
+            self.backlog.grow(len(data))
+        if self._alert:
+            self._progress()
+
+    def push(self, data: bytes) -> None:
+        """Pass on a piece of a message that is no reply: CLIENT REPLY does not silence it."""
+        if self.closed:
+            return
+        self._gate.flow.bytes_to_clients += len(data)
+        self._transport.write(data)
         if self.backlog:
             self.backlog.grow(len(data))
         if self._alert:
@@ -467,7 +485,7 @@ class ClientProtocol(Protocol):
     @property
     def idle(self) -> bool:
         """Whether the client waits for nothing."""
-        return not self.pending and not self.blocked and self.intake.current is None and self.subscription is None
+        return not self.pending and not self.blocked and self.intake.current is None and not self.session.subscribed
 
     def _let_go(self) -> None:
         """Release everything that the client holds; what is in flight on a shared connection is still waited for."""

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
+from redisproxy.client.tracking import forget_all
 from redisproxy.commands import Treatment
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.framing import ReplyScanner
@@ -43,6 +44,8 @@ NOT_WHILE_SUBSCRIBED = (
 class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
+    It is there while the client is subscribed or has CLIENT TRACKING on (C{client.tracking}).
+
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
     """
 
@@ -55,6 +58,7 @@ class Subscription:
         self._held: list[bytes] = []
         self._size = 0
         self._passing = ""
+        self._in_use = True
         self._swallow = 0
         self._swallowed: Deferred[None] | None = None
         connection.reader = self.feed
@@ -85,21 +89,30 @@ class Subscription:
             piece = b"".join(self._held)
             self._held, self._size = [], 0
             self._passing = self._classify(piece, done)
-        if self._passing == "message":
-            self.client.deliver(piece, 0)
-        elif self._passing == "reply":
-            self.connection.dispatch(piece)
-        elif self._passing == "confirmation":
-            self.connection.confirm(piece)
+        passing = self._passing
         if done:
             self._passing = ""
+        if passing == "message":
+            self.client.push(piece)
+        elif passing == "reply":
+            self.connection.dispatch(piece)
+        elif passing == "confirmation":
+            self.connection.confirm(piece)
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether the client has the beginning of a message and not its end."""
+        return self._passing == "message"
 
     def _classify(self, piece: bytes, done: bool) -> str:
-        if piece[:1] not in (b"*", b">"):
+        session = self.client.session
+        if piece[:1] != b">" and (piece[:1] != b"*" or session.resp_version == 3 or not session.subscribed):
             return "reply"
         word = piece.split(b"\r\n", 3)[2].lower() if piece.count(b"\r\n", 0, 64) >= 3 else b""
         if word in _MESSAGES:
             return "message"
+        if word == b"invalidate" and not (self._in_use and session.resp_version == 3):
+            return "swallowed"
         if word not in _CONFIRMATIONS or not done:
             return "reply" if piece[:1] == b"*" else "message"
         self._confirmed(word, parse_reply(piece))
@@ -124,11 +137,14 @@ class Subscription:
     # -- moving
 
     async def copy_to(self, connection: Connection) -> Subscription:
-        """Subscribe to the same at another server; fire when it has confirmed everything.
+        """Subscribe to the same, and track, at another server; fire when it has confirmed everything.
+
+        Until L{take_over}, invalidations from there are swallowed: the client will be told to forget everything.
 
         @raise UplinkUnavailable: the connection was lost, or it refused.
         """
         copy = Subscription(self.client, connection)
+        copy._in_use = False
         wanted = [(prefix, list(names)) for prefix, names in self.names.items() if names]
         copy._swallow = sum(len(names) for _, names in wanted)
         done: Deferred[None] = Deferred()
@@ -138,13 +154,39 @@ class Subscription:
             connection.send_more(encode_command(prefix + b"SUBSCRIBE", *names))
         if copy._swallow:
             await done
+        await copy._track()
         return copy
+
+    async def _track(self) -> None:
+        tracking = self.client.session.tracking
+        commands = [] if tracking is None else tracking.commands()
+        if commands and await self._answers(b"".join(commands), len(commands)) != [b"OK"] * len(commands):
+            raise UplinkUnavailable("the server does not take CLIENT TRACKING")
+
+    async def _answers(self, data: bytes, count: int) -> list[object] | None:
+        answered: Deferred[list[object] | None] = Deferred()
+        self.connection.submit_own(Collector(count, answered.callback), data, count)
+        return await answered
+
+    def take_over(self) -> None:
+        """The client goes on at this connection, where everything has been made again."""
+        self._in_use = True
+        forget_all(self.client)
 
     async def last_messages(self) -> None:
         """Fire when everything that the server has sent up to now has been passed on."""
-        answered: Deferred[None] = Deferred()
-        self.connection.submit_own(Collector(1, lambda _: answered.callback(None)), encode_command("PING"), 1)
-        await answered
+        await self._answers(encode_command("PING"), 1)
+
+    def connection_lost(self) -> None:
+        """Messages may be lost with the connection. A client that can't be told what it has missed has to go."""
+        client = self.client
+        client.subscription = None
+        tracking = client.session.tracking
+        if tracking is None or tracking.broadcast or self or self.mid_message or client.pending:
+            client.drop("uplink_lost")
+            return
+        tracking.lost = True
+        forget_all(client)
 
     def uplink_gone(self) -> None:
         """Part of C{Holder}, while it is being made: the connection is lost."""
@@ -167,13 +209,11 @@ def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
         return True
     if not client.route.obtain(pinned=True):
         return False
-    connection = client.route.connection
-    assert connection is not None
-    if client.subscription is None:
-        client.subscription = Subscription(client, connection)
+    stream = client.route.stream()
+    if not client.session.subscribed:
         client.session.subscribed = True
         client.apply_framing()
-    count = expected(args, client.subscription.names[prefix])
+    count = expected(args, stream.names[prefix])
     client.submit_many(Observed(client, lambda _: _settle(client)), raw, count)
     client.block(Reason.REPLIES)
     return True
@@ -187,11 +227,12 @@ def _settle(client: ClientProtocol) -> None:
 
 
 def end(client: ClientProtocol) -> None:
-    """Be no subscriber any more; the connection is closed."""
-    client.subscription = None
+    """Be no subscriber any more; the connection is closed, unless it is tracked there."""
     client.session.subscribed = False
     client.apply_framing()
-    client.route.leave()
+    if client.session.tracking is None:
+        client.subscription = None
+        client.route.leave()
 
 
 def refusal(client: ClientProtocol, name: bytes) -> str:

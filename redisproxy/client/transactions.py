@@ -34,7 +34,9 @@ def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
         return _forward_collected(client)
     if not client.route.obtain(pinned=True):
         return False
-    client.submit(Observed(client, lambda head: _begun(client, head)), raw)
+    tracking = client.session.tracking
+    caching = b"" if tracking is None else tracking.caching_command()
+    client.submit(Observed(client, lambda head: _begun(client, head, caching)), raw)
     client.block(Reason.REPLIES)
     return True
 
@@ -77,10 +79,10 @@ def _forward_collected(client: ClientProtocol) -> bool:
     return client.forward(unit[1], unit[2])
 
 
-def _begun(client: ClientProtocol, head: bytes) -> None:
+def _begun(client: ClientProtocol, head: bytes, caching: bytes) -> None:
     limits = client.core.limits
     if head.startswith(b"+OK"):
-        client.session.begin(limits.max_transaction_commands, limits.max_transaction_bytes)
+        client.session.begin(limits.max_transaction_commands, limits.max_transaction_bytes).caching = caching
     client.route.settle()
 
 
@@ -145,6 +147,8 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
     rule = treatment.rule
     if rule is Rule.LOCAL and args[0].upper() in (b"QUIT", b"RESET"):
         return client.barrier() and answers.answer(client, args)
+    if rule is Rule.LOCAL and [arg.upper() for arg in args[:2]] == [b"CLIENT", b"CACHING"]:
+        return queue(client, raw, 1)
     if rule in (Rule.LOCAL, Rule.REFUSED, Rule.SECURITY, Rule.PUBSUB):
         return _refuse(client, treatment.error or NOT_INSIDE)
     if rule is Rule.EXEC:
@@ -252,7 +256,7 @@ def kill(client: ClientProtocol) -> None:
     if transaction is not None:
         transaction.dead = True
         client.session.unwatch()
-        client.route.leave()
+        client.route.discard()
 
 
 def _exec(client: ClientProtocol, raw: bytes) -> bool:
