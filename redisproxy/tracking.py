@@ -22,7 +22,7 @@ TOO_MANY = (
     " use shorter ones or none"
 )
 _FLAGS = (b"BCAST", b"OPTIN", b"OPTOUT", b"NOLOOP")
-_NOT_OPTED = (
+_NOT_TRACKED = (
     "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
 )
 
@@ -69,21 +69,17 @@ class Tracking:
         """The CLIENT CACHING that has to go right before the next command; empty when there is none."""
         return encode_command("CLIENT", "CACHING", self.caching) if self.caching else b""
 
-    def caching_problem(self, mode: bytes) -> str:
-        """What Redis says against CLIENT CACHING with `mode`, YES or NO; empty when it takes it."""
-        if not self.flags & {b"OPTIN", b"OPTOUT"}:
-            return _NOT_OPTED
-        option = b"OPTIN" if mode == b"YES" else b"OPTOUT"
-        if option in self.flags:
-            return ""
-        return f"ERR CLIENT CACHING {mode.decode()} is only valid when tracking is enabled in {option.decode()} mode."
-
 
 def caching_problem(tracking: Tracking | None, mode: bytes) -> str:
     """Say what Redis says against CLIENT CACHING with `mode`; empty when it takes it."""
-    if mode not in (b"YES", b"NO"):
+    if tracking is None:
+        return _NOT_TRACKED
+    option = {b"YES": b"OPTIN", b"NO": b"OPTOUT"}.get(mode)
+    if option is None:
         return "ERR syntax error"
-    return _NOT_OPTED if tracking is None else tracking.caching_problem(mode)
+    if option in tracking.flags:
+        return ""
+    return f"ERR CLIENT CACHING {mode.decode()} is only valid when tracking is enabled in {option.decode()} mode."
 
 
 def asked_for(args: list[bytes], before: Tracking | None) -> Tracking | None:

@@ -253,7 +253,7 @@ class TestCaching:
     @pytest.mark.parametrize(
         ("options", "mode", "error"),
         [
-            ([], "YES", b"can be called only when the client is in tracking mode with OPTIN or OPTOUT"),
+            ([], "YES", b"CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode."),
             (["OPTOUT"], "yes", b"CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode."),
             (["OPTIN"], "NO", b"CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode."),
             (["OPTIN"], "x", b"-ERR syntax error\r\n"),
