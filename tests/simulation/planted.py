@@ -13,9 +13,10 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover, watches
-from redisproxy.client import rules, transactions
+from redisproxy.client import rules, tracking, transactions
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
+from redisproxy.client.pubsub import Subscription
 from redisproxy.client.route import Route
 from redisproxy.control import Control
 from redisproxy.errors import UplinkUnavailable
@@ -308,6 +309,35 @@ def _done_and_denied() -> Patches:
     yield patch.object(switchover, "to_the_end", cut_short)
 
 
+def _cache_not_emptied() -> Patches:
+    """A client with a cache moved to another server, and was not told to forget what it had cached."""
+
+    def take_over(self: Subscription) -> None:
+        self._in_use = True
+
+    yield patch.object(Subscription, "take_over", take_over)
+
+
+def _tracked_no_more() -> Patches:
+    """A client with a cache moved, and nobody asked the new server to track it."""
+
+    async def track(self: Subscription) -> None:
+        pass
+
+    yield patch.object(Subscription, "_track", track)
+
+
+def _not_tracked_again() -> Patches:
+    """A client with a cache whose connection was lost went on with a new one without tracking."""
+
+    def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
+        if client.session.tracking is not None:
+            client.session.tracking.lost = False
+        return transactions.restore(client, on_done)
+
+    yield patch.object(tracking, "restore", restore)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -333,6 +363,9 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "unblocked-once": _unblocked_once,
     "queued-again-at-any-time": _queued_again_at_any_time,
     "done-and-denied": _done_and_denied,
+    "cache-not-emptied": _cache_not_emptied,
+    "tracked-no-more": _tracked_no_more,
+    "not-tracked-again": _not_tracked_again,
 }
 
 
