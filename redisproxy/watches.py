@@ -109,6 +109,8 @@ class Watches:
 
 
 class _Nobody:
+    pingable = False
+
     def uplink_gone(self) -> None:
         """Part of C{Holder}; who waits for replies hears of it."""
 

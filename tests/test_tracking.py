@@ -569,6 +569,35 @@ class TestLostUplink:
         wire.server.send(OK + OK)
         assert wire.server.got() == GET
 
+    def test_one_that_is_silently_lost_is_found(self) -> None:
+        wire = Wire(ping_interval_s=5.0, ping_timeout_s=5.0)
+        client = resp3(wire)
+        pinned = track(wire, client)
+        for _ in range(4):
+            wire.advance(5.1)
+            for server in wire.servers:
+                if server is not pinned and server.got():
+                    server.send(b"+PONG\r\n")
+            wire.core.uplinks.tick(wire.clock.seconds())  # type: ignore[attr-defined]
+            wire.turn()
+        assert pinned.got() == cmd("PING") and pinned.closed
+        assert client.got() == INVALIDATE_ALL and not client.closed
+
+    @pytest.mark.parametrize("state", ["MULTI", "WATCH x", "BCAST"])
+    def test_one_with_more_to_lose_is_not_asked(self, state: str) -> None:
+        wire = Wire(ping_interval_s=5.0, ping_timeout_s=5.0)
+        client = resp3(wire)
+        pinned = track(wire, client, *(["BCAST"] if state == "BCAST" else []))
+        if state != "BCAST":
+            client.send(cmd(*state.split()))
+            pinned.send(OK)
+            pinned.got()
+        for _ in range(3):
+            wire.advance(5.1)
+            wire.core.uplinks.tick(wire.clock.seconds())  # type: ignore[attr-defined]
+            wire.turn()
+        assert pinned.got() == b"" and not pinned.closed
+
     def test_one_that_waits_for_a_reply_is_dropped(self, wire: Wire, client: Client) -> None:
         pinned = track(wire, client)
         client.send(GET)

@@ -188,6 +188,8 @@ class Subscription:
         tracking.lost = True
         forget_all(client)
 
+    pingable = False
+
     def uplink_gone(self) -> None:
         """Part of C{Holder}, while it is being made: the connection is lost."""
         swallowed, self._swallowed = self._swallowed, None

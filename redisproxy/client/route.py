@@ -259,18 +259,27 @@ class Route:
         connection, self.connection = self.connection, None
         if connection is None:
             return
+        multiplex = client.core.multiplex
         connection.forget_waiter(self)
         connection.resume_reading()
         if not self.pinned:
             if connection.retired and connection.waits_only_for(client):
                 connection.abort()  # the rest of a large reply that nobody reads any more
-        elif client.pending or client.session.bound or client.large.sending or not client.core.multiplex:
+        elif self.unblocked or client.pending or client.session.bound or client.large.sending or not multiplex:
             connection.holder = None
             connection.abort()
         else:
             connection.uplinks.give_back(connection)
 
     # -- what the connection tells
+
+    @property
+    def pingable(self) -> bool:
+        """Part of C{Holder}: only where nothing but messages is waited for, and the loss costs the client its cache."""
+        session = self._client.session
+        tracking = session.tracking
+        lossless = tracking is not None and not tracking.broadcast and not session.subscribed
+        return lossless and session.transaction is None and not session.watching
 
     def uplink_gone(self) -> None:
         """The pinned connection is closed; nothing was in flight there, or the sinks are told."""
