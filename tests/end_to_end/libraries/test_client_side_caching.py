@@ -233,6 +233,20 @@ def test_nobody_else_gets_a_connection_that_is_tracked(server: RedisServer, prox
         wait_until(lambda tracked=tracked: not tracked(), "no connection is tracked")
 
 
+def test_behind_another_proxy_each_move_of_either_is_told(server: RedisServer) -> None:
+    with Proxy(server.uplink) as far, Proxy(far.as_uplink) as near:
+        cache = Cache(near.port)
+        for moves, proxy in enumerate((far, near, far), 1):
+            cache.values["a"] = cache.ask(cache.listener, "GET", "a")
+            proxy.do("reload")
+            cache.listener.read_response(push_request=True)
+            assert cache.values == {} and cache.flushed == moves
+        cache.values["a"] = cache.ask(cache.listener, "GET", "a")
+        server.client().set("a", 1)
+        cache.listener.read_response(push_request=True)
+        assert cache.values == {} and cache.flushed == 3
+
+
 PROGRAMS = [redis_program, redis_8, valkey_9]
 
 
