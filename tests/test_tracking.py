@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import provider
 
 from redisproxy.movers import Subscribers
 from redisproxy.resp import encode_command as cmd
@@ -22,6 +26,23 @@ VALUE = b"$1\r\n1\r\n"
 def invalidate(*keys: bytes) -> bytes:
     names = b"".join(b"$%d\r\n%s\r\n" % (len(key), key) for key in keys)
     return b">2\r\n$10\r\ninvalidate\r\n*%d\r\n" % len(keys) + names
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged() -> Iterator[None]:
+    """No failure is logged, and none is left unhandled."""
+    failures: list[str] = []
+
+    @provider(ILogObserver)
+    def observe(event: dict[str, Any]) -> None:
+        if "log_failure" in event:
+            failures.append(event["log_failure"].getTraceback())
+
+    globalLogPublisher.addObserver(observe)
+    yield
+    gc.collect()
+    globalLogPublisher.removeObserver(observe)
+    assert not failures, failures[0]
 
 
 @pytest.fixture
@@ -343,6 +364,15 @@ class TestSwitch:
         assert old.got() == GET and new.closed
         old.send(VALUE)
         assert client.got() == VALUE
+
+    def test_one_that_is_abandoned_while_the_server_is_asked_changes_nothing(self, wire: Wire, client: Client) -> None:
+        old = track(wire, client)
+        moving = Move(wire)
+        new = moving.open()
+        copied = moving.copy()
+        moving.new.close()
+        wire.turn()
+        assert copied.called and new.closed and not old.closed and client.got() == b""
 
     @pytest.mark.parametrize("when", ["opening", "copying", "copied"])
     @pytest.mark.parametrize("lost", ["new", "old", "client"])

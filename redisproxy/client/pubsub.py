@@ -147,13 +147,12 @@ class Subscription:
         copy._in_use = False
         wanted = [(prefix, list(names)) for prefix, names in self.names.items() if names]
         copy._swallow = sum(len(names) for _, names in wanted)
-        done: Deferred[None] = Deferred()
-        copy._swallowed = done
         connection.holder = copy
         for prefix, names in wanted:
             connection.send_more(encode_command(prefix + b"SUBSCRIBE", *names))
         if copy._swallow:
-            await done
+            copy._swallowed = Deferred()
+            await copy._swallowed
         await copy._track()
         return copy
 

@@ -73,8 +73,9 @@ class Caching:
         self.world = world
         self.chance = Random(f"{world.seed} caching")
         self.active = self.chance.random() < SHARE
-        self._options = self.chance.choice(([], [], ["BCAST", "PREFIX", "0:"], ["OPTOUT"]))
+        self._options = self.chance.choice(([], ["OPTIN"], ["BCAST", "PREFIX", "0:"], ["OPTOUT"]))
         broadcast = "BCAST" in self._options
+        self._works = [self._read] * 18 + [self._wait, self._transaction]
         self._tracked = Party(world, "caching", broadcast)
         self._reader = Party(world, "reader", False) if broadcast else self._tracked
         self.parties = {each.name: each for each in (self._tracked, self._reader)}
@@ -88,7 +89,7 @@ class Caching:
                 await self._begin()
                 while left > 0 and not self.world.ending:
                     left -= 1
-                    await self._read(self.chance.choice(KEYS))
+                    await self.chance.choice(self._works)(self.chance.choice(KEYS))
                     await self.world.sleep(self.chance.choice((0, 0.001, 0.02, 0.1)))
             except Gone:
                 await self.world.sleep(self.chance.random() * 0.1)
@@ -125,6 +126,9 @@ class Caching:
 
     async def _fetch(self, key: bytes) -> Any:
         self._cache[key] = ASKED
+        if "OPTIN" in self._options:
+            await self._reader.ask("CLIENT", "CACHING", "YES")
+            await self.world.sleep(self.chance.choice((0, 0, 0.05)))
         reply = await self._reader.ask("GET", key)
         value = b"" if reply is None else reply
         if self._cache.get(key) is ASKED:
@@ -132,3 +136,24 @@ class Caching:
             if isinstance(value, ReplyError):
                 del self._cache[key]
         return value
+
+    async def _wait(self, key: bytes) -> None:
+        """Block on the tracked connection."""
+        reply = await self._tracked.ask("BLPOP", "0:nothing", "0.2")
+        if reply is not None and not isinstance(reply, ReplyError):
+            self.world.fail(f"{self._tracked.name}: BLPOP was answered with {reply}")
+
+    async def _transaction(self, key: bytes) -> None:
+        """Read in a transaction of the tracked connection."""
+        party, before = self._tracked, self._tracked.stateful
+        op = Op("get", (0, key), party.name, self.world.clock.seconds())
+        party.stateful = True
+        if not isinstance(await party.ask("MULTI"), ReplyError):
+            await party.ask("GET", key)
+            await self.world.sleep(self.chance.choice((0, 0.03)))
+            result = await party.ask("EXEC")
+            if isinstance(result, list):
+                self.world.history.add(op).answered(self.world.clock.seconds(), result[0] or b"")
+            elif not isinstance(result, ReplyError):
+                self.world.fail(f"{party.name}: EXEC was answered with {result}")
+        party.stateful = before

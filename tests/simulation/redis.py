@@ -40,6 +40,7 @@ class Connection:
         self.blocked: Blocked | None = None
         self.tracking: set[bytes] = set()
         self.tracked: set[bytes] = set()
+        self.caching = False
         end.protocol = self
 
     def dataReceived(self, data: bytes) -> None:
@@ -57,9 +58,16 @@ class Connection:
         while self.waiting and self.blocked is None and not server.hung and not self.end.gone:
             if server.holds(self, self.waiting[0]):
                 return
-            reply = server.command(self, self.waiting.pop(0))
+            args = self.waiting.pop(0)
+            reply = server.command(self, args)
+            self.caching = self.caching and args[0].upper() == b"CLIENT"
             if reply is not NOTHING:
                 self.end.write(encode(reply, self.version))
+
+    @property
+    def tracks(self) -> bool:
+        """Whether CLIENT TRACKING remembers what is read now."""
+        return b"ON" in self.tracking and (self.caching or b"OPTIN" not in self.tracking)
 
     def invalidate(self, keys: list[bytes] | None) -> None:
         """CLIENT TRACKING: tell that these keys have changed, or everything. Nobody who is tracked here writes."""
@@ -303,7 +311,7 @@ class Server:
             if special is not None:
                 return special(self, connection, args)
             self._may_write(connection, [args])
-            if name == b"GET" and b"ON" in connection.tracking:
+            if name == b"GET" and connection.tracks:
                 connection.tracked.add(args[1])
             return self._finished(COMMANDS[name](self, connection.db, args))
         except Error as error:
