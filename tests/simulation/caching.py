@@ -128,7 +128,7 @@ class Caching:
         self._cache[key] = ASKED
         if "OPTIN" in self._options:
             await self._reader.ask("CLIENT", "CACHING", "YES")
-            await self.world.sleep(self.chance.choice((0, 0, 0.05)))
+            await self.world.sleep(self.chance.choice((0, 0.05, 0.3)))
         reply = await self._reader.ask("GET", key)
         value = b"" if reply is None else reply
         if self._cache.get(key) is ASKED:

@@ -338,18 +338,6 @@ def _not_tracked_again() -> Patches:
     yield patch.object(tracking, "restore", restore)
 
 
-def _caching_left_behind() -> Patches:
-    """A CLIENT CACHING that came before a switch did not go out with its command after it."""
-    take_over = Subscription.take_over
-
-    def forgetful(self: Subscription) -> None:
-        take_over(self)
-        if self.client.session.tracking is not None:
-            self.client.session.tracking.caching = b""
-
-    yield patch.object(Subscription, "take_over", forgetful)
-
-
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -378,7 +366,6 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "cache-not-emptied": _cache_not_emptied,
     "tracked-no-more": _tracked_no_more,
     "not-tracked-again": _not_tracked_again,
-    "caching-left-behind": _caching_left_behind,
 }
 
 
