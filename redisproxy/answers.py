@@ -113,6 +113,7 @@ def _hello(client: ClientProtocol, args: list[bytes]) -> bool:
     if version == 2:
         client.core.maintenance.forget(client)
     client.answer(_hello_reply(client))
+    client.route.tell_owed()
     return True
 
 

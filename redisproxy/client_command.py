@@ -22,8 +22,8 @@ Test = Callable[["ClientProtocol"], bool]
 
 _HELP = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands answered by redisproxy are:",
-    "GETNAME, GETREDIR, ID, INFO, KILL, LIST, MAINT_NOTIFICATIONS, NO-EVICT, NO-TOUCH, REPLY, SETINFO, SETNAME,"
-    " TRACKINGINFO, UNBLOCK, HELP",
+    "CACHING, GETNAME, GETREDIR, ID, INFO, KILL, LIST, MAINT_NOTIFICATIONS, NO-EVICT, NO-TOUCH, REPLY, SETINFO,"
+    " SETNAME, TRACKING, TRACKINGINFO, UNBLOCK, HELP",
 ]
 
 
@@ -247,10 +247,11 @@ def _endpoint_type(options: list[bytes]) -> bytes:
 
 
 def _get_redirection(client: ClientProtocol, args: list[bytes]) -> bytes:
-    return resp.integer(-1)
+    return resp.integer(-1 if client.session.tracking is None else 0)
 
 
 def _tracking_info(client: ClientProtocol, args: list[bytes]) -> bytes:
+    """The answer while it is off; the server answers while it is on."""
     version = client.session.resp_version
     flags = resp.set_header(1, version) + resp.bulk(b"off")
     prefixes = resp.array_header(0)
@@ -261,14 +262,6 @@ def _tracking_info(client: ClientProtocol, args: list[bytes]) -> bytes:
             resp.bulk(b"redirect") + resp.integer(-1),
             resp.bulk(b"prefixes") + prefixes,
         )
-    )
-
-
-def _tracking(client: ClientProtocol, args: list[bytes]) -> bytes:
-    client.count_refused()
-    raise _Problem(
-        "ERR redisproxy does not support 'client|tracking': invalidation messages would bind the client to one Redis"
-        " server, and the proxy forwards requests and their replies only"
     )
 
 
@@ -302,7 +295,5 @@ _SUBCOMMANDS: dict[str, tuple[int, int, Callable[[ClientProtocol, list[bytes]], 
     "CAPA": (1, ANY, _capa),
     "GETREDIR": (0, 0, _get_redirection),
     "TRACKINGINFO": (0, 0, _tracking_info),
-    "TRACKING": (1, ANY, _tracking),
-    "CACHING": (1, 1, _tracking),
     "HELP": (0, 0, _help),
 }

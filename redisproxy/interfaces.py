@@ -25,7 +25,13 @@ class ReplySink(Protocol):
 
 
 class Holder(Protocol):
-    """A client that has a pinned connection."""
+    """A client that has a pinned connection.
+
+    @ivar pingable: the proxy may ask on it whether the server is there, and close it when there is no answer.
+    """
+
+    @property
+    def pingable(self) -> bool: ...
 
     def uplink_gone(self) -> None:
         """The pinned connection is closed."""

@@ -1,7 +1,11 @@
-"""What subscribers have at the old server, made again at the new one while the gate is closed."""
+"""Connections that bring messages, made again at the new server while the gate is closed.
+
+They are those of subscribers and of clients with CLIENT TRACKING on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import ensureDeferred
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Subscribers:
-    """Moves the subscribers. One that can't be moved is disconnected by the switch, so that it knows.
+    """Moves those clients. What happens to one that can't be moved is C{Subscription.connection_lost}'s business.
 
     @param timeout_s: for each of them.
     """
@@ -38,16 +42,17 @@ class Subscribers:
         await self._each(self._open)
 
     async def copy(self) -> None:
-        """Subscribe at the new server, then have the old one's last messages passed on. The gate is closed."""
+        """Have the new server send the same, then have the old one's last messages passed on. The gate is closed."""
         await self._each(self._copy)
 
     async def _each(self, work: Any) -> None:
-        clients = [client for client in self._registry if client.subscription]
+        clients = [client for client in self._registry if client.subscription is not None]
         works = [ensureDeferred(work(client)).addTimeout(self._timeout_s, self._clock) for client in clients]
         results = await together(works)
         for good, value in results:
             if not good:
-                self.log.warn("a subscriber can't be moved: {why}", why=value.getErrorMessage() or value.type.__name__)
+                why = value.getErrorMessage() or value.type.__name__
+                self.log.warn("a client that gets messages can't be moved: {why}", why=why)
 
     async def _open(self, client: ClientProtocol) -> None:
         connection = await self._uplinks.acquire_pinned(client.session.key)
@@ -61,22 +66,43 @@ class Subscribers:
         if subscription is None or client.closed:
             connection.abort()
             return
-        copy = await subscription.copy_to(connection)
-        await subscription.last_messages()
+        try:
+            copy = await subscription.copy_to(connection)
+            if subscription:
+                await subscription.last_messages()  # not in a MULTI, which a subscriber can't have
+        except BaseException:
+            connection.abort()
+            raise
         self._copies[client] = copy
 
-    def change_over(self) -> None:
-        """Let the clients go on at the new server."""
+    def connections(self) -> dict[ClientProtocol, Any]:
+        """Where the clients will go on."""
+        return {client: copy.connection for client, copy in self._copies.items()}
+
+    def change_over(self, renewed: Mapping[ClientProtocol, bool]) -> None:
+        """Let the clients go on at the new server.
+
+        @param renewed: those whose WATCH or MULTI has been made again there, and whether that was a WATCH.
+        """
         for client, copy in self._copies.items():
-            if client.closed or client.subscription is None or not copy.connection.alive:
+            if client.closed or not copy.connection.alive or not _can_leave(client.subscription):
                 copy.connection.holder = None
                 copy.connection.abort()
-            else:
-                client.route.adopt(copy.connection, copy)
+                continue
+            client.route.adopt(copy.connection, copy)
+            if client not in renewed:
+                client.session.connection_lost()
+            elif not renewed[client] and client.session.watching:
+                client.session.lose_watch()
         for connection in self._connections.values():
             self._uplinks.give_back(connection)
         self._copies.clear()
         self._connections.clear()
+
+
+def _can_leave(subscription: Subscription | None) -> bool:
+    """Whether the old connection is not in the middle of a message, whose end the client would never get."""
+    return subscription is not None and not subscription.mid_message
 
 
 def _key(connection: Any) -> tuple[int, int]:

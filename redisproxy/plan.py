@@ -132,7 +132,7 @@ class ReloadPlan:
         await self._load_scripts()
         await self._uplinks.ask_role()
         await self._subscribers.copy()
-        await self.watches.renew()
+        await self.watches.renew(self._subscribers.connections())
 
     async def _load_scripts(self) -> None:
         missing = self._proxy.core.scripts.missing(self._loaded)
@@ -149,7 +149,7 @@ class ReloadPlan:
 
     def swap(self) -> None:
         """Put it in force."""
-        self._subscribers.change_over()
+        self._subscribers.change_over(self.watches.on_copies)
         self.watches.change_over()
         self._proxy.take(self.settings, self._uplinks, self._contexts, self._known, self._finder)
 

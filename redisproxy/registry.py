@@ -70,8 +70,18 @@ def info_line(client: ClientProtocol, now: float) -> bytes:
     session = client.session
     transaction = session.transaction
     seen = now if client.active else client.last_seen
-    flags = "".join(letter for letter, set_ in (("x", transaction), ("b", client.blocking)) if set_ is not None)
-    flags += client.subscription.FLAG if client.subscription is not None else ""
+    tracking = session.tracking
+    flags = "".join(
+        letter
+        for letter, set_ in (
+            (client.subscription.FLAG if client.subscription is not None else "", session.subscribed),
+            ("x", transaction is not None),
+            ("b", client.blocking is not None),
+            ("t", tracking is not None),
+            ("B", tracking is not None and tracking.broadcast),
+        )
+        if set_
+    )
     channels, patterns, shards = _subscriptions(client)
     text = (
         f"id={client.id} addr={client.address} laddr={client.local_address} fd=0"
@@ -80,7 +90,8 @@ def info_line(client: ClientProtocol, now: float) -> bytes:
         f" multi={-1 if transaction is None else transaction.count} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0"
         f" rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r"
         f" cmd={client.last_command.decode('latin-1') or 'NULL'}"
-        f" user={(session.user or b'(superuser)').decode('latin-1')} redir=-1 resp={session.resp_version}"
+        f" user={(session.user or b'(superuser)').decode('latin-1')} redir={-1 if tracking is None else 0}"
+        f" resp={session.resp_version}"
         f" lib-name={session.lib_name.decode('latin-1')} lib-ver={session.lib_version.decode('latin-1')}"
     )
     return text.encode("latin-1") + b"\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from redisproxy import resp
+from redisproxy.tracking import Tracking
 
 EXECABORT = "EXECABORT Transaction discarded because of previous errors."
 DEFAULT_USER = b"default"
@@ -40,6 +41,7 @@ class Transaction:
     @ivar lost: the connection that it was open on is gone; it is to be queued again on another one.
     @ivar own: the commands among them that the proxy answers itself, with their places in EXEC's reply.
     @ivar selects: it holds a SELECT, which counts when EXEC succeeds.
+    @ivar caching: the CLIENT CACHING that went right before its MULTI and counts until EXEC, if any.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class Transaction:
         "_max_commands",
         "_own_size",
         "_size",
+        "caching",
         "count",
         "dead",
         "lost",
@@ -58,6 +61,7 @@ class Transaction:
 
     def __init__(self, max_commands: int, max_bytes: int) -> None:
         self.count = 0
+        self.caching = b""
         self.dead = False
         self.lost = False
         self.selects = False
@@ -93,8 +97,9 @@ class Transaction:
         self._chunks.clear()
 
     def replay(self) -> tuple[bytes, int]:
-        """The bytes that queue it again, MULTI included, and the number of commands in them."""
-        return b"".join([resp.encode_command("MULTI"), *self._chunks]), self.count + 1
+        """The bytes that queue it again, with MULTI and what went before it, and the number of commands in them."""
+        begin = [self.caching, resp.encode_command("MULTI")]
+        return b"".join([*begin, *self._chunks]), self.count + 1 + bool(self.caching)
 
     def connection_lost(self) -> None:
         """Its connection is gone."""
@@ -115,6 +120,7 @@ class Session:
     @ivar watch_lost: a connection with a WATCH is gone; the next EXEC must fail, because nobody knows whether a watched
         key has changed.
     @ivar subscribed: it is a subscriber.
+    @ivar tracking: what it has asked of CLIENT TRACKING, while that is on.
     @ivar muted: replies are thrown away (CLIENT REPLY OFF and SKIP).
     """
 
@@ -129,6 +135,7 @@ class Session:
         "skip",
         "skipped",
         "subscribed",
+        "tracking",
         "transaction",
         "user",
         "watch_lost",
@@ -156,6 +163,7 @@ class Session:
         self.watch_lost = False
         self.watched: list[bytes] | None = []
         self.subscribed = False
+        self.tracking: Tracking | None = None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -170,6 +178,7 @@ class Session:
             or self.watching
             or self.watch_lost
             or self.subscribed
+            or self.tracking is not None
             or self.skip is not Skip.NO
         )
 
@@ -177,11 +186,13 @@ class Session:
     def bound(self) -> bool:
         """Whether state of this client lives on its connection to Redis."""
         transaction = self.transaction
-        return self.watching or self.subscribed or (transaction is not None and not transaction.dead)
+        at_server = self.watching or self.subscribed or self.tracking is not None
+        return at_server or (transaction is not None and not transaction.dead)
 
-    def begin(self, max_commands: int, max_bytes: int) -> None:
+    def begin(self, max_commands: int, max_bytes: int) -> Transaction:
         """MULTI was answered with OK."""
         self.transaction = Transaction(max_commands, max_bytes)
+        return self.transaction
 
     def end(self) -> None:
         """EXEC or DISCARD was answered: both end the transaction and every WATCH."""

@@ -1,7 +1,12 @@
-"""WATCHes across a switchover: it is proven at the old server which of them hold, and they are made again."""
+"""WATCHes across a switchover: it is proven at the old server which of them hold, and they are made again.
+
+An open MULTI of a client whose connection brings messages is queued again as well, because its connection is replaced
+while the gate is closed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -37,6 +42,7 @@ class Watches:
         self._timeout_s = timeout_s
         self._proven: list[ClientProtocol] = []
         self._renewed: dict[ClientProtocol, Any] = {}
+        self._on_copies: dict[ClientProtocol, bool] = {}
 
     async def prove(self) -> None:
         """See which WATCHes still hold. The gate is closed, nothing is in flight, and the server takes no writes."""
@@ -56,23 +62,30 @@ class Watches:
         elif proven is False and by_exec:
             _lose(client)
 
-    async def renew(self) -> None:
-        """WATCH again at the new server, before anybody can write there, and queue again what was queued."""
+    async def renew(self, copies: Mapping[ClientProtocol, Any]) -> None:
+        """WATCH again at the new server, before anybody can write there, and queue again what was queued.
+
+        @param copies: connections at the new server that clients will go on with anyway.
+        """
         proven, self._proven = self._proven, []
-        await self._all([self._renew(client) for client in proven])
+        alone = [client for client in proven if client.subscription is None]
+        again = [self._renew_on(copies[client], client, client in proven) for client in copies]
+        await self._all([*(self._renew(client) for client in alone), *again])
 
     async def _renew(self, client: ClientProtocol) -> None:
-        session = client.session
-        connection = await self._uplinks.acquire_pinned(session.key)
+        connection = await self._uplinks.acquire_pinned(client.session.key)
         connection.holder = _Nobody()
-        wanted, data = [OK], encode_command("WATCH", *(session.watched or []))
-        if session.transaction is not None:
-            queued, count = session.transaction.replay()
-            data += queued
-            wanted += [OK, *[QUEUED] * (count - 1)]
-        replies = await _answers(connection, data, len(wanted))
-        if replies == wanted and session.watching and not client.closed:
+        if await _made_again(client, connection, watch=True) and client.session.watching and not client.closed:
             self._renewed[client] = connection
+        else:
+            connection.abort()
+
+    async def _renew_on(self, connection: Any, client: ClientProtocol, watch: bool) -> None:
+        transaction = client.session.transaction
+        if not watch and (transaction is None or transaction.dead or not transaction.replayable):
+            return
+        if await _made_again(client, connection, watch):
+            self._on_copies[client] = watch
         else:
             connection.abort()
 
@@ -80,8 +93,13 @@ class Watches:
         running = [ensureDeferred(work).addTimeout(self._timeout_s, self._clock) for work in works]
         await together(running)
 
+    @property
+    def on_copies(self) -> dict[ClientProtocol, bool]:
+        """Whose state was made again on a copy, and whether that was a WATCH."""
+        return self._on_copies
+
     def change_over(self) -> None:
-        """Let the clients go on at the new server."""
+        """Let the clients go on at the new server that are not on copies."""
         for client, connection in self._renewed.items():
             if client.closed or not client.session.watching or not connection.alive:
                 connection.abort()
@@ -91,22 +109,39 @@ class Watches:
 
 
 class _Nobody:
+    pingable = False
+
     def uplink_gone(self) -> None:
         """Part of C{Holder}; who waits for replies hears of it."""
+
+
+async def _made_again(client: ClientProtocol, connection: Any, watch: bool) -> bool:
+    """Send what the client has at its old connection: its WATCH, if asked for, and its MULTI, if one is open."""
+    session = client.session
+    wanted, data = [], b""
+    if watch:
+        wanted, data = [OK], encode_command("WATCH", *(session.watched or []))
+    transaction = session.transaction
+    if transaction is not None:
+        queued, count = transaction.replay()
+        data += queued
+        wanted += [OK] * (count - transaction.count) + [QUEUED] * transaction.count
+    return await _answers(connection, data, len(wanted)) == wanted
 
 
 def _may_be_proven(client: ClientProtocol) -> bool:
     session, transaction = client.session, client.session.transaction
     idle = client.route.connection is not None and client.route.connection.alive and not client.pending
     queued_again = transaction is None or (transaction.replayable and not transaction.dead and not transaction.lost)
-    plain = client.subscription is None  # a subscriber changes over with its subscriptions, not with its WATCHes
-    return bool(idle and plain and session.watching and session.watched and queued_again)
+    # A subscriber changes over with its subscriptions and without its WATCHes.
+    return bool(idle and not session.subscribed and session.watching and session.watched and queued_again)
 
 
 def _lose(client: ClientProtocol) -> None:
     if client.session.watching and not client.closed:
         client.session.lose_watch()
-        client.route.leave()
+        if client.subscription is None:
+            client.route.leave()
 
 
 async def _proof_by_exec(client: ClientProtocol) -> bool | None:

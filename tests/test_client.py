@@ -77,7 +77,7 @@ def test_without_multiplexing_each_client_has_its_own_connection(wire: Wire) -> 
 
 
 @pytest.mark.parametrize(
-    "line", ["SUBSCRIBE a", "PSUBSCRIBE a*", "MONITOR", "SHUTDOWN", "CONFIG SET a b", "CLIENT TRACKING ON"]
+    "line", ["SUBSCRIBE a", "PSUBSCRIBE a*", "MONITOR", "SHUTDOWN", "CONFIG SET a b", "CLIENT TRACKING ON REDIRECT 5"]
 )
 def test_refused_commands_never_reach_the_server(wire: Wire, line: str) -> None:
     client = wire.client()

@@ -23,6 +23,7 @@ LAYERS = [
     {"client_command", "containers"},
     {"replication"},
     {"maintenance", "registry", "session", "uplink", "gate", "core"},
+    {"tracking"},
     {"sinks", "interfaces", "network", "native_net", "dialing"},
     {"aside", "auth", "commands", "files", "framing", "metrics", "net", "operations", "signals"},
     {"tls"},

@@ -166,7 +166,7 @@ class Move:
     def finish(self) -> None:
         assert self.copied.called
         old, self.wire.core.uplinks = self.wire.core.uplinks, self.uplinks
-        self.subscribers.change_over()
+        self.subscribers.change_over({})
         self.wire.turn()
         old.close()  # type: ignore[attr-defined]
         self.wire.unpause()

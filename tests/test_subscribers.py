@@ -164,7 +164,7 @@ def test_a_watch_beside_subscriptions_is_lost_when_they_move(wire: Wire, client:
     wire.server.send(pushed(CONFIRMED, version))
     old.send(b"+PONG\r\n")
     assert copying.called and wire.server is not old
-    subscribers.change_over()
+    subscribers.change_over({})
     wire.unpause()
     assert client.protocol.session.watch_lost and client.protocol.subscription
     wire.server.send(pushed(MESSAGE, version))

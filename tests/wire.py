@@ -48,6 +48,9 @@ class Transport(StringTransport):
         self.disconnecting = True
         self._clock.callLater(0, self.lose)
 
+    def unregisterProducer(self) -> None:
+        self.producer = None  # real transports do not mind a second time
+
     def lose(self) -> None:
         if not self.gone:
             self.gone = True

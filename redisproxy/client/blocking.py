@@ -37,11 +37,12 @@ class Blocking(Observed):
         of a module's command nobody knows where its timeout stands).
     """
 
-    __slots__ = ("_args", "_collected", "_deadline", "_next", "_released", "_timeout_at", "moving")
+    __slots__ = ("_again", "_args", "_collected", "_deadline", "_next", "_released", "_timeout_at", "moving")
 
     def __init__(self, client: ClientProtocol, args: list[bytes] | None) -> None:
         super().__init__(client, lambda _: self._ended())
         self.moving = self._released = False
+        self._again = client.route.unblocked
         self._next: IDelayedCall | None = None
         self._args = args
         self._collected = b""
@@ -50,7 +51,7 @@ class Blocking(Observed):
         self._deadline = client.core.clock.seconds() + seconds if seconds else None
 
     def reply(self, data: bytes, done: int) -> None:
-        if not self.moving or self._head or self._args is None:
+        if not (self.moving or self._again) or self._head or self._args is None:
             super().reply(data, done)
             return
         self._collected += data
@@ -68,8 +69,7 @@ class Blocking(Observed):
     def _ended(self) -> None:
         self._stop_timer()
         if self.moving:
-            # An UNBLOCK may still be on its way to this connection: nobody else may block on it.
-            self.client.route.leave()
+            self.client.route.leave_unblocked()
         else:
             self.client.route.settle()
 
@@ -83,7 +83,7 @@ class Blocking(Observed):
         client.pending -= 1
         client.blocking = None
         self._stop_timer()
-        client.route.leave()
+        client.route.leave_unblocked()
         if not client.closed:
             client.intake.take_again((COMMAND, encode_command(*args), args))
             client.deliver(b"", 1)

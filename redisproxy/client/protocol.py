@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy import registry, resp
-from redisproxy.client import queued, rules, security, urgent
+from redisproxy.client import queued, rules, security, tracking, urgent
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
@@ -280,7 +280,7 @@ class ClientProtocol(Protocol):
         session = self.session
         if session.transaction is not None:
             return queued.queue(self, data, count)
-        if not self.route.at_hand and not self.route.obtain(pinned=session.bound):
+        if (session.bound or not self.route.at_hand) and not self.route.obtain(pinned=session.bound):
             return False
         self.send_plain(data, count)
         return True
@@ -288,6 +288,7 @@ class ClientProtocol(Protocol):
     def send_plain(self, data: bytes, count: int) -> None:
         """Send `count` commands whose replies go to the client as they are, on the connection that there is."""
         assert self.route.connection is not None
+        tracking.send_caching(self)
         self._gate.admit(count)
         self._gate.flow.commands += count
         self.lane.pending += count
@@ -297,6 +298,11 @@ class ClientProtocol(Protocol):
 
     def submit(self, sink: ReplySink, data: bytes, timed: bool = True) -> Pending:
         """Send one command of the client's on the connection that there is, with `sink` for its reply."""
+        tracking.send_caching(self)
+        return self.send_alone(sink, data, timed)
+
+    def send_alone(self, sink: ReplySink, data: bytes, timed: bool = True) -> Pending:
+        """Like L{submit}, but CLIENT CACHING before it speaks of the command after it."""
         assert self.route.connection is not None
         self._gate.admit(1)
         self._gate.flow.commands += 1
@@ -306,14 +312,15 @@ class ClientProtocol(Protocol):
     def submit_many(self, sink: ReplySink, data: bytes, count: int) -> None:
         """Send one command of the client's that gets `count` replies, all for `sink`."""
         assert self.route.connection is not None
+        tracking.send_caching(self)
         self._gate.admit(count)
         self._gate.flow.commands += 1
         self.lane.pending += count
         self.route.connection.submit(sink, data, count)
 
     def barrier(self) -> bool:
-        """True when no reply is outstanding; else wait for that."""
-        if self.pending:
+        """True when no reply is outstanding, nor the rest of a large message; else wait for that."""
+        if self.pending or (self.subscription is not None and self.subscription.mid_message):
             self.block(Reason.REPLIES)
             return False
         return True
@@ -489,7 +496,7 @@ class ClientProtocol(Protocol):
     @property
     def idle(self) -> bool:
         """Whether the client waits for nothing."""
-        return not self.pending and not self.blocked and self.intake.current is None and self.subscription is None
+        return not self.pending and not self.blocked and self.intake.current is None and not self.session.subscribed
 
     def _let_go(self) -> None:
         """Release everything that the client holds; what is in flight on a shared connection is still waited for."""

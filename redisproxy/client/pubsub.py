@@ -24,6 +24,7 @@ from redisproxy.errors import UplinkUnavailable
 from redisproxy.framing import ReplyScanner
 from redisproxy.resp import bulk, encode_command, integer, null, parse_reply, push_header
 from redisproxy.sinks import Collector
+from redisproxy.tracking import INVALIDATE_ALL
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -57,6 +58,8 @@ class Confirmed(Observed):
 class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
+    It is there while the client is subscribed or has CLIENT TRACKING on (C{client.tracking}).
+
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
     @cvar FLAG: what CLIENT LIST calls such a client.
     @ivar passing: what is being passed on in pieces; empty between two messages or replies.
@@ -68,12 +71,12 @@ class Subscription:
         self.client = client
         self.connection = connection
         self.names: dict[bytes, dict[bytes, None]] = {b"": {}, b"p": {}, b"s": {}}
-        self._push = push_header(3, connection.resp_version)[:1]
         self._scanner = ReplyScanner()
         self._scanner.counts_pushes = True
         self._held: list[bytes] = []
         self._size = 0
         self.passing = ""
+        self._in_use = True
         self._swallow = 0
         self._swallowed: Deferred[None] | None = None
         connection.reader = self.feed
@@ -99,7 +102,7 @@ class Subscription:
         if not self.passing:
             self._held.append(piece)
             self._size += len(piece)
-            if not done and self._size <= MAX_HELD_BYTES and self._held[0][:1] == self._push:
+            if not done and self._size <= MAX_HELD_BYTES and self._may_be_message(self._held[0]):
                 return
             piece = b"".join(self._held)
             self._held, self._size = [], 0
@@ -117,14 +120,25 @@ class Subscription:
         elif kind == "confirmation":
             self.connection.confirm(piece)
 
+    @property
+    def mid_message(self) -> bool:
+        """Whether the client has the beginning of a message and not its end."""
+        return self.passing == "message"
+
+    def _may_be_message(self, piece: bytes) -> bool:
+        session = self.client.session
+        return piece[:1] == b">" or (piece[:1] == b"*" and session.resp_version == 2 and session.subscribed)
+
     def _classify(self, piece: bytes, done: bool) -> str:
-        if piece[:1] != self._push:
+        if not self._may_be_message(piece):
             return "reply"
         word = piece.split(b"\r\n", 3)[2].lower() if piece.count(b"\r\n", 0, 64) >= 3 else b""
         if word in _MESSAGES:
             return "message"
+        if word == b"invalidate" and not (self._in_use and self.client.session.resp_version == 3):
+            return "swallowed"
         if word not in _CONFIRMATIONS or not done:
-            return "reply" if self._push == b"*" else "message"
+            return "reply" if piece[:1] == b"*" else "message"
         self._confirmed(word, parse_reply(piece))
         if not self._swallow:
             return "confirmation"
@@ -155,33 +169,73 @@ class Subscription:
     # -- moving
 
     async def copy_to(self, connection: Connection) -> Subscription:
-        """Subscribe to the same at another server; fire when it has confirmed everything.
+        """Subscribe to the same, and track, at another server; fire when it has confirmed everything.
+
+        Until L{take_over}, invalidations from there are swallowed: the client will be told to forget everything.
 
         @raise UplinkUnavailable: the connection was lost, or it refused.
         """
         copy = Subscription(self.client, connection)
+        copy._in_use = False
         wanted = [(prefix, list(names)) for prefix, names in self.names.items() if names]
         copy._swallow = sum(len(names) for _, names in wanted)
-        done: Deferred[None] = Deferred()
-        copy._swallowed = done
         connection.holder = copy
         for prefix, names in wanted:
             connection.send_more(encode_command(prefix + b"SUBSCRIBE", *names))
         if copy._swallow:
-            await done
+            copy._swallowed = Deferred()
+            await copy._swallowed
+        await copy._track()
         return copy
+
+    async def _track(self) -> None:
+        tracking = self.client.session.tracking
+        commands = [] if tracking is None else tracking.commands()
+        if commands and await self._answers(b"".join(commands), len(commands)) != [b"OK"] * len(commands):
+            raise UplinkUnavailable("the server does not take CLIENT TRACKING")
+
+    async def _answers(self, data: bytes, count: int) -> list[object] | None:
+        answered: Deferred[list[object] | None] = Deferred()
+        self.connection.submit_own(Collector(count, answered.callback), data, count)
+        return await answered
+
+    def take_over(self) -> None:
+        """The client goes on at this connection, where everything has been made again."""
+        self._in_use = True
+        forget_all(self.client)
 
     async def last_messages(self) -> None:
         """Fire when everything that the server has sent up to now has been passed on."""
-        answered: Deferred[None] = Deferred()
-        self.connection.submit_own(Collector(1, lambda _: answered.callback(None)), encode_command("PING"), 1)
-        await answered
+        await self._answers(encode_command("PING"), 1)
+
+    def connection_lost(self) -> None:
+        """Messages may be lost with the connection. A client that can't be told what it has missed has to go."""
+        client = self.client
+        client.subscription = None
+        tracking = client.session.tracking
+        if tracking is None or tracking.broadcast or self or self.mid_message or client.pending:
+            client.drop("uplink_lost")
+            return
+        tracking.lost = True
+        forget_all(client)
+
+    pingable = False
 
     def uplink_gone(self) -> None:
         """Part of C{Holder}, while it is being made: the connection is lost."""
         swallowed, self._swallowed = self._swallowed, None
         if swallowed is not None:
             swallowed.errback(Failure(UplinkUnavailable("the connection was lost while subscribing")))
+
+
+def forget_all(client: ClientProtocol) -> None:
+    """Tell the client to forget what it has cached. At no time in the middle of a reply or of a message."""
+    on = client.session.tracking
+    if on is None:
+        return
+    on.owed = client.session.resp_version == 2
+    if not on.owed:
+        client.push(INVALIDATE_ALL)
 
 
 def expected(args: list[bytes], names: dict[bytes, None]) -> int:
@@ -217,13 +271,11 @@ def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
         return _unsubscribe_from_nothing(client, raw, args)
     if not client.route.obtain(pinned=True):
         return False
-    connection = client.route.connection
-    assert connection is not None
-    if client.subscription is None:
-        client.subscription = Subscription(client, connection)
+    stream = client.route.stream()
+    if not client.session.subscribed:
         client.session.subscribed = True
         client.apply_framing()
-    count = expected(args, client.subscription.names[prefix])
+    count = expected(args, stream.names[prefix])
     client.submit_many(Confirmed(client, lambda _: _settle(client)), raw, count)
     client.block(Reason.REPLIES)
     return True
@@ -251,13 +303,10 @@ def _settle(client: ClientProtocol) -> None:
 
 
 def end(client: ClientProtocol) -> None:
-    """Be no subscriber any more. The connection brings only replies now; it stays while there is a WATCH on it."""
-    if client.subscription is not None:
-        client.subscription.connection.reader = None
-    client.subscription = None
+    """Be no subscriber any more. The connection brings only replies now, unless it is tracked; a WATCH on it stays."""
     client.session.subscribed = False
     client.apply_framing()
-    client.route.settle()
+    client.route.settle_stream()
 
 
 def refusal(client: ClientProtocol, args: list[bytes]) -> str:

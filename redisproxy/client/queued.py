@@ -24,6 +24,7 @@ TOO_MUCH = (
     "ERR too many commands inside of MULTI that the proxy answers itself (limits.max_transaction_commands, _bytes)"
 )
 NOT_INSIDE = "ERR redisproxy does not subscribe inside of MULTI; send the command before MULTI or after EXEC"
+NO_TRACKING_INSIDE = "ERR redisproxy does not change CLIENT TRACKING inside of MULTI; send it before or after"
 _PLACEHOLDER = encode_command("PING")
 _SPOILER = encode_command("ECHO")
 """Redis refuses to queue it, and EXEC fails from then on."""
@@ -85,7 +86,13 @@ def kill(client: ClientProtocol) -> None:
     if transaction is not None:
         transaction.dead = True
         client.session.unwatch()
-        client.route.leave()
+        client.route.discard()
+
+
+def of_tracking(client: ClientProtocol, args: list[bytes]) -> bool:
+    """Whether the server itself answers a command about CLIENT TRACKING, which is on at the client's connection."""
+    name = args[1].upper() if len(args) > 1 and args[0].upper() == b"CLIENT" else b""
+    return name == b"CACHING" or (name == b"TRACKINGINFO" and client.session.tracking is not None)
 
 
 # -- commands that the proxy answers
@@ -95,6 +102,8 @@ def own(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatm
     """Queue a command that the proxy answers itself."""
     transaction = client.session.transaction
     assert transaction is not None
+    if [arg.upper() for arg in args[:2]] == [b"CLIENT", b"TRACKING"]:
+        return refuse(client, NO_TRACKING_INSIDE)
     problem = _rejection(args, treatment)
     if problem is not None:
         return _reject(client, problem)

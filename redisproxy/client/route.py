@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from redisproxy import resp
-from redisproxy.client import rules, transactions
+from redisproxy.client import pubsub, rules, tracking
 from redisproxy.client.reasons import Reason
 from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved
 from redisproxy.interfaces import Connection, Key
@@ -20,7 +20,6 @@ from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
-    from redisproxy.client.pubsub import Subscription
 
 
 class Route:
@@ -28,15 +27,17 @@ class Route:
 
     @ivar connection: a shared connection, or a pinned one when `pinned`; None when the next command has to find one. It
         changes only when no reply is outstanding.
+    @ivar unblocked: a CLIENT UNBLOCK may still be on its way to the pinned connection.
     """
 
-    __slots__ = ("_acquiring", "_client", "connection", "pinned")
+    __slots__ = ("_acquiring", "_client", "connection", "pinned", "unblocked")
 
     def __init__(self, client: ClientProtocol) -> None:
         self._client = client
         self._acquiring: Deferred[Connection] | None = None
         self.connection: Connection | None = None
         self.pinned = False
+        self.unblocked = False
 
     # -- finding one
 
@@ -88,17 +89,18 @@ class Route:
                 self.wait_writable(connection)
             client.unblock(Reason.UPLINK)
             return
-        if transactions.to_restore(client) and not client.core.gate.open:
+        if tracking.to_restore(client) and not client.core.gate.open:
             connection.uplinks.give_back(connection)  # what waits comes again when the gate has opened
             client.unblock(Reason.UPLINK)
             return
         self._hold(connection)
-        if not transactions.restore(client, lambda: client.unblock(Reason.UPLINK)):
+        if not tracking.restore(client, lambda: client.unblock(Reason.UPLINK)):
             client.unblock(Reason.UPLINK)
 
     def _hold(self, connection: Connection) -> None:
         self.connection = connection
         self.pinned = True
+        self.unblocked = False
         connection.holder = self
 
     def _not_acquired(self, failure: Failure) -> None:
@@ -132,7 +134,11 @@ class Route:
             connection, self.connection = self.connection, None
             self.pinned = False
             connection.resume_reading()  # a slow reader may have stopped it
-            connection.uplinks.give_back(connection)
+            if self.unblocked:
+                connection.holder = None
+                connection.abort()
+            else:
+                connection.uplinks.give_back(connection)
 
     def settle(self) -> None:
         """The client's state may have left its pinned connection: give it back if so."""
@@ -148,9 +154,42 @@ class Route:
             self._state_is_lost()
 
     def leave_quietly(self) -> None:
-        """Close the pinned connection of a subscriber that goes on elsewhere, or is none any more."""
+        """Close the pinned connection of a subscriber, or one that is tracked, who wants to be neither any more."""
         self._client.subscription = None
+        self._client.session.tracking = None
         self.leave()
+
+    def leave_unblocked(self) -> None:
+        """A CLIENT UNBLOCK may still be on its way: nobody else may block on this connection."""
+        if self._client.subscription is None:
+            self.leave()
+        else:
+            self.unblocked = True
+
+    def discard(self) -> None:
+        """Have Redis forget the transaction that it has queued, and keep nothing else but messages coming."""
+        if self._client.subscription is None or self.connection is None:
+            self.leave()
+        else:
+            self.connection.submit_own(Collector(1, lambda _: None), resp.encode_command("DISCARD"), 1)
+
+    # -- messages between the replies
+
+    def stream(self) -> pubsub.Subscription:
+        """What tells messages from replies on the pinned connection."""
+        client = self._client
+        assert self.pinned and self.connection is not None
+        if client.subscription is None:
+            client.subscription = pubsub.Subscription(client, self.connection)
+        return client.subscription
+
+    def settle_stream(self) -> None:
+        """There may be no more messages to expect: then the connection is like any other, and is given back."""
+        client, connection = self._client, self.connection
+        if client.session.tracking is None and not client.session.subscribed and connection is not None:
+            client.subscription = None
+            connection.reader = None
+            self.settle()
 
     def _close_pinned(self) -> None:
         connection, self.connection = self.connection, None
@@ -163,15 +202,15 @@ class Route:
         client = self._client
         client.session.connection_lost()
         if client.subscription is not None:
-            client.drop("uplink_lost")  # messages may have been lost with it, and the client has to know
+            client.subscription.connection_lost()
 
-    def adopt(self, connection: Connection, subscription: Subscription | None = None) -> None:
+    def adopt(self, connection: Connection, subscription: pubsub.Subscription | None = None) -> None:
         """Change over to a connection to another server, where the client's state has been made again."""
         self._close_pinned()
-        if subscription is not None:
-            self._client.session.connection_lost()  # a WATCH beside the subscriptions does not move
         self._client.subscription = subscription
         self._hold(connection)
+        if subscription is not None:
+            subscription.take_over()
 
     def set_version(self, version: int) -> None:
         """HELLO was answered: replies are of this RESP version from here on. No reply is outstanding."""
@@ -183,12 +222,18 @@ class Route:
             self.forget_shared()
         session.resp_version = version
 
+    def tell_owed(self) -> None:
+        """Tell a client that has left RESP2 what it could not be told there."""
+        on = self._client.session.tracking
+        if on is not None and on.owed:
+            pubsub.forget_all(self._client)
+
     # -- the client reads slowly, or goes away
 
     def stop_replies(self) -> None:
         """Have no more replies read, if nobody else waits for any on the same connection."""
         connection = self.connection
-        if connection is None or not (self._client.pending or self._client.subscription):
+        if connection is None or not (self._client.pending or self._client.subscription is not None):
             return
         if connection.waits_only_for(self._client):
             if not self.pinned:
@@ -215,18 +260,27 @@ class Route:
         connection, self.connection = self.connection, None
         if connection is None:
             return
+        multiplex = client.core.multiplex
         connection.forget_waiter(self)
         connection.resume_reading()
         if not self.pinned:
             if connection.retired and connection.waits_only_for(client):
                 connection.abort()  # the rest of a large reply that nobody reads any more
-        elif client.pending or client.session.bound or client.large.sending or not client.core.multiplex:
+        elif self.unblocked or client.pending or client.session.bound or client.large.sending or not multiplex:
             connection.holder = None
             connection.abort()
         else:
             connection.uplinks.give_back(connection)
 
     # -- what the connection tells
+
+    @property
+    def pingable(self) -> bool:
+        """Part of C{Holder}: only where nothing but messages is waited for, and the loss costs the client its cache."""
+        session = self._client.session
+        tracking = session.tracking
+        lossless = tracking is not None and not tracking.broadcast and not session.subscribed
+        return lossless and session.transaction is None and not session.watching
 
     def uplink_gone(self) -> None:
         """The pinned connection is closed; nothing was in flight there, or the sinks are told."""

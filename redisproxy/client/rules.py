@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy import answers, cursors
-from redisproxy.client import blocking, monitor, pubsub, queued, security, transactions, urgent
+from redisproxy.client import blocking, monitor, pubsub, queued, security, tracking, transactions, urgent
 from redisproxy.client.observers import Marked, Observed, Swallowed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
@@ -26,6 +26,8 @@ NOAUTH = "NOAUTH Authentication required."
 TOO_LARGE = "ERR the command is too large for the proxy to handle (limits.max_held_request_bytes)"
 _BEFORE_AUTH = frozenset({b"AUTH", b"HELLO", b"QUIT", b"RESET"})
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
+
+_NOT_SENT = frozenset({Rule.LOCAL, Rule.REFUSED})
 
 Handler = Callable[["ClientProtocol", bytes, list[bytes], Treatment], bool]
 
@@ -63,6 +65,8 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         return _scan(client, raw, args)
     if not client.barrier():
         return False
+    if session.tracking is not None and treatment.rule in _NOT_SENT and args[0].upper() != b"CLIENT":
+        session.tracking.caching = b""  # it was for this command
     return _HANDLERS[treatment.rule](client, raw, args, treatment)
 
 
@@ -149,6 +153,8 @@ def _answer_all(client: ClientProtocol, kind: int, extra: Any, text: str) -> Non
 
 
 def _local(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    if tracking.handles(client, args):
+        return tracking.command(client, raw, args)
     return answers.answer(client, args)
 
 

@@ -35,7 +35,9 @@ def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
         return _forward_collected(client)
     if not client.route.obtain(pinned=True):
         return False
-    client.submit(Observed(client, lambda head: _begun(client, head)), raw)
+    tracking = client.session.tracking
+    caching = b"" if tracking is None else tracking.caching_command()
+    client.submit(Observed(client, lambda head: _begun(client, head, caching)), raw)
     client.block(Reason.REPLIES)
     return True
 
@@ -82,10 +84,10 @@ def _forward_collected(client: ClientProtocol) -> bool:
     return client.forward(unit[1], unit[2])
 
 
-def _begun(client: ClientProtocol, head: bytes) -> None:
+def _begun(client: ClientProtocol, head: bytes, caching: bytes) -> None:
     limits = client.core.limits
     if head.startswith(b"+OK"):
-        client.session.begin(limits.max_transaction_commands, limits.max_transaction_bytes)
+        client.session.begin(limits.max_transaction_commands, limits.max_transaction_bytes).caching = caching
     client.route.settle()
 
 
@@ -150,6 +152,8 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
     rule = treatment.rule
     if rule is Rule.LOCAL and _ends(args):
         return client.barrier() and answers.answer(client, args)
+    if rule is Rule.LOCAL and queued.of_tracking(client, args):
+        return queue(client, raw, 1)
     if rule in (Rule.LOCAL, Rule.PUBSUB):
         return queued.own(client, raw, args, treatment)
     if rule is Rule.REFUSED:

@@ -220,7 +220,7 @@ class UplinkConnection(Protocol):
         return all(client_of(entry.sink) is client for entry in self.queue.entries() if entry.counted)
 
     def ping(self, now: float) -> None:
-        """Ask whether the server is there; L{unanswered} tells. Only while no client holds it: MULTI would queue it."""
+        """Ask whether the server is there; L{unanswered} tells. Not inside of a MULTI, which would queue it."""
         self.pinged_at = now
         self.submit_own(Collector(1, self._ponged), encode_command("PING"), 1)
 

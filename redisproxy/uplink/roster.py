@@ -44,7 +44,7 @@ class Roster:
         for connection in self:
             if connection.unanswered(now) > limits.ping_timeout_s:
                 silent.append(connection)
-            elif connection.alive and connection.holder is None and not connection.busy:
+            elif connection.alive and not connection.busy and _pingable(connection):
                 if connection.last_pinged == 0.0:
                     connection.last_pinged = now
                 elif now - connection.last_pinged >= limits.ping_interval_s:
@@ -73,3 +73,8 @@ class Roster:
             if connection.in_flight:
                 connection.abort()
         return clients
+
+
+def _pingable(connection: UplinkConnection) -> bool:
+    holder = connection.holder
+    return holder is None or holder.pingable

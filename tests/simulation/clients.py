@@ -36,13 +36,17 @@ class Gone(Exception):
 
 
 class Wire:
-    """The client's end of its connection: requests out, replies to who waits for them, in order."""
+    """The client's end of its connection: requests out, replies to who waits for them, in order.
+
+    @ivar on_push: takes messages that are no replies.
+    """
 
     def __init__(self, world: World, name: str, end: End) -> None:
         self.world = world
         self.name = name
         self.end = end
         self.gone = self.injected = False
+        self.on_push: Callable[[list[Any]], None] = self._unasked
         self.pending: deque[tuple[Deferred[Any], str]] = deque()
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=MISSING)
         end.protocol = self
@@ -70,6 +74,10 @@ class Wire:
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not MISSING:
+                if isinstance(reply, hiredis.PushNotification):
+                    self.world.note(self.name, f"< {str(list(reply))[:60]}")
+                    self.on_push(list(reply))
+                    continue
                 if not self.pending:
                     self.world.fail(f"{self.name}: a reply to nothing: {reply!r}")
                 answer, _ = self.pending.popleft()
@@ -77,6 +85,9 @@ class Wire:
                 answer.callback(reply)
         except hiredis.ProtocolError as error:
             self.world.fail(f"{self.name}: what came is no reply: {error}")
+
+    def _unasked(self, push: list[Any]) -> None:
+        self.world.fail(f"{self.name}: a message that it has not asked for: {push}")
 
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True

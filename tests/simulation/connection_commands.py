@@ -138,6 +138,10 @@ def _client(server: Server, connection: Connection, args: list[bytes]) -> Any:
     elif what == b"UNPAUSE":
         server.paused_until = 0.0
         server.clock.at(0, server.wake_paused)
+    elif what == b"TRACKING":
+        connection.tracking = {each.upper() for each in args[2:]}
+    elif what == b"CACHING":
+        connection.caching = True
     elif what == b"ID":
         return connection.id
     elif what == b"LIST":

@@ -13,9 +13,10 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover, watches
-from redisproxy.client import queued, rules, transactions
+from redisproxy.client import queued, rules, tracking, transactions
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
+from redisproxy.client.pubsub import Subscription
 from redisproxy.client.route import Route
 from redisproxy.control import Control
 from redisproxy.errors import UplinkUnavailable
@@ -347,6 +348,35 @@ def _unblocks_the_gone() -> Patches:
     yield patch.object(Blocking, "_stop_timer", lambda self: None)
 
 
+def _cache_not_emptied() -> Patches:
+    """A client with a cache moved to another server, and was not told to forget what it had cached."""
+
+    def take_over(self: Subscription) -> None:
+        self._in_use = True
+
+    yield patch.object(Subscription, "take_over", take_over)
+
+
+def _tracked_no_more() -> Patches:
+    """A client with a cache moved, and nobody asked the new server to track it."""
+
+    async def track(self: Subscription) -> None:
+        pass
+
+    yield patch.object(Subscription, "_track", track)
+
+
+def _not_tracked_again() -> Patches:
+    """A client with a cache whose connection was lost went on with a new one without tracking."""
+
+    def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
+        if client.session.tracking is not None:
+            client.session.tracking.lost = False
+        return transactions.restore(client, on_done)
+
+    yield patch.object(tracking, "restore", restore)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -375,6 +405,9 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "connection-left": _connection_left,
     "retries-when-closed": _retries_when_closed,
     "unblocks-the-gone": _unblocks_the_gone,
+    "cache-not-emptied": _cache_not_emptied,
+    "tracked-no-more": _tracked_no_more,
+    "not-tracked-again": _not_tracked_again,
 }
 
 

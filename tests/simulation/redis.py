@@ -38,6 +38,9 @@ class Connection:
         self.dirty = self.queue_error = False
         self.watched: list[Key] = []
         self.blocked: Blocked | None = None
+        self.tracking: set[bytes] = set()
+        self.tracked: set[bytes] = set()
+        self.caching = False
         end.protocol = self
 
     def dataReceived(self, data: bytes) -> None:
@@ -55,9 +58,22 @@ class Connection:
         while self.waiting and self.blocked is None and not server.hung and not self.end.gone:
             if server.holds(self, self.waiting[0]):
                 return
-            reply = server.command(self, self.waiting.pop(0))
+            args = self.waiting.pop(0)
+            reply = server.command(self, args)
+            self.caching = self.caching and args[0].upper() == b"CLIENT"
             if reply is not NOTHING:
                 self.end.write(encode(reply, self.version))
+
+    @property
+    def tracks(self) -> bool:
+        """Whether CLIENT TRACKING remembers what is read now."""
+        return b"ON" in self.tracking and (self.caching or b"OPTIN" not in self.tracking)
+
+    def invalidate(self, keys: list[bytes] | None) -> None:
+        """CLIENT TRACKING: tell that these keys have changed, or everything. Nobody who is tracked here writes."""
+        if b"ON" in self.tracking and self.version == 3:
+            self.tracked.difference_update(keys or set(self.tracked))
+            self.end.write(b">2\r\n" + encode(b"invalidate", 3) + encode(keys, 3))
 
     def unblock(self, reply: Any) -> None:
         """End a blocking pop with this reply."""
@@ -214,6 +230,8 @@ class Server:
         if number == repl.number and not self.down:
             self.dbs, repl.replid, repl.offset = snapshot
             repl.link_up, repl.syncing = True, False
+            for connection in self.connections.values():
+                connection.invalidate(None)
 
     def propagate(self, effect: Effect, size: int) -> None:
         """Count what was written and send it to the replicas."""
@@ -293,6 +311,8 @@ class Server:
             if special is not None:
                 return special(self, connection, args)
             self._may_write(connection, [args])
+            if name == b"GET" and connection.tracks:
+                connection.tracked.add(args[1])
             return self._finished(COMMANDS[name](self, connection.db, args))
         except Error as error:
             return error
@@ -340,6 +360,8 @@ class Server:
         for connection in self.connections.values():
             if (db, key) in connection.watched:
                 connection.dirty = True
+            if key in connection.tracked or b"BCAST" in connection.tracking:
+                connection.invalidate([key])
 
     def _serve_waiters(self) -> None:
         for waiter in list(self.waiters):

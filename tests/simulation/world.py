@@ -23,6 +23,7 @@ from redisproxy import config
 from redisproxy.client import ClientFactory
 from redisproxy.service import ProxyService
 from tests.simulation.bypass import Bypass
+from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
 from tests.simulation.history import History, Violation
@@ -76,8 +77,7 @@ class World:
         self.lines: list[str] = []
         self.digest = 0
         self.violation = ""
-        self.wires: dict[Wire, Client | None] = {}
-        self._clients: dict[str, Client] = {}
+        self.wires: dict[Wire, Client | Party | None] = {}
         self.net.now = conditions(self.chance)
         self.servers = [Server(f"10.0.0.{at}:6379", self.clock, self.chance, self.find) for at in range(1, SERVERS + 1)]
         for at, server in enumerate(self.servers, 1):
@@ -98,6 +98,7 @@ class World:
         self.factory = ClientFactory(self.proxy.core, self.proxy.authenticator(endpoint))
         self.proxy.client_factories.append(self.factory)
         self.proxy.server_tls.append(None)
+        self._clients: dict[str, Client | Party] = {}
         self.operator = Operator(self)
         self.idle_resets = IdleResets(self)
 
@@ -216,13 +217,18 @@ class World:
     def _play(self) -> None:
         self.service.begin()
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
-        self._clients = {f"client-{at}": Client(self, at) for at in range(count)}
-        works = [client.run(operations) for client in self._clients.values()]
+        clients = [Client(self, at) for at in range(count)]
+        self._clients = {client.name: client for client in clients}
+        works = [client.run(operations) for client in clients]
         works.append(self.operator.run(self.chance.randint(1, 5)))
         if not self.faulty:
             works.append(Bypass(self).run(self.chance.choice((0, 0, 30))))
         else:
             works.append(Fate(self).run(self.chance.randint(1, 6)))
+        caching = Caching(self)
+        if caching.active:
+            self._clients |= caching.parties
+            works.append(caching.run())
         running = set(map(self._begin, works))
         for each in list(running):
             each.addBoth(_leave, running, each)

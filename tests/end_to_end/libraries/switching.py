@@ -50,7 +50,7 @@ class Rig:
 
     def __init__(self, proxy: Proxy, servers: tuple[RedisServer, RedisServer]) -> None:
         self.proxy = proxy
-        self._servers = servers
+        self.servers = servers
         self.current = servers[0]
 
     @property
@@ -60,7 +60,7 @@ class Rig:
 
     def switch(self) -> None:
         """Move everybody to the other server."""
-        old, new = self._servers
+        old, new = self.servers
         self.current = new if self.current is old else old
         self.proxy.write(uplink=self.current.uplink)
         report = self.proxy.do("switchover")["report"]
