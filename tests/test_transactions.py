@@ -112,6 +112,28 @@ class TestOpen:
         begin(wire, client, SET)
         assert client.ask("RESET") == b"+RESET\r\n" and wire.server.closed
 
+    @pytest.mark.parametrize("wrong", [cmd("EXEC", "x"), cmd("DISCARD", "x")])
+    def test_an_end_with_arguments_is_none(self, wire: Wire, client: Client, wrong: bytes) -> None:
+        begin(wire, client, SET)
+        client.send(wrong)
+        assert wire.server.got() == wrong
+        wire.server.send(b"-ERR wrong number of arguments\r\n")
+        assert client.got() == b"-ERR wrong number of arguments\r\n" and client.protocol.route.pinned
+        client.send(cmd("EXEC"))
+        assert wire.server.got() == cmd("EXEC")
+        wire.server.send(EXECABORT)
+        assert client.got() == EXECABORT and not client.protocol.route.pinned
+
+    def test_one_whose_end_has_arguments_is_not_sent_whole(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("MULTI") + SET + cmd("EXEC", "x"))
+        assert len(wire.servers) == 2 and wire.servers[0].got() == b"" and wire.server.got() == cmd("MULTI")
+
+    def test_nested_commands_in_one_that_is_dead_get_the_servers_errors(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        client.ask("MONITOR")
+        assert client.ask("MULTI") == b"-ERR MULTI calls can not be nested\r\n"
+        assert client.ask("WATCH", "a") == b"-ERR WATCH inside MULTI is not allowed\r\n"
+
     def test_nested_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
         begin(wire, client)
         client.send(cmd("MULTI"))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 QUEUED = b"+QUEUED\r\n"
 NOT_INSIDE = "ERR redisproxy answers this command itself, and can't inside of MULTI"
+_NOT_NESTED = {Rule.MULTI: "ERR MULTI calls can not be nested", Rule.WATCH: "ERR WATCH inside MULTI is not allowed"}
 _WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT})
 
 
@@ -55,7 +56,7 @@ def _collect(client: ClientProtocol, raw: bytes) -> bool:
             client.core.scripts.see(extra)
         chunks.append(data)
         count += extra if kind == RUN else 1
-        if rule is Rule.EXEC:
+        if rule is Rule.EXEC and len(extra) == 1:
             client.intake.current = (RUN, b"".join(chunks), count)
             return True
         if rule not in _WHOLE_INSIDE:
@@ -92,11 +93,19 @@ def begin_dead(client: ClientProtocol) -> None:
     kill(client)
 
 
-def unreachable(client: ClientProtocol, rule: Rule | None) -> None:
-    """A command inside of MULTI can't be sent and gets an error: as with Redis, EXEC fails after that, or is over."""
+def unreachable(client: ClientProtocol, over: bool) -> None:
+    """A command inside of MULTI can't be sent and gets an error: as with Redis, EXEC fails after that.
+
+    @param over: it is one that ends the transaction.
+    """
     kill(client)
-    if rule in (Rule.EXEC, Rule.DISCARD):
+    if over:
         client.session.end()
+
+
+def ends(rule: Rule | None, args: list[bytes]) -> bool:
+    """Whether a command inside of MULTI ends it. With arguments Redis rejects EXEC and DISCARD; then EXEC fails later."""
+    return rule in (Rule.EXEC, Rule.DISCARD) and len(args) == 1
 
 
 def outside(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
@@ -147,12 +156,10 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
         return client.barrier() and answers.answer(client, args)
     if rule in (Rule.LOCAL, Rule.REFUSED, Rule.SECURITY, Rule.PUBSUB):
         return _refuse(client, treatment.error or NOT_INSIDE)
-    if rule is Rule.EXEC:
-        return _exec(client, raw)
-    if rule is Rule.DISCARD:
-        return _discard(client, raw)
+    if ends(rule, args):
+        return _exec(client, raw) if rule is Rule.EXEC else _discard(client, raw)
     if rule in (Rule.MULTI, Rule.WATCH):
-        return _pass(client, raw)
+        return _pass(client, raw, rule)
     if rule is Rule.SELECT:
         return _select(client, raw, args)
     if rule is Rule.SCRIPT:
@@ -211,12 +218,12 @@ def _discard_rest(client: ClientProtocol) -> bool:
     return True
 
 
-def _pass(client: ClientProtocol, raw: bytes) -> bool:
+def _pass(client: ClientProtocol, raw: bytes, rule: Rule) -> bool:
     """MULTI or WATCH inside of MULTI: Redis answers with an error and queues nothing, so nothing is remembered."""
     transaction = client.session.transaction
     assert transaction is not None
     if transaction.dead:
-        return client.barrier() and _answer_error(client, "ERR this command is not allowed inside of MULTI")
+        return client.barrier() and _answer_error(client, _NOT_NESTED[rule])
     if not client.route.obtain(pinned=True):
         return False
     client.send_plain(raw, 1)
