@@ -345,6 +345,23 @@ class TestBlocking:
         wire.turn()
         assert client.closed and wire.server.closed and wire.gate.in_flight == 0
 
+    def test_one_that_has_sent_more_is_read_on_so_that_its_end_is_noticed(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP + GET)
+        client.send(GET)
+        assert not client.transport.paused and wire.server.got() == BLPOP
+        client.protocol.readConnectionLost()
+        wire.turn()
+        assert client.closed and wire.server.closed and wire.gate.in_flight == 0
+
+    def test_what_comes_behind_it_is_held_within_a_bound(self, wire: Wire, client: Client) -> None:
+        bound = wire.core.limits.max_held_request_bytes
+        client.send(BLPOP + GET)
+        client.send(cmd("ECHO", "x" * 1000) * (bound // 1000 + 1))
+        assert client.transport.paused
+        wire.server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and wire.servers[0].got().startswith(GET)
+        assert not client.transport.paused
+
     def test_a_client_that_half_closes_while_it_is_held_has_left(self, wire: Wire, client: Client) -> None:
         wire.pause()
         client.send(cmd("BLPOP", "q", 0))
