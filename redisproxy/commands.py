@@ -118,7 +118,13 @@ _SUBCOMMANDS: dict[str, dict[str, Treatment]] = {
         "HELP": FORWARD,
         "*": _not_permitted("config"),
     },
-    "SCRIPT": {"KILL": Treatment(Rule.ALONE), "LOAD": _SCRIPT, "FLUSH": _SCRIPT, "*": FORWARD},
+    "SCRIPT": {
+        "KILL": Treatment(Rule.ALONE),
+        "LOAD": _SCRIPT,
+        "FLUSH": _SCRIPT,
+        "DEBUG": _stateful("script|debug", "it makes the connection a debugger's; use it on the Redis server itself"),
+        "*": FORWARD,
+    },
     "FUNCTION": {"KILL": Treatment(Rule.ALONE), "*": FORWARD},
 }
 

@@ -56,6 +56,7 @@ def rule(line: str, allowed: frozenset[str] = frozenset()) -> Rule:
         ("cluster nodes", Rule.REFUSED),
         ("module load x", Rule.REFUSED),
         ("script kill", Rule.ALONE),
+        ("script debug yes", Rule.REFUSED),
         ("script load x", Rule.SCRIPT),
         ("eval x 0", Rule.SCRIPT),
         ("evalsha x 0", Rule.FORWARD),
