@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
-from redisproxy.commands import Treatment
+from redisproxy.commands import Rule, Treatment
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.framing import ReplyScanner
 from redisproxy.resp import encode_command, parse_reply
@@ -35,6 +35,8 @@ _CONFIRMATIONS = {
     prefix + verb + b"subscribe": (prefix, verb == b"") for prefix in (b"", b"p", b"s") for verb in (b"", b"un")
 }
 IN_CONTEXT = frozenset(prefix.upper() for prefix in _CONFIRMATIONS) | {b"PING", b"QUIT", b"RESET"}
+_NOT_SENT = frozenset({Rule.LOCAL, Rule.REFUSED, Rule.SECURITY})
+_CONTAINERS = frozenset({b"CLIENT", b"ACL", b"CONFIG", b"CLUSTER", b"MODULE"})
 NOT_WHILE_SUBSCRIBED = (
     "ERR redisproxy does not run this command for a client with subscriptions; use another connection"
 )
@@ -194,15 +196,31 @@ def end(client: ClientProtocol) -> None:
     client.route.leave()
 
 
-def refusal(client: ClientProtocol, name: bytes) -> str:
-    """What a subscriber is told that sends the command `name`, which it may not.
+def refuse(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """Answer a subscriber that sends a command which it may not send.
 
-    In RESP2 that is everything but the commands of this context (the text is Redis's own, src/server.c); in RESP3 only
-    what would bind further state to the connection.
+    In RESP2 that is everything but the commands of this context, and the server says so itself, to what may reach it. In
+    RESP3 it is only what would bind further state to the connection.
     """
     if client.session.resp_version != 2:
-        return NOT_WHILE_SUBSCRIBED
-    shown = name[:64].decode("latin-1").lower()
+        return client.barrier() and _error(client, NOT_WHILE_SUBSCRIBED)
+    if treatment.rule in _NOT_SENT or not client.subscription:
+        return client.barrier() and _error(client, _refusal(args))
+    if not client.route.obtain(pinned=True):
+        return False
+    client.send_plain(raw, 1)
+    return True
+
+
+def _error(client: ClientProtocol, text: str) -> bool:
+    client.error(text)
+    return True
+
+
+def _refusal(args: list[bytes]) -> str:
+    """Redis's own text (src/server.c)."""
+    words = args[:2] if args[0].upper() in _CONTAINERS else args[:1]
+    shown = b"|".join(words)[:64].decode("latin-1").lower()
     return (
         f"ERR Can't execute '{shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this"
         " context"

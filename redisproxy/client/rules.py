@@ -44,7 +44,7 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         return True
     client.last_command = args[0][:32]
     if session.subscribed and not _may_as_subscriber(client, args, treatment):
-        return client.barrier() and _answer_error(client, pubsub.refusal(client, args[0].upper()))
+        return pubsub.refuse(client, raw, args, treatment)
     if session.transaction is not None:
         return transactions.within(client, raw, args, treatment)
     if treatment.rule is Rule.FORWARD:
