@@ -112,11 +112,10 @@ class TestOpen:
         begin(wire, client, SET)
         assert client.ask("RESET") == b"+RESET\r\n" and wire.server.closed
 
-    @pytest.mark.parametrize("wrong", [cmd("EXEC", "x"), cmd("DISCARD", "x")])
-    def test_an_end_with_arguments_is_none(self, wire: Wire, client: Client, wrong: bytes) -> None:
+    def test_a_discard_with_arguments_does_not_end_it(self, wire: Wire, client: Client) -> None:
         begin(wire, client, SET)
-        client.send(wrong)
-        assert wire.server.got() == wrong
+        client.send(cmd("DISCARD", "x"))
+        assert wire.server.got() == cmd("DISCARD", "x")
         wire.server.send(b"-ERR wrong number of arguments\r\n")
         assert client.got() == b"-ERR wrong number of arguments\r\n" and client.protocol.route.pinned
         client.send(cmd("EXEC"))
@@ -124,9 +123,13 @@ class TestOpen:
         wire.server.send(EXECABORT)
         assert client.got() == EXECABORT and not client.protocol.route.pinned
 
-    def test_one_whose_end_has_arguments_is_not_sent_whole(self, wire: Wire, client: Client) -> None:
-        client.send(cmd("MULTI") + SET + cmd("EXEC", "x"))
-        assert len(wire.servers) == 2 and wire.servers[0].got() == b"" and wire.server.got() == cmd("MULTI")
+    def test_an_exec_with_arguments_ends_one_that_is_dead(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        client.ask("MONITOR")
+        assert client.ask("EXEC", "x").startswith(
+            b"-EXECABORT Transaction discarded because of: wrong number of arguments"
+        )
+        assert client.protocol.session.transaction is None
 
     def test_nested_commands_in_one_that_is_dead_get_the_servers_errors(self, wire: Wire, client: Client) -> None:
         begin(wire, client)

@@ -411,7 +411,7 @@ class ClientProtocol(Protocol):
     def _steer_reading(self) -> None:
         """Read no more while there is a reason, but from a client that waits at the server: its end is to be noticed.
 
-        The server would go on waiting for it, and what it gives then would be lost. Up to a command more is held for it.
+        The server would go on waiting for it, and what it gives then would be lost. A bit more is held for it.
         """
         waits = self.blocking is not None and self.intake.framer.buffered <= self.core.limits.max_held_request_bytes
         pause = bool(self.blocked) and not waits

@@ -36,7 +36,7 @@ _CONFIRMATIONS = {
 }
 IN_CONTEXT = frozenset(prefix.upper() for prefix in _CONFIRMATIONS) | {b"PING", b"QUIT", b"RESET"}
 _NOT_SENT = frozenset({Rule.LOCAL, Rule.REFUSED, Rule.SECURITY})
-_CONTAINERS = frozenset({b"CLIENT", b"ACL", b"CONFIG", b"CLUSTER", b"MODULE"})
+_CONTAINERS = frozenset({b"CLIENT", b"ACL", b"CONFIG", b"CLUSTER", b"MODULE", b"SCRIPT"})
 NOT_WHILE_SUBSCRIBED = (
     "ERR redisproxy does not run this command for a client with subscriptions; use another connection"
 )
@@ -199,8 +199,8 @@ def end(client: ClientProtocol) -> None:
 def refuse(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Answer a subscriber that sends a command which it may not send.
 
-    In RESP2 that is everything but the commands of this context, and the server says so itself, to what may reach it. In
-    RESP3 it is only what would bind further state to the connection.
+    In RESP2 that is everything but the commands of this context, and the server says so itself, to what may reach it.
+    In RESP3 it is only what would bind further state to the connection.
     """
     if client.session.resp_version != 2:
         return client.barrier() and _error(client, NOT_WHILE_SUBSCRIBED)

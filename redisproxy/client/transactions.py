@@ -13,7 +13,7 @@ from redisproxy import answers, cursors
 from redisproxy.client.observers import Observed, Swallowed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
-from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command
+from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command, error
 from redisproxy.session import EXECABORT
 from redisproxy.sinks import Collector
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 QUEUED = b"+QUEUED\r\n"
 NOT_INSIDE = "ERR redisproxy answers this command itself, and can't inside of MULTI"
 _NOT_NESTED = {Rule.MULTI: "ERR MULTI calls can not be nested", Rule.WATCH: "ERR WATCH inside MULTI is not allowed"}
+_EXEC_REJECTED = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
 _WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT})
 
 
@@ -56,7 +57,7 @@ def _collect(client: ClientProtocol, raw: bytes) -> bool:
             client.core.scripts.see(extra)
         chunks.append(data)
         count += extra if kind == RUN else 1
-        if rule is Rule.EXEC and len(extra) == 1:
+        if rule is Rule.EXEC:
             client.intake.current = (RUN, b"".join(chunks), count)
             return True
         if rule not in _WHOLE_INSIDE:
@@ -104,8 +105,8 @@ def unreachable(client: ClientProtocol, over: bool) -> None:
 
 
 def ends(rule: Rule | None, args: list[bytes]) -> bool:
-    """Whether a command inside of MULTI ends it. With arguments Redis rejects EXEC and DISCARD; then EXEC fails later."""
-    return rule in (Rule.EXEC, Rule.DISCARD) and len(args) == 1
+    """Whether a command inside of MULTI ends it. Redis rejects both with arguments, and ends it with an EXEC only."""
+    return rule is Rule.EXEC or (rule is Rule.DISCARD and len(args) == 1)
 
 
 def outside(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
@@ -157,7 +158,7 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
     if rule in (Rule.LOCAL, Rule.REFUSED, Rule.SECURITY, Rule.PUBSUB):
         return _refuse(client, treatment.error or NOT_INSIDE)
     if ends(rule, args):
-        return _exec(client, raw) if rule is Rule.EXEC else _discard(client, raw)
+        return _exec(client, raw, args) if rule is Rule.EXEC else _discard(client, raw)
     if rule in (Rule.MULTI, Rule.WATCH):
         return _pass(client, raw, rule)
     if rule is Rule.SELECT:
@@ -262,12 +263,12 @@ def kill(client: ClientProtocol) -> None:
         client.route.leave()
 
 
-def _exec(client: ClientProtocol, raw: bytes) -> bool:
+def _exec(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     session = client.session
     transaction = session.transaction
     assert transaction is not None
     if transaction.dead:
-        return client.barrier() and _ended(client, b"-" + EXECABORT.encode() + b"\r\n")
+        return client.barrier() and _ended(client, error(EXECABORT if len(args) == 1 else _EXEC_REJECTED))
     if not client.route.obtain(pinned=True):
         return False
     if session.watch_lost:
