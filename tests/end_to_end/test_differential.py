@@ -34,7 +34,7 @@ def test_a_difference_is_found_and_made_short() -> None:
         servers = [stack.enter_context(RedisServer(*DEBUG, *more)) for more in ((), renamed)]
         sides = [stack.enter_context(closing(Side(each.port, each.port))) for each in servers]
         grammar = Grammar(docs_of(servers[0].port), LEFT_OUT)
-        runner = Runner(*sides, reload=lambda: None)
+        runner = Runner(sides[0], sides[1], reload=lambda: None)
         outcome = play_all(Options(1, 5000, shrink_s=30), runner, grammar, lambda _: None)
     assert len(outcome.problems) == 1 and outcome.problems[0].count(" >> ") == 1
     assert "hstrlen" in outcome.problems[0].lower() and "-ERR unknown command" in outcome.problems[0]
