@@ -13,17 +13,13 @@ from twisted.python.failure import Failure
 
 from redisproxy.controlled import Answer, Plan, Proxy, Rejected, Relocation
 from redisproxy.errors import UplinkError
-from redisproxy.gate import GateReopened
+from redisproxy.gate import FAILOVER, OPERATOR, RELOAD, SWITCHOVER, GateReopened
 from redisproxy.operations import BadRequest, DeadlineExceeded, OperationError, WrongState
 from redisproxy.switchover import Switchover, SwitchoverFailed
 
 if TYPE_CHECKING:
     from redisproxy.config import TcpAddress
 
-OPERATOR = "operator"
-RELOAD = "reload"
-SWITCHOVER = "switchover"
-FAILOVER = "failover"
 MAX_NAMED = 100
 KEPT_REPORTS = 10
 SHUTTING_DOWN = "the proxy is shutting down"
@@ -109,8 +105,9 @@ class Control:
         return failure
 
     def _state(self) -> Answer:
-        gate = self._proxy.gate
-        return {"state": gate.state.value, "in_flight": gate.in_flight}
+        gate, busy = self._proxy.gate, self._proxy.busy
+        advice = {"advice": f"the uplink: {busy}"} if busy else {}
+        return {"state": gate.state.value, "in_flight": gate.in_flight, **advice}
 
     def _close(self, reason: str) -> None:
         gate = self._proxy.gate
@@ -154,6 +151,8 @@ class Control:
         dropped = self._proxy.drop_in_flight()
         if dropped:
             self.log.warn("the drain deadline has passed: {count} clients dropped", count=len(dropped))
+            if self._proxy.busy:
+                self.log.warn("the uplink: {busy}", busy=self._proxy.busy)
         return dropped
 
     # -- reload and switchover, one at a time
@@ -242,7 +241,7 @@ class Control:
     async def _take(self, plan: Plan, reason: str) -> Answer:
         """Pause, drain, swap, unpause."""
         proxy = self._proxy
-        started = proxy.clock.seconds()
+        started, before = proxy.clock.seconds(), self._state()
         self._close(reason)
         swapped = False
         try:
@@ -255,7 +254,7 @@ class Control:
                 plan.abandon()
             self._reopen(reason)
         pause_ms = round((proxy.clock.seconds() - started) * 1000, 1)
-        return {**self._state(), "changed": list(plan.changed), "pause_ms": pause_ms, "dropped": dropped}
+        return {**before, **self._state(), "changed": list(plan.changed), "pause_ms": pause_ms, "dropped": dropped}
 
     async def _switchover(self, dry_run: bool) -> Answer:
         relocation = self._relocation = self._proxy.prepare_switchover(self)

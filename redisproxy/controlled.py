@@ -64,6 +64,10 @@ class Proxy(Protocol):
     @property
     def drain_limit_s(self) -> float: ...
 
+    @property
+    def busy(self) -> str:
+        """What to do when the server answers nobody because of a script; empty when it does not run one for long."""
+
     def prepare_reload(self) -> Coroutine[Deferred[Any], Any, Plan]:
         """Read and check the configuration and connect to its uplink.
 

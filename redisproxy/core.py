@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from redisproxy.aside import Aside
 from redisproxy.commands import CommandTable
 from redisproxy.cursors import Marks
+from redisproxy.maintenance import Maintenance
 from redisproxy.scripts import ScriptCache
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class ClientLimits:
     max_transaction_bytes: int = 1048576
     max_transaction_commands: int = 10000
     max_failed_logins: int = 10
+    max_dedicated: int = 256
 
 
 @dataclass
@@ -50,7 +52,9 @@ class Core:
     @ivar server_number: how many Redis servers there have been before this one; 0 for the first.
     @ivar cursor_marks: what the marks of cursors stand for.
     @ivar lenient_cursors: pass cursors of former servers on.
+    @ivar dedicated: how many clients have a connection of their own although no state of theirs is bound to it.
     @ivar aside: where blocking commands wait during a switch.
+    @ivar maintenance: who is told of pauses.
     """
 
     gate: Gate
@@ -66,7 +70,10 @@ class Core:
     server_number: int = 0
     cursor_marks: Marks = field(default_factory=Marks)
     lenient_cursors: bool = False
+    dedicated: int = 0
     aside: Aside = field(init=False)
+    maintenance: Maintenance = field(init=False)
 
     def __post_init__(self) -> None:
         self.aside = Aside(self.clock)
+        self.maintenance = Maintenance(self.gate, self.clock)

@@ -13,6 +13,15 @@ class DatabaseRefused(UplinkError):
     """The server refused to SELECT the database; C{str()} is its error text without the leading C{-}."""
 
 
+class ServerBusy(UplinkError):
+    """The server runs a script and answers nothing else; C{str()} is its error text without the leading C{-}."""
+
+
+def is_busy(text: str) -> bool:
+    """Whether an error of the server, without the leading C{-}, says that it runs a script."""
+    return text.startswith("BUSY ")
+
+
 class UplinkUnavailable(UplinkError):
     """No connection could be had within the time that a command may wait for one."""
 

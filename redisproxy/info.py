@@ -54,7 +54,7 @@ def _uplink(proxy: Proxy) -> Answer:
         "pinned": uplinks.pinned_count,
         "max_pinned": settings.max_pinned,
         "last_error": uplinks.last_error,
-        "advice": proxy.advice,
+        "advice": proxy.busy or proxy.advice,
         **_sentinel(proxy),
         "server": {_text(key): _text(value) for key, value in uplinks.server.items() if not isinstance(value, list)},
     }

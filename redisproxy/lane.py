@@ -18,9 +18,10 @@ class Flow:
     """The counts that every command changes, in one place for the gate and the metrics.
 
     @ivar open: the gate is open. @ivar in_flight: commands that were admitted and not released.
+    @ivar unsent: the queues with something to send at the end of this turn, in the order in which they got it.
     """
 
-    __slots__ = ("bytes_from_clients", "bytes_to_clients", "commands", "in_flight", "open")
+    __slots__ = ("bytes_from_clients", "bytes_to_clients", "commands", "in_flight", "open", "unsent")
 
     def __init__(self) -> None:
         self.open = True
@@ -28,6 +29,12 @@ class Flow:
         self.commands = 0
         self.bytes_from_clients = 0
         self.bytes_to_clients = 0
+        self.unsent: dict[Queue, None] = {}
+
+    def flush(self) -> None:
+        """Send everything that is unsent, in order."""
+        for queue in list(self.unsent):
+            queue.flush()
 
 
 class Entry:
@@ -52,18 +59,23 @@ class Queue:
 
     @ivar ready: commands may be submitted. @ivar transport: where they go; None as long as there is none.
     @ivar straight: what arrives on the transport is nothing but replies, and may come here without asking its protocol.
+    @ivar pinned: it belongs to one client at a time. What arrived before its commands leaves before them, and what
+        arrived after them leaves after: a publisher must not overtake the subscriber whose command came first.
     @param end_of_turn: see C{net.Network}.
     @param flow: the counts of the gate at which commands were admitted.
     @param release: takes a number of commands out of flight when the gate is closed.
     """
 
-    __slots__ = ("_end_of_turn", "_entries", "_flow", "_out", "_release", "_scanner", "ready", "straight", "transport")
+    __slots__ = (
+        "_end_of_turn", "_entries", "_flow", "_out", "_release", "_scanner", "pinned", "ready", "straight", "transport"
+    )  # fmt: skip
 
     def __init__(
         self, end_of_turn: Callable[[Callable[[], None]], None], flow: Flow, release: Callable[[int], None]
     ) -> None:
         self.ready = False
         self.straight = True
+        self.pinned = False
         self.transport: Any = None
         self._end_of_turn = end_of_turn
         self._flow = flow
@@ -84,12 +96,22 @@ class Queue:
 
     def send(self, data: bytes) -> None:
         """Send more of what was submitted."""
+        if self.pinned:
+            self._flush_before()
         if not self._out:
-            self._end_of_turn(self.flush)
+            self._flow.unsent[self] = None
+            self._end_of_turn(self._flow.flush)
         self._out.append(data)
+
+    def _flush_before(self) -> None:
+        """Have everything leave that would otherwise leave in the wrong order."""
+        unsent = self._flow.unsent
+        if unsent and next(reversed(unsent)) is not self:
+            self._flow.flush()
 
     def flush(self) -> None:
         """Write what was collected in this turn."""
+        self._flow.unsent.pop(self, None)
         out, self._out = self._out, []
         if out and self.transport is not None:
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
@@ -98,15 +120,32 @@ class Queue:
         """Who waits longest."""
         return self._entries[0] if self._entries else None
 
+    def tail(self) -> Entry | None:
+        """Who came last."""
+        return self._entries[-1] if self._entries else None
+
     def entries(self) -> list[Entry]:
         """Everybody who waits, in order."""
         return list(self._entries)
+
+    def amid(self, client: object) -> bool:
+        """Whether a reply to `client` has arrived in part; if so, its last piece comes without any of the next one."""
+        if not self._scanner.mid or not self._entries:
+            return False
+        head = self._entries[0]
+        if getattr(head.sink, "client", head.sink) is not client:
+            return False
+        if head.want > 1:
+            self._entries.insert(1, Entry(head.sink, head.want - 1, head.counted, head.timed))
+            head.want = 1
+        return True
 
     def clear(self) -> list[Entry]:
         """Forget everything; who waited."""
         entries = list(self._entries)
         self._entries.clear()
         self._out.clear()
+        self._flow.unsent.pop(self, None)
         return entries
 
     def confirm(self, data: bytes) -> None:
@@ -164,12 +203,14 @@ class Lane:
     @ivar queue: where its commands go straight; None while something about the client is special.
     @ivar straight_out: replies go straight to the transport.
     @ivar pending: replies that the client still waits for. @ivar limit: how many it may wait for.
+    @ivar replies, reply_bytes: what has been answered to plain commands since these were last set to 0.
     @ivar active: something has arrived since this was set to False.
     @ivar left_over: a unit that the lane took from the framer and that is not for it.
     """
 
     __slots__ = (
-        "_flow", "_framer", "active", "client", "left_over", "limit", "pending", "queue", "straight_out", "transport"
+        "_flow", "_framer", "active", "client", "left_over", "limit", "pending", "queue", "replies", "reply_bytes",
+        "straight_out", "transport"
     )  # fmt: skip
 
     def __init__(self, client: Any, framer: Any, flow: Flow) -> None:
@@ -179,6 +220,8 @@ class Lane:
         self.straight_out = False
         self.pending = 0
         self.limit = 0
+        self.replies = 0
+        self.reply_bytes = 0
         self.active = True
         self.left_over: Any = None
         self._framer = framer
@@ -211,6 +254,8 @@ class Lane:
     def reply(self, data: bytes, done: int) -> None:
         """Part of C{ReplySink}."""
         self.pending -= done
+        self.replies += done
+        self.reply_bytes += len(data)
         if self.straight_out:
             self._flow.bytes_to_clients += len(data)
             self.transport.write(data)

@@ -9,10 +9,12 @@ from twisted.internet.defer import Deferred, FirstError, TimeoutError, ensureDef
 
 from redisproxy import config
 from redisproxy.commands import Treatment, in_table, learn
-from redisproxy.errors import UplinkUnavailable
+from redisproxy.errors import ServerBusy, UplinkUnavailable, is_busy
 from redisproxy.movers import Subscribers
+from redisproxy.resp import RespError
 from redisproxy.server_state import parse_info
 from redisproxy.tls import server_tls
+from redisproxy.together import why
 from redisproxy.watches import Watches
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ async def known_of(uplinks: UplinkSet) -> Known:
     except TimeoutError:
         raise UplinkUnavailable("the server does not answer") from None
     except FirstError as error:
-        raise UplinkUnavailable(error.subFailure.getErrorMessage()) from None
+        raise UplinkUnavailable(why(error)) from None
+    if isinstance(info, RespError) and is_busy(info.text):
+        raise ServerBusy(info.text)
     text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
     return Known(commands, parse_info(text).get("run_id", ""))
 
@@ -138,8 +142,10 @@ class ReloadPlan:
         loading = gatherResults([self._uplinks.ask("SCRIPT", "LOAD", body) for body in missing], consumeErrors=True)
         try:
             await loading.addTimeout(self._uplinks.limits.connect_timeout_s, self._uplinks.clock)
-        except (TimeoutError, FirstError):
-            raise UplinkUnavailable("the scripts could not be loaded") from None
+        except TimeoutError:
+            raise UplinkUnavailable("the scripts could not be loaded in time") from None
+        except FirstError as error:
+            raise UplinkUnavailable(f"the scripts could not be loaded: {why(error)}") from None
 
     def swap(self) -> None:
         """Put it in force."""

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -28,7 +29,7 @@ from redisproxy.relocation import Gatekeeper, Relocation, credentials_of, look_f
 from redisproxy.replication import open_control
 from redisproxy.sentinel import Finder
 from redisproxy.tls import ServerTLS, TLSFault
-from redisproxy.uplink import UplinkLimits, UplinkSet
+from redisproxy.uplink import BUSY, UplinkLimits, UplinkSet
 
 if TYPE_CHECKING:
     from redisproxy.net import Network
@@ -76,6 +77,8 @@ class Proxy:
         self.finder: Finder | None = None
         self.finder = self._finder_of(settings)
         self._ticked = 0.0
+        self._learning: Deferred[None] | None = None
+        self._looking: Deferred[None] | None = None
         self._apply(settings)
 
     # -- building
@@ -141,6 +144,7 @@ class Proxy:
             max_transaction_bytes=limits.max_transaction_bytes,
             max_transaction_commands=limits.max_transaction_commands,
             max_failed_logins=limits.max_failed_logins,
+            max_dedicated=settings.uplink.max_dedicated,
         )
         core.lenient_cursors = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
@@ -168,11 +172,16 @@ class Proxy:
     def start(self) -> None:
         """Connect to the uplink; when that fails it is tried again for as long as the proxy runs."""
         self._connect_ahead()
-        self._learn_commands()
+        self._learning = ensureDeferred(self._learn_commands()).addErrback(self._gave_up)
 
     def look_at_uplink(self) -> None:
         """See whether an interrupted switchover has left the uplink unable to take writes, and say so."""
-        ensureDeferred(self._look_at_uplink()).addErrback(lambda failure: failure.trap(UplinkError, CancelledError))
+        if self._looking is None or self._looking.called:
+            self._looking = ensureDeferred(self._look_at_uplink()).addErrback(self._gave_up)
+
+    def _gave_up(self, failure: Failure) -> None:
+        if not failure.check(UplinkError, CancelledError):
+            self.log.failure("looking at the uplink failed", failure=failure)
 
     async def _look_at_uplink(self) -> None:
         settings = self.settings
@@ -186,33 +195,34 @@ class Proxy:
             if advice and advice != before:
                 self.log.error("{name}: {advice}", name=name, advice=advice)
 
-    def _learn_commands(self) -> None:
+    async def _learn_commands(self) -> None:
         """Ask the server for the commands that the table does not know, again until it has answered."""
-        learning = ensureDeferred(known_of(self.uplinks))
-        learning.addCallbacks(self._learned, self._not_learned)
-
-    def _learned(self, known: Known) -> None:
+        known = None
+        while known is None:
+            try:
+                known = await known_of(self.uplinks)
+            except UplinkError:
+                await deferLater(self.clock, TICK_S, lambda: None)
         self.run_id = known.run_id
         self.learned = known.commands
         self._apply_table()
         self.look_at_uplink()
-
-    def _not_learned(self, failure: Failure) -> None:
-        failure.trap(UplinkError)
-        if not self.uplinks.closed:
-            self.clock.callLater(TICK_S, self._learn_commands)
 
     def _connect_ahead(self) -> None:
         if not self.uplinks.roster.connected and not self.uplinks.closed:
             self.uplinks.connect_ahead()
 
     def stop(self) -> None:
-        """Close every uplink connection."""
+        """Close every uplink connection, and open no more."""
+        for work in (self._learning, self._looking):
+            if work is not None:
+                work.cancel()
         self.uplinks.close()
 
     def supervise(self) -> None:
         """Look at the clock for everybody: commands that take too long, idle clients, idle connections."""
         now = self.clock.seconds()
+        self.uplinks.relief.look(now, self._dedicate)
         if self.settings.read_time_limit_ms:
             self._end_overdue(now, self.settings.read_time_limit_ms / 1000)
         if now - self._ticked >= TICK_S:
@@ -222,6 +232,11 @@ class Proxy:
             if self.advice:
                 self.look_at_uplink()
             self._end_idle(now, self.settings.idle_timeout_ms / 1000)
+
+    @staticmethod
+    def _dedicate(client: object) -> None:
+        if isinstance(client, ClientProtocol):
+            client.share.dedicate()
 
     def _end_overdue(self, now: float, limit_s: float) -> None:
         for connection, client in self.uplinks.roster.overdue(now, limit_s):
@@ -238,6 +253,7 @@ class Proxy:
                 client.last_seen = now
             elif limit_s and now - client.last_seen >= limit_s and client.idle:
                 client.drop("idle")
+            client.share.second_passed(now)
 
     # -- sentinel.follower.Followed
 
@@ -254,6 +270,11 @@ class Proxy:
     # -- controlled.Proxy
 
     @property
+    def busy(self) -> str:
+        """What to do when the server answers nobody because of a script; empty when it does not run one for long."""
+        return BUSY if self.uplinks.relief.busy else ""
+
+    @property
     def drain_limit_s(self) -> float:
         """How long a pause waits for what is in flight."""
         limit_ms: int = self.settings.pause.drain_deadline_ms
@@ -262,10 +283,12 @@ class Proxy:
     def gate_closed(self) -> None:
         """The gate has closed."""
         self.recall.gate_closed()
+        self.core.maintenance.gate_closed()
 
     def gate_opened(self) -> None:
         """The gate may have opened."""
         self.recall.let_go()
+        self.core.maintenance.gate_opened()
 
     def drop_in_flight(self) -> list[Answer]:
         """Close what is still in flight; name each client that lost its connection."""

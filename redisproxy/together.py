@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError, ensureDeferred
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
@@ -21,6 +21,16 @@ async def together(works: Sequence[Deferred[T]]) -> list[tuple[bool, Any]]:
     if any(not good and value.check(CancelledError) for good, value in results):
         raise CancelledError
     return results
+
+
+def why(error: FirstError) -> str:
+    """What made C{gatherResults} fail.
+
+    @raise CancelledError: it was cancelled, which is a failure like any other to it, and none to who waits.
+    """
+    if error.subFailure.check(CancelledError):
+        raise CancelledError from None
+    return error.subFailure.getErrorMessage()
 
 
 async def to_the_end(work: Coroutine[Deferred[Any], Any, T]) -> T:

@@ -182,6 +182,7 @@ class MovableProxy:
     """
 
     drain_limit_s = 5.0
+    busy = ""
 
     def __init__(self, clock: Clock, server: Any, finder: Finder) -> None:
         self.clock = clock

@@ -41,6 +41,7 @@ class FakePlan:
 
 class FakeProxy:
     drain_limit_s = 5.0
+    busy = ""
 
     def __init__(self) -> None:
         self.clock = Clock()

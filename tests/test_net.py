@@ -29,6 +29,7 @@ from redisproxy.gate import Gate
 from redisproxy.net import TwistedNetwork, set_keepalive
 from redisproxy.tls import client_tls, server_tls
 from redisproxy.uplink import UplinkConnection
+from redisproxy.uplink import connection as uplink_connection
 from tests.end_to_end.harness import Certificates, free_port, wait_until
 
 reactor: Any = global_reactor
@@ -318,6 +319,7 @@ class Uplinks:
     """What an uplink connection belongs to, reduced to what it needs here."""
 
     def __init__(self, network: Any) -> None:
+        self.clock = reactor
         self.gate = Gate(reactor)
         self.end_of_turn = network.end_of_turn
         self.lost = 0
@@ -380,6 +382,19 @@ def test_an_uplink_that_breaks_the_protocol_costs_its_connection_and_what_is_in_
     call(ask)
     wait_until(lambda: owner.lost == 1, "the connection is closed", 5)
     assert [sink.got for sink in sinks] == [b"+a\r\n", b"lost"] and owner.gate.in_flight == 0
+
+
+def test_closing_a_connection_to_a_server_that_hangs_takes_no_longer_than_its_deadline(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink_connection, "CLOSE_DEADLINE_S", 0.3)
+    owner: Any = Uplinks(bed.network)
+    address = TcpAddress("localhost", bed.address.port)
+    connection = call(bed.network.connect, address, lambda: UplinkConnection(owner, 0, 2), bed.client_tls(), 5.0)
+    call(bed.server.last.transport.pauseProducing)
+    call(connection.close)
+    wait_until(lambda: owner.lost == 1, "the connection is closed", 5)
+    call(bed.server.last.transport.abortConnection)
 
 
 def test_a_busy_port_is_told_at_once(network: Any) -> None:

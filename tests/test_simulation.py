@@ -22,6 +22,8 @@ RARE = {
     "cancelling-overlooked": 909,
     "fence-left-behind": 100021,
     "proof-given-up": 12041,
+    "connection-left": 921047,
+    "retries-when-closed": 10208,
 }
 """Where to begin with those that it takes thousands of seeds to find."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail
+import pytest
+from twisted.internet.defer import CancelledError, Deferred, FirstError, ensureDeferred, fail, gatherResults
+from twisted.python.failure import Failure
 
-from redisproxy.together import to_the_end, together
+from redisproxy.together import to_the_end, together, why
 
 
 def test_each_outcome_is_told() -> None:
@@ -24,6 +26,24 @@ def test_a_wait_that_is_cancelled_is_not_over_as_if_nothing_had_happened() -> No
     waiting = ensureDeferred(together(works)).addErrback(failed.append)
     waiting.cancel()
     assert failed[0].check(CancelledError) and all(work.called for work in works)
+
+
+def _first_error(gathered: Deferred[Any]) -> FirstError:
+    failed: list[Failure] = []
+    gathered.addErrback(failed.append)
+    gathered.cancel()
+    assert isinstance(failed[0].value, FirstError)
+    return failed[0].value
+
+
+def test_what_made_one_of_several_fail_is_told() -> None:
+    assert why(_first_error(gatherResults([fail(ValueError("x"))], consumeErrors=True))) == "x"
+
+
+def test_several_that_are_cancelled_have_not_failed() -> None:
+    works: list[Deferred[int]] = [Deferred(), Deferred()]
+    with pytest.raises(CancelledError):
+        why(_first_error(gatherResults(works, consumeErrors=True)))
 
 
 async def _wait_for(work: Deferred[int]) -> int:

@@ -9,6 +9,7 @@ from twisted.internet.defer import ensureDeferred
 
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.resp import encode_command as cmd
+from redisproxy.uplink.connection import CLOSE_DEADLINE_S
 from tests.wire import OK, Client, Wire
 
 EXECABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
@@ -162,3 +163,22 @@ def test_what_comes_behind_a_blocking_command_waits_on_a_connection_for_life_too
     assert wire.server.got() == cmd("BLPOP", "b", 0) and not client.closed
     wire.server.send(b"*2\r\n$1\r\nb\r\n$1\r\n1\r\n")
     assert wire.server.got() == cmd("ECHO", "x")
+
+
+def test_a_connection_whose_closing_hangs_is_aborted(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TLS the close alert of a server that is stopped never comes."""
+    hanging = wire.servers[0].transport
+    monkeypatch.setattr(hanging, "loseConnection", lambda: None)
+    wire.pause()
+    wire.switch()
+    wire.advance(CLOSE_DEADLINE_S - 0.1)
+    assert not hanging.gone
+    wire.advance(0.1)
+    assert hanging.gone and wire.metrics.uplink_connections_open == 0
+
+
+def test_a_connection_that_is_closed_leaves_no_deadline(wire: Wire) -> None:
+    wire.pause()
+    wire.switch()
+    wire.advance(0.1)
+    assert wire.servers[0].transport.gone and not wire.clock.getDelayedCalls()

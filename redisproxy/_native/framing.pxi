@@ -110,6 +110,7 @@ cdef class RequestFramer:
     cdef object _special
     cdef Names _names
     cdef public bint authenticated
+    cdef public Py_ssize_t max_run
     cdef Py_ssize_t max_held, max_bulk, max_inline, max_args
     cdef bytes chunk
     cdef char* held
@@ -126,6 +127,7 @@ cdef class RequestFramer:
                   Py_ssize_t max_inline_bytes=MAX_LINE, Py_ssize_t max_args=2147483647):
         self.special = special
         self.authenticated = True
+        self.max_run = 1 << 30
         self.max_held = max_held_bytes
         self.max_bulk = max_bulk_bytes
         self.max_inline = max_inline_bytes
@@ -228,7 +230,9 @@ cdef class RequestFramer:
                 count += 1
                 self.pos = end
                 self.begin()
-                continue
+                if count < self.max_run:
+                    continue
+                return self.run(start, count)
             if count:
                 self.ready = end if end >= 0 else -1
                 return self.run(start, count)
@@ -256,6 +260,9 @@ cdef class RequestFramer:
             count += 1
             self.pos = end
             self.begin()
+            if count == self.max_run:
+                end = INCOMPLETE
+                break
         if end >= 0:
             self.ready = end
         if count:

@@ -9,9 +9,16 @@ cdef class Flow:
     cdef public bint open
     cdef public Py_ssize_t in_flight
     cdef public long long commands, bytes_from_clients, bytes_to_clients
+    cdef readonly dict unsent
 
     def __cinit__(self):
         self.open = True
+        self.unsent = {}
+
+    cpdef flush(self):
+        """Send everything that is unsent, in order."""
+        for queue in list(self.unsent):
+            (<Queue>queue).flush()
 
 
 @cython.freelist(256)
@@ -26,7 +33,7 @@ cdef class Entry:
 cdef class Queue:
     """See C{lane.Queue}."""
 
-    cdef public bint ready, straight
+    cdef public bint ready, straight, pinned
     cdef object _transport, later, release
     cdef Hub hub
     cdef Flow flow
@@ -74,17 +81,28 @@ cdef class Queue:
 
     cpdef send(self, bytes data):
         """Send more of what was submitted."""
+        if self.pinned:
+            self.flush_before()
         if not self.out:
+            self.flow.unsent[self] = None
             if self.hub is not None:
-                self.hub.flush_later(self)
+                self.hub.flush_later(self.flow)
             else:
-                self.later(self.flush)
+                self.later(self.flow.flush)
         self.out.append(data)
+
+    cdef int flush_before(self) except -1:
+        """Have everything leave that would otherwise leave in the wrong order."""
+        cdef dict unsent = self.flow.unsent
+        if unsent and next(reversed(unsent)) is not self:
+            self.flow.flush()
+        return 0
 
     cpdef flush(self):
         """Write what was collected in this turn."""
         cdef list out = self.out
         cdef bytes data
+        self.flow.unsent.pop(self, None)
         if not out or self._transport is None:
             out.clear()
             return
@@ -99,9 +117,31 @@ cdef class Queue:
         """Who waits longest."""
         return self.waiting[self.first] if len(self.waiting) > self.first else None
 
+    def tail(self):
+        """Who came last."""
+        return self.waiting[len(self.waiting) - 1] if len(self.waiting) > self.first else None
+
     def entries(self):
         """Everybody who waits, in order."""
         return self.waiting[self.first:]
+
+    def amid(self, client):
+        """Whether a reply to `client` has arrived in part; see C{lane.Queue.amid}."""
+        cdef Entry head, rest
+        if not self.scanner.todo or len(self.waiting) == self.first:
+            return False
+        head = <Entry>self.waiting[self.first]
+        if getattr(head.sink, "client", head.sink) is not client:
+            return False
+        if head.want > 1:
+            rest = Entry.__new__(Entry)
+            rest.sink = head.sink
+            rest.want = head.want - 1
+            rest.counted = head.counted
+            rest.timed = head.timed
+            self.waiting.insert(self.first + 1, rest)
+            head.want = 1
+        return True
 
     def clear(self):
         """Forget everything; who waited."""
@@ -109,6 +149,7 @@ cdef class Queue:
         self.waiting = []
         self.first = 0
         self.out = []
+        self.flow.unsent.pop(self, None)
         return entries
 
     cdef void shift(self) noexcept:
@@ -177,7 +218,8 @@ cdef class Lane:
     cdef Connection native
     cdef public Queue queue
     cdef public bint straight_out, active
-    cdef public Py_ssize_t pending, limit
+    cdef public Py_ssize_t pending, limit, replies
+    cdef public long long reply_bytes
     cdef public object left_over
     cdef RequestFramer framer
     cdef Flow flow
@@ -225,6 +267,8 @@ cdef class Lane:
     cpdef reply(self, bytes data, Py_ssize_t done):
         """Part of C{ReplySink}."""
         self.pending -= done
+        self.replies += done
+        self.reply_bytes += PyBytes_GET_SIZE(data)
         if self.straight_out:
             self.flow.bytes_to_clients += PyBytes_GET_SIZE(data)
             if self.native is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
+from redisproxy.client import pubsub
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Treatment
@@ -60,7 +61,12 @@ class Blocking(Observed):
         else:
             super().reply(self._collected, done)
 
+    def lost(self) -> None:
+        self._stop_timer()
+        super().lost()
+
     def _ended(self) -> None:
+        self._stop_timer()
         if self.moving:
             # An UNBLOCK may still be on its way to this connection: nobody else may block on it.
             self.client.route.leave()
@@ -76,6 +82,7 @@ class Blocking(Observed):
             args[self._timeout_at] = timeout_argument(args, self._left())
         client.pending -= 1
         client.blocking = None
+        self._stop_timer()
         client.route.leave()
         if not client.closed:
             client.intake.take_again((COMMAND, encode_command(*args), args))
@@ -113,7 +120,12 @@ class Blocking(Observed):
 
     def _sent(self, _: object) -> None:
         # The connection that it goes out on may be lost before it is answered, or be waiting for a slow reader.
-        self._next = self.client.core.clock.callLater(AGAIN_S, self._unblock)
+        if self.client.blocking is self and not self.client.closed:
+            self._next = self.client.core.clock.callLater(AGAIN_S, self._unblock)
+
+    def _stop_timer(self) -> None:
+        if self._next is not None and self._next.active():
+            self._next.cancel()
 
     def _unblocked(self, reply: object) -> None:
         # 0: the command had not reached the server yet, or has just been answered.
@@ -149,14 +161,14 @@ def timeout_argument(args: list[bytes], left_s: float) -> bytes:
 
 def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Run a blocking command, unless a switch is near."""
-    resolve = args[0].upper() == b"XREAD" and b"$" in args
-    if client.core.aside.closed and not resolve and args[0].upper() in _FAMILY:
+    dollars = _dollars(args) if args[0].upper() == b"XREAD" else {}
+    if dollars:
+        return _resolve(client, args, dollars)
+    if client.core.aside.closed and args[0].upper() in _FAMILY:
         client.put_aside()
         return False
     if not client.route.obtain(pinned=True):
         return False
-    if resolve:
-        return _resolve(client, args)
     client.blocking = Blocking(client, args if args[0].upper() in _FAMILY else None)
     client.submit(client.blocking, raw, timed=False)
     return True
@@ -186,36 +198,42 @@ def _write(client: ClientProtocol) -> bytes:
 
     SPUBLISH, since Redis 7, reaches only those who subscribe to this very channel; PUBLISH also those of C{*}.
     """
-    version = client.core.uplinks.server.get(b"version")
-    sharded = isinstance(version, bytes) and version[:2].rstrip(b".").isdigit() and int(version.split(b".")[0]) >= 7
+    sharded = (pubsub.major_version(client) or 0) >= 7
     return encode_command("SPUBLISH" if sharded else "PUBLISH", "__redisproxy:wait", "")
 
 
-def _resolve(client: ClientProtocol, args: list[bytes]) -> bool:
-    """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it can be sent again."""
+def _dollars(args: list[bytes]) -> dict[int, bytes]:
+    """Where an XREAD has C{$} for an id, and of which stream; empty if its arguments are not what Redis takes."""
+    at = next((position for position, arg in enumerate(args) if arg.upper() == b"STREAMS"), len(args)) + 1
+    keys, odd = divmod(len(args) - at, 2)
+    ids = range(at + keys, len(args))
+    return {} if odd else {position: args[position - keys] for position in ids if args[position] == b"$"}
+
+
+def _resolve(client: ClientProtocol, args: list[bytes], dollars: dict[int, bytes]) -> bool:
+    """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it can be sent again later.
+
+    The question goes where a plain command of the client would go, so that no later write of others is before it.
+    """
+    if not client.route.obtain(pinned=client.session.bound):
+        return False
     connection = client.route.connection
     assert connection is not None
-    at = next(position for position, arg in enumerate(args) if arg.upper() == b"STREAMS") + 1
-    count = (len(args) - at) // 2
-    dollars = [at + count + index for index in range(count) if args[at + count + index] == b"$"]
-    if not dollars or (len(args) - at) % 2:
-        client.submit(Observed(client, lambda _: client.route.settle()), encode_command(*args))
-        return True
 
     def resolved(replies: list[object] | None) -> None:
         if client.closed:
             return
-        if replies is None:
-            client.unblock(Reason.UPLINK)
-            return
-        fixed = list(args)
-        for position, reply in zip(dollars, replies, strict=True):
-            fixed[position] = _last_id(reply)
-        client.intake.current = (COMMAND, encode_command(*fixed), fixed)
+        if replies is not None:
+            fixed = list(args)
+            for position, reply in zip(dollars, replies, strict=True):
+                fixed[position] = _last_id(reply)
+            client.intake.current = (COMMAND, encode_command(*fixed), fixed)
+        elif connection.alive:
+            client.intake.current = None
+            client.error("ERR redisproxy can't tell the last id of a stream whose last entry is so large")
         client.unblock(Reason.UPLINK)
 
-    keys = [args[position - count] for position in dollars]
-    data = b"".join(encode_command("XREVRANGE", key, "+", "-", "COUNT", 1) for key in keys)
+    data = b"".join(encode_command("XREVRANGE", key, "+", "-", "COUNT", 1) for key in dollars.values())
     connection.submit_own(Collector(len(dollars), resolved), data, len(dollars))
     client.block(Reason.UPLINK)
     return False

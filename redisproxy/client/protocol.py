@@ -11,14 +11,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy import registry, resp
-from redisproxy.client import rules, transactions
+from redisproxy.client import queued, rules, security, urgent
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
 from redisproxy.client.large import Large
 from redisproxy.client.pubsub import Subscription
+from redisproxy.client.pushes import Pushes
 from redisproxy.client.reasons import Reason
 from redisproxy.client.route import Route
+from redisproxy.client.share import Share
 from redisproxy.framing import Lane, RequestFramer
 from redisproxy.interfaces import Pending, ReplySink
 from redisproxy.net import set_keepalive
@@ -42,6 +44,7 @@ class ClientProtocol(Protocol):
 
     @ivar pending: replies that the client still waits for.
     @ivar route: where its commands go. @ivar lane: the straight way there, while nothing about it is special.
+    @ivar share: how much of a shared connection it may take.
     @ivar blocked: the reasons why nothing is taken for now.
     """
 
@@ -69,8 +72,10 @@ class ClientProtocol(Protocol):
         "large",
         "last_command",
         "last_seen",
+        "pushes",
         "route",
         "session",
+        "share",
         "subscription",
         "transport",
     )
@@ -95,7 +100,9 @@ class ClientProtocol(Protocol):
         self.route = Route(self)
         self.large = Large(self)
         self.backlog = Backlog(self)
+        self.pushes = Pushes(self)
         self.lane = Lane(self, framer, core.metrics.flow)
+        self.share = Share(self)
         self.blocked = 0
         self._alert = False
         self._dropped_for = ""
@@ -160,12 +167,11 @@ class ClientProtocol(Protocol):
             and not self.session.special
         ):
             assert route.connection is not None
-            self.lane.limit = self.core.limits.max_in_flight
             self.lane.queue = route.connection.queue
 
     def sync_lane(self) -> None:
         """Let replies go straight to the transport, or past L{deliver}."""
-        special = self.closed or self.session.muted or bool(self.backlog) or self._alert
+        special = self.closed or self.session.muted or bool(self.backlog) or self._alert or bool(self.pushes.held)
         self.lane.straight_out = not special
 
     def readConnectionLost(self) -> None:
@@ -202,7 +208,8 @@ class ClientProtocol(Protocol):
         framer = self.intake.framer
         framer.authenticated = session.user is not None
         every = session.user is None or core.log_messages or session.skip is not Skip.NO or session.subscribed
-        framer.special = None if every else core.table.special
+        stop_at = core.table.special_if_dedicated if self.share.dedicated else core.table.special
+        framer.special = None if every else stop_at
         self.sync_lane()
 
     def _pump(self) -> None:
@@ -215,10 +222,10 @@ class ClientProtocol(Protocol):
             if self.lane.left_over is not None:
                 intake.park([self.lane.left_over])
                 self.lane.left_over = None
-            if self.lane.pending > self.core.limits.max_in_flight:
+            if self.lane.pending > self.lane.limit:
                 self.block(Reason.IN_FLIGHT)
             while not self.blocked and not self.closed:
-                if not self._gate.open and not self.large.under_way:
+                if not self._gate.open and not self.large.under_way and not urgent.comes_next(self):
                     if intake.waiting:
                         self._hold()
                     break
@@ -251,6 +258,9 @@ class ClientProtocol(Protocol):
             self.close()
 
     def _hold(self) -> None:
+        if security.comes_next(self):
+            security.close(self)
+            return
         self.core.metrics.commands_held_total += 1
         self._gate.hold(self)
         self.block(Reason.GATE)
@@ -272,7 +282,7 @@ class ClientProtocol(Protocol):
         """Send `count` plain commands. False when that has to wait."""
         session = self.session
         if session.transaction is not None:
-            return transactions.queue(self, data, count)
+            return queued.queue(self, data, count)
         if not self.route.at_hand and not self.route.obtain(pinned=session.bound):
             return False
         self.send_plain(data, count)
@@ -285,7 +295,7 @@ class ClientProtocol(Protocol):
         self._gate.flow.commands += count
         self.lane.pending += count
         self.route.connection.submit(self.lane, data, count)
-        if self.lane.pending > self.core.limits.max_in_flight:
+        if self.lane.pending > self.lane.limit:
             self.block(Reason.IN_FLIGHT)
 
     def submit(self, sink: ReplySink, data: bytes, timed: bool = True) -> Pending:
@@ -362,10 +372,9 @@ class ClientProtocol(Protocol):
         if self.closed:
             return
         if data and not self.session.muted:
-            self._gate.flow.bytes_to_clients += len(data)
-            self._transport.write(data)
-        if self.backlog:
-            self.backlog.grow(len(data))
+            self.write(data)
+        if self.pushes.held:
+            self.pushes.look()
         if self._alert:
             self._progress()
 
@@ -375,10 +384,21 @@ class ClientProtocol(Protocol):
 
     def answer(self, data: bytes) -> None:
         """Send a reply of the proxy's own. Only when no other reply is outstanding."""
-        if self.closed or self.session.muted:
+        if not self.closed and not self.session.muted:
+            self.write(data)
+
+    def push(self, data: bytes) -> None:
+        """Send a push message between two replies, whatever the mode of replies (CLIENT REPLY OFF) is."""
+        self.pushes.send(data)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are, whatever the reply mode is: what is no reply, or a piece of one."""
+        if self.closed:
             return
         self._gate.flow.bytes_to_clients += len(data)
         self._transport.write(data)
+        if self.backlog:
+            self.backlog.grow(len(data))
 
     def error(self, text: str) -> None:
         """Answer with an error; `text` is without the leading C{-}."""
@@ -386,10 +406,12 @@ class ClientProtocol(Protocol):
 
     def count_refused(self) -> None:
         """Count the command that is being handled as refused."""
-        self.core.metrics.refused[self.last_command.decode("latin-1").upper()] += 1
+        name = self.last_command.partition(b"|")[0]
+        self.core.metrics.refused[name.decode("latin-1").upper()] += 1
 
     def _progress(self) -> None:
-        if self.blocked & Reason.IN_FLIGHT and self.pending <= self.core.limits.max_in_flight // 2:
+        if self.blocked & Reason.IN_FLIGHT and self.pending <= self.lane.limit // 2:
+            self.share.widen()
             self.unblock(Reason.IN_FLIGHT)
         if not self.pending:
             if self.blocked & Reason.REPLIES:
@@ -489,4 +511,6 @@ class ClientProtocol(Protocol):
         self.intake.current = None
         self._gate.unhold(self)
         self.core.aside.forget(self)
+        self.core.maintenance.forget(self)
         self.route.let_go()
+        self.share.give_back()

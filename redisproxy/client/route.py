@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from redisproxy import resp
 from redisproxy.client import rules, transactions
 from redisproxy.client.reasons import Reason
-from redisproxy.errors import DatabaseRefused, UplinkMoved
+from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved
 from redisproxy.interfaces import Connection, Key
 from redisproxy.sinks import Collector
 
@@ -42,14 +42,14 @@ class Route:
 
     @property
     def at_hand(self) -> bool:
-        """Whether there is a shared connection that takes commands now."""
+        """Whether plain commands can go now, without more ado: on a shared connection, or on a dedicated one."""
         connection = self.connection
-        return connection is not None and connection.ready and not self.pinned
+        return connection is not None and connection.ready and self.pinned is self._client.share.dedicated
 
     def obtain(self, pinned: bool) -> bool:
         """Have `connection` be one that takes commands now, pinned or shared. False when that has to wait."""
         client = self._client
-        pinned = pinned or not client.core.multiplex
+        pinned = pinned or client.share.dedicated or not client.core.multiplex
         connection = self.connection
         if connection is not None and connection.alive and not connection.retired and pinned == self.pinned:
             if not connection.ready:
@@ -131,12 +131,13 @@ class Route:
         if self.pinned and self.connection is not None:
             connection, self.connection = self.connection, None
             self.pinned = False
+            connection.resume_reading()  # a slow reader may have stopped it
             connection.uplinks.give_back(connection)
 
     def settle(self) -> None:
         """The client's state may have left its pinned connection: give it back if so."""
         client = self._client
-        held = client.session.bound or client.large.sending or client.pending
+        held = client.session.bound or client.large.sending or client.pending or client.share.dedicated
         if self.pinned and client.core.multiplex and not held:
             self.unpin()
 
@@ -167,16 +168,18 @@ class Route:
     def adopt(self, connection: Connection, subscription: Subscription | None = None) -> None:
         """Change over to a connection to another server, where the client's state has been made again."""
         self._close_pinned()
+        if subscription is not None:
+            self._client.session.connection_lost()  # a WATCH beside the subscriptions does not move
         self._client.subscription = subscription
         self._hold(connection)
 
     def set_version(self, version: int) -> None:
         """HELLO was answered: replies are of this RESP version from here on. No reply is outstanding."""
         session, connection = self._client.session, self.connection
-        if version != session.resp_version and self.pinned and connection is not None:
+        if self.pinned and connection is not None and version != connection.resp_version:
             connection.submit_own(Collector(1, lambda _: None), resp.encode_command("HELLO", version), 1)
             connection.resp_version = version
-        elif version != session.resp_version:
+        elif version != session.resp_version and not self.pinned:
             self.forget_shared()
         session.resp_version = version
 
@@ -238,7 +241,7 @@ class Route:
 
 def _refuse(client: ClientProtocol, failure: Failure) -> None:
     """Answer the commands that waited for a connection which can't be had."""
-    refused = bool(failure.check(DatabaseRefused))
+    refused = bool(failure.check(DatabaseRefused, ServerBusy))
     text = failure.getErrorMessage()
     if not refused:
         text = f"MASTERDOWN redisproxy cannot reach its Redis server: {text}"

@@ -10,21 +10,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy import answers, cursors
+from redisproxy.client import queued
+from redisproxy.client.merged import Merged
 from redisproxy.client.observers import Observed, Swallowed
+from redisproxy.client.queued import kill, queue
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
 from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command, error
-from redisproxy.session import EXECABORT
+from redisproxy.session import EXECABORT, Transaction
 from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
-QUEUED = b"+QUEUED\r\n"
-NOT_INSIDE = "ERR redisproxy answers this command itself, and can't inside of MULTI"
 _NOT_NESTED = {Rule.MULTI: "ERR MULTI calls can not be nested", Rule.WATCH: "ERR WATCH inside MULTI is not allowed"}
 _EXEC_REJECTED = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
-_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT})
+_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL})
 
 
 # -- outside of a transaction
@@ -43,7 +44,8 @@ def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
 
 def _may_go_whole(client: ClientProtocol) -> bool:
     session = client.session
-    return client.core.multiplex and not client.route.pinned and not session.special and not session.muted
+    pinned = client.route.pinned and not client.share.dedicated
+    return client.core.multiplex and not pinned and not session.special and not session.muted
 
 
 def _collect(client: ClientProtocol, raw: bytes) -> bool:
@@ -53,11 +55,14 @@ def _collect(client: ClientProtocol, raw: bytes) -> bool:
         taken.append(unit)
         kind, data, extra = unit
         rule = Rule.FORWARD if kind == RUN else client.core.table.treatment(extra).rule if kind == COMMAND else None
-        if rule is Rule.SCRIPT:
+        if rule in (Rule.SCRIPT, Rule.EVAL):
             client.core.scripts.see(extra)
+        if rule is Rule.EVAL:
+            client.share.dedicate()
         chunks.append(data)
         count += extra if kind == RUN else 1
         if rule is Rule.EXEC:
+            client.last_command = b"exec"
             client.intake.current = (RUN, b"".join(chunks), count)
             return True
         if rule not in _WHOLE_INSIDE:
@@ -153,21 +158,29 @@ def unwatch(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tr
 def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Handle a command, one that framing has stopped at, inside of MULTI."""
     rule = treatment.rule
-    if rule is Rule.LOCAL and args[0].upper() in (b"QUIT", b"RESET"):
+    if rule is Rule.LOCAL and _ends(args):
         return client.barrier() and answers.answer(client, args)
-    if rule in (Rule.LOCAL, Rule.REFUSED, Rule.SECURITY, Rule.PUBSUB):
-        return _refuse(client, treatment.error or NOT_INSIDE)
+    if rule in (Rule.LOCAL, Rule.PUBSUB):
+        return queued.own(client, raw, args, treatment)
+    if rule is Rule.REFUSED:
+        return queued.refuse(client, treatment.error)
     if ends(rule, args):
         return _exec(client, raw, args) if rule is Rule.EXEC else _discard(client, raw)
     if rule in (Rule.MULTI, Rule.WATCH):
         return _pass(client, raw, rule)
     if rule is Rule.SELECT:
         return _select(client, raw, args)
-    if rule is Rule.SCRIPT:
+    if rule in (Rule.SCRIPT, Rule.EVAL):
         client.core.scripts.see(args)
     if rule is Rule.SCAN:
         return _scan(client, raw, args)
     return queue(client, raw, 1)
+
+
+def _ends(args: list[bytes]) -> bool:
+    """Whether this is QUIT or RESET, which Redis runs at once and which end the transaction."""
+    name = args[0].upper()
+    return name == b"QUIT" or (name == b"RESET" and answers.rejection(args) is None)
 
 
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
@@ -175,48 +188,8 @@ def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     core = client.core
     sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
-        return _refuse(client, cursors.STALE)
+        return queued.refuse(client, cursors.STALE)
     return queue(client, raw if sent is args else encode_command(*sent), 1)
-
-
-def queue(client: ClientProtocol, data: bytes, count: int) -> bool:
-    """Queue `count` commands at Redis and remember them."""
-    transaction = client.session.transaction
-    assert transaction is not None
-    if transaction.dead:
-        return _pretend(client, count)
-    if not client.route.obtain(pinned=True):
-        return False
-    transaction.remember(data, count)
-    client.send_plain(data, count)
-    return True
-
-
-def _pretend(client: ClientProtocol, count: int) -> bool:
-    if not client.barrier():
-        return False
-    client.answer(QUEUED * count)
-    return True
-
-
-def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
-    """Queue a command that is too large to hold, and so to remember."""
-    transaction = client.session.transaction
-    assert transaction is not None
-    if treatment.rule not in (Rule.FORWARD, Rule.BLOCKING, Rule.ALONE, Rule.SCRIPT, Rule.SCAN):
-        return _refuse(client, treatment.error or "ERR the command is too large") and _discard_rest(client)
-    if transaction.dead:
-        return _pretend(client, 1) and _discard_rest(client)
-    if not client.route.obtain(pinned=True):
-        return False
-    transaction.forget()
-    client.large.begin(data, timed=True)
-    return True
-
-
-def _discard_rest(client: ClientProtocol) -> bool:
-    client.large.discard()
-    return True
 
 
 def _pass(client: ClientProtocol, raw: bytes, rule: Rule) -> bool:
@@ -244,25 +217,6 @@ def _select(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     return True
 
 
-def _refuse(client: ClientProtocol, text: str) -> bool:
-    """A command that can't be queued: as Redis does, answer with the error and let EXEC fail."""
-    if not client.barrier():
-        return False
-    client.count_refused()
-    client.error(text)
-    kill(client)
-    return True
-
-
-def kill(client: ClientProtocol) -> None:
-    """Give the transaction up: what Redis has queued goes away with the connection. No reply is outstanding."""
-    transaction = client.session.transaction
-    if transaction is not None:
-        transaction.dead = True
-        client.session.unwatch()
-        client.route.leave()
-
-
 def _exec(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     session = client.session
     transaction = session.transaction
@@ -275,13 +229,17 @@ def _exec(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         sink = Swallowed(client, lambda _: _lost_to_watch(client))
         client.submit(sink, encode_command("DISCARD"))
     elif transaction.selects:
-        client.submit(Observed(client, lambda _: session.end()), raw)
+        client.submit(_reply_of(client, transaction, lambda _: session.end()), raw)
         _learn_db(client)
         return True
     else:
-        client.submit(Observed(client, lambda _: _end(client)), raw)
+        client.submit(_reply_of(client, transaction, lambda _: _end(client)), raw)
     client.block(Reason.REPLIES)
     return True
+
+
+def _reply_of(client: ClientProtocol, transaction: Transaction, on_done: Callable[[bytes], None]) -> Observed:
+    return Merged(client, transaction, on_done) if transaction.own else Observed(client, on_done)
 
 
 def _ended(client: ClientProtocol, answer: bytes) -> bool:

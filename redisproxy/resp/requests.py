@@ -15,6 +15,8 @@ from redisproxy.resp.inline import split_inline
 
 RUN, COMMAND, BEGIN, MORE, END = range(5)
 
+MAX_RUN = 1 << 30
+
 _PLAIN, _SPECIAL, _INLINE, _EMPTY = range(4)
 _INCOMPLETE, _LARGE = -1, -2
 
@@ -27,6 +29,7 @@ class RequestFramer:
     C{(MORE, data, 0)} and one C{(END, data, 0)}.
 
     @param special: upper-case names that end a run; None: every command is special.
+    @ivar max_run: how many commands one C{RUN} may hold.
     @ivar authenticated: False applies Redis's small limits for clients that have not logged in.
     """
 
@@ -48,6 +51,7 @@ class RequestFramer:
         "_skip",
         "_streaming",
         "authenticated",
+        "max_run",
         "special",
     )
 
@@ -62,6 +66,7 @@ class RequestFramer:
     ) -> None:
         self.special = special
         self.authenticated = True
+        self.max_run = MAX_RUN
         self._max_held = max_held_bytes
         self._max_bulk = max_bulk_bytes
         self._max_inline = max_inline_bytes
@@ -133,7 +138,9 @@ class RequestFramer:
                 count += 1
                 self._pos = end
                 self._begin_command()
-                continue
+                if count < self.max_run:
+                    continue
+                return self._run(start, count)
             if count:
                 self._ready = end if end >= 0 else -1
                 return self._run(start, count)

@@ -93,6 +93,20 @@ class Base:
             self.report["warnings"].append(text)
             self.log.warn("switchover: {text}", text=text)
 
+    async def _reach_old(self) -> RedisServer:
+        """Open a control connection to the old server, in the place of the one before, if there is any."""
+        if self._old is not None:
+            self._old.close()
+        self._old = await self._world.open_old()
+        return self._old
+
+    async def _reach_new(self) -> RedisServer:
+        """The same for the new server."""
+        if self._new is not None:
+            self._new.close()
+        self._new = await self._world.open_new()
+        return self._new
+
     def _sleep(self, seconds: float) -> Deferred[None]:
         slept: Deferred[None] = Deferred(lambda _: call.cancel())
         call = self._clock.callLater(seconds, slept.callback, None)

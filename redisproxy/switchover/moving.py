@@ -69,8 +69,7 @@ class Moving(Base):
             await self._new.promote(lift)
         except UplinkUnavailable:
             # The answer is lost, so ask again: promoting twice is the same as once.
-            self._new = await self._world.open_new()
-            await self._new.promote(lift)
+            await (await self._reach_new()).promote(lift)
 
     # -- external mode: somebody else moves the data
 

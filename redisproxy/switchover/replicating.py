@@ -20,11 +20,10 @@ class Replicating(Base):
 
     async def _look(self) -> None:
         world, settings = self._world, self._settings
-        self._old = await world.open_old()
-        self._new = await world.open_new()
-        proxies = await self._old.is_redisproxy(), await self._new.is_redisproxy()
+        at_old, at_new = await self._reach_old(), await self._reach_new()
+        proxies = await at_old.is_redisproxy(), await at_new.is_redisproxy()
         self._refuse(list(preflight.proxy_faults(*proxies)))
-        old, new = await self._old.state(), await self._new.state()
+        old, new = await at_old.state(), await at_new.state()
         self._old_state, self._new_state = old, new
         try:
             self._source = preflight.source_of(
@@ -54,8 +53,7 @@ class Replicating(Base):
         return told
 
     async def _look_external(self) -> None:
-        self._new = await self._world.open_new()
-        info = await self._new.replication()
+        info = await (await self._reach_new()).replication()
         self.report["role_of_new"] = info.role
 
     async def _replicate(self) -> None:

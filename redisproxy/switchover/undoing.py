@@ -75,26 +75,25 @@ class Undoing(Base):
         self.log.error("switchover: {text}", text=text)
 
     async def _unfence(self, attempt: int) -> None:
-        if self._old is None or attempt or self._paused_at is None:
-            self._old = await self._world.open_old()
-        state = await self._old.state()
+        old = self._old
+        if old is None or attempt or self._paused_at is None:
+            old = await self._reach_old()
+        state = await old.state()
         if state.fenced and not self._old_state.fenced:
-            await self._old.unfence(state)
+            await old.unfence(state)
         else:
-            await self._old.end_pause()
+            await old.end_pause()
 
     async def _demote(self, attempt: int) -> None:
-        if self._new is None or attempt:
-            self._new = await self._world.open_new()
-        await self._new.follow(self._source.host, self._source.port)
+        new = await self._reach_new() if self._new is None or attempt else self._new
+        await new.follow(self._source.host, self._source.port)
 
     async def _stop_following(self, attempt: int) -> None:
         """A new server that is in sync stays a replica, for the next try; one that never got there is let go."""
-        if self._new is None or attempt:
-            self._new = await self._world.open_new()
-        state = await self._new.replication()
+        new = await self._reach_new() if self._new is None or attempt else self._new
+        state = await new.replication()
         if state.link_up:
             return
         if state.role == "slave":
-            await self._new.ask("REPLICAOF", "NO", "ONE")
-        self._warn(iter(await self._following.restore(self._new)))
+            await new.ask("REPLICAOF", "NO", "ONE")
+        self._warn(iter(await self._following.restore(new)))

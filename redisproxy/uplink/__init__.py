@@ -10,5 +10,6 @@ from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.limits import UplinkLimits
 from redisproxy.uplink.login import Credentials
 from redisproxy.uplink.pool import UplinkSet
+from redisproxy.uplink.relief import BUSY
 
-__all__ = ["Collector", "Credentials", "UplinkConnection", "UplinkLimits", "UplinkSet"]
+__all__ = ["BUSY", "Collector", "Credentials", "UplinkConnection", "UplinkLimits", "UplinkSet"]

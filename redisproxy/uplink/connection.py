@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
     from redisproxy.metrics import Metrics
 
 
+CLOSE_DEADLINE_S = 5.0
+"""A TLS transport waits for the other end when it closes, and that may hang."""
+
+
 class Owner(Interface):
     """What a connection needs of the set that it belongs to."""
 
+    clock: IReactorTime
     gate: Gate
     metrics: Metrics
 
@@ -71,6 +76,8 @@ class UplinkConnection(Protocol):
         self._waiters: dict[Waiter, None] = {}
         self._reading = True
         self._stalled: tuple[object, int, float] = (None, 0, 0.0)
+        self._mark: tuple[Entry | None, float] = (None, 0.0)
+        self._closing: IDelayedCall | None = None
 
     @property
     def uplinks(self) -> Owner:
@@ -157,6 +164,8 @@ class UplinkConnection(Protocol):
         self.queue.confirm(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
         entries = self.queue.clear()
         for entry in entries:
             if entry.counted:
@@ -252,6 +261,16 @@ class UplinkConnection(Protocol):
         overdue: ReplySink = head.sink
         return overdue
 
+    def lag(self, now: float) -> float:
+        """For how many seconds at least somebody has waited here for a reply; 0 when nobody has for as long as between
+        two calls. What may wait by itself (BLPOP) does not count, nor do commands of the proxy's own."""
+        entry, since = self._mark
+        if entry is not None and entry.want and self.alive:
+            return now - since
+        last = self.queue.tail()
+        self._mark = (last if last is not None and last.timed and last.counted else None, now)
+        return 0.0
+
     def retire(self) -> None:
         """Send nothing new; close once what is in flight has been answered."""
         self.retired = True
@@ -267,13 +286,15 @@ class UplinkConnection(Protocol):
             self.transport.abortConnection()
 
     def close(self) -> None:
-        """Close after what was written has left."""
+        """Close after what was written has left, or after a deadline."""
         self._leave_holder()
         if self.transport is not None:
             self.queue.flush()
             self._unregister()
             self.resume_reading()
             self.transport.loseConnection()
+            if self._closing is None:
+                self._closing = self.owner.clock.callLater(CLOSE_DEADLINE_S, self.transport.abortConnection)
 
     def _leave_holder(self) -> None:
         """Take no more commands, and tell the holder at once: whatever state it had here is gone from this moment on.

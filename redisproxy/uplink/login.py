@@ -2,6 +2,7 @@
 
 HELLO does all of it but SELECT in one command and tells the server's version and the connection's id
 (https://redis.io/docs/latest/commands/hello/). Servers older than Redis 6 do not know HELLO: AUTH serves there.
+A server that runs a script answers HELLO and AUTH, and everything else with an error.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redisproxy.errors import DatabaseRefused, UplinkError, UplinkRefused
+from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkError, UplinkRefused, is_busy
 from redisproxy.resp import RespError, encode_command
 from redisproxy.sinks import Collector
 
@@ -88,11 +89,10 @@ class Login:
         first, selected = replies[0], replies[-1]
         if isinstance(first, RespError):
             self._on_done(UplinkRefused(f"the server answered: {first.text}"), {})
-        elif isinstance(selected, RespError):
-            error = DatabaseRefused if _database_error(selected) else UplinkRefused
-            self._on_done(error(selected.text), {})
+        elif isinstance(selected, RespError) and not (is_busy(selected.text) and self._connection.db == 0):
+            self._on_done(_refusal(selected.text), {})
         else:
-            self._on_done(None, hello_fields(first))
+            self._on_done(None, hello_fields(first))  # a new connection is on database 0 without SELECT
 
 
 def hello_fields(reply: object) -> dict[bytes, object]:
@@ -108,5 +108,7 @@ def _unknown(error: RespError) -> bool:
     return error.text.lower().startswith("err unknown command")
 
 
-def _database_error(error: RespError) -> bool:
-    return "DB index" in error.text or "invalid DB" in error.text
+def _refusal(text: str) -> UplinkError:
+    if is_busy(text):
+        return ServerBusy(text)
+    return DatabaseRefused(text) if "DB index" in text or "invalid DB" in text else UplinkRefused(text)

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.errors import DatabaseRefused, UplinkError
+from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkError
 from redisproxy.uplink.connection import Owner as ConnectionOwner
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.limits import UplinkLimits
@@ -33,8 +33,8 @@ class Owner(ConnectionOwner, Protocol):
     def opened(self, connection: UplinkConnection, key: Key, pinned: bool) -> None:
         """The connection is logged in, and free."""
 
-    def refused(self, key: Key, pinned: bool, error: DatabaseRefused) -> None:
-        """The server has no such database; a further attempt would fail, too."""
+    def refused(self, key: Key, pinned: bool, error: DatabaseRefused | ServerBusy) -> None:
+        """The server does not let anybody into this database now; that is the answer to who wants to go there."""
 
     def not_opened(self, connection: UplinkConnection) -> None:
         """There will be no such connection: it could not even be made."""
@@ -93,6 +93,7 @@ class Opener:
     def open(self, key: Key, pinned: bool) -> None:
         """Begin to open a connection. Its owner is told what came of it."""
         connection = UplinkConnection(self._owner, *key)
+        connection.queue.pinned = pinned
         self._opening[connection] = (key, pinned)
         self._owner.opening(connection, pinned)
         attempt = self._connect(lambda: connection)
@@ -140,7 +141,7 @@ class Opener:
         self._failures = 0
 
     def _login_refused(self, connection: UplinkConnection, error: UplinkError) -> None:
-        if not isinstance(error, DatabaseRefused):
+        if not isinstance(error, DatabaseRefused | ServerBusy):
             self._failed(connection, str(error))
             connection.abort()
             return
@@ -165,12 +166,12 @@ class Opener:
         if why != self.last_error:
             self.log.warn("{name}: {why}", name=owner.name, why=why)
         self.last_error = why
-        owner.unreachable(why)
         if self._retry is None:
             limits = owner.limits
             delay_s = min(limits.backoff_max_s, limits.backoff_min_s * 2 ** min(self._failures, 16))
             self._failures += 1
             self._retry = owner.clock.callLater(delay_s * self._jitter(0.5, 1.0), self._try_again)
+        owner.unreachable(why)  # last, because it may close this opener, or want a connection at once
 
     def _try_again(self) -> None:
         self._retry = None

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.errors import DatabaseRefused, UplinkMoved, UplinkUnavailable
+from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved, UplinkUnavailable, is_busy
 from redisproxy.resp import RespError, encode_command
 from redisproxy.sinks import Collector
 from redisproxy.together import together
@@ -19,7 +19,9 @@ from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.limits import UplinkLimits
 from redisproxy.uplink.login import Credentials, hello_fields
 from redisproxy.uplink.opening import Connect, Opener
+from redisproxy.uplink.relief import LAG_S, Relief
 from redisproxy.uplink.roster import Roster
+from redisproxy.uplink.urgent import Urgent
 from redisproxy.uplink.waitlist import Key, Waitlist, Want
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class UplinkSet:
     @param connect, jitter: see L{Opener}.
     @param end_of_turn: see C{net.Network}.
     @ivar roster: the connections that are open.
+    @ivar relief: sees that nobody waits behind another client for long.
     """
 
     log = Logger(namespace="redisproxy.uplink")
@@ -63,6 +66,10 @@ class UplinkSet:
         self.closed = False
         self.clock = clock
         self.roster = Roster()
+        self.relief = Relief(self)
+        self._connect = connect
+        self._credentials = credentials
+        self._urgent: dict[Urgent, None] = {}
         self._opener = Opener(self, connect, credentials, jitter)
         self._shared: dict[Key, UplinkConnection] = {}
         self._idle: list[UplinkConnection] = []
@@ -146,6 +153,30 @@ class UplinkSet:
 
         return self.acquire_shared((0, 2)).addCallback(send)
 
+    def urgent(self, data: bytes, resp_version: int) -> Deferred[bytes]:
+        """Send one command on a connection made for it, whatever others wait for; fire with the reply as it came.
+
+        Fails with L{UplinkError}.
+        """
+        if self.closed:
+            return fail(UplinkMoved("this uplink has been left"))
+        urgent = Urgent(
+            data,
+            resp_version,
+            self._connect,
+            self._credentials,
+            self.clock,
+            self.end_of_turn,
+            self.gate,
+            self.metrics,
+        )
+        self._urgent[urgent] = None
+        return urgent.answer.addBoth(self._urgent_ended, urgent)
+
+    def _urgent_ended(self, result: bytes | Failure, urgent: Urgent) -> bytes | Failure:
+        self._urgent.pop(urgent, None)
+        return result
+
     async def ask_role(self) -> None:
         """Have L{server} tell of a promotion since the connections were made.
 
@@ -198,10 +229,21 @@ class UplinkSet:
     def _cause(self) -> str:
         if self.last_error:
             return self.last_error
-        return self._all_taken if self._full else "no connection became free in time"
+        return self._all_taken if self.full else "no connection became free in time"
 
     @property
-    def _full(self) -> bool:
+    def shared_connections(self) -> dict[Key, UplinkConnection]:
+        """Part of L{relief.Owner}."""
+        return self._shared
+
+    def replace(self, key: Key) -> None:
+        """Part of L{relief.Owner}."""
+        if self._opener.may_open and not self._opener.opens_shared(key):
+            self._opener.open(key, pinned=False)
+
+    @property
+    def full(self) -> bool:
+        """Whether there may be no more connections for single clients."""
         return len(self._pinned) >= self.limits.max_pinned
 
     @property
@@ -210,7 +252,7 @@ class UplinkSet:
 
     def _tell_full(self) -> None:
         now = self.clock.seconds()
-        if self._full and now - self._full_told_at >= FULL_TOLD_S:
+        if self.full and now - self._full_told_at >= FULL_TOLD_S:
             self._full_told_at = now
             self.log.warn("{name}: {why}, and further ones wait", name=self.name, why=self._all_taken)
 
@@ -267,7 +309,8 @@ class UplinkSet:
             connection.abort()
         elif isinstance(replies[-1], RespError):
             connection.abort()
-            want.answer.errback(Failure(DatabaseRefused(replies[-1].text)))
+            kind = ServerBusy if is_busy(replies[-1].text) else DatabaseRefused
+            want.answer.errback(Failure(kind(replies[-1].text)))
         elif isinstance(replies[0], RespError):
             connection.abort()
             want.answer.errback(Failure(UplinkUnavailable(replies[0].text)))
@@ -314,10 +357,19 @@ class UplinkSet:
         if pinned:
             self._idle.append(connection)
         else:
-            self._shared[key] = connection
+            self._share(key, connection)
         self._serve()
 
-    def refused(self, key: Key, pinned: bool, error: DatabaseRefused) -> None:
+    def _share(self, key: Key, connection: UplinkConnection) -> None:
+        before = self._shared.get(key)
+        if before is not None and before.ready and before.lag(self.clock.seconds()) < LAG_S:
+            connection.close()  # it was to replace one that is fast again
+            return
+        self._shared[key] = connection
+        if before is not None:
+            before.retire()
+
+    def refused(self, key: Key, pinned: bool, error: DatabaseRefused | ServerBusy) -> None:
         """Part of L{opening.Owner}."""
         self._waiting.refuse_key(key, pinned, error)
 
@@ -367,6 +419,8 @@ class UplinkSet:
         self.closed = True
         self._waiting.refuse_all(UplinkMoved("this uplink has been left"))
         self._opener.close()
+        for urgent in list(self._urgent):
+            urgent.give_up()
         for connection in self.roster:
             connection.abort() if connection.busy else connection.close()
 

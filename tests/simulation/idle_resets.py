@@ -25,16 +25,24 @@ class IdleResets:
         self.world = world
         self.chance = Random(f"{world.seed} idle resets")
         self.active = not world.faulty and self.chance.random() < SHARE
+        self._was_open = True
 
-    async def run(self) -> None:
-        """For as long as the world goes on."""
-        aside, was_open = self.world.proxy.core.aside, True
-        while self.active and not self.world.ending:
-            await self.world.sleep(LOOK_S * self.chance.random())
-            now = self.chance.random() < (0.8 if was_open and aside.closed else 0.002)
-            was_open = not aside.closed
-            if now:
-                self._reset_some()
+    def begin(self) -> None:
+        """Look for as long as the world goes on: thousands of times a second, so without Deferreds."""
+        if self.active:
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        self.world.clock.at(LOOK_S * self.chance.random(), self._look)
+
+    def _look(self) -> None:
+        closed = self.world.proxy.core.aside.closed
+        now = self.chance.random() < (0.8 if self._was_open and closed else 0.002)
+        self._was_open = not closed
+        if now:
+            self._reset_some()
+        if not self.world.ending:
+            self._look_soon()
 
     def _reset_some(self) -> None:
         for end in self.world.net.connections("uplink"):

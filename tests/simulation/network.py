@@ -290,17 +290,23 @@ class Net:
 
 
 class SimNetwork(TwistedNetwork):
-    """What the proxy is given."""
+    """What the proxy is given.
+
+    @ivar attempts: connections that are being opened, to these addresses.
+    """
 
     name = "simulated"
 
     def __init__(self, net: Net) -> None:
         super().__init__(net.clock)
         self._net = net
+        self.attempts: dict[Deferred[Any], str] = {}
 
     def connect(self, address: Any, protocol_factory: Callable[[], Any], tls: Any, timeout_s: float) -> Deferred[Any]:
         net = self._net
         answer: Deferred[Any] = Deferred()
+        self.attempts[answer] = str(address)
+        answer.addBoth(self._over, answer)
 
         def time_out() -> None:
             if not answer.called:
@@ -319,6 +325,10 @@ class SimNetwork(TwistedNetwork):
 
         net.clock.at(2 * net.delay(), connect)
         return answer
+
+    def _over(self, result: Any, answer: Deferred[Any]) -> Any:
+        del self.attempts[answer]
+        return result
 
     def _connected(self, host: Any, protocol: Any, answer: Deferred[Any]) -> None:
         near, far = self._net.pair("uplink", "server")

@@ -13,19 +13,21 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover, watches
-from redisproxy.client import rules, transactions
+from redisproxy.client import queued, rules, transactions
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
 from redisproxy.client.route import Route
 from redisproxy.control import Control
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.gate import Gate
+from redisproxy.replication import RedisServer
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.session import Session, Transaction
 from redisproxy.sinks import Collector
 from redisproxy.switchover import Switchover, undoing
 from redisproxy.uplink import pool
 from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.opening import Opener
 from redisproxy.uplink.waitlist import Waitlist, Want
 from redisproxy.watches import Watches
 
@@ -288,7 +290,7 @@ def _queued_again_at_any_time() -> Patches:
             if replies is not None:
                 transaction.lost = False
                 if any(isinstance(reply, RespError) for reply in replies):
-                    transactions.kill(client)
+                    queued.kill(client)
             if not client.closed:
                 on_done()
 
@@ -306,6 +308,43 @@ def _done_and_denied() -> Patches:
         return await work
 
     yield patch.object(switchover, "to_the_end", cut_short)
+
+
+def _connection_left() -> Patches:
+    """A rollback that tried again left the control connection that it had open."""
+
+    async def reach_old(self: Switchover) -> RedisServer:
+        self._old = await self._world.open_old()
+        return self._old
+
+    async def reach_new(self: Switchover) -> RedisServer:
+        self._new = await self._world.open_new()
+        return self._new
+
+    yield patch.object(Switchover, "_reach_old", reach_old)
+    yield patch.object(Switchover, "_reach_new", reach_new)
+
+
+def _retries_when_closed() -> Patches:
+    """A set of connections that was given up because of a failed attempt waited for the next one all the same."""
+
+    def failed(self: Opener, connection: UplinkConnection, why: str) -> None:
+        if self._opening.pop(connection, None) is None or self._closed:
+            return
+        owner, limits = self._owner, self._owner.limits
+        self.last_error = why
+        owner.unreachable(why)
+        if self._retry is None:
+            delay_s = min(limits.backoff_max_s, limits.backoff_min_s * 2 ** min(self._failures, 16))
+            self._failures += 1
+            self._retry = owner.clock.callLater(delay_s * self._jitter(0.5, 1.0), self._try_again)
+
+    yield patch.object(Opener, "_failed", failed)
+
+
+def _unblocks_the_gone() -> Patches:
+    """The CLIENT UNBLOCK for a client that was answered, or gone, was still to be sent again."""
+    yield patch.object(Blocking, "_stop_timer", lambda self: None)
 
 
 BUGS: dict[str, Callable[[], Patches]] = {
@@ -333,6 +372,9 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "unblocked-once": _unblocked_once,
     "queued-again-at-any-time": _queued_again_at_any_time,
     "done-and-denied": _done_and_denied,
+    "connection-left": _connection_left,
+    "retries-when-closed": _retries_when_closed,
+    "unblocks-the-gone": _unblocks_the_gone,
 }
 
 

@@ -6,12 +6,14 @@ import gc
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
@@ -25,7 +27,7 @@ from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
-from tests.simulation.network import Net, SimNetwork
+from tests.simulation.network import End, Net, SimNetwork
 from tests.simulation.operator import Fate, Operator
 from tests.simulation.redis import Server
 from tests.simulation.terms import conditions, settings_of, sigterm_of
@@ -75,6 +77,7 @@ class World:
         self.digest = 0
         self.violation = ""
         self.wires: dict[Wire, Client | None] = {}
+        self._clients: dict[str, Client] = {}
         self.net.now = conditions(self.chance)
         self.servers = [Server(f"10.0.0.{at}:6379", self.clock, self.chance, self.find) for at in range(1, SERVERS + 1)]
         for at, server in enumerate(self.servers, 1):
@@ -88,7 +91,8 @@ class World:
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
         settings = config.load(self.path)
-        self.service = ProxyService(self.path, settings, self.clock, SimNetwork(self.net), self.chance.uniform)
+        self.network = SimNetwork(self.net)
+        self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform)
         self.proxy, self.control = self.service.proxy, self.service.control
         endpoint = settings.listen[0]
         self.factory = ClientFactory(self.proxy.core, self.proxy.authenticator(endpoint))
@@ -125,10 +129,10 @@ class World:
         return server
 
     def connect(self, name: str) -> Wire:
-        """A new client connection to the proxy."""
+        """A new client connection to the proxy; one of no L{Client} may end at any time."""
         near, far = self.net.pair("client", "proxy")
         wire = Wire(self, name, near)
-        self.wires[wire] = self._clients[name]
+        self.wires[wire] = self._clients.get(name)
         far.protocol = self.factory.buildProtocol(IPv4Address("TCP", "10.9.9.9", 1))
         far.protocol.makeConnection(far)
         return wire
@@ -171,8 +175,9 @@ class World:
 
     # -- the run
 
-    def play(self) -> Outcome:
-        """Play it to its end."""
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """While this is entered, an error in the log is a violation; then the configuration file goes."""
 
         @provider(ILogObserver)
         def observe(event: Any) -> None:
@@ -182,15 +187,21 @@ class World:
 
         globalLogPublisher.addObserver(observe)
         try:
-            self._play()
-        except Violation as error:
-            self.violation = self.violation or str(error)
-        except Exception:
-            self.violation = self.violation or Failure().getTraceback()
+            yield
         finally:
             globalLogPublisher.removeObserver(observe)
             os.unlink(self.path)
             os.rmdir(self._folder)
+
+    def play(self) -> Outcome:
+        """Play it to its end."""
+        try:
+            with self.watched():
+                self._play()
+        except Violation as error:
+            self.violation = self.violation or str(error)
+        except Exception:
+            self.violation = self.violation or Failure().getTraceback()
         return Outcome(
             self.seed,
             self.violation,
@@ -215,7 +226,7 @@ class World:
         running = set(map(self._begin, works))
         for each in list(running):
             each.addBoth(_leave, running, each)
-        self._begin(self.idle_resets.run())
+        self.idle_resets.begin()
 
         def over() -> bool:
             return not (running or self.operator.running)
@@ -239,10 +250,7 @@ class World:
         return not len(self.proxy.registry) and not self.net.connections("client") and not self.proxy.gate.in_flight
 
     def _run(self, done: Any, until: float) -> None:
-        def over() -> bool:
-            return bool(self.violation) or done()
-
-        self.clock.run_until(1000 + until, over)
+        self.clock.run_until(1000 + until, lambda: bool(self.violation) or done())
         if self.violation:
             raise Violation(self.violation)
 
@@ -262,13 +270,17 @@ class World:
     def _stop_in_the_middle(self, over: Callable[[], bool]) -> None:
         """SIGTERM; the server that was in use, or is since a switchover that was over already, takes writes."""
         self.note("operator", "SIGTERM")
-        self._stop()
+        self.stop()
         self._run(over, self.clock.seconds() - 1000 + 5)
         server = self.current
         if not self.faulty and (server.repl.primary is not None or server.config["min-replicas-to-write"] != "0"):
             self.fail(f"{server.name} takes no writes after the proxy was stopped")
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Have the proxy stop, which takes a moment at most and leaves nothing behind.
+
+        @raise Violation: it did not.
+        """
         reloads = self.proxy.metrics.reloads_total
         stopping = self.service.stopService().addErrback(self.crashed)
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
@@ -276,6 +288,17 @@ class World:
             self.fail("the proxy does not stop")
         if self.proxy.metrics.reloads_total != reloads:
             self.fail("a reload went on although the proxy was to stop")
+        self._nothing_goes_on()
+
+    def _nothing_goes_on(self) -> None:
+        """The process could end now: nothing is open or about to happen, but for connections that are closing."""
+        self._run(lambda: False, self.clock.seconds() - 1000)
+        if open_ends := [end for end in self.net.connections("uplink") if not end.disconnecting]:
+            self.fail(f"stopped, with connections open: {[type(end.protocol).__name__ for end in open_ends]}")
+        if attempts := self.network.attempts:
+            self.fail(f"stopped, and still connecting to {', '.join(attempts.values())}")
+        if calls := [call for call in self.clock.getDelayedCalls() if not _is_deadline_of_closing(call)]:
+            self.fail(f"stopped, with calls to come: {calls}")
 
     def _nothing_is_left(self) -> None:
         proxy = self.proxy
@@ -286,12 +309,17 @@ class World:
         if proxy.gate.held or not (proxy.gate.open or self.sigterm):
             self.fail(f"the gate is {proxy.gate.state.value} with {proxy.gate.held} held")
         if not self.sigterm:
-            self._stop()
+            self.stop()
         self._run(lambda: False, self.clock.seconds() - 1000 + 20)
         if left := self.clock.getDelayedCalls():
             self.fail(f"delayed calls are left behind: {left}")
         if ends := self.net.connections("uplink"):
             self.fail(f"{len(ends)} uplink connections are left behind")
+
+
+def _is_deadline_of_closing(call: DelayedCall) -> bool:
+    end = getattr(call.func, "__self__", None)
+    return isinstance(end, End) and end.disconnecting
 
 
 def _leave(result: Any, running: set[Any], who: Any) -> None:

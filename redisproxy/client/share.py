@@ -1,0 +1,91 @@
+"""How much of a shared connection one client may take: on a command's path this decides between shared and own.
+
+On a shared connection everybody waits for the replies before his own, which on Redis itself nobody does. So a client
+may ask for little at first, for more while replies are small, and whoever others would have to wait for gets a
+connection to itself: for large replies, for scripts, which may never end, and for what has held others up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redisproxy.client.protocol import ClientProtocol
+
+FIRST_REPLIES = 16
+"""For so many replies a client may wait at first, and again after each second."""
+MOST_REPLIES = 1024
+"""And for so many at the most on a shared connection; on its own C{max_in_flight_per_client} bounds it."""
+LEAST_REPLIES = 8
+GROWTH = 4
+WINDOW_BYTES = 4194304
+"""So much a client may have asked for at one time, by the size of its replies so far: neither Redis nor the proxy has
+to hold more for a client that does not read, and others are not kept waiting while it is made."""
+LARGE_REPLY_BYTES = 16384
+"""Larger ones than this on average are large."""
+KEPT_S = 10.0
+"""A client that has sent nothing for so long does not need a connection of its own."""
+
+
+class Share:
+    """One client's share.
+
+    @ivar dedicated: it has a connection of its own, or gets one with its next command, although it has no state there.
+    """
+
+    __slots__ = ("_client", "dedicated")
+
+    def __init__(self, client: ClientProtocol) -> None:
+        self._client = client
+        self.dedicated = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Start with a small share; to be called every second, because a client may change its mind."""
+        self._set(FIRST_REPLIES)
+
+    def _set(self, replies: int) -> None:
+        client = self._client
+        limit = min(replies, client.core.limits.max_in_flight)
+        if limit != client.lane.limit:
+            client.lane.limit = client.intake.framer.max_run = limit
+
+    def widen(self) -> None:
+        """Half of what the client may wait for has been answered: let it have more, or a connection of its own."""
+        client, lane = self._client, self._client.lane
+        average = lane.reply_bytes // max(1, lane.replies)
+        lane.replies = lane.reply_bytes = 0
+        if average > LARGE_REPLY_BYTES:
+            self.dedicate()
+        most = client.core.limits.max_in_flight if self.dedicated else MOST_REPLIES
+        self._set(max(LEAST_REPLIES, min(lane.limit * GROWTH, WINDOW_BYTES // max(1, average), most)))
+
+    def dedicate(self) -> None:
+        """Have a connection of its own from the next command on, as long as there may be one more of these."""
+        core = self._client.core
+        full = core.dedicated >= core.limits.max_dedicated or core.uplinks.full
+        if self.dedicated or full or not core.multiplex or self._client.closed:
+            return
+        core.dedicated += 1
+        self.dedicated = True
+        self._changed()
+
+    def second_passed(self, now: float) -> None:
+        """Give the connection back that is not used, and begin again with a small share."""
+        if self.dedicated and now - self._client.last_seen >= KEPT_S:
+            self.give_back()
+            self._client.route.settle()
+        self.begin()
+
+    def give_back(self) -> None:
+        """Need no connection of its own any more."""
+        if self.dedicated:
+            self._client.core.dedicated -= 1
+            self.dedicated = False
+            self._changed()
+
+    def _changed(self) -> None:
+        client = self._client
+        client.lane.queue = None  # the next command has to look where it goes
+        self.begin()
+        client.apply_framing()
