@@ -344,6 +344,20 @@ class TestBlocking:
         wire.server.send(b"*-1\r\n")
         assert client.got() == b"*-1\r\n" and wire.servers[0].got() == GET
 
+    def test_what_comes_behind_it_waits_on_a_connection_of_the_clients_own_too(
+        self, wire: Wire, client: Client
+    ) -> None:
+        client.send(cmd("EVAL", "return 1", 0))
+        own = wire.server
+        own.send(b":1\r\n")
+        own.got()
+        client.got()
+        client.send(BLPOP)
+        client.send(GET)
+        assert own.got() == BLPOP
+        own.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and own.got() == GET
+
     def test_a_client_that_leaves_frees_its_connection(self, wire: Wire, client: Client) -> None:
         client.send(BLPOP)
         client.close()

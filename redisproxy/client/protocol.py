@@ -165,6 +165,7 @@ class ClientProtocol(Protocol):
             and self.intake.empty
             and not self.large.under_way
             and not self.session.special
+            and self.blocking is None
         ):
             assert route.connection is not None
             self.lane.queue = route.connection.queue
