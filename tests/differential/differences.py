@@ -28,7 +28,7 @@ class Documented:
 
 DOCUMENTED = [
     Documented(
-        words("ASKING READONLY READWRITE CLUSTER MODULE CONFIG|SET CONFIG|REWRITE SCRIPT|DEBUG"),
+        words("CONFIG|SET CONFIG|REWRITE SCRIPT|DEBUG"),
         REFUSED,
         "docs/compatibility.md: refused, because it would act on the server or bind the connection to it",
     ),

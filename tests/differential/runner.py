@@ -67,6 +67,11 @@ class _Talk:
         odd = command.waits or command.form is Form.RAW or command.name in SEVERAL
         return not (odd or self.special or (command.name == "CLIENT" and command.word(1) in ("REPLY", "KILL")))
 
+    def surely_answered(self, command: Command) -> bool:
+        """Whether a reply to the command that was sent last has to come, and nothing stands before it."""
+        waits = command.waits or command.form is Form.RAW or len(self.unanswered) > 1
+        return not waits and (not self.mute or (command.name == "CLIENT" and command.word(2) == "ON"))
+
     def replied(self, command: Command, value: bytes) -> None:
         """The first side has answered."""
         self.expected.append((command, value, self.queued))
@@ -129,8 +134,10 @@ class Runner:
 
     def _step(self, step: Step) -> None:
         if step.kind is Kind.RELOAD:
+            self._note(step.who, "--", b"the proxy reloads")
             self._reload()
         elif step.kind is Kind.LEAVE:
+            self._note(step.who, "--", b"leaves")
             self._leave(step.who)
         else:
             self._exchange(step)
@@ -194,7 +201,11 @@ class Runner:
         client.send(data)
         talk.unanswered.append(command)
         talk.mute |= command.name == "CLIENT" and command.word(1) == "REPLY" and command.word(2) in ("OFF", "SKIP")
+        if talk.surely_answered(command):
+            while not client.values and client.receive(PATIENCE_S):
+                pass
         self._alone.settle(len(data))
+        talk.mute &= not (command.word(1) == "REPLY" and bool(client.values))  # a subscriber may not
         self._collect(who, command)
         if not (command.waits or client.closed) and len(talk.unanswered) == 1:
             self._note(who, ">>", data)

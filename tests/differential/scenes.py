@@ -185,7 +185,11 @@ class Writer:
         before = self._make.batch() if chance.random() < 0.5 else []
         if chance.random() < 0.3:
             before += [command("WATCH", "s1"), command("MULTI"), self._make.inside()]
-            before += [Command((_HTTP,), Form.RAW)] * (switches.HTTP_INSIDE_MULTI and chance.random() < 0.2)
+            if switches.HTTP_INSIDE_MULTI and chance.random() < 0.2:
+                self._send(who, *before)
+                self._send(who, Command((_HTTP,), Form.RAW))
+                self._leave(who)
+                return
         choice = chance.random()
         if choice < 0.3:
             self._send(who, *before, command("RESET"), command("PING"))
