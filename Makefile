@@ -45,6 +45,9 @@ bench-quick: $(STAMP)
 fuzz: $(STAMP)
 	$(PY) -m pip install --quiet -e '.[fuzz]'
 	$(PY) -m tests.fuzz --seconds $(SECONDS)
+	$(PY) -m tests.differential
+	$(PY) -m tests.differential --pure
+	$(PY) -m tests.differential --reloads --commands 5000
 
 simulate: $(STAMP)
 	$(PY) -m tests.simulation $(SEEDS)

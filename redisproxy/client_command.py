@@ -132,22 +132,25 @@ def _kill(client: ClientProtocol, args: list[bytes]) -> bytes:
         victims = client.core.registry.matching(_at(args[0]))
         if not victims:
             raise _Problem("ERR No such client")
-        _close_all(client, victims)
-        return OK
+        return _close_all(client, victims, OK)
     tests, skip_me = _kill_filters(client, args)
     victims = client.core.registry.matching(*tests)
     if skip_me:
         victims = [each for each in victims if each is not client]
-    _close_all(client, victims)
-    return resp.integer(len(victims))
+    return _close_all(client, victims, resp.integer(len(victims)))
 
 
-def _close_all(client: ClientProtocol, victims: list[ClientProtocol]) -> None:
+def _close_all(client: ClientProtocol, victims: list[ClientProtocol], reply: bytes) -> bytes:
+    """Close them; who kills itself is told before, and nothing that it has sent behind this command is run."""
     for victim in victims:
-        if victim is client:
-            client.core.clock.callLater(0, victim.drop, "killed")
-        else:
+        if victim is not client:
             victim.drop("killed")
+    if client not in victims:
+        return reply
+    client.answer(reply)
+    client.core.metrics.clients_closed["killed"] += 1
+    client.close()
+    return b""
 
 
 def _at(address: bytes) -> Test:

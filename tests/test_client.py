@@ -439,6 +439,13 @@ class TestLocalAnswers:
         wire.turn()
         assert one.closed
 
+    def test_who_kills_itself_is_told_and_runs_nothing_more(self, wire: Wire) -> None:
+        client = wire.client()
+        client.send(cmd("CLIENT", "KILL", "ID", 1, "SKIPME", "no") + GET)
+        assert client.got() == b":1\r\n" and client.transport.disconnecting
+        wire.turn()
+        assert client.closed and not wire.servers
+
     def test_quit_answers_and_closes(self, wire: Wire) -> None:
         client = wire.client()
         assert client.ask("QUIT") == OK

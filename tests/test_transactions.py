@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.client.blocking import AGAIN_S
+from redisproxy.client.queued import kill
 from redisproxy.core import ClientLimits
 from redisproxy.resp import encode_command as cmd
 from tests.wire import OK, Client, Wire
@@ -117,6 +118,31 @@ class TestOpen:
     def test_reset_drops_it(self, wire: Wire, client: Client) -> None:
         begin(wire, client, SET)
         assert client.ask("RESET") == b"+RESET\r\n" and wire.server.closed
+
+    def test_a_discard_with_arguments_does_not_end_it(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        client.send(cmd("DISCARD", "x"))
+        assert wire.server.got() == cmd("DISCARD", "x")
+        wire.server.send(b"-ERR wrong number of arguments\r\n")
+        assert client.got() == b"-ERR wrong number of arguments\r\n" and client.protocol.route.pinned
+        client.send(cmd("EXEC"))
+        assert wire.server.got() == cmd("EXEC")
+        wire.server.send(EXECABORT)
+        assert client.got() == EXECABORT and not client.protocol.route.pinned
+
+    def test_an_exec_with_arguments_ends_one_that_is_dead(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        kill(client.protocol)
+        assert client.ask("EXEC", "x").startswith(
+            b"-EXECABORT Transaction discarded because of: wrong number of arguments"
+        )
+        assert client.protocol.session.transaction is None
+
+    def test_nested_commands_in_one_that_is_dead_get_the_servers_errors(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        kill(client.protocol)
+        assert client.ask("MULTI") == b"-ERR MULTI calls can not be nested\r\n"
+        assert client.ask("WATCH", "a") == b"-ERR WATCH inside MULTI is not allowed\r\n"
 
     def test_nested_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
         begin(wire, client)
@@ -318,6 +344,20 @@ class TestBlocking:
         wire.server.send(b"*-1\r\n")
         assert client.got() == b"*-1\r\n" and wire.servers[0].got() == GET
 
+    def test_what_comes_behind_it_waits_on_a_connection_of_the_clients_own_too(
+        self, wire: Wire, client: Client
+    ) -> None:
+        client.send(cmd("EVAL", "return 1", 0))
+        own = wire.server
+        own.send(b":1\r\n")
+        own.got()
+        client.got()
+        client.send(BLPOP)
+        client.send(GET)
+        assert own.got() == BLPOP
+        own.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and own.got() == GET
+
     def test_a_client_that_leaves_frees_its_connection(self, wire: Wire, client: Client) -> None:
         client.send(BLPOP)
         client.close()
@@ -328,6 +368,23 @@ class TestBlocking:
         client.protocol.readConnectionLost()
         wire.turn()
         assert client.closed and wire.server.closed and wire.gate.in_flight == 0
+
+    def test_one_that_has_sent_more_is_read_on_so_that_its_end_is_noticed(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP + GET)
+        client.send(GET)
+        assert not client.transport.paused and wire.server.got() == BLPOP
+        client.protocol.readConnectionLost()
+        wire.turn()
+        assert client.closed and wire.server.closed and wire.gate.in_flight == 0
+
+    def test_what_comes_behind_it_is_held_within_a_bound(self, wire: Wire, client: Client) -> None:
+        bound = wire.core.limits.max_held_request_bytes
+        client.send(BLPOP + GET)
+        client.send(cmd("ECHO", "x" * (bound // 3)) * 4)
+        assert client.transport.paused
+        wire.server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and wire.servers[0].got().startswith(GET)
+        assert not client.transport.paused
 
     def test_a_client_that_half_closes_while_it_is_held_has_left(self, wire: Wire, client: Client) -> None:
         wire.pause()

@@ -124,8 +124,11 @@ class ClientProtocol(Protocol):
         self.log.info("client {id} connected from {address}", id=self.id, address=self.address)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self.closed and not self.lane.take(data):
-            self.look()
+        if self.closed or self.lane.take(data):
+            return
+        self.look()
+        if self.blocked:
+            self._steer_reading()
 
     def look(self) -> None:
         """Take what can be taken now: something has arrived that did not go straight, or is to be taken again."""
@@ -162,6 +165,7 @@ class ClientProtocol(Protocol):
             and self.intake.empty
             and not self.large.under_way
             and not self.session.special
+            and self.blocking is None
         ):
             assert route.connection is not None
             self.lane.queue = route.connection.queue
@@ -432,9 +436,18 @@ class ClientProtocol(Protocol):
         if reason & (Reason.REPLIES | Reason.IN_FLIGHT):
             self._alert = True
             self.sync_lane()
-        if not self._read_paused and not self._eof and not self.closed:
-            self._read_paused = True
-            self._transport.pauseProducing()
+        self._steer_reading()
+
+    def _steer_reading(self) -> None:
+        """Read no more while there is a reason, but from a client that waits at the server: its end is to be noticed.
+
+        The server would go on waiting for it, and what it gives then would be lost. A bit more is held for it.
+        """
+        waits = self.blocking is not None and self.intake.framer.buffered <= self.core.limits.max_held_request_bytes
+        pause = bool(self.blocked) and not waits
+        if pause != self._read_paused and not self._eof and not self.closed:
+            self._read_paused = pause
+            (self._transport.pauseProducing if pause else self._transport.resumeProducing)()
 
     def unblock(self, reason: Reason) -> None:
         """`reason` is over; when it was the last one, go on."""
@@ -444,9 +457,7 @@ class ClientProtocol(Protocol):
         self._alert = self._eof
         self.sync_lane()
         self._pump()
-        if not self.blocked and not self.closed and self._read_paused and not self._eof:
-            self._read_paused = False
-            self._transport.resumeProducing()
+        self._steer_reading()
 
     # -- the end
 

@@ -131,7 +131,7 @@ def unreachable(client: ClientProtocol, unit: tuple[int, bytes, Any], text: str,
     session = client.session
     rule = client.core.table.treatment(extra).rule if kind == COMMAND else None
     if session.transaction is not None:
-        transactions.unreachable(client, rule)
+        transactions.unreachable(client, kind == COMMAND and transactions.ends(rule, extra))
         _answer_all(client, kind, extra, text)
     elif rule is Rule.MULTI:
         transactions.begin_dead(client)

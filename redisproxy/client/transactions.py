@@ -16,13 +16,15 @@ from redisproxy.client.observers import Observed, Swallowed
 from redisproxy.client.queued import kill, queue
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
-from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command
+from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command, error
 from redisproxy.session import EXECABORT, Transaction
 from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
+_NOT_NESTED = {Rule.MULTI: "ERR MULTI calls can not be nested", Rule.WATCH: "ERR WATCH inside MULTI is not allowed"}
+_EXEC_REJECTED = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
 _WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL})
 
 
@@ -99,11 +101,19 @@ def begin_dead(client: ClientProtocol) -> None:
     kill(client)
 
 
-def unreachable(client: ClientProtocol, rule: Rule | None) -> None:
-    """A command inside of MULTI can't be sent and gets an error: as with Redis, EXEC fails after that, or is over."""
+def unreachable(client: ClientProtocol, over: bool) -> None:
+    """A command inside of MULTI can't be sent and gets an error: as with Redis, EXEC fails after that.
+
+    @param over: it is one that ends the transaction.
+    """
     kill(client)
-    if rule in (Rule.EXEC, Rule.DISCARD):
+    if over:
         client.session.end()
+
+
+def ends(rule: Rule | None, args: list[bytes]) -> bool:
+    """Whether a command inside of MULTI ends it. Redis rejects both with arguments, and ends it with an EXEC only."""
+    return rule is Rule.EXEC or (rule is Rule.DISCARD and len(args) == 1)
 
 
 def outside(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
@@ -158,12 +168,10 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
         return queued.own(client, raw, args, treatment)
     if rule is Rule.REFUSED:
         return queued.refuse(client, treatment.error)
-    if rule is Rule.EXEC:
-        return _exec(client, raw)
-    if rule is Rule.DISCARD:
-        return _discard(client, raw)
+    if ends(rule, args):
+        return _exec(client, raw, args) if rule is Rule.EXEC else _discard(client, raw)
     if rule in (Rule.MULTI, Rule.WATCH):
-        return _pass(client, raw)
+        return _pass(client, raw, rule)
     if rule is Rule.SELECT:
         return _select(client, raw, args)
     if rule in (Rule.SCRIPT, Rule.EVAL):
@@ -188,12 +196,12 @@ def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     return queue(client, raw if sent is args else encode_command(*sent), 1)
 
 
-def _pass(client: ClientProtocol, raw: bytes) -> bool:
+def _pass(client: ClientProtocol, raw: bytes, rule: Rule) -> bool:
     """MULTI or WATCH inside of MULTI: Redis answers with an error and queues nothing, so nothing is remembered."""
     transaction = client.session.transaction
     assert transaction is not None
     if transaction.dead:
-        return client.barrier() and _answer_error(client, "ERR this command is not allowed inside of MULTI")
+        return client.barrier() and _answer_error(client, _NOT_NESTED[rule])
     if not client.route.obtain(pinned=True):
         return False
     client.send_plain(raw, 1)
@@ -213,12 +221,12 @@ def _select(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     return True
 
 
-def _exec(client: ClientProtocol, raw: bytes) -> bool:
+def _exec(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     session = client.session
     transaction = session.transaction
     assert transaction is not None
     if transaction.dead:
-        return client.barrier() and _ended(client, b"-" + EXECABORT.encode() + b"\r\n")
+        return client.barrier() and _ended(client, error(EXECABORT if len(args) == 1 else _EXEC_REJECTED))
     if not client.route.obtain(pinned=True):
         return False
     if session.watch_lost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -108,6 +109,27 @@ def test_subscribing_and_unsubscribing_as_redis_does(pubsub_proxy: Proxy) -> Non
     assert ask(b"UNSUBSCRIBE", 5) == b"*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n"
     assert ask(b"GET x", 2) == b"$1\r\n1\r\n"
     sock.close()
+
+
+def test_a_resp2_subscriber_is_refused_in_the_words_of_redis(server: RedisServer, pubsub_proxy: Proxy) -> None:
+    lines = (
+        b"GET x",
+        b"GET",
+        b"FOO a",
+        b"SCRIPT LOAD x",
+        b"MULTI",
+        b"WATCH a",
+        b"BLPOP x 0",
+        b"SCAN 0",
+        b"SELECT 1",
+        b"CLIENT ID",
+    )
+    answers = []
+    for port in (server.port, pubsub_proxy.port):
+        with socket.create_connection(("127.0.0.1", port), 10) as sock, sock.makefile("rb") as file:
+            sock.sendall(b"SUBSCRIBE a\r\n" + b"".join(line + b"\r\n" for line in lines) + b"UNSUBSCRIBE\r\nDBSIZE\r\n")
+            answers.append([file.readline() for _ in range(6 + len(lines) + 6 + 1)])
+    assert answers[0] == answers[1] and answers[0][-1] == b":0\r\n"
 
 
 def test_a_subscriber_hears_of_the_loss_of_its_server(server: RedisServer, pubsub_proxy: Proxy) -> None:
