@@ -13,6 +13,8 @@ from redisproxy.treatments import (
     BLOCKING,
     EVAL_BY_NAME,
     FORWARD,
+    PUBLISH,
+    PUBLISHES,
     PUBSUB,
     SUBCOMMANDS,
     SUBSCRIBE,
@@ -85,7 +87,8 @@ class CommandTable:
         self._allowed = allowed
         self._pubsub = pubsub
         self._learned = learned or {}
-        self.special = SPECIAL.union(name.encode("latin-1") for name in self._learned) if self._learned else SPECIAL
+        more = [*self._learned, *(PUBLISHES if pubsub else ())]
+        self.special = SPECIAL.union(name.encode("latin-1") for name in more) if more else SPECIAL
         self.special_if_dedicated = self.special - _BY_NAME
 
     def treatment(self, args: list[bytes]) -> Treatment:
@@ -93,6 +96,8 @@ class CommandTable:
         name = _word(args[0])
         if self._pubsub and name in SUBSCRIBES:
             return SUBSCRIBE
+        if self._pubsub and name in PUBLISHES:
+            return PUBLISH
         found = self._find(name, args)
         if found.allowed is not None and self._lifted(name, args):
             return Treatment(found.allowed, found.error)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from redisproxy.aside import Aside
+from redisproxy.changes import Changes
 from redisproxy.commands import CommandTable
 from redisproxy.cursors import Marks
 from redisproxy.maintenance import Maintenance
@@ -53,6 +54,7 @@ class Core:
     @ivar cursor_marks: what the marks of cursors stand for.
     @ivar lenient_cursors: pass cursors of former servers on.
     @ivar dedicated: how many clients have a connection of their own although no state of theirs is bound to it.
+    @ivar changes: of subscriptions, for which publishers wait.
     @ivar aside: where blocking commands wait during a switch.
     @ivar maintenance: who is told of pauses.
     """
@@ -72,8 +74,10 @@ class Core:
     lenient_cursors: bool = False
     dedicated: int = 0
     aside: Aside = field(init=False)
+    changes: Changes = field(init=False)
     maintenance: Maintenance = field(init=False)
 
     def __post_init__(self) -> None:
         self.aside = Aside(self.clock)
+        self.changes = Changes(self.clock)
         self.maintenance = Maintenance(self.gate, self.clock)

@@ -38,6 +38,8 @@ class Rule(Enum):
     """Like SCRIPT, and runs it: that may take for ever, so its client gets a connection of its own."""
     SCAN = auto()
     """Forwarded, with a cursor that is good only at the server it comes from."""
+    PUBLISH = auto()
+    """Forwarded, behind the changes of subscriptions that came before it."""
     PUBSUB = auto()
     """Makes a subscriber of the client, where the configuration allows that."""
     REFUSED = auto()
@@ -60,6 +62,7 @@ class Treatment:
 FORWARD = Treatment(Rule.FORWARD)
 BLOCKING = Treatment(Rule.BLOCKING)
 SUBSCRIBE = Treatment(Rule.PUBSUB)
+PUBLISH = Treatment(Rule.PUBLISH)
 _LOCAL = Treatment(Rule.LOCAL)
 _KILL = Treatment(Rule.KILL)
 _SCRIPT = Treatment(Rule.SCRIPT)
@@ -85,6 +88,7 @@ def stateful(name: str, why: str, allowed: Rule | None = None) -> Treatment:
 
 PUBSUB = 'a subscription binds the client to one Redis server (the setting "pubsub": true allows it)'
 SUBSCRIBES = ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
+PUBLISHES = ("PUBLISH", "SPUBLISH")
 _REPLICATION = "the proxy forwards requests and their replies only, not replication streams"
 _CLUSTER_STATE = "it sets the state of a cluster connection, which a shared one cannot keep"
 _MONITOR = (

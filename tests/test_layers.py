@@ -25,7 +25,7 @@ LAYERS = [
     {"maintenance", "registry", "session", "uplink", "gate", "core"},
     {"tracking"},
     {"sinks", "interfaces", "network", "native_net", "dialing"},
-    {"aside", "auth", "commands", "files", "framing", "metrics", "net", "operations", "signals"},
+    {"aside", "auth", "changes", "commands", "files", "framing", "metrics", "net", "operations", "signals"},
     {"tls"},
     {"config"},
     {"lane", "allowing"},

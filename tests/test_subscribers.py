@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import ensureDeferred
 
+from redisproxy.changes import LIMIT_S
 from redisproxy.commands import CommandTable
 from redisproxy.movers import Subscribers
 from redisproxy.resp import encode_command as cmd
-from tests.wire import OK, Client, Wire
+from tests.wire import OK, Client, Server, Wire
 
 CONFIRMED = b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"
 ENDED = b">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n"
+PUBLISH = cmd("PUBLISH", "a", "x")
 MESSAGE = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
 
 
@@ -213,3 +215,65 @@ def test_reset_answers_when_replies_are_off_and_not_behind_a_skip(wire: Wire) ->
     assert client.ask("RESET") == b"+RESET\r\n"
     client.ask("CLIENT", "REPLY", "SKIP")
     assert client.ask("RESET") == b"" and client.ask("CLIENT", "ID") == b":1\r\n"
+
+
+class TestPublishersWaitForChangesThatCameBefore:
+    def subscriber(self, wire: Wire) -> tuple[Client, Server]:
+        client = wire.client()
+        client.send(cmd("SUBSCRIBE", "a"))
+        server = wire.server
+        server.send(pushed(CONFIRMED, 2))
+        client.got()
+        server.got()
+        return client, server
+
+    def publisher(self, wire: Wire) -> tuple[Client, Server]:
+        client = wire.client()
+        client.send(PUBLISH)
+        server = wire.server
+        server.send(b":1\r\n")
+        client.got()
+        server.got()
+        return client, server
+
+    def test_until_it_is_confirmed(self, wire: Wire) -> None:
+        subscriber, own = self.subscriber(wire)
+        publisher, shared = self.publisher(wire)
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH + PUBLISH + cmd("GET", "a"))
+        assert shared.got() == b"" and publisher.transport.paused
+        own.send(pushed(ENDED, 2))
+        assert shared.got() == PUBLISH + PUBLISH + cmd("GET", "a") and not publisher.transport.paused
+
+    @pytest.mark.parametrize("end", ["lost", "gone", "silent"])
+    def test_or_until_it_never_will_be_or_not_soon(self, wire: Wire, end: str) -> None:
+        subscriber, own = self.subscriber(wire)
+        publisher, shared = self.publisher(wire)
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        if end == "lost":
+            own.close()
+        elif end == "gone":
+            subscriber.close()
+        if end != "lost":
+            wire.advance(LIMIT_S)
+        assert shared.got() == PUBLISH
+
+    def test_but_not_for_those_that_come_later(self, wire: Wire) -> None:
+        (one, first), (other, _) = self.subscriber(wire), self.subscriber(wire)
+        publisher, shared = self.publisher(wire)
+        one.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        other.send(cmd("UNSUBSCRIBE", "a"))
+        first.send(pushed(ENDED, 2))
+        assert shared.got() == PUBLISH
+
+    def test_a_publisher_that_leaves_is_forgotten(self, wire: Wire) -> None:
+        subscriber, own = self.subscriber(wire)
+        publisher, shared = self.publisher(wire)
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        publisher.close()
+        own.send(pushed(ENDED, 2))
+        wire.advance(LIMIT_S)
+        assert shared.got() == b"" and not wire.gate.in_flight

@@ -20,6 +20,7 @@ from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
+    from redisproxy.interfaces import Connection
 
 NULLS = (b"*-1\r\n", b"$-1\r\n", b"_\r\n")
 RETRY_S = 0.005
@@ -213,12 +214,11 @@ def _dollars(args: list[bytes]) -> dict[int, bytes]:
 def _resolve(client: ClientProtocol, args: list[bytes], dollars: dict[int, bytes]) -> bool:
     """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it can be sent again later.
 
-    The question goes where a plain command of the client would go, so that no later write of others is before it.
+    The question goes over the shared connection, where the writes of others go, so that no later one is before it.
     """
-    if not client.route.obtain(pinned=client.session.bound):
+    connection = _where_to_ask(client)
+    if connection is None:
         return False
-    connection = client.route.connection
-    assert connection is not None
 
     def resolved(replies: list[object] | None) -> None:
         if client.closed:
@@ -237,6 +237,16 @@ def _resolve(client: ClientProtocol, args: list[bytes], dollars: dict[int, bytes
     connection.submit_own(Collector(len(dollars), resolved), data, len(dollars))
     client.block(Reason.UPLINK)
     return False
+
+
+def _where_to_ask(client: ClientProtocol) -> Connection | None:
+    """The connection, or None when it has to be waited for. No reply is outstanding."""
+    session, route = client.session, client.route
+    if not session.bound and client.core.multiplex:
+        shared: Connection | None = client.core.uplinks.shared(session.key)
+        if shared is not None:
+            return shared
+    return route.connection if route.obtain(pinned=session.bound) else None
 
 
 def _last_id(reply: object) -> bytes:

@@ -106,7 +106,7 @@ class Monitor(pubsub.Subscription):
         client, name = self.client, args[0].upper()
         if name == b"MONITOR":
             return True  # as Redis: no answer, either
-        if treatment.rule is Rule.FORWARD:
+        if treatment.rule in (Rule.FORWARD, Rule.PUBLISH):
             self.end_cut_line()
             return client.forward(raw, 1)
         if not self.at_end_of_line():

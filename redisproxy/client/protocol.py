@@ -373,6 +373,10 @@ class ClientProtocol(Protocol):
         """The switch is over."""
         self.unblock(Reason.ASIDE)
 
+    def changes_settled(self) -> None:
+        """The subscriptions that were changing when this client published have changed."""
+        self.unblock(Reason.SUBSCRIPTION)
+
     # -- replies
 
     def deliver(self, data: bytes, done: int) -> None:
@@ -519,6 +523,7 @@ class ClientProtocol(Protocol):
         self.intake.current = None
         self._gate.unhold(self)
         self.core.aside.forget(self)
+        self.core.changes.forget(self)
         self.core.maintenance.forget(self)
         self.route.let_go()
         self.share.give_back()

@@ -11,6 +11,7 @@ changes over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -45,7 +46,11 @@ NOT_WHILE_SUBSCRIBED = (
 class Confirmed(Observed):
     """The confirmations of one command. They reach a client that has switched replies off; an error does not."""
 
-    __slots__ = ()
+    __slots__ = ("_change",)
+
+    def __init__(self, client: ClientProtocol, on_done: Callable[[bytes], None]) -> None:
+        super().__init__(client, on_done)
+        self._change = client.core.changes.begin()
 
     def reply(self, data: bytes, done: int) -> None:
         refused = (self._head or data).startswith(b"-")
@@ -53,6 +58,12 @@ class Confirmed(Observed):
         if not refused:
             self.client.write(data)
         self.client.deliver(data if refused else b"", done)
+        if done:
+            self.client.core.changes.end(self._change)
+
+    def lost(self) -> None:
+        self.client.core.changes.end(self._change)
+        super().lost()
 
 
 class Subscription:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
 QUEUED = b"+QUEUED\r\n"
-LARGE_RULES = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.SCAN})
+LARGE_RULES = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.SCAN, Rule.PUBLISH})
 """Commands that may be too large to hold: they go on as they arrive."""
 TOO_MUCH = (
     "ERR too many commands inside of MULTI that the proxy answers itself (limits.max_transaction_commands, _bytes)"

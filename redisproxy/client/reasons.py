@@ -20,5 +20,7 @@ class Reason(IntFlag):
     """The client does not read its replies."""
     IN_FLIGHT = 32
     """The client has as many replies outstanding as it may."""
+    SUBSCRIPTION = 128
+    """What it publishes came after a change of a subscription that the server has not confirmed yet."""
     ASIDE = 64
     """Its blocking command waits until a switch is over."""

@@ -63,6 +63,8 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
         return client.forward(raw, 1)
     if treatment.rule is Rule.SCAN:
         return _scan(client, raw, args)
+    if treatment.rule is Rule.PUBLISH:
+        return _publish(client, raw)
     if not client.barrier():
         return False
     if session.tracking is not None and treatment.rule in _NOT_SENT and args[0].upper() != b"CLIENT":
@@ -265,6 +267,13 @@ def _not_as_subscriber(client: ClientProtocol, raw: bytes, args: list[bytes], tr
         return client.forward(raw, 1)  # the server refuses it with its own words, whatever is wrong with it
     problem = answers.rejection(args) if treatment.rule is Rule.LOCAL else None
     return client.barrier() and _answer_error(client, problem or pubsub.refusal(client, args))
+
+
+def _publish(client: ClientProtocol, raw: bytes) -> bool:
+    if client.core.changes.hold(client):
+        client.block(Reason.SUBSCRIPTION)
+        return False
+    return client.forward(raw, 1)
 
 
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NOT_NESTED = {Rule.MULTI: "ERR MULTI calls can not be nested", Rule.WATCH: "ERR WATCH inside MULTI is not allowed"}
 _EXEC_REJECTED = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
-_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL})
+_WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.PUBLISH})
 
 
 # -- outside of a transaction

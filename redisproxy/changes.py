@@ -1,0 +1,67 @@
+"""Subscriptions that are just changing: who publishes later waits until the server has confirmed them.
+
+On Redis what arrives first is first. Here a subscriber has a connection of its own, and a server that finds several
+readable looks first at the one that is always busy, the publishers' shared one, although its bytes came later.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+LIMIT_S = 0.02
+"""A subscriber that reads slowly, or a server that is slow, does not keep publishers waiting for longer."""
+
+
+class Publisher(Protocol):
+    """A client that publishes."""
+
+    def changes_settled(self) -> None:
+        """Go on. Called once."""
+
+
+class Changes:
+    """The commands that change subscriptions and are not answered, and the publishers that came after them."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._last = 0
+        self._open: dict[int, None] = {}
+        self._waiting: dict[Publisher, int] = {}
+        self._free: set[Publisher] = set()
+
+    def begin(self) -> int:
+        """A command that changes subscriptions is sent; its number."""
+        self._last += 1
+        self._open[self._last] = None
+        return self._last
+
+    def end(self, number: int) -> None:
+        """The command of this number is answered, or will never be."""
+        self._open.pop(number, None)
+        oldest = next(iter(self._open), None)
+        for publisher, after in list(self._waiting.items()):
+            if oldest is None or after < oldest:
+                self._let_go(publisher)
+
+    def hold(self, publisher: Publisher) -> bool:
+        """Whether `publisher` has to wait for what came before it; it is called back then, and may go on."""
+        if publisher in self._free:
+            self._free.discard(publisher)
+            return False
+        if not self._open:
+            return False
+        self._waiting[publisher] = self._last
+        self._clock.callLater(LIMIT_S, self._let_go, publisher)
+        return True
+
+    def forget(self, publisher: Publisher) -> None:
+        """`publisher` has gone away."""
+        self._waiting.pop(publisher, None)
+        self._free.discard(publisher)
+
+    def _let_go(self, publisher: Publisher) -> None:
+        if self._waiting.pop(publisher, None) is not None:
+            self._free.add(publisher)
+            publisher.changes_settled()
