@@ -137,10 +137,9 @@ class ProxyService(Service):
         await self.listeners.close_admin()
 
     async def _give_notice(self) -> None:
-        shutdown = self.proxy.settings.shutdown
-        if shutdown.notice_ms:
-            clock, maintenance = self._reactor, self.proxy.core.maintenance
-            await give_notice(maintenance, clock, shutdown.notice_ms / 1000, shutdown.moving_to or "")
+        shutdown, maintenance = self.proxy.settings.shutdown, self.proxy.core.maintenance
+        wait_s, within_s = shutdown.notice_ms / 1000, (shutdown.notice_ms or shutdown.drain_deadline_ms) / 1000
+        await give_notice(maintenance, self._reactor, within_s, wait_s, shutdown.moving_to or "")
 
     async def _close_clients(self) -> None:
         self.proxy.raw.terminate_all()

@@ -372,7 +372,7 @@ class TestGoingAway:
 
     def test_the_notice_ends_when_all_have_left(self, wire: Wire) -> None:
         one, two, other = listener(wire), listener(wire), wire.client()
-        given = ensureDeferred(give_notice(wire.core.maintenance, wire.clock, 10))
+        given = ensureDeferred(give_notice(wire.core.maintenance, wire.clock, 10, 10))
         one.close()
         wire.advance(0.1)
         assert not given.called
@@ -382,10 +382,10 @@ class TestGoingAway:
 
     def test_the_notice_ends_when_its_time_is_over(self, wire: Wire) -> None:
         listener(wire)
-        given = ensureDeferred(give_notice(wire.core.maintenance, wire.clock, 10))
+        given = ensureDeferred(give_notice(wire.core.maintenance, wire.clock, 10, 10))
         for _ in range(202):
             wire.advance(0.05)
         assert given.called
 
     def test_there_is_no_notice_where_nobody_wants_it(self, wire: Wire) -> None:
-        assert ensureDeferred(give_notice(wire.core.maintenance, wire.clock, 10)).called
+        assert ensureDeferred(give_notice(wire.core.maintenance, wire.clock, 10, 10)).called

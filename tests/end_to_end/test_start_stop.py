@@ -212,3 +212,17 @@ def test_until_its_notice_is_over_it_serves_those_who_stay_and_is_not_ready_for_
         other.close()
         assert proxy.process.wait(10) == 0
         assert "2 clients were told to leave, 0 have stayed" in proxy.log
+
+
+def test_who_wants_to_know_is_told_of_the_end_also_when_it_comes_at_once(server: RedisServer) -> None:
+    with Proxy(server.uplink) as proxy, proxy.connect() as client:
+        client.sendall(b"HELLO 3\r\nCLIENT MAINT_NOTIFICATIONS ON\r\nPING\r\n")
+        seen = b""
+        while not seen.endswith(b"+PONG\r\n"):
+            seen += client.recv(1000)
+        proxy.process.send_signal(signal.SIGTERM)
+        told = b""
+        while more := client.recv(1000):
+            told += more
+        assert told.startswith(b">4\r\n$6\r\nMOVING\r\n:") and told.endswith(b"\r\n:5\r\n_\r\n")
+        assert proxy.process.wait(10) == 0
