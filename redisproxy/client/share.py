@@ -76,7 +76,8 @@ class Share:
         if self.dedicated and now - client.last_seen >= KEPT_S and client.idle:
             self.give_back()
             client.route.settle()
-        self.begin()
+        if client.lane.limit != FIRST_REPLIES or client.core.limits.max_in_flight < FIRST_REPLIES:
+            self.begin()
 
     def give_back(self) -> None:
         """Need no connection of its own any more."""
