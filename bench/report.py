@@ -63,11 +63,11 @@ _METHOD = """## How it is measured
   divided by their number. HAProxy opens a connection to Redis for each client, so the limit of open files can
   allow it fewer.
 - Waits beside others: a process of its own is the other clients, and one client asks for three bytes every 2 ms
-  while they are at it, from the moment at which they begin. What it would have asked while an answer was outstanding
-  counts, too: otherwise a wait of two seconds would be one among a thousand. It is a GET and not a PING because
-  twemproxy answers PING itself. Redis without a proxy makes all replies that were asked for at once, and holds those that
-  are not read (here 400 MB) in its own memory. A proxy is one more busy process on two cores: where all replies are read,
-  what it costs to carry them is in the wait.
+  while they are at it, from the moment at which they begin. What it would have asked while an answer was
+  outstanding counts, too: otherwise a wait of two seconds would be one among a thousand. It is a GET and not a
+  PING because twemproxy answers PING itself. Redis without a proxy makes all replies that were asked for at
+  once, and holds those that are not read (here 400 MB) in its own memory. A proxy is one more busy process on two
+  cores: where all replies are read, what it costs to carry them is in the wait.
 """
 
 

@@ -318,6 +318,20 @@ def has_had_its_connection_lost(wire: Wire, client: Client) -> None:
     dedicate(wire, client).close()
 
 
+def test_a_client_that_does_not_read_is_not_taken_for_a_busy_server(wire: Wire, client: Client) -> None:
+    does_not_read(wire, client)
+    before = wire.attempts
+    for _ in range(30):
+        wire.advance(0.1)
+        wire.core.uplinks.relief.look(wire.clock.seconds(), lambda _: None)  # type: ignore[attr-defined]
+    assert wire.attempts == before
+    client.protocol.backlog.resumeProducing()
+    for _ in range(3):
+        wire.advance(0.1)
+        wire.core.uplinks.relief.look(wire.clock.seconds(), lambda _: None)  # type: ignore[attr-defined]
+    assert wire.attempts > before
+
+
 STATES = [
     waits_for_its_connection,
     waits_for_its_script,

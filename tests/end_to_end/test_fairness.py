@@ -18,7 +18,7 @@ CLIENTS, ASKS = 20, 300
 VALUE = b"x" * 100_000
 PROBE_S = 1.5
 MARGIN_S = 0.4
-"""What a machine that is shared adds now and then, whoever answers. One of these pipelines behind another is seconds."""
+"""What a machine that is shared adds now and then, whoever answers. All these pipelines in one queue take seconds."""
 
 
 @pytest.fixture(scope="module")
