@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from redisproxy import client_command, resp
 from redisproxy.auth import DEFAULT_USER
-from redisproxy.session import valid_name
+from redisproxy.session import Skip, valid_name
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -31,7 +31,20 @@ BAD_NAME = "ERR Client names cannot contain spaces, newlines or special characte
 
 def answer(client: ClientProtocol, args: list[bytes]) -> bool:
     """Answer the command in `args`. No reply may be outstanding. False when it has to wait for the uplink."""
+    problem = rejection(args)
+    if problem is not None:
+        client.error(problem)
+        return True
     return _ANSWERS[args[0].upper()](client, args)
+
+
+def rejection(args: list[bytes]) -> str | None:
+    """The error with which Redis refuses to run the command in `args`, or to queue it, before it looks at the rest."""
+    name = args[0].upper()
+    if name == b"CLIENT":
+        return client_command.rejection(args)
+    shown, least, most = _ARITY.get(name, ("", 1, client_command.ANY))
+    return None if least <= len(args) <= most else wrong_arity(shown)
 
 
 def wrong_arity(name: str) -> str:
@@ -40,9 +53,7 @@ def wrong_arity(name: str) -> str:
 
 
 def _auth(client: ClientProtocol, args: list[bytes]) -> bool:
-    if len(args) == 1:
-        client.error(wrong_arity("auth"))
-    elif len(args) > 3:
+    if len(args) > 3:
         client.error("ERR syntax error")
     elif len(args) == 2 and not client.auth.required:
         client.error(NO_PASSWORD)
@@ -81,10 +92,11 @@ class _HelloError(Exception):
 
 
 def _hello(client: ClientProtocol, args: list[bytes]) -> bool:
-    if not client.core.uplinks.server and client.session.user is not None and not client.route.know_server():
+    known = client.core.uplinks.server or client.session.user is None or client.route.pinned
+    if not known and not client.route.know_server():
         return False
     try:
-        version, credentials, name = _hello_options(client, args)
+        version, credentials, name = _hello_options(args)
         if credentials is not None:
             if not login(client, *credentials):
                 raise _HelloError(WRONGPASS)
@@ -96,14 +108,25 @@ def _hello(client: ClientProtocol, args: list[bytes]) -> bool:
         return True
     if name is not None:
         client.session.name = name
-    client.route.set_version(version)
+    if version is not None:
+        client.route.set_version(version)
+    if version == 2:
+        client.core.maintenance.forget(client)
     client.answer(_hello_reply(client))
     return True
 
 
-def _hello_options(client: ClientProtocol, args: list[bytes]) -> tuple[int, tuple[bytes, bytes] | None, bytes | None]:
+def hello_version(args: list[bytes]) -> int | None:
+    """The RESP version that a HELLO asks for, if it asks for one and its options can be read."""
+    try:
+        return _hello_options(args)[0]
+    except _HelloError:
+        return None
+
+
+def _hello_options(args: list[bytes]) -> tuple[int | None, tuple[bytes, bytes] | None, bytes | None]:
     if len(args) == 1:
-        return client.session.resp_version, None, None
+        return None, None, None
     if not args[1].isdigit() or len(args[1]) > 18:
         raise _HelloError("ERR Protocol version is not an integer or out of range")
     if args[1] not in (b"2", b"3"):
@@ -154,12 +177,13 @@ def _hello_reply(client: ClientProtocol) -> bytes:
 
 
 def _reset(client: ClientProtocol, args: list[bytes]) -> bool:
-    if len(args) != 1:
-        client.error(wrong_arity("reset"))
-        return True
     client.route.leave_quietly()
     client.route.connection = None
+    skipped = client.session.skip is Skip.NOW
     client.session.reset()
+    client.core.maintenance.forget(client)
+    if skipped:  # RESET ends REPLY OFF, but a SKIP before it still means its own reply
+        client.session.muted, client.session.skip = True, Skip.NOW
     client.session.user = None if client.auth.required else DEFAULT_USER
     client.apply_framing()
     client.answer(b"+RESET\r\n")
@@ -173,13 +197,15 @@ def _quit(client: ClientProtocol, args: list[bytes]) -> bool:
 
 
 def _acl(client: ClientProtocol, args: list[bytes]) -> bool:
-    if len(args) != 2:
-        client.error(wrong_arity("acl|whoami"))
-    else:
-        client.answer(resp.bulk(client.session.user or DEFAULT_USER))
+    client.answer(resp.bulk(client.session.user or DEFAULT_USER))
     return True
 
 
+_ARITY = {
+    b"AUTH": ("auth", 2, client_command.ANY),
+    b"RESET": ("reset", 1, 1),
+    b"ACL": ("acl|whoami", 2, 2),
+}
 _ANSWERS: dict[bytes, Callable[[ClientProtocol, list[bytes]], bool]] = {
     b"AUTH": _auth,
     b"HELLO": _hello,

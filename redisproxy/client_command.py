@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redisproxy import resp
+from redisproxy.maintenance import ENDPOINT_TYPES, NO_ENDPOINT
 from redisproxy.registry import info_line
 from redisproxy.session import Skip, valid_name
 
@@ -21,7 +22,8 @@ Test = Callable[["ClientProtocol"], bool]
 
 _HELP = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands answered by redisproxy are:",
-    "GETNAME, GETREDIR, ID, INFO, KILL, LIST, NO-EVICT, NO-TOUCH, REPLY, SETINFO, SETNAME, TRACKINGINFO, UNBLOCK, HELP",
+    "GETNAME, GETREDIR, ID, INFO, KILL, LIST, MAINT_NOTIFICATIONS, NO-EVICT, NO-TOUCH, REPLY, SETINFO, SETNAME,"
+    " TRACKINGINFO, UNBLOCK, HELP",
 ]
 
 
@@ -30,19 +32,8 @@ class _Problem(Exception):
 
 
 def answer(client: ClientProtocol, args: list[bytes]) -> bool:
-    """Answer CLIENT in `args`. No reply may be outstanding."""
-    if len(args) < 2:
-        client.error("ERR wrong number of arguments for 'client' command")
-        return True
-    name = args[1][:64].decode("latin-1")
-    entry = _SUBCOMMANDS.get(name.upper())
-    if entry is None:
-        client.error(f"ERR unknown subcommand '{name}'. Try CLIENT HELP.")
-        return True
-    least, most, function = entry
-    if not least <= len(args) - 2 <= most:
-        client.error(f"ERR wrong number of arguments for 'client|{name.lower()}' command")
-        return True
+    """Answer CLIENT in `args`, of which L{rejection} has nothing to say. No reply may be outstanding."""
+    function = _SUBCOMMANDS[args[1].decode("latin-1").upper()][2]
     try:
         reply = function(client, args[2:])
     except _Problem as problem:
@@ -51,6 +42,20 @@ def answer(client: ClientProtocol, args: list[bytes]) -> bool:
         if reply:
             client.answer(reply)
     return True
+
+
+def rejection(args: list[bytes]) -> str | None:
+    """The error with which Redis refuses to run a CLIENT, or to queue it, before it looks at it further."""
+    if len(args) < 2:
+        return "ERR wrong number of arguments for 'client' command"
+    name = args[1][:64].decode("latin-1")
+    entry = _SUBCOMMANDS.get(name.upper())
+    if entry is None:
+        return f"ERR unknown subcommand '{name}'. Try CLIENT HELP."
+    least, most, _ = entry
+    if not least <= len(args) - 2 <= most:
+        return f"ERR wrong number of arguments for 'client|{name.lower()}' command"
+    return None
 
 
 def _id(client: ClientProtocol, args: list[bytes]) -> bytes:
@@ -203,7 +208,8 @@ def _reply(client: ClientProtocol, args: list[bytes]) -> bytes:
     if mode == b"off":
         session.muted, session.skip = True, Skip.NO
     elif mode == b"skip":
-        session.skip = Skip.NO if session.muted else Skip.NEXT
+        off = session.muted and session.skip is not Skip.NOW
+        session.skip = Skip.NO if off else Skip.NEXT
     else:
         raise _Problem("ERR syntax error")
     client.apply_framing()
@@ -212,6 +218,32 @@ def _reply(client: ClientProtocol, args: list[bytes]) -> bytes:
 
 def _capa(client: ClientProtocol, args: list[bytes]) -> bytes:
     return OK
+
+
+def _maint_notifications(client: ClientProtocol, args: list[bytes]) -> bytes:
+    mode, options = args[0].lower(), args[1:]
+    if mode not in (b"on", b"off") or len(options) % 2 or (mode == b"off" and options):
+        raise _Problem("ERR syntax error")
+    maintenance = client.core.maintenance
+    if mode == b"off":
+        maintenance.forget(client)
+        return OK
+    if client.session.resp_version != 3:
+        raise _Problem("ERR CLIENT MAINT_NOTIFICATIONS needs RESP3 (HELLO 3): notifications are push messages")
+    maintenance.tell(client, _endpoint_type(options))
+    return OK
+
+
+def _endpoint_type(options: list[bytes]) -> bytes:
+    """The kind of address that a client wants to be moved to; the last one counts."""
+    wanted = NO_ENDPOINT
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        if option.lower() != b"moving-endpoint-type":
+            raise _Problem(f"ERR Unrecognized option '{option[:64].decode('latin-1')}'")
+        wanted = value.lower()
+        if wanted not in ENDPOINT_TYPES:
+            raise _Problem(f"ERR Unknown moving-endpoint-type '{value[:64].decode('latin-1')}'")
+    return wanted
 
 
 def _get_redirection(client: ClientProtocol, args: list[bytes]) -> bytes:
@@ -253,23 +285,24 @@ def _help(client: ClientProtocol, args: list[bytes]) -> bytes:
     return resp.array_header(len(_HELP)) + b"".join(resp.simple(line) for line in _HELP)
 
 
-_ANY = 1 << 20
+ANY = 1 << 20
 _SUBCOMMANDS: dict[str, tuple[int, int, Callable[[ClientProtocol, list[bytes]], bytes]]] = {
     "ID": (0, 0, _id),
     "GETNAME": (0, 0, _get_name),
     "SETNAME": (1, 1, _set_name),
     "SETINFO": (2, 2, _set_info),
     "INFO": (0, 0, _info),
-    "LIST": (0, _ANY, _list),
-    "KILL": (1, _ANY, _kill),
+    "LIST": (0, ANY, _list),
+    "KILL": (1, ANY, _kill),
     "UNBLOCK": (1, 2, _unblock),
+    "MAINT_NOTIFICATIONS": (1, ANY, _maint_notifications),
     "NO-EVICT": (1, 1, _on_off),
     "NO-TOUCH": (1, 1, _on_off),
     "REPLY": (1, 1, _reply),
-    "CAPA": (1, _ANY, _capa),
+    "CAPA": (1, ANY, _capa),
     "GETREDIR": (0, 0, _get_redirection),
     "TRACKINGINFO": (0, 0, _tracking_info),
-    "TRACKING": (1, _ANY, _tracking),
+    "TRACKING": (1, ANY, _tracking),
     "CACHING": (1, 1, _tracking),
     "HELP": (0, 0, _help),
 }

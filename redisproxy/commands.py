@@ -1,133 +1,31 @@
-"""One table: command name -> how the proxy treats it. Pure data and look-ups.
+"""How the proxy treats each command. Pure look-ups; the table itself is C{treatments}.
 
-On a command's path this is what the session asks once framing has found a command's name. Names that are not here,
-unknown and module commands among them, are forwarded.
+On a command's path this is what the session asks once framing has found a command's name. Names that are not in the
+table, unknown and module commands among them, are forwarded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
 
-
-class Rule(Enum):
-    """How a command is treated."""
-
-    FORWARD = auto()
-    LOCAL = auto()
-    """Answered by the proxy, never forwarded."""
-    SELECT = auto()
-    MULTI = auto()
-    EXEC = auto()
-    DISCARD = auto()
-    WATCH = auto()
-    UNWATCH = auto()
-    BLOCKING = auto()
-    """May wait at the server: runs on a pinned connection, and C{read_time_limit_ms} does not apply."""
-    KILL = auto()
-    """Ends a script, and so goes its own way: at once, past a closed gate, on a connection made for it."""
-    WAIT = auto()
-    SCRIPT = auto()
-    """Forwarded; the script in it is remembered for the next server."""
-    EVAL = auto()
-    """Like SCRIPT, and runs it: that may take for ever, so its client gets a connection of its own."""
-    SCAN = auto()
-    """Forwarded, with a cursor that is good only at the server it comes from."""
-    PUBSUB = auto()
-    """Makes a subscriber of the client, where the configuration allows that."""
-    REFUSED = auto()
-    SECURITY = auto()
-    """HTTP sent to the Redis port: the connection is closed, as Redis does."""
-
-
-@dataclass(frozen=True)
-class Treatment:
-    """A rule, and for a refused command the text of its error (without the leading C{-})."""
-
-    rule: Rule
-    error: str = ""
-
-
-FORWARD = Treatment(Rule.FORWARD)
-_LOCAL = Treatment(Rule.LOCAL)
-_BLOCKING = Treatment(Rule.BLOCKING)
-_SCRIPT = Treatment(Rule.SCRIPT)
-_KILL = Treatment(Rule.KILL)
-
-
-def _refused(error: str) -> Treatment:
-    return Treatment(Rule.REFUSED, error)
-
-
-def _not_permitted(name: str) -> Treatment:
-    return _refused(
-        f"NOPERM redisproxy does not forward '{name}': it would act on the Redis server itself"
-        f" (the setting allow_commands lifts this)"
-    )
-
-
-def _stateful(name: str, why: str) -> Treatment:
-    return _refused(f"ERR redisproxy does not support '{name}': {why}")
-
-
-_PUBSUB = 'a subscription binds the client to one Redis server (the setting "pubsub": true allows it)'
-_SUBSCRIBES = ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE")
-_SUBSCRIBE = Treatment(Rule.PUBSUB)
-_REPLICATION = "the proxy forwards requests and their replies only, not replication streams"
-
-_EVAL_BY_NAME = ("EVALSHA", "EVALSHA_RO", "FCALL", "FCALL_RO")
-
-# https://redis.io/docs/latest/commands/ ; the groups are those of the design.
-_TABLE: dict[str, Treatment] = {
-    **dict.fromkeys(("AUTH", "HELLO", "RESET", "QUIT", "CLIENT"), _LOCAL),
-    **dict.fromkeys(["BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"], _BLOCKING),
-    "SELECT": Treatment(Rule.SELECT),
-    "MULTI": Treatment(Rule.MULTI),
-    "EXEC": Treatment(Rule.EXEC),
-    "DISCARD": Treatment(Rule.DISCARD),
-    "WATCH": Treatment(Rule.WATCH),
-    "UNWATCH": Treatment(Rule.UNWATCH),
-    "WAIT": Treatment(Rule.WAIT),
-    "WAITAOF": Treatment(Rule.WAIT),
-    **dict.fromkeys(("EVAL", "EVAL_RO", *_EVAL_BY_NAME), Treatment(Rule.EVAL)),
-    **dict.fromkeys(["SCAN", "HSCAN", "SSCAN", "ZSCAN"], Treatment(Rule.SCAN)),
-    "POST": Treatment(Rule.SECURITY),
-    "HOST:": Treatment(Rule.SECURITY),
-    **{name: _stateful(name.lower(), _PUBSUB) for name in _SUBSCRIBES},
-    "MONITOR": _stateful("monitor", "it turns the connection into a stream; use it on the Redis server itself"),
-    **{name: _stateful(name.lower(), _REPLICATION) for name in ("SYNC", "PSYNC", "REPLCONF")},
-    **{
-        name: _stateful(name.lower(), "it sets the state of a cluster connection, which a shared one cannot keep")
-        for name in ("ASKING", "READONLY", "READWRITE")
-    },
-    **{
-        name: _not_permitted(name.lower())
-        for name in (
-            ["SHUTDOWN", "DEBUG", "REPLICAOF", "SLAVEOF", "FAILOVER", "CLUSTER", "MODULE", "PFDEBUG", "RESTORE-ASKING"]
-        )
-    },
-}
-
-# Commands whose treatment depends on the subcommand. "*" is every subcommand that is not named.
-_SUBCOMMANDS: dict[str, dict[str, Treatment]] = {
-    "ACL": {
-        "WHOAMI": _LOCAL,
-        **dict.fromkeys(("CAT", "GENPASS", "DRYRUN", "HELP", "LOG"), FORWARD),
-        "*": _not_permitted("acl"),
-    },
-    "CONFIG": {
-        "GET": FORWARD,
-        "RESETSTAT": FORWARD,
-        "HELP": FORWARD,
-        "*": _not_permitted("config"),
-    },
-    "SCRIPT": {"KILL": _KILL, "LOAD": _SCRIPT, "FLUSH": _SCRIPT, "*": FORWARD},
-    "FUNCTION": {"KILL": _KILL, "*": FORWARD},
-}
+from redisproxy.treatments import (
+    BLOCK_OPTION,
+    BLOCKING,
+    EVAL_BY_NAME,
+    FORWARD,
+    PUBSUB,
+    SUBCOMMANDS,
+    SUBSCRIBE,
+    SUBSCRIBES,
+    TABLE,
+    UNNAMED,
+    not_permitted,
+    stateful,
+)
+from redisproxy.treatments import Rule as Rule
+from redisproxy.treatments import Treatment as Treatment
 
 _PLAIN_PUBSUB = frozenset({"PUBLISH", "SPUBLISH", "PUBSUB"})
-_BLOCK_OPTION = frozenset({"XREAD", "XREADGROUP"})
 _SECRET_PARAMETERS = (
     "requirepass",
     "masterauth",
@@ -136,15 +34,15 @@ _SECRET_PARAMETERS = (
     "tls-client-key-file-pass",
 )
 
-SPECIAL = frozenset(name.encode() for name in (*_TABLE, *_SUBCOMMANDS, *_BLOCK_OPTION))
+SPECIAL = frozenset(name.encode() for name in (*TABLE, *SUBCOMMANDS, *BLOCK_OPTION))
 """Upper-case names at which a run of plain commands ends."""
-_BY_NAME = frozenset(name.encode() for name in _EVAL_BY_NAME)
+_BY_NAME = frozenset(name.encode() for name in EVAL_BY_NAME)
 
 
 def in_table(name: bytes) -> bool:
     """Say whether the table knows the command, so that nothing has to be learned of it."""
     word = _word(name)
-    return word in _TABLE or word in _SUBCOMMANDS or word in _BLOCK_OPTION or word in _PLAIN_PUBSUB
+    return word in TABLE or word in SUBCOMMANDS or word in BLOCK_OPTION or word in _PLAIN_PUBSUB
 
 
 def learn(reply: object) -> dict[str, Treatment]:
@@ -162,9 +60,9 @@ def learn(reply: object) -> dict[str, Treatment]:
         name = item[0].decode("latin-1").upper()
         flags = item[2] if isinstance(item[2], list) else []
         if b"pubsub" in flags:
-            learned[name] = _stateful(name.lower(), _PUBSUB)
+            learned[name] = stateful(name.lower(), PUBSUB, Rule.APART)
         elif b"blocking" in flags:
-            learned[name] = _BLOCKING
+            learned[name] = BLOCKING
     return learned
 
 
@@ -193,27 +91,26 @@ class CommandTable:
     def treatment(self, args: list[bytes]) -> Treatment:
         """Say how the command in `args` is treated; C{args[0]} is its name in any case."""
         name = _word(args[0])
-        if self._pubsub and name in _SUBSCRIBES:
-            return _SUBSCRIBE
+        if self._pubsub and name in SUBSCRIBES:
+            return SUBSCRIBE
         found = self._find(name, args)
-        if found.rule is Rule.REFUSED and self._lifted(name, args):
-            return FORWARD
+        if found.allowed is not None and self._lifted(name, args):
+            return Treatment(found.allowed, found.error)
         return found
 
     def _find(self, name: str, args: list[bytes]) -> Treatment:
-        if name in _BLOCK_OPTION:
-            return _BLOCKING if has_block_option(args) else FORWARD
-        if name == "CLIENT" and len(args) > 1 and _word(args[1]) in ("PAUSE", "UNPAUSE"):
-            return _not_permitted("client|" + _word(args[1]).lower())
-        subcommands = _SUBCOMMANDS.get(name)
+        if name in BLOCK_OPTION:
+            return BLOCKING if has_block_option(args) else FORWARD
+        subcommands = SUBCOMMANDS.get(name)
         if subcommands is None:
-            return _TABLE.get(name) or self._learned.get(name, FORWARD)
+            return TABLE.get(name) or self._learned.get(name, FORWARD)
         if len(args) < 2:
-            return FORWARD
-        found = subcommands.get(_word(args[1]), subcommands["*"])
-        if name == "CONFIG" and _word(args[1]) == "GET" and asks_for_secret(args[2:]):
-            return _not_permitted("config|get of a password")
-        return found
+            return subcommands.get("", FORWARD)
+        word = _word(args[1])
+        if name == "CONFIG" and word == "GET" and asks_for_secret(args[2:]):
+            return not_permitted("config|get of a password")
+        found = subcommands.get(word) or subcommands["*"]
+        return not_permitted(f"{name}|{word}".lower()) if found is UNNAMED else found
 
     def _lifted(self, name: str, args: list[bytes]) -> bool:
         return name in self._allowed or (len(args) > 1 and f"{name}|{_word(args[1])}" in self._allowed)

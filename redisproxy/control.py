@@ -13,17 +13,13 @@ from twisted.python.failure import Failure
 
 from redisproxy.controlled import Answer, Plan, Proxy, Rejected, Relocation
 from redisproxy.errors import UplinkError
-from redisproxy.gate import GateReopened
+from redisproxy.gate import FAILOVER, OPERATOR, RELOAD, SWITCHOVER, GateReopened
 from redisproxy.operations import BadRequest, DeadlineExceeded, OperationError, WrongState
 from redisproxy.switchover import Switchover, SwitchoverFailed
 
 if TYPE_CHECKING:
     from redisproxy.config import TcpAddress
 
-OPERATOR = "operator"
-RELOAD = "reload"
-SWITCHOVER = "switchover"
-FAILOVER = "failover"
 MAX_NAMED = 100
 KEPT_REPORTS = 10
 SHUTTING_DOWN = "the proxy is shutting down"

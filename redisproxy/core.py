@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from redisproxy.aside import Aside
 from redisproxy.commands import CommandTable
 from redisproxy.cursors import Marks
+from redisproxy.maintenance import Maintenance
 from redisproxy.scripts import ScriptCache
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Core:
     @ivar lenient_cursors: pass cursors of former servers on.
     @ivar dedicated: how many clients have a connection of their own although no state of theirs is bound to it.
     @ivar aside: where blocking commands wait during a switch.
+    @ivar maintenance: who is told of pauses.
     """
 
     gate: Gate
@@ -70,6 +72,8 @@ class Core:
     lenient_cursors: bool = False
     dedicated: int = 0
     aside: Aside = field(init=False)
+    maintenance: Maintenance = field(init=False)
 
     def __post_init__(self) -> None:
         self.aside = Aside(self.clock)
+        self.maintenance = Maintenance(self.gate, self.clock)

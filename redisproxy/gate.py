@@ -16,6 +16,12 @@ from twisted.python.failure import Failure
 
 from redisproxy.framing import Flow
 
+OPERATOR = "operator"
+RELOAD = "reload"
+SWITCHOVER = "switchover"
+FAILOVER = "failover"
+SHUTDOWN = "shutdown"
+
 
 class GateState(Enum):
     """Where the gate is; the values are what the admin pages show."""

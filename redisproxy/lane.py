@@ -31,6 +31,11 @@ class Flow:
         self.bytes_to_clients = 0
         self.unsent: dict[Queue, None] = {}
 
+    def flush(self) -> None:
+        """Send everything that is unsent, in order."""
+        for queue in list(self.unsent):
+            queue.flush()
+
 
 class Entry:
     """Replies that somebody waits for.
@@ -54,8 +59,8 @@ class Queue:
 
     @ivar ready: commands may be submitted. @ivar transport: where they go; None as long as there is none.
     @ivar straight: what arrives on the transport is nothing but replies, and may come here without asking its protocol.
-    @ivar pinned: it belongs to one client at a time. What arrived before its commands leaves before them, and what arrived
-        after them leaves after: a publisher must not overtake the subscriber whose command came first.
+    @ivar pinned: it belongs to one client at a time. What arrived before its commands leaves before them, and what
+        arrived after them leaves after: a publisher must not overtake the subscriber whose command came first.
     @param end_of_turn: see C{net.Network}.
     @param flow: the counts of the gate at which commands were admitted.
     @param release: takes a number of commands out of flight when the gate is closed.
@@ -95,15 +100,14 @@ class Queue:
             self._flush_before()
         if not self._out:
             self._flow.unsent[self] = None
-            self._end_of_turn(self.flush)
+            self._end_of_turn(self._flow.flush)
         self._out.append(data)
 
     def _flush_before(self) -> None:
         """Have everything leave that would otherwise leave in the wrong order."""
         unsent = self._flow.unsent
         if unsent and next(reversed(unsent)) is not self:
-            for queue in list(unsent):
-                queue.flush()
+            self._flow.flush()
 
     def flush(self) -> None:
         """Write what was collected in this turn."""
@@ -123,6 +127,18 @@ class Queue:
     def entries(self) -> list[Entry]:
         """Everybody who waits, in order."""
         return list(self._entries)
+
+    def amid(self, client: object) -> bool:
+        """Whether a reply to `client` has arrived in part; if so, its last piece comes without any of the next one."""
+        if not self._scanner.mid or not self._entries:
+            return False
+        head = self._entries[0]
+        if getattr(head.sink, "client", head.sink) is not client:
+            return False
+        if head.want > 1:
+            self._entries.insert(1, Entry(head.sink, head.want - 1, head.counted, head.timed))
+            head.want = 1
+        return True
 
     def clear(self) -> list[Entry]:
         """Forget everything; who waited."""

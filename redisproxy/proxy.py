@@ -283,10 +283,12 @@ class Proxy:
     def gate_closed(self) -> None:
         """The gate has closed."""
         self.recall.gate_closed()
+        self.core.maintenance.gate_closed()
 
     def gate_opened(self) -> None:
         """The gate may have opened."""
         self.recall.let_go()
+        self.core.maintenance.gate_opened()
 
     def drop_in_flight(self) -> list[Answer]:
         """Close what is still in flight; name each client that lost its connection."""

@@ -70,11 +70,8 @@ def info_line(client: ClientProtocol, now: float) -> bytes:
     session = client.session
     transaction = session.transaction
     seen = now if client.active else client.last_seen
-    flags = "".join(
-        letter
-        for letter, set_ in (("x", transaction), ("b", client.blocking), ("P", client.subscription))
-        if set_ is not None
-    )
+    flags = "".join(letter for letter, set_ in (("x", transaction), ("b", client.blocking)) if set_ is not None)
+    flags += client.subscription.FLAG if client.subscription is not None else ""
     channels, patterns, shards = _subscriptions(client)
     text = (
         f"id={client.id} addr={client.address} laddr={client.local_address} fd=0"
@@ -82,7 +79,7 @@ def info_line(client: ClientProtocol, now: float) -> bytes:
         f" flags={flags or 'N'} db={session.db} sub={channels} psub={patterns} ssub={shards}"
         f" multi={-1 if transaction is None else transaction.count} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0"
         f" rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r"
-        f" cmd={client.last_command.decode('latin-1').lower() or 'NULL'}"
+        f" cmd={client.last_command.decode('latin-1') or 'NULL'}"
         f" user={(session.user or b'(superuser)').decode('latin-1')} redir=-1 resp={session.resp_version}"
         f" lib-name={session.lib_name.decode('latin-1')} lib-ver={session.lib_version.decode('latin-1')}"
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred
 
 from redisproxy import garbage
-from redisproxy.control import SWITCHOVER
 from redisproxy.errors import UplinkError
+from redisproxy.gate import SWITCHOVER
 from redisproxy.replication import RedisServer, open_control
 from redisproxy.uplink import Credentials
 

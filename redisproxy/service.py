@@ -15,9 +15,10 @@ from twisted.python.failure import Failure
 
 from redisproxy import config, files, framing, garbage, info
 from redisproxy.admin import make_site
-from redisproxy.control import Control
+from redisproxy.control import SHUTTING_DOWN, Control
 from redisproxy.controlled import Answer
-from redisproxy.gate import GateReopened
+from redisproxy.gate import SHUTDOWN, GateReopened
+from redisproxy.leaving import give_notice
 from redisproxy.listeners import Listeners
 from redisproxy.network import best_network
 from redisproxy.proxy import Proxy
@@ -27,7 +28,6 @@ from redisproxy.signals import Signals
 if TYPE_CHECKING:
     from redisproxy.net import Network
 
-SHUTDOWN = "shutdown"
 SUPERVISE_S = 0.1
 
 
@@ -121,6 +121,7 @@ class ProxyService(Service):
         self._follower.stop()
         await self.control.stop()
         await self.listeners.close_clients()
+        await self._give_notice()
         self.proxy.gate.close(SHUTDOWN)
         self.proxy.gate_closed()
         try:
@@ -134,6 +135,12 @@ class ProxyService(Service):
             self._supervision.stop()
         self.proxy.stop()
         await self.listeners.close_admin()
+
+    async def _give_notice(self) -> None:
+        shutdown = self.proxy.settings.shutdown
+        if shutdown.notice_ms:
+            clock, maintenance = self._reactor, self.proxy.core.maintenance
+            await give_notice(maintenance, clock, shutdown.notice_ms / 1000, shutdown.moving_to or "")
 
     async def _close_clients(self) -> None:
         self.proxy.raw.terminate_all()
@@ -191,5 +198,7 @@ class ProxyService(Service):
         return info.gauges(self.proxy)
 
     def ready(self) -> tuple[bool, str]:
-        """Whether commands get through right now, and why not."""
+        """Whether commands get through right now, of new clients, too, and why not."""
+        if not self.listeners.ports:
+            return False, SHUTTING_DOWN
         return info.ready(self.proxy)

@@ -38,6 +38,7 @@ class Transaction:
 
     @ivar dead: it can't succeed any more; commands are answered with QUEUED, EXEC with EXECABORT.
     @ivar lost: the connection that it was open on is gone; it is to be queued again on another one.
+    @ivar own: the commands among them that the proxy answers itself, with their places in EXEC's reply.
     @ivar selects: it holds a SELECT, which counts when EXEC succeeds.
     """
 
@@ -45,10 +46,12 @@ class Transaction:
         "_chunks",
         "_max_bytes",
         "_max_commands",
+        "_own_size",
         "_size",
         "count",
         "dead",
         "lost",
+        "own",
         "replayable",
         "selects",
     )
@@ -58,11 +61,13 @@ class Transaction:
         self.dead = False
         self.lost = False
         self.selects = False
+        self.own: list[tuple[int, bytes]] = []
         self.replayable = True
         self._max_commands = max_commands
         self._max_bytes = max_bytes
         self._chunks: list[bytes] = []
         self._size = 0
+        self._own_size = 0
 
     def remember(self, data: bytes, count: int) -> None:
         """Add `count` commands; past the bounds nothing is kept and the transaction can't be queued again."""
@@ -72,6 +77,15 @@ class Transaction:
             self.forget()
         if self.replayable:
             self._chunks.append(data)
+
+    def has_room(self, raw: bytes) -> bool:
+        """Whether another command that the proxy answers can be kept within the bounds."""
+        return len(self.own) < self._max_commands and self._own_size + len(raw) <= self._max_bytes
+
+    def keep(self, raw: bytes) -> None:
+        """The last command is one that the proxy answers itself, once EXEC's reply comes to its place."""
+        self.own.append((self.count - 1, raw))
+        self._own_size += len(raw)
 
     def forget(self) -> None:
         """Give up remembering: something passed that can't be kept."""

@@ -99,7 +99,8 @@ def _may_be_proven(client: ClientProtocol) -> bool:
     session, transaction = client.session, client.session.transaction
     idle = client.route.connection is not None and client.route.connection.alive and not client.pending
     queued_again = transaction is None or (transaction.replayable and not transaction.dead and not transaction.lost)
-    return bool(idle and session.watching and session.watched and queued_again)
+    plain = client.subscription is None  # a subscriber changes over with its subscriptions, not with its WATCHes
+    return bool(idle and plain and session.watching and session.watched and queued_again)
 
 
 def _lose(client: ClientProtocol) -> None:

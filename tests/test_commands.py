@@ -53,7 +53,23 @@ def rule(line: str, allowed: frozenset[str] = frozenset()) -> Rule:
         ("debug sleep 1", Rule.REFUSED),
         ("replicaof no one", Rule.REFUSED),
         ("failover", Rule.REFUSED),
-        ("cluster nodes", Rule.REFUSED),
+        ("cluster nodes", Rule.FORWARD),
+        ("Cluster Info", Rule.FORWARD),
+        ("cluster", Rule.FORWARD),
+        ("cluster meet 127.0.0.1 7", Rule.REFUSED),
+        ("cluster reset", Rule.REFUSED),
+        ("cluster failover", Rule.REFUSED),
+        ("cluster addslots 1", Rule.REFUSED),
+        ("cluster setslot 1 stable", Rule.REFUSED),
+        ("cluster migrateslots x", Rule.REFUSED),
+        ("cluster syncslots x", Rule.REFUSED),
+        ("cluster brand-new", Rule.REFUSED),
+        ("readonly", Rule.CLUSTER_STATE),
+        ("asking", Rule.CLUSTER_STATE),
+        ("pfdebug getreg k", Rule.FORWARD),
+        ("module list", Rule.FORWARD),
+        ("client", Rule.LOCAL),
+        ("script debug yes", Rule.REFUSED),
         ("module load x", Rule.REFUSED),
         ("script kill", Rule.KILL),
         ("script load x", Rule.SCRIPT),
@@ -73,6 +89,33 @@ def test_allow_commands_lifts_a_refusal() -> None:
     assert rule("debug sleep 1", frozenset({"DEBUG"})) is Rule.FORWARD
     assert rule("config set a b", frozenset({"CONFIG|SET"})) is Rule.FORWARD
     assert rule("config rewrite", frozenset({"CONFIG|SET"})) is Rule.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("monitor", Rule.MONITOR),
+        ("shutdown nosave", Rule.KILL),
+        ("client pause 1", Rule.FORWARD),
+        ("cluster meet 127.0.0.1 7", Rule.FORWARD),
+        ("cluster syncslots x", Rule.REFUSED),
+        ("script debug yes", Rule.REFUSED),
+        ("sync", Rule.REFUSED),
+        ("psync ? -1", Rule.REFUSED),
+        ("replconf ack 1", Rule.REFUSED),
+        ("subscribe a", Rule.REFUSED),
+        ("readonly", Rule.CLUSTER_STATE),
+        ("client reply off", Rule.LOCAL),
+    ],
+)
+def test_what_allowing_everything_makes_of(line: str, expected: Rule) -> None:
+    names = ("MONITOR", "SHUTDOWN", "CLIENT", "CLUSTER", "SCRIPT", "SYNC", "PSYNC", "REPLCONF", "SUBSCRIBE", "READONLY")
+    assert rule(line, frozenset(names)) is expected
+
+
+def test_a_refused_subcommand_is_named_in_the_error() -> None:
+    assert "'cluster|meet'" in CommandTable().treatment([b"CLUSTER", b"meet"]).error
+    assert "'config|set'" in CommandTable().treatment([b"config", b"SET", b"a", b"b"]).error
 
 
 def test_allow_commands_does_not_forward_what_the_proxy_answers() -> None:
@@ -125,4 +168,5 @@ def test_the_server_tells_of_commands_that_the_table_does_not_know() -> None:
     table = CommandTable(frozenset(), learned)
     assert table.treatment([b"mod.wait"]).rule is Rule.BLOCKING
     assert table.treatment([b"mod.listen"]).rule is Rule.REFUSED
+    assert CommandTable(frozenset({"MOD.LISTEN"}), learned).treatment([b"mod.listen"]).rule is Rule.APART
     assert {b"MOD.WAIT", b"MOD.LISTEN"} <= table.special

@@ -176,6 +176,27 @@ def test_what_does_not_go_together(write: Any, change: dict[str, Any], part: str
     assert part in "\n".join(faults(write(**change)))
 
 
+def test_every_name_that_cannot_be_allowed_is_told_with_the_reason(write: Any) -> None:
+    names = ["monitor", "config|set", "client", "mod.command", "keys", "readonly", "shutdown", "cluster|meet"]
+    assert config.load(write(allow_commands=names)).allow_commands == {name.upper() for name in names}
+    wrong = ["SYNC", "cluster|syncslots", "auth", "client|paused", "SUBSCRIBE", "script|debug", "MONITR", "host:"]
+    assert faults(write(allow_commands=[*names, *wrong], listen={"addr": ":1", "x": 1}, switchovr=1)) == (
+        "listen.x: unknown key",
+        "allow_commands: cannot allow AUTH: the proxy handles it itself",
+        "allow_commands: cannot allow CLIENT|PAUSED: the proxy handles it itself, did you mean CLIENT|PAUSE?",
+        "allow_commands: cannot allow CLUSTER|SYNCSLOTS: the proxy forwards requests and their replies only, not"
+        " replication streams",
+        "allow_commands: cannot allow HOST:: it is HTTP, which ends the connection as with Redis",
+        "allow_commands: cannot allow MONITR: the proxy forwards what it does not know, did you mean MONITOR?",
+        "allow_commands: cannot allow SCRIPT|DEBUG: it turns the connection into one of the script debugger; use it on"
+        " the Redis server itself",
+        'allow_commands: cannot allow SUBSCRIBE: set "pubsub": true for subscribers',
+        "allow_commands: cannot allow SYNC: the proxy forwards requests and their replies only, not replication"
+        " streams",
+        "switchovr: unknown key, did you mean switchover?",
+    )
+
+
 def test_an_open_admin_address_has_to_be_asked_for_or_guarded(write: Any) -> None:
     assert config.load(write(admin={"addr": "0.0.0.0:1", "allow_open": True})).admin
     assert config.load(write(admin={"addr": "0.0.0.0:1", "pass": "x"})).admin
@@ -429,3 +450,16 @@ def test_names_for_the_certificates_of_sentinels(write: Any, certificate: dict[s
 def test_where_the_proxy_itself_can_be_reached(write: Any) -> None:
     own = config.load(write(listen={"addr": ":7010"}, admin={"addr": "/run/admin", "network": "unix"})).own_addresses
     assert {TcpAddress("127.0.0.1", 7010), TcpAddress("localhost", 7010), UnixAddress("/run/admin")} < own
+
+
+def test_where_clients_are_to_go_is_a_host_and_a_port(write: Any) -> None:
+    def told(to: str) -> tuple[str, ...]:
+        return faults(write(shutdown={"notice_ms": 1000, "moving_to": to}))
+
+    assert told(":6379") == ("shutdown.moving_to: a host is needed, so that clients know where to go",)
+    assert told("nowhere") == (
+        'shutdown.moving_to: expected host:port, [v6 address]:port, or a path with network "unix"',
+    )
+    assert (
+        config.load(write(shutdown={"notice_ms": 1000, "moving_to": "there:6379"})).shutdown.moving_to == "there:6379"
+    )

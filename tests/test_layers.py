@@ -13,22 +13,22 @@ ROOT = Path(__file__).resolve().parent.parent / "redisproxy"
 LAYERS = [
     {"tap", "cli", "cli_switchover", "switch_test", "unfencing"},
     {"service"},
-    {"info", "listeners", "proxy"},
+    {"info", "leaving", "listeners", "proxy"},
     {"admin", "control", "movers", "plan", "raw", "client", "relocation", "sentinel", "watches"},
     {"controlled"},
     {"switchover"},
     {"following"},
     {"preflight"},
     {"answers"},
-    {"client_command"},
+    {"client_command", "containers"},
     {"replication"},
-    {"registry", "session", "uplink", "gate", "core"},
+    {"maintenance", "registry", "session", "uplink", "gate", "core"},
     {"sinks", "interfaces", "network", "native_net", "dialing"},
     {"aside", "auth", "commands", "files", "framing", "metrics", "net", "operations", "signals"},
     {"tls"},
     {"config"},
-    {"lane"},
-    {"cursors", "scripts", "garbage", "resp", "errors", "server_state", "together", "_native"},
+    {"lane", "allowing"},
+    {"cursors", "scripts", "garbage", "resp", "errors", "server_state", "together", "treatments", "_native"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # config.load builds every TLS context once, inside a function, so that certificates are faults of the configuration.

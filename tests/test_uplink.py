@@ -180,4 +180,5 @@ def test_a_connection_whose_closing_hangs_is_aborted(wire: Wire, monkeypatch: py
 def test_a_connection_that_is_closed_leaves_no_deadline(wire: Wire) -> None:
     wire.pause()
     wire.switch()
+    wire.advance(0.1)
     assert wire.servers[0].transport.gone and not wire.clock.getDelayedCalls()

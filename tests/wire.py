@@ -141,6 +141,12 @@ class Wire:
             self.metrics,
         )
 
+    @property
+    def uplink_set(self) -> UplinkSet:
+        """The set in use, with everything that the client side does not see of it."""
+        assert isinstance(self.core.uplinks, UplinkSet)
+        return self.core.uplinks
+
     def _end_of_turn(self, call: Any) -> None:
         self._calls[call] = None
 
@@ -214,9 +220,11 @@ class Wire:
         self.core.aside.close()
         for client in self.core.registry:
             client.gate_closed()
+        self.core.maintenance.gate_closed()
         self.turn()
 
     def unpause(self) -> None:
         self.gate.reopen("operator")
         self.core.aside.open()
+        self.core.maintenance.gate_opened()
         self.turn()

@@ -550,7 +550,8 @@ cdef class Hub:
 
     cdef int descriptor
     cdef dict live, calls
-    cdef list dead, ending, flushing
+    cdef list dead, ending
+    cdef dict flushing
     cdef bint running, waking
     cdef Py_ssize_t deepest
     cdef object schedule, failed, address_of, out_of_descriptors, connect_error
@@ -563,7 +564,7 @@ cdef class Hub:
         self.calls = {}
         self.dead = []
         self.ending = []
-        self.flushing = []
+        self.flushing = {}
         self.schedule = schedule
         self.failed = failed
         self.address_of = address_of
@@ -645,19 +646,20 @@ cdef class Hub:
 
     cdef int flush_queues(self) except -1:
         flushing = self.flushing
-        self.flushing = []
+        self.flushing = {}
         self.deepest = 0
-        for queue in flushing:
-            self.deepest = max(self.deepest, (<Queue>queue).depth())
-            try:
-                (<Queue>queue).flush()
-            except Exception:
-                self.failed(Failure())
+        for flow in flushing:
+            for queue in list((<Flow>flow).unsent):
+                self.deepest = max(self.deepest, (<Queue>queue).depth())
+                try:
+                    (<Queue>queue).flush()
+                except Exception:
+                    self.failed(Failure())
         return 0
 
-    cdef int flush_later(self, queue) except -1:
-        """Flush this L{Queue} at the end of the turn; the same as C{end_of_turn(queue.flush)}, without Python between."""
-        self.flushing.append(queue)
+    cdef int flush_later(self, flow) except -1:
+        """Have this L{Flow} flushed at the end of the turn; as C{end_of_turn(flow.flush)}, without Python between."""
+        self.flushing[flow] = None
         return self.wake()
 
     cpdef end_of_turn(self, call):

@@ -15,6 +15,11 @@ cdef class Flow:
         self.open = True
         self.unsent = {}
 
+    cpdef flush(self):
+        """Send everything that is unsent, in order."""
+        for queue in list(self.unsent):
+            (<Queue>queue).flush()
+
 
 @cython.freelist(256)
 cdef class Entry:
@@ -81,17 +86,16 @@ cdef class Queue:
         if not self.out:
             self.flow.unsent[self] = None
             if self.hub is not None:
-                self.hub.flush_later(self)
+                self.hub.flush_later(self.flow)
             else:
-                self.later(self.flush)
+                self.later(self.flow.flush)
         self.out.append(data)
 
     cdef int flush_before(self) except -1:
         """Have everything leave that would otherwise leave in the wrong order."""
         cdef dict unsent = self.flow.unsent
         if unsent and next(reversed(unsent)) is not self:
-            for queue in list(unsent):
-                (<Queue>queue).flush()
+            self.flow.flush()
         return 0
 
     cpdef flush(self):
@@ -120,6 +124,24 @@ cdef class Queue:
     def entries(self):
         """Everybody who waits, in order."""
         return self.waiting[self.first:]
+
+    def amid(self, client):
+        """Whether a reply to `client` has arrived in part; see C{lane.Queue.amid}."""
+        cdef Entry head, rest
+        if not self.scanner.todo or len(self.waiting) == self.first:
+            return False
+        head = <Entry>self.waiting[self.first]
+        if getattr(head.sink, "client", head.sink) is not client:
+            return False
+        if head.want > 1:
+            rest = Entry.__new__(Entry)
+            rest.sink = head.sink
+            rest.want = head.want - 1
+            rest.counted = head.counted
+            rest.timed = head.timed
+            self.waiting.insert(self.first + 1, rest)
+            head.want = 1
+        return True
 
     def clear(self):
         """Forget everything; who waited."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
+from redisproxy.client import pubsub
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Treatment
@@ -197,8 +198,7 @@ def _write(client: ClientProtocol) -> bytes:
 
     SPUBLISH, since Redis 7, reaches only those who subscribe to this very channel; PUBLISH also those of C{*}.
     """
-    version = client.core.uplinks.server.get(b"version")
-    sharded = isinstance(version, bytes) and version[:2].rstrip(b".").isdigit() and int(version.split(b".")[0]) >= 7
+    sharded = (pubsub.major_version(client) or 0) >= 7
     return encode_command("SPUBLISH" if sharded else "PUBLISH", "__redisproxy:wait", "")
 
 
@@ -211,7 +211,7 @@ def _dollars(args: list[bytes]) -> dict[int, bytes]:
 
 
 def _resolve(client: ClientProtocol, args: list[bytes], dollars: dict[int, bytes]) -> bool:
-    """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it means the same whenever it is sent.
+    """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it can be sent again later.
 
     The question goes where a plain command of the client would go, so that no later write of others is before it.
     """

@@ -33,6 +33,18 @@ class Intake:
         """Whether anything has arrived that is not done with."""
         return not self.empty or bool(self.framer.buffered)
 
+    @property
+    def first(self) -> Unit | None:
+        """The unit that is to be taken next, if it has left framing."""
+        return self.current or (self._parked[0] if self._parked else None)
+
+    def peek(self) -> bytes:
+        """What has not left framing yet; nothing while units are parked: framing may be within a large command."""
+        data = self.framer.take_buffer() if self._parked is None else b""
+        if data:
+            self.framer.feed(data)
+        return data
+
     def next(self) -> Unit | None:
         """The unit after the current one; None when more has to arrive first.
 

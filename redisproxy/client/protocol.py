@@ -11,12 +11,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy import registry, resp
-from redisproxy.client import rules, transactions, urgent
+from redisproxy.client import queued, rules, security, urgent
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
 from redisproxy.client.intake import Intake, Unit
 from redisproxy.client.large import Large
 from redisproxy.client.pubsub import Subscription
+from redisproxy.client.pushes import Pushes
 from redisproxy.client.reasons import Reason
 from redisproxy.client.route import Route
 from redisproxy.client.share import Share
@@ -71,6 +72,7 @@ class ClientProtocol(Protocol):
         "large",
         "last_command",
         "last_seen",
+        "pushes",
         "route",
         "session",
         "share",
@@ -98,6 +100,7 @@ class ClientProtocol(Protocol):
         self.route = Route(self)
         self.large = Large(self)
         self.backlog = Backlog(self)
+        self.pushes = Pushes(self)
         self.lane = Lane(self, framer, core.metrics.flow)
         self.share = Share(self)
         self.blocked = 0
@@ -165,7 +168,7 @@ class ClientProtocol(Protocol):
 
     def sync_lane(self) -> None:
         """Let replies go straight to the transport, or past L{deliver}."""
-        special = self.closed or self.session.muted or bool(self.backlog) or self._alert
+        special = self.closed or self.session.muted or bool(self.backlog) or self._alert or bool(self.pushes.held)
         self.lane.straight_out = not special
 
     def readConnectionLost(self) -> None:
@@ -252,6 +255,9 @@ class ClientProtocol(Protocol):
             self.close()
 
     def _hold(self) -> None:
+        if security.comes_next(self):
+            security.close(self)
+            return
         self.core.metrics.commands_held_total += 1
         self._gate.hold(self)
         self.block(Reason.GATE)
@@ -273,7 +279,7 @@ class ClientProtocol(Protocol):
         """Send `count` plain commands. False when that has to wait."""
         session = self.session
         if session.transaction is not None:
-            return transactions.queue(self, data, count)
+            return queued.queue(self, data, count)
         if not self.route.at_hand and not self.route.obtain(pinned=session.bound):
             return False
         self.send_plain(data, count)
@@ -363,10 +369,9 @@ class ClientProtocol(Protocol):
         if self.closed:
             return
         if data and not self.session.muted:
-            self._gate.flow.bytes_to_clients += len(data)
-            self._transport.write(data)
-        if self.backlog:
-            self.backlog.grow(len(data))
+            self.write(data)
+        if self.pushes.held:
+            self.pushes.look()
         if self._alert:
             self._progress()
 
@@ -376,10 +381,21 @@ class ClientProtocol(Protocol):
 
     def answer(self, data: bytes) -> None:
         """Send a reply of the proxy's own. Only when no other reply is outstanding."""
-        if self.closed or self.session.muted:
+        if not self.closed and not self.session.muted:
+            self.write(data)
+
+    def push(self, data: bytes) -> None:
+        """Send a push message between two replies, whatever the mode of replies (CLIENT REPLY OFF) is."""
+        self.pushes.send(data)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are, whatever the reply mode is: what is no reply, or a piece of one."""
+        if self.closed:
             return
         self._gate.flow.bytes_to_clients += len(data)
         self._transport.write(data)
+        if self.backlog:
+            self.backlog.grow(len(data))
 
     def error(self, text: str) -> None:
         """Answer with an error; `text` is without the leading C{-}."""
@@ -387,7 +403,8 @@ class ClientProtocol(Protocol):
 
     def count_refused(self) -> None:
         """Count the command that is being handled as refused."""
-        self.core.metrics.refused[self.last_command.decode("latin-1").upper()] += 1
+        name = self.last_command.partition(b"|")[0]
+        self.core.metrics.refused[name.decode("latin-1").upper()] += 1
 
     def _progress(self) -> None:
         if self.blocked & Reason.IN_FLIGHT and self.pending <= self.lane.limit // 2:
@@ -484,5 +501,6 @@ class ClientProtocol(Protocol):
         self.intake.current = None
         self._gate.unhold(self)
         self.core.aside.forget(self)
+        self.core.maintenance.forget(self)
         self.route.let_go()
         self.share.give_back()

@@ -19,9 +19,10 @@ from twisted.python.failure import Failure
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Treatment
+from redisproxy.containers import full_name
 from redisproxy.errors import UplinkUnavailable
 from redisproxy.framing import ReplyScanner
-from redisproxy.resp import encode_command, parse_reply
+from redisproxy.resp import bulk, encode_command, integer, null, parse_reply, push_header
 from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
@@ -40,21 +41,39 @@ NOT_WHILE_SUBSCRIBED = (
 )
 
 
+class Confirmed(Observed):
+    """The confirmations of one command. They reach a client that has switched replies off; an error does not."""
+
+    __slots__ = ()
+
+    def reply(self, data: bytes, done: int) -> None:
+        refused = (self._head or data).startswith(b"-")
+        self._observe(data, done)
+        if not refused:
+            self.client.write(data)
+        self.client.deliver(data if refused else b"", done)
+
+
 class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
+    @cvar FLAG: what CLIENT LIST calls such a client.
+    @ivar passing: what is being passed on in pieces; empty between two messages or replies.
     """
+
+    FLAG = "P"
 
     def __init__(self, client: ClientProtocol, connection: Connection) -> None:
         self.client = client
         self.connection = connection
         self.names: dict[bytes, dict[bytes, None]] = {b"": {}, b"p": {}, b"s": {}}
+        self._push = push_header(3, connection.resp_version)[:1]
         self._scanner = ReplyScanner()
         self._scanner.counts_pushes = True
         self._held: list[bytes] = []
         self._size = 0
-        self._passing = ""
+        self.passing = ""
         self._swallow = 0
         self._swallowed: Deferred[None] | None = None
         connection.reader = self.feed
@@ -77,31 +96,35 @@ class Subscription:
 
     def _piece(self, piece: bytes, done: bool) -> None:
         """One piece of one message or reply; a large message is passed on as it arrives."""
-        if not self._passing:
+        if not self.passing:
             self._held.append(piece)
             self._size += len(piece)
-            if not done and self._size <= MAX_HELD_BYTES:
+            if not done and self._size <= MAX_HELD_BYTES and self._held[0][:1] == self._push:
                 return
             piece = b"".join(self._held)
             self._held, self._size = [], 0
-            self._passing = self._classify(piece, done)
-        if self._passing == "message":
-            self.client.deliver(piece, 0)
-        elif self._passing == "reply":
-            self.connection.dispatch(piece)
-        elif self._passing == "confirmation":
-            self.connection.confirm(piece)
+            self.passing = self._classify(piece, done)
+        kind = self.passing
         if done:
-            self._passing = ""
+            self.passing = ""
+        if kind == "message":
+            self.client.write(piece)
+            self.client.deliver(b"", 0)
+        elif kind == "reply":
+            if piece[:1] == b"-":
+                self._refused()
+            self.connection.dispatch(piece)
+        elif kind == "confirmation":
+            self.connection.confirm(piece)
 
     def _classify(self, piece: bytes, done: bool) -> str:
-        if piece[:1] not in (b"*", b">"):
+        if piece[:1] != self._push:
             return "reply"
         word = piece.split(b"\r\n", 3)[2].lower() if piece.count(b"\r\n", 0, 64) >= 3 else b""
         if word in _MESSAGES:
             return "message"
         if word not in _CONFIRMATIONS or not done:
-            return "reply" if piece[:1] == b"*" else "message"
+            return "reply" if self._push == b"*" else "message"
         self._confirmed(word, parse_reply(piece))
         if not self._swallow:
             return "confirmation"
@@ -110,6 +133,14 @@ class Subscription:
             swallowed, self._swallowed = self._swallowed, None
             swallowed.callback(None)
         return "swallowed"
+
+    def _refused(self) -> None:
+        """The server has answered a command with an error, which stands for all its confirmations."""
+        entry = self.connection.queue.head()
+        if entry is not None and isinstance(entry.sink, Confirmed) and entry.want > 1:
+            self.client.pending -= entry.want - 1
+            self.client.core.gate.release(entry.want - 1)
+            entry.want = 1
 
     def _confirmed(self, word: bytes, reply: Any) -> None:
         prefix, added = _CONFIRMATIONS[word]
@@ -158,13 +189,32 @@ def expected(args: list[bytes], names: dict[bytes, None]) -> int:
     return len(args) - 1 if len(args) > 1 else max(1, len(names))
 
 
+def rejection(args: list[bytes]) -> str | None:
+    """The error with which Redis refuses to run one of these commands, or to queue it."""
+    word = args[0].lower()
+    if _CONFIRMATIONS[word][1] and len(args) < 2:
+        return f"ERR wrong number of arguments for '{word.decode()}' command"
+    return None
+
+
+def not_subscribed(client: ClientProtocol, args: list[bytes]) -> bytes:
+    """The confirmations of an UNSUBSCRIBE or its kin when there is nothing to end, which binds nothing."""
+    version = client.session.resp_version
+    verb = push_header(3, version) + bulk(args[0].lower())
+    names = [bulk(name) for name in args[1:]] or [null(version)]
+    return b"".join(verb + name + integer(0) for name in names)
+
+
 def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Handle SUBSCRIBE, UNSUBSCRIBE and their kin. No reply is outstanding."""
     word = args[0].lower()
     prefix, adds = _CONFIRMATIONS[word]
-    if adds and len(args) < 2:
-        client.error(f"ERR wrong number of arguments for '{word.decode()}' command")
+    problem = rejection(args)
+    if problem is not None:
+        client.error(problem)
         return True
+    if not adds and client.subscription is None:
+        return _unsubscribe_from_nothing(client, raw, args)
     if not client.route.obtain(pinned=True):
         return False
     connection = client.route.connection
@@ -174,9 +224,23 @@ def subscribe(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: 
         client.session.subscribed = True
         client.apply_framing()
     count = expected(args, client.subscription.names[prefix])
-    client.submit_many(Observed(client, lambda _: _settle(client)), raw, count)
+    client.submit_many(Confirmed(client, lambda _: _settle(client)), raw, count)
     client.block(Reason.REPLIES)
     return True
+
+
+def _unsubscribe_from_nothing(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
+    if args[0].upper() == b"SUNSUBSCRIBE" and (major_version(client) or 7) < 7:
+        return client.forward(raw, 1)  # unknown there, and the server says so
+    client.write(not_subscribed(client, args))
+    return True
+
+
+def major_version(client: ClientProtocol) -> int | None:
+    """The server's version, up to the first dot, if it is known. Shard channels came with Redis 7."""
+    version = client.core.uplinks.server.get(b"version")
+    major = version.split(b".")[0] if isinstance(version, bytes) else b""
+    return int(major) if major.isdigit() and len(major) < 4 else None
 
 
 def _settle(client: ClientProtocol) -> None:
@@ -187,23 +251,26 @@ def _settle(client: ClientProtocol) -> None:
 
 
 def end(client: ClientProtocol) -> None:
-    """Be no subscriber any more; the connection is closed."""
+    """Be no subscriber any more. The connection brings only replies now; it stays while there is a WATCH on it."""
+    if client.subscription is not None:
+        client.subscription.connection.reader = None
     client.subscription = None
     client.session.subscribed = False
     client.apply_framing()
-    client.route.leave()
+    client.route.settle()
 
 
-def refusal(client: ClientProtocol, name: bytes) -> str:
-    """What a subscriber is told that sends the command `name`, which it may not.
+def refusal(client: ClientProtocol, args: list[bytes]) -> str:
+    """What a subscriber is told that sends a command which it may not.
 
     In RESP2 that is everything but the commands of this context (the text is Redis's own, src/server.c); in RESP3 only
     what would bind further state to the connection.
     """
     if client.session.resp_version != 2:
         return NOT_WHILE_SUBSCRIBED
-    shown = name[:64].decode("latin-1").lower()
+    shown = full_name(args).decode("latin-1")
+    prefix = "EXECABORT Transaction discarded because of:" if shown == "exec" else "ERR"
     return (
-        f"ERR Can't execute '{shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this"
-        " context"
+        f"{prefix} Can't execute '{shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in"
+        " this context"
     )

@@ -42,7 +42,7 @@ class Route:
 
     @property
     def at_hand(self) -> bool:
-        """Whether plain commands of a client without state can go now: to a shared connection, or to a dedicated one."""
+        """Whether plain commands can go now, without more ado: on a shared connection, or on a dedicated one."""
         connection = self.connection
         return connection is not None and connection.ready and self.pinned is self._client.share.dedicated
 
@@ -133,6 +133,7 @@ class Route:
         if self.pinned and self.connection is not None:
             connection, self.connection = self.connection, None
             self.pinned = False
+            connection.resume_reading()  # a slow reader may have stopped it
             connection.uplinks.give_back(connection)
 
     def settle(self) -> None:
@@ -169,16 +170,18 @@ class Route:
     def adopt(self, connection: Connection, subscription: Subscription | None = None) -> None:
         """Change over to a connection to another server, where the client's state has been made again."""
         self._close_pinned()
+        if subscription is not None:
+            self._client.session.connection_lost()  # a WATCH beside the subscriptions does not move
         self._client.subscription = subscription
         self._hold(connection)
 
     def set_version(self, version: int) -> None:
         """HELLO was answered: replies are of this RESP version from here on. No reply is outstanding."""
         session, connection = self._client.session, self.connection
-        if version != session.resp_version and self.pinned and connection is not None:
+        if self.pinned and connection is not None and version != connection.resp_version:
             connection.submit_own(Collector(1, lambda _: None), resp.encode_command("HELLO", version), 1)
             connection.resp_version = version
-        elif version != session.resp_version:
+        elif version != session.resp_version and not self.pinned:
             self.forget_shared()
         session.resp_version = version
 

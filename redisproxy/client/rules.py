@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy import answers, cursors
-from redisproxy.client import blocking, pubsub, transactions, urgent
-from redisproxy.client.observers import Marked, Observed
+from redisproxy.client import blocking, monitor, pubsub, queued, security, transactions, urgent
+from redisproxy.client.observers import Marked, Observed, Swallowed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
+from redisproxy.containers import full_name
 from redisproxy.resp import BEGIN, COMMAND, RUN, encode_command, error
 from redisproxy.session import Skip
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 NOAUTH = "NOAUTH Authentication required."
 TOO_LARGE = "ERR the command is too large for the proxy to handle (limits.max_held_request_bytes)"
-_BEFORE_AUTH = frozenset({b"AUTH", b"HELLO", b"QUIT", b"RESET", b"POST", b"HOST:"})
+_BEFORE_AUTH = frozenset({b"AUTH", b"HELLO", b"QUIT", b"RESET"})
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
 
 Handler = Callable[["ClientProtocol", bytes, list[bytes], Treatment], bool]
@@ -31,6 +32,8 @@ Handler = Callable[["ClientProtocol", bytes, list[bytes], Treatment], bool]
 
 def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """Handle one complete command that framing has stopped at."""
+    if security.is_http(client, args):
+        return security.close(client)
     if not _skip_step(client, raw):
         return False
     core, session = client.core, client.session
@@ -42,11 +45,13 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
             return False
         client.error(NOAUTH)
         return True
-    client.last_command = args[0][:32]
+    client.last_command = full_name(args)
+    if isinstance(client.subscription, monitor.Monitor):
+        return client.subscription.command(raw, args, treatment)
     if session.subscribed and not _may_as_subscriber(client, args, treatment):
-        return client.barrier() and _answer_error(client, pubsub.refusal(client, args[0].upper()))
+        return _not_as_subscriber(client, raw, args, treatment)
     if session.transaction is not None:
-        return transactions.within(client, raw, args, treatment)
+        return transactions.within(client, raw, args, _inside(treatment))
     if treatment.rule is Rule.FORWARD:
         return client.forward(raw, 1)
     if treatment.rule in (Rule.SCRIPT, Rule.EVAL):
@@ -82,13 +87,17 @@ def _skip_step(client: ClientProtocol, raw: bytes) -> bool:
 
 def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     """Handle the beginning of a command that is too large to hold."""
+    if security.is_named_http(args):
+        return security.close(client)
     if not _skip_step(client, data):
         return False
-    client.last_command = args[0][:32]
+    if isinstance(client.subscription, monitor.Monitor) and not client.subscription.at_end_of_line():
+        return False
+    client.last_command = full_name(args)
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
-        return transactions.large(client, data, treatment)
-    if treatment.rule in transactions.LARGE_RULES:
+        return queued.large(client, data, treatment)
+    if treatment.rule in queued.LARGE_RULES:
         if not client.route.obtain(pinned=True):
             return False
         client.large.begin(data, timed=treatment.rule is not Rule.BLOCKING)
@@ -149,11 +158,43 @@ def _refused(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: T
     return True
 
 
-def _security(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    """HTTP on the Redis port: closed without a word, as Redis does (networking.c, securityWarningCommand)."""
-    client.log.warn("client {id} sent HTTP to the Redis port; it is closed", id=client.id)
-    client.drop("security")
+def _apart(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    if not client.route.obtain(pinned=True):
+        return False
+    client.submit(Observed(client, lambda _: client.route.leave()), raw)
+    client.block(Reason.REPLIES)
     return True
+
+
+def _cluster_state(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    """ASKING, READONLY, READWRITE: a server without cluster support answers with an error, and nothing has changed.
+
+    Where it has changed something, the connection is closed, and the client is told that this is not supported.
+    """
+    if not client.route.obtain(pinned=True):
+        return False
+
+    def done(head: bytes) -> None:
+        if head.startswith(b"-") and head.endswith(b"\n"):
+            client.answer(head)
+            client.route.settle()
+            return
+        client.route.leave()
+        _refused(client, raw, args, treatment)
+
+    client.submit(Swallowed(client, done), raw)
+    client.block(Reason.REPLIES)
+    return True
+
+
+_ONLY_OUTSIDE = frozenset({Rule.APART, Rule.CLUSTER_STATE, Rule.MONITOR})
+
+
+def _inside(treatment: Treatment) -> Treatment:
+    """The treatment inside of MULTI, where nothing may change what the client's connection is."""
+    if treatment.rule not in _ONLY_OUTSIDE:
+        return treatment
+    return Treatment(Rule.REFUSED, "ERR redisproxy does not run this command inside of MULTI")
 
 
 def _select(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
@@ -203,7 +244,7 @@ def _select_pinned(client: ClientProtocol, raw: bytes, db: int) -> bool:
     return True
 
 
-_NOT_AS_SUBSCRIBER = frozenset({Rule.MULTI, Rule.WATCH, Rule.BLOCKING, Rule.WAIT})
+_NOT_AS_SUBSCRIBER = _ONLY_OUTSIDE | {Rule.MULTI, Rule.WATCH, Rule.BLOCKING, Rule.WAIT}
 
 
 def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Treatment) -> bool:
@@ -211,6 +252,13 @@ def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Tre
     if client.session.resp_version == 2:
         return name in pubsub.IN_CONTEXT
     return treatment.rule not in _NOT_AS_SUBSCRIBER and name != b"HELLO"
+
+
+def _not_as_subscriber(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+    if treatment.rule is Rule.FORWARD:
+        return client.forward(raw, 1)  # the server refuses it with its own words, whatever is wrong with it
+    problem = answers.rejection(args) if treatment.rule is Rule.LOCAL else None
+    return client.barrier() and _answer_error(client, problem or pubsub.refusal(client, args))
 
 
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
@@ -235,9 +283,11 @@ def _answer_error(client: ClientProtocol, text: str) -> bool:
 _HANDLERS: dict[Rule, Handler] = {
     Rule.LOCAL: _local,
     Rule.REFUSED: _refused,
-    Rule.SECURITY: _security,
     Rule.BLOCKING: blocking.blocking,
     Rule.KILL: urgent.kill,
+    Rule.APART: _apart,
+    Rule.CLUSTER_STATE: _cluster_state,
+    Rule.MONITOR: monitor.begin,
     Rule.WAIT: blocking.wait,
     Rule.SELECT: _select,
     Rule.MULTI: transactions.multi,

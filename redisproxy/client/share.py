@@ -1,8 +1,8 @@
 """How much of a shared connection one client may take: on a command's path this decides between shared and own.
 
-On a shared connection everybody waits for the replies before his own, which on Redis itself nobody does. So a client may
-ask for little at first, for more while replies are small, and whoever others would have to wait for gets a connection to
-itself: for large replies, for scripts, which may never end, and for what has held others up.
+On a shared connection everybody waits for the replies before his own, which on Redis itself nobody does. So a client
+may ask for little at first, for more while replies are small, and whoever others would have to wait for gets a
+connection to itself: for large replies, for scripts, which may never end, and for what has held others up.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ MOST_REPLIES = 1024
 LEAST_REPLIES = 8
 GROWTH = 4
 WINDOW_BYTES = 4194304
-"""So much a client may have asked for at one time, by the size of its replies so far: neither Redis nor the proxy has to
-hold more for a client that does not read, and others are not kept waiting while it is made."""
+"""So much a client may have asked for at one time, by the size of its replies so far: neither Redis nor the proxy has
+to hold more for a client that does not read, and others are not kept waiting while it is made."""
 LARGE_REPLY_BYTES = 16384
 """Larger ones than this on average are large."""
 KEPT_S = 10.0
@@ -30,7 +30,7 @@ KEPT_S = 10.0
 class Share:
     """One client's share.
 
-    @ivar dedicated: it has a connection of its own, or gets one with its next command, although no state of its is there.
+    @ivar dedicated: it has a connection of its own, or gets one with its next command, although it has no state there.
     """
 
     __slots__ = ("_client", "dedicated")

@@ -10,20 +10,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy import answers, cursors
+from redisproxy.client import queued
+from redisproxy.client.merged import Merged
 from redisproxy.client.observers import Observed, Swallowed
+from redisproxy.client.queued import kill, queue
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
 from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command
-from redisproxy.session import EXECABORT
+from redisproxy.session import EXECABORT, Transaction
 from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
-QUEUED = b"+QUEUED\r\n"
-NOT_INSIDE = "ERR redisproxy answers this command itself, and can't inside of MULTI"
-LARGE_RULES = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.SCAN})
-"""Commands that may be too large to hold: they go on as they arrive."""
 _WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL})
 
 
@@ -61,6 +60,7 @@ def _collect(client: ClientProtocol, raw: bytes) -> bool:
         chunks.append(data)
         count += extra if kind == RUN else 1
         if rule is Rule.EXEC:
+            client.last_command = b"exec"
             client.intake.current = (RUN, b"".join(chunks), count)
             return True
         if rule not in _WHOLE_INSIDE:
@@ -148,10 +148,12 @@ def unwatch(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tr
 def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Handle a command, one that framing has stopped at, inside of MULTI."""
     rule = treatment.rule
-    if rule is Rule.LOCAL and args[0].upper() in (b"QUIT", b"RESET"):
+    if rule is Rule.LOCAL and _ends(args):
         return client.barrier() and answers.answer(client, args)
-    if rule in (Rule.LOCAL, Rule.REFUSED, Rule.SECURITY, Rule.PUBSUB):
-        return _refuse(client, treatment.error or NOT_INSIDE)
+    if rule in (Rule.LOCAL, Rule.PUBSUB):
+        return queued.own(client, raw, args, treatment)
+    if rule is Rule.REFUSED:
+        return queued.refuse(client, treatment.error)
     if rule is Rule.EXEC:
         return _exec(client, raw)
     if rule is Rule.DISCARD:
@@ -167,53 +169,19 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
     return queue(client, raw, 1)
 
 
+def _ends(args: list[bytes]) -> bool:
+    """Whether this is QUIT or RESET, which Redis runs at once and which end the transaction."""
+    name = args[0].upper()
+    return name == b"QUIT" or (name == b"RESET" and answers.rejection(args) is None)
+
+
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """A SCAN as any other command. The cursor in EXEC's reply is not marked, and so refused once there was a switch."""
     core = client.core
     sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
-        return _refuse(client, cursors.STALE)
+        return queued.refuse(client, cursors.STALE)
     return queue(client, raw if sent is args else encode_command(*sent), 1)
-
-
-def queue(client: ClientProtocol, data: bytes, count: int) -> bool:
-    """Queue `count` commands at Redis and remember them."""
-    transaction = client.session.transaction
-    assert transaction is not None
-    if transaction.dead:
-        return _pretend(client, count)
-    if not client.route.obtain(pinned=True):
-        return False
-    transaction.remember(data, count)
-    client.send_plain(data, count)
-    return True
-
-
-def _pretend(client: ClientProtocol, count: int) -> bool:
-    if not client.barrier():
-        return False
-    client.answer(QUEUED * count)
-    return True
-
-
-def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
-    """Queue a command that is too large to hold, and so to remember."""
-    transaction = client.session.transaction
-    assert transaction is not None
-    if treatment.rule not in LARGE_RULES:
-        return _refuse(client, treatment.error or "ERR the command is too large") and _discard_rest(client)
-    if transaction.dead:
-        return _pretend(client, 1) and _discard_rest(client)
-    if not client.route.obtain(pinned=True):
-        return False
-    transaction.forget()
-    client.large.begin(data, timed=True)
-    return True
-
-
-def _discard_rest(client: ClientProtocol) -> bool:
-    client.large.discard()
-    return True
 
 
 def _pass(client: ClientProtocol, raw: bytes) -> bool:
@@ -241,25 +209,6 @@ def _select(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     return True
 
 
-def _refuse(client: ClientProtocol, text: str) -> bool:
-    """A command that can't be queued: as Redis does, answer with the error and let EXEC fail."""
-    if not client.barrier():
-        return False
-    client.count_refused()
-    client.error(text)
-    kill(client)
-    return True
-
-
-def kill(client: ClientProtocol) -> None:
-    """Give the transaction up: what Redis has queued goes away with the connection. No reply is outstanding."""
-    transaction = client.session.transaction
-    if transaction is not None:
-        transaction.dead = True
-        client.session.unwatch()
-        client.route.leave()
-
-
 def _exec(client: ClientProtocol, raw: bytes) -> bool:
     session = client.session
     transaction = session.transaction
@@ -272,13 +221,17 @@ def _exec(client: ClientProtocol, raw: bytes) -> bool:
         sink = Swallowed(client, lambda _: _lost_to_watch(client))
         client.submit(sink, encode_command("DISCARD"))
     elif transaction.selects:
-        client.submit(Observed(client, lambda _: session.end()), raw)
+        client.submit(_reply_of(client, transaction, lambda _: session.end()), raw)
         _learn_db(client)
         return True
     else:
-        client.submit(Observed(client, lambda _: _end(client)), raw)
+        client.submit(_reply_of(client, transaction, lambda _: _end(client)), raw)
     client.block(Reason.REPLIES)
     return True
+
+
+def _reply_of(client: ClientProtocol, transaction: Transaction, on_done: Callable[[bytes], None]) -> Observed:
+    return Merged(client, transaction, on_done) if transaction.own else Observed(client, on_done)
 
 
 def _ended(client: ClientProtocol, answer: bytes) -> bool:

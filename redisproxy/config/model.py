@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,7 +17,9 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
+from redisproxy.allowing import not_allowable
 from redisproxy.config.address import (
     Address,
     TcpAddress,
@@ -35,6 +38,12 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
 MasterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=255)]
 CommandName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+(\|[A-Za-z0-9_-]+)?$", max_length=64)]
+
+
+def _allowable(names: frozenset[str]) -> frozenset[str]:
+    if faults := list(not_allowable(names)):
+        raise PydanticCustomError("not_allowable", "\n".join(faults))
+    return names
 
 
 class Model(BaseModel):
@@ -301,9 +310,25 @@ class SwitchoverSettings(Model):
 
 
 class ShutdownSettings(Model):
-    """How the proxy stops."""
+    """How the proxy stops.
+
+    C{notice_ms} is how long clients that want maintenance notifications have to leave, for C{moving_to} if that is set.
+    """
 
     drain_deadline_ms: Milliseconds = 5000
+    notice_ms: MillisecondsOrOff = 0
+    moving_to: Text | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ShutdownSettings:
+        if self.moving_to is not None:
+            try:
+                host = getattr(parse_address(self.moving_to, "tcp"), "host", "")
+            except ValueError as error:
+                raise ValueError(f".moving_to: {error}") from None
+            if not host:
+                raise ValueError(".moving_to: a host is needed, so that clients know where to go")
+        return self
 
 
 def _as_list(value: Any) -> Any:
@@ -322,7 +347,7 @@ class Settings(Model):
     read_time_limit_ms: MillisecondsOrOff = 5000
     idle_timeout_ms: MillisecondsOrOff = 0
     log_messages: bool = False
-    allow_commands: frozenset[CommandName] = frozenset()
+    allow_commands: Annotated[frozenset[CommandName], AfterValidator(_allowable)] = frozenset()
     allow_scan_across_switch: bool = False
     pubsub: bool = False
     limits: LimitSettings = LimitSettings()

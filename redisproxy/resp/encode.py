@@ -46,6 +46,11 @@ def array_header(count: int) -> bytes:
     return b"*%d\r\n" % count
 
 
+def push_header(count: int, version: int) -> bytes:
+    """The header of a push of `count` elements; in RESP2 an array."""
+    return (b">%d\r\n" if version == 3 else b"*%d\r\n") % count
+
+
 def map_header(count: int, version: int) -> bytes:
     """The beginning of a map with `count` pairs; in RESP2 a flat array."""
     return b"%%%d\r\n" % count if version == 3 else array_header(2 * count)

@@ -17,8 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.config import Address, TcpAddress, Undiscovered
-from redisproxy.control import FAILOVER
 from redisproxy.errors import UplinkError
+from redisproxy.gate import FAILOVER
 from redisproxy.operations import OperationError
 from redisproxy.sentinel.answers import ABORTED, BEGINS
 from redisproxy.sentinel.backoff import Backoff

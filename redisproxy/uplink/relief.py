@@ -1,4 +1,4 @@
-"""Sees to it that nobody waits for long behind another client's command, and knows when the server is busy with a script.
+"""Sees to it that nobody waits long behind another client's command, and knows when the server is busy with a script.
 
 Ten times a second it looks how long what was sent has waited. Where that is long, a new connection shows whether the
 server answers others; then it takes the place of the old one, where what was sent is still answered. A server that runs
@@ -59,7 +59,7 @@ class Relief:
         self._owner = owner
         self._replaced_at: dict[Key, float] = {}
         self._probing = False
-        self._probed_at = 0.0
+        self._probed_at = -PROBE_S
 
     def look(self, now: float, dedicate: Callable[[object], None]) -> None:
         """Find what lags.
@@ -92,8 +92,8 @@ class Relief:
 
 
 BUSY = (
-    "it is busy running a script and answers nobody: SCRIPT KILL or FUNCTION KILL (at the proxy, too) ends it; if it has"
-    " written already, only its own end or SHUTDOWN NOSAVE at the server does"
+    "it is busy running a script and answers nobody: SCRIPT KILL or FUNCTION KILL (at the proxy, too) ends it; if it"
+    " has written already, only its own end or SHUTDOWN NOSAVE at the server does"
 )
 
 

@@ -1,9 +1,8 @@
-"""A server that is busy with a script, and clients that ask for much: others get what Redis itself would have given them."""
+"""A server that is busy with a script: others get what Redis itself would have given them."""
 
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import redis
 
 from redisproxy.resp import encode_command as cmd
-from tests.end_to_end.harness import Proxy, RedisServer, busy_script, redis_6, redis_8, valkey_9, wait_until
+from tests.end_to_end.harness import Proxy, RedisServer, redis_6, redis_8, valkey_9, wait_until
 
 FOR_EVER = "while true do end"
 WITHOUT_END = "#!lua name=lib\nredis.register_function('f', function() while true do end end)"

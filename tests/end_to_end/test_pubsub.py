@@ -131,3 +131,42 @@ def test_a_resp3_subscriber_goes_on_with_commands(server: RedisServer, pubsub_pr
     assert lines[0] == b"+OK\r\n" and b"hi\r\n" in lines and b">3\r\n" in lines
     assert any(line.startswith(b"-ERR redisproxy does not run") for line in lines)
     sock.close()
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_subscriber_that_has_switched_replies_off_gets_its_messages_also_after_a_switch(
+    server: RedisServer, other: RedisServer, pubsub_proxy: Proxy, version: int
+) -> None:
+    sock = pubsub_proxy.connect()
+    file = sock.makefile("rb")
+    sock.sendall(b"HELLO %d\r\nCLIENT REPLY OFF\r\nSUBSCRIBE a\r\nPING\r\n" % version)
+    while file.readline() != b"subscribe\r\n":
+        pass
+    assert [file.readline() for _ in range(3)] == [b"$1\r\n", b"a\r\n", b":1\r\n"]
+    for text in (b"one", b"two"):
+        pubsub_proxy.client().publish("a", text)
+        lines = [file.readline() for _ in range(7)]
+        assert lines[0] == (b">3\r\n" if version == 3 else b"*3\r\n") and lines[2:] == [
+            b"message\r\n", b"$1\r\n", b"a\r\n", b"$3\r\n", text + b"\r\n",
+        ]  # fmt: skip
+        pubsub_proxy.write(uplink=other.uplink)
+        pubsub_proxy.do("reload")
+    sock.close()
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_watch_beside_a_subscription_holds_unless_the_server_changes(
+    server: RedisServer, other: RedisServer, pubsub_proxy: Proxy, moves: bool
+) -> None:
+    sock = pubsub_proxy.connect()
+    file = sock.makefile("rb")
+    sock.sendall(b"WATCH k\r\nSUBSCRIBE a\r\n")
+    assert [file.readline() for _ in range(7)][-1] == b":1\r\n"
+    if moves:
+        pubsub_proxy.write(uplink=other.uplink)
+        pubsub_proxy.do("reload")
+    sock.sendall(b"UNSUBSCRIBE\r\nMULTI\r\nSET k 1\r\nEXEC\r\nGET k\r\n")
+    assert [file.readline() for _ in range(8)][-2:] == [b"+OK\r\n", b"+QUEUED\r\n"]
+    assert file.readline() == (b"*-1\r\n" if moves else b"*1\r\n")
+    assert file.readline() == (b"$-1\r\n" if moves else b"+OK\r\n")
+    sock.close()

@@ -97,6 +97,8 @@ def test_nobody_is_disconnected_by_a_failover_on_command() -> None:
         assert uplink_port(proxy) == old.port
         wait_until(lambda: all_subscribed(proxy, 3), "every sentinel is heard")
         idlers, busy = Idlers(proxy, 20), [BusyClient(proxy, number) for number in range(10)]
+        hearing = proxy.connect()
+        hearing.sendall(b"HELLO 3\r\nCLIENT MAINT_NOTIFICATIONS ON\r\n")
         blocked = threading.Thread(target=lambda: got.append(proxy.client().blpop("queue", timeout=0)))
         for thread in (*busy, blocked):
             thread.start()
@@ -123,6 +125,10 @@ def test_nobody_is_disconnected_by_a_failover_on_command() -> None:
         assert got == [("queue", "job")]
         info = proxy.info()
         assert info["clients"]["closed"] == {} and info["uplink"]["sentinel"]["last_switch"]["dropped"] == []
+        heard = b""
+        while b"FAILED_OVER" not in heard:
+            heard += hearing.recv(1000)
+        assert heard.count(b">4\r\n$12\r\nFAILING_OVER") == 1 and b"MIGRAT" not in heard
         shown = proxy.get("/")[1].decode()
         assert f"127.0.0.1:{new.port}" in shown and f"sentinel 127.0.0.1:{group.sentinels[2].port}" in shown
         assert b"redisproxy_sentinel_switches_total 1.0" in proxy.get("/metrics")[1]

@@ -196,3 +196,19 @@ def test_the_raw_listener_relays_and_is_ended_by_command(server: RedisServer) ->
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(100) == b""
         wait_until(lambda: proxy.info()["raw_connections"] == 0, "it is gone")
+
+
+def test_until_its_notice_is_over_it_serves_those_who_stay_and_is_not_ready_for_others(server: RedisServer) -> None:
+    with Proxy(server.uplink, shutdown={"notice_ms": 3000}) as proxy:
+        client, other = proxy.client(), proxy.connect()
+        client.ping()
+        other.sendall(b"HELLO 3\r\nCLIENT MAINT_NOTIFICATIONS ON\r\nPING\r\n")
+        other.recv(1000)
+        proxy.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: proxy.get("/readyz") == (503, b"the proxy is shutting down\n"), "it is not ready any more")
+        with pytest.raises(ConnectionRefusedError):
+            proxy.connect()
+        assert client.set("a", 1) and server.client().get("a") == "1"
+        other.close()
+        assert proxy.process.wait(10) == 0
+        assert "2 clients were told to leave, 0 have stayed" in proxy.log

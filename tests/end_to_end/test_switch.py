@@ -154,6 +154,24 @@ def test_an_open_transaction_goes_on_and_a_watch_fails(server: RedisServer, othe
     sock.close()
 
 
+def test_the_sessions_own_commands_in_an_open_transaction_keep_their_places(
+    server: RedisServer, other: RedisServer, proxy: Proxy
+) -> None:
+    connection = proxy.client(protocol=2).connection_pool.get_connection()
+
+    def ask(*command: str) -> object:
+        connection.send_command(*command)
+        return connection.read_response()
+
+    assert ask("MULTI") == "OK"
+    assert {ask("INCR", "n"), ask("CLIENT", "SETNAME", "one"), ask("CLIENT", "GETNAME")} == {"QUEUED"}
+    proxy.write(uplink=other.uplink)
+    proxy.do("reload")
+    assert {ask("LRANGE", "none", "0", "-1"), ask("CLIENT", "SETNAME", "two"), ask("INCR", "n")} == {"QUEUED"}
+    assert ask("EXEC") == [1, "OK", "one", [], "OK", 2]
+    assert ask("CLIENT", "GETNAME") == "two" and other.client().get("n") == "2"
+
+
 def test_a_reload_while_paused_takes_the_file_and_stays_paused(
     server: RedisServer, other: RedisServer, proxy: Proxy
 ) -> None:

@@ -484,7 +484,8 @@ def test_a_watch_with_an_open_transaction_holds_too_if_nothing_changed_and_only_
     for key in ("same", "changed", "expiring", "expired", "absent"):
         client.set("expired", 1, px=50)
         connections[key] = connection = client.connection_pool.get_connection()
-        for command in (["WATCH", key], ["GET", key], ["MULTI"], ["SET", key, "mine"], ["INCR", f"{key}:count"]):
+        queued = (["SET", key, "mine"], ["CLIENT", "SETNAME", key], ["CLIENT", "GETNAME"], ["INCR", f"{key}:count"])
+        for command in (["WATCH", key], ["GET", key], ["MULTI"], *queued):
             connection.send_command(*command)
             connection.read_response()
     client.set("changed", 2)
@@ -493,7 +494,10 @@ def test_a_watch_with_an_open_transaction_holds_too_if_nothing_changed_and_only_
     for key, connection in connections.items():
         connection.send_command("EXEC")
         results[key] = connection.read_response()
-    assert results == {"same": ["OK", 1], "changed": None, "expiring": None, "expired": None, "absent": ["OK", 1]}
+    done = {key: ["OK", "OK", key, 1] for key in ("same", "absent")}
+    assert results == {**done, "changed": None, "expiring": None, "expired": None}
+    connections["changed"].send_command("CLIENT", "GETNAME")
+    assert connections["changed"].read_response() is None
     assert client.mget("same", "changed", "absent:count", "changed:count") == ["mine", "2", "1", None]
 
 

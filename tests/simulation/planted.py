@@ -13,7 +13,7 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover, watches
-from redisproxy.client import rules, transactions
+from redisproxy.client import queued, rules, transactions
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
 from redisproxy.client.route import Route
@@ -290,7 +290,7 @@ def _queued_again_at_any_time() -> Patches:
             if replies is not None:
                 transaction.lost = False
                 if any(isinstance(reply, RespError) for reply in replies):
-                    transactions.kill(client)
+                    queued.kill(client)
             if not client.closed:
                 on_done()
 

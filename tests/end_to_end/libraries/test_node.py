@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,19 @@ from tests.end_to_end.libraries.switching import ProcessWorker, Rig
 
 FOLDER = Path(__file__).parent.parent / "node"
 NODE = shutil.which("node")
+OLDEST = 20
 
-pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node.js, and it could not be installed")
+
+def _is_there() -> bool:
+    """Whether there is a Node.js that the client libraries run on."""
+    if NODE is None:
+        return False
+    version = subprocess.run([NODE, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    return int(version.strip().removeprefix("v").partition(".")[0] or 0) >= OLDEST
+
+
+needs_node = pytest.mark.skipif(not _is_there(), reason=f"there is no Node.js {OLDEST}, and it could not be installed")
+pytestmark = needs_node
 
 
 def node(program: str, *arguments: object) -> ProcessWorker:

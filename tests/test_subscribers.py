@@ -1,0 +1,215 @@
+"""Subscribers in memory: what reaches a client that has switched replies off, and what stays on its connection."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import ensureDeferred
+
+from redisproxy.commands import CommandTable
+from redisproxy.movers import Subscribers
+from redisproxy.resp import encode_command as cmd
+from tests.wire import OK, Client, Wire
+
+CONFIRMED = b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"
+ENDED = b">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n"
+MESSAGE = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
+
+
+@pytest.fixture
+def wire() -> Wire:
+    wire = Wire()
+    wire.core.table = CommandTable(pubsub=True)
+    return wire
+
+
+@pytest.fixture(params=[2, 3])
+def version(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
+@pytest.fixture
+def client(wire: Wire, version: int) -> Client:
+    client = wire.client()
+    client.ask("HELLO", version)
+    return client
+
+
+def pushed(data: bytes, version: int) -> bytes:
+    """A push as this RESP version writes it."""
+    return data if version == 3 else data.replace(b">", b"*")
+
+
+def subscribe(client: Client, version: int) -> None:
+    client.ask("SUBSCRIBE", "a")
+    client.wire.server.send(pushed(CONFIRMED, version))
+    assert client.got() == pushed(CONFIRMED, version)
+
+
+@pytest.mark.parametrize("how", ["OFF", "SKIP"])
+def test_confirmations_and_messages_reach_a_client_without_replies(client: Client, version: int, how: str) -> None:
+    client.ask("CLIENT", "REPLY", how)
+    subscribe(client, version)
+    client.wire.server.send(pushed(MESSAGE, version)[:9])
+    client.wire.server.send(pushed(MESSAGE, version)[9:])
+    assert client.got() == pushed(MESSAGE, version)
+    client.ask("PING")
+    client.wire.server.send(b"+PONG\r\n")
+    assert client.got() == (b"+PONG\r\n" if how == "SKIP" else b"")
+    client.ask("UNSUBSCRIBE", "a")
+    client.wire.server.send(pushed(ENDED, version))
+    assert client.got() == pushed(ENDED, version)
+
+
+def test_an_error_instead_of_confirmations_is_a_reply_like_others(wire: Wire, client: Client, version: int) -> None:
+    client.ask("CLIENT", "REPLY", "OFF")
+    client.ask("SUBSCRIBE", "a", "b", "c")
+    wire.server.send(b"-NOPERM no")
+    wire.server.send(b"\r\n")
+    assert client.got() == b"" and not wire.gate.in_flight and not client.protocol.pending
+    assert client.ask("CLIENT", "REPLY", "ON") == OK
+    client.ask("SUBSCRIBE", "a", "b")
+    wire.server.send(b"-NOPERM no\r\n")
+    assert client.got() == b"-NOPERM no\r\n" and not wire.gate.in_flight and not client.protocol.session.subscribed
+
+
+def test_unsubscribing_from_nothing_needs_no_server(wire: Wire, client: Client, version: int) -> None:
+    null = b"_" if version == 3 else b"$-1"
+    before = len(wire.servers)
+    wire.refuse_connections = True
+    assert client.ask("UNSUBSCRIBE") == pushed(b">3\r\n$11\r\nunsubscribe\r\n" + null + b"\r\n:0\r\n", version)
+    assert client.ask("PUNSUBSCRIBE", "x") == pushed(b">3\r\n$12\r\npunsubscribe\r\n$1\r\nx\r\n:0\r\n", version)
+    assert len(wire.servers) == before and not client.protocol.session.bound
+
+
+def test_an_old_server_says_itself_that_it_knows_no_shards(wire: Wire, client: Client) -> None:
+    client.ask("GET", "a")
+    wire.server.send(b":0\r\n")
+    wire.server.got()
+    wire.core.uplinks.server[b"version"] = b"6.2.14"
+    client.send(cmd("SUNSUBSCRIBE"))
+    assert wire.server.got() == cmd("SUNSUBSCRIBE") and not client.protocol.route.pinned
+
+
+def test_a_watch_survives_the_end_of_a_subscription(wire: Wire, client: Client, version: int) -> None:
+    client.ask("WATCH", "k")
+    wire.server.send(OK)
+    assert client.got() == OK
+    pinned = wire.server
+    assert client.ask("UNSUBSCRIBE", "a") == pushed(ENDED, version)
+    client.ask("SUBSCRIBE", "a")
+    pinned.send(pushed(CONFIRMED, version))
+    client.ask("UNSUBSCRIBE")
+    pinned.send(pushed(ENDED, version))
+    client.got()
+    pinned.got()
+    client.send(cmd("MULTI"))
+    assert pinned.got() == cmd("MULTI")
+    pinned.send(OK)
+    client.send(cmd("EXEC"))
+    pinned.send(b"*0\r\n")
+    assert client.got() == OK + b"*0\r\n" and not pinned.closed
+
+
+def test_a_connection_without_subscriptions_is_used_again(wire: Wire, client: Client, version: int) -> None:
+    subscribe(client, version)
+    pinned = wire.server
+    client.ask("UNSUBSCRIBE")
+    pinned.send(pushed(ENDED, version))
+    client.got()
+    assert not client.protocol.route.pinned
+    client.ask("BLPOP", "l", 0)
+    assert pinned.got().endswith(cmd("BLPOP", "l", 0))
+    answer = b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
+    pinned.send(answer)
+    assert client.got() == answer and not wire.gate.in_flight
+
+
+def test_a_connection_that_was_not_read_is_read_again_when_it_is_given_back(
+    wire: Wire, client: Client, version: int
+) -> None:
+    subscribe(client, version)
+    pinned = wire.server
+    client.ask("UNSUBSCRIBE")
+    client.protocol.backlog.pauseProducing()
+    assert pinned.transport.paused
+    pinned.send(pushed(ENDED, version))
+    assert not pinned.transport.paused
+
+
+def test_a_reply_that_looks_like_a_message_is_a_reply_in_resp3(wire: Wire) -> None:
+    client = wire.client()
+    client.ask("HELLO", 3)
+    subscribe(client, 3)
+    for word in (b"message", b"subscribe"):
+        client.ask("LRANGE", "l", 0, -1)
+        answer = b"*3\r\n$%d\r\n%s\r\n$1\r\na\r\n:1\r\n" % (len(word), word)
+        wire.server.send(answer[:8])
+        assert client.got() == answer[:8]
+        wire.server.send(answer[8:])
+        assert client.got() == answer[8:] and not wire.gate.in_flight
+    assert list(client.protocol.subscription.names[b""]) == [b"a"]  # type: ignore[union-attr]
+
+
+def test_a_watch_beside_subscriptions_is_lost_when_they_move(wire: Wire, client: Client, version: int) -> None:
+    client.ask("WATCH", "k")
+    wire.server.send(OK)
+    client.got()
+    subscribe(client, version)
+    old = wire.server
+    subscribers = Subscribers(wire.core.registry, wire.uplinks(), wire.clock, 1.0)
+    wire.pause()
+    copying = ensureDeferred(subscribers.copy())
+    wire.turn()
+    wire.server.send(pushed(CONFIRMED, version))
+    old.send(b"+PONG\r\n")
+    assert copying.called and wire.server is not old
+    subscribers.change_over()
+    wire.unpause()
+    assert client.protocol.session.watch_lost and client.protocol.subscription
+    wire.server.send(pushed(MESSAGE, version))
+    assert client.got() == pushed(MESSAGE, version)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("CLIENT ID", b"ERR Can't execute 'client|id'"),
+        ("CLIENT FOO", b"ERR unknown subcommand 'FOO'"),
+        ("AUTH", b"ERR wrong number of arguments for 'auth'"),
+        ("EXEC", b"EXECABORT Transaction discarded because of: Can't execute 'exec'"),
+        ("SHUTDOWN", b"ERR Can't execute 'shutdown'"),
+        ("MULTI", b"ERR Can't execute 'multi'"),
+    ],
+)
+def test_a_resp2_subscriber_is_refused_in_redis_words(wire: Wire, command: str, words: bytes) -> None:
+    client = wire.client()
+    subscribe(client, 2)
+    wire.server.got()
+    assert client.ask(*command.split()).startswith(b"-" + words) and wire.server.got() == b""
+
+
+def test_plain_commands_of_a_resp2_subscriber_are_refused_by_the_server(wire: Wire) -> None:
+    client = wire.client()
+    subscribe(client, 2)
+    wire.server.got()
+    client.send(cmd("GET"))
+    assert wire.server.got() == cmd("GET")
+    wire.server.send(b"-ERR wrong number of arguments for 'get' command\r\n")
+    assert client.got() == b"-ERR wrong number of arguments for 'get' command\r\n" and not wire.gate.in_flight
+
+
+def test_a_skip_behind_a_skip_is_no_end_of_all_replies(wire: Wire) -> None:
+    client = wire.client()
+    client.ask("CLIENT", "REPLY", "SKIP")
+    client.ask("CLIENT", "REPLY", "SKIP")
+    assert client.ask("CLIENT", "ID") == b""
+    assert client.ask("CLIENT", "ID") == b":1\r\n"
+
+
+def test_reset_answers_when_replies_are_off_and_not_behind_a_skip(wire: Wire) -> None:
+    client = wire.client()
+    client.ask("CLIENT", "REPLY", "OFF")
+    assert client.ask("RESET") == b"+RESET\r\n"
+    client.ask("CLIENT", "REPLY", "SKIP")
+    assert client.ask("RESET") == b"" and client.ask("CLIENT", "ID") == b":1\r\n"
