@@ -94,7 +94,7 @@ class Plan:
 
 def quick_plan(budget_s: float | None = None) -> Plan:
     """What the targets need, in less than 90 s."""
-    beside = Beside(("direct", "redisproxy"), 3, 0.7, 0.5)
+    beside = Beside(("direct", "redisproxy"), 2, 1.4, 0.5)
     return Plan((Stage("key figures", KEY_PLAIN, KEY_TLS, 3, 0.4, 1.0),), beside, 10_000, budget_s or 78.0)
 
 
@@ -109,7 +109,7 @@ def full_plan(budget_s: float | None = None) -> Plan:
         Stage("the most bytes at once", HUGE, HUGE, 1, 0.1, 0.65),
         Stage("grid", rest, rest_tls, 3, 0.35, 1.0),
     )
-    beside = Beside(("direct", "redisproxy", "haproxy", "twemproxy"), 5, 1.0, 0.25)
+    beside = Beside(("direct", "redisproxy", "haproxy", "twemproxy"), 4, 2.0, 0.25)
     return Plan(stages, beside, 10_000, budget_s or 560.0)
 
 

@@ -33,8 +33,9 @@ Ratios of medians of this run, of the two figures beside them (GET of 3 bytes wh
 
 _WAITS = """## Waits beside others
 
-How long a small GET of one client takes beside others that ask for much: the 99th percentile (median over the
-rounds) and the longest of all.
+How long a small GET of one client takes beside others that ask for much, in milliseconds: the 99th percentile from
+the moment at which they begin, the same when they have been at it for 0.8 s (both are medians over the rounds), and
+the longest of all.
 """
 
 _METHOD = """## How it is measured
@@ -66,8 +67,10 @@ _METHOD = """## How it is measured
   while they are at it, from the moment at which they begin. What it would have asked while an answer was
   outstanding counts, too: otherwise a wait of two seconds would be one among a thousand. It is a GET and not a
   PING because twemproxy answers PING itself. Redis without a proxy makes all replies that were asked for at
-  once, and holds those that are not read (here 400 MB) in its own memory. A proxy is one more busy process on two
-  cores: where all replies are read, what it costs to carry them is in the wait.
+  once, and holds those that are not read (here 400 MB) in its own memory. Through redisproxy the first wait is for
+  the first 32 replies of each client, which come on the connection that all share; a client whose replies are large
+  has one of its own from then on. A proxy is one more busy process on two cores: what it costs to carry all the
+  replies is in the wait.
 """
 
 
@@ -128,12 +131,12 @@ def _idle(results: Results) -> str:
 
 def _waits(waited: Waited) -> str:
     rows = [
-        (text, name, f"{found.p99_ms:,.0f}", f"{found.max_ms:,.0f}")
+        (text, name, f"{found.p99_ms:,.0f}", f"{found.later_ms:,.0f}", f"{found.max_ms:,.0f}")
         for beside, text in BESIDE.items()
         for name in PEERS
         if (found := waited.get((name, beside)))
     ]
-    return table(("beside", "peer", "p99 ms", "longest ms"), rows)
+    return table(("beside", "peer", "p99 ms", "later on", "longest"), rows)
 
 
 def _growth(medians: Medians) -> str:

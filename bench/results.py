@@ -113,11 +113,16 @@ def _median(group: list[Sample], connecting_s: float) -> Median:
 
 
 def waited(samples: Iterable[Waits]) -> Waited:
-    """By peer and flood: the median of the p99s, and the longest wait of all."""
+    """By peer and flood: medians, and the longest wait of all."""
     groups: dict[tuple[str, str], list[Waits]] = defaultdict(list)
     for sample in samples:
         groups[sample.peer, sample.beside].append(sample)
     return {
-        key: Waits(*key, median(each.p99_ms for each in group), max(each.max_ms for each in group))
+        key: Waits(
+            *key,
+            p99_ms=median(each.p99_ms for each in group),
+            max_ms=max(each.max_ms for each in group),
+            later_ms=median(each.later_ms for each in group),
+        )
         for key, group in groups.items()
     }
