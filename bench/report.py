@@ -68,7 +68,7 @@ _METHOD = """## How it is measured
   outstanding counts, too: otherwise a wait of two seconds would be one among a thousand. It is a GET and not a
   PING because twemproxy answers PING itself. Redis without a proxy makes all replies that were asked for at
   once, and holds those that are not read (here 400 MB) in its own memory. Through redisproxy the first wait is for
-  the first 32 replies of each client, which come on the connection that all share; a client whose replies are large
+  the first 16 replies of each client, which come on the connection that all share; a client whose replies are large
   has one of its own from then on. A proxy is one more busy process on two cores: what it costs to carry all the
   replies is in the wait.
 """

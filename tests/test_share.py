@@ -65,7 +65,7 @@ def dedicate(wire: Wire, client: Client) -> Server:
 class TestTheWindow:
     def test_is_small_at_first(self, wire: Wire, client: Client) -> None:
         client.send(GET * 1000)
-        assert sent(wire.server) <= 2 * FIRST_REPLIES
+        assert sent(wire.server) == FIRST_REPLIES
 
     def test_grows_while_replies_are_small_until_its_bound(self, wire: Wire, client: Client) -> None:
         client.send(GET * 9000)
@@ -76,7 +76,7 @@ class TestTheWindow:
             total += count
             wire.server.send(ONE * count)
             assert client.got() == ONE * count
-        assert steps[0] < steps[1] < steps[2] and MOST_REPLIES <= max(steps) <= 2 * MOST_REPLIES
+        assert steps[0] < steps[1] < steps[2] and MOST_REPLIES <= max(steps) <= 1.5 * MOST_REPLIES
         assert client.protocol.lane.limit == MOST_REPLIES and wire.gate.in_flight == 0
 
     def test_begins_again_each_second(self, wire: Wire, client: Client) -> None:
@@ -86,7 +86,7 @@ class TestTheWindow:
         assert client.got() == ONE * 500
         second(wire)
         client.send(GET * 1000)
-        assert sent(wire.server) <= 2 * FIRST_REPLIES
+        assert sent(wire.server) == FIRST_REPLIES
 
     def test_never_is_more_than_the_limit_in_flight(self, wire: Wire) -> None:
         wire.core.limits = ClientLimits(max_in_flight=4)
@@ -94,7 +94,7 @@ class TestTheWindow:
         client.send(GET * 1000)
         total = 0
         while count := sent(wire.server):
-            assert count <= 8
+            assert count <= 4
             total += count
             wire.server.send(ONE * count)
         assert total == 1000 and client.got() == ONE * 1000
@@ -107,7 +107,7 @@ class TestTheWindow:
         assert own is wire.server and client.got() == LARGE * first
         while total < 200:
             count = sent(own)
-            assert 0 < count * len(LARGE) <= 2.1 * WINDOW_BYTES  # the first average has a small reply in it
+            assert 0 < count * len(LARGE) <= 1.6 * WINDOW_BYTES  # the first average has a small reply in it
             total += count
             own.send(LARGE * count)
             assert client.got() == LARGE * count
@@ -372,6 +372,12 @@ class TestWithFewConnectionsForSingleClients:
     @pytest.fixture
     def wire(self) -> Wire:
         return Wire(max_pinned=2)
+
+    def test_the_only_one_is_not_for_scripts(self) -> None:
+        wire = Wire(max_pinned=1)
+        client = wire.client()
+        client.send(EVAL)
+        assert wire.core.dedicated == 0 and len(wire.servers) == 1 and wire.server.got() == EVAL
 
     def test_clients_of_scripts_leave_some_to_those_who_need_one(self, wire: Wire, client: Client) -> None:
         others = [wire.client() for _ in range(3)]

@@ -247,9 +247,9 @@ class UplinkSet:
 
     @property
     def crowded(self) -> bool:
-        """Whether half of the connections that there may be for single clients are in use: the rest is for those who
-        can't do without one."""
-        return (len(self._pinned) - len(self._idle)) * 2 >= self.limits.max_pinned
+        """Whether with one more, over half of the connections that there may be for single clients would be in use: the
+        rest is for those who can't do without one."""
+        return (len(self._pinned) - len(self._idle) + 1) * 2 > self.limits.max_pinned
 
     @property
     def _all_taken(self) -> str:
