@@ -73,17 +73,29 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Waits beside floods: each `rounds` times, `seconds` each, on these peers; `share` as of a Stage."""
+
+    peers: tuple[str, ...]
+    rounds: int
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """A whole run. No stage starts another measurement after its share of `budget_s` is spent."""
 
     stages: tuple[Stage, ...]
+    beside: Beside
     idle_clients: int
     budget_s: float
 
 
 def quick_plan(budget_s: float | None = None) -> Plan:
     """What the targets need, in less than 90 s."""
-    return Plan((Stage("key figures", KEY_PLAIN, KEY_TLS, 3, 0.5, 1.0),), 10_000, budget_s or 78.0)
+    beside = Beside(("direct", "redisproxy"), 2, 1.4, 0.5)
+    return Plan((Stage("key figures", KEY_PLAIN, KEY_TLS, 3, 0.4, 1.0),), beside, 10_000, budget_s or 78.0)
 
 
 def full_plan(budget_s: float | None = None) -> Plan:
@@ -97,7 +109,8 @@ def full_plan(budget_s: float | None = None) -> Plan:
         Stage("the most bytes at once", HUGE, HUGE, 1, 0.1, 0.65),
         Stage("grid", rest, rest_tls, 3, 0.35, 1.0),
     )
-    return Plan(stages, 10_000, budget_s or 560.0)
+    beside = Beside(("direct", "redisproxy", "haproxy", "twemproxy"), 4, 2.0, 0.25)
+    return Plan(stages, beside, 10_000, budget_s or 560.0)
 
 
 def first_guess_per_s(cell: Cell, tls: bool) -> float:

@@ -86,7 +86,7 @@ def _say(text: str) -> None:
 
 def _print(found: Results) -> None:
     shown = Table("", "target", "measured", "from", "reached", title="Ratios of medians")
-    for each in outcomes(found.medians(), found.idle):
+    for each in outcomes(found.medians(), found.idle, found.waited()):
         measured = "-" if each.measured is None else f"{each.measured:.2f}"
         shown.add_row(each.label, each.wanted, measured, each.figures, answer(each).replace("*", ""))
     _console.print(shown)

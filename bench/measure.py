@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
-from bench import certificate, idle, load, machine
+from bench import certificate, fairness, idle, load, machine
 from bench.cells import Cell, Plan, Stage, first_guess_per_s, requests_for, small_get
 from bench.errors import BenchError
+from bench.fairness import BESIDE
 from bench.load import KEY
 from bench.peers import Peer, Site, start_peer, start_redis
 from bench.processes import Processes
@@ -30,7 +32,7 @@ class Run:
     say: Say
     results: Results = field(default_factory=Results)
     _rates: dict[tuple[str, Cell], float] = field(default_factory=dict)
-    _given_up: set[tuple[str, Cell]] = field(default_factory=set)
+    _given_up: set[tuple[str, Cell | str]] = field(default_factory=set)
 
     def execute(self) -> Results:
         """Measure everything in the plan; what fails is left out and named in the results."""
@@ -41,6 +43,7 @@ class Run:
             site = self._site(processes)
             peers = [peer for name in self.names if (peer := self._start(name, site))]
             self._describe_data_path(peers)
+            self._fairness(peers, site, began + self.plan.beside.share * self.plan.budget_s)
             for stage in self.plan.stages:
                 self._stage(stage, peers, site, began + stage.share * self.plan.budget_s)
         self.results.seconds = time.monotonic() - began
@@ -85,6 +88,30 @@ class Run:
                         self.results.idle.append(idle.measure(peer, min(self.plan.idle_clients, peer.capacity)))
                 except (BenchError, OSError) as error:
                     self._failed(f"idle clients, {name}: {error}")
+
+    def _fairness(self, peers: Sequence[Peer], site: Site, deadline: float) -> None:
+        """Waits beside floods, on one peer after the other."""
+        plan = self.plan.beside
+        chosen = [peer for peer in peers if peer.name in plan.peers]
+        for number in range(plan.rounds):
+            self.say(f"waits beside others: round {number + 1} of {plan.rounds}")
+            turn = number % len(chosen) if chosen else 0
+            for beside, peer in product(BESIDE, [*chosen[turn:], *chosen[:turn]]):
+                if time.monotonic() > deadline:
+                    self.say("waits beside others: their time is over")
+                    return
+                self._try_fairness(peer, beside, site)
+
+    def _try_fairness(self, peer: Peer, beside: str, site: Site) -> None:
+        if (peer.name, beside) in self._given_up:
+            return
+        try:
+            found = fairness.measure(peer, beside, self.plan.beside.seconds, site.redis.port)
+        except (BenchError, OSError) as error:
+            self._given_up.add((peer.name, beside))
+            self._failed(f"{peer.name}, beside {BESIDE[beside]}: {error}")
+        else:
+            self.results.waits.append(found)
 
     def _stage(self, stage: Stage, peers: Sequence[Peer], site: Site, deadline: float) -> None:
         for number in range(stage.rounds):

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bench.cells import GRID, GROWTH, Cell, size_text
 from bench.certificate import CIPHER_SUITE, TLS_VERSION
+from bench.fairness import BESIDE
 from bench.peers import PEERS
-from bench.results import Median, Medians, Results
+from bench.results import Median, Medians, Results, Waited
 from bench.targets import Outcome, outcomes
 
 PLOTS = {
@@ -28,6 +29,13 @@ table (under 90 seconds). Figures of other machines differ; the ratios are what 
 _TARGETS = """## Targets
 
 Ratios of medians of this run, of the two figures beside them (GET of 3 bytes where nothing else is said).
+"""
+
+_WAITS = """## Waits beside others
+
+How long a small GET of one client takes beside others that ask for much, in milliseconds: the 99th percentile from
+the moment at which they begin, the same when they have been at it for 0.8 s (both are medians over the rounds), and
+the longest of all.
 """
 
 _METHOD = """## How it is measured
@@ -55,6 +63,14 @@ _METHOD = """## How it is measured
   where wanted), a hundred at a time, and then kept still; growth of the resident memory of the proxy process
   divided by their number. HAProxy opens a connection to Redis for each client, so the limit of open files can
   allow it fewer.
+- Waits beside others: a process of its own is the other clients, and one client asks for three bytes every 2 ms
+  while they are at it, from the moment at which they begin. What it would have asked while an answer was
+  outstanding counts, too: otherwise a wait of two seconds would be one among a thousand. It is a GET and not a
+  PING because twemproxy answers PING itself. Redis without a proxy makes all replies that were asked for at
+  once, and holds those that are not read (here 400 MB) in its own memory. Through redisproxy the first wait is for
+  the first 16 replies of each client, which come on the connection that all share; a client whose replies are large
+  has one of its own from then on. A proxy is one more busy process on two cores: what it costs to carry all the
+  replies is in the wait.
 """
 
 
@@ -65,11 +81,13 @@ def markdown(results: Results) -> str:
         _INTRO,
         _machine(results),
         _TARGETS,
-        _targets(outcomes(medians, results.idle)),
+        _targets(outcomes(medians, results.idle, results.waited())),
         "## Plots\n",
         *(f"![{title}](benchmarks/{name})\n" for name, title in PLOTS.items()),
         "## Idle clients\n",
         _idle(results),
+        _WAITS,
+        _waits(results.waited()),
         "## From 1 to 5,000 clients\n\nCPU microseconds per command, GET of 3 bytes, P=1.\n",
         _growth(medians),
         *_grid(medians),
@@ -109,6 +127,16 @@ def _idle(results: Results) -> str:
         for each in results.idle
     ]
     return table(("", "clients", "KiB for each", "MiB without clients"), rows)
+
+
+def _waits(waited: Waited) -> str:
+    rows = [
+        (text, name, f"{found.p99_ms:,.0f}", f"{found.later_ms:,.0f}", f"{found.max_ms:,.0f}")
+        for beside, text in BESIDE.items()
+        for name in PEERS
+        if (found := waited.get((name, beside)))
+    ]
+    return table(("beside", "peer", "p99 ms", "later on", "longest"), rows)
 
 
 def _growth(medians: Medians) -> str:

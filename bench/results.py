@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from bench.cells import Cell
+from bench.fairness import Waits
 from bench.idle import Idle
 
 
@@ -49,6 +50,7 @@ class Results:
     machine: dict[str, str] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     idle: list[Idle] = field(default_factory=list)
+    waits: list[Waits] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -56,12 +58,17 @@ class Results:
         """Medians by peer and cell."""
         return medians(self.samples)
 
+    def waited(self) -> Waited:
+        """What a client waited, by peer and flood."""
+        return waited(self.waits)
+
     def save(self, path: Path) -> None:
         """Write them as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 Medians = dict[tuple[str, Cell], Median]
+Waited = dict[tuple[str, str], Waits]
 
 
 def load(path: Path) -> Results:
@@ -69,6 +76,7 @@ def load(path: Path) -> Results:
     raw: dict[str, Any] = json.loads(path.read_text())
     raw["samples"] = [Sample(**{**sample, "cell": Cell(**sample["cell"])}) for sample in raw["samples"]]
     raw["idle"] = [Idle(**idle) for idle in raw["idle"]]
+    raw["waits"] = [Waits(**waits) for waits in raw.get("waits", ())]
     return Results(**raw)
 
 
@@ -102,3 +110,19 @@ def _median(group: list[Sample], connecting_s: float) -> Median:
         median(sample.p99_ms for sample in group),
         median(costs) if costs else None,
     )
+
+
+def waited(samples: Iterable[Waits]) -> Waited:
+    """By peer and flood: medians, and the longest wait of all."""
+    groups: dict[tuple[str, str], list[Waits]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.peer, sample.beside].append(sample)
+    return {
+        key: Waits(
+            *key,
+            p99_ms=median(each.p99_ms for each in group),
+            max_ms=max(each.max_ms for each in group),
+            later_ms=median(each.later_ms for each in group),
+        )
+        for key, group in groups.items()
+    }

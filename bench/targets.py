@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bench.cells import BIG_BYTES, Cell, big, small_get
+from bench.fairness import BESIDE, Waits
 from bench.idle import Idle
-from bench.results import Median, Medians
+from bench.results import Median, Medians, Waited
 
 OURS = "redisproxy"
 
@@ -78,22 +79,37 @@ TARGETS = (
     _per_cpu(big("GET")),
     _per_cpu(big("SET")),
 )
+WAIT_LIMITS = (("unread", False, 1.5), ("read", False, 2.0), ("read", True, 1.5), ("script", False, 1.5))
+"""By flood, against direct: the 99th percentile of waits from its start on (False), or of later ones (True). There are
+none to compare later on beside replies that nobody reads: then nothing goes on any more."""
 IDLE_LIMIT_BYTES = 2048
 
 
-def outcomes(medians: Medians, idle: Iterable[Idle]) -> list[Outcome]:
-    """Every target in its order, the resident memory last."""
-    return [*(_outcome(target, medians) for target in TARGETS), _memory(idle)]
+def outcomes(medians: Medians, idle: Iterable[Idle], waited: Waited | None = None) -> list[Outcome]:
+    """Every target in its order: loads, waits beside floods, the resident memory."""
+    waits = [_wait(*limit, waited or {}) for limit in WAIT_LIMITS]
+    return [*(_outcome(target, medians) for target in TARGETS), *waits, _memory(idle)]
 
 
 def _outcome(target: Target, medians: Medians) -> Outcome:
-    wanted = f"{'≥' if target.at_least else '≤'} {target.limit:g}"
     ours, theirs = (_figure(target, medians, name) for name in (target.ours, target.theirs))
+    return _compared(target.label, ours, theirs, target.limit, target.at_least)
+
+
+def _wait(beside: str, later: bool, limit: float, waited: Waited) -> Outcome:
+    waits = (waited.get((name, beside), Waits(name, beside, 0.0, 0.0, 0.0)) for name in (OURS, "direct"))
+    ours, theirs = (each.later_ms if later else each.p99_ms for each in waits)
+    label = f"p99 of a wait{' later on' if later else ''} / direct, beside {BESIDE[beside]}"
+    return _compared(label, ours, theirs, limit)
+
+
+def _compared(label: str, ours: float | None, theirs: float | None, limit: float, at_least: bool = False) -> Outcome:
+    wanted = f"{'≥' if at_least else '≤'} {limit:g}"
     if not ours or not theirs:
-        return Outcome(target.label, wanted, None, None, "-")
+        return Outcome(label, wanted, None, None, "-")
     ratio = ours / theirs
-    reached = ratio >= target.limit if target.at_least else ratio <= target.limit
-    return Outcome(target.label, wanted, ratio, reached, f"{_short(ours)} / {_short(theirs)}")
+    reached = ratio >= limit if at_least else ratio <= limit
+    return Outcome(label, wanted, ratio, reached, f"{_short(ours)} / {_short(theirs)}")
 
 
 def _figure(target: Target, medians: Medians, peer: str) -> float | None:

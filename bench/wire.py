@@ -18,14 +18,17 @@ def encode(*parts: bytes) -> bytes:
 
 
 class Connection:
-    """One connection; raises BenchError on an error reply, an end of the connection or a timeout."""
+    """One connection; raises BenchError on an error reply, an end of the connection or a timeout.
+
+    @ivar socket: the socket, authenticated.
+    """
 
     def __init__(self, port: int, password: str = "", cacert: str = "") -> None:
-        self._socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
+        self.socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
         if cacert:
             context = ssl.create_default_context(cafile=cacert)
-            self._socket = context.wrap_socket(self._socket, server_hostname="localhost")
-        self._file = self._socket.makefile("rb")
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        self._file = self.socket.makefile("rb")
         if password:
             self.ask(b"AUTH", password.encode())
 
@@ -36,12 +39,12 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        self._socket.close()
+        self.socket.close()
 
     def ask(self, *parts: bytes) -> bytes:
         """Send a command, return its simple or bulk string."""
         try:
-            self._socket.sendall(encode(*parts))
+            self.socket.sendall(encode(*parts))
             return self._reply()
         except OSError as error:
             raise BenchError(f"{parts[0].decode()}: {error}") from error

@@ -1,20 +1,25 @@
-"""The benchmark's pure parts: what it plans, reads, computes and writes. Nothing here runs a load."""
+"""The benchmark's parts: what it plans, reads, computes and writes. Nothing here runs a load."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from bench import results
-from bench.cells import GRID, KEY_PLAIN, KEY_TLS, Cell, Plan, full_plan, quick_plan, requests_for, small_get
+from bench.cells import BIG_BYTES, GRID, KEY_PLAIN, KEY_TLS, Cell, Plan, full_plan, quick_plan, requests_for, small_get
 from bench.errors import BenchError
+from bench.fairness import BESIDE, Waits, all_waits
+from bench.flood import BIG_KEY, FLOODS
 from bench.idle import Idle
 from bench.load import parse
+from bench.peers import PEERS
 from bench.report import markdown, table
-from bench.results import Results, Sample, medians
-from bench.targets import IDLE_LIMIT_BYTES, TARGETS, outcomes
+from bench.results import Results, Sample, medians, waited
+from bench.targets import IDLE_LIMIT_BYTES, TARGETS, WAIT_LIMITS, outcomes
 from bench.wire import encode
+from tests.end_to_end.harness import RedisServer
 
 CSV = """WARNING: Could not fetch server CONFIG
 "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
@@ -126,7 +131,12 @@ def test_handshakes_do_not_outweigh_commands() -> None:
 
 
 def test_results_come_back_from_their_file(tmp_path: Path) -> None:
-    before = Results({"cores": "2"}, [sample("haproxy", small_get(50), 0.1)], [Idle("haproxy", 5, 1.5, 7)], ["x"], 3.0)
+    sampled, idle, waits = (
+        [sample("haproxy", small_get(50), 0.1)],
+        [Idle("haproxy", 5, 1.5, 7)],
+        [Waits("a", "b", 1, 2, 3)],
+    )
+    before = Results({"cores": "2"}, sampled, idle, waits, ["x"], 3.0)
     before.save(tmp_path / "raw.json")
     assert results.load(tmp_path / "raw.json") == before
 
@@ -148,3 +158,44 @@ def test_a_table_has_text_to_the_left_and_numbers_to_the_right() -> None:
 
 def test_a_command_is_an_array_of_bulk_strings() -> None:
     assert encode(b"GET", b"k") == b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
+
+
+def test_a_long_wait_counts_as_often_as_one_would_have_asked_meanwhile() -> None:
+    assert all_waits([0.5, 7.0, 1.0], 2.0) == [0.5, 1.0, 3.0, 5.0, 7.0]
+
+
+def test_the_median_of_the_waits_counts_and_the_longest_of_all_is_kept() -> None:
+    runs = [Waits("direct", "read", p99, longest, 1.0) for p99, longest in ((1.0, 2.0), (9.0, 90.0), (3.0, 4.0))]
+    assert waited(runs) == {("direct", "read"): Waits("direct", "read", 3.0, 90.0, 1.0)}
+
+
+def test_a_wait_is_compared_with_the_same_one_without_a_proxy() -> None:
+    both = (("direct", 10.0), ("redisproxy", 16.0), ("haproxy", 1.0))
+    runs = [Waits(peer, "read", p99, 20.0, p99) for peer, p99 in both]
+    found = [each for each in outcomes({}, [], waited(runs)) if each.label.endswith(BESIDE["read"])]
+    assert [(each.measured, each.reached) for each in found] == [(1.6, True), (1.6, False)]
+    assert f"| {BESIDE['read']} | redisproxy | 16 | 16 | 20 |" in markdown(Results(waits=runs))
+
+
+def test_every_flood_has_words_and_a_limit_and_its_replies_fit_into_memory() -> None:
+    assert BESIDE.keys() == FLOODS.keys() == {beside for beside, _, _ in WAIT_LIMITS}
+    assert all(flood.clients * flood.reply_bytes < 500_000_000 for flood in FLOODS.values())
+
+
+@pytest.mark.parametrize("plan", [quick_plan(), full_plan()])
+def test_every_plan_measures_the_waits_that_have_limits(plan: Plan) -> None:
+    assert {"direct", "redisproxy"} <= set(plan.beside.peers) <= set(PEERS) and plan.beside.rounds > 0
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_asks_for_what_it_counts_on(name: str) -> None:
+    """What a server answers to one burst is as long as the flood expects: it asks again after that."""
+    flood = FLOODS[name]
+    with RedisServer() as server, socket.create_connection(("127.0.0.1", server.port), 10) as client:
+        server.client().set(BIG_KEY.decode(), "x" * BIG_BYTES)
+        client.sendall(flood.burst + encode(b"ECHO", b"end"))
+        expected = flood.reply_bytes + len(b"$3\r\nend\r\n")
+        got = bytearray()
+        while len(got) < expected and (chunk := client.recv(1 << 20)):
+            got += chunk
+        assert len(got) == expected and got.endswith(b"$3\r\nend\r\n")

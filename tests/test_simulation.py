@@ -20,7 +20,7 @@ MOST_SEEDS = 400
 RARE = {
     "adjustment-forgotten": 6446,
     "cancelling-overlooked": 909,
-    "fence-left-behind": 100021,
+    "fence-left-behind": 442,
     "proof-given-up": 12041,
     "connection-left": 921047,
     "retries-when-closed": 10208,

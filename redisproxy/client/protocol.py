@@ -223,7 +223,7 @@ class ClientProtocol(Protocol):
             if self.lane.left_over is not None:
                 intake.park([self.lane.left_over])
                 self.lane.left_over = None
-            if self.lane.pending > self.lane.limit:
+            if self.lane.pending >= self.lane.limit:
                 self.block(Reason.IN_FLIGHT)
             while not self.blocked and not self.closed:
                 if not self._gate.open and not self.large.under_way and not urgent.comes_next(self):
@@ -297,7 +297,7 @@ class ClientProtocol(Protocol):
         self._gate.flow.commands += count
         self.lane.pending += count
         self.route.connection.submit(self.lane, data, count)
-        if self.lane.pending > self.lane.limit:
+        if self.lane.pending >= self.lane.limit:
             self.block(Reason.IN_FLIGHT)
 
     def submit(self, sink: ReplySink, data: bytes, timed: bool = True) -> Pending:

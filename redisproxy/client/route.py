@@ -50,6 +50,8 @@ class Route:
     def obtain(self, pinned: bool) -> bool:
         """Have `connection` be one that takes commands now, pinned or shared. False when that has to wait."""
         client = self._client
+        if not (pinned or self.pinned) and client.core.uplinks.crowded:
+            client.share.give_back()
         pinned = pinned or client.share.dedicated or not client.core.multiplex
         connection = self.connection
         if connection is not None and connection.alive and not connection.retired and pinned == self.pinned:

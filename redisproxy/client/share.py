@@ -63,7 +63,7 @@ class Share:
     def dedicate(self) -> None:
         """Have a connection of its own from the next command on, as long as there may be one more of these."""
         core = self._client.core
-        full = core.dedicated >= core.limits.max_dedicated or core.uplinks.full
+        full = core.dedicated >= core.limits.max_dedicated or core.uplinks.crowded
         if self.dedicated or full or not core.multiplex or self._client.closed:
             return
         core.dedicated += 1
@@ -72,10 +72,12 @@ class Share:
 
     def second_passed(self, now: float) -> None:
         """Give the connection back that is not used, and begin again with a small share."""
-        if self.dedicated and now - self._client.last_seen >= KEPT_S:
+        client = self._client
+        if self.dedicated and now - client.last_seen >= KEPT_S and client.idle:
             self.give_back()
-            self._client.route.settle()
-        self.begin()
+            client.route.settle()
+        if client.lane.limit != FIRST_REPLIES or client.core.limits.max_in_flight < FIRST_REPLIES:
+            self.begin()
 
     def give_back(self) -> None:
         """Need no connection of its own any more."""

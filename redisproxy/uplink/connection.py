@@ -263,9 +263,10 @@ class UplinkConnection(Protocol):
 
     def lag(self, now: float) -> float:
         """For how many seconds at least somebody has waited here for a reply; 0 when nobody has for as long as between
-        two calls. What may wait by itself (BLPOP) does not count, nor do commands of the proxy's own."""
+        two calls. What may wait by itself (BLPOP) does not count, nor do commands of the proxy's own, nor who does not
+        read the replies."""
         entry, since = self._mark
-        if entry is not None and entry.want and self.alive:
+        if entry is not None and entry.want and self.alive and self._reading:
             return now - since
         last = self.queue.tail()
         self._mark = (last if last is not None and last.timed and last.counted else None, now)

@@ -229,7 +229,7 @@ class UplinkSet:
     def _cause(self) -> str:
         if self.last_error:
             return self.last_error
-        return self._all_taken if self.full else "no connection became free in time"
+        return self._all_taken if self._full else "no connection became free in time"
 
     @property
     def shared_connections(self) -> dict[Key, UplinkConnection]:
@@ -242,9 +242,14 @@ class UplinkSet:
             self._opener.open(key, pinned=False)
 
     @property
-    def full(self) -> bool:
-        """Whether there may be no more connections for single clients."""
+    def _full(self) -> bool:
         return len(self._pinned) >= self.limits.max_pinned
+
+    @property
+    def crowded(self) -> bool:
+        """Whether with one more, over half of the connections that there may be for single clients would be in use: the
+        rest is for those who can't do without one."""
+        return (len(self._pinned) - len(self._idle) + 1) * 2 > self.limits.max_pinned
 
     @property
     def _all_taken(self) -> str:
@@ -252,7 +257,7 @@ class UplinkSet:
 
     def _tell_full(self) -> None:
         now = self.clock.seconds()
-        if self.full and now - self._full_told_at >= FULL_TOLD_S:
+        if self._full and now - self._full_told_at >= FULL_TOLD_S:
             self._full_told_at = now
             self.log.warn("{name}: {why}, and further ones wait", name=self.name, why=self._all_taken)
 
