@@ -78,8 +78,8 @@ def incoming(args: list[bytes], number: int, lenient: bool, marks: Marks) -> lis
     if at >= len(args) or not args[at].isdigit() or len(args[at]) > 20:
         return args  # Redis says what is wrong with it
     cursor = int(args[at])
-    if cursor == 0:
-        return args
+    if cursor == 0 or cursor >> SHIFT >= NUMBERS:
+        return args  # the second was never given by anybody
     further = marks.further(cursor >> SHIFT, number, lenient)
     if further is None:
         return None

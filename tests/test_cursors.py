@@ -38,7 +38,7 @@ def test_the_end_and_the_beginning_are_the_same_everywhere() -> None:
     assert cursors.incoming(args, 3, False, MARKS) is args
 
 
-@pytest.mark.parametrize("cursor", [b"x", b"-1", b"", b"9" * 30])
+@pytest.mark.parametrize("cursor", [b"9223372036854775808", b"4503599627370496", b"x", b"-1", b"", b"9" * 30])
 def test_what_is_no_cursor_is_for_redis_to_refuse(cursor: bytes) -> None:
     args = scan(cursor)
     assert cursors.incoming(args, 3, False, MARKS) is args
