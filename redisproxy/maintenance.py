@@ -57,7 +57,7 @@ class Maintenance:
         self._begins: IDelayedCall | None = None
         self._sequence = 0
         self._left: Iterator[Client] = iter(())
-        self._scheduled = False
+        self._next: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._wishes)
@@ -100,13 +100,19 @@ class Maintenance:
         self._left = iter(list(self._wishes))
         self._tell_some()
 
+    def stop(self) -> None:
+        """Tell nobody of anything any more."""
+        for call in (self._begins, self._next):
+            if call is not None:
+                call.cancel()
+        self._begins = self._next = None
+
     def _go_on_later(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._clock.callLater(0, self._go_on)
+        if self._next is None:
+            self._next = self._clock.callLater(0, self._go_on)
 
     def _go_on(self) -> None:
-        self._scheduled = False
+        self._next = None
         self._tell_some()
 
     def _tell_some(self) -> None:

@@ -217,6 +217,7 @@ class Proxy:
         for work in (self._learning, self._looking):
             if work is not None:
                 work.cancel()
+        self.core.maintenance.stop()
         self.uplinks.close()
 
     def supervise(self) -> None:

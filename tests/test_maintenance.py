@@ -389,3 +389,17 @@ class TestGoingAway:
 
     def test_there_is_no_notice_where_nobody_wants_it(self, wire: Wire) -> None:
         assert ensureDeferred(give_notice(wire.core.maintenance, wire.clock, 10, 10)).called
+
+
+@pytest.mark.parametrize("when_s", [0.0, UNNOTICED_S])
+def test_who_stops_tells_nobody_any_more(wire: Wire, when_s: float) -> None:
+    client = listener(wire)
+    wire.gate.close("operator")
+    wire.core.maintenance.gate_closed()
+    wire.clock.advance(when_s)
+    if when_s:
+        wire.gate.reopen("operator")
+        wire.core.maintenance.gate_opened()
+    client.got()
+    wire.core.maintenance.stop()
+    assert not wire.clock.getDelayedCalls()
