@@ -329,6 +329,17 @@ def test_a_client_that_half_closes_in_the_middle_of_a_large_command_has_left(wir
     assert client.closed and wire.server.closed and wire.gate.in_flight == 0
 
 
+def test_a_large_command_before_the_password_is_refused_and_its_rest_thrown_away() -> None:
+    wire = Wire(password="secret")
+    wire.core.limits = ClientLimits(max_held_request_bytes=32768)
+    client = wire.client()
+    large = cmd("MSET", *["x" * 16000] * 8)
+    for at in range(0, len(large), 9000):
+        client.send(large[at : at + 9000])
+    assert client.got() == b"-NOAUTH Authentication required.\r\n" and not wire.servers
+    assert client.ask("AUTH", "secret") == OK
+
+
 def test_a_large_refused_command_is_answered_and_its_rest_thrown_away(wire: Wire) -> None:
     wire.core.limits = ClientLimits(max_held_request_bytes=100)
     client = wire.client()

@@ -56,19 +56,14 @@ def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
     transaction = client.session.transaction
     assert transaction is not None
     if treatment.rule not in LARGE_RULES:
-        return refuse(client, treatment.error or "ERR the command is too large") and _discard_rest(client)
+        return refuse(client, treatment.error or "ERR the command is too large") and client.large.discard()
     if transaction.dead:
-        return pretend(client, 1) and _discard_rest(client)
+        return pretend(client, 1) and client.large.discard()
     if not client.route.obtain(pinned=True):
         return False
     transaction.remember(b"", 1)
     transaction.forget()
     client.large.begin(data, timed=True)
-    return True
-
-
-def _discard_rest(client: ClientProtocol) -> bool:
-    client.large.discard()
     return True
 
 

@@ -42,11 +42,8 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     if core.log_messages:
         client.log.info("client {id}: {name} ({size} bytes)", id=client.id, name=_shown(args[0]), size=len(raw))
     treatment = core.table.treatment(args)
-    if session.user is None and args[0].upper() not in _BEFORE_AUTH:
-        if not client.barrier():
-            return False
-        client.error(NOAUTH)
-        return True
+    if _needs_auth(client, args):
+        return client.barrier() and _answer_error(client, NOAUTH)
     client.last_command = full_name(args)
     if isinstance(client.subscription, monitor.Monitor):
         return client.subscription.command(raw, args, treatment)
@@ -68,6 +65,10 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     if session.tracking is not None and treatment.rule in _NOT_SENT and args[0].upper() != b"CLIENT":
         session.tracking.caching = b""  # it was for this command
     return _HANDLERS[treatment.rule](client, raw, args, treatment)
+
+
+def _needs_auth(client: ClientProtocol, args: list[bytes]) -> bool:
+    return client.session.user is None and args[0].upper() not in _BEFORE_AUTH
 
 
 def _shown(name: bytes) -> str:
@@ -95,6 +96,8 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
         return security.close(client)
     if not _skip_step(client, data):
         return False
+    if _needs_auth(client, args):
+        return client.barrier() and _answer_error(client, NOAUTH) and client.large.discard()
     if isinstance(client.subscription, monitor.Monitor) and not client.subscription.at_end_of_line():
         return False
     client.last_command = full_name(args)
@@ -108,15 +111,14 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
         return True
     if not client.barrier():
         return False
-    refuse_large(client, treatment)
-    return True
+    return refuse_large(client, treatment)
 
 
-def refuse_large(client: ClientProtocol, treatment: Treatment) -> None:
+def refuse_large(client: ClientProtocol, treatment: Treatment) -> bool:
     """Answer a large command with an error and throw its rest away."""
     client.count_refused()
     client.error(treatment.error or TOO_LARGE)
-    client.large.discard()
+    return client.large.discard()
 
 
 def unreachable(client: ClientProtocol, unit: tuple[int, bytes, Any], text: str, refused: bool) -> None:
