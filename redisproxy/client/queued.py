@@ -13,6 +13,7 @@ from redisproxy.client import pubsub
 from redisproxy.client.observers import Swallowed
 from redisproxy.commands import Rule, Treatment
 from redisproxy.resp import encode_command
+from redisproxy.session import SPOILER
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -26,8 +27,6 @@ TOO_MUCH = (
 NOT_INSIDE = "ERR redisproxy does not subscribe inside of MULTI; send the command before MULTI or after EXEC"
 NO_TRACKING_INSIDE = "ERR redisproxy does not change CLIENT TRACKING inside of MULTI; send it before or after"
 _PLACEHOLDER = encode_command("PING")
-_SPOILER = encode_command("ECHO")
-"""Redis refuses to queue it, and EXEC fails from then on."""
 
 
 def queue(client: ClientProtocol, data: bytes, count: int) -> bool:
@@ -135,6 +134,6 @@ def _reject(client: ClientProtocol, text: str) -> bool:
         return True
     if not client.route.obtain(pinned=True):
         return False
-    transaction.remember(_SPOILER, 1)
-    client.submit(Swallowed(client, lambda _: client.error(text)), _SPOILER)
+    transaction.spoil()
+    client.submit(Swallowed(client, lambda _: client.error(text)), SPOILER)
     return True
