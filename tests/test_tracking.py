@@ -470,6 +470,21 @@ class TestSwitch:
         answer = client.ask("HELLO", 3)
         assert answer.endswith(INVALIDATE_ALL) and answer.count(INVALIDATE_ALL) == 1 and new.got() == cmd("HELLO", 3)
 
+    def test_a_hello_3_inside_of_multi_tells_behind_the_reply(self, wire: Wire) -> None:
+        client = wire.client()
+        track(wire, client)
+        new = move(wire)
+        wire.unpause()
+        wire.answer_login = False
+        for command, answer in ((cmd("MULTI"), OK), (cmd("HELLO", 3), QUEUED), (GET, QUEUED)):
+            client.send(command)
+            new.send(answer)
+        client.got()
+        client.send(cmd("EXEC"))
+        new.send(b"*2\r\n%0\r\n" + VALUE)
+        answer = client.got()
+        assert answer.endswith(VALUE + INVALIDATE_ALL) and answer.count(INVALIDATE_ALL) == 1
+
 
 class TestTransactions:
     def test_an_open_one_is_queued_again_behind_tracking(self, wire: Wire, client: Client) -> None:
