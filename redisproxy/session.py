@@ -231,6 +231,12 @@ class Session:
         if self.transaction is not None:
             self.transaction.connection_lost()
 
+    def leave_behind(self) -> None:
+        """The client goes on at another connection without what it had at the last one: its next EXEC fails."""
+        self.connection_lost()
+        if self.transaction is not None:
+            self.transaction.dead = True
+
     def exec_lost(self) -> bytes:
         """EXEC's answer when the transaction has lost against a WATCH: nil."""
         return resp.null_array(self.resp_version)

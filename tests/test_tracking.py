@@ -512,10 +512,11 @@ class TestTransactions:
         new.send(b"*1\r\n" + VALUE)
         assert client.got() == b"*1\r\n" + VALUE
 
-    def test_one_that_can_not_be_queued_again_there_is_lost_with_the_connection(
-        self, wire: Wire, client: Client
+    @pytest.mark.parametrize("mode", ["BCAST", "OPTIN"])
+    def test_one_that_can_not_be_queued_again_there_fails_and_its_client_stays(
+        self, wire: Wire, client: Client, mode: str
     ) -> None:
-        pinned = track(wire, client)
+        pinned = track(wire, client, mode)
         client.send(cmd("MULTI"))
         pinned.send(OK)
         client.send(GET)
@@ -525,15 +526,33 @@ class TestTransactions:
         moving.copy()
         new.send(OK)
         moving.renew()
+        new.got()
         new.send(OK + b"-ERR\r\n")
+        assert new.got() == cmd("DISCARD") + cmd("UNWATCH")
+        new.send(OK + OK)
+        moving.swap()
+        wire.unpause()
+        assert client.got().endswith(INVALIDATE_ALL)
+        assert client.ask("GET", "x") == QUEUED and client.ask("EXEC") == EXECABORT
+        client.send(GET)
+        assert new.got() == GET
+
+    def test_one_that_is_not_queued_again_in_time_is_left_with_the_connection(self, wire: Wire, client: Client) -> None:
+        pinned = track(wire, client)
+        client.send(cmd("MULTI"))
+        pinned.send(OK)
+        moving = Move(wire)
+        new = moving.open()
+        moving.copy()
+        new.send(OK)
+        moving.renew()
+        wire.advance(1.1)
         assert new.closed
         moving.swap()
         wire.unpause()
         client.got()
         client.send(cmd("EXEC"))
-        assert wire.server.got() == ON + cmd("MULTI") + GET
-        wire.server.send(OK + OK + QUEUED)
-        assert wire.server.got() == cmd("EXEC")
+        assert wire.server.got() == ON + cmd("MULTI")
 
     @pytest.mark.parametrize("proven", [True, False])
     def test_a_watch_is_made_again_if_it_is_proven(self, wire: Wire, client: Client, proven: bool) -> None:
