@@ -189,12 +189,13 @@ def test_a_resp2_subscriber_is_refused_in_redis_words(wire: Wire, command: str, 
     assert client.ask(*command.split()).startswith(b"-" + words) and wire.server.got() == b""
 
 
-def test_plain_commands_of_a_resp2_subscriber_are_refused_by_the_server(wire: Wire) -> None:
+@pytest.mark.parametrize("command", ["GET", "SCRIPT LOAD", "EVAL x", "SCAN", "BLPOP l"])
+def test_plain_commands_of_a_resp2_subscriber_are_refused_by_the_server(wire: Wire, command: str) -> None:
     client = wire.client()
     subscribe(client, 2)
     wire.server.got()
-    client.send(cmd("GET"))
-    assert wire.server.got() == cmd("GET")
+    client.send(cmd(*command.split()))
+    assert wire.server.got() == cmd(*command.split())
     wire.server.send(b"-ERR wrong number of arguments for 'get' command\r\n")
     assert client.got() == b"-ERR wrong number of arguments for 'get' command\r\n" and not wire.gate.in_flight
 

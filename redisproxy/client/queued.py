@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
 QUEUED = b"+QUEUED\r\n"
-LARGE_RULES = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.SCAN})
-"""Commands that may be too large to hold: they go on as they arrive."""
+AS_THEY_ARE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.SCAN})
+"""Commands that may reach the server as they arrive: too large to hold, or for the server to refuse."""
 TOO_MUCH = (
     "ERR too many commands inside of MULTI that the proxy answers itself (limits.max_transaction_commands, _bytes)"
 )
@@ -54,7 +54,7 @@ def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
     """Queue a command that is too large to hold, and so to remember."""
     transaction = client.session.transaction
     assert transaction is not None
-    if treatment.rule not in LARGE_RULES:
+    if treatment.rule not in AS_THEY_ARE:
         return refuse(client, treatment.error or "ERR the command is too large") and client.large.discard()
     if transaction.dead:
         return pretend(client, 1) and client.large.discard()

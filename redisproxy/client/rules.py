@@ -104,7 +104,7 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
         return queued.large(client, data, treatment)
-    if treatment.rule in queued.LARGE_RULES:
+    if treatment.rule in queued.AS_THEY_ARE:
         if not client.route.obtain(pinned=True):
             return False
         client.large.begin(data, timed=treatment.rule is not Rule.BLOCKING)
@@ -263,7 +263,7 @@ def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Tre
 
 
 def _not_as_subscriber(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    if treatment.rule is Rule.FORWARD:
+    if client.session.resp_version == 2 and treatment.rule in queued.AS_THEY_ARE:
         return client.forward(raw, 1)  # the server refuses it with its own words, whatever is wrong with it
     problem = answers.rejection(args) if treatment.rule is Rule.LOCAL else None
     return client.barrier() and _answer_error(client, problem or pubsub.refusal(client, args))
