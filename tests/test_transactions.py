@@ -114,9 +114,9 @@ class TestOpen:
         pinned = wire.server
         assert pinned.got() == cmd("EXEC") + cmd("CLIENT", "INFO")
         pinned.send(b"*1\r\n+OK\r\n")
-        assert client.got() == b"*1\r\n+OK\r\n"
+        assert client.got() == b"*1\r\n+OK\r\n" and wire.gate.in_flight == 1
         pinned.send(b"$12\r\nid=1 db=4 x=\r\n")
-        assert client.protocol.session.db == 4
+        assert client.protocol.session.db == 4 and wire.gate.in_flight == 1
         assert wire.server.got() == GET and wire.server.transport.protocol.db == 4
 
     def test_a_client_that_leaves_closes_it(self, wire: Wire, client: Client) -> None:

@@ -102,7 +102,7 @@ def _answer(client: ClientProtocol, args: list[bytes]) -> None:
 
 
 def _hello(client: ClientProtocol, args: list[bytes]) -> None:
-    """The placeholder has changed the connection's RESP version; what a wrong password must not, is undone at the end."""
+    """The placeholder has changed the connection's RESP version; behind a wrong password that is undone at the end."""
     connection, version = client.route.connection, answers.hello_version(args)
     if connection is not None and version is not None:
         connection.resp_version = version

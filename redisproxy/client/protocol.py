@@ -412,10 +412,9 @@ class ClientProtocol(Protocol):
         """Answer with an error; `text` is without the leading C{-}."""
         self.answer(resp.error(text))
 
-    def count_refused(self) -> None:
-        """Count the command that is being handled as refused."""
-        name = self.last_command.partition(b"|")[0]
-        self.core.metrics.refused[name.decode("latin-1").upper()] += 1
+    def count_refused(self, args: list[bytes]) -> None:
+        """Count a command that the table knows as refused."""
+        self.core.metrics.refused[args[0].decode("latin-1").upper()] += 1
 
     def _progress(self) -> None:
         if self.blocked & Reason.IN_FLIGHT and self.pending <= self.lane.limit // 2:

@@ -50,12 +50,12 @@ def pretend(client: ClientProtocol, count: int) -> bool:
     return True
 
 
-def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
+def large(client: ClientProtocol, data: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Queue a command that is too large to hold, and so to remember."""
     transaction = client.session.transaction
     assert transaction is not None
     if treatment.rule not in AS_THEY_ARE:
-        return refuse(client, treatment.error or "ERR the command is too large") and client.large.discard()
+        return refuse(client, args, treatment.error or "ERR the command is too large") and client.large.discard()
     if transaction.dead:
         return pretend(client, 1) and client.large.discard()
     if not client.route.obtain(pinned=True):
@@ -66,11 +66,11 @@ def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
     return True
 
 
-def refuse(client: ClientProtocol, text: str) -> bool:
+def refuse(client: ClientProtocol, args: list[bytes], text: str) -> bool:
     """A command that the proxy does not queue: as Redis does, answer with the error and let EXEC fail."""
     if not _reject(client, text):
         return False
-    client.count_refused()
+    client.count_refused(args)
     return True
 
 
@@ -97,16 +97,16 @@ def own(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatm
     transaction = client.session.transaction
     assert transaction is not None
     if [arg.upper() for arg in args[:2]] == [b"CLIENT", b"TRACKING"]:
-        return refuse(client, NO_TRACKING_INSIDE)
+        return refuse(client, args, NO_TRACKING_INSIDE)
     problem = _rejection(args, treatment)
     if problem is not None:
         return _reject(client, problem)
     if args[0].upper() in (b"SUBSCRIBE", b"PSUBSCRIBE"):
-        return refuse(client, NOT_INSIDE)
+        return refuse(client, args, NOT_INSIDE)
     if transaction.dead:
         return pretend(client, 1)
     if not transaction.has_room(raw):
-        return refuse(client, TOO_MUCH)
+        return refuse(client, args, TOO_MUCH)
     if not queue(client, _placeholder(args), 1):
         return False
     transaction.keep(raw)

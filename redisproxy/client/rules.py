@@ -103,7 +103,7 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
     client.last_command = full_name(args)
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
-        return queued.large(client, data, treatment)
+        return queued.large(client, data, args, treatment)
     if treatment.rule in queued.AS_THEY_ARE:
         if not client.route.obtain(pinned=True):
             return False
@@ -111,12 +111,12 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
         return True
     if not client.barrier():
         return False
-    return refuse_large(client, treatment)
+    return refuse_large(client, args, treatment)
 
 
-def refuse_large(client: ClientProtocol, treatment: Treatment) -> bool:
+def refuse_large(client: ClientProtocol, args: list[bytes], treatment: Treatment) -> bool:
     """Answer a large command with an error and throw its rest away."""
-    client.count_refused()
+    client.count_refused(args)
     client.error(treatment.error or TOO_LARGE)
     return client.large.discard()
 
@@ -161,7 +161,7 @@ def _local(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
 
 
 def _refused(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    client.count_refused()
+    client.count_refused(args)
     client.error(treatment.error)
     return True
 

@@ -49,7 +49,7 @@ def _track(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     try:
         wanted = tracking.asked_for(args[2:], session.tracking)
     except NotSupported as why:
-        client.count_refused()
+        client.count_refused(args)
         client.error(str(why))
         return True
 

@@ -167,7 +167,7 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
     if rule in (Rule.LOCAL, Rule.PUBSUB):
         return queued.own(client, raw, args, treatment)
     if rule is Rule.REFUSED:
-        return queued.refuse(client, treatment.error)
+        return queued.refuse(client, args, treatment.error)
     if ends(rule, args):
         return _exec(client, raw, args) if rule is Rule.EXEC else _discard(client, raw)
     if rule in (Rule.MULTI, Rule.WATCH):
@@ -192,7 +192,7 @@ def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     core = client.core
     sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
-        return queued.refuse(client, cursors.STALE)
+        return queued.refuse(client, args, cursors.STALE)
     return queue(client, raw if sent is args else encode_command(*sent), 1)
 
 
@@ -294,7 +294,9 @@ def _learn_db(client: ClientProtocol) -> None:
         client.route.settle()
         client.unblock(Reason.UPLINK)
 
-    connection.submit_own(Collector(1, answered), encode_command("CLIENT", "INFO"), 1)
+    # Counted, so that no switch comes between EXEC and this.
+    client.core.gate.admit(1)
+    connection.submit(Collector(1, answered), encode_command("CLIENT", "INFO"), 1)
     client.block(Reason.UPLINK)
 
 
