@@ -189,7 +189,7 @@ def test_a_resp2_subscriber_is_refused_in_redis_words(wire: Wire, command: str, 
     assert client.ask(*command.split()).startswith(b"-" + words) and wire.server.got() == b""
 
 
-@pytest.mark.parametrize("command", ["GET", "SCRIPT LOAD", "EVAL x", "SCAN", "BLPOP l"])
+@pytest.mark.parametrize("command", ["GET", "SCRIPT LOAD", "EVAL x", "SCAN", "BLPOP l", "SCRIPT KILL"])
 def test_plain_commands_of_a_resp2_subscriber_are_refused_by_the_server(wire: Wire, command: str) -> None:
     client = wire.client()
     subscribe(client, 2)
@@ -198,6 +198,17 @@ def test_plain_commands_of_a_resp2_subscriber_are_refused_by_the_server(wire: Wi
     assert wire.server.got() == cmd(*command.split())
     wire.server.send(b"-ERR wrong number of arguments for 'get' command\r\n")
     assert client.got() == b"-ERR wrong number of arguments for 'get' command\r\n" and not wire.gate.in_flight
+
+
+def test_a_script_kill_of_a_resp2_subscriber_does_not_pass_a_closed_gate(wire: Wire) -> None:
+    client = wire.client()
+    subscribe(client, 2)
+    wire.server.got()
+    wire.pause()
+    client.send(cmd("SCRIPT", "KILL"))
+    assert wire.server.got() == b"" and not wire.gate.in_flight
+    wire.unpause()
+    assert wire.server.got() == cmd("SCRIPT", "KILL")
 
 
 def test_a_skip_behind_a_skip_is_no_end_of_all_replies(wire: Wire) -> None:

@@ -263,7 +263,7 @@ def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Tre
 
 
 def _not_as_subscriber(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    if client.session.resp_version == 2 and treatment.rule in queued.AS_THEY_ARE:
+    if client.session.resp_version == 2 and treatment.rule in queued.AS_THEY_ARE | {Rule.KILL}:
         return client.forward(raw, 1)  # the server refuses it with its own words, whatever is wrong with it
     problem = answers.rejection(args) if treatment.rule is Rule.LOCAL else None
     return client.barrier() and _answer_error(client, problem or pubsub.refusal(client, args))
