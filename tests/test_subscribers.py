@@ -225,3 +225,12 @@ def test_reset_answers_when_replies_are_off_and_not_behind_a_skip(wire: Wire) ->
     assert client.ask("RESET") == b"+RESET\r\n"
     client.ask("CLIENT", "REPLY", "SKIP")
     assert client.ask("RESET") == b"" and client.ask("CLIENT", "ID") == b":1\r\n"
+
+
+def test_clients_are_listed_and_killed_by_whether_they_subscribe(wire: Wire, version: int) -> None:
+    client, other = wire.client(), wire.client()
+    subscribe(client, version)
+    assert b"id=1 " in other.ask("CLIENT", "LIST", "TYPE", "pubsub")
+    assert b"id=1 " not in other.ask("CLIENT", "LIST", "TYPE", "normal")
+    assert other.ask("CLIENT", "KILL", "TYPE", "normal") == b":0\r\n" and not client.closed
+    assert other.ask("CLIENT", "KILL", "TYPE", "pubsub") == b":1\r\n" and client.closed
