@@ -82,6 +82,7 @@ class Writer:
                 (8, self._together),
                 (10, self._served),
                 (10, self._subscribed),
+                (6, self._tracked),
                 (5, self._muted),
                 (4, self._ending),
                 (3, self._killed),
@@ -209,6 +210,29 @@ class Writer:
         kill = command("CLIENT", "KILL", "ID", ID[victim], *chance.choice([(), ("SKIPME", "no"), ("SKIPME", "yes")]))
         self._send(who, *[self._make.plain() for _ in range(chance.randrange(4))], kill)
         self._leave(victim)
+
+    def _tracked(self, who: int, depth: int) -> None:
+        """One caches what it reads, and the other changes it. A reload tells it to forget everything, unlike Redis."""
+        chance, other = self._chance, 1 - who
+        if self._reloads:
+            return
+        broadcast = chance.random() < 0.3
+        options = ["BCAST", *chance.choice([(), ("PREFIX", "s", "PREFIX", "l")])] if broadcast else []
+        options += chance.choice([(), (), ("NOLOOP",)] if broadcast else [(), ("OPTIN",), ("OPTOUT",), ("NOLOOP",)])
+        self._send(who, command("HELLO", chance.choice([3, 3, 3, 2])), command("CLIENT", "TRACKING", "ON", *options))
+        most = 1 if broadcast else 6  # what is told of broadcasts depends on what the server takes at once
+        for _ in range(chance.randint(2, 8)):
+            choice = chance.random()
+            if choice < 0.4:
+                self._send(other, *[self._make.plain(blocking=False) for _ in range(chance.randint(1, most))])
+            elif choice < 0.55 and not broadcast:
+                self._transaction(who, 2)
+            else:
+                self._send(who, *[each for _ in range(chance.randint(1, most)) for each in self._make.as_tracked()])
+        if chance.random() < 0.2:
+            self._leave(who)
+        else:
+            self._send(who, command(*chance.choice([["CLIENT", "TRACKING", "OFF"], ["RESET"]])))
 
     # -- subscribers
 
