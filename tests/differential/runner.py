@@ -66,7 +66,8 @@ class _Talk:
     def one_reply(self, command: Command) -> bool:
         """Whether a command gets exactly one reply, at once."""
         odd = command.waits or command.form is Form.RAW or command.name in SEVERAL
-        return not (odd or self.special or (command.name == "CLIENT" and command.word(1) in ("REPLY", "KILL", "TRACKING")))
+        changes = command.name == "CLIENT" and command.word(1) in ("REPLY", "KILL", "TRACKING")
+        return not (odd or self.special or changes)
 
     def surely_answered(self, command: Command) -> bool:
         """Whether a reply to the command that was sent last has to come, and nothing stands before it."""
