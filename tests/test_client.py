@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from redisproxy.core import ClientLimits
@@ -528,3 +530,12 @@ def test_a_server_that_talks_nonsense_is_left(wire: Wire) -> None:
     client.send(GET)
     wire.server.send(b"HTTP/1.1 400 Bad Request\r\n")
     assert wire.server.closed and client.closed and wire.gate.in_flight == 0
+
+
+def test_lists_of_clients_that_nobody_gets_cost_nothing(wire: Wire) -> None:
+    clients = [wire.client() for _ in range(90)]
+    clients[0].ask("CLIENT", "REPLY", "OFF")
+    began = time.process_time()
+    clients[0].send(b"CLIENT LIST\r\n" * 5000)
+    assert time.process_time() - began < 0.7
+    assert b"id=90 " in clients[0].ask("CLIENT", "REPLY", "ON") + clients[0].ask("CLIENT", "LIST")
