@@ -210,15 +210,43 @@ class TestOn:
         assert client.got() == OK + reply and client.protocol.pending == wire.gate.in_flight == 0
 
 
+class TestOrder:
+    @pytest.mark.parametrize("command", ["CLIENT GETREDIR", "HELLO 2"])
+    def test_what_the_proxy_answers_comes_behind_messages_that_were_there(
+        self, wire: Wire, client: Client, command: str
+    ) -> None:
+        pinned = track(wire, client)
+        wire.answer_login = False
+        client.send(cmd("INCR", "x") + cmd(*command.split()))
+        pinned.send(b":1\r\n" + invalidate(b"x"))
+        answer = client.got()
+        assert answer.startswith(b":1\r\n" + invalidate(b"x")) and len(answer) > len(b":1\r\n" + invalidate(b"x"))
+
+
 class TestEnd:
-    def test_off_gives_the_connection_back(self, wire: Wire, client: Client) -> None:
+    def test_off_closes_the_connection_because_the_server_still_knows_what_was_read_there(
+        self, wire: Wire, client: Client
+    ) -> None:
         pinned = track(wire, client)
         client.send(cmd("CLIENT", "TRACKING", "OFF"))
         pinned.send(OK)
-        assert client.got() == OK and not client.protocol.route.pinned and not pinned.closed
-        other = resp3(wire)
-        other.send(cmd("WATCH", "x"))
-        assert pinned.got().endswith(cmd("WATCH", "x"))
+        assert client.got() == OK and not client.protocol.route.pinned and pinned.closed
+
+    def test_off_without_on_gives_the_connection_back(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("CLIENT", "TRACKING", "OFF"))
+        wire.server.send(OK)
+        assert client.got() == OK and not client.protocol.route.pinned and not wire.server.closed
+
+    def test_off_on_a_connection_that_the_client_keeps_closes_it_when_it_leaves(
+        self, wire: Wire, client: Client
+    ) -> None:
+        client.protocol.share.dedicate()
+        pinned = track(wire, client)
+        client.send(cmd("CLIENT", "TRACKING", "OFF"))
+        pinned.send(OK)
+        assert not pinned.closed
+        client.close()
+        assert pinned.closed
 
     def test_off_keeps_a_watch(self, wire: Wire, client: Client) -> None:
         pinned = track(wire, client)

@@ -53,6 +53,7 @@ class ClientProtocol(Protocol):
         "_dropped_for",
         "_eof",
         "_gate",
+        "_later",
         "_pumping",
         "_read_paused",
         "_watchdog",
@@ -107,6 +108,7 @@ class ClientProtocol(Protocol):
         self._alert = False
         self._dropped_for = ""
         self._eof = False
+        self._later = False
         self._pumping = False
         self._read_paused = False
         self._watchdog: IDelayedCall | None = None
@@ -134,6 +136,15 @@ class ClientProtocol(Protocol):
         """Take what can be taken now: something has arrived that did not go straight, or is to be taken again."""
         if not self.blocked and not self.closed:
             self._pump()
+
+    def take_later(self) -> None:
+        """Take nothing until L{take_now}, although a reply has come that was waited for: what is behind it comes first."""
+        self._later = True
+
+    def take_now(self) -> None:
+        """End L{take_later}."""
+        self._later = False
+        self.look()
 
     # -- the lane: the straight way, while nothing is special
 
@@ -214,7 +225,7 @@ class ClientProtocol(Protocol):
         self.sync_lane()
 
     def _pump(self) -> None:
-        if self._pumping:
+        if self._pumping or self._later:
             return
         self._pumping = True
         self.lane.queue = None

@@ -55,6 +55,7 @@ def _track(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
 
     def answered(head: bytes) -> None:
         if head.startswith(b"+OK"):
+            client.route.was_tracked |= session.tracking is not None and wanted is None
             session.tracking = wanted
         client.route.settle_stream()
 

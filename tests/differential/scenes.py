@@ -126,7 +126,7 @@ class Writer:
             self._send(who, command("WATCH", *keys), *between)
             self._meanwhile(who, depth)
         body = [self._make.inside() for _ in range(chance.choice([0, 1, 2, 3, 5, 8, 20]))]
-        ends = [("EXEC",)] * 8 + [("DISCARD",)] * 2 + [("EXEC", "x"), ("DISCARD", "x"), ("RESET",)]
+        ends = [("EXEC",)] * 8 + [("DISCARD",)] * 2 + [("EXEC", "x"), ("DISCARD", "x")] + [("RESET",)] * (depth < 2)
         end = chance.choice(ends)
         self._in_parts(who, [command("MULTI"), *body, command(*end)], depth)
         if len(end) > 1:
@@ -212,7 +212,10 @@ class Writer:
         self._leave(victim)
 
     def _tracked(self, who: int, depth: int) -> None:
-        """One caches what it reads, and the other changes it. A reload tells it to forget everything, unlike Redis."""
+        """One caches what it reads, and the other changes it. A reload tells it to forget everything, unlike Redis.
+
+        It leaves at the end: Redis tells who turns tracking on again also of what it has read before that.
+        """
         chance, other = self._chance, 1 - who
         if self._reloads:
             return
@@ -229,10 +232,10 @@ class Writer:
                 self._transaction(who, 2)
             else:
                 self._send(who, *[each for _ in range(chance.randint(1, most)) for each in self._make.as_tracked()])
-        if chance.random() < 0.2:
-            self._leave(who)
-        else:
-            self._send(who, command(*chance.choice([["CLIENT", "TRACKING", "OFF"], ["RESET"]])))
+        if chance.random() < 0.7:
+            end = command(*chance.choice([["CLIENT", "TRACKING", "OFF"], ["RESET"]]))
+            self._send(who, end, *[self._make.plain() for _ in range(chance.randrange(4))])
+        self._leave(who)
 
     # -- subscribers
 
