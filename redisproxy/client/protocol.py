@@ -138,7 +138,7 @@ class ClientProtocol(Protocol):
             self._pump()
 
     def take_later(self) -> None:
-        """Take nothing until L{take_now}, even if a reply that was waited for has come: what is behind it comes first."""
+        """Take nothing until L{take_now}, even if a reply has come that was waited for: more may have come with it."""
         self._later = True
 
     def take_now(self) -> None:

@@ -247,12 +247,14 @@ class Writer:
                 self._send(other, *[self._make.publish() for _ in range(chance.randint(1, 4))])
             else:
                 self._send(who, *[self._make.as_subscriber() for _ in range(chance.randint(1, 5))])
-        if switches.MUTED_SUBSCRIBERS and chance.random() < 0.3:
+        muted = switches.MUTED_SUBSCRIBERS and chance.random() < 0.3
+        if muted:
             off, on = command("CLIENT", "REPLY", "OFF"), command("CLIENT", "REPLY", "ON")
             self._in_parts(who, [off, self._make.subscribe(), self._make.as_subscriber(), on], 2)
-        self._unsubscribe(who)
+        self._unsubscribe(who, muted)
 
-    def _unsubscribe(self, who: int) -> None:
+    def _unsubscribe(self, who: int, muted: bool) -> None:
+        """Be no subscriber any more. Redis never closes one that says QUIT and gets no replies."""
         chance = self._chance
         choice = chance.random()
         if choice < 0.6:
@@ -261,5 +263,5 @@ class Writer:
         elif choice < 0.75:
             self._send(who, command("RESET"), command("PING"))
         else:
-            self._send(who, *[command("QUIT")] * (choice < 0.85))
+            self._send(who, *[command("QUIT")] * (choice < 0.85 and not muted))
             self._leave(who)
