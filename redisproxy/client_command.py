@@ -100,6 +100,8 @@ def _info(client: ClientProtocol, args: list[bytes]) -> bytes:
 
 
 def _list(client: ClientProtocol, args: list[bytes]) -> bytes:
+    if client.session.muted:
+        return b""  # no backlog would stop a client that asks for many lists
     tests: list[Test] = []
     if args and args[0].upper() == b"TYPE" and len(args) == 2:
         tests.append(_of_type(args[1]))
@@ -121,10 +123,17 @@ def _number(arg: bytes, error: str) -> int:
 def _of_type(arg: bytes) -> Test:
     name = arg.lower()
     if name == b"normal":
-        return lambda each: True
-    if name in (b"master", b"replica", b"slave", b"pubsub"):
+        return lambda each: not _subscribes(each)
+    if name == b"pubsub":
+        return _subscribes
+    if name in (b"master", b"replica", b"slave"):
         return lambda each: False
     raise _Problem(f"ERR Unknown client type '{arg[:64].decode('latin-1')}'")
+
+
+def _subscribes(client: ClientProtocol) -> bool:
+    """Whether it has subscriptions; one that monitors is a normal client, as with Redis."""
+    return client.session.subscribed and client.subscription is not None and client.subscription.FLAG == "P"
 
 
 def _kill(client: ClientProtocol, args: list[bytes]) -> bytes:

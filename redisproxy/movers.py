@@ -91,7 +91,7 @@ class Subscribers:
                 continue
             client.route.adopt(copy.connection, copy)
             if client not in renewed:
-                client.session.connection_lost()
+                client.session.leave_behind()
             elif not renewed[client] and client.session.watching:
                 client.session.lose_watch()
         for connection in self._connections.values():

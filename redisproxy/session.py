@@ -12,6 +12,8 @@ from enum import Enum, auto
 from redisproxy import resp
 from redisproxy.tracking import Tracking
 
+SPOILER = resp.encode_command("ECHO")
+"""Redis refuses to queue it, and EXEC fails from then on."""
 EXECABORT = "EXECABORT Transaction discarded because of previous errors."
 DEFAULT_USER = b"default"
 MAX_WATCHED = 1000
@@ -81,6 +83,10 @@ class Transaction:
             self.forget()
         if self.replayable:
             self._chunks.append(data)
+
+    def spoil(self) -> None:
+        """The server has refused something so that EXEC fails: so it does wherever this is queued again."""
+        self.remember(SPOILER, 1)
 
     def has_room(self, raw: bytes) -> bool:
         """Whether another command that the proxy answers can be kept within the bounds."""
@@ -224,6 +230,12 @@ class Session:
             self.lose_watch()
         if self.transaction is not None:
             self.transaction.connection_lost()
+
+    def leave_behind(self) -> None:
+        """The client goes on at another connection without what it had at the last one: its next EXEC fails."""
+        self.connection_lost()
+        if self.transaction is not None:
+            self.transaction.dead = True
 
     def exec_lost(self) -> bytes:
         """EXEC's answer when the transaction has lost against a WATCH: nil."""

@@ -84,9 +84,15 @@ class Watches:
         transaction = client.session.transaction
         if not watch and (transaction is None or transaction.dead or not transaction.replayable):
             return
-        if await _made_again(client, connection, watch):
+        try:
+            made = await _made_again(client, connection, watch)
+            clean = made or await _forgotten(connection)
+        except CancelledError:
+            connection.abort()
+            raise
+        if made:
             self._on_copies[client] = watch
-        else:
+        elif not clean:
             connection.abort()
 
     async def _all(self, works: list[Any]) -> None:
@@ -127,6 +133,11 @@ async def _made_again(client: ClientProtocol, connection: Any, watch: bool) -> b
         data += queued
         wanted += [OK] * (count - transaction.count) + [QUEUED] * transaction.count
     return await _answers(connection, data, len(wanted)) == wanted
+
+
+async def _forgotten(connection: Any) -> bool:
+    """Have the server forget what was made again in part, so that the client can go on there without it."""
+    return await _answers(connection, encode_command("DISCARD") + encode_command("UNWATCH"), 2) is not None
 
 
 def _may_be_proven(client: ClientProtocol) -> bool:

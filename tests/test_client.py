@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from redisproxy.core import ClientLimits
@@ -77,14 +79,18 @@ def test_without_multiplexing_each_client_has_its_own_connection(wire: Wire) -> 
 
 
 @pytest.mark.parametrize(
-    "line", ["SUBSCRIBE a", "PSUBSCRIBE a*", "MONITOR", "SHUTDOWN", "CONFIG SET a b", "CLIENT TRACKING ON REDIRECT 5"]
+    "line",
+    [
+        *("SUBSCRIBE a", "PSUBSCRIBE a*", "MONITOR", "SHUTDOWN", "CONFIG SET a b", "ACL FOO"),
+        "CLIENT TRACKING ON REDIRECT 5",
+    ],
 )
 def test_refused_commands_never_reach_the_server(wire: Wire, line: str) -> None:
     client = wire.client()
     answer = client.ask(*line.split())
     assert answer.startswith((b"-ERR redisproxy", b"-NOPERM redisproxy"))
     assert not wire.servers
-    assert sum(wire.metrics.refused.values()) == 1
+    assert wire.metrics.refused == {line.split()[0]: 1}
 
 
 def test_http_is_closed_without_a_word(wire: Wire) -> None:
@@ -329,6 +335,17 @@ def test_a_client_that_half_closes_in_the_middle_of_a_large_command_has_left(wir
     assert client.closed and wire.server.closed and wire.gate.in_flight == 0
 
 
+def test_a_large_command_before_the_password_is_refused_and_its_rest_thrown_away() -> None:
+    wire = Wire(password="secret")
+    wire.core.limits = ClientLimits(max_held_request_bytes=32768)
+    client = wire.client()
+    large = cmd("MSET", *["x" * 16000] * 8)
+    for at in range(0, len(large), 9000):
+        client.send(large[at : at + 9000])
+    assert client.got() == b"-NOAUTH Authentication required.\r\n" and not wire.servers
+    assert client.ask("AUTH", "secret") == OK
+
+
 def test_a_large_refused_command_is_answered_and_its_rest_thrown_away(wire: Wire) -> None:
     wire.core.limits = ClientLimits(max_held_request_bytes=100)
     client = wire.client()
@@ -513,3 +530,12 @@ def test_a_server_that_talks_nonsense_is_left(wire: Wire) -> None:
     client.send(GET)
     wire.server.send(b"HTTP/1.1 400 Bad Request\r\n")
     assert wire.server.closed and client.closed and wire.gate.in_flight == 0
+
+
+def test_lists_of_clients_that_nobody_gets_cost_nothing(wire: Wire) -> None:
+    clients = [wire.client() for _ in range(90)]
+    clients[0].ask("CLIENT", "REPLY", "OFF")
+    began = time.process_time()
+    clients[0].send(b"CLIENT LIST\r\n" * 5000)
+    assert time.process_time() - began < 0.7
+    assert b"id=90 " in clients[0].ask("CLIENT", "REPLY", "ON") + clients[0].ask("CLIENT", "LIST")

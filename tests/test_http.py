@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 
@@ -95,3 +96,10 @@ def test_looking_for_a_host_does_not_lose_the_place_in_a_large_command(wire: Wir
     sent = wire.server.got()
     assert sent == cmd("MULTI") + cmd("GET", "/", "HTTP/1.1") + large
     assert wire.gate.in_flight == 1
+
+
+def test_many_request_lines_without_a_host_cost_no_more_than_other_commands() -> None:
+    client = Wire(password="secret").client()
+    began = time.process_time()
+    client.send(b"GET / HTTP/1.1\r\n" * 12000)
+    assert client.got().count(b"NOAUTH") == 12000 and time.process_time() - began < 4

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from redisproxy.commands import CommandTable
 from redisproxy.movers import Subscribers
 from redisproxy.resp import encode_command as cmd
+from redisproxy.tracking import INVALIDATE_ALL
 from tests.wire import OK, Client, Server, Wire
 
 EXECABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
@@ -213,6 +214,27 @@ def test_a_command_that_waited_for_the_end_of_a_line_goes_on_after_the_move(wire
     old.send(LINE[40:] + PONG + LINE[:50])
     move.finish()
     assert client.got() == LINE + LINE[:50] + b"\r\n:1\r\n"
+
+
+@pytest.mark.parametrize("option", ["TRACKING ON", "CACHING YES", "REPLY OFF"])
+def test_nothing_else_comes_between_its_lines(wire: Wire, option: str) -> None:
+    client, server = monitoring(wire)
+    answer = client.ask("CLIENT", *option.split())
+    assert answer.startswith(b"-ERR redisproxy does not run this command for a client that monitors")
+    assert server.got() == b""
+
+
+def test_a_client_whose_cache_is_told_of_changes_can_not_monitor(wire: Wire) -> None:
+    client = wire.client()
+    client.ask("HELLO", 3)
+    client.send(cmd("CLIENT", "TRACKING", "ON"))
+    server = wire.server
+    server.send(OK)
+    client.got()
+    server.got()
+    assert client.ask("MONITOR").startswith(b"-ERR redisproxy does not run MONITOR for a client with CLIENT TRACKING")
+    server.send(INVALIDATE_ALL)
+    assert client.got() == INVALIDATE_ALL and server.got() == b"" and not client.closed
 
 
 def test_a_new_server_that_refuses_costs_the_client_its_connection(wire: Wire) -> None:

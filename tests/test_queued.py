@@ -183,6 +183,32 @@ def test_a_hello_with_a_wrong_password_leaves_the_version(client: Client) -> Non
     assert pinned.closed or pinned.got() == cmd("HELLO", 2)
 
 
+def test_the_server_is_told_of_a_wrong_password_only_when_all_is_answered(client: Client) -> None:
+    wire = client.wire
+    wire.answer_login = False
+    client.protocol.share.dedicate()  # its connection is kept
+    for command in (("HELLO", "3", "AUTH", "nobody", "x"), ("HELLO", "3")):
+        client.send(cmd(*command))
+        assert wire.server.got() == cmd("HELLO", 3)
+        wire.server.send(QUEUED)
+    client.send(EXEC + cmd("GET", "a"))
+    assert wire.server.got() == EXEC
+    wire.server.send(b"*2\r\n%0\r\n%0\r\n")
+    assert wire.server.got() == cmd("GET", "a") and client.protocol.session.key == (0, 3)
+
+
+def test_a_push_waits_for_the_end_of_the_reply(client: Client) -> None:
+    wire, push = client.wire, b">1\r\n+push\r\n"
+    for command in ("GET", "CLIENT ID", "GET"):
+        words = command.split()
+        queue(client, *words, sent=PING if len(words) > 1 else cmd(*words))
+    client.send(EXEC)
+    wire.server.send(b"*3\r\n")
+    client.protocol.push(push)
+    wire.server.send(b"$1\r\na\r\n" + PONG + b"$1\r\nb\r\n")
+    assert client.got() == b"*3\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n" + push
+
+
 def test_replies_are_off_from_the_place_on_at_which_they_are_switched_off(client: Client) -> None:
     wire = client.wire
     queue(client, "CLIENT", "ID")

@@ -191,14 +191,26 @@ def test_a_resp2_subscriber_is_refused_in_redis_words(wire: Wire, command: str, 
     assert client.ask(*command.split()).startswith(b"-" + words) and wire.server.got() == b""
 
 
-def test_plain_commands_of_a_resp2_subscriber_are_refused_by_the_server(wire: Wire) -> None:
+@pytest.mark.parametrize("command", ["GET", "SCRIPT LOAD", "EVAL x", "SCAN", "BLPOP l", "SCRIPT KILL"])
+def test_plain_commands_of_a_resp2_subscriber_are_refused_by_the_server(wire: Wire, command: str) -> None:
     client = wire.client()
     subscribe(client, 2)
     wire.server.got()
-    client.send(cmd("GET"))
-    assert wire.server.got() == cmd("GET")
+    client.send(cmd(*command.split()))
+    assert wire.server.got() == cmd(*command.split())
     wire.server.send(b"-ERR wrong number of arguments for 'get' command\r\n")
     assert client.got() == b"-ERR wrong number of arguments for 'get' command\r\n" and not wire.gate.in_flight
+
+
+def test_a_script_kill_of_a_resp2_subscriber_does_not_pass_a_closed_gate(wire: Wire) -> None:
+    client = wire.client()
+    subscribe(client, 2)
+    wire.server.got()
+    wire.pause()
+    client.send(cmd("SCRIPT", "KILL"))
+    assert wire.server.got() == b"" and not wire.gate.in_flight
+    wire.unpause()
+    assert wire.server.got() == cmd("SCRIPT", "KILL")
 
 
 def test_a_skip_behind_a_skip_is_no_end_of_all_replies(wire: Wire) -> None:
@@ -215,6 +227,15 @@ def test_reset_answers_when_replies_are_off_and_not_behind_a_skip(wire: Wire) ->
     assert client.ask("RESET") == b"+RESET\r\n"
     client.ask("CLIENT", "REPLY", "SKIP")
     assert client.ask("RESET") == b"" and client.ask("CLIENT", "ID") == b":1\r\n"
+
+
+def test_clients_are_listed_and_killed_by_whether_they_subscribe(wire: Wire, version: int) -> None:
+    client, other = wire.client(), wire.client()
+    subscribe(client, version)
+    assert b"id=1 " in other.ask("CLIENT", "LIST", "TYPE", "pubsub")
+    assert b"id=1 " not in other.ask("CLIENT", "LIST", "TYPE", "normal")
+    assert other.ask("CLIENT", "KILL", "TYPE", "normal") == b":0\r\n" and not client.closed
+    assert other.ask("CLIENT", "KILL", "TYPE", "pubsub") == b":1\r\n" and client.closed
 
 
 class TestPublishersWaitForChangesThatCameBefore:

@@ -210,15 +210,43 @@ class TestOn:
         assert client.got() == OK + reply and client.protocol.pending == wire.gate.in_flight == 0
 
 
+class TestOrder:
+    @pytest.mark.parametrize("command", ["CLIENT GETREDIR", "HELLO 2"])
+    def test_what_the_proxy_answers_comes_behind_messages_that_were_there(
+        self, wire: Wire, client: Client, command: str
+    ) -> None:
+        pinned = track(wire, client)
+        wire.answer_login = False
+        client.send(cmd("INCR", "x") + cmd(*command.split()))
+        pinned.send(b":1\r\n" + invalidate(b"x"))
+        answer = client.got()
+        assert answer.startswith(b":1\r\n" + invalidate(b"x")) and len(answer) > len(b":1\r\n" + invalidate(b"x"))
+
+
 class TestEnd:
-    def test_off_gives_the_connection_back(self, wire: Wire, client: Client) -> None:
+    def test_off_closes_the_connection_because_the_server_still_knows_what_was_read_there(
+        self, wire: Wire, client: Client
+    ) -> None:
         pinned = track(wire, client)
         client.send(cmd("CLIENT", "TRACKING", "OFF"))
         pinned.send(OK)
-        assert client.got() == OK and not client.protocol.route.pinned and not pinned.closed
-        other = resp3(wire)
-        other.send(cmd("WATCH", "x"))
-        assert pinned.got().endswith(cmd("WATCH", "x"))
+        assert client.got() == OK and not client.protocol.route.pinned and pinned.closed
+
+    def test_off_without_on_gives_the_connection_back(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("CLIENT", "TRACKING", "OFF"))
+        wire.server.send(OK)
+        assert client.got() == OK and not client.protocol.route.pinned and not wire.server.closed
+
+    def test_off_on_a_connection_that_the_client_keeps_closes_it_when_it_leaves(
+        self, wire: Wire, client: Client
+    ) -> None:
+        client.protocol.share.dedicate()
+        pinned = track(wire, client)
+        client.send(cmd("CLIENT", "TRACKING", "OFF"))
+        pinned.send(OK)
+        assert not pinned.closed
+        client.close()
+        assert pinned.closed
 
     def test_off_keeps_a_watch(self, wire: Wire, client: Client) -> None:
         pinned = track(wire, client)
@@ -470,6 +498,21 @@ class TestSwitch:
         answer = client.ask("HELLO", 3)
         assert answer.endswith(INVALIDATE_ALL) and answer.count(INVALIDATE_ALL) == 1 and new.got() == cmd("HELLO", 3)
 
+    def test_a_hello_3_inside_of_multi_tells_behind_the_reply(self, wire: Wire) -> None:
+        client = wire.client()
+        track(wire, client)
+        new = move(wire)
+        wire.unpause()
+        wire.answer_login = False
+        for command, answer in ((cmd("MULTI"), OK), (cmd("HELLO", 3), QUEUED), (GET, QUEUED)):
+            client.send(command)
+            new.send(answer)
+        client.got()
+        client.send(cmd("EXEC"))
+        new.send(b"*2\r\n%0\r\n" + VALUE)
+        answer = client.got()
+        assert answer.endswith(VALUE + INVALIDATE_ALL) and answer.count(INVALIDATE_ALL) == 1
+
 
 class TestTransactions:
     def test_an_open_one_is_queued_again_behind_tracking(self, wire: Wire, client: Client) -> None:
@@ -497,10 +540,11 @@ class TestTransactions:
         new.send(b"*1\r\n" + VALUE)
         assert client.got() == b"*1\r\n" + VALUE
 
-    def test_one_that_can_not_be_queued_again_there_is_lost_with_the_connection(
-        self, wire: Wire, client: Client
+    @pytest.mark.parametrize("mode", ["BCAST", "OPTIN"])
+    def test_one_that_can_not_be_queued_again_there_fails_and_its_client_stays(
+        self, wire: Wire, client: Client, mode: str
     ) -> None:
-        pinned = track(wire, client)
+        pinned = track(wire, client, mode)
         client.send(cmd("MULTI"))
         pinned.send(OK)
         client.send(GET)
@@ -510,15 +554,33 @@ class TestTransactions:
         moving.copy()
         new.send(OK)
         moving.renew()
+        new.got()
         new.send(OK + b"-ERR\r\n")
+        assert new.got() == cmd("DISCARD") + cmd("UNWATCH")
+        new.send(OK + OK)
+        moving.swap()
+        wire.unpause()
+        assert client.got().endswith(INVALIDATE_ALL)
+        assert client.ask("GET", "x") == QUEUED and client.ask("EXEC") == EXECABORT
+        client.send(GET)
+        assert new.got() == GET
+
+    def test_one_that_is_not_queued_again_in_time_is_left_with_the_connection(self, wire: Wire, client: Client) -> None:
+        pinned = track(wire, client)
+        client.send(cmd("MULTI"))
+        pinned.send(OK)
+        moving = Move(wire)
+        new = moving.open()
+        moving.copy()
+        new.send(OK)
+        moving.renew()
+        wire.advance(1.1)
         assert new.closed
         moving.swap()
         wire.unpause()
         client.got()
         client.send(cmd("EXEC"))
-        assert wire.server.got() == ON + cmd("MULTI") + GET
-        wire.server.send(OK + OK + QUEUED)
-        assert wire.server.got() == cmd("EXEC")
+        assert wire.server.got() == ON + cmd("MULTI")
 
     @pytest.mark.parametrize("proven", [True, False])
     def test_a_watch_is_made_again_if_it_is_proven(self, wire: Wire, client: Client, proven: bool) -> None:

@@ -57,6 +57,15 @@ class TestWhole:
         client.send(cmd("MULTI") + cmd("SELECT", 3) + cmd("EXEC"))
         assert len(wire.servers) == 2 and wire.server.got() == cmd("MULTI")
 
+    def test_what_comes_behind_a_multi_with_arguments_does_not_go_where_others_wait(
+        self, wire: Wire, client: Client
+    ) -> None:
+        blpop = cmd("BLPOP", "l", 0)
+        client.send(cmd("MULTI", "x") + blpop + cmd("EXEC"))
+        assert wire.servers[0].got() == b"" and wire.server.got() == cmd("MULTI", "x")
+        wire.server.send(b"-ERR wrong number of arguments for 'multi' command\r\n")
+        assert wire.servers[0].got() == b"" and wire.server.got() == blpop
+
     def test_one_that_is_broken_by_a_protocol_error_is_not_sent_whole(self, wire: Wire, client: Client) -> None:
         client.send(cmd("MULTI") + SET + b"*x\r\n")
         assert wire.server.got() == cmd("MULTI")
@@ -105,9 +114,9 @@ class TestOpen:
         pinned = wire.server
         assert pinned.got() == cmd("EXEC") + cmd("CLIENT", "INFO")
         pinned.send(b"*1\r\n+OK\r\n")
-        assert client.got() == b"*1\r\n+OK\r\n"
+        assert client.got() == b"*1\r\n+OK\r\n" and wire.gate.in_flight == 1
         pinned.send(b"$12\r\nid=1 db=4 x=\r\n")
-        assert client.protocol.session.db == 4
+        assert client.protocol.session.db == 4 and wire.gate.in_flight == 1
         assert wire.server.got() == GET and wire.server.transport.protocol.db == 4
 
     def test_a_client_that_leaves_closes_it(self, wire: Wire, client: Client) -> None:
@@ -143,6 +152,28 @@ class TestOpen:
         kill(client.protocol)
         assert client.ask("MULTI") == b"-ERR MULTI calls can not be nested\r\n"
         assert client.ask("WATCH", "a") == b"-ERR WATCH inside MULTI is not allowed\r\n"
+
+    @pytest.mark.parametrize(
+        ("nested", "refusal", "spoils"),
+        [
+            (cmd("MULTI"), b"-ERR MULTI calls can not be nested\r\n", False),
+            (cmd("WATCH", "a"), b"-ERR WATCH inside MULTI is not allowed\r\n", False),
+            (cmd("MULTI"), b"-ERR Command 'multi' not allowed inside a transaction\r\n", True),
+            (cmd("WATCH"), b"-ERR wrong number of arguments for 'watch' command\r\n", True),
+        ],
+    )
+    def test_what_a_nested_command_makes_of_exec_is_the_same_after_a_loss(
+        self, wire: Wire, client: Client, nested: bytes, refusal: bytes, spoils: bool
+    ) -> None:
+        begin(wire, client, SET)
+        client.send(nested)
+        wire.server.send(refusal)
+        assert client.got() == refusal
+        wire.server.close()
+        client.send(cmd("EXEC"))
+        assert wire.server.got() == cmd("MULTI") + SET + cmd("ECHO") * spoils
+        wire.server.send(OK + QUEUED + b"-ERR wrong\r\n" * spoils)
+        assert client.got() == EXECABORT * spoils and (wire.server.got() == cmd("EXEC")) is not spoils
 
     def test_nested_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
         begin(wire, client)

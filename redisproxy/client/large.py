@@ -46,9 +46,10 @@ class Large:
         if isinstance(sink, Blocking):
             client.blocking = sink
 
-    def discard(self) -> None:
-        """It was refused: throw its rest away."""
+    def discard(self) -> bool:
+        """It was refused: throw its rest away. True, because it is dealt with."""
         self.discarding = True
+        return True
 
     def go_on(self, data: bytes, end: bool) -> bool:
         """Take its next piece. False when that has to wait, or the client was dropped."""

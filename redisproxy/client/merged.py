@@ -42,9 +42,14 @@ class Merged(Observed):
         self._scanner.counts_pushes = True
 
     def reply(self, data: bytes, done: int) -> None:
+        client = self.client
+        client.pushes.amid = True  # the connection's queue has counted this reply already
         rest = self._merge(data)
+        client.pushes.amid = False
+        if done and not client.closed:
+            client.route.set_version(client.session.resp_version)  # a HELLO may have failed here and not at the server
         self._observe(data, done)
-        self.client.deliver(rest, done)
+        client.deliver(rest, done)
 
     def _merge(self, data: bytes) -> bytes:
         """Pass on what stands before the last placeholder's reply in `data`; what is left of it."""
@@ -97,9 +102,8 @@ def _answer(client: ClientProtocol, args: list[bytes]) -> None:
 
 
 def _hello(client: ClientProtocol, args: list[bytes]) -> None:
-    """The placeholder has changed the connection's RESP version; a wrong password must not have."""
+    """The placeholder has changed the connection's RESP version; behind a wrong password that is undone at the end."""
     connection, version = client.route.connection, answers.hello_version(args)
     if connection is not None and version is not None:
         connection.resp_version = version
     answers.answer(client, args)
-    client.route.set_version(client.session.resp_version)

@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
     from redisproxy.interfaces import Connection
 
+NOT_WHILE_TRACKED = (
+    "ERR redisproxy does not run MONITOR for a client with CLIENT TRACKING on, whose messages would come between its"
+    " lines; use another connection"
+)
 NOT_WHILE_MONITORING = "ERR redisproxy does not run this command for a client that monitors; use another connection"
 _LINE = re.compile(rb"\+[0-9]+\.[0-9]{6} \[")
 _LINE_BEGINS = 32
 """Bytes of which every line has more, and in which it differs from every reply."""
 _ANSWERED = frozenset({b"QUIT", b"RESET", b"CLIENT"})
+_NOT_ANSWERED = frozenset({b"REPLY", b"TRACKING", b"CACHING"})
+"""Of CLIENT: the first could cut a line, the others would bring messages between them."""
 
 
 class Monitor(pubsub.Subscription):
@@ -111,7 +117,7 @@ class Monitor(pubsub.Subscription):
             return client.forward(raw, 1)
         if not self.at_end_of_line():
             return False
-        if name in _ANSWERED and treatment.rule is Rule.LOCAL and not _mutes(args):
+        if name in _ANSWERED and treatment.rule is Rule.LOCAL and not _binds(args):
             return answers.answer(client, args)
         client.error(NOT_WHILE_MONITORING)
         return True
@@ -158,13 +164,16 @@ def _undecided(data: bytes, at: int) -> bool:
     return data[at : at + 1] == b"+" and len(data) - at < _LINE_BEGINS and data.find(b"\n", at) < 0
 
 
-def _mutes(args: list[bytes]) -> bool:
-    """Say whether this is CLIENT REPLY, which could cut a line."""
-    return len(args) > 1 and args[1].upper() == b"REPLY"
+def _binds(args: list[bytes]) -> bool:
+    return len(args) > 1 and args[1].upper() in _NOT_ANSWERED
 
 
 def begin(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Handle MONITOR. No reply is outstanding."""
+    if client.session.tracking is not None:
+        client.count_refused(args)
+        client.error(NOT_WHILE_TRACKED)
+        return True
     if not client.route.obtain(pinned=True):
         return False
     connection = client.route.connection

@@ -53,6 +53,7 @@ class ClientProtocol(Protocol):
         "_dropped_for",
         "_eof",
         "_gate",
+        "_later",
         "_pumping",
         "_read_paused",
         "_watchdog",
@@ -107,6 +108,7 @@ class ClientProtocol(Protocol):
         self._alert = False
         self._dropped_for = ""
         self._eof = False
+        self._later = False
         self._pumping = False
         self._read_paused = False
         self._watchdog: IDelayedCall | None = None
@@ -134,6 +136,15 @@ class ClientProtocol(Protocol):
         """Take what can be taken now: something has arrived that did not go straight, or is to be taken again."""
         if not self.blocked and not self.closed:
             self._pump()
+
+    def take_later(self) -> None:
+        """Take nothing until L{take_now}, even if a reply has come that was waited for: more may have come with it."""
+        self._later = True
+
+    def take_now(self) -> None:
+        """End L{take_later}."""
+        self._later = False
+        self.look()
 
     # -- the lane: the straight way, while nothing is special
 
@@ -214,7 +225,7 @@ class ClientProtocol(Protocol):
         self.sync_lane()
 
     def _pump(self) -> None:
-        if self._pumping:
+        if self._pumping or self._later:
             return
         self._pumping = True
         self.lane.queue = None
@@ -416,10 +427,9 @@ class ClientProtocol(Protocol):
         """Answer with an error; `text` is without the leading C{-}."""
         self.answer(resp.error(text))
 
-    def count_refused(self) -> None:
-        """Count the command that is being handled as refused."""
-        name = self.last_command.partition(b"|")[0]
-        self.core.metrics.refused[name.decode("latin-1").upper()] += 1
+    def count_refused(self, args: list[bytes]) -> None:
+        """Count a command that the table knows as refused."""
+        self.core.metrics.refused[args[0].decode("latin-1").upper()] += 1
 
     def _progress(self) -> None:
         if self.blocked & Reason.IN_FLIGHT and self.pending <= self.lane.limit // 2:

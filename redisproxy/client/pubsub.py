@@ -103,10 +103,14 @@ class Subscription:
         @raise ProtocolError: these are no replies.
         """
         at = 0
-        while at < len(data):
-            start = at
-            at, done = self._scanner.scan(data, start, 1)
-            self._piece(data[start:at], bool(done))
+        self.client.take_later()  # what the proxy answers itself comes behind the messages that have arrived
+        try:
+            while at < len(data):
+                start = at
+                at, done = self._scanner.scan(data, start, 1)
+                self._piece(data[start:at], bool(done))
+        finally:
+            self.client.take_now()
 
     def _piece(self, piece: bytes, done: bool) -> None:
         """One piece of one message or reply; a large message is passed on as it arrives."""

@@ -13,21 +13,20 @@ from redisproxy.client import pubsub
 from redisproxy.client.observers import Swallowed
 from redisproxy.commands import Rule, Treatment
 from redisproxy.resp import encode_command
+from redisproxy.session import SPOILER
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
 QUEUED = b"+QUEUED\r\n"
-LARGE_RULES = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.SCAN, Rule.PUBLISH})
-"""Commands that may be too large to hold: they go on as they arrive."""
+AS_THEY_ARE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, Rule.SCAN, Rule.PUBLISH})
+"""Commands that may reach the server as they arrive: too large to hold, or for the server to refuse."""
 TOO_MUCH = (
     "ERR too many commands inside of MULTI that the proxy answers itself (limits.max_transaction_commands, _bytes)"
 )
 NOT_INSIDE = "ERR redisproxy does not subscribe inside of MULTI; send the command before MULTI or after EXEC"
 NO_TRACKING_INSIDE = "ERR redisproxy does not change CLIENT TRACKING inside of MULTI; send it before or after"
 _PLACEHOLDER = encode_command("PING")
-_SPOILER = encode_command("ECHO")
-"""Redis refuses to queue it, and EXEC fails from then on."""
 
 
 def queue(client: ClientProtocol, data: bytes, count: int) -> bool:
@@ -51,14 +50,14 @@ def pretend(client: ClientProtocol, count: int) -> bool:
     return True
 
 
-def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
+def large(client: ClientProtocol, data: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Queue a command that is too large to hold, and so to remember."""
     transaction = client.session.transaction
     assert transaction is not None
-    if treatment.rule not in LARGE_RULES:
-        return refuse(client, treatment.error or "ERR the command is too large") and _discard_rest(client)
+    if treatment.rule not in AS_THEY_ARE:
+        return refuse(client, args, treatment.error or "ERR the command is too large") and client.large.discard()
     if transaction.dead:
-        return pretend(client, 1) and _discard_rest(client)
+        return pretend(client, 1) and client.large.discard()
     if not client.route.obtain(pinned=True):
         return False
     transaction.remember(b"", 1)
@@ -67,16 +66,11 @@ def large(client: ClientProtocol, data: bytes, treatment: Treatment) -> bool:
     return True
 
 
-def _discard_rest(client: ClientProtocol) -> bool:
-    client.large.discard()
-    return True
-
-
-def refuse(client: ClientProtocol, text: str) -> bool:
+def refuse(client: ClientProtocol, args: list[bytes], text: str) -> bool:
     """A command that the proxy does not queue: as Redis does, answer with the error and let EXEC fail."""
     if not _reject(client, text):
         return False
-    client.count_refused()
+    client.count_refused(args)
     return True
 
 
@@ -103,16 +97,16 @@ def own(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatm
     transaction = client.session.transaction
     assert transaction is not None
     if [arg.upper() for arg in args[:2]] == [b"CLIENT", b"TRACKING"]:
-        return refuse(client, NO_TRACKING_INSIDE)
+        return refuse(client, args, NO_TRACKING_INSIDE)
     problem = _rejection(args, treatment)
     if problem is not None:
         return _reject(client, problem)
     if args[0].upper() in (b"SUBSCRIBE", b"PSUBSCRIBE"):
-        return refuse(client, NOT_INSIDE)
+        return refuse(client, args, NOT_INSIDE)
     if transaction.dead:
         return pretend(client, 1)
     if not transaction.has_room(raw):
-        return refuse(client, TOO_MUCH)
+        return refuse(client, args, TOO_MUCH)
     if not queue(client, _placeholder(args), 1):
         return False
     transaction.keep(raw)
@@ -140,6 +134,6 @@ def _reject(client: ClientProtocol, text: str) -> bool:
         return True
     if not client.route.obtain(pinned=True):
         return False
-    transaction.remember(_SPOILER, 1)
-    client.submit(Swallowed(client, lambda _: client.error(text)), _SPOILER)
+    transaction.spoil()
+    client.submit(Swallowed(client, lambda _: client.error(text)), SPOILER)
     return True

@@ -28,16 +28,17 @@ class Route:
     @ivar connection: a shared connection, or a pinned one when `pinned`; None when the next command has to find one. It
         changes only when no reply is outstanding.
     @ivar unblocked: a CLIENT UNBLOCK may still be on its way to the pinned connection.
+    @ivar was_tracked: the server remembers what was read on the pinned connection: nobody else may track on it.
     """
 
-    __slots__ = ("_acquiring", "_client", "connection", "pinned", "unblocked")
+    __slots__ = ("_acquiring", "_client", "connection", "pinned", "unblocked", "was_tracked")
 
     def __init__(self, client: ClientProtocol) -> None:
         self._client = client
         self._acquiring: Deferred[Connection] | None = None
         self.connection: Connection | None = None
         self.pinned = False
-        self.unblocked = False
+        self.unblocked = self.was_tracked = False
 
     # -- finding one
 
@@ -102,7 +103,7 @@ class Route:
     def _hold(self, connection: Connection) -> None:
         self.connection = connection
         self.pinned = True
-        self.unblocked = False
+        self.unblocked = self.was_tracked = False
         connection.holder = self
 
     def _not_acquired(self, failure: Failure) -> None:
@@ -136,11 +137,15 @@ class Route:
             connection, self.connection = self.connection, None
             self.pinned = False
             connection.resume_reading()  # a slow reader may have stopped it
-            if self.unblocked:
+            if self._used_up:
                 connection.holder = None
                 connection.abort()
             else:
                 connection.uplinks.give_back(connection)
+
+    @property
+    def _used_up(self) -> bool:
+        return self.unblocked or self.was_tracked
 
     def settle(self) -> None:
         """The client's state may have left its pinned connection: give it back if so."""
@@ -268,7 +273,7 @@ class Route:
         if not self.pinned:
             if connection.retired and connection.waits_only_for(client):
                 connection.abort()  # the rest of a large reply that nobody reads any more
-        elif self.unblocked or client.pending or client.session.bound or client.large.sending or not multiplex:
+        elif self._used_up or client.pending or client.session.bound or client.large.sending or not multiplex:
             connection.holder = None
             connection.abort()
         else:

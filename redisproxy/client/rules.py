@@ -42,11 +42,8 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     if core.log_messages:
         client.log.info("client {id}: {name} ({size} bytes)", id=client.id, name=_shown(args[0]), size=len(raw))
     treatment = core.table.treatment(args)
-    if session.user is None and args[0].upper() not in _BEFORE_AUTH:
-        if not client.barrier():
-            return False
-        client.error(NOAUTH)
-        return True
+    if _needs_auth(client, args):
+        return client.barrier() and _answer_error(client, NOAUTH)
     client.last_command = full_name(args)
     if isinstance(client.subscription, monitor.Monitor):
         return client.subscription.command(raw, args, treatment)
@@ -70,6 +67,10 @@ def command(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     if session.tracking is not None and treatment.rule in _NOT_SENT and args[0].upper() != b"CLIENT":
         session.tracking.caching = b""  # it was for this command
     return _HANDLERS[treatment.rule](client, raw, args, treatment)
+
+
+def _needs_auth(client: ClientProtocol, args: list[bytes]) -> bool:
+    return client.session.user is None and args[0].upper() not in _BEFORE_AUTH
 
 
 def _shown(name: bytes) -> str:
@@ -97,28 +98,29 @@ def large(client: ClientProtocol, data: bytes, args: list[bytes]) -> bool:
         return security.close(client)
     if not _skip_step(client, data):
         return False
+    if _needs_auth(client, args):
+        return client.barrier() and _answer_error(client, NOAUTH) and client.large.discard()
     if isinstance(client.subscription, monitor.Monitor) and not client.subscription.at_end_of_line():
         return False
     client.last_command = full_name(args)
     treatment = client.core.table.treatment(args)
     if client.session.transaction is not None:
-        return queued.large(client, data, treatment)
-    if treatment.rule in queued.LARGE_RULES:
+        return queued.large(client, data, args, treatment)
+    if treatment.rule in queued.AS_THEY_ARE:
         if not client.route.obtain(pinned=True):
             return False
         client.large.begin(data, timed=treatment.rule is not Rule.BLOCKING)
         return True
     if not client.barrier():
         return False
-    refuse_large(client, treatment)
-    return True
+    return refuse_large(client, args, treatment)
 
 
-def refuse_large(client: ClientProtocol, treatment: Treatment) -> None:
+def refuse_large(client: ClientProtocol, args: list[bytes], treatment: Treatment) -> bool:
     """Answer a large command with an error and throw its rest away."""
-    client.count_refused()
+    client.count_refused(args)
     client.error(treatment.error or TOO_LARGE)
-    client.large.discard()
+    return client.large.discard()
 
 
 def unreachable(client: ClientProtocol, unit: tuple[int, bytes, Any], text: str, refused: bool) -> None:
@@ -161,7 +163,7 @@ def _local(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
 
 
 def _refused(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    client.count_refused()
+    client.count_refused(args)
     client.error(treatment.error)
     return True
 
@@ -263,7 +265,7 @@ def _may_as_subscriber(client: ClientProtocol, args: list[bytes], treatment: Tre
 
 
 def _not_as_subscriber(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    if treatment.rule is Rule.FORWARD:
+    if client.session.resp_version == 2 and treatment.rule in queued.AS_THEY_ARE | {Rule.KILL}:
         return client.forward(raw, 1)  # the server refuses it with its own words, whatever is wrong with it
     problem = answers.rejection(args) if treatment.rule is Rule.LOCAL else None
     return client.barrier() and _answer_error(client, problem or pubsub.refusal(client, args))

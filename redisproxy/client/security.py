@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _WORDS = frozenset({b"POST", b"HOST:"})
 _METHODS = frozenset({b"CONNECT", b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"PUT", b"TRACE"})
-_HOST = re.compile(rb"^host:\s", re.IGNORECASE | re.MULTILINE)
+_HOST = re.compile(rb"(?:[!-9;-~]+:[^\n]*\n)*?host:\s", re.IGNORECASE)
+"""A Host behind nothing but other headers, so that what comes after them is not looked at again and again."""
 _MULTIBULK = re.compile(rb"\*[1-9][0-9]*\r\n\$(?:4\r\npost|5\r\nhost:)\r\n", re.IGNORECASE)
 
 
@@ -27,7 +28,7 @@ def is_http(client: ClientProtocol, args: list[bytes]) -> bool:
     if is_named_http(args):
         return True
     is_line = len(args) == 3 and args[2].startswith(b"HTTP/") and args[0] in _METHODS
-    return is_line and _HOST.search(client.intake.peek()) is not None
+    return is_line and _HOST.match(client.intake.peek()) is not None
 
 
 def is_named_http(args: list[bytes]) -> bool:

@@ -49,12 +49,13 @@ def _track(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     try:
         wanted = tracking.asked_for(args[2:], session.tracking)
     except NotSupported as why:
-        client.count_refused()
+        client.count_refused(args)
         client.error(str(why))
         return True
 
     def answered(head: bytes) -> None:
         if head.startswith(b"+OK"):
+            client.route.was_tracked |= session.tracking is not None and wanted is None
             session.tracking = wanted
         client.route.settle_stream()
 

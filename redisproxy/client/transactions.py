@@ -33,7 +33,7 @@ _WHOLE_INSIDE = frozenset({Rule.FORWARD, Rule.BLOCKING, Rule.SCRIPT, Rule.EVAL, 
 
 def multi(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Begin a transaction; one that has arrived whole and depends on nothing goes out in one piece."""
-    if _may_go_whole(client) and _collect(client, raw):
+    if len(args) == 1 and _may_go_whole(client) and _collect(client, raw):
         return _forward_collected(client)
     if not client.route.obtain(pinned=True):
         return False
@@ -167,7 +167,7 @@ def within(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Tre
     if rule in (Rule.LOCAL, Rule.PUBSUB):
         return queued.own(client, raw, args, treatment)
     if rule is Rule.REFUSED:
-        return queued.refuse(client, treatment.error)
+        return queued.refuse(client, args, treatment.error)
     if ends(rule, args):
         return _exec(client, raw, args) if rule is Rule.EXEC else _discard(client, raw)
     if rule in (Rule.MULTI, Rule.WATCH):
@@ -192,20 +192,26 @@ def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     core = client.core
     sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
-        return queued.refuse(client, cursors.STALE)
+        return queued.refuse(client, args, cursors.STALE)
     return queue(client, raw if sent is args else encode_command(*sent), 1)
 
 
 def _pass(client: ClientProtocol, raw: bytes, rule: Rule) -> bool:
-    """MULTI or WATCH inside of MULTI: Redis answers with an error and queues nothing, so nothing is remembered."""
+    """MULTI or WATCH inside of MULTI: the server answers with an error and queues nothing."""
     transaction = client.session.transaction
     assert transaction is not None
     if transaction.dead:
         return client.barrier() and _answer_error(client, _NOT_NESTED[rule])
     if not client.route.obtain(pinned=True):
         return False
-    client.send_plain(raw, 1)
+    client.submit(Observed(client, lambda head: _not_nested(transaction, rule, head)), raw)
     return True
+
+
+def _not_nested(transaction: Transaction, rule: Rule, head: bytes) -> None:
+    """Valkey 9 and wrong arguments make EXEC fail, which is to stay so when the transaction is queued again."""
+    if head != error(_NOT_NESTED[rule]):
+        transaction.spoil()
 
 
 def _answer_error(client: ClientProtocol, text: str) -> bool:
@@ -288,7 +294,9 @@ def _learn_db(client: ClientProtocol) -> None:
         client.route.settle()
         client.unblock(Reason.UPLINK)
 
-    connection.submit_own(Collector(1, answered), encode_command("CLIENT", "INFO"), 1)
+    # Counted, so that no switch comes between EXEC and this.
+    client.core.gate.admit(1)
+    connection.submit(Collector(1, answered), encode_command("CLIENT", "INFO"), 1)
     client.block(Reason.UPLINK)
 
 

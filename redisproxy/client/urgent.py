@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def comes_next(client: ClientProtocol) -> bool:
     """Whether the client's next command may pass a closed gate: a pause would wait for the script that it ends."""
     intake = client.intake
-    if client.session.user is None or client.session.transaction is not None:
-        return False
+    session = client.session
+    if session.user is None or session.transaction is not None or (session.subscribed and session.resp_version == 2):
+        return False  # it is refused, or queued at the server
     try:
         intake.current = unit = intake.current or intake.next()
     except ProtocolError:

@@ -150,6 +150,14 @@ class Maker:
             ),
         )
 
+    def as_tracked(self) -> list[Command]:
+        """One command, or two that belong together, of a client with CLIENT TRACKING on."""
+        chance = self._chance
+        if chance.random() < 0.8:
+            return [self.plain(blocking=False)]
+        line = list(chance.choice(lists.TRACKING_LINES))
+        return [self._form(line)] + [self.plain(blocking=False)] * (line[1:2] == [b"CACHING"])
+
     def as_subscriber(self) -> Command:
         chance = self._chance
         choice = chance.random()

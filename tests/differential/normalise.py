@@ -88,6 +88,8 @@ def _partial(command: Command) -> str:
 
 def _clients(reply: Tree) -> object:
     lines = [dict(field.partition(b"=")[::2] for field in line.split()) for line in flat(reply).splitlines()[1:]]
+    for line in lines:
+        line[b"multi"] = line.get(b"multi", b"").rstrip(b"0123456789")
     return [[line.get(name.encode()) for name in CLIENT_FIELDS] for line in lines]
 
 

@@ -55,17 +55,19 @@ class _Talk:
         self.unanswered: deque[Command] = deque()
         self.queued: list[Command] = []
         self.mute = False
+        self.tracked = False
         self.subscriptions: dict[bool, int] = {}
 
     @property
     def special(self) -> bool:
-        """Whether it waits, is subscribed, or gets no replies."""
-        return bool(self.unanswered) or self.mute or any(self.subscriptions.values())
+        """Whether it waits, is subscribed or tracked, or gets no replies."""
+        return bool(self.unanswered) or self.mute or self.tracked or any(self.subscriptions.values())
 
     def one_reply(self, command: Command) -> bool:
         """Whether a command gets exactly one reply, at once."""
         odd = command.waits or command.form is Form.RAW or command.name in SEVERAL
-        return not (odd or self.special or (command.name == "CLIENT" and command.word(1) in ("REPLY", "KILL")))
+        changes = command.name == "CLIENT" and command.word(1) in ("REPLY", "KILL", "TRACKING")
+        return not (odd or self.special or changes)
 
     def surely_answered(self, command: Command) -> bool:
         """Whether a reply to the command that was sent last has to come, and nothing stands before it."""
@@ -221,9 +223,11 @@ class Runner:
             self._note(who, "<<", value)
             talk.replied(command, value)
             talk.mute &= not (command.name == "CLIENT" and command.word(2) == "ON" and value == b"+OK\r\n")
+            if command.name == "CLIENT" and command.word(1) == "TRACKING" and value == b"+OK\r\n":
+                talk.tracked = command.word(2) == "ON"
             if command.name == "RESET":
                 talk.subscriptions.clear()
-                talk.mute = False
+                talk.mute = talk.tracked = False
             elif command.name in SEVERAL and value[:1] in b"*>":
                 # Redis counts those to shard channels by themselves.
                 talk.subscriptions[command.name in ("SSUBSCRIBE", "SUNSUBSCRIBE")] = int(value.rsplit(b":", 1)[1])

@@ -82,6 +82,7 @@ class Writer:
                 (8, self._together),
                 (10, self._served),
                 (10, self._subscribed),
+                (6, self._tracked),
                 (5, self._muted),
                 (4, self._ending),
                 (3, self._killed),
@@ -125,7 +126,7 @@ class Writer:
             self._send(who, command("WATCH", *keys), *between)
             self._meanwhile(who, depth)
         body = [self._make.inside() for _ in range(chance.choice([0, 1, 2, 3, 5, 8, 20]))]
-        ends = [("EXEC",)] * 8 + [("DISCARD",)] * 2 + [("EXEC", "x"), ("DISCARD", "x"), ("RESET",)]
+        ends = [("EXEC",)] * 8 + [("DISCARD",)] * 2 + [("EXEC", "x"), ("DISCARD", "x")] + [("RESET",)] * (depth < 2)
         end = chance.choice(ends)
         self._in_parts(who, [command("MULTI"), *body, command(*end)], depth)
         if len(end) > 1:
@@ -210,6 +211,32 @@ class Writer:
         self._send(who, *[self._make.plain() for _ in range(chance.randrange(4))], kill)
         self._leave(victim)
 
+    def _tracked(self, who: int, depth: int) -> None:
+        """One caches what it reads, and the other changes it. A reload tells it to forget everything, unlike Redis.
+
+        It leaves at the end: Redis tells who turns tracking on again also of what it has read before that.
+        """
+        chance, other = self._chance, 1 - who
+        if self._reloads:
+            return
+        broadcast = chance.random() < 0.3
+        options = ["BCAST", *chance.choice([(), ("PREFIX", "s", "PREFIX", "l")])] if broadcast else []
+        options += chance.choice([(), (), ("NOLOOP",)] if broadcast else [(), ("OPTIN",), ("OPTOUT",), ("NOLOOP",)])
+        self._send(who, command("HELLO", chance.choice([3, 3, 3, 2])), command("CLIENT", "TRACKING", "ON", *options))
+        most = 1 if broadcast else 6  # what is told of broadcasts depends on what the server takes at once
+        for _ in range(chance.randint(2, 8)):
+            choice = chance.random()
+            if choice < 0.4:
+                self._send(other, *[self._make.plain(blocking=False) for _ in range(chance.randint(1, most))])
+            elif choice < 0.55 and not broadcast:
+                self._transaction(who, 2)
+            else:
+                self._send(who, *[each for _ in range(chance.randint(1, most)) for each in self._make.as_tracked()])
+        if chance.random() < 0.7:
+            end = command(*chance.choice([["CLIENT", "TRACKING", "OFF"], ["RESET"]]))
+            self._send(who, end, *[self._make.plain() for _ in range(chance.randrange(4))])
+        self._leave(who)
+
     # -- subscribers
 
     def _subscribed(self, who: int, depth: int) -> None:
@@ -220,12 +247,14 @@ class Writer:
                 self._send(other, *[self._make.publish() for _ in range(chance.randint(1, 4))])
             else:
                 self._send(who, *[self._make.as_subscriber() for _ in range(chance.randint(1, 5))])
-        if switches.MUTED_SUBSCRIBERS and chance.random() < 0.3:
+        muted = switches.MUTED_SUBSCRIBERS and chance.random() < 0.3
+        if muted:
             off, on = command("CLIENT", "REPLY", "OFF"), command("CLIENT", "REPLY", "ON")
             self._in_parts(who, [off, self._make.subscribe(), self._make.as_subscriber(), on], 2)
-        self._unsubscribe(who)
+        self._unsubscribe(who, muted)
 
-    def _unsubscribe(self, who: int) -> None:
+    def _unsubscribe(self, who: int, muted: bool) -> None:
+        """Be no subscriber any more. Redis never closes one that says QUIT and gets no replies."""
         chance = self._chance
         choice = chance.random()
         if choice < 0.6:
@@ -234,5 +263,5 @@ class Writer:
         elif choice < 0.75:
             self._send(who, command("RESET"), command("PING"))
         else:
-            self._send(who, *[command("QUIT")] * (choice < 0.85))
+            self._send(who, *[command("QUIT")] * (choice < 0.85 and not muted))
             self._leave(who)

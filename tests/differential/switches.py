@@ -19,5 +19,6 @@ LARGE_BEHIND_BLOCKED = False
 CLIENT_FIELDS = ("name", "db", "user", "resp", "sub", "psub", "multi")
 """What is compared of CLIENT INFO and CLIENT LIST ID.
 
-Not "cmd", because the proxy does not look at the names of plain commands, and not "flags", where it tells no "e".
+Of "multi" only whether there is one, because the proxy counts commands that the server has refused to queue, too. Not
+"cmd", because the proxy does not look at the names of plain commands, and not "flags", where it tells no "e".
 """
