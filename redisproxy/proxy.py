@@ -144,7 +144,7 @@ class Proxy:
             max_transaction_bytes=limits.max_transaction_bytes,
             max_transaction_commands=limits.max_transaction_commands,
             max_failed_logins=limits.max_failed_logins,
-            max_dedicated=settings.uplink.max_dedicated,
+            max_dedicated=min(settings.uplink.max_dedicated, settings.uplink.max_pinned // 2),
         )
         core.lenient_cursors = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes

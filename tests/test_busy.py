@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.client import ClientProtocol
+from redisproxy.client.share import KEPT_S, KEPT_WHEN_SHORT_S
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink.relief import AGAIN_S, LAG_S, PROBE_S
 from redisproxy.uplink.urgent import LIMIT_S
@@ -76,6 +77,84 @@ class TestScripts:
         wire.servers[1].got()
         client.send(GET + cmd("EVALSHA", "0" * 40, 0))
         assert wire.servers[1].got() == GET + cmd("EVALSHA", "0" * 40, 0) and wire.servers[0].got() == b""
+
+
+class TestNoneToBeHad:
+    """A connection of a client's own is a favour to others: nobody is refused because there is none."""
+
+    def test_a_script_goes_where_the_others_are_when_the_server_takes_no_more_connections(self, wire: Wire) -> None:
+        client = connected(wire)
+        wire.refuse_connections = True
+        client.send(EVAL)
+        assert wire.servers[0].got() == EVAL and not wire.core.dedicated
+        wire.servers[0].send(b":1\r\n")
+        assert client.got() == b":1\r\n" and client.protocol.lane.queue is not None
+
+    def test_so_does_one_whose_connection_is_lost_while_it_logs_in(self, wire: Wire) -> None:
+        client = connected(wire)
+        wire.answer_login = False
+        client.send(GET + EVAL + GET)
+        wire.servers[0].send(b":1\r\n")
+        wire.servers[1].close()
+        assert wire.servers[0].got() == GET + EVAL + GET
+
+    def test_so_do_those_for_whom_there_is_no_room(self) -> None:
+        wire = Wire(max_pinned=1)
+        clients = [connected(wire) for _ in range(3)]
+        for client in clients:
+            client.transport.protocol.dataReceived(GET + EVAL)
+        wire.turn()
+        wire.servers[0].send(b":1\r\n" * 3)
+        assert wire.servers[0].got() == GET * 3 + EVAL * 2 and wire.servers[1].got() == EVAL
+        assert wire.core.dedicated == 1
+
+    def test_one_that_waits_in_vain_goes_there_after_the_time_limit_and_not_again_and_again(self) -> None:
+        wire = Wire(wait_limit_s=3.0, connect_timeout_s=9.0)
+        client = connected(wire)
+        wire.answer_login = False
+        client.send(EVAL)
+        wire.advance(3.0)
+        assert wire.servers[0].got() == EVAL and len(wire.servers) == 2
+
+    def test_who_needs_one_waits_for_it(self) -> None:
+        wire = Wire(max_pinned=1)
+        client = connected(wire)
+        wire.refuse_connections = True
+        client.send(cmd("BLPOP", "k", 0))
+        assert client.got() == b""
+        wire.refuse_connections = False
+        wire.advance(1.0)
+        assert wire.server.got() == cmd("BLPOP", "k", 0)
+
+    def test_an_open_transaction_keeps_its_connection(self) -> None:
+        wire = Wire(max_pinned=1)
+        client = connected(wire)
+        client.send(cmd("MULTI"))
+        wire.server.send(OK)
+        client.send(EVAL)
+        assert wire.server.got() == cmd("MULTI") + EVAL
+
+    def test_one_that_is_not_used_is_left_to_who_needs_it(self) -> None:
+        wire = Wire(max_pinned=1)
+        runs, needs = connected(wire), connected(wire)
+        runs.send(EVAL)
+        wire.servers[1].send(b":1\r\n")
+        wire.servers[1].got()
+        needs.send(cmd("BLPOP", "k", 0))
+        wire.clock.advance(KEPT_WHEN_SHORT_S)
+        runs.protocol.share.second_passed(wire.clock.seconds())
+        wire.turn()
+        assert wire.servers[1].got() == cmd("BLPOP", "k", 0)
+
+    def test_one_whose_script_runs_is_kept_and_given_back_when_it_has_ended(self, wire: Wire) -> None:
+        client = connected(wire)
+        client.send(EVAL)
+        wire.clock.advance(KEPT_S)
+        client.protocol.share.second_passed(wire.clock.seconds())
+        assert client.protocol.route.pinned and wire.core.dedicated
+        wire.servers[1].send(b":1\r\n")
+        client.protocol.share.second_passed(wire.clock.seconds())
+        assert not client.protocol.route.pinned and not wire.core.dedicated
 
 
 class TestKill:

@@ -99,6 +99,10 @@ class UplinkSet:
         """
         return self._want(key, pinned=True)
 
+    def acquire_dedicated(self, key: Key) -> Deferred[UplinkConnection]:
+        """Like L{acquire_pinned}, for a caller that can do without: it fails as soon as there is none to be had."""
+        return self._want(key, pinned=True, patient=False)
+
     def give_back(self, connection: UplinkConnection) -> None:
         """Take back a pinned connection that holds no state; one with replies outstanding is closed."""
         connection.holder = None
@@ -219,11 +223,12 @@ class UplinkSet:
 
     # -- serving who waits
 
-    def _want(self, key: Key, pinned: bool) -> Deferred[UplinkConnection]:
+    def _want(self, key: Key, pinned: bool, patient: bool = True) -> Deferred[UplinkConnection]:
         if self.closed:
             return fail(UplinkMoved("this uplink has been left"))
-        want = self._waiting.add(key, pinned)
+        want = self._waiting.add(key, pinned, patient)
         self._serve()
+        self._refuse_impatient()
         return want.answer
 
     def _cause(self) -> str:
@@ -245,6 +250,15 @@ class UplinkSet:
     def full(self) -> bool:
         """Whether there may be no more connections for single clients."""
         return len(self._pinned) >= self.limits.max_pinned
+
+    @property
+    def short(self) -> bool:
+        """Whether there are no more connections for single clients to be had now."""
+        return not self._idle and (self.full or not self._opener.may_open)
+
+    def _refuse_impatient(self) -> None:
+        if self.short:
+            self._waiting.refuse_impatient(self._opener.pinned_count, UplinkUnavailable(self._cause()))
 
     @property
     def _all_taken(self) -> str:
@@ -382,6 +396,7 @@ class UplinkSet:
         self.metrics.uplink_failures_total += 1
         if self._impatient:
             self._waiting.refuse_all(UplinkUnavailable(why))
+        self._refuse_impatient()
 
     def try_again(self) -> None:
         """Part of L{opening.Owner}."""
