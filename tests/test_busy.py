@@ -8,12 +8,13 @@ from redisproxy.client import ClientProtocol
 from redisproxy.client.share import KEPT_S, KEPT_WHEN_SHORT_S
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink.relief import AGAIN_S, LAG_S, PROBE_S
-from redisproxy.uplink.urgent import LIMIT_S
+from redisproxy.uplink.urgent import AT_ONCE, LIMIT_S, MAX_WAITING
 from tests.wire import OK, Client, Server, Wire
 
 GET = cmd("GET", "a")
 EVAL = cmd("EVAL", "while true do end", 0)
-KILL = cmd("SCRIPT", "KILL")
+KILL_ARGS = "SCRIPT", "KILL"
+KILL = cmd(*KILL_ARGS)
 BUSY = b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"
 
 
@@ -203,6 +204,41 @@ class TestKill:
         wire.servers[1].send(b"-NOT", b"BUSY\r\n")
         wire.servers[2].send(OK)
         assert stays.got() == b"-NOTBUSY\r\n" and wire.servers[1].closed and wire.servers[2].closed
+
+    def test_so_many_at_once_that_the_server_does_not_run_out_of_connections(self, wire: Wire) -> None:
+        clients = [connected(wire) for _ in range(AT_ONCE + 5)]
+        for client in clients:
+            client.send(KILL)
+        assert len(wire.servers) == 1 + AT_ONCE
+        for server in wire.servers[1 : 1 + AT_ONCE]:
+            server.send(OK)
+        for server in wire.servers[1 + AT_ONCE :]:
+            server.send(OK)
+        assert len(wire.servers) == 1 + len(clients) and all(client.got() == OK for client in clients)
+
+    def test_those_whose_clients_have_left_are_still_bounded(self, wire: Wire) -> None:
+        wire.answer_login = False
+        for _ in range(AT_ONCE + MAX_WAITING):
+            client = wire.client()
+            client.send(KILL)
+            client.close()
+        last = wire.client()
+        assert last.ask(*KILL_ARGS).startswith(b"-MASTERDOWN") and not last.protocol.blocked
+        assert wire.attempts <= AT_ONCE + 1
+        wire.advance(LIMIT_S)
+        wire.answer_login = True
+        last.send(KILL)
+        wire.server.send(OK)
+        assert last.got() == OK
+
+    def test_those_that_wait_their_turn_hear_that_the_server_is_left(self, wire: Wire) -> None:
+        clients = [connected(wire) for _ in range(AT_ONCE + 5)]
+        for client in clients:
+            client.send(KILL)
+        wire.uplink_set.close()
+        wire.turn()
+        assert all(client.got().startswith(b"-MASTERDOWN") for client in clients)
+        assert len(wire.servers) == 1 + AT_ONCE and not wire.clock.getDelayedCalls()
 
     @pytest.mark.parametrize("end", ["lost", "silent", "refused", "left"])
     def test_its_client_hears_when_it_can_not_be_sent(self, wire: Wire, end: str) -> None:

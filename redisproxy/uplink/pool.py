@@ -21,7 +21,7 @@ from redisproxy.uplink.login import Credentials, hello_fields
 from redisproxy.uplink.opening import Connect, Opener
 from redisproxy.uplink.relief import LAG_S, Relief
 from redisproxy.uplink.roster import Roster
-from redisproxy.uplink.urgent import Urgent
+from redisproxy.uplink.urgent import UrgentLine
 from redisproxy.uplink.waitlist import Key, Waitlist, Want
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ class UplinkSet:
         self.clock = clock
         self.roster = Roster()
         self.relief = Relief(self)
-        self._connect = connect
-        self._credentials = credentials
-        self._urgent: dict[Urgent, None] = {}
+        self._urgent = UrgentLine(self, connect, credentials)
         self._opener = Opener(self, connect, credentials, jitter)
         self._shared: dict[Key, UplinkConnection] = {}
         self._idle: list[UplinkConnection] = []
@@ -164,22 +162,7 @@ class UplinkSet:
         """
         if self.closed:
             return fail(UplinkMoved("this uplink has been left"))
-        urgent = Urgent(
-            data,
-            resp_version,
-            self._connect,
-            self._credentials,
-            self.clock,
-            self.end_of_turn,
-            self.gate,
-            self.metrics,
-        )
-        self._urgent[urgent] = None
-        return urgent.answer.addBoth(self._urgent_ended, urgent)
-
-    def _urgent_ended(self, result: bytes | Failure, urgent: Urgent) -> bytes | Failure:
-        self._urgent.pop(urgent, None)
-        return result
+        return self._urgent.send(data, resp_version)
 
     async def ask_role(self) -> None:
         """Have L{server} tell of a promotion since the connections were made.
@@ -434,8 +417,7 @@ class UplinkSet:
         self.closed = True
         self._waiting.refuse_all(UplinkMoved("this uplink has been left"))
         self._opener.close()
-        for urgent in list(self._urgent):
-            urgent.give_up()
+        self._urgent.close()
         for connection in self.roster:
             connection.abort() if connection.busy else connection.close()
 
