@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
+from redisproxy.errors import UplinkMoved
 from redisproxy.resp import COMMAND, ProtocolError
 
 if TYPE_CHECKING:
@@ -28,16 +29,24 @@ def comes_next(client: ClientProtocol) -> bool:
 
 def kill(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Send it on a connection made for it. No reply is outstanding; the gate does not count it."""
+    client.block(Reason.UPLINK)
+    _send(client, raw)
+    return True
+
+
+def _send(client: ClientProtocol, raw: bytes) -> None:
+    uplinks = client.core.uplinks
 
     def answered(reply: bytes) -> None:
         client.answer(reply)
         client.unblock(Reason.UPLINK)
 
     def failed(failure: Failure) -> None:
+        if failure.check(UplinkMoved) and client.core.uplinks is not uplinks:
+            _send(client, raw)
+            return
         client.error(f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}")
         client.unblock(Reason.UPLINK)
 
-    client.block(Reason.UPLINK)
-    asking = client.core.uplinks.urgent(raw, client.session.resp_version)
+    asking = uplinks.urgent(raw, client.session.resp_version)
     asking.addCallbacks(answered, failed).addErrback(client.crashed)
-    return True

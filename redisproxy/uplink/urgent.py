@@ -57,8 +57,8 @@ class UrgentLine:
         return result
 
     def close(self) -> None:
-        """The server is left."""
-        for urgent in [*self._waiting, *self._under_way]:
+        """The server is left. What has been sent is still answered; what waits is for another server."""
+        for urgent in list(self._waiting):
             urgent.give_up()
 
 
