@@ -77,6 +77,7 @@ class Proxy:
         self.finder: Finder | None = None
         self.finder = self._finder_of(settings)
         self._ticked = 0.0
+        self._left: list[UplinkSet] = []
         self._learning: Deferred[None] | None = None
         self._looking: Deferred[None] | None = None
         self._apply(settings)
@@ -217,7 +218,8 @@ class Proxy:
         for work in (self._learning, self._looking):
             if work is not None:
                 work.cancel()
-        self.uplinks.close()
+        for uplinks in (*self._left, self.uplinks):
+            uplinks.stop()
 
     def supervise(self) -> None:
         """Look at the clock for everybody: commands that take too long, idle clients, idle connections."""
@@ -415,3 +417,4 @@ class Proxy:
         self._apply(settings)
         self.advice = ""
         old.close()
+        self._left = [each for each in (*self._left, old) if not each.quiet]

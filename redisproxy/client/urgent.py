@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def comes_next(client: ClientProtocol) -> bool:
-    """Whether the client's next command may pass a closed gate: a pause would wait for the script that it ends."""
+    """Whether the client's next command may pass a closed gate: a pause would wait for the script that it ends.
+
+    One that has not arrived completely may be such a command: it is read on.
+    """
     intake = client.intake
     if client.session.user is None or client.session.transaction is not None:
         return False
@@ -24,7 +27,9 @@ def comes_next(client: ClientProtocol) -> bool:
         intake.current = unit = intake.current or intake.next()
     except ProtocolError:
         return False  # framing raises it again when the gate has opened
-    return unit is not None and unit[0] == COMMAND and client.core.table.treatment(unit[2]).rule is Rule.KILL
+    if unit is None:
+        return True
+    return unit[0] == COMMAND and client.core.table.treatment(unit[2]).rule is Rule.KILL
 
 
 def kill(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:

@@ -421,6 +421,16 @@ class UplinkSet:
         for connection in self.roster:
             connection.abort() if connection.busy else connection.close()
 
+    def stop(self) -> None:
+        """Close, and do not even wait for what L{urgent} has sent."""
+        self.close()
+        self._urgent.stop()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing left that L{stop} would end after L{close}."""
+        return not self._urgent
+
     # -- what the pages show
 
     @property

@@ -61,6 +61,15 @@ class UrgentLine:
         for urgent in list(self._waiting):
             urgent.give_up()
 
+    def stop(self) -> None:
+        """Wait for nothing any more."""
+        self.close()
+        for urgent in list(self._under_way):
+            urgent.give_up()
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._under_way)
+
 
 class Urgent:
     """One such command. Its time runs from the beginning.
