@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
 from redisproxy.errors import UplinkMoved
-from redisproxy.resp import COMMAND, ProtocolError
+from redisproxy.resp import COMMAND, ProtocolError, error
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -43,15 +43,15 @@ def _send(client: ClientProtocol, raw: bytes) -> None:
     uplinks = client.core.uplinks
 
     def answered(reply: bytes) -> None:
-        client.answer(reply)
+        if not client.session.muted:
+            client.push(reply)  # messages may come meanwhile
         client.unblock(Reason.UPLINK)
 
     def failed(failure: Failure) -> None:
         if failure.check(UplinkMoved) and client.core.uplinks is not uplinks:
             _send(client, raw)
             return
-        client.error(f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}")
-        client.unblock(Reason.UPLINK)
+        answered(error(f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}"))
 
     asking = uplinks.urgent(raw, client.session.resp_version)
     asking.addCallbacks(answered, failed).addErrback(client.crashed)

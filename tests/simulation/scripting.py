@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from tests.simulation.caching import Party
-from tests.simulation.clients import FAULT_ERRORS, GONE, Gone, ReplyError
+from tests.simulation.clients import FAULT_ERRORS, GONE, Command, Gone, ReplyError
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -62,7 +62,7 @@ class Scripting:
     async def _short(self) -> None:
         """Scripts between plain commands: the replies come in order."""
         names = [f"{self._chance.random()}".encode() for _ in range(5)]
-        commands = [["EVAL", "echo", 0, name] if at % 2 else ["ECHO", name] for at, name in enumerate(names)]
+        commands: list[Command] = [["EVAL", "echo", 0, name] if at % 2 else ["ECHO", name] for at, name in enumerate(names)]
         for name, answer in zip(names, self._runs.wire.send(*commands), strict=True):
             self._same(await answer, name)
 
