@@ -77,6 +77,7 @@ class Proxy:
         self.finder: Finder | None = None
         self.finder = self._finder_of(settings)
         self._ticked = 0.0
+        self._left: list[UplinkSet] = []
         self._learning: Deferred[None] | None = None
         self._looking: Deferred[None] | None = None
         self._apply(settings)
@@ -144,7 +145,7 @@ class Proxy:
             max_transaction_bytes=limits.max_transaction_bytes,
             max_transaction_commands=limits.max_transaction_commands,
             max_failed_logins=limits.max_failed_logins,
-            max_dedicated=settings.uplink.max_dedicated,
+            max_dedicated=min(settings.uplink.max_dedicated, settings.uplink.max_pinned // 2),
         )
         core.lenient_cursors = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
@@ -218,7 +219,8 @@ class Proxy:
             if work is not None:
                 work.cancel()
         self.core.maintenance.stop()
-        self.uplinks.close()
+        for uplinks in (*self._left, self.uplinks):
+            uplinks.stop()
 
     def supervise(self) -> None:
         """Look at the clock for everybody: commands that take too long, idle clients, idle connections."""
@@ -416,3 +418,4 @@ class Proxy:
         self._apply(settings)
         self.advice = ""
         old.close()
+        self._left = [each for each in (*self._left, old) if not each.quiet]

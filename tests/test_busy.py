@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.client import ClientProtocol
+from redisproxy.client.share import KEPT_S, KEPT_WHEN_SHORT_S
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink.relief import AGAIN_S, LAG_S, PROBE_S
-from redisproxy.uplink.urgent import LIMIT_S
+from redisproxy.uplink.urgent import AT_ONCE, LIMIT_S, MAX_WAITING
 from tests.wire import OK, Client, Server, Wire
 
 GET = cmd("GET", "a")
 EVAL = cmd("EVAL", "while true do end", 0)
-KILL = cmd("SCRIPT", "KILL")
+KILL_ARGS = "SCRIPT", "KILL"
+KILL = cmd(*KILL_ARGS)
 BUSY = b"-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n"
 
 
@@ -78,6 +80,85 @@ class TestScripts:
         assert wire.servers[1].got() == GET + cmd("EVALSHA", "0" * 40, 0) and wire.servers[0].got() == b""
 
 
+class TestNoneToBeHad:
+    """A connection of a client's own is a favour to others: nobody is refused because there is none."""
+
+    def test_a_script_goes_where_the_others_are_when_the_server_takes_no_more_connections(self, wire: Wire) -> None:
+        client = connected(wire)
+        wire.refuse_connections = True
+        client.send(EVAL)
+        assert wire.servers[0].got() == EVAL and not wire.core.dedicated
+        wire.servers[0].send(b":1\r\n")
+        assert client.got() == b":1\r\n" and client.protocol.lane.queue is not None
+
+    def test_so_does_one_whose_connection_is_lost_while_it_logs_in(self, wire: Wire) -> None:
+        client = connected(wire)
+        wire.answer_login = False
+        client.send(GET + EVAL + GET)
+        wire.servers[0].send(b":1\r\n")
+        wire.servers[1].close()
+        assert wire.servers[0].got() == GET + EVAL + GET
+
+    def test_so_do_those_for_whom_there_is_no_room(self) -> None:
+        wire = Wire(max_pinned=2)
+        clients = [connected(wire) for _ in range(3)]
+        for client in clients:
+            client.transport.protocol.dataReceived(GET + EVAL)
+        wire.turn()
+        wire.servers[0].send(b":1\r\n" * 3)
+        assert wire.servers[0].got() == GET * 3 + EVAL
+        assert wire.servers[1].got() == wire.servers[2].got() == EVAL and wire.core.dedicated == 2
+
+    def test_one_that_waits_in_vain_goes_there_after_the_time_limit_and_not_again_and_again(self) -> None:
+        wire = Wire(wait_limit_s=3.0, connect_timeout_s=9.0)
+        client = connected(wire)
+        wire.answer_login = False
+        client.send(EVAL)
+        wire.advance(3.0)
+        assert wire.servers[0].got() == EVAL and len(wire.servers) == 2
+
+    def test_who_needs_one_waits_for_it(self) -> None:
+        wire = Wire(max_pinned=1)
+        client = connected(wire)
+        wire.refuse_connections = True
+        client.send(cmd("BLPOP", "k", 0))
+        assert client.got() == b""
+        wire.refuse_connections = False
+        wire.advance(1.0)
+        assert wire.server.got() == cmd("BLPOP", "k", 0)
+
+    def test_an_open_transaction_keeps_its_connection(self) -> None:
+        wire = Wire(max_pinned=1)
+        client = connected(wire)
+        client.send(cmd("MULTI"))
+        wire.server.send(OK)
+        client.send(EVAL)
+        assert wire.server.got() == cmd("MULTI") + EVAL
+
+    def test_one_that_is_not_used_is_left_to_who_needs_it(self) -> None:
+        wire = Wire(max_pinned=2)
+        runs, blocked, needs = (connected(wire) for _ in range(3))
+        runs.send(EVAL)
+        wire.servers[1].send(b":1\r\n")
+        wire.servers[1].got()
+        blocked.send(cmd("BLPOP", "x", 0))
+        needs.send(cmd("BLPOP", "k", 0))
+        wire.clock.advance(KEPT_WHEN_SHORT_S)
+        runs.protocol.share.second_passed(wire.clock.seconds())
+        wire.turn()
+        assert wire.servers[1].got() == cmd("BLPOP", "k", 0)
+
+    def test_one_whose_script_runs_is_kept_and_given_back_when_it_has_ended(self, wire: Wire) -> None:
+        client = connected(wire)
+        client.send(EVAL)
+        wire.clock.advance(KEPT_S)
+        client.protocol.share.second_passed(wire.clock.seconds())
+        assert client.protocol.route.pinned and wire.core.dedicated
+        wire.servers[1].send(b":1\r\n")
+        client.protocol.share.second_passed(wire.clock.seconds())
+        assert not client.protocol.route.pinned and not wire.core.dedicated
+
+
 class TestKill:
     def test_it_has_a_connection_made_for_it_which_is_closed_then(self, wire: Wire) -> None:
         client = connected(wire)
@@ -108,6 +189,23 @@ class TestKill:
         wire.unpause()
         assert wire.servers[0].got() == GET + GET
 
+    def test_it_passes_also_when_it_arrives_in_pieces(self, wire: Wire) -> None:
+        client = connected(wire)
+        wire.pause()
+        for at in range(len(KILL)):
+            assert len(wire.servers) == 1 and not client.transport.paused and not wire.gate.held
+            client.send(KILL[at : at + 1])
+        assert wire.servers[1].got() == KILL
+
+    def test_what_arrives_in_pieces_and_is_something_else_is_held(self, wire: Wire) -> None:
+        client = connected(wire)
+        wire.pause()
+        client.send(GET[:5])
+        client.send(GET[5:])
+        assert wire.gate.held == 1 and client.transport.paused
+        wire.unpause()
+        assert wire.servers[0].got() == GET
+
     def test_one_inside_of_a_transaction_waits_at_the_gate(self, wire: Wire) -> None:
         client = connected(wire)
         client.send(cmd("MULTI"))
@@ -125,7 +223,55 @@ class TestKill:
         wire.servers[2].send(OK)
         assert stays.got() == b"-NOTBUSY\r\n" and wire.servers[1].closed and wire.servers[2].closed
 
-    @pytest.mark.parametrize("end", ["lost", "silent", "refused", "left"])
+    def test_so_many_at_once_that_the_server_does_not_run_out_of_connections(self, wire: Wire) -> None:
+        clients = [connected(wire) for _ in range(AT_ONCE + 5)]
+        for client in clients:
+            client.send(KILL)
+        assert len(wire.servers) == 1 + AT_ONCE
+        for server in wire.servers[1 : 1 + AT_ONCE]:
+            server.send(OK)
+        for server in wire.servers[1 + AT_ONCE :]:
+            server.send(OK)
+        assert len(wire.servers) == 1 + len(clients) and all(client.got() == OK for client in clients)
+
+    def test_those_whose_clients_have_left_are_still_bounded(self, wire: Wire) -> None:
+        wire.answer_login = False
+        for _ in range(AT_ONCE + MAX_WAITING):
+            client = wire.client()
+            client.send(KILL)
+            client.close()
+        last = wire.client()
+        assert last.ask(*KILL_ARGS).startswith(b"-MASTERDOWN") and not last.protocol.blocked
+        assert wire.attempts <= AT_ONCE + 1
+        wire.advance(LIMIT_S)
+        wire.answer_login = True
+        last.send(KILL)
+        wire.server.send(OK)
+        assert last.got() == OK
+
+    def test_when_the_server_is_left_those_that_were_sent_are_answered_and_the_others_go_to_the_new_one(
+        self, wire: Wire
+    ) -> None:
+        clients = [connected(wire) for _ in range(AT_ONCE + 5)]
+        for client in clients:
+            client.send(KILL)
+        wire.pause()
+        wire.switch()
+        for server in wire.servers[1:]:
+            assert server.got() == KILL
+            server.send(OK)
+        assert len(wire.servers) == 1 + len(clients) and all(client.got() == OK for client in clients)
+
+    def test_all_hear_that_the_proxy_ends(self, wire: Wire) -> None:
+        clients = [connected(wire) for _ in range(AT_ONCE + 5)]
+        for client in clients:
+            client.send(KILL)
+        wire.uplink_set.stop()
+        wire.turn()
+        assert all(client.got().startswith(b"-MASTERDOWN") for client in clients)
+        assert len(wire.servers) == 1 + AT_ONCE and not wire.clock.getDelayedCalls()
+
+    @pytest.mark.parametrize("end", ["lost", "silent", "refused"])
     def test_its_client_hears_when_it_can_not_be_sent(self, wire: Wire, end: str) -> None:
         client = connected(wire)
         wire.refuse_connections = end == "refused"
@@ -134,9 +280,6 @@ class TestKill:
             wire.server.close()
         elif end == "silent":
             wire.advance(LIMIT_S)
-        elif end == "left":
-            wire.uplink_set.close()
-            wire.turn()
         assert client.got().startswith(b"-MASTERDOWN") and not client.protocol.blocked
         wire.clock.advance(100)
         assert wire.server.closed or end == "refused"

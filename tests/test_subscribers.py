@@ -6,6 +6,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 
 from redisproxy.changes import LIMIT_S
+from redisproxy.client.pubsub import MAX_HELD_BYTES
 from redisproxy.commands import CommandTable
 from redisproxy.movers import Subscribers
 from redisproxy.resp import encode_command as cmd
@@ -46,6 +47,20 @@ def subscribe(client: Client, version: int) -> None:
     client.ask("SUBSCRIBE", "a")
     client.wire.server.send(pushed(CONFIRMED, version))
     assert client.got() == pushed(CONFIRMED, version)
+
+
+def test_the_answer_to_a_kill_comes_not_into_a_message(wire: Wire) -> None:
+    client = wire.client()
+    client.ask("HELLO", 3)
+    subscribe(client, 3)
+    messages = wire.server
+    client.send(cmd("SCRIPT", "KILL") + cmd("ECHO", "e"))
+    size = 2 * MAX_HELD_BYTES
+    message = MESSAGE.replace(b"$1\r\nx", b"$%d\r\n" % size + b"x" * size)
+    messages.send(message[: size - 10])
+    wire.server.send(OK)
+    messages.send(message[size - 10 :] + b"$1\r\ne\r\n")
+    assert client.got() == message + OK + b"$1\r\ne\r\n"
 
 
 @pytest.mark.parametrize("how", ["OFF", "SKIP"])

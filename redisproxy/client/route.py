@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from redisproxy import resp
 from redisproxy.client import pubsub, rules, tracking
 from redisproxy.client.reasons import Reason
-from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved
+from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved, UplinkUnavailable
 from redisproxy.interfaces import Connection, Key
 from redisproxy.sinks import Collector
 
@@ -51,9 +51,8 @@ class Route:
     def obtain(self, pinned: bool) -> bool:
         """Have `connection` be one that takes commands now, pinned or shared. False when that has to wait."""
         client = self._client
-        if not (pinned or self.pinned) and client.core.uplinks.crowded:
-            client.share.give_back()
-        pinned = pinned or client.share.dedicated or not client.core.multiplex
+        needed = pinned or not client.core.multiplex
+        pinned = needed or client.share.dedicated
         connection = self.connection
         if connection is not None and connection.alive and not connection.retired and pinned == self.pinned:
             if not connection.ready:
@@ -65,7 +64,7 @@ class Route:
         key = client.session.key
         self.connection = None if pinned else client.core.uplinks.shared(key)
         if self.connection is None:
-            self.acquire(pinned, key)
+            self.acquire(pinned, key, needed or not pinned)
         return not client.blocked and self.connection is not None
 
     def wait_writable(self, connection: Connection) -> None:
@@ -73,20 +72,21 @@ class Route:
         connection.wait_writable(self)
         self._client.block(Reason.WRITABLE)
 
-    def acquire(self, pinned: bool, key: Key) -> None:
-        """Wait for a connection set to `key`."""
+    def acquire(self, pinned: bool, key: Key, needed: bool = True) -> None:
+        """Wait for a connection set to `key`; one that is not `needed` is done without when there is none to be had."""
         uplinks = self._client.core.uplinks
-        acquire = uplinks.acquire_pinned if pinned else uplinks.acquire_shared
+        own = uplinks.acquire_pinned if needed else uplinks.acquire_dedicated
+        acquire = own if pinned else uplinks.acquire_shared
         self._client.block(Reason.UPLINK)
         acquiring = self._acquiring = acquire(key)
-        acquiring.addCallbacks(self._acquired, self._not_acquired, callbackArgs=(pinned,))
+        acquiring.addCallbacks(self._acquired, self._not_acquired, callbackArgs=(pinned,), errbackArgs=(needed,))
         acquiring.addErrback(self._client.crashed)
 
     def _acquired(self, connection: Connection, pinned: bool) -> None:
         client = self._client
         self._acquiring = None
         if not pinned:
-            if (connection.db, connection.resp_version) == client.session.key:
+            if not self.pinned and (connection.db, connection.resp_version) == client.session.key:
                 self.connection = connection
             if not connection.ready:
                 self.wait_writable(connection)
@@ -106,12 +106,14 @@ class Route:
         self.unblocked = self.was_tracked = False
         connection.holder = self
 
-    def _not_acquired(self, failure: Failure) -> None:
+    def _not_acquired(self, failure: Failure, needed: bool) -> None:
         self._acquiring = None
         client = self._client
         if failure.check(CancelledError) or client.closed:
             return
-        if not failure.check(UplinkMoved):
+        if not needed and failure.check(UplinkUnavailable):
+            client.share.denied()
+        elif not failure.check(UplinkMoved):
             _refuse(client, failure)
         client.unblock(Reason.UPLINK)
 

@@ -25,6 +25,10 @@ LARGE_REPLY_BYTES = 16384
 """Larger ones than this on average are large."""
 KEPT_S = 10.0
 """A client that has sent nothing for so long does not need a connection of its own."""
+KEPT_WHEN_SHORT_S = 1.0
+"""Nor one that has sent nothing for so long, when no more connections are to be had."""
+AGAIN_S = 1.0
+"""So long a client that could not get a connection of its own does without."""
 
 
 class Share:
@@ -33,10 +37,11 @@ class Share:
     @ivar dedicated: it has a connection of its own, or gets one with its next command, although it has no state there.
     """
 
-    __slots__ = ("_client", "dedicated")
+    __slots__ = ("_client", "_denied_until", "dedicated")
 
     def __init__(self, client: ClientProtocol) -> None:
         self._client = client
+        self._denied_until = 0.0
         self.dedicated = False
         self.begin()
 
@@ -63,8 +68,11 @@ class Share:
     def dedicate(self) -> None:
         """Have a connection of its own from the next command on, as long as there may be one more of these."""
         core = self._client.core
-        full = core.dedicated >= core.limits.max_dedicated or core.uplinks.crowded
+        uplinks = core.uplinks
+        full = core.dedicated >= core.limits.max_dedicated or uplinks.crowded or uplinks.short
         if self.dedicated or full or not core.multiplex or self._client.closed:
+            return
+        if core.clock.seconds() < self._denied_until:
             return
         core.dedicated += 1
         self.dedicated = True
@@ -73,11 +81,18 @@ class Share:
     def second_passed(self, now: float) -> None:
         """Give the connection back that is not used, and begin again with a small share."""
         client = self._client
-        if self.dedicated and now - client.last_seen >= KEPT_S and client.idle:
-            self.give_back()
-            client.route.settle()
+        if self.dedicated and client.idle:
+            kept_s = KEPT_WHEN_SHORT_S if client.core.uplinks.short else KEPT_S
+            if now - client.last_seen >= kept_s:
+                self.give_back()
+                client.route.settle()
         if client.lane.limit != FIRST_REPLIES or client.core.limits.max_in_flight < FIRST_REPLIES:
             self.begin()
+
+    def denied(self) -> None:
+        """There is no connection of its own for the client: it goes on where the others are."""
+        self._denied_until = self._client.core.clock.seconds() + AGAIN_S
+        self.give_back()
 
     def give_back(self) -> None:
         """Need no connection of its own any more."""

@@ -8,14 +8,18 @@ from twisted.python.failure import Failure
 
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
-from redisproxy.resp import COMMAND, ProtocolError
+from redisproxy.errors import UplinkMoved
+from redisproxy.resp import COMMAND, ProtocolError, error
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
 
 
 def comes_next(client: ClientProtocol) -> bool:
-    """Whether the client's next command may pass a closed gate: a pause would wait for the script that it ends."""
+    """Whether the client's next command may pass a closed gate: a pause would wait for the script that it ends.
+
+    One that has not arrived completely may be such a command: it is read on.
+    """
     intake = client.intake
     session = client.session
     if session.user is None or session.transaction is not None or (session.subscribed and session.resp_version == 2):
@@ -24,21 +28,31 @@ def comes_next(client: ClientProtocol) -> bool:
         intake.current = unit = intake.current or intake.next()
     except ProtocolError:
         return False  # framing raises it again when the gate has opened
-    return unit is not None and unit[0] == COMMAND and client.core.table.treatment(unit[2]).rule is Rule.KILL
+    if unit is None:
+        return True
+    return unit[0] == COMMAND and client.core.table.treatment(unit[2]).rule is Rule.KILL
 
 
 def kill(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Send it on a connection made for it. No reply is outstanding; the gate does not count it."""
+    client.block(Reason.UPLINK)
+    _send(client, raw)
+    return True
+
+
+def _send(client: ClientProtocol, raw: bytes) -> None:
+    uplinks = client.core.uplinks
 
     def answered(reply: bytes) -> None:
-        client.answer(reply)
+        if not client.session.muted:
+            client.push(reply)  # messages may come meanwhile
         client.unblock(Reason.UPLINK)
 
     def failed(failure: Failure) -> None:
-        client.error(f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}")
-        client.unblock(Reason.UPLINK)
+        if failure.check(UplinkMoved) and client.core.uplinks is not uplinks:
+            _send(client, raw)
+            return
+        answered(error(f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}"))
 
-    client.block(Reason.UPLINK)
-    asking = client.core.uplinks.urgent(raw, client.session.resp_version)
+    asking = uplinks.urgent(raw, client.session.resp_version)
     asking.addCallbacks(answered, failed).addErrback(client.crashed)
-    return True

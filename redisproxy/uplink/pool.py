@@ -11,18 +11,18 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved, UplinkUnavailable, is_busy
-from redisproxy.resp import RespError, encode_command
-from redisproxy.sinks import Collector
+from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved, UplinkUnavailable
 from redisproxy.together import together
+from redisproxy.uplink.asking import PLAIN, Asking
 from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.desk import MOST_SPARE, Desk
 from redisproxy.uplink.limits import UplinkLimits
 from redisproxy.uplink.login import Credentials, hello_fields
 from redisproxy.uplink.opening import Connect, Opener
 from redisproxy.uplink.relief import LAG_S, Relief
 from redisproxy.uplink.roster import Roster
-from redisproxy.uplink.urgent import Urgent
-from redisproxy.uplink.waitlist import Key, Waitlist, Want
+from redisproxy.uplink.urgent import UrgentLine
+from redisproxy.uplink.waitlist import Key, Waitlist
 
 if TYPE_CHECKING:
     from redisproxy.gate import Gate
@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 
 MAX_OPENING = 64
 AHEAD_AT_ONCE = 8
-IDLE_PINNED = 64
-IDLE_S = 60.0
 FULL_TOLD_S = 60.0
 
 
-class UplinkSet:
+class UplinkSet(Asking):
     """All connections to one Redis server.
 
     @param connect, jitter: see L{Opener}.
@@ -67,13 +65,10 @@ class UplinkSet:
         self.clock = clock
         self.roster = Roster()
         self.relief = Relief(self)
-        self._connect = connect
-        self._credentials = credentials
-        self._urgent: dict[Urgent, None] = {}
+        self._urgent = UrgentLine(self, connect, credentials)
         self._opener = Opener(self, connect, credentials, jitter)
-        self._shared: dict[Key, UplinkConnection] = {}
-        self._idle: list[UplinkConnection] = []
         self._waiting = Waitlist(clock, limits.wait_limit_s, self._cause)
+        self._desk = Desk(self._waiting, self._serve_soon)
         self._pinned: set[UplinkConnection] = set()
         self._impatient = False
         self._full_told_at = -FULL_TOLD_S
@@ -82,7 +77,7 @@ class UplinkSet:
 
     def shared(self, key: Key) -> UplinkConnection | None:
         """The shared connection for `key` if it takes commands right now."""
-        connection = self._shared.get(key)
+        connection = self._desk.shared.get(key)
         return connection if connection is not None and connection.ready else None
 
     def acquire_shared(self, key: Key) -> Deferred[UplinkConnection]:
@@ -99,59 +94,26 @@ class UplinkSet:
         """
         return self._want(key, pinned=True)
 
+    def acquire_dedicated(self, key: Key) -> Deferred[UplinkConnection]:
+        """Like L{acquire_pinned}, for a caller that can do without: it fails as soon as there is none to be had."""
+        return self._want(key, pinned=True, patient=False)
+
     def give_back(self, connection: UplinkConnection) -> None:
         """Take back a pinned connection that holds no state; one with replies outstanding is closed."""
         connection.holder = None
         if not connection.alive:
             return
-        if self.closed or connection.busy or len(self._idle) >= IDLE_PINNED:
+        if self.closed or connection.busy or len(self._desk.spare) >= MOST_SPARE:
             connection.abort() if connection.busy else connection.close()
             return
-        connection.last_used = self.clock.seconds()
-        self._idle.append(connection)
+        self._desk.keep(connection, self.clock.seconds())
         if self._waiting:
             self.end_of_turn(self._serve)
 
     def retire(self, connection: UplinkConnection) -> None:
         """Send nothing new on a shared connection; what is in flight there is still answered, then it is closed."""
-        self._unshare(connection)
+        self._desk.unshare(connection)
         connection.retire()
-
-    def _unshare(self, connection: UplinkConnection) -> None:
-        for key, shared in list(self._shared.items()):
-            if shared is connection:
-                del self._shared[key]
-
-    def run(self, *command: bytes | str | int, on_reply: Callable[[object], None] | None = None) -> Deferred[None]:
-        """Send a command of the proxy's own as soon as there is a connection; fire when it was sent, or given up.
-
-        @param on_reply: called with the parsed reply; not at all when there is none.
-        """
-
-        def answered(replies: list[object] | None) -> None:
-            if replies is not None and on_reply is not None:
-                on_reply(replies[0])
-
-        def send(connection: UplinkConnection) -> None:
-            connection.submit_own(Collector(1, answered), encode_command(*command), 1)
-
-        return self.acquire_shared((0, 2)).addCallbacks(send, lambda _: None)
-
-    def ask(self, *command: bytes | str | int) -> Deferred[object]:
-        """Like L{run}; fires with the parsed reply. Fails as L{acquire_shared} does, or when the connection is lost."""
-        asked: Deferred[object] = Deferred()
-
-        def answered(replies: list[object] | None) -> None:
-            if replies is None:
-                asked.errback(Failure(UplinkUnavailable("the connection to the uplink was lost")))
-            else:
-                asked.callback(replies[0])
-
-        def send(connection: UplinkConnection) -> Deferred[object]:
-            connection.submit_own(Collector(1, answered), encode_command(*command), 1)
-            return asked
-
-        return self.acquire_shared((0, 2)).addCallback(send)
 
     def urgent(self, data: bytes, resp_version: int) -> Deferred[bytes]:
         """Send one command on a connection made for it, whatever others wait for; fire with the reply as it came.
@@ -160,22 +122,7 @@ class UplinkSet:
         """
         if self.closed:
             return fail(UplinkMoved("this uplink has been left"))
-        urgent = Urgent(
-            data,
-            resp_version,
-            self._connect,
-            self._credentials,
-            self.clock,
-            self.end_of_turn,
-            self.gate,
-            self.metrics,
-        )
-        self._urgent[urgent] = None
-        return urgent.answer.addBoth(self._urgent_ended, urgent)
-
-    def _urgent_ended(self, result: bytes | Failure, urgent: Urgent) -> bytes | Failure:
-        self._urgent.pop(urgent, None)
-        return result
+        return self._urgent.send(data, resp_version)
 
     async def ask_role(self) -> None:
         """Have L{server} tell of a promotion since the connections were made.
@@ -193,7 +140,7 @@ class UplinkSet:
     def connect_ahead(self) -> None:
         """See to it that there is a connection, or that one is being tried, before somebody needs it."""
         if not self._waiting and not self._opener:
-            self.acquire_shared((0, 2)).addErrback(lambda _: None)
+            self.acquire_shared(PLAIN).addErrback(lambda _: None)
 
     def connect_now(self, key: Key) -> Deferred[UplinkConnection]:
         """Like L{acquire_shared}, but the first failure is the answer."""
@@ -214,27 +161,27 @@ class UplinkSet:
             if not all(good for good, _ in results):
                 break
         for connection in (each for each in ahead if each.alive):
-            connection.last_used = self.clock.seconds()
-            self._idle.append(connection)
+            self._desk.keep(connection, self.clock.seconds())
 
     # -- serving who waits
 
-    def _want(self, key: Key, pinned: bool) -> Deferred[UplinkConnection]:
+    def _want(self, key: Key, pinned: bool, patient: bool = True) -> Deferred[UplinkConnection]:
         if self.closed:
             return fail(UplinkMoved("this uplink has been left"))
-        want = self._waiting.add(key, pinned)
+        want = self._waiting.add(key, pinned, patient)
         self._serve()
+        self._refuse_impatient()
         return want.answer
 
     def _cause(self) -> str:
         if self.last_error:
             return self.last_error
-        return self._all_taken if self._full else "no connection became free in time"
+        return self._all_taken if self.full else "no connection became free in time"
 
     @property
     def shared_connections(self) -> dict[Key, UplinkConnection]:
         """Part of L{relief.Owner}."""
-        return self._shared
+        return self._desk.shared
 
     def replace(self, key: Key) -> None:
         """Part of L{relief.Owner}."""
@@ -242,14 +189,24 @@ class UplinkSet:
             self._opener.open(key, pinned=False)
 
     @property
-    def _full(self) -> bool:
+    def full(self) -> bool:
+        """Whether there are as many connections for single clients as there may be."""
         return len(self._pinned) >= self.limits.max_pinned
 
     @property
     def crowded(self) -> bool:
         """Whether with one more, over half of the connections that there may be for single clients would be in use: the
         rest is for those who can't do without one."""
-        return (len(self._pinned) - len(self._idle) + 1) * 2 > self.limits.max_pinned
+        return (len(self._pinned) - len(self._desk.spare) + 1) * 2 > self.limits.max_pinned
+
+    @property
+    def short(self) -> bool:
+        """Whether there are no more connections for single clients to be had now."""
+        return not self._desk.spare and (self.full or not self._opener.may_open)
+
+    def _refuse_impatient(self) -> None:
+        if self.short:
+            self._waiting.refuse_impatient(self._opener.pinned_count, UplinkUnavailable(self._cause()))
 
     @property
     def _all_taken(self) -> str:
@@ -257,71 +214,17 @@ class UplinkSet:
 
     def _tell_full(self) -> None:
         now = self.clock.seconds()
-        if self._full and now - self._full_told_at >= FULL_TOLD_S:
+        if self.full and now - self._full_told_at >= FULL_TOLD_S:
             self._full_told_at = now
             self.log.warn("{name}: {why}, and further ones wait", name=self.name, why=self._all_taken)
 
     def _serve(self) -> None:
-        for key in self._waiting.shared_keys():
-            self._serve_shared(key)
-        while self._idle:
-            want = self._waiting.first_pinned()
-            if want is None:
-                break
-            self._serve_pinned(want)
+        self._desk.serve()
         self._open_missing()
 
-    def _serve_shared(self, key: Key) -> None:
-        for want in self._waiting.all_shared(key):
-            connection = self._shared.get(key)
-            if connection is not None and self._waiting.take(want):
-                want.answer.callback(connection)
-
-    def _serve_pinned(self, want: Want) -> None:
-        connection = self._take_idle(want.key)
-        if not connection.alive:
-            return
-        if (connection.db, connection.resp_version) != want.key:
-            self._waiting.set_aside(want)
-            self._adjust(connection, want)
-        elif self._waiting.take(want):
-            want.answer.callback(connection)
-
-    def _take_idle(self, key: Key) -> UplinkConnection:
-        for position, connection in enumerate(self._idle):
-            if (connection.db, connection.resp_version) == key:
-                return self._idle.pop(position)
-        return self._idle.pop()
-
-    def _adjust(self, connection: UplinkConnection, want: Want) -> None:
-        db, version = want.key
-        commands = [("SELECT", str(db))]
-        if version != connection.resp_version:
-            commands.insert(0, ("HELLO", str(version)))
-        data = b"".join(encode_command(*command) for command in commands)
-
-        def answered(replies: list[object] | None) -> None:
-            self._adjusted(connection, want, replies)
-
-        connection.submit_own(Collector(len(commands), answered), data, len(commands))
-
-    def _adjusted(self, connection: UplinkConnection, want: Want, replies: list[object] | None) -> None:
-        if replies is None:
-            self._waiting.put_back(want)
-            if not self.closed:
-                self.end_of_turn(self._serve)
-        elif not self._waiting.take(want):
-            connection.abort()
-        elif isinstance(replies[-1], RespError):
-            connection.abort()
-            kind = ServerBusy if is_busy(replies[-1].text) else DatabaseRefused
-            want.answer.errback(Failure(kind(replies[-1].text)))
-        elif isinstance(replies[0], RespError):
-            connection.abort()
-            want.answer.errback(Failure(UplinkUnavailable(replies[0].text)))
-        else:
-            connection.db, connection.resp_version = want.key
-            want.answer.callback(connection)
+    def _serve_soon(self) -> None:
+        if not self.closed:
+            self.end_of_turn(self._serve)
 
     # -- opening
 
@@ -360,17 +263,17 @@ class UplinkSet:
         if len(self.roster) == 1:
             self.log.info("{name}: connected", name=self.name)
         if pinned:
-            self._idle.append(connection)
+            self._desk.keep(connection, self.clock.seconds())
         else:
             self._share(key, connection)
         self._serve()
 
     def _share(self, key: Key, connection: UplinkConnection) -> None:
-        before = self._shared.get(key)
+        before = self._desk.shared.get(key)
         if before is not None and before.ready and before.lag(self.clock.seconds()) < LAG_S:
             connection.close()  # it was to replace one that is fast again
             return
-        self._shared[key] = connection
+        self._desk.shared[key] = connection
         if before is not None:
             before.retire()
 
@@ -387,6 +290,7 @@ class UplinkSet:
         self.metrics.uplink_failures_total += 1
         if self._impatient:
             self._waiting.refuse_all(UplinkUnavailable(why))
+        self._refuse_impatient()
 
     def try_again(self) -> None:
         """Part of L{opening.Owner}."""
@@ -400,19 +304,15 @@ class UplinkSet:
             self.metrics.uplink_connections_open -= 1
         self._opener.lost(connection)
         self._pinned.discard(connection)
-        self._unshare(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        if self._waiting and not self.closed:
-            self.end_of_turn(self._serve)
+        self._desk.lost(connection)
+        if self._waiting:
+            self._serve_soon()
 
     # -- supervision
 
     def tick(self, now: float) -> None:
         """Close what has been idle too long, or hangs; to be called about once a second."""
-        for connection in [each for each in self._idle if now - each.last_used > IDLE_S]:
-            self._idle.remove(connection)
-            connection.close()
+        self._desk.close_unused(now)
         if self.limits.ping_interval_s:
             for connection in self.roster.ping(now, self.limits):
                 self._opener.last_error = "the server does not answer PING"
@@ -424,17 +324,26 @@ class UplinkSet:
         self.closed = True
         self._waiting.refuse_all(UplinkMoved("this uplink has been left"))
         self._opener.close()
-        for urgent in list(self._urgent):
-            urgent.give_up()
+        self._urgent.close()
         for connection in self.roster:
             connection.abort() if connection.busy else connection.close()
+
+    def stop(self) -> None:
+        """Close, and do not even wait for what L{urgent} has sent."""
+        self.close()
+        self._urgent.stop()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing left that L{stop} would end after L{close}."""
+        return not self._urgent
 
     # -- what the pages show
 
     @property
     def shared_count(self) -> int:
         """Shared connections that take commands."""
-        return len(self._shared)
+        return len(self._desk.shared)
 
     @property
     def pinned_count(self) -> int:

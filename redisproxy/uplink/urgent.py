@@ -2,55 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IProtocol
 from twisted.python.failure import Failure
 
 from redisproxy.errors import UplinkError, UplinkMoved, UplinkUnavailable
-from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.connection import Owner, UplinkConnection
 from redisproxy.uplink.login import Credentials, Login
-
-if TYPE_CHECKING:
-    from redisproxy.gate import Gate
-    from redisproxy.metrics import Metrics
+from redisproxy.uplink.opening import Connect
 
 LIMIT_S = 60.0
 """A server that runs a script answers nobody before C{busy-reply-threshold} (5 seconds by default) has passed."""
 MAX_REPLY_BYTES = 65536
+AT_ONCE = 64
+MAX_WAITING = 1024
+"""More than this no honest client has waited for; who has left does not take his command back."""
 
 
-class Urgent:
-    """One such command.
+class UrgentLine:
+    """The urgent commands to one server. Only so many have a connection at one time; the others wait their turn.
 
-    @ivar answer: fires with the reply as it came, or fails with L{UplinkError}.
+    @param owner: has the clock and all else that a connection needs.
     @param connect, credentials: see L{redisproxy.uplink.opening.Opener}.
     """
 
-    def __init__(
-        self,
-        data: bytes,
-        resp_version: int,
-        connect: Callable[[Callable[[], IProtocol]], Deferred[IProtocol]],
-        credentials: Credentials,
-        clock: IReactorTime,
-        end_of_turn: Callable[[Callable[[], None]], None],
-        gate: Gate,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, owner: Owner, connect: Connect, credentials: Credentials) -> None:
+        self._owner = owner
+        self._connect = connect
+        self._credentials = credentials
+        self._waiting: dict[Urgent, None] = {}
+        self._under_way: dict[Urgent, None] = {}
+
+    def send(self, data: bytes, resp_version: int) -> Deferred[bytes]:
+        """Fire with the reply as it came, or fail with L{UplinkError}."""
+        if len(self._waiting) >= MAX_WAITING:
+            return fail(UplinkUnavailable(f"{AT_ONCE + MAX_WAITING} commands like this one are under way"))
+        urgent = Urgent(self._owner, self._credentials, data, resp_version)
+        self._waiting[urgent] = None
+        urgent.answer.addBoth(self._ended, urgent)
+        self._go_on()
+        return urgent.answer
+
+    def _go_on(self) -> None:
+        while self._waiting and len(self._under_way) < AT_ONCE:
+            urgent = next(iter(self._waiting))
+            del self._waiting[urgent]
+            self._under_way[urgent] = None
+            urgent.start(self._connect)
+
+    def _ended(self, result: bytes | Failure, urgent: Urgent) -> bytes | Failure:
+        self._waiting.pop(urgent, None)
+        self._under_way.pop(urgent, None)
+        self._go_on()
+        return result
+
+    def close(self) -> None:
+        """The server is left. What has been sent is still answered; what waits is for another server."""
+        for urgent in list(self._waiting):
+            urgent.give_up()
+
+    def stop(self) -> None:
+        """Wait for nothing any more."""
+        self.close()
+        for urgent in list(self._under_way):
+            urgent.give_up()
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._under_way)
+
+
+class Urgent:
+    """One such command. Its time runs from the beginning.
+
+    @ivar answer: fires with the reply as it came, or fails with L{UplinkError}.
+    """
+
+    def __init__(self, owner: Owner, credentials: Credentials, data: bytes, resp_version: int) -> None:
         self.answer: Deferred[bytes] = Deferred()
-        self.clock = clock
-        self.gate = gate
-        self.metrics = metrics
-        self.end_of_turn = end_of_turn
+        self.clock = owner.clock
+        self.gate = owner.gate
+        self.metrics = owner.metrics
+        self.end_of_turn = owner.end_of_turn
         self._data = data
         self._credentials = credentials
         self._reply = b""
         self._over = False
         self._connection = UplinkConnection(self, 0, resp_version)
-        self._deadline: IDelayedCall = clock.callLater(LIMIT_S, self._fail, UplinkUnavailable("the server is silent"))
+        self._connecting: Deferred[IProtocol] | None = None
+        silent = UplinkUnavailable("the server is silent")
+        self._deadline: IDelayedCall = self.clock.callLater(LIMIT_S, self._fail, silent)
+
+    def start(self, connect: Connect) -> None:
+        """Connect and send it."""
         self._connecting = connect(lambda: self._connection)
         self._connecting.addErrback(self._not_connected)
 
@@ -103,6 +146,7 @@ class Urgent:
         self._over = True
         if self._deadline.active():
             self._deadline.cancel()
-        self._connecting.cancel()
+        if self._connecting is not None:
+            self._connecting.cancel()
         self._connection.abort()
         return True

@@ -21,10 +21,11 @@ Key = tuple[int, int]
 
 @dataclass(eq=False, slots=True)
 class Want:
-    """One that waits."""
+    """One that waits; who is not `patient` has somewhere else to go."""
 
     key: Key
     pinned: bool
+    patient: bool
     answer: Deferred[UplinkConnection]
     timeout: IDelayedCall
 
@@ -47,11 +48,11 @@ class Waitlist:
     def __bool__(self) -> bool:
         return bool(self._shared or self._pinned)
 
-    def add(self, key: Key, pinned: bool) -> Want:
+    def add(self, key: Key, pinned: bool, patient: bool = True) -> Want:
         """Wait for a connection. C{answer} can be cancelled; it fails with L{UplinkUnavailable} at the limit."""
         answer: Deferred[UplinkConnection] = Deferred(lambda _: self.refuse(want, CancelledError()))
         timeout = self._clock.callLater(self._limit_s, lambda: self._timed_out(want))
-        want = Want(key, pinned, answer, timeout)
+        want = Want(key, pinned, patient, answer, timeout)
         group = self._pinned if pinned else self._shared.setdefault(key, {})
         group[want] = None
         return want
@@ -117,6 +118,11 @@ class Waitlist:
         for want in wants:
             if want.key == key:
                 self.refuse(want, error)
+
+    def refuse_impatient(self, after: int, error: Exception) -> None:
+        """Fail those who do not need their pinned connection, but for the first `after` that wait."""
+        for want in [each for each in list(self._pinned)[after:] if not each.patient]:
+            self.refuse(want, error)
 
     def refuse_all(self, error: Exception) -> None:
         """Fail everybody."""

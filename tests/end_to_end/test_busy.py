@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -127,3 +128,28 @@ def test_a_reload_to_a_busy_server_is_rejected_with_the_reason(proxy: Proxy, run
         elsewhere.write()
         status, answer = elsewhere.admin("reload")
         assert status == 400 and "busy running a script" in answer["error"] and elsewhere.client().ping()
+
+
+def test_scripts_run_when_the_server_takes_no_more_connections() -> None:
+    with RedisServer("--maxclients", "10") as server, Proxy(server.uplink) as proxy, proxy.connect() as client:
+        client.sendall(cmd("GET", "k"))
+        assert client.recv(100) == b"$-1\r\n"
+        with contextlib.ExitStack() as others:
+            for _ in range(20):
+                others.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(cmd("EVAL", "return 1", 0) + cmd("GET", "k"))
+            client.settimeout(2)
+            assert client.makefile("rb").read(9) == b":1\r\n$-1\r\n"
+
+
+def test_scripts_leave_room_to_who_needs_a_connection_of_its_own() -> None:
+    with RedisServer() as server, Proxy({**server.uplink, "max_pinned": 4}) as proxy, contextlib.ExitStack() as all_:
+        clients = [all_.enter_context(proxy.connect()) for _ in range(12)]
+        for client in clients:
+            client.sendall(cmd("GET", "k") + cmd("EVAL", "return 1", 0) + cmd("GET", "k"))
+        for client in clients:
+            client.settimeout(2)
+            assert client.makefile("rb").read(14) == b"$-1\r\n:1\r\n$-1\r\n"
+        blocked = all_.enter_context(proxy.connect(0.9))
+        blocked.sendall(cmd("BLPOP", "k", "0.01"))
+        assert blocked.recv(100) == b"*-1\r\n"

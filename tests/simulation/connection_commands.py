@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.data_commands import COMMANDS, blpop_in_multi
-from tests.simulation.values import NOTHING, NULL_ARRAY, OK, Error, Key
+from tests.simulation.data_commands import COMMANDS, blpop_in_multi, echo_script
+from tests.simulation.values import NOTHING, NULL_ARRAY, OK, Error, Key, encode
 
 if TYPE_CHECKING:
     from tests.simulation.redis import Connection, Server
 
 DATABASES = 16
 GETACK_BYTES = 37
+ENDLESS = b"while true do end"
 
 
 @dataclass(eq=False)
@@ -188,6 +189,23 @@ def _wait(server: Server, connection: Connection, args: list[bytes]) -> Any:
     return server.good_replicas
 
 
+def _eval(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if args[1] != ENDLESS:
+        return echo_script(server, connection.db, args)
+    server.script = connection
+    return NOTHING
+
+
+def _script(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if args[1].upper() != b"KILL":
+        return b"0" * 40
+    if server.script is None:
+        raise Error("NOTBUSY No scripts in execution right now.")
+    server.script.end.write(encode(Error("ERR Error running script: killed by user"), 2))
+    server.end_script()
+    return OK
+
+
 SPECIAL: dict[bytes, Callable[[Server, Connection, list[bytes]], Any]] = {
     b"HELLO": _hello,
     b"AUTH": _auth,
@@ -203,6 +221,8 @@ SPECIAL: dict[bytes, Callable[[Server, Connection, list[bytes]], Any]] = {
     b"REPLICAOF": _replicaof,
     b"WAIT": _wait,
     b"REPLCONF": lambda server, connection, args: OK,
-    b"SCRIPT": lambda server, connection, args: b"0" * 40,
+    b"EVAL": _eval,
+    b"SCRIPT": _script,
 }
+ANSWERED_WHILE_BUSY = frozenset({b"HELLO", b"AUTH", b"CLIENT", b"SELECT", b"SCRIPT"})
 IN_MULTI = frozenset({b"EXEC", b"DISCARD", b"MULTI", b"WATCH"})

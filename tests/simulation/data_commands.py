@@ -93,6 +93,11 @@ def blpop_in_multi(server: Server, db: int, args: list[bytes]) -> Any:
     return NULL_ARRAY
 
 
+def echo_script(server: Server, db: int, args: list[bytes]) -> Any:
+    assert args[1] == b"echo"
+    return args[3]
+
+
 def _setrange(server: Server, db: int, args: list[bytes]) -> Any:
     assert args[3] == b""
     return len(server.dbs[db].get(args[1], b""))
@@ -107,6 +112,7 @@ COMMANDS: dict[bytes, Callable[[Server, int, list[bytes]], Any]] = {
     b"LRANGE": _lrange,
     b"LLEN": lambda server, db, args: len(_list(server, db, args[1])),
     b"BLPOP": blpop_in_multi,
+    b"EVAL": echo_script,
     b"SETRANGE": _setrange,
     b"ECHO": lambda server, db, args: args[1],
     b"PING": lambda server, db, args: Status("PONG"),

@@ -6,6 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from redisproxy.uplink import UplinkConnection
+from redisproxy.uplink.urgent import Urgent
 
 if TYPE_CHECKING:
     from tests.simulation.network import End
@@ -59,4 +60,5 @@ def _nobody_waits(end: End) -> bool:
         and connection.alive
         and connection.holder is None
         and not connection.in_flight
+        and not isinstance(connection.owner, Urgent)
     )

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover, watches
-from redisproxy.client import queued, rules, tracking, transactions
+from redisproxy.client import queued, rules, tracking, transactions, urgent
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
 from redisproxy.client.pubsub import Subscription
@@ -377,6 +377,11 @@ def _not_tracked_again() -> Patches:
     yield patch.object(tracking, "restore", restore)
 
 
+def _kill_waits_at_the_gate() -> Patches:
+    """SCRIPT KILL waits until the gate opens, and the gate for the script."""
+    yield patch.object(urgent, "comes_next", lambda client: False)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -408,6 +413,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "cache-not-emptied": _cache_not_emptied,
     "tracked-no-more": _tracked_no_more,
     "not-tracked-again": _not_tracked_again,
+    "kill-waits-at-the-gate": _kill_waits_at_the_gate,
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import hiredis
 
 from tests.simulation.clock import SimClock
-from tests.simulation.connection_commands import DATABASES, IN_MULTI, SPECIAL, Blocked
+from tests.simulation.connection_commands import ANSWERED_WHILE_BUSY, DATABASES, IN_MULTI, SPECIAL, Blocked
 from tests.simulation.data_commands import COMMANDS, EFFECTS, WRITES
 from tests.simulation.network import End
 from tests.simulation.values import NOTHING, QUEUED, Effect, Error, Key, encode
@@ -56,7 +56,7 @@ class Connection:
         """Carry out what can be carried out now."""
         server = self.server
         while self.waiting and self.blocked is None and not server.hung and not self.end.gone:
-            if server.holds(self, self.waiting[0]):
+            if server.holds(self, self.waiting[0]) or server.busy_for(self, self.waiting[0]):
                 return
             args = self.waiting.pop(0)
             reply = server.command(self, args)
@@ -129,6 +129,7 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.waiters: list[Blocked] = []
         self.paused_until = 0.0
+        self.script: Connection | None = None
         self._last_id = 0
         self._effects: Effect = []
 
@@ -145,6 +146,8 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """The connection is gone."""
         self.connections.pop(connection.id, None)
+        if self.script is connection:
+            self.end_script()
         if connection.blocked is not None:
             self.waiters.remove(connection.blocked)
             connection.blocked = None
@@ -287,6 +290,17 @@ class Server:
         if name == b"EXEC":
             return any(each[0].upper() in WRITES for each in queued)
         return name in WRITES and connection.queue is None
+
+    def busy_for(self, connection: Connection, args: list[bytes]) -> bool:
+        """Whether a script that does not end holds this command back. Logging in is possible, and killing it."""
+        if self.script is None:
+            return False
+        return self.script is connection or args[0].upper() not in ANSWERED_WHILE_BUSY
+
+    def end_script(self) -> None:
+        """The script is over, because it was killed or its client has gone."""
+        self.script = None
+        self.clock.at(0, self.wake)
 
     def pause_writes(self, seconds: float) -> None:
         """CLIENT PAUSE ... WRITE."""

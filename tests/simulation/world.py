@@ -31,6 +31,7 @@ from tests.simulation.idle_resets import IdleResets
 from tests.simulation.network import End, Net, SimNetwork
 from tests.simulation.operator import Fate, Operator
 from tests.simulation.redis import Server
+from tests.simulation.scripting import Scripting
 from tests.simulation.terms import conditions, settings_of, sigterm_of
 
 SERVERS = 3
@@ -229,6 +230,10 @@ class World:
         if caching.active:
             self._clients |= caching.parties
             works.append(caching.run())
+        scripting = Scripting(self)
+        if scripting.active:
+            self._clients |= scripting.parties
+            works.append(scripting.run())
         running = set(map(self._begin, works))
         for each in list(running):
             each.addBoth(_leave, running, each)
