@@ -42,8 +42,11 @@ class Merged(Observed):
         self._scanner.counts_pushes = True
 
     def reply(self, data: bytes, done: int) -> None:
+        pushes = self.client.pushes
+        pushes.composing = True
         rest = self._merge(data)
         self._observe(data, done)
+        pushes.composing = False
         self.client.deliver(rest, done)
 
     def _merge(self, data: bytes) -> bytes:

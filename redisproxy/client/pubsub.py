@@ -125,6 +125,11 @@ class Subscription:
         """Whether the client has the beginning of a message and not its end."""
         return self.passing == "message"
 
+    @property
+    def amid(self) -> bool:
+        """Whether nothing may be written to the client now. Of replies the connection's queue knows that."""
+        return self.mid_message
+
     def _may_be_message(self, piece: bytes) -> bool:
         session = self.client.session
         return piece[:1] == b">" or (piece[:1] == b"*" and session.resp_version == 2 and session.subscribed)

@@ -1,0 +1,205 @@
+"""Client-side caching where bytes are cut, connections are scarce and clients read slowly."""
+
+from __future__ import annotations
+
+import pytest
+
+from redisproxy.resp import encode_command as cmd
+from redisproxy.tracking import INVALIDATE_ALL
+from redisproxy.uplink import UplinkLimits
+from redisproxy.uplink.connection import UplinkConnection
+from tests.test_tracking import GET, ON, QUEUED, VALUE, Move, invalidate, resp3, track
+from tests.wire import HELLO, OK, Client, Wire
+
+HELLO_3 = b"%3" + HELLO[2:] % 9
+LARGE = invalidate(*(b"key:%06d" % number for number in range(60000)))
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def client(wire: Wire) -> Client:
+    return resp3(wire)
+
+
+def owing(wire: Wire) -> tuple[Client, Move]:
+    """A client with tracking in RESP2 that has moved: it can't be told there to forget what it has cached."""
+    client = wire.client()
+    track(wire, client)
+    moving = Move(wire)
+    new = moving.open()
+    moving.copy()
+    new.got()
+    new.send(OK)
+    moving.swap()
+    wire.unpause()
+    return client, moving
+
+
+def test_a_client_forgets_at_once_when_the_new_server_is_in_the_middle_of_a_message(
+    wire: Wire, client: Client
+) -> None:
+    track(wire, client, "BCAST")
+    moving = Move(wire)
+    new = moving.open()
+    moving.copy()
+    new.send(OK + LARGE[:600000])
+    moving.swap()
+    assert client.got() == INVALIDATE_ALL
+    new.send(LARGE[600000:] + invalidate(b"x"))
+    assert client.got() == invalidate(b"x")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 12, 30, 150])
+def test_what_a_client_has_to_forget_is_told_behind_the_reply_of_exec(wire: Wire, cut: int) -> None:
+    client, _ = owing(wire)
+    server = wire.server
+    wire.answer_login = False
+    client.send(cmd("MULTI"))
+    server.got()
+    server.send(OK)
+    client.send(GET + cmd("HELLO", 3) + GET)
+    server.got()
+    server.send(QUEUED * 3)
+    client.got()
+    client.send(cmd("EXEC"))
+    reply = b"*3\r\n$1\r\n1\r\n" + HELLO_3 + b"$1\r\n2\r\n"
+    if cut:
+        server.send(reply[:cut])
+    server.send(reply[cut:])
+    got = client.got()
+    assert got.endswith(b"$1\r\n2\r\n" + INVALIDATE_ALL) and got.count(b"invalidate") == 1
+
+
+@pytest.mark.parametrize("cut", range(1, len(HELLO_3)))
+def test_tracking_may_begin_while_the_answer_to_a_command_of_the_proxys_own_arrives(wire: Wire, cut: int) -> None:
+    client = wire.client()
+    client.protocol.share.dedicate()
+    client.send(GET)
+    server = wire.server
+    server.got()
+    server.send(VALUE)
+    client.got()
+    wire.answer_login = False
+    client.send(cmd("HELLO", 3))
+    assert server.got() == cmd("HELLO", 3)
+    client.got()
+    server.send(HELLO_3[:cut])
+    client.send(ON)
+    server.send(HELLO_3[cut:])
+    assert server.got() == ON
+    server.send(OK + invalidate(b"x"))
+    assert client.got() == OK + invalidate(b"x")
+
+
+@pytest.mark.parametrize("cut", range(1, 7))
+def test_tracking_may_end_while_the_answer_to_a_command_of_the_proxys_own_arrives(
+    wire: Wire, client: Client, cut: int
+) -> None:
+    client.protocol.share.dedicate()
+    server = track(wire, client)
+    client.send(cmd("CLIENT", "TRACKING", "OFF"))
+    connection = client.protocol.route.connection
+    assert isinstance(connection, UplinkConnection)
+    connection.ping(0.0)
+    server.send(OK + b"+PONG\r\n"[:cut])
+    server.send(b"+PONG\r\n"[cut:])
+    assert client.got() == OK
+    client.send(GET)
+    server.send(VALUE)
+    assert client.got() == VALUE
+
+
+@pytest.mark.parametrize("cut", range(1, 7))
+def test_a_push_of_the_proxys_own_waits_no_longer_than_for_the_answer_that_is_under_way(
+    wire: Wire, client: Client, cut: int
+) -> None:
+    server = track(wire, client)
+    connection = client.protocol.route.connection
+    assert isinstance(connection, UplinkConnection)
+    connection.ping(0.0)
+    server.send(b"+PONG\r\n"[:cut])
+    client.protocol.push(b">1\r\n+x\r\n")
+    server.send(b"+PONG\r\n"[cut:])
+    assert client.got() == b">1\r\n+x\r\n"
+
+
+def test_a_connection_for_another_database_than_at_the_change_is_given_back(wire: Wire, client: Client) -> None:
+    server = track(wire, client)
+    moving = Move(wire)
+    moving.open()
+    client.send(cmd("SELECT", 1))
+    server.got()
+    server.send(OK)
+    copied = moving.copy()
+    new = wire.server
+    assert new.got() == cmd("SELECT", 1)
+    new.send(OK)
+    assert new.got() == ON
+    new.send(OK)
+    assert copied.called
+    moving.swap()
+    assert client.got() == OK + INVALIDATE_ALL
+    assert moving.new.pinned_count == 1
+
+
+def test_clients_for_whom_there_are_no_connections_make_the_pause_no_longer(wire: Wire, client: Client) -> None:
+    track(wire, client)
+    track(wire, resp3(wire))
+    wire.limits = UplinkLimits(max_pinned=1)
+    moving = Move(wire)
+    moving.open()
+    wire.advance(1)
+    copied = moving.copy()
+    wire.server.send(OK)
+    assert copied.called
+    moving.swap()
+    assert client.got() == INVALIDATE_ALL
+
+
+def test_a_client_that_reads_no_invalidations_is_dropped_when_they_are_too_many() -> None:
+    wire = Wire(ping_interval_s=5.0)
+    client = resp3(wire)
+    server = track(wire, client)
+    client.protocol.backlog.pauseProducing()
+    assert not server.transport.paused
+    many = wire.core.limits.output_hard_bytes // len(LARGE)
+    for _ in range(many):
+        server.send(LARGE)
+    assert not client.closed and not server.transport.paused
+    server.send(LARGE)
+    assert client.closed and wire.metrics.clients_closed == {"slow_reader": 1}
+
+
+def test_a_client_that_reads_no_replies_and_is_tracked_is_asked_for_no_more(wire: Wire, client: Client) -> None:
+    server = track(wire, client)
+    client.send(GET)
+    client.protocol.backlog.pauseProducing()
+    assert server.transport.paused
+    client.protocol.backlog.resumeProducing()
+    assert not server.transport.paused
+
+
+def test_what_client_caching_says_of_a_blocking_command_goes_with_it_to_the_new_server(
+    wire: Wire, client: Client
+) -> None:
+    server = track(wire, client, "OPTIN")
+    assert client.ask("CLIENT", "CACHING", "YES") == OK
+    yes, read = cmd("CLIENT", "CACHING", "YES"), cmd("XREAD", "BLOCK", 0, "STREAMS", "s", "1-1")
+    client.send(read)
+    assert server.got() == yes + read
+    server.send(OK)
+    moving = Move(wire)
+    new = moving.open()
+    wire.pause()
+    server.send(b"_\r\n")
+    moving.run(moving.subscribers.copy())
+    new.got()
+    new.send(OK)
+    moving.swap()
+    wire.unpause()
+    wire.advance(1)
+    assert new.got() == yes + read
