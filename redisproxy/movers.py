@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from redisproxy.client.pubsub import Subscription
+from redisproxy.errors import UplinkUnavailable
 from redisproxy.together import together
 
 if TYPE_CHECKING:
     from redisproxy.client import ClientProtocol
     from redisproxy.registry import ClientRegistry
     from redisproxy.uplink import UplinkSet
+    from redisproxy.uplink.connection import UplinkConnection
 
 
 class Subscribers:
@@ -61,7 +63,9 @@ class Subscribers:
     async def _copy(self, client: ClientProtocol) -> None:
         connection = self._connections.pop(client, None)
         if connection is None or not connection.alive or _key(connection) != client.session.key:
-            connection = await self._uplinks.acquire_pinned(client.session.key)
+            if connection is not None:
+                self._uplinks.give_back(connection)
+            connection = await self._acquire(client)
         subscription = client.subscription
         if subscription is None or client.closed:
             connection.abort()
@@ -74,6 +78,12 @@ class Subscribers:
             connection.abort()
             raise
         self._copies[client] = copy
+
+    def _acquire(self, client: ClientProtocol) -> Deferred[UplinkConnection]:
+        """One more connection. Nobody gives any back while the gate is closed, so nobody waits for that."""
+        if self._uplinks.exhausted:
+            return fail(UplinkUnavailable(self._uplinks.all_taken))
+        return self._uplinks.acquire_pinned(client.session.key)
 
     def connections(self) -> dict[ClientProtocol, Any]:
         """Where the clients will go on."""
