@@ -50,7 +50,8 @@ class Route:
     def obtain(self, pinned: bool) -> bool:
         """Have `connection` be one that takes commands now, pinned or shared. False when that has to wait."""
         client = self._client
-        pinned = pinned or client.share.dedicated or not client.core.multiplex
+        needed = pinned or not client.core.multiplex
+        pinned = needed or client.share.dedicated
         connection = self.connection
         if connection is not None and connection.alive and not connection.retired and pinned == self.pinned:
             if not connection.ready:
@@ -59,6 +60,9 @@ class Route:
         if not client.barrier():
             return False
         self.unpin()
+        if pinned and not needed and client.core.uplinks.exhausted:
+            client.share.give_back()
+            pinned = False
         key = client.session.key
         self.connection = None if pinned else client.core.uplinks.shared(key)
         if self.connection is None:
