@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from redisproxy.commands import CommandTable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.tracking import INVALIDATE_ALL
 from redisproxy.uplink import UplinkLimits
 from redisproxy.uplink.connection import UplinkConnection
 from tests.test_tracking import GET, ON, QUEUED, VALUE, Move, invalidate, resp3, track
-from tests.wire import HELLO, OK, Client, Wire
+from tests.wire import HELLO, OK, Client, Server, Wire
 
 HELLO_3 = b"%3" + HELLO[2:] % 9
 LARGE = invalidate(*(b"key:%06d" % number for number in range(60000)))
@@ -39,9 +40,7 @@ def owing(wire: Wire) -> tuple[Client, Move]:
     return client, moving
 
 
-def test_a_client_forgets_at_once_when_the_new_server_is_in_the_middle_of_a_message(
-    wire: Wire, client: Client
-) -> None:
+def test_a_client_forgets_at_once_when_the_new_server_is_in_the_middle_of_a_message(wire: Wire, client: Client) -> None:
     track(wire, client, "BCAST")
     moving = Move(wire)
     new = moving.open()
@@ -203,3 +202,75 @@ def test_what_client_caching_says_of_a_blocking_command_goes_with_it_to_the_new_
     wire.unpause()
     wire.advance(1)
     assert new.got() == yes + read
+
+
+class TestAhead:
+    """CLIENT TRACKING at the new server before the gate closes."""
+
+    @staticmethod
+    def ahead(wire: Wire) -> tuple[Move, Server]:
+        moving = Move(wire)
+        new = moving.open()
+        going = moving.run(moving.subscribers.go_ahead())
+        assert new.got() == ON
+        new.send(OK)
+        assert going.called
+        return moving, new
+
+    def test_nothing_is_left_for_the_pause(self, wire: Wire, client: Client) -> None:
+        track(wire, client)
+        moving, new = self.ahead(wire)
+        new.send(invalidate(b"x"))
+        assert moving.copy().called and new.got() == b""
+        moving.swap()
+        wire.unpause()
+        assert client.got() == INVALIDATE_ALL and moving.new.pinned_count == 1
+        client.send(GET)
+        assert new.got() == GET
+
+    @pytest.mark.parametrize(
+        "change", [("CLIENT", "TRACKING", "ON", "NOLOOP"), ("SELECT", "1"), ("SUBSCRIBE", "c"), ("HELLO", "2")]
+    )
+    def test_what_a_client_has_changed_since_is_made_anew(
+        self, wire: Wire, client: Client, change: tuple[str, ...]
+    ) -> None:
+        wire.core.table = CommandTable(pubsub=True)
+        server = track(wire, client)
+        moving, new = self.ahead(wire)
+        wire.answer_login = change[0] != "HELLO"
+        client.send(cmd(*change))
+        assert server.got() == cmd(*change)
+        server.send(b">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n" if change[0] == "SUBSCRIBE" else OK)
+        wire.answer_login = True
+        moving.copy()
+        assert new.closed and new is not wire.server
+
+    @pytest.mark.parametrize("end", [("CLIENT", "TRACKING", "OFF"), ("RESET",), ()])
+    def test_whoever_wants_no_messages_any_more_leaves_nothing_there(
+        self, wire: Wire, client: Client, end: tuple[str, ...]
+    ) -> None:
+        server = track(wire, client)
+        moving, new = self.ahead(wire)
+        if end:
+            client.send(cmd(*end))
+            server.send(OK)
+        else:
+            client.close()
+        assert moving.copy().called and new.closed
+        moving.swap()
+        assert moving.new.pinned_count == 0
+
+    def test_a_server_that_is_lost_in_between_is_asked_again(self, wire: Wire, client: Client) -> None:
+        track(wire, client)
+        moving, new = self.ahead(wire)
+        new.close()
+        moving.copy()
+        assert wire.server is not new and wire.server.got() == ON
+
+    def test_subscribers_wait_for_the_pause(self, wire: Wire) -> None:
+        wire.core.table = CommandTable(pubsub=True)
+        client = resp3(wire)
+        client.send(cmd("SUBSCRIBE", "c"))
+        moving = Move(wire)
+        new = moving.open()
+        assert moving.run(moving.subscribers.go_ahead()).called and new.got() == b""

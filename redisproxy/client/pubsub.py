@@ -62,6 +62,7 @@ class Subscription:
 
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
     @cvar FLAG: what CLIENT LIST calls such a client.
+    @ivar asked: the commands with which tracking was asked for at the server that is moved to.
     @ivar passing: what is being passed on in pieces; empty between two messages or replies.
     """
 
@@ -71,6 +72,7 @@ class Subscription:
         self.client = client
         self.connection = connection
         self.names: dict[bytes, dict[bytes, None]] = {b"": {}, b"p": {}, b"s": {}}
+        self.asked: list[bytes] = []
         self._scanner = ReplyScanner()
         self._scanner.counts_pushes = True
         self._held: list[bytes] = []
@@ -195,7 +197,7 @@ class Subscription:
 
     async def _track(self) -> None:
         tracking = self.client.session.tracking
-        commands = [] if tracking is None else tracking.commands()
+        commands = self.asked = [] if tracking is None else tracking.commands()
         if commands and await self._answers(b"".join(commands), len(commands)) != [b"OK"] * len(commands):
             raise UplinkUnavailable("the server does not take CLIENT TRACKING")
 
