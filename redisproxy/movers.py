@@ -5,6 +5,7 @@ They are those of subscribers and of clients with CLIENT TRACKING on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,9 @@ class Subscribers:
     async def _all(self, clients: list[ClientProtocol], work: Any) -> None:
         works = [ensureDeferred(work(client)).addTimeout(self._timeout_s, self._clock) for client in clients]
         results = await together(works)
-        for good, value in results:
-            if not good:
-                why = value.getErrorMessage() or value.type.__name__
-                self.log.warn("a client that gets messages can't be moved: {why}", why=why)
+        reasons = Counter(value.getErrorMessage() or value.type.__name__ for good, value in results if not good)
+        for why, count in reasons.items():
+            self.log.warn("{count} clients that get messages can't be moved: {why}", count=count, why=why)
 
     async def _open(self, client: ClientProtocol) -> None:
         connection = await self._uplinks.acquire_pinned(client.session.key)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import provider
 
 from redisproxy.commands import CommandTable
 from redisproxy.resp import encode_command as cmd
@@ -157,6 +159,27 @@ def test_clients_for_whom_there_are_no_connections_make_the_pause_no_longer(wire
     assert copied.called
     moving.swap()
     assert client.got() == INVALIDATE_ALL
+
+
+def test_one_line_tells_of_all_who_can_not_be_moved_for_the_same_reason(wire: Wire) -> None:
+    for _ in range(3):
+        track(wire, resp3(wire))
+    wire.limits = UplinkLimits(max_pinned=1)
+    moving = Move(wire)
+    moving.open()
+    wire.advance(1)
+    lines: list[str] = []
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    moving.copy()
+    wire.server.send(OK)
+    globalLogPublisher.removeObserver(observe)
+    taken = "all 1 connections for single clients are taken (uplink.max_pinned)"
+    assert [line for line in lines if "moved" in line] == [f"2 clients that get messages can't be moved: {taken}"]
 
 
 def test_a_client_that_reads_no_invalidations_is_dropped_when_they_are_too_many() -> None:
