@@ -15,6 +15,8 @@ from tests.test_tracking import GET, ON, QUEUED, VALUE, Move, invalidate, resp3,
 from tests.wire import HELLO, OK, Client, Server, Wire
 
 HELLO_3 = b"%3" + HELLO[2:] % 9
+CONFIRMED = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+MESSAGE = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\nhello\r\n"
 LARGE = invalidate(*(b"key:%06d" % number for number in range(60000)))
 
 
@@ -225,6 +227,49 @@ def test_what_client_caching_says_of_a_blocking_command_goes_with_it_to_the_new_
     wire.unpause()
     wire.advance(1)
     assert new.got() == yes + read
+
+
+def slow_subscriber(wire: Wire) -> tuple[Client, Server]:
+    wire.core.table = CommandTable(pubsub=True)
+    client = wire.client()
+    client.send(cmd("SUBSCRIBE", "c"))
+    server = wire.server
+    server.got()
+    server.send(CONFIRMED)
+    assert client.got() == CONFIRMED
+    client.protocol.backlog.pauseProducing()
+    assert server.transport.paused
+    return client, server
+
+
+class TestASubscriberThatReadsNothing:
+    """It makes the pause no longer: what it has not read is held for it, within its limit."""
+
+    def test_gets_the_last_messages_of_the_old_server(self, wire: Wire) -> None:
+        client, server = slow_subscriber(wire)
+        moving = Move(wire)
+        new = moving.open()
+        copied = moving.copy()
+        new.send(CONFIRMED)
+        assert server.got() == cmd("PING") and not server.transport.paused
+        server.send(MESSAGE * 50000)
+        assert not server.transport.paused and not copied.called
+        server.send(b"+PONG\r\n")
+        assert copied.called and server.transport.paused
+        moving.swap()
+        assert client.got() == MESSAGE * 50000 and not client.closed
+
+    def test_is_dropped_when_there_are_too_many(self, wire: Wire) -> None:
+        client, server = slow_subscriber(wire)
+        moving = Move(wire)
+        new = moving.open()
+        copied = moving.copy()
+        new.send(CONFIRMED)
+        for _ in range(2):
+            server.send(MESSAGE * (wire.core.limits.output_hard_bytes // len(MESSAGE) // 2 + 1))
+        assert copied.called and client.closed and wire.metrics.clients_closed == {"slow_reader": 1}
+        moving.swap()
+        assert new.closed
 
 
 class TestAhead:

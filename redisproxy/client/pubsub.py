@@ -63,6 +63,7 @@ class Subscription:
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
     @cvar FLAG: what CLIENT LIST calls such a client.
     @ivar asked: the commands with which tracking was asked for at the server that is moved to.
+    @ivar reads_on: the connection is read although the client does not read.
     @ivar passing: what is being passed on in pieces; empty between two messages or replies.
     """
 
@@ -78,6 +79,7 @@ class Subscription:
         self._held: list[bytes] = []
         self._size = 0
         self.passing = ""
+        self.reads_on = False
         self._in_use = True
         self._swallow = 0
         self._swallowed: Deferred[None] | None = None
@@ -212,8 +214,18 @@ class Subscription:
         forget_all(self.client)
 
     async def last_messages(self) -> None:
-        """Fire when everything that the server has sent up to now has been passed on."""
-        await self._answers(encode_command("PING"), 1)
+        """Fire when everything that the server has sent up to now has been passed on.
+
+        A client that does not read gets it all the same, within its limit: everybody would wait for it.
+        """
+        self.reads_on = True
+        self.connection.resume_reading()
+        try:
+            await self._answers(encode_command("PING"), 1)
+        finally:
+            self.reads_on = False
+            if self.client.backlog:
+                self.client.route.stop_replies()
 
     def connection_lost(self) -> None:
         """Messages may be lost with the connection. A client that can't be told what it has missed has to go."""

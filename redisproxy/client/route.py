@@ -246,6 +246,8 @@ class Route:
         client, connection = self._client, self.connection
         if connection is None or not (client.pending or client.session.subscribed):
             return  # invalidations that nobody reads count against the client, since no server bounds them
+        if client.subscription is not None and client.subscription.reads_on:
+            return
         if connection.waits_only_for(client):
             if not self.pinned:
                 connection.uplinks.retire(connection)
