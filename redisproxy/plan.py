@@ -114,6 +114,7 @@ class ReloadPlan:
         self._known = await known_of(self._uplinks)
         await self._load_scripts()
         await self._subscribers.open()
+        await self._subscribers.go_ahead()
         await self._uplinks.open_ahead(self._pinned_keys())
         await self._proxy.recall.call_back()
 

@@ -69,7 +69,8 @@ class Watches:
         """
         proven, self._proven = self._proven, []
         alone = [client for client in proven if client.subscription is None]
-        again = [self._renew_on(copies[client], client, client in proven) for client in copies]
+        held = [client for client in copies if client in proven or client.session.transaction is not None]
+        again = [self._renew_on(copies[client], client, client in proven) for client in held]
         await self._all([*(self._renew(client) for client in alone), *again])
 
     async def _renew(self, client: ClientProtocol) -> None:

@@ -277,3 +277,10 @@ class TestAuthentication:
 def test_connections_are_bounded(site: Site) -> None:
     assert all(site.site.buildProtocol(None) is not None for _ in range(100))
     assert site.site.buildProtocol(None) is None
+
+
+def test_the_page_shows_what_the_operator_has_to_know_before_all_tables() -> None:
+    page = render_page({"uplink": {"address": "b:2", "advice": "it is fenced by <somebody>"}}).decode()
+    assert '<p id="advice" class="bad" role="alert">The uplink: it is fenced by &lt;somebody&gt;</p>' in page
+    assert page.index('id="advice"') < page.index("<table>")
+    assert '<p id="advice" class="bad" role="alert"></p>' in render_page({"uplink": {"advice": ""}}).decode()

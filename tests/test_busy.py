@@ -454,3 +454,21 @@ def record(wire: Wire) -> list[bytes]:
 
         server.transport.write = write  # type: ignore[method-assign]
     return written
+
+
+def test_whoever_needs_no_connection_of_its_own_goes_on_without_when_all_are_taken() -> None:
+    wire = Wire(max_pinned=2)
+    client = wire.client()
+    client.send(cmd("EVAL", "return 1", 0))
+    wire.server.got()
+    wire.server.send(b":1\r\n")
+    assert client.got() == b":1\r\n" and client.protocol.share.dedicated
+    wire.server.close()
+    for other in (wire.client(), wire.client()):
+        other.send(cmd("WATCH", "x"))
+        wire.server.got()
+        wire.server.send(OK)
+    client.send(cmd("GET", "x"))
+    assert wire.server.got() == cmd("GET", "x")
+    wire.server.send(b"$1\r\n1\r\n")
+    assert client.got() == b"$1\r\n1\r\n" and not client.protocol.share.dedicated and not wire.core.dedicated

@@ -26,8 +26,11 @@ button { font: inherit; padding: .4rem .9rem; border: 1px solid var(--line); bor
 table { border-collapse: collapse; width: 100% } td { border-top: 1px solid var(--line); padding: .35rem .5rem; vertical-align: top }
 td:first-child { opacity: .75; width: 14rem } code, pre { font-size: .85rem; overflow-wrap: anywhere; white-space: pre-wrap }
 pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { color: #cf222e; font-weight: 600 }
+.log td { width: auto } .log td:not(:last-child) { white-space: nowrap }
+#advice { border: 1px solid; border-radius: .5rem; padding: .6rem .9rem } #advice:empty { display: none }
 </style></head><body>
 <header><h1>redisproxy</h1><span class="state $state" id="state" role="status">$state</span><span id="why">$why</span></header>
+<p id="advice" class="bad" role="alert">$advice</p>
 <div class="tiles">
 <div class="tile"><b id="clients">$clients</b><span>clients</span></div>
 <div class="tile"><b id="in_flight">$in_flight</b><span>in flight</span></div>
@@ -44,7 +47,7 @@ pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { co
 </form>
 <p id="answer" role="status"></p>
 <h2>Uplink</h2><table>$uplink</table>
-<h2>Switchovers</h2><p id="step">$step</p><table>$switchovers</table>
+<h2>Switchovers</h2><p id="step">$step</p><table class="log">$switchovers</table>
 <h2>Last reload</h2><table>$reload</table>
 <h2>Configuration</h2><pre>$config</pre>
 <p><a href="/info.json">info.json</a> &middot; <a href="/metrics">metrics</a> &middot; version $version, up $uptime</p>
@@ -58,6 +61,7 @@ async function refresh() {
     get("clients").textContent = info.clients.open; get("in_flight").textContent = info.in_flight;
     const running = info.switchover.current;
     get("step").textContent = running ? running.from + " to " + running.to + ": " + running.step : "";
+    get("advice").textContent = info.uplink.advice && "The uplink: " + info.uplink.advice;
     get("held").textContent = info.held; get("connections").textContent = info.uplink.connections;
   } catch (error) { get("why").textContent = "no answer from the proxy"; }
 }
@@ -136,12 +140,13 @@ def render_page(info: dict[str, Any]) -> bytes:
     """The page for the state in `info`; keys that are missing leave gaps, no more."""
     clients, uplink, switchover = info.get("clients", {}), info.get("uplink", {}), info.get("switchover", {})
     running = switchover.get("current") or {}
-    uplink_rows = {key: value for key, value in uplink.items() if key not in ("tls", "sentinel")}
+    uplink_rows = {key: value for key, value in uplink.items() if key not in ("tls", "sentinel", "advice")}
     uplink_rows["TLS"] = "yes" if uplink.get("tls") else "no (plain)"
     uplink_rows |= _sentinel_rows(uplink.get("sentinel") or {})
     values = {
         "state": info.get("state", "unknown"),
         "why": ", ".join(info.get("paused_for", [])),
+        "advice": f"The uplink: {uplink['advice']}" if uplink.get("advice") else "",
         "clients": clients.get("open", 0),
         "in_flight": info.get("in_flight", 0),
         "held": info.get("held", 0),

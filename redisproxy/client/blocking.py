@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
-from redisproxy.client import pubsub
+from redisproxy.client import pubsub, tracking
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Treatment
@@ -38,12 +38,15 @@ class Blocking(Observed):
         of a module's command nobody knows where its timeout stands).
     """
 
-    __slots__ = ("_again", "_args", "_collected", "_deadline", "_next", "_released", "_timeout_at", "moving")
+    __slots__ = (
+        "_again", "_args", "_caching", "_collected", "_deadline", "_next", "_released", "_timeout_at", "moving"
+    )  # fmt: skip
 
     def __init__(self, client: ClientProtocol, args: list[bytes] | None) -> None:
         super().__init__(client, lambda _: self._ended())
         self.moving = self._released = False
         self._again = client.route.unblocked
+        self._caching = tracking.mode_of(client)
         self._next: IDelayedCall | None = None
         self._args = args
         self._collected = b""
@@ -86,6 +89,7 @@ class Blocking(Observed):
         self._stop_timer()
         client.route.leave_unblocked()
         if not client.closed:
+            tracking.say_again(client, self._caching)
             client.intake.take_again((COMMAND, encode_command(*args), args))
             client.deliver(b"", 1)
             if client.core.aside.closed:

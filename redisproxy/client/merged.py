@@ -43,12 +43,12 @@ class Merged(Observed):
 
     def reply(self, data: bytes, done: int) -> None:
         client = self.client
-        client.pushes.amid = True  # the connection's queue has counted this reply already
+        client.pushes.composing = True  # the connection's queue has counted this reply already
         rest = self._merge(data)
-        client.pushes.amid = False
         if done and not client.closed:
             client.route.set_version(client.session.resp_version)  # a HELLO may have failed here and not at the server
         self._observe(data, done)
+        client.pushes.composing = False
         client.deliver(rest, done)
 
     def _merge(self, data: bytes) -> bytes:

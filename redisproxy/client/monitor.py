@@ -62,6 +62,11 @@ class Monitor(pubsub.Subscription):
     def __bool__(self) -> bool:
         return True
 
+    @property
+    def amid(self) -> bool:
+        """Part of L{pubsub.Subscription}."""
+        return self.in_line
+
     def feed(self, data: bytes) -> None:
         """Take what the server has sent.
 
@@ -85,7 +90,6 @@ class Monitor(pubsub.Subscription):
     def _line(self, data: bytes, at: int) -> int:
         end = data.find(b"\n", at) + 1
         self.in_line = not end
-        self.passing = "" if end else "line"
         return end or len(data)
 
     def _pass(self, lines: bytes) -> None:

@@ -73,6 +73,8 @@ class Subscription:
 
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
     @cvar FLAG: what CLIENT LIST calls such a client.
+    @ivar asked: the commands with which tracking was asked for at the server that is moved to.
+    @ivar reads_on: the connection is read although the client does not read.
     @ivar passing: what is being passed on in pieces; empty between two messages or replies.
     """
 
@@ -82,11 +84,13 @@ class Subscription:
         self.client = client
         self.connection = connection
         self.names: dict[bytes, dict[bytes, None]] = {b"": {}, b"p": {}, b"s": {}}
+        self.asked: list[bytes] = []
         self._scanner = ReplyScanner()
         self._scanner.counts_pushes = True
         self._held: list[bytes] = []
         self._size = 0
         self.passing = ""
+        self.reads_on = False
         self._in_use = True
         self._swallow = 0
         self._swallowed: Deferred[None] | None = None
@@ -139,6 +143,11 @@ class Subscription:
     def mid_message(self) -> bool:
         """Whether the client has the beginning of a message and not its end."""
         return self.passing == "message"
+
+    @property
+    def amid(self) -> bool:
+        """Whether nothing may be written to the client now. Of replies the connection's queue knows that."""
+        return self.mid_message
 
     def _may_be_message(self, piece: bytes) -> bool:
         session = self.client.session
@@ -205,7 +214,7 @@ class Subscription:
 
     async def _track(self) -> None:
         tracking = self.client.session.tracking
-        commands = [] if tracking is None else tracking.commands()
+        commands = self.asked = [] if tracking is None else tracking.commands()
         if commands and await self._answers(b"".join(commands), len(commands)) != [b"OK"] * len(commands):
             raise UplinkUnavailable("the server does not take CLIENT TRACKING")
 
@@ -220,8 +229,18 @@ class Subscription:
         forget_all(self.client)
 
     async def last_messages(self) -> None:
-        """Fire when everything that the server has sent up to now has been passed on."""
-        await self._answers(encode_command("PING"), 1)
+        """Fire when everything that the server has sent up to now has been passed on.
+
+        A client that does not read gets it all the same, within its limit: everybody would wait for it.
+        """
+        self.reads_on = True
+        self.connection.resume_reading()
+        try:
+            await self._answers(encode_command("PING"), 1)
+        finally:
+            self.reads_on = False
+            if self.client.backlog:
+                self.client.route.stop_replies()
 
     def connection_lost(self) -> None:
         """Messages may be lost with the connection. A client that can't be told what it has missed has to go."""

@@ -16,15 +16,15 @@ class Pushes:
     """The push messages of one client.
 
     @ivar held: those that wait for the end of the reply that is under way.
-    @ivar amid: a reply is being passed on in pieces right now.
+    @ivar composing: a piece of a reply is being made and not written; what is pushed meanwhile comes after it.
     """
 
-    __slots__ = ("_client", "_size", "amid", "held")
+    __slots__ = ("_client", "_size", "composing", "held")
 
     def __init__(self, client: ClientProtocol) -> None:
         self._client = client
         self._size = 0
-        self.amid = False
+        self.composing = False
         self.held: list[bytes] = []
 
     def send(self, data: bytes) -> None:
@@ -53,7 +53,7 @@ class Pushes:
 
     def _amid_reply(self) -> bool:
         client = self._client
-        if self.amid or (client.subscription is not None and client.subscription.passing):
+        if self.composing or (client.subscription is not None and client.subscription.amid):
             return True
         connection = client.route.connection
         return bool(client.pending) and connection is not None and connection.queue.amid(client)

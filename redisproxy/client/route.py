@@ -225,11 +225,18 @@ class Route:
         """HELLO was answered: replies are of this RESP version from here on. No reply is outstanding."""
         session, connection = self._client.session, self.connection
         if self.pinned and connection is not None and version != connection.resp_version:
-            connection.submit_own(Collector(1, lambda _: None), resp.encode_command("HELLO", version), 1)
-            connection.resp_version = version
+            self._say_hello(connection, version)
         elif version != session.resp_version and not self.pinned:
             self.forget_shared()
         session.resp_version = version
+
+    def _say_hello(self, connection: Connection, version: int) -> None:
+        """Tell the server. The next command waits, because it may turn the replies into a stream with messages."""
+        client = self._client
+        client.block(Reason.UPLINK)
+        answered = Collector(1, lambda _: client.unblock(Reason.UPLINK))
+        connection.submit_own(answered, resp.encode_command("HELLO", version), 1)
+        connection.resp_version = version
 
     def tell_owed(self) -> None:
         """Tell a client that has left RESP2 what it could not be told there."""
@@ -241,10 +248,12 @@ class Route:
 
     def stop_replies(self) -> None:
         """Have no more replies read, if nobody else waits for any on the same connection."""
-        connection = self.connection
-        if connection is None or not (self._client.pending or self._client.subscription is not None):
+        client, connection = self._client, self.connection
+        if connection is None or not (client.pending or client.session.subscribed):
+            return  # invalidations that nobody reads count against the client, since no server bounds them
+        if client.subscription is not None and client.subscription.reads_on:
             return
-        if connection.waits_only_for(self._client):
+        if connection.waits_only_for(client):
             if not self.pinned:
                 connection.uplinks.retire(connection)
             connection.stop_reading()

@@ -97,6 +97,19 @@ def send_caching(client: ClientProtocol) -> None:
     connection.submit_own(Collector(1, answered), data, 1)
 
 
+def mode_of(client: ClientProtocol) -> bytes:
+    """What CLIENT CACHING has said of the next command; empty if nothing."""
+    on = client.session.tracking
+    return b"" if on is None else on.caching
+
+
+def say_again(client: ClientProtocol, mode: bytes) -> None:
+    """Have it said again of a command that is sent again."""
+    on = client.session.tracking
+    if on is not None and mode:
+        on.caching = mode
+
+
 # -- another connection
 
 

@@ -284,6 +284,7 @@ class UplinkConnection(Protocol):
         self._leave_holder()
         if self.transport is not None:
             self._unregister()
+            self._reading = True  # there is nothing to resume any more
             self.transport.abortConnection()
 
     def close(self) -> None:

@@ -176,7 +176,7 @@ class UplinkSet(Asking):
     def _cause(self) -> str:
         if self.last_error:
             return self.last_error
-        return self._all_taken if self.full else "no connection became free in time"
+        return self.all_taken if self.full else "no connection became free in time"
 
     @property
     def shared_connections(self) -> dict[Key, UplinkConnection]:
@@ -209,14 +209,20 @@ class UplinkSet(Asking):
             self._waiting.refuse_impatient(self._opener.pinned_count, UplinkUnavailable(self._cause()))
 
     @property
-    def _all_taken(self) -> str:
+    def exhausted(self) -> bool:
+        """Whether who wants one has to wait until somebody gives his back."""
+        return self.full and not self._desk.spare
+
+    @property
+    def all_taken(self) -> str:
+        """What to say then."""
         return f"all {self.limits.max_pinned} connections for single clients are taken (uplink.max_pinned)"
 
     def _tell_full(self) -> None:
         now = self.clock.seconds()
         if self.full and now - self._full_told_at >= FULL_TOLD_S:
             self._full_told_at = now
-            self.log.warn("{name}: {why}, and further ones wait", name=self.name, why=self._all_taken)
+            self.log.warn("{name}: {why}, and further ones wait", name=self.name, why=self.all_taken)
 
     def _serve(self) -> None:
         self._desk.serve()

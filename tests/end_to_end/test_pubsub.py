@@ -192,3 +192,29 @@ def test_a_watch_beside_a_subscription_holds_unless_the_server_changes(
     assert file.readline() == (b"*-1\r\n" if moves else b"*1\r\n")
     assert file.readline() == (b"$-1\r\n" if moves else b"+OK\r\n")
     sock.close()
+
+
+def test_a_subscriber_that_reads_nothing_makes_no_pause_longer_and_misses_nothing(
+    server: RedisServer, other: RedisServer, pubsub_proxy: Proxy
+) -> None:
+    subscriber = pubsub_proxy.connect()
+    subscriber.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    subscriber.sendall(b"SUBSCRIBE news\r\n")
+    reading = subscriber.makefile("rb")
+    for _ in range(6):
+        reading.readline()
+    publisher = pubsub_proxy.client()
+    for number in range(300):
+        assert publisher.publish("news", f"{number:05d}" * 10000) == 1
+    assert any(int(line["omem"]) for line in server.client().client_list()), "the server holds some of them"
+    assert pubsub_proxy.do("reload")["pause_ms"] < 2000
+    pubsub_proxy.write(uplink=other.uplink)
+    assert pubsub_proxy.do("switchover")["report"]["result"] == "done"
+    assert publisher.publish("news", "the end") == 1
+    subscriber.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4194304)
+    for number in range(300):
+        lines = [reading.readline() for _ in range(7)]
+        assert lines[-1] == b"%05d" % number * 10000 + b"\r\n"
+    assert [reading.readline() for _ in range(7)][-1] == b"the end\r\n"
+    reading.close()
+    subscriber.close()
