@@ -158,6 +158,15 @@ class TestNoneToBeHad:
         assert not client.protocol.route.pinned and not wire.core.dedicated
 
 
+def test_who_only_asks_for_a_shared_connection_keeps_its_own(wire: Wire) -> None:
+    client = connected(wire)
+    client.send(EVAL)
+    route = client.protocol.route
+    own = route.connection
+    route.acquire(False, (0, 2))
+    assert route.connection is own and route.pinned
+
+
 class TestKill:
     def test_it_has_a_connection_made_for_it_which_is_closed_then(self, wire: Wire) -> None:
         client = connected(wire)
