@@ -26,5 +26,9 @@ class UplinkUnavailable(UplinkError):
     """No connection could be had within the time that a command may wait for one."""
 
 
+class OutcomeUnknown(UplinkError):
+    """The connection was lost before the reply came to what was sent."""
+
+
 class UplinkMoved(UplinkError):
     """The set was closed because the proxy has moved to another; ask the new one."""

@@ -159,6 +159,15 @@ class TestNoneToBeHad:
         assert not client.protocol.route.pinned and not wire.core.dedicated
 
 
+def test_who_only_asks_for_a_shared_connection_keeps_its_own(wire: Wire) -> None:
+    client = connected(wire)
+    client.send(EVAL)
+    route = client.protocol.route
+    own = route.connection
+    route.acquire(False, (0, 2))
+    assert route.connection is own and route.pinned
+
+
 class TestKill:
     def test_it_has_a_connection_made_for_it_which_is_closed_then(self, wire: Wire) -> None:
         client = connected(wire)
@@ -271,13 +280,22 @@ class TestKill:
         assert all(client.got().startswith(b"-MASTERDOWN") for client in clients)
         assert len(wire.servers) == 1 + AT_ONCE and not wire.clock.getDelayedCalls()
 
+    def test_one_that_was_sent_and_whose_connection_is_lost_ends_its_client_as_any_other_command(
+        self, wire: Wire
+    ) -> None:
+        client = connected(wire)
+        client.send(KILL)
+        wire.server.close()
+        assert client.closed and client.got() == b"" and not wire.gate.in_flight
+
     @pytest.mark.parametrize("end", ["lost", "silent", "refused"])
     def test_its_client_hears_when_it_can_not_be_sent(self, wire: Wire, end: str) -> None:
         client = connected(wire)
         wire.refuse_connections = end == "refused"
+        wire.answer_login = end != "lost"
         client.send(KILL)
         if end == "lost":
-            wire.server.close()
+            wire.servers[1].close()
         elif end == "silent":
             wire.advance(LIMIT_S)
         assert client.got().startswith(b"-MASTERDOWN") and not client.protocol.blocked

@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.client.reasons import Reason
 from redisproxy.commands import Rule, Treatment
-from redisproxy.errors import UplinkMoved
+from redisproxy.errors import OutcomeUnknown, UplinkMoved
 from redisproxy.resp import COMMAND, ProtocolError, error
 
 if TYPE_CHECKING:
@@ -51,8 +51,10 @@ def _send(client: ClientProtocol, raw: bytes) -> None:
     def failed(failure: Failure) -> None:
         if failure.check(UplinkMoved) and client.core.uplinks is not uplinks:
             _send(client, raw)
-            return
-        answered(error(f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}"))
+        elif failure.check(OutcomeUnknown):
+            client.lost()
+        else:
+            answered(error(f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}"))
 
     asking = uplinks.urgent(raw, client.session.resp_version)
     asking.addCallbacks(answered, failed).addErrback(client.crashed)

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IProtocol
 from twisted.python.failure import Failure
 
-from redisproxy.errors import UplinkError, UplinkMoved, UplinkUnavailable
+from redisproxy.errors import OutcomeUnknown, UplinkError, UplinkMoved, UplinkUnavailable
 from redisproxy.uplink.connection import Owner, UplinkConnection
 from redisproxy.uplink.login import Credentials, Login
 from redisproxy.uplink.opening import Connect
@@ -86,7 +86,7 @@ class Urgent:
         self._data = data
         self._credentials = credentials
         self._reply = b""
-        self._over = False
+        self._over = self._sent = False
         self._connection = UplinkConnection(self, 0, resp_version)
         self._connecting: Deferred[IProtocol] | None = None
         silent = UplinkUnavailable("the server is silent")
@@ -114,6 +114,7 @@ class Urgent:
             self._fail(error)
             return
         self._connection.logged_in(None)
+        self._sent = True
         self._connection.submit_own(self, self._data, 1)
 
     def reply(self, data: bytes, done: int) -> None:
@@ -129,7 +130,8 @@ class Urgent:
 
     def connection_lost(self, connection: UplinkConnection, reason: Failure) -> None:
         """Part of L{connection.Owner}."""
-        self._fail(UplinkUnavailable("the connection to the uplink was lost"))
+        kind = OutcomeUnknown if self._sent else UplinkUnavailable
+        self._fail(kind("the connection to the uplink was lost"))
 
     def give_up(self) -> None:
         """The server is left."""

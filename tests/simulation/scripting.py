@@ -62,9 +62,9 @@ class Scripting:
     async def _short(self) -> None:
         """Scripts between plain commands: the replies come in order."""
         names = [f"{self._chance.random()}".encode() for _ in range(5)]
-        plain: list[Command] = [["ECHO", name] for name in names]
-        scripts: list[Command] = [["EVAL", "echo", 0, name] for name in names]
-        commands = [(scripts if at % 2 else plain)[at] for at in range(len(names))]
+        commands: list[Command] = [
+            ["EVAL", "echo", 0, name] if at % 2 else ["ECHO", name] for at, name in enumerate(names)
+        ]
         for name, answer in zip(names, self._runs.wire.send(*commands), strict=True):
             self._same(await answer, name)
 

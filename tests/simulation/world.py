@@ -315,6 +315,8 @@ class World:
         proxy = self.proxy
         if len(proxy.registry) or proxy.metrics.clients_open:
             self.fail(f"clients are left behind: {[client.id for client in proxy.registry]}")
+        if proxy.core.dedicated:
+            self.fail(f"{proxy.core.dedicated} connections count as clients' own with no client there")
         if proxy.gate.in_flight:
             self.fail(f"the gate counts {proxy.gate.in_flight} in flight with no client there")
         if proxy.gate.held or not (proxy.gate.open or self.sigterm):
