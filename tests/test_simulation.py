@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.simulation.planted import BUGS, planted
+from tests.simulation.planted import BUGS, FOUND_AT_A_STOP, planted
 from tests.simulation.world import run
 
 # A run that is given up leaves coroutines behind in the middle of their clean-up.
@@ -20,10 +20,8 @@ MOST_SEEDS = 400
 RARE = {
     "adjustment-forgotten": 6444,
     "cancelling-overlooked": 909,
-    "fence-left-behind": 442,
+    "fence-left-behind": 688,
     "proof-given-up": 12041,
-    "connection-left": 921047,
-    "retries-when-closed": 10208,
 }
 """Where to begin with those that it takes thousands of seeds to find."""
 
@@ -46,7 +44,7 @@ def test_a_seed_repeats_exactly() -> None:
 
 
 @pytest.mark.one_twin
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug not in FOUND_AT_A_STOP])
 def test_a_planted_bug_is_found(bug: str) -> None:
     first = RARE.get(bug, 0)
     with planted(bug):

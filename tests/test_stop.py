@@ -9,11 +9,13 @@ from twisted.internet.defer import Deferred
 
 from redisproxy.control import SHUTTING_DOWN, Control
 from tests.simulation.clients import Command
+from tests.simulation.history import Violation
+from tests.simulation.planted import FOUND_AT_A_STOP, planted
 from tests.simulation.redis import Server
 from tests.simulation.world import World
 
 SEED = 14
-LATER = (0, 1, 4, 20)
+LATER = (0, 1, 4, 20, 26, 38)
 """So many events after the fault the proxy is stopped."""
 
 
@@ -82,13 +84,12 @@ def events(world: World, count: int) -> None:
     world.clock.run_until(world.clock.seconds() + 60, lambda: world.clock.events >= last)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize(
-    ("work", "moments", "at"), [(start, 75, 0), (reload, 40, 0), (switch, 150, 0), (switch, 150, 1)]
-)
-def test_nothing_goes_on_after_the_stop(
-    fault: Callable[[Server], None], work: Callable[[World], list[object]], moments: int, at: int
-) -> None:
+Work = Callable[[World], list[object]]
+CASES: list[tuple[Work, int, int]] = [(start, 75, 0), (reload, 40, 0), (switch, 150, 0), (switch, 150, 1)]
+"""What goes on, for how many events, and which server fails."""
+
+
+def stop_at_every_moment(fault: Callable[[Server], None], work: Work, moments: int, at: int) -> None:
     for moment in range(0, moments, 1 + moments // 20):
         for later in LATER:
             world = World(SEED)
@@ -98,6 +99,21 @@ def test_nothing_goes_on_after_the_stop(
                 fault(world.servers[at])
                 events(world, later)
                 world.stop()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("work", "moments", "at"), CASES)
+def test_nothing_goes_on_after_the_stop(fault: Callable[[Server], None], work: Work, moments: int, at: int) -> None:
+    stop_at_every_moment(fault, work, moments, at)
+
+
+@pytest.mark.one_twin
+@pytest.mark.parametrize("bug", FOUND_AT_A_STOP)
+def test_a_bug_that_hardly_any_seed_finds_is_found(bug: str) -> None:
+    with planted(bug), pytest.raises(Violation):
+        for fault in FAULTS:
+            for case in CASES:
+                stop_at_every_moment(fault, *case)
 
 
 def test_a_reload_that_the_stop_cuts_short_says_so_wherever_it_is() -> None:

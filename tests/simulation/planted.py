@@ -417,6 +417,10 @@ BUGS: dict[str, Callable[[], Patches]] = {
 }
 
 
+FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
+"""Bugs that hardly any seed finds: they need a stop in a moment that C{tests/test_stop.py} tries."""
+
+
 @contextmanager
 def planted(name: str) -> Iterator[None]:
     """Have this bug of L{BUGS} in the proxy; none when the name is empty."""
