@@ -418,7 +418,8 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
-"""Bugs that hardly any seed finds: they need a stop in a moment that C{tests/test_stop.py} tries."""
+FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up")
+"""Bugs that hardly any seed finds: C{tests/test_stop.py} and C{tests/test_watches.py} see them."""
 
 
 @contextmanager
