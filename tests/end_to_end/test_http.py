@@ -103,7 +103,7 @@ def test_a_paused_proxy_closes_it_too(server: RedisServer, proxy: Proxy, request
         assert answer(proxy.port, b"", b"", REQUESTS[request_name]) == b""
         proxy.do("unpause")
         assert said_until_closed(held) in (b"", b":1\r\n")
-    assert server.client().get("held") == "1"  # what came before it has been obeyed, as by Redis
+    wait_until(lambda: server.client().get("held") == "1", "what came before it is obeyed, as by Redis")
     assert server.client().get("stolen") is None
 
 
