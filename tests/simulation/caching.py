@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 SHARE = 0.25
+FEW_PINNED = 10
 KEYS = (b"0:reg-0", b"0:reg-1")
 ASKED = object()
 """In the cache while the value is on its way: an invalidation takes it out, and then the value is not kept."""
@@ -72,7 +73,8 @@ class Caching:
     def __init__(self, world: World) -> None:
         self.world = world
         self.chance = Random(f"{world.seed} caching")
-        self.active = self.chance.random() < SHARE
+        few = world.proxy.settings.uplink.max_pinned < FEW_PINNED  # it would keep one from all others
+        self.active = self.chance.random() < SHARE and not few
         self._options = self.chance.choice(([], ["OPTIN"], ["BCAST", "PREFIX", "0:"], ["OPTOUT"]))
         broadcast = "BCAST" in self._options
         self._works = [self._read] * 18 + [self._wait, self._transaction]

@@ -22,6 +22,9 @@ ENDLESS = "while true do end"
 KILL_LIMIT_S = 3.0
 """For so long at the most a script may run on although it is being killed, whatever the operator does."""
 
+QUIET = 100
+"""After so many attempts in a row that found nothing to kill there is nothing."""
+
 
 class Scripting:
     """Takes part in some of the worlds.
@@ -35,6 +38,7 @@ class Scripting:
         self.active = self._chance.random() < SHARE
         self._runs = Party(world, "runs", stateful=True)
         self._kills = Party(world, "kills", stateful=True)
+        self._goes_on = False
         self.parties = {each.name: each for each in (self._runs, self._kills)} if self.active else {}
 
     async def run(self) -> None:
@@ -47,8 +51,21 @@ class Scripting:
                 await self._chance.choice((self._short, self._whole, self._endless))()
             except Gone:
                 self._leave()
+                await self._end_what_goes_on()
             await self.world.sleep(self._chance.choice((0, 0.02, 0.3)))
         self._leave()
+
+    async def _end_what_goes_on(self) -> None:
+        """A script may have outlived its client, or be on its way still: nobody else would ever end it."""
+        quiet = 0
+        while self._goes_on and quiet < QUIET and not self.world.ending:
+            try:
+                await self._connect()
+                quiet = 0 if await self._kill() else quiet + 1
+            except Gone:
+                self._leave()
+            await self.world.sleep(0.02)
+        self._goes_on = False
 
     async def _connect(self) -> None:
         for party in self.parties.values():
@@ -85,6 +102,7 @@ class Scripting:
     async def _endless(self) -> None:
         """Kill it until it has ended: the first time it may not even have begun."""
         ended: list[object] = []
+        self._goes_on = True
         (answer,) = self._runs.wire.send(["EVAL", ENDLESS, 0])
         answer.addCallback(ended.append)
         await self.world.sleep(self._chance.choice((0, 0.001, 0.01, 0.1)))
@@ -98,6 +116,7 @@ class Scripting:
             await self.world.sleep(0.02)
         if ended[0] is GONE:
             raise Gone
+        self._goes_on = False
         if not isinstance(ended[0], ReplyError):
             self.world.fail(f"a script that does not end has ended with {ended[0]!r}")
 
