@@ -13,20 +13,23 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy import config, files, framing, garbage, info
+from redisproxy import config
 from redisproxy.admin import make_site
-from redisproxy.control import SHUTTING_DOWN, Control
-from redisproxy.controlled import Answer
-from redisproxy.gate import SHUTDOWN, GateReopened
-from redisproxy.leaving import give_notice
-from redisproxy.listeners import Listeners
-from redisproxy.network import best_network
-from redisproxy.proxy import Proxy
+from redisproxy.control.control import SHUTTING_DOWN, Control
+from redisproxy.control.interfaces import Answer
+from redisproxy.control.signals import Signals
+from redisproxy.dataplane import garbage, info
+from redisproxy.dataplane.listeners import Listeners
+from redisproxy.dataplane.notice import give_notice
+from redisproxy.dataplane.proxy import Proxy
+from redisproxy.forwarding import twins
+from redisproxy.forwarding.gate import SHUTDOWN, GateReopened
+from redisproxy.net import open_files
+from redisproxy.net.network import best_network
 from redisproxy.sentinel import Follower
-from redisproxy.signals import Signals
 
 if TYPE_CHECKING:
-    from redisproxy.net import Network
+    from redisproxy.net.transports import Network
 
 SUPERVISE_S = 0.1
 
@@ -88,12 +91,12 @@ class ProxyService(Service):
         super().startService()
         self.started = self._reactor.seconds()
         self.bind()
-        if shortage := files.shortage(self.proxy.settings, files.raise_limit()):
+        if shortage := open_files.shortage(self.proxy.settings, open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
         self.begin()
         self._signals.install()
         garbage.leave_out_what_there_is()
-        reason = "" if framing.NATIVE else f" ({framing.NATIVE_REASON})"
+        reason = "" if twins.NATIVE else f" ({twins.NATIVE_REASON})"
         self.log.info("redisproxy is running on {network} transports{reason}", network=self.network.name, reason=reason)
 
     def begin(self) -> None:

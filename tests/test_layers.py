@@ -1,71 +1,85 @@
-"""Imports point downward only; the test reads them."""
+"""The rooms of the tree: imports point downward only, nobody goes in a circle, and no class is several things at once.
+
+Imports for type checking count like all others.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "redisproxy"
 
-# From the top down; a module may import modules of lower layers and of its own package.
-LAYERS = [
-    {"tap", "cli", "cli_switchover", "switch_test", "unfencing"},
-    {"service"},
-    {"info", "leaving", "listeners", "proxy"},
-    {"admin", "control", "movers", "plan", "raw", "client", "relocation", "sentinel", "watches"},
-    {"controlled"},
-    {"switchover"},
-    {"following"},
-    {"preflight"},
-    {"answers"},
-    {"client_command", "containers"},
-    {"replication"},
-    {"maintenance", "registry", "session", "uplink", "gate", "core"},
-    {"tracking"},
-    {"sinks", "interfaces", "network", "native_net", "dialing"},
-    {"aside", "auth", "changes", "commands", "files", "framing", "metrics", "net", "operations", "signals"},
-    {"tls"},
-    {"config"},
-    {"lane", "allowing"},
-    {"cursors", "scripts", "garbage", "resp", "errors", "server_state", "together", "treatments", "_native"},
+# From the top down; a module may import modules of its own room and of rooms below.
+ROOMS = [
+    "tap",
+    "service",
+    "cli",
+    "switch_test",
+    "admin",
+    "control",
+    "switchover",
+    "dataplane",
+    "sentinel",
+    "servers",
+    "uplink",
+    "client",
+    "shared",
+    "net",
+    "config",
+    "commands",
+    "figures",
+    "forwarding",
+    "_native",
+    "resp",
 ]
-RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-# config.load builds every TLS context once, inside a function, so that certificates are faults of the configuration.
-ALLOWED = {
-    ("config", "tls"),
-    ("registry", "client"),
-    ("core", "registry"),
-    ("client_command", "client"),
-    ("answers", "client"),
-    ("relocation", "proxy"),
-    ("plan", "proxy"),
-}
+MAX_METHODS = 20
+# Modules that know no Twisted: what they do can be told without a socket.
+PURE = ["resp", "commands", "config", "switchover/preflight.py", "shared/scan_cursors.py", "shared/script_cache.py"]
 
 
-def modules() -> list[Path]:
-    return sorted(ROOT.rglob("*.py"))
-
-
-def part_of(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
-
-
-def imported(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "redisproxy":
-            rest = node.module.split(".")[1:]
-            found |= {rest[0]} if rest else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("redisproxy.")}
+@cache
+def modules() -> Mapping[str, Path]:
+    """Every module by its name below C{redisproxy}, as C{client.protocol}; a package by the name of its folder."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    del found[""]
     return found
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imported(module: str) -> frozenset[str]:
+    """The project's modules that `module` imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(tree(modules()[module])):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "redisproxy":
+            base = node.module.removeprefix("redisproxy").lstrip(".")
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".lstrip(".")
+                found.add(inner if inner in modules() else base)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("redisproxy.") for alias in node.names}
+    return frozenset(found & modules().keys() - {module})
 
 
 def twisted_imports(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
         elif isinstance(node, ast.Import):
@@ -73,18 +87,42 @@ def twisted_imports(path: Path) -> set[str]:
     return {name for name in names if name.startswith("twisted")}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_downward(path: Path) -> None:
-    own = part_of(path)
-    if own == "__init__":
-        return
-    assert own in RANK, f"{own} has no layer"
-    for other in imported(path) & RANK.keys():
-        if other != own and (own, other) not in ALLOWED:
-            assert RANK[other] > RANK[own] or RANK[other] == RANK[own], f"{own} imports {other}, which is above it"
+def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """What is left when, again and again, everything goes that imports nothing of the rest."""
+    left = {name: set(others) for name, others in graph.items()}
+    while True:
+        free = {name for name, others in left.items() if not others & left.keys()}
+        if not free:
+            return [sorted(left)] if left else []
+        left = {name: others for name, others in left.items() if name not in free}
 
 
-PURE = ["resp", "commands.py", "session.py", "config", "cursors.py", "scripts.py", "preflight.py"]
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_downward(module: str) -> None:
+    own = room_of(module)
+    assert own in ROOMS, f"{own} is no room"
+    above = ROOMS[: ROOMS.index(own)]
+    assert not {other for other in imported(module) if room_of(other) in above}
+
+
+def test_no_modules_go_in_a_circle() -> None:
+    assert circles({module: imported(module) for module in modules()}) == []
+
+
+def test_rooms_have_one_level() -> None:
+    assert all(len(path.relative_to(ROOT).parts) <= 2 for path in modules().values())
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "tap.py", "service.py"}
+
+
+def test_no_class_has_too_many_methods() -> None:
+    many = {}
+    for module, path in modules().items():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                methods = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+                if len(methods) > MAX_METHODS:
+                    many[f"{module}.{node.name}"] = len(methods)
+    assert many == {}
 
 
 @pytest.mark.parametrize("name", PURE)
@@ -95,20 +133,23 @@ def test_the_pure_modules_know_no_twisted(name: str) -> None:
 
 
 def test_the_gate_knows_only_deferreds_failures_and_the_clock() -> None:
-    assert twisted_imports(ROOT / "gate.py") <= {
+    assert twisted_imports(ROOT / "forwarding" / "gate.py") <= {
         "twisted.internet.defer",
         "twisted.internet.interfaces",
         "twisted.python.failure",
     }
 
 
-def test_the_client_side_does_not_know_the_uplink() -> None:
-    for path in (ROOT / "client").rglob("*.py"):
-        assert "uplink" not in imported(path)
+def test_the_client_side_and_the_uplink_do_not_know_each_other() -> None:
+    for module in modules():
+        if room_of(module) in ("client", "uplink"):
+            assert not {
+                other for other in imported(module) if room_of(other) in {"client", "uplink"} - {room_of(module)}
+            }
 
 
 def test_nothing_at_module_level_touches_the_reactor() -> None:
-    for path in modules():
-        for node in ast.parse(path.read_text()).body:
+    for path in modules().values():
+        for node in tree(path).body:
             if isinstance(node, ast.ImportFrom) and node.module == "twisted.internet":
                 assert "reactor" not in {alias.name for alias in node.names}, path

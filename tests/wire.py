@@ -14,13 +14,13 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from redisproxy.auth import Authenticator
 from redisproxy.client import ClientFactory, ClientProtocol
-from redisproxy.core import Core
-from redisproxy.gate import Gate
-from redisproxy.metrics import Metrics
-from redisproxy.registry import ClientRegistry
+from redisproxy.config.authentication import Authenticator
+from redisproxy.figures.metrics import Metrics
+from redisproxy.forwarding.gate import Gate
 from redisproxy.resp import encode_command as cmd
+from redisproxy.shared.core import Core
+from redisproxy.shared.registry import ClientRegistry
 from redisproxy.uplink import Credentials, UplinkLimits, UplinkSet
 
 HELLO = b"*6\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$2\r\nid\r\n:%d\r\n"

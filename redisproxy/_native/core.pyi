@@ -1,10 +1,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from redisproxy.lane import Entry as Entry
-from redisproxy.lane import Flow as Flow
-from redisproxy.lane import Lane as Lane
-from redisproxy.lane import Queue as Queue
+from redisproxy.forwarding.lane import Entry as Entry
+from redisproxy.forwarding.lane import Flow as Flow
+from redisproxy.forwarding.lane import Lane as Lane
+from redisproxy.forwarding.lane import Queue as Queue
 from redisproxy.resp import ReplyScanner as ReplyScanner
 from redisproxy.resp import RequestFramer as RequestFramer
 

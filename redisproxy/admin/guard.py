@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from twisted.web.server import Request
 
-from redisproxy.auth import DEFAULT_USER
+from redisproxy.config.authentication import DEFAULT_USER
 
 
 class Users(Protocol):

@@ -15,10 +15,10 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from redisproxy.admin.guard import Guard, Users
 from redisproxy.admin.page import render_page
-from redisproxy.operations import BadRequest, OperationError
+from redisproxy.control.operations import BadRequest, OperationError
 
 if TYPE_CHECKING:
-    from redisproxy.metrics import Metrics
+    from redisproxy.figures.metrics import Metrics
 
 MAX_BODY_BYTES = 16384
 MAX_CONNECTIONS = 100

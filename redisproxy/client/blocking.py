@@ -14,13 +14,13 @@ from twisted.internet.interfaces import IDelayedCall
 from redisproxy.client import pubsub, tracking
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
-from redisproxy.commands import Treatment
+from redisproxy.commands.table import Treatment
+from redisproxy.forwarding.collector import Collector
 from redisproxy.resp import COMMAND, encode_command, error, null_array
-from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
-    from redisproxy.interfaces import Connection
+    from redisproxy.forwarding.interfaces import Connection
 
 NULLS = (b"*-1\r\n", b"$-1\r\n", b"_\r\n")
 RETRY_S = 0.005

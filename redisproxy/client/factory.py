@@ -11,9 +11,9 @@ from twisted.python.failure import Failure
 from redisproxy.client.protocol import CLOSE_DEADLINE_S, ClientProtocol
 
 if TYPE_CHECKING:
-    from redisproxy.auth import Authenticator
     from redisproxy.config import KeepaliveSettings
-    from redisproxy.core import Core
+    from redisproxy.config.authentication import Authenticator
+    from redisproxy.shared.core import Core
 
 FULL = b"-ERR max number of clients reached\r\n"
 

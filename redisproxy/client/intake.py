@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redisproxy.framing import RequestFramer
+from redisproxy.forwarding.twins import RequestFramer
 
 Unit = tuple[int, bytes, Any]
 """What framing makes of the stream: its kind (C{RUN}, C{COMMAND}, ...), the bytes, and what the kind has besides."""

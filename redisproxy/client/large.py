@@ -9,7 +9,7 @@ from redisproxy.client.observers import Observed
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
-    from redisproxy.interfaces import Pending
+    from redisproxy.forwarding.interfaces import Pending
 
 
 class Large:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from twisted.python.failure import Failure
 
-from redisproxy import answers
-from redisproxy.client import pubsub
+from redisproxy.client import answers, pubsub
 from redisproxy.client.observers import Observed
-from redisproxy.framing import ReplyScanner
+from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.resp import split_command
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
-    from redisproxy.session import Transaction
+    from redisproxy.client.session import Transaction
 
 _NOT_RUN = (b"-", b"_", b"*-")
 _HEADER_BYTES = 32

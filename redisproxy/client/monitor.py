@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from redisproxy import answers
-from redisproxy.client import pubsub
+from redisproxy.client import answers, pubsub
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
-from redisproxy.commands import Rule, Treatment
-from redisproxy.errors import UplinkUnavailable
-from redisproxy.framing import ReplyScanner
+from redisproxy.commands.table import Rule, Treatment
+from redisproxy.forwarding.collector import Collector
+from redisproxy.forwarding.twins import ReplyScanner
+from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import RespError, encode_command
-from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
-    from redisproxy.interfaces import Connection
+    from redisproxy.forwarding.interfaces import Connection
 
 NOT_WHILE_TRACKED = (
     "ERR redisproxy does not run MONITOR for a client with CLIENT TRACKING on, whose messages would come between its"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from redisproxy import cursors
+from redisproxy.shared import scan_cursors
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -73,8 +73,8 @@ class Marked(Observed):
     def reply(self, data: bytes, done: int) -> None:
         if not self._passed:
             self._held += data
-            self._passed = bool(done) or cursors.head_is_complete(self._held)
+            self._passed = bool(done) or scan_cursors.head_is_complete(self._held)
             marks = self.client.core.cursor_marks
-            data = cursors.outgoing(self._held, self._number, marks) if self._passed else b""
+            data = scan_cursors.outgoing(self._held, self._number, marks) if self._passed else b""
         self._observe(data, done)
         self.client.deliver(data, done)

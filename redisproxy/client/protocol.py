@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from redisproxy import registry, resp
+from redisproxy import resp
 from redisproxy.client import queued, rules, security, tracking, urgent
 from redisproxy.client.backlog import Backlog
 from redisproxy.client.blocking import Blocking, end_aside
@@ -20,17 +20,18 @@ from redisproxy.client.pubsub import Subscription
 from redisproxy.client.pushes import Pushes
 from redisproxy.client.reasons import Reason
 from redisproxy.client.route import Route
+from redisproxy.client.session import DEFAULT_USER, Session, Skip
 from redisproxy.client.share import Share
-from redisproxy.framing import Lane, RequestFramer
-from redisproxy.interfaces import Pending, ReplySink
-from redisproxy.net import set_keepalive
+from redisproxy.forwarding.interfaces import Pending, ReplySink
+from redisproxy.forwarding.twins import Lane, RequestFramer
+from redisproxy.net.transports import set_keepalive
 from redisproxy.resp import BEGIN, COMMAND, END, RUN, ProtocolError
-from redisproxy.session import DEFAULT_USER, Session, Skip
+from redisproxy.shared import registry
 
 if TYPE_CHECKING:
-    from redisproxy.auth import Authenticator
     from redisproxy.config import KeepaliveSettings
-    from redisproxy.core import Core
+    from redisproxy.config.authentication import Authenticator
+    from redisproxy.shared.core import Core
 
 CLOSE_DEADLINE_S = 5.0
 MAX_AGAIN = 100

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from redisproxy.client.containers import full_name
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
-from redisproxy.commands import Treatment
-from redisproxy.containers import full_name
-from redisproxy.errors import UplinkUnavailable
-from redisproxy.framing import ReplyScanner
+from redisproxy.client.tracking_options import INVALIDATE_ALL
+from redisproxy.commands.table import Treatment
+from redisproxy.forwarding.collector import Collector
+from redisproxy.forwarding.twins import ReplyScanner
+from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import bulk, encode_command, integer, null, parse_reply, push_header
-from redisproxy.sinks import Collector
-from redisproxy.tracking import INVALIDATE_ALL
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
-    from redisproxy.interfaces import Connection
+    from redisproxy.forwarding.interfaces import Connection
 
 MAX_HELD_BYTES = 524288
 """More than a confirmation can have: its command fitted into C{max_held_request_bytes}."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redisproxy import answers
-from redisproxy.client import pubsub
+from redisproxy.client import answers, pubsub
 from redisproxy.client.observers import Swallowed
-from redisproxy.commands import Rule, Treatment
+from redisproxy.client.session import SPOILER
+from redisproxy.commands.table import Rule, Treatment
 from redisproxy.resp import encode_command
-from redisproxy.session import SPOILER
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol

@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from redisproxy import resp
 from redisproxy.client import pubsub, rules, tracking
 from redisproxy.client.reasons import Reason
-from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved, UplinkUnavailable
-from redisproxy.interfaces import Connection, Key
-from redisproxy.sinks import Collector
+from redisproxy.forwarding.collector import Collector
+from redisproxy.forwarding.interfaces import Connection, Key
+from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkMoved, UplinkUnavailable
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol

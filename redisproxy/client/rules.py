@@ -10,14 +10,14 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from redisproxy import answers, cursors
-from redisproxy.client import blocking, monitor, pubsub, queued, security, tracking, transactions, urgent
+from redisproxy.client import answers, blocking, monitor, pubsub, queued, security, tracking, transactions, urgent
+from redisproxy.client.containers import full_name
 from redisproxy.client.observers import Marked, Observed, Swallowed
 from redisproxy.client.reasons import Reason
-from redisproxy.commands import Rule, Treatment
-from redisproxy.containers import full_name
+from redisproxy.client.session import Skip
+from redisproxy.commands.table import Rule, Treatment
 from redisproxy.resp import BEGIN, COMMAND, RUN, encode_command, error
-from redisproxy.session import Skip
+from redisproxy.shared import scan_cursors
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -281,9 +281,9 @@ def _publish(client: ClientProtocol, raw: bytes) -> bool:
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """Pass a SCAN on, with cursors that tell whose they are."""
     core = client.core
-    sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
+    sent = scan_cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
-        return client.barrier() and _answer_error(client, cursors.STALE)
+        return client.barrier() and _answer_error(client, scan_cursors.STALE)
     if core.lenient_cursors:
         return client.forward(raw if sent is args else encode_command(*sent), 1)
     if not client.route.obtain(pinned=client.session.bound):

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from redisproxy import answers, tracking
-from redisproxy.client import transactions
+from redisproxy.client import answers, tracking_options, transactions
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
-from redisproxy.sinks import Collector
-from redisproxy.tracking import NotSupported
+from redisproxy.client.tracking_options import NotSupported
+from redisproxy.forwarding.collector import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -47,7 +46,7 @@ def _track(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """Have the server check the options and begin, or end."""
     session = client.session
     try:
-        wanted = tracking.asked_for(args[2:], session.tracking)
+        wanted = tracking_options.asked_for(args[2:], session.tracking)
     except NotSupported as why:
         client.count_refused(args)
         client.error(str(why))
@@ -75,7 +74,7 @@ def _ask(client: ClientProtocol, raw: bytes, on_done: Callable[[bytes], None]) -
 def _caching(client: ClientProtocol, mode: bytes) -> None:
     """Keep the mode until the next command, so that both go out together, wherever that is."""
     on = client.session.tracking
-    problem = tracking.caching_problem(on, mode)
+    problem = tracking_options.caching_problem(on, mode)
     if problem or on is None:
         client.error(problem)
         return

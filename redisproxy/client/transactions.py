@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from redisproxy import answers, cursors
-from redisproxy.client import queued
+from redisproxy.client import answers, queued
 from redisproxy.client.merged import Merged
 from redisproxy.client.observers import Observed, Swallowed
 from redisproxy.client.queued import kill, queue
 from redisproxy.client.reasons import Reason
-from redisproxy.commands import Rule, Treatment
+from redisproxy.client.session import EXECABORT, Transaction
+from redisproxy.commands.table import Rule, Treatment
+from redisproxy.forwarding.collector import Collector
 from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command, error
-from redisproxy.session import EXECABORT, Transaction
-from redisproxy.sinks import Collector
+from redisproxy.shared import scan_cursors
 
 if TYPE_CHECKING:
     from redisproxy.client.protocol import ClientProtocol
@@ -190,9 +190,9 @@ def _ends(args: list[bytes]) -> bool:
 def _scan(client: ClientProtocol, raw: bytes, args: list[bytes]) -> bool:
     """A SCAN as any other command. The cursor in EXEC's reply is not marked, and so refused once there was a switch."""
     core = client.core
-    sent = cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
+    sent = scan_cursors.incoming(args, core.server_number, core.lenient_cursors, core.cursor_marks)
     if sent is None:
-        return queued.refuse(client, args, cursors.STALE)
+        return queued.refuse(client, args, scan_cursors.STALE)
     return queue(client, raw if sent is args else encode_command(*sent), 1)
 
 

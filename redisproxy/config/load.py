@@ -197,7 +197,7 @@ def _resolve(where: str, section: dict[str, Any], folder: Path, faults: list[str
 
 
 def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:
-    from redisproxy import tls
+    from redisproxy.net import tls
 
     try:
         if key in _PASSFILES:
@@ -273,7 +273,7 @@ def _hint(location: tuple[int | str, ...]) -> str:
 
 def _tls_faults(settings: Settings, single: set[str]) -> Iterator[str]:
     """Build every TLS context once: certificates and keys are faults of the configuration."""
-    from redisproxy import tls
+    from redisproxy.net import tls
 
     servers: list[tuple[str, RawListenSettings]] = []
     for key, endpoints in (("listen", settings.listen), ("listen_raw", settings.listen_raw)):

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from redisproxy.allowing import not_allowable
+from redisproxy.commands.allowed import not_allowable
 from redisproxy.config.address import (
     Address,
     TcpAddress,

@@ -4,7 +4,7 @@ Nothing here is on a command's path: the sentinels are spoken to over connection
 primary is a reload with another address (https://redis.io/docs/latest/develop/reference/sentinel-clients/).
 """
 
+from redisproxy.control.failover import Follower
 from redisproxy.sentinel.finder import Finder
-from redisproxy.sentinel.follower import Follower
 
 __all__ = ["Finder", "Follower"]

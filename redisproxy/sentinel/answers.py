@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redisproxy.config import Address, TcpAddress, parse_address
-from redisproxy.errors import UplinkUnavailable
+from redisproxy.net.errors import UplinkUnavailable
 
 MAX_HOST = 255
 MAX_EPOCH = (1 << 64) - 1

@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.errors import UplinkError
+from redisproxy.net.errors import UplinkError
 from redisproxy.sentinel.answers import EVENTS, SWITCHED, concerns
 from redisproxy.sentinel.backoff import Backoff
 

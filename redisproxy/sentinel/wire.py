@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.replication import ControlProtocol, RedisServer, open_control
+from redisproxy.servers.server import ControlProtocol, RedisServer, open_control
 
 if TYPE_CHECKING:
-    from redisproxy.dialing import Dial
+    from redisproxy.net.dialing import Dial
     from redisproxy.uplink import Credentials
 
 MAX_BYTES = 262144

@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from redisproxy import garbage
+from redisproxy.dataplane import garbage
 from redisproxy.switch_test.clients import KINDS, QUEUES, Client
 from redisproxy.switch_test.idle import Idlers
 from redisproxy.switch_test.ledger import Ledger, expect_count

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, TimeoutError
 
-from redisproxy.errors import UplinkError
+from redisproxy.net.deferreds import to_the_end
+from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.moving import Moving
 from redisproxy.switchover.replicating import Replicating
 from redisproxy.switchover.undoing import Undoing
 from redisproxy.switchover.world import Report, SwitchoverFailed, World
-from redisproxy.together import to_the_end
 
 __all__ = ["Report", "Switchover", "SwitchoverFailed", "World"]
 

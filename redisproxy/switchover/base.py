@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
-from redisproxy import preflight
-from redisproxy.following import Following
-from redisproxy.replication import RedisServer
-from redisproxy.server_state import ServerState
+from redisproxy.servers.server import RedisServer
+from redisproxy.servers.state import ServerState
+from redisproxy.switchover import preflight
+from redisproxy.switchover.replica import Following
 from redisproxy.switchover.world import Report, World
 
 if TYPE_CHECKING:

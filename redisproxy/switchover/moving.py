@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, TimeoutError
 
-from redisproxy.errors import UplinkUnavailable
+from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.switchover.base import SLOW_POLL_S, Base, T
 from redisproxy.switchover.world import SwitchoverFailed
 

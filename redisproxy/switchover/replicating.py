@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from redisproxy import preflight
-from redisproxy.following import Following
-from redisproxy.replication import ServerSaidNo
-from redisproxy.server_state import ServerState
+from redisproxy.servers.server import ServerSaidNo
+from redisproxy.servers.state import ServerState
+from redisproxy.switchover import preflight
 from redisproxy.switchover.base import SLOW_POLL_S, Base
+from redisproxy.switchover.replica import Following
 from redisproxy.switchover.world import SwitchoverFailed
 
 POLL_S = 0.1

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
 
-from redisproxy.errors import UplinkError
+from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.base import Base
 
 HOLD_S = 1.0

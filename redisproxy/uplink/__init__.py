@@ -5,7 +5,7 @@ waits, how many replies); L{UplinkSet} hands connections out: shared ones, one f
 pinned ones that one client holds for as long as it has state there.
 """
 
-from redisproxy.sinks import Collector
+from redisproxy.forwarding.collector import Collector
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.limits import UplinkLimits
 from redisproxy.uplink.login import Credentials

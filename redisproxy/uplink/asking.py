@@ -8,9 +8,9 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from redisproxy.errors import UplinkUnavailable
+from redisproxy.forwarding.collector import Collector
+from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import encode_command
-from redisproxy.sinks import Collector
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.waitlist import Key
 

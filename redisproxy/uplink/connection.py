@@ -12,14 +12,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from redisproxy.framing import Entry, Queue
-from redisproxy.interfaces import Holder, ReplySink, Waiter
+from redisproxy.forwarding.collector import Collector
+from redisproxy.forwarding.interfaces import Holder, ReplySink, Waiter
+from redisproxy.forwarding.twins import Entry, Queue
 from redisproxy.resp import ProtocolError, encode_command
-from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
-    from redisproxy.gate import Gate
-    from redisproxy.metrics import Metrics
+    from redisproxy.figures.metrics import Metrics
+    from redisproxy.forwarding.gate import Gate
 
 
 CLOSE_DEADLINE_S = 5.0

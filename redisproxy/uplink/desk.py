@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from twisted.python.failure import Failure
 
-from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkUnavailable, is_busy
+from redisproxy.forwarding.collector import Collector
+from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkUnavailable, is_busy
 from redisproxy.resp import RespError, encode_command
-from redisproxy.sinks import Collector
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.waitlist import Key, Waitlist, Want
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkError, UplinkRefused, is_busy
+from redisproxy.forwarding.collector import Collector
+from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkError, UplinkRefused, is_busy
 from redisproxy.resp import RespError, encode_command
-from redisproxy.sinks import Collector
 
 if TYPE_CHECKING:
     from redisproxy.uplink.connection import UplinkConnection

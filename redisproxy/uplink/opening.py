@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkError
+from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkError
 from redisproxy.uplink.connection import Owner as ConnectionOwner
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.limits import UplinkLimits

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.errors import DatabaseRefused, ServerBusy, UplinkMoved, UplinkUnavailable
-from redisproxy.together import together
+from redisproxy.net.deferreds import together
+from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkMoved, UplinkUnavailable
 from redisproxy.uplink.asking import PLAIN, Asking
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.desk import MOST_SPARE, Desk
@@ -25,8 +25,8 @@ from redisproxy.uplink.urgent import UrgentLine
 from redisproxy.uplink.waitlist import Key, Waitlist
 
 if TYPE_CHECKING:
-    from redisproxy.gate import Gate
-    from redisproxy.metrics import Metrics
+    from redisproxy.figures.metrics import Metrics
+    from redisproxy.forwarding.gate import Gate
 
 MAX_OPENING = 64
 AHEAD_AT_ONCE = 8

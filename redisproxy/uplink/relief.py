@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.errors import UplinkError, is_busy
+from redisproxy.net.errors import UplinkError, is_busy
 from redisproxy.resp import encode_command
 from redisproxy.uplink.connection import UplinkConnection, client_of
 from redisproxy.uplink.roster import Roster

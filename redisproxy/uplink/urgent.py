@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IProtocol
 from twisted.python.failure import Failure
 
-from redisproxy.errors import OutcomeUnknown, UplinkError, UplinkMoved, UplinkUnavailable
+from redisproxy.net.errors import OutcomeUnknown, UplinkError, UplinkMoved, UplinkUnavailable
 from redisproxy.uplink.connection import Owner, UplinkConnection
 from redisproxy.uplink.login import Credentials, Login
 from redisproxy.uplink.opening import Connect

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from redisproxy.errors import UplinkUnavailable
+from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
     from redisproxy.uplink.connection import UplinkConnection

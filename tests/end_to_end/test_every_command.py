@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from redisproxy.commands.treatments import SUBCOMMANDS, TABLE
 from redisproxy.resp import encode_command
-from redisproxy.treatments import SUBCOMMANDS, TABLE
 from tests.end_to_end.harness import (
     Proxy,
     RedisServer,

@@ -17,7 +17,7 @@ import pytest
 import redis
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
-from redisproxy import plan
+from redisproxy.dataplane import reload_plan
 from redisproxy.resp import RespError
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, free_port, wait_until
 
@@ -298,8 +298,9 @@ def test_the_fence_is_lifted_though_the_old_server_can_not_be_had_for_a_moment(
 
 REFUSE = """
 import os, time
-from redisproxy import relocation, switchover
-from redisproxy.errors import UplinkUnavailable
+from redisproxy import switchover
+from redisproxy.control import relocation
+from redisproxy.net.errors import UplinkUnavailable
 
 open_old = relocation.Relocation.open_old
 until = 0.0
@@ -384,13 +385,13 @@ def test_what_a_server_knows_is_asked_for_in_pieces_and_is_the_same(
 ) -> None:
     uplinks: Any = Asking(server)
     found: list[Any] = []
-    monkeypatch.setattr(plan, "in_table", lambda name: False)
-    monkeypatch.setattr(plan, "learn", lambda reply: {item[0]: item[2] for item in reply})
-    ensureDeferred(plan.commands_of(uplinks)).addCallback(found.append)
+    monkeypatch.setattr(reload_plan, "in_table", lambda name: False)
+    monkeypatch.setattr(reload_plan, "learn", lambda reply: {item[0]: item[2] for item in reply})
+    ensureDeferred(reload_plan.commands_of(uplinks)).addCallback(found.append)
     whole = {item[0]: item[2] for item in uplinks.ask("COMMAND").result}
     assert found == [whole] and len(whole) > 200
     if server.client().info("server")["redis_version"] >= "7":
-        assert len(uplinks.asked) > len(whole) / plan.LEARNED_AT_ONCE
+        assert len(uplinks.asked) > len(whole) / reload_plan.LEARNED_AT_ONCE
 
 
 WATCHES_GARBAGE = """

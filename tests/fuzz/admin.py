@@ -11,8 +11,8 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import provider
 
+from tests.admin.test_admin import Site
 from tests.fuzz.cutting import Case
-from tests.test_admin import Site
 
 IDLE_S = 3600
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
 
-from redisproxy import framing, lane, resp
+from redisproxy import resp
+from redisproxy.forwarding import lane, twins
 
 Result = TypeVar("Result")
 
@@ -23,7 +24,7 @@ class Twin:
 
 
 TWINS = [Twin(resp, lane)]
-if framing.NATIVE:
+if twins.NATIVE:
     from redisproxy._native import core
 
     TWINS.append(Twin(core, core))

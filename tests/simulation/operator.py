@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from redisproxy.operations import OperationError
+from redisproxy.control.operations import OperationError
 from redisproxy.switchover.undoing import HOLD_S
 
 if TYPE_CHECKING:

@@ -12,25 +12,26 @@ from unittest.mock import patch
 
 from twisted.internet.defer import DeferredList
 
-from redisproxy import switchover, watches
+from redisproxy import switchover
 from redisproxy.client import queued, rules, tracking, transactions, urgent
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.protocol import ClientProtocol
 from redisproxy.client.pubsub import Subscription
 from redisproxy.client.route import Route
-from redisproxy.control import Control
-from redisproxy.errors import UplinkUnavailable
-from redisproxy.gate import Gate
-from redisproxy.replication import RedisServer
+from redisproxy.client.session import Session, Transaction
+from redisproxy.control.control import Control
+from redisproxy.dataplane import watches
+from redisproxy.dataplane.watches import Watches
+from redisproxy.forwarding.collector import Collector
+from redisproxy.forwarding.gate import Gate
+from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
-from redisproxy.session import Session, Transaction
-from redisproxy.sinks import Collector
+from redisproxy.servers.server import RedisServer
 from redisproxy.switchover import Switchover, undoing
 from redisproxy.uplink import pool
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opening import Opener
 from redisproxy.uplink.waitlist import Waitlist, Want
-from redisproxy.watches import Watches
 
 Patches = Iterator[Any]
 
@@ -105,7 +106,7 @@ def _not_drained() -> Patches:
     """A switchover does not wait for what is in flight."""
     from twisted.internet.defer import succeed
 
-    from redisproxy.relocation import Relocation
+    from redisproxy.control.relocation import Relocation
 
     yield patch.object(Relocation, "drained", lambda self: succeed(None))
 

@@ -1,0 +1,5 @@
+"""C{python -m redisproxy.cli}."""
+
+from redisproxy.cli.commands import main
+
+main()

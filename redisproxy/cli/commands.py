@@ -1,0 +1,241 @@
+"""The C{redisproxy} command: checks a configuration, and gives a running proxy its commands."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+import sys
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+import redisproxy
+from redisproxy import config
+
+
+class AdminUnreachable(Exception):
+    """The admin endpoint does not answer. C{str()} says why."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, context: ssl.SSLContext | None) -> None:
+        super().__init__("localhost")
+        self._path = path
+        self._context = context
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+        if self._context is not None:
+            self.sock = self._context.wrap_socket(self.sock, server_hostname="localhost")
+
+
+def _connection(admin: config.AdminSettings, cacert: str | None) -> http.client.HTTPConnection:
+    address = admin.address
+    context = _context(admin, cacert) if admin.tls else None
+    if isinstance(address, config.UnixAddress):
+        return _UnixConnection(address.path, context)
+    host = "127.0.0.1" if address.host in ("", "0.0.0.0") else address.host
+    if context is None:
+        return http.client.HTTPConnection(host, address.port)
+    return http.client.HTTPSConnection(host, address.port, context=context)
+
+
+def _context(admin: config.AdminSettings, cacert: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=cacert or admin.certfile)
+    if cacert is None:
+        # The certificate that the proxy shows is the one in this very configuration: it is trusted itself, whoever
+        # signed it, and for whatever name.
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if admin.certfile and admin.keyfile and admin.cacertfile:
+        context.load_cert_chain(admin.certfile, admin.keyfile)
+    return context
+
+
+def _headers(admin: config.AdminSettings) -> dict[str, str]:
+    user, secret = "default", admin.password
+    for each in admin.users:
+        if secret is None and each.password is not None:
+            user, secret = each.name, each.password
+    if secret is None:
+        return {}
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret.get_secret_value()}".encode()).decode()}
+
+
+def call(settings: config.Settings, path: str, fields: dict[str, str] | None, cacert: str | None) -> tuple[int, Any]:
+    """Ask the proxy of this configuration; GET without `fields`, POST with them.
+
+    @raise AdminUnreachable: there is no answer.
+    """
+    if settings.admin is None:
+        raise AdminUnreachable("this configuration has no admin address")
+    headers = {**_headers(settings.admin), "Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        connection = _connection(settings.admin, cacert)
+    except OSError as error:
+        raise AdminUnreachable(f"{cacert or settings.admin.certfile}: {error.strerror or error}") from None
+    try:
+        body = urlencode(fields) if fields is not None else None
+        connection.request("GET" if fields is None else "POST", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise AdminUnreachable(f"no answer from {settings.admin.address}: {error}") from None
+    finally:
+        connection.close()
+
+
+def _load(path: str) -> config.Settings:
+    try:
+        return config.load(path)
+    except config.ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(redisproxy.__version__, prog_name="redisproxy")
+def main() -> None:
+    """Check a configuration, and give a running redisproxy its commands.
+
+    The proxy itself is started with: twistd -n redisproxy -c config.json
+    """
+
+
+@main.command("check-config")
+@click.argument("file")
+def check_config(file: str) -> None:
+    """Check FILE as the proxy would at its start."""
+    settings = _load(file)
+    places = ", ".join(str(each.address) for each in settings.listen)
+    click.echo(f"{file} is good: {places} -> {settings.uplink.address}")
+
+
+_CONFIG = click.option("-c", "--config", "path", required=True, help="The configuration of the running proxy.")
+_CACERT = click.option("--cacert", help="CA file for the admin endpoint's certificate.")
+
+
+def _command(name: str, text: str) -> None:
+    @main.command(name, help=text)
+    @_CONFIG
+    @_CACERT
+    @click.option("--timeout-ms", type=click.IntRange(1, 3_600_000), help="Drop what runs longer than this.")
+    def run(path: str, cacert: str | None, timeout_ms: int | None) -> None:
+        fields = {"cmd": name}
+        if timeout_ms is not None and name == "pause-and-wait":
+            fields["timeout_ms"] = str(timeout_ms)
+        _show(*_call(_load(path), "/cmd/", fields, cacert))
+
+    if name != "pause-and-wait":
+        run.params = [param for param in run.params if param.name != "timeout_ms"]
+        run.callback = lambda path, cacert: _show(*_call(_load(path), "/cmd/", {"cmd": name}, cacert))
+
+
+def _call(
+    settings: config.Settings, path: str, fields: dict[str, str] | None, cacert: str | None
+) -> tuple[int, dict[str, Any]]:
+    try:
+        return call(settings, path, fields, cacert)
+    except AdminUnreachable as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+def _show(status: int, answer: dict[str, Any]) -> None:
+    if not answer.get("ok"):
+        click.echo(answer.get("error", f"HTTP status {status}"), err=True)
+        sys.exit(1)
+    shown = {key: value for key, value in answer.items() if key != "ok" and value not in ([], "")}
+    click.echo("\n".join(f"{key}: {value}" for key, value in shown.items()) or "ok")
+
+
+_command("pause", "Suspend new commands and return at once.")
+_command("pause-and-wait", "Suspend new commands; return when every client is suspended.")
+_command("unpause", "Let commands through again.")
+_command("reload", "Take the configuration file as it is now: pause, switch, unpause.")
+
+
+@main.command()
+@_CONFIG
+@_CACERT
+@click.option("--json", "as_json", is_flag=True, help="All of it, as JSON.")
+def status(path: str, cacert: str | None, as_json: bool) -> None:
+    """Show what the running proxy does."""
+    code, info = _call(_load(path), "/info.json", None, cacert)
+    if code != 200:
+        _show(code, info)
+    if as_json:
+        click.echo(json.dumps(info, indent=2))
+        return
+    uplink, clients = info["uplink"], info["clients"]
+    click.echo(f"state:     {info['state']} {' '.join(info['paused_for'])}".rstrip())
+    click.echo(f"clients:   {clients['open']} connected, {info['held']} held, {info['in_flight']} commands in flight")
+    reachable = "connected" if uplink["connected"] else f"not connected: {uplink['last_error'] or 'trying'}"
+    click.echo(f"uplink:    {uplink['address']}, {reachable}, {uplink['connections']} connections")
+    click.echo(f"version:   {info['version']}, up {info['uptime_s']:.0f} s")
+
+
+@main.command()
+@_CONFIG
+@_CACERT
+@click.option("--dry-run", is_flag=True, help="Look whether it could begin, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def switchover(path: str, cacert: str | None, dry_run: bool, as_json: bool) -> None:
+    """Move data and clients to the uplink that the configuration names now.
+
+    First point uplink in the configuration at the new Redis server; the running proxy does the rest: it lets the new
+    server replicate, holds the clients for a moment, fences the old one, promotes the new one and goes on there.
+    """
+    from redisproxy.cli import switchover as moving
+
+    sys.exit(moving.run(lambda path_, fields: _call(_load(path), path_, fields, cacert), dry_run, as_json))
+
+
+@main.command()
+@_CONFIG
+def unfence(path: str) -> None:
+    """Let the Redis server that is the uplink in this configuration take writes again.
+
+    A switchover fences the old server, so that nobody writes there by mistake. Lift the fence only to go back to it.
+    The proxy need not run.
+    """
+    from redisproxy.cli import unfence as fence
+
+    sys.exit(fence.run(_load(path)))
+
+
+@main.command("switch-test")
+@click.option("--switchovers", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
+@click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
+@click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
+@click.option("--busy", type=click.IntRange(1), default=20, show_default=True, help="Clients at work.")
+@click.option("--blocked", type=click.IntRange(0), default=20, show_default=True, help="Clients blocked in BLPOP.")
+@click.option("--idle", type=click.IntRange(0), default=0, show_default=True, help="Clients that rarely do anything.")
+@click.option("--value-bytes", type=click.IntRange(0), default=32, show_default=True, help="Usual size of values.")
+@click.option("--rate", type=click.IntRange(1), default=2000, show_default=True, help="Rounds of work a second.")
+@click.option("--data-mb", type=click.IntRange(0), default=0, show_default=True, help="MiB of data to move along.")
+@click.option(
+    "--reply-limit-s", type=click.FloatRange(0.1), default=15.0, show_default=True, help="Longer is a fault: it hangs."
+)
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON, and nothing else.")
+def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
+    """Move live clients between two Redis servers of its own, again and again, and check every reply.
+
+    The seed fixes what the test itself decides: each client's commands, keys, sizes and think times in their order, the
+    order in which idle clients are asked, and how long after one switchover the next one is asked for. It can't fix how
+    long processes and sockets take, and so not how the clients' commands come between each other, nor where in them
+    a switchover falls.
+
+    Exit code 0: no client noticed, and no write was lost. 1: the faults are shown, and where the logs are. 2: it could
+    not run. 130: interrupted, with no fault until then.
+    """
+    from redisproxy.switch_test.options import Options, any_seed
+    from redisproxy.switch_test.view import run
+
+    sys.exit(run(Options(seed=any_seed() if seed is None else seed, **fields), as_json))

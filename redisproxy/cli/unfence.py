@@ -1,0 +1,49 @@
+"""C{redisproxy unfence}: takes the fence of a switchover from a Redis server, without a running proxy."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import click
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import react
+
+from redisproxy.config import Settings
+from redisproxy.control.relocation import credentials_of
+from redisproxy.net.dialing import uplink_dial
+from redisproxy.net.errors import UplinkError
+from redisproxy.net.transports import TwistedNetwork
+from redisproxy.servers.server import open_control
+
+
+def run(settings: Settings) -> int:
+    """Unfence the uplink of `settings`; the exit code."""
+    codes: list[int] = []
+
+    def main(reactor: Any) -> Deferred[None]:
+        done: Deferred[None] = ensureDeferred(_unfence(reactor, settings)).addCallback(codes.append)
+        return done
+
+    with contextlib.suppress(SystemExit):
+        react(main, [])
+    return codes[0] if codes else 1
+
+
+async def _unfence(reactor: Any, settings: Settings) -> int:
+    uplink = settings.uplink
+    timeout_s = uplink.connect_timeout_ms / 1000
+    connect = uplink_dial(TwistedNetwork(reactor), uplink)
+    try:
+        server = await open_control(str(uplink.address), connect, credentials_of(uplink), reactor, timeout_s)
+        state = await server.state()
+        if not state.fenced:
+            click.echo(f"{uplink.address} bears no fence")
+        else:
+            await server.unfence(state)
+            click.echo(f"{uplink.address} takes writes again")
+        server.close()
+    except UplinkError as error:
+        click.echo(str(error), err=True)
+        return 1
+    return 0

@@ -1,0 +1,1 @@
+"""Counters, and how they are shown. Others call it; it calls nobody."""

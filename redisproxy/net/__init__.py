@@ -1,0 +1,1 @@
+"""Transports: Twisted's and the compiled ones, TLS, dialing, and the raw relay."""

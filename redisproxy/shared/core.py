@@ -1,0 +1,83 @@
+"""What all clients share: the gate, the uplink of the moment, the rules and limits of the current configuration.
+
+It is handed to the client factories when the service is built. A reload replaces what changes here, between two turns
+of the reactor, and so for every client at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from redisproxy.commands.table import CommandTable
+from redisproxy.shared.blocked_commands import Aside
+from redisproxy.shared.maintenance import Maintenance
+from redisproxy.shared.scan_cursors import Marks
+from redisproxy.shared.script_cache import ScriptCache
+from redisproxy.shared.subscription_changes import Changes
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from redisproxy.figures.metrics import Metrics
+    from redisproxy.forwarding.gate import Gate
+    from redisproxy.forwarding.interfaces import Uplinks
+    from redisproxy.shared.registry import ClientRegistry
+
+
+MAX_SCRIPT_BYTES = 16777216
+
+
+@dataclass(frozen=True)
+class ClientLimits:
+    """Bounds for one client; sizes in bytes."""
+
+    max_held_request_bytes: int = 262144
+    max_bulk_bytes: int = 536870912
+    max_in_flight: int = 10000
+    output_hard_bytes: int = 67108864
+    max_transaction_bytes: int = 1048576
+    max_transaction_commands: int = 10000
+    max_failed_logins: int = 10
+    max_dedicated: int = 256
+
+
+@dataclass
+class Core:
+    """The shared part of the command path. Only the service assigns to it.
+
+    @ivar uplinks: the set of connections to the current Redis server.
+    @ivar multiplex: whether clients without state share connections.
+    @ivar log_messages: log each command's name and size.
+    @ivar scripts: the scripts that have passed.
+    @ivar server_number: how many Redis servers there have been before this one; 0 for the first.
+    @ivar cursor_marks: what the marks of cursors stand for.
+    @ivar lenient_cursors: pass cursors of former servers on.
+    @ivar dedicated: how many clients have a connection of their own although no state of theirs is bound to it.
+    @ivar changes: of subscriptions, for which publishers wait.
+    @ivar aside: where blocking commands wait during a switch.
+    @ivar maintenance: who is told of pauses.
+    """
+
+    gate: Gate
+    metrics: Metrics
+    clock: IReactorTime
+    registry: ClientRegistry
+    uplinks: Uplinks
+    table: CommandTable = field(default_factory=CommandTable)
+    limits: ClientLimits = field(default_factory=ClientLimits)
+    multiplex: bool = True
+    log_messages: bool = False
+    scripts: ScriptCache = field(default_factory=lambda: ScriptCache(MAX_SCRIPT_BYTES))
+    server_number: int = 0
+    cursor_marks: Marks = field(default_factory=Marks)
+    lenient_cursors: bool = False
+    dedicated: int = 0
+    aside: Aside = field(init=False)
+    changes: Changes = field(init=False)
+    maintenance: Maintenance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.aside = Aside(self.clock)
+        self.changes = Changes(self.clock)
+        self.maintenance = Maintenance(self.gate, self.clock)

@@ -1,0 +1,198 @@
+"""May this switchover begin? Pure: it compares what two servers say of themselves and changes nothing.
+
+Every fault refuses the switchover before anything has been touched, and says what an operator can do about it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redisproxy.config import Address, TcpAddress, UplinkSettings
+from redisproxy.servers.state import ServerState
+
+OLDEST = (6, 2)
+FENCES_SCRIPTS = (7,)
+FIRST_FOREIGN_VALKEY = (9,)
+_ONLY_UPWARDS = "replication goes from older to newer versions only"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the new server is to replicate from, and whether over TLS."""
+
+    host: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def source_of(
+    old: ServerState,
+    uplink: UplinkSettings,
+    new_address: Address,
+    given: TcpAddress | None,
+    over_tls: bool | None = None,
+) -> Source:
+    """Where the new server can reach the old one. A replica needs a TCP port, whatever the proxy itself uses.
+
+    @param uplink: how the proxy reaches the old one.
+    @param given, over_tls: what the configuration says, if it does.
+    @raise ValueError: nobody knows.
+    """
+    host, port = _place_of(old, uplink.address, new_address, given)
+    if over_tls is None:
+        over_tls = uplink.tls if isinstance(uplink.address, TcpAddress) else port == old.tls_port
+    return Source(host, port, over_tls)
+
+
+def _place_of(
+    old: ServerState, old_address: Address, new_address: Address, given: TcpAddress | None
+) -> tuple[str, int]:
+    if given is not None:
+        return given.host, given.port
+    if isinstance(old_address, TcpAddress) and not _is_local(old_address):
+        return old_address.host, old_address.port
+    if not _is_local(new_address):
+        raise ValueError(
+            f"the new server can't reach the old one at {old_address}, an address of this machine only:"
+            " set switchover.replicate_from to one that it can reach"
+        )
+    if isinstance(old_address, TcpAddress):
+        return old_address.host, old_address.port
+    port = old.number("tcp_port")  # the TLS port when there is no other
+    if not port:
+        raise ValueError(
+            "the old server listens on no TCP port, and replication needs one, because it can't use a unix socket:"
+            " give it one (CONFIG SET port does that without a restart from Redis 7 on), or set"
+            " switchover.replicate_from to where it can be reached"
+        )
+    return "127.0.0.1", port
+
+
+def _is_local(address: Address) -> bool:
+    if not isinstance(address, TcpAddress) or address.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.host).is_loopback
+    except ValueError:
+        return False
+
+
+def follows(new: ServerState, old: ServerState, source: Source) -> bool:
+    """Whether `new` is a replica of `old`, in sync or on its way there."""
+    if new.role != "slave":
+        return False
+    same_history = bool(new.replication_id) and new.replication_id == old.replication_id
+    return (new.link_up and same_history) or new.primary == (source.host, source.port)
+
+
+def is_predecessor(new: ServerState, old: ServerState) -> bool:
+    """Whether `new` is the fenced server that `old` has taken over from: all its data is in `old`."""
+    return new.fenced and bool(old.former_id) and new.replication_id == old.former_id
+
+
+def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0) -> Iterator[str]:
+    """Why the switchover can't begin, one text each.
+
+    @param dbs: the highest database that a client has selected.
+    """
+    yield from _role_faults(old, new, source)
+    yield from _version_faults(old, new)
+    needed = max(old.highest_db, dbs) + 1
+    if new.databases is not None and new.databases < needed:
+        yield f"the new server has {new.databases} databases, and database {needed - 1} is in use"
+    limit, used = new.number("maxmemory"), old.number("used_memory")
+    if limit and limit < used:
+        yield f"the new server may use {limit} bytes of memory (maxmemory), and the old one uses {used}"
+    for name, state in (("old", old), ("new", new)):
+        if state.info.get("cluster_enabled") == "1":
+            yield f"the {name} server runs in cluster mode"
+        if not state.can_config:
+            yield (
+                f"the {name} server does not allow CONFIG, which the fence needs; for a managed server"
+                ' there is "switchover": {"mode": "external"}'
+            )
+
+
+def proxy_faults(old: bool, new: bool) -> Iterator[str]:
+    """A switchover has to speak with the servers themselves.
+
+    @param old, new: whether there is another redisproxy in its place.
+    """
+    if old:
+        yield (
+            "the old server is another redisproxy, which lets nobody act on the Redis server behind it: data is moved"
+            " by a switchover of that proxy, and clients leave it with a reload"
+        )
+    if new:
+        yield (
+            "the new server is another redisproxy: a reload moves the clients to it, and no data; data is moved by a"
+            " switchover of the proxy that is next to the Redis server"
+        )
+
+
+def _role_faults(old: ServerState, new: ServerState, source: Source) -> Iterator[str]:
+    if old.role != "master":
+        yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)
+    if new.info.get("run_id") and new.info.get("run_id") == old.info.get("run_id"):
+        yield "the old and the new server are the same one; a reload changes the way to it"
+    elif new.role == "slave" and not follows(new, old, source):
+        yield "the new server is a replica of another one, {}:{}; if that is right,".format(*new.primary) + (
+            " make it follow the old one (REPLICAOF), or none (REPLICAOF NO ONE) and empty it (FLUSHALL)"
+        )
+    elif new.role == "master" and new.keys and not is_predecessor(new, old):
+        yield (
+            f"the new server holds {new.keys} keys and does not follow the old one: replication would replace them;"
+            " if that is right, empty it (FLUSHALL) or make it a replica of the old one (REPLICAOF)"
+        )
+    writable_with = new.min_replicas
+    if not new.fenced and writable_with > new.number("connected_slaves"):
+        yield (
+            f"the new server wants {writable_with} replicas before it takes writes (min-replicas-to-write),"
+            f" and has {new.number('connected_slaves')}"
+        )
+
+
+def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
+    for name, state in (("old", old), ("new", new)):
+        if state.version and state.version < OLDEST:
+            yield f"the {name} server is {state.product}; the oldest that is supported is Redis 6.2"
+    if reason := _unreadable(old, new):
+        yield f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}): {reason}"
+
+
+def _unreadable(old: ServerState, new: ServerState) -> str:
+    """Why `new` may be unable to replicate from `old`; empty when it is able to. Patch levels change no format.
+
+    Valkey calls itself Redis 7.2.4, from which it forked. Both read whatever is older than that; what each has added
+    since (Redis 7.4: a later RDB version; Valkey 9: one of its own for what is new) the other one does not read.
+    """
+    if old.valkey_version and new.valkey_version:
+        newer = new.valkey_version[:2] < old.valkey_version[:2]
+    elif old.valkey_version and old.valkey_version >= FIRST_FOREIGN_VALKEY:
+        return f"{_ONLY_UPWARDS}, and Redis reads the data of Valkey 8 and older only"
+    else:
+        newer = new.version[:2] < old.version[:2]
+    if newer and new.valkey_version and not old.valkey_version:
+        return f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only"
+    return _ONLY_UPWARDS if newer else ""
+
+
+def warnings(old: ServerState, new: ServerState) -> Iterator[str]:
+    """What an operator should know, although the switchover can begin."""
+    if new.databases is not None and old.databases is not None and new.databases < old.databases:
+        yield f"the new server has {new.databases} databases, the old one {old.databases}"
+    if old.version and old.version < FENCES_SCRIPTS:
+        yield (
+            f"the old server is {old.product}: scripts of clients that bypass the proxy do not look at its fence"
+            " afterwards, and what they write there is lost"
+        )
+    if old.fenced:
+        yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"
+    replicas = old.number("connected_slaves") - (1 if new.link_up else 0)
+    if replicas > 0:
+        yield f"{replicas} other replicas follow the old server; they are not moved"

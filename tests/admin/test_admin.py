@@ -1,0 +1,286 @@
+"""The admin site in memory: statuses, answers, and who is let in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from redisproxy.admin import make_site
+from redisproxy.admin.page import render_page
+from redisproxy.config.authentication import Authenticator
+from redisproxy.control.operations import DeadlineExceeded, WrongState
+from redisproxy.figures.metrics import Metrics
+
+REPORT = {
+    "at": 1767323045.5,
+    "from": "a:1",
+    "to": "b:1",
+    "result": "rolled_back",
+    "pause_ms": 12.5,
+    "held": 7,
+    "clients_closed": {"uplink_lost": 1},
+    "warnings": ["<b>&"],
+}
+INFO = {
+    "state": "running",
+    "version": "1",
+    "uplink": {"address": "<b>&"},
+    "clients": {"open": 3},
+    "in_flight": 1,
+    "switchover": {"current": {"from": "a:1", "to": "b:1", "step": "fence", "elapsed_ms": 5}, "last": [REPORT]},
+}
+
+
+class FakeOperations:
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+        self.pending: Deferred[Any] = Deferred(lambda _: self.calls.append("cancelled"))
+        self.is_ready = True
+
+    def pause(self) -> dict[str, Any]:
+        self.calls.append("pause")
+        return {"state": "paused"}
+
+    def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Any]:
+        self.calls.append(("pause-and-wait", timeout_ms))
+        return self.pending
+
+    def unpause(self) -> dict[str, Any]:
+        raise RuntimeError("secret detail")
+
+    def reload(self) -> Deferred[Any]:
+        raise WrongState("a reload is running already")
+
+    def switchover(self, dry_run: bool) -> Deferred[Any]:
+        self.calls.append(f"switchover {dry_run}")
+        return succeed({"report": {}})
+
+    def switchover_go_on(self) -> Any:
+        self.calls.append("switchover-go-on")
+        return {}
+
+    def terminate_raw_connections(self) -> dict[str, Any]:
+        raise DeadlineExceeded("too slow", steps=[1])
+
+    def info(self) -> dict[str, Any]:
+        return INFO
+
+    def gauges(self) -> dict[str, float]:
+        return {"in_flight": 1.0}
+
+    def ready(self) -> tuple[bool, str]:
+        return self.is_ready, "ok" if self.is_ready else "paused"
+
+
+class Site:
+    def __init__(self, auth: Authenticator | None = None) -> None:
+        self.operations = FakeOperations()
+        self.metrics = Metrics()
+        self.site = make_site(self.operations, lambda: auth, self.metrics)
+        self.site.reactor = Clock()
+
+    def open(self) -> tuple[Any, StringTransport]:
+        transport = StringTransport()
+        channel = self.site.buildProtocol(None)
+        channel.makeConnection(transport)
+        return channel, transport
+
+    def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, dict[str, str], bytes]:
+        channel, transport = self.open()
+        headers = {"host": "localhost:7011", "connection": "close", **headers}
+        if body:
+            headers = {"content-type": "application/x-www-form-urlencoded", "content-length": str(len(body)), **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{key.replace('_', '-')}: {value}" for key, value in headers.items())]
+        channel.dataReceived(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
+        return parse(transport.value())
+
+    def cmd(self, body: str, **headers: str) -> tuple[int, Any]:
+        status, _, content = self.ask("POST", "/cmd/", body, **headers)
+        return status, json.loads(content)
+
+
+def parse(answer: bytes) -> tuple[int, dict[str, str], bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {key.lower(): value for key, _, value in (line.partition(": ") for line in lines)}
+    return int(first.split()[1]), headers, body
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def test_a_command_is_called_and_answered(site: Site) -> None:
+    assert site.cmd("cmd=pause") == (200, {"ok": True, "state": "paused"})
+    assert site.operations.calls == ["pause"]
+
+
+def test_the_path_works_without_its_slash(site: Site) -> None:
+    assert site.ask("POST", "/cmd", "cmd=pause")[0] == 200
+
+
+def test_pause_and_wait_answers_later(site: Site) -> None:
+    channel, transport = site.open()
+    body = b"cmd=pause-and-wait&timeout_ms=1500"
+    head = b"POST /cmd/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    channel.dataReceived(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert site.operations.calls == [("pause-and-wait", 1500)] and not transport.value()
+    site.operations.pending.callback({"state": "paused"})
+    assert parse(transport.value())[0] == 200
+
+
+def test_a_caller_that_leaves_cancels_what_it_waits_for(site: Site) -> None:
+    channel, _ = site.open()
+    body = b"cmd=pause-and-wait"
+    head = b"POST /cmd/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    channel.dataReceived(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    from twisted.internet.error import ConnectionDone
+    from twisted.python.failure import Failure
+
+    channel.connectionLost(Failure(ConnectionDone()))
+    assert "cancelled" in site.operations.calls
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "part"),
+    [
+        ("", 400, "cmd is missing"),
+        ("x=1", 400, "cmd is missing"),
+        ("cmd=nope", 400, "unknown command 'nope'; it is one of pause,"),
+        ("cmd=pause&cmd=unpause", 400, "more than once"),
+        ("cmd=pause-and-wait&timeout_ms=x", 400, "timeout_ms"),
+        ("cmd=pause-and-wait&timeout_ms=0", 400, "timeout_ms"),
+        ("cmd=pause-and-wait&timeout_ms=99999999999999", 400, "timeout_ms"),
+        ("cmd=pause-and-wait&timeout_ms=000000000001" + "0" * 5000, 400, "timeout_ms"),
+        ("cmd=reload", 409, "a reload is running already"),
+        ("cmd=terminate-raw-connections", 504, "too slow"),
+    ],
+)
+def test_what_goes_wrong_has_its_status(site: Site, body: str, status: int, part: str) -> None:
+    code, answer = site.cmd(body)
+    assert code == status and answer["ok"] is False and part in answer["error"]
+
+
+def test_an_internal_error_shows_nothing_of_itself(site: Site) -> None:
+    status, _, content = site.ask("POST", "/cmd/", "cmd=unpause")
+    assert status == 500 and b"secret detail" not in content and b"internal error" in content
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_only_post_is_taken(site: Site, method: str) -> None:
+    status, headers, _ = site.ask(method, "/cmd/")
+    assert status == 405 and headers["allow"] == "POST"
+
+
+def test_a_body_that_is_too_large_is_refused(site: Site) -> None:
+    assert site.ask("POST", "/cmd/", "cmd=pause&x=" + "y" * 20000)[0] == 413
+    assert site.operations.calls == []
+
+
+def test_a_content_type_that_is_no_text_is_refused(site: Site) -> None:
+    assert site.ask("POST", "/cmd/", "cmd=pause", content_type="application/x-www-form\x85")[0] == 400
+    assert site.operations.calls == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"origin": "http://evil.test"},
+        {"origin": "null"},
+        {"origin": "http://["},
+        {"host": "["},
+        {"host": "localhost\xff"},
+        {"host": "rebound.test:7011"},
+    ],
+)
+def test_no_page_of_another_site_gets_through(site: Site, headers: dict[str, str]) -> None:
+    status, answer = site.cmd("cmd=pause", **headers)
+    assert status == 403 and not answer["ok"] and site.operations.calls == []
+
+
+def test_the_own_page_gets_through(site: Site) -> None:
+    assert site.cmd("cmd=pause", origin="http://localhost:7011", sec_fetch_site="same-origin")[0] == 200
+
+
+def test_pages(site: Site) -> None:
+    status, headers, body = site.ask("GET", "/")
+    assert status == 200 and headers["content-type"].startswith("text/html") and b"&lt;b&gt;&amp;" in body
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert b"<td>2026-01-02 03:04:05 UTC</td><td>a:1</td><td>b:1</td><td>rolled back</td><td>12.5 ms</td>" in body
+    assert b"<td>1 closed: uplink_lost; &lt;b&gt;&amp;</td>" in body and b"a:1 to b:1: fence" in body
+    assert json.loads(site.ask("GET", "/info.json")[2]) == INFO
+    assert b"redisproxy_in_flight 1.0" in site.ask("GET", "/metrics")[2]
+    assert site.ask("GET", "/metrics/")[0] == 200
+    assert site.ask("GET", "/healthz")[2] == b"ok\n"
+    assert site.ask("GET", "/readyz")[0] == 200
+    site.operations.is_ready = False
+    assert site.ask("GET", "/readyz")[0] == 503
+    assert site.ask("GET", "/nothing")[0] == 404
+    assert site.ask("GET", "/cmd/../etc")[0] in (404, 405)
+
+
+def test_the_page_shows_what_the_sentinels_say_and_believes_none_of_it() -> None:
+    each = {"address": "a:1", "subscribed": False, "primary": "<i>:6379", "epoch": 1, "error": "<script>"}
+    sentinel = {"master_name": "mymaster", "sentinels": [each], "last_switch": {"to": "<b>"}, "switches": 3}
+    page = render_page({"uplink": {"address": "b:2", "sentinel": sentinel}}).decode()
+    assert "sentinel a:1" in page and "not subscribed, says &lt;i&gt;:6379 (&lt;script&gt;)" in page
+    assert "mymaster" in page and "<td>switches</td><td><code>3</code></td>" in page
+    assert "to &lt;b&gt;" in page and "<i>" not in page
+
+
+class TestAuthentication:
+    @pytest.fixture
+    def site(self) -> Site:
+        sha = hashlib.sha256(b"operator-pass").hexdigest()
+        return Site(Authenticator(SecretStr("the-pass"), [("operator", None, sha)]))
+
+    @staticmethod
+    def basic(user: str, password: str) -> str:
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    def test_nothing_but_healthz_without(self, site: Site) -> None:
+        for path in ("/", "/info.json", "/metrics", "/readyz", "/cmd/"):
+            status, headers, _ = site.ask("GET", path)
+            assert status == 401 and headers["www-authenticate"].startswith("Basic ")
+        assert site.ask("GET", "/healthz")[0] == 200
+        assert site.ask("POST", "/cmd/", "cmd=pause")[0] == 401 and site.operations.calls == []
+
+    @pytest.mark.parametrize(
+        ("user", "password"),
+        [("", "the-pass"), ("admin", "the-pass"), ("default", "the-pass"), ("operator", "operator-pass")],
+    )
+    def test_right_ones(self, site: Site, user: str, password: str) -> None:
+        assert site.cmd("cmd=pause", authorization=self.basic(user, password))[0] == 200
+
+    @pytest.mark.parametrize(("user", "password"), [("", "x"), ("operator", "the-pass"), ("nobody", "the-pass")])
+    def test_wrong_ones_are_counted(self, site: Site, user: str, password: str) -> None:
+        assert site.ask("GET", "/", authorization=self.basic(user, password))[0] == 401
+        assert site.metrics.auth_failures_total == 1
+
+    @pytest.mark.parametrize(
+        "value", ["Basic", "Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"nocolon").decode()]
+    )
+    def test_malformed_ones(self, site: Site, value: str) -> None:
+        assert site.ask("GET", "/", authorization=value)[0] == 401
+
+
+def test_connections_are_bounded(site: Site) -> None:
+    assert all(site.site.buildProtocol(None) is not None for _ in range(100))
+    assert site.site.buildProtocol(None) is None
+
+
+def test_the_page_shows_what_the_operator_has_to_know_before_all_tables() -> None:
+    page = render_page({"uplink": {"address": "b:2", "advice": "it is fenced by <somebody>"}}).decode()
+    assert '<p id="advice" class="bad" role="alert">The uplink: it is fenced by &lt;somebody&gt;</p>' in page
+    assert page.index('id="advice"') < page.index("<table>")
+    assert '<p id="advice" class="bad" role="alert"></p>' in render_page({"uplink": {"advice": ""}}).decode()

@@ -1,0 +1,188 @@
+"""The C{redisproxy} command, against a stand-in for the admin endpoint on real sockets."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socketserver
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from click.testing import CliRunner, Result
+
+from redisproxy.cli.commands import main
+
+INFO = {
+    "state": "paused",
+    "paused_for": ["operator"],
+    "clients": {"open": 3},
+    "held": 2,
+    "in_flight": 1,
+    "uplink": {"address": "a:1", "connected": False, "last_error": "refused", "connections": 0},
+    "version": "1.2.3",
+    "uptime_s": 7.4,
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Any
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.seen.append((self.command, self.path, body.decode(), self.headers.get("Authorization")))
+        status, answer = self.server.answer
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = answer
+
+
+class Endpoint:
+    """A stand-in and a configuration that names it."""
+
+    def __init__(self, folder: Path, server: Any, admin: dict[str, Any]) -> None:
+        self.server = server
+        server.seen, server.answer, server.daemon_threads = [], (200, {"ok": True}), True
+        self.config = folder / "config.json"
+        self.config.write_text(json.dumps({"uplink": {"addr": "a:1"}, "listen": {"addr": ":1"}, "admin": admin}))
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def run(self, *words: str) -> Result:
+        return CliRunner().invoke(main, [*words, "-c", str(self.config)])
+
+
+Start = Callable[..., Endpoint]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    made: list[Any] = []
+
+    def start(unix: bool = False, files: dict[str, str] | None = None, **admin: Any) -> Endpoint:
+        server: Any
+        if unix:
+            server = socketserver.ThreadingUnixStreamServer(str(tmp_path / "admin.sock"), Handler)
+            place = {"addr": server.server_address, "network": "unix"}
+        else:
+            server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+            place = {"addr": f"127.0.0.1:{server.server_address[1]}"}
+        if files:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(files["certfile"], files["keyfile"])
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            place |= {"tls": True, "certfile": files["certfile"], "keyfile": files["keyfile"]}
+        made.append(server)
+        return Endpoint(tmp_path, server, {**place, **admin})
+
+    yield start
+    for server in made:
+        server.shutdown()
+        server.server_close()
+
+
+def issue(folder: Path, name: str) -> dict[str, str]:
+    """A certificate that an authority signed, not itself, as in practice."""
+    authority = trustme.CA()
+    made = authority.issue_cert(name)
+    names = {key: str(folder / f"{name}-{key}.pem") for key in ("certfile", "keyfile", "cacertfile")}
+    made.cert_chain_pems[0].write_to_path(names["certfile"])
+    made.private_key_pem.write_to_path(names["keyfile"])
+    authority.cert_pem.write_to_path(names["cacertfile"])
+    return names
+
+
+def test_check_config_tells_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"uplink": {"addr": "a:1", "pas": "hush"}, "listen": {"addr": ":1", "tls": true}}')
+    result = CliRunner().invoke(main, ["check-config", str(path)])
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "uplink.pas: unknown key, did you mean pass?",
+        "listen: tls needs certfile and keyfile",
+    ]
+    path.write_text('{"uplink": {"addr": "a:1"}, "listen": {"addr": ":1"}}')
+    result = CliRunner().invoke(main, ["check-config", str(path)])
+    assert result.exit_code == 0 and result.stdout == f"{path} is good: :1 -> a:1\n"
+
+
+@pytest.mark.parametrize("unix", [False, True])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_command_reaches_the_endpoint(start: Start, tmp_path: Path, unix: bool, tls: bool) -> None:
+    endpoint = start(unix, issue(tmp_path, "proxy.test") if tls else None)
+    result = endpoint.run("pause")
+    assert (result.exit_code, result.stdout) == (0, "ok\n"), result.stderr
+    assert endpoint.server.seen == [("POST", "/cmd/", "cmd=pause", None)]
+
+
+def test_another_certificate_than_the_configured_one_is_not_trusted(start: Start, tmp_path: Path) -> None:
+    other = issue(tmp_path, "proxy.test")
+    endpoint = start(False, issue(tmp_path, "localhost"), certfile=other["certfile"], keyfile=other["keyfile"])
+    result = endpoint.run("pause")
+    assert result.exit_code == 2 and "certificate verify failed" in result.stderr and endpoint.server.seen == []
+
+
+def test_with_a_ca_file_the_name_has_to_match(start: Start, tmp_path: Path) -> None:
+    files = issue(tmp_path, "proxy.test")
+    endpoint = start(False, files)
+    result = endpoint.run("pause", "--cacert", files["cacertfile"])
+    assert result.exit_code == 2 and "certificate is not valid for '127.0.0.1'" in result.stderr
+    result = endpoint.run("pause", "--cacert", str(tmp_path / "none.pem"))
+    assert result.exit_code == 2 and "none.pem: No such file or directory" in result.stderr
+
+
+def test_the_password_is_taken_from_the_configuration(start: Start) -> None:
+    endpoint = start(users=[{"name": "ops", "pass": "s3cret"}])
+    endpoint.run("unpause")
+    assert endpoint.server.seen[0][3] == "Basic " + base64.b64encode(b"ops:s3cret").decode()
+
+
+def test_pause_and_wait_passes_its_deadline_on(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = (200, {"ok": True, "pause_ms": 4, "dropped": []})
+    result = endpoint.run("pause-and-wait", "--timeout-ms", "250")
+    assert endpoint.server.seen[0][2] == "cmd=pause-and-wait&timeout_ms=250"
+    assert result.stdout == "pause_ms: 4\n"
+
+
+def test_a_refused_command_tells_why(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = (409, {"ok": False, "error": "not paused"})
+    result = endpoint.run("unpause")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "not paused\n")
+
+
+def test_status_is_readable_or_json(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = (200, INFO)
+    text = endpoint.run("status").stdout
+    for part in ("paused operator", "3 connected, 2 held, 1 commands", "a:1, not connected: refused", "1.2.3, up 7 s"):
+        assert part in text
+    assert json.loads(endpoint.run("status", "--json").stdout) == INFO
+    assert endpoint.server.seen[0][:2] == ("GET", "/info.json")
+
+
+def test_no_endpoint_and_no_answer_are_errors(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    base: dict[str, Any] = {"uplink": {"addr": "a:1"}, "listen": {"addr": ":1"}}
+    for admin, text in (
+        ({}, "this configuration has no admin address"),
+        ({"admin": {"addr": str(tmp_path / "none.sock"), "network": "unix"}}, "No such file or directory"),
+    ):
+        path.write_text(json.dumps({**base, **admin}))
+        result = CliRunner().invoke(main, ["status", "-c", str(path)])
+        assert result.exit_code == 2 and text in result.stderr

@@ -1,0 +1,667 @@
+"""MULTI, WATCH and blocking commands in memory, through pauses, switches and losses."""
+
+from __future__ import annotations
+
+import pytest
+
+from redisproxy.client.blocking import AGAIN_S
+from redisproxy.client.queued import kill
+from redisproxy.resp import encode_command as cmd
+from redisproxy.shared.core import ClientLimits
+from tests.wire import OK, Client, Wire
+
+QUEUED = b"+QUEUED\r\n"
+EXECABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+GET = cmd("GET", "a")
+SET = cmd("SET", "a", 1)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def client(wire: Wire) -> Client:
+    client = wire.client()
+    client.send(GET)
+    wire.server.send(b":0\r\n")
+    client.got()
+    wire.server.got()
+    return client
+
+
+def begin(wire: Wire, client: Client, *commands: bytes) -> None:
+    client.send(cmd("MULTI"))
+    wire.server.got()
+    wire.server.send(OK)
+    for command in commands:
+        client.send(command)
+        wire.server.got()
+        wire.server.send(QUEUED)
+    client.got()
+
+
+class TestWhole:
+    def test_a_whole_transaction_goes_out_in_one_piece_on_the_shared_connection(
+        self, wire: Wire, client: Client
+    ) -> None:
+        whole = cmd("MULTI") + SET + GET + cmd("EXEC")
+        client.send(whole + GET)
+        assert len(wire.servers) == 1 and wire.server.got() == whole + GET
+        wire.server.send(OK + QUEUED * 2 + b"*2\r\n+OK\r\n$1\r\n1\r\n:9\r\n")
+        assert client.got() == OK + QUEUED * 2 + b"*2\r\n+OK\r\n$1\r\n1\r\n:9\r\n"
+        assert client.protocol.session.transaction is None
+
+    def test_one_with_a_select_inside_is_pinned(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("MULTI") + cmd("SELECT", 3) + cmd("EXEC"))
+        assert len(wire.servers) == 2 and wire.server.got() == cmd("MULTI")
+
+    def test_what_comes_behind_a_multi_with_arguments_does_not_go_where_others_wait(
+        self, wire: Wire, client: Client
+    ) -> None:
+        blpop = cmd("BLPOP", "l", 0)
+        client.send(cmd("MULTI", "x") + blpop + cmd("EXEC"))
+        assert wire.servers[0].got() == b"" and wire.server.got() == cmd("MULTI", "x")
+        wire.server.send(b"-ERR wrong number of arguments for 'multi' command\r\n")
+        assert wire.servers[0].got() == b"" and wire.server.got() == blpop
+
+    def test_one_that_is_broken_by_a_protocol_error_is_not_sent_whole(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("MULTI") + SET + b"*x\r\n")
+        assert wire.server.got() == cmd("MULTI")
+        wire.server.send(OK)
+        wire.server.send(QUEUED)
+        assert client.got().endswith(b"-ERR Protocol error: invalid multibulk length\r\n")
+        assert client.closed and wire.server.closed and wire.gate.in_flight == 0
+
+
+class TestOpen:
+    def test_it_holds_a_connection_of_its_own_until_exec(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        pinned = wire.server
+        assert len(wire.servers) == 2 and client.protocol.route.pinned
+        client.send(cmd("EXEC"))
+        pinned.send(b"*1\r\n+OK\r\n")
+        assert client.got() == b"*1\r\n+OK\r\n" and not client.protocol.route.pinned
+        client.send(GET)
+        assert wire.servers[0].got() == GET
+
+    def test_the_connection_is_used_again_by_the_next_one(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        client.send(cmd("DISCARD"))
+        wire.server.send(OK)
+        begin(wire, client)
+        assert len(wire.servers) == 2
+
+    def test_a_refused_command_inside_makes_exec_fail(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        client.send(cmd("SUBSCRIBE", "a"))
+        assert wire.server.got() == cmd("ECHO")
+        wire.server.send(b"-ERR wrong number of arguments for 'echo' command\r\n")
+        assert client.got().startswith(b"-ERR redisproxy")
+        client.send(cmd("GET"))
+        wire.server.send(b"-ERR wrong number of arguments for 'get' command\r\n")
+        assert client.got().startswith(b"-ERR wrong")
+        client.send(cmd("EXEC"))
+        wire.server.send(EXECABORT)
+        assert client.got() == EXECABORT and wire.metrics.refused == {"SUBSCRIBE": 1}
+        client.send(GET)
+        assert wire.servers[0].got() == GET
+
+    def test_select_inside_counts_when_the_server_says_so(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, cmd("SELECT", 4))
+        client.send(cmd("EXEC") + GET)
+        pinned = wire.server
+        assert pinned.got() == cmd("EXEC") + cmd("CLIENT", "INFO")
+        pinned.send(b"*1\r\n+OK\r\n")
+        assert client.got() == b"*1\r\n+OK\r\n" and wire.gate.in_flight == 1
+        pinned.send(b"$12\r\nid=1 db=4 x=\r\n")
+        assert client.protocol.session.db == 4 and wire.gate.in_flight == 1
+        assert wire.server.got() == GET and wire.server.transport.protocol.db == 4
+
+    def test_a_client_that_leaves_closes_it(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        client.close()
+        assert wire.server.closed and not wire.servers[0].closed
+
+    def test_reset_drops_it(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        assert client.ask("RESET") == b"+RESET\r\n" and wire.server.closed
+
+    def test_a_discard_with_arguments_does_not_end_it(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        client.send(cmd("DISCARD", "x"))
+        assert wire.server.got() == cmd("DISCARD", "x")
+        wire.server.send(b"-ERR wrong number of arguments\r\n")
+        assert client.got() == b"-ERR wrong number of arguments\r\n" and client.protocol.route.pinned
+        client.send(cmd("EXEC"))
+        assert wire.server.got() == cmd("EXEC")
+        wire.server.send(EXECABORT)
+        assert client.got() == EXECABORT and not client.protocol.route.pinned
+
+    def test_an_exec_with_arguments_ends_one_that_is_dead(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        kill(client.protocol)
+        assert client.ask("EXEC", "x").startswith(
+            b"-EXECABORT Transaction discarded because of: wrong number of arguments"
+        )
+        assert client.protocol.session.transaction is None
+
+    def test_nested_commands_in_one_that_is_dead_get_the_servers_errors(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        kill(client.protocol)
+        assert client.ask("MULTI") == b"-ERR MULTI calls can not be nested\r\n"
+        assert client.ask("WATCH", "a") == b"-ERR WATCH inside MULTI is not allowed\r\n"
+
+    @pytest.mark.parametrize(
+        ("nested", "refusal", "spoils"),
+        [
+            (cmd("MULTI"), b"-ERR MULTI calls can not be nested\r\n", False),
+            (cmd("WATCH", "a"), b"-ERR WATCH inside MULTI is not allowed\r\n", False),
+            (cmd("MULTI"), b"-ERR Command 'multi' not allowed inside a transaction\r\n", True),
+            (cmd("WATCH"), b"-ERR wrong number of arguments for 'watch' command\r\n", True),
+        ],
+    )
+    def test_what_a_nested_command_makes_of_exec_is_the_same_after_a_loss(
+        self, wire: Wire, client: Client, nested: bytes, refusal: bytes, spoils: bool
+    ) -> None:
+        begin(wire, client, SET)
+        client.send(nested)
+        wire.server.send(refusal)
+        assert client.got() == refusal
+        wire.server.close()
+        client.send(cmd("EXEC"))
+        assert wire.server.got() == cmd("MULTI") + SET + cmd("ECHO") * spoils
+        wire.server.send(OK + QUEUED + b"-ERR wrong\r\n" * spoils)
+        assert client.got() == EXECABORT * spoils and (wire.server.got() == cmd("EXEC")) is not spoils
+
+    def test_nested_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
+        begin(wire, client)
+        client.send(cmd("MULTI"))
+        wire.server.send(b"-ERR MULTI calls can not be nested\r\n")
+        assert client.got() == b"-ERR MULTI calls can not be nested\r\n"
+        assert client.protocol.session.transaction is not None
+
+    def test_exec_without_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("EXEC"))
+        assert len(wire.servers) == 1 and wire.server.got() == cmd("EXEC")
+
+
+class TestSwitch:
+    def test_an_open_transaction_is_queued_again_and_the_client_sees_each_reply_once(
+        self, wire: Wire, client: Client
+    ) -> None:
+        begin(wire, client, SET, GET)
+        wire.pause()
+        wire.switch()
+        client.send(cmd("INCR", "b"))
+        wire.unpause()
+        new = wire.server
+        assert new.got() == cmd("MULTI") + SET + GET
+        new.send(OK + QUEUED * 2)
+        assert client.got() == b"" and new.got() == cmd("INCR", "b")
+        new.send(QUEUED)
+        client.send(cmd("EXEC"))
+        new.send(b"*3\r\n+OK\r\n:1\r\n:1\r\n")
+        assert client.got() == QUEUED + b"*3\r\n+OK\r\n:1\r\n:1\r\n"
+
+    def test_one_with_a_command_held_at_the_gate_is_queued_again_before_that(self, wire: Wire, client: Client) -> None:
+        """Closing, swapping and opening happen in one turn: the old connection's end is told of only after that."""
+        begin(wire, client, SET)
+        wire.pause()
+        client.send(cmd("INCR", "b"))
+        wire.switch(turn=False)
+        wire.unpause()
+        new = wire.server
+        assert new is not wire.servers[1] and new.got() == cmd("MULTI") + SET
+        new.send(OK + QUEUED)
+        assert new.got() == cmd("INCR", "b")
+
+    def test_a_watch_with_an_exec_held_at_the_gate_is_lost(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        client.got()
+        wire.pause()
+        client.send(cmd("MULTI") + SET + cmd("EXEC"))
+        wire.switch(turn=False)
+        wire.unpause()
+        wire.server.send(OK)
+        wire.server.send(QUEUED)
+        assert wire.server.got().endswith(cmd("DISCARD"))
+        wire.server.send(OK)
+        assert client.got() == OK + QUEUED + b"*-1\r\n"
+
+    def test_one_that_cannot_be_queued_again_fails_at_exec(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(cmd("EXEC"))
+        wire.server.got()
+        wire.server.send(OK + b"-ERR unknown command\r\n")
+        assert client.got() == EXECABORT
+        assert client.protocol.session.transaction is None
+
+    def test_one_past_the_bound_fails_at_exec(self, wire: Wire, client: Client) -> None:
+        wire.core.limits = ClientLimits(max_transaction_commands=1)
+        begin(wire, client, SET, GET)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        assert client.ask("GET", "a") == QUEUED
+        assert client.ask("EXEC") == EXECABORT
+
+    def test_discard_after_it_needs_no_server(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        assert client.ask("DISCARD") == OK and client.protocol.session.transaction is None
+
+    def test_exec_in_flight_is_waited_for(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        client.send(cmd("EXEC"))
+        wire.pause()
+        assert wire.gate.in_flight == 1
+        wire.server.send(b"*1\r\n+OK\r\n")
+        assert client.got() == b"*1\r\n+OK\r\n" and wire.gate.in_flight == 0
+
+    def test_a_lost_connection_in_the_middle_of_queueing_again_is_tried_once_more(
+        self, wire: Wire, client: Client
+    ) -> None:
+        begin(wire, client, SET)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(GET)
+        first = wire.server
+        first.close()
+        second = wire.server
+        assert second is not first and second.got() == cmd("MULTI") + SET
+        second.send(OK + QUEUED)
+        assert second.got() == GET
+
+    def test_it_is_not_queued_again_while_the_gate_is_closed(self, wire: Wire, client: Client) -> None:
+        """The server may be fenced by then, and would refuse to queue writes."""
+        begin(wire, client, SET)
+        wire.server.close()
+        wire.answer_login = False
+        client.send(GET)
+        wire.pause()
+        wire.answer_login = True
+        wire.turn()
+        new = wire.server
+        assert new.got() == b"" and wire.gate.in_flight == 0
+        wire.unpause()
+        assert new.got() == cmd("MULTI") + SET
+
+    def test_queueing_again_is_waited_for_by_a_pause(self, wire: Wire, client: Client) -> None:
+        begin(wire, client, SET)
+        wire.server.close()
+        client.send(GET)
+        wire.pause()
+        assert wire.gate.in_flight == 2
+        wire.server.send(OK + QUEUED)
+        assert wire.gate.in_flight == 0
+        assert wire.server.got() == cmd("MULTI") + SET
+        wire.unpause()
+        assert wire.server.got() == GET
+
+    def test_a_watch_is_lost_and_exec_says_nil(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        client.got()
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(cmd("MULTI"))
+        wire.server.send(OK)
+        client.send(SET)
+        wire.server.send(QUEUED)
+        wire.server.got()
+        client.send(cmd("EXEC"))
+        assert wire.server.got() == cmd("DISCARD")
+        wire.server.send(OK)
+        assert client.got() == OK + QUEUED + b"*-1\r\n"
+        assert not client.protocol.session.watch_lost
+
+    def test_a_whole_transaction_after_a_lost_watch_says_nil_too(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        client.got()
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(cmd("MULTI") + SET + cmd("EXEC"))
+        wire.server.send(OK)
+        wire.server.send(QUEUED)
+        wire.server.send(OK)
+        assert client.got() == OK + QUEUED + b"*-1\r\n"
+
+    def test_unwatch_takes_the_loss_back(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(cmd("UNWATCH"))
+        assert not client.protocol.session.watch_lost
+
+    def test_commands_after_a_watch_stay_on_its_connection(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("WATCH", "a"))
+        wire.server.send(OK)
+        wire.server.got()
+        client.send(GET)
+        assert wire.server.got() == GET and wire.servers[0].got() == b""
+
+
+BLPOP = cmd("BLPOP", "q", 0)
+
+
+class TestBlocking:
+    def test_it_waits_on_a_connection_of_its_own(self, wire: Wire, client: Client) -> None:
+        other = wire.client()
+        client.send(BLPOP)
+        assert len(wire.servers) == 2 and wire.server.got() == BLPOP
+        other.send(GET)
+        wire.servers[0].send(b":1\r\n")
+        assert other.got() == b":1\r\n"
+        wire.server.send(b"*2\r\n+q\r\n+x\r\n")
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and not client.protocol.route.pinned
+
+    def test_what_comes_behind_it_waits(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP + GET)
+        assert wire.servers[0].got() == b""
+        wire.server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and wire.servers[0].got() == GET
+
+    def test_what_comes_behind_it_waits_on_a_connection_of_the_clients_own_too(
+        self, wire: Wire, client: Client
+    ) -> None:
+        client.send(cmd("EVAL", "return 1", 0))
+        own = wire.server
+        own.send(b":1\r\n")
+        own.got()
+        client.got()
+        client.send(BLPOP)
+        client.send(GET)
+        assert own.got() == BLPOP
+        own.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and own.got() == GET
+
+    def test_a_client_that_leaves_frees_its_connection(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        client.close()
+        assert wire.server.closed and wire.gate.in_flight == 0
+
+    def test_a_client_that_half_closes_has_left(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        client.protocol.readConnectionLost()
+        wire.turn()
+        assert client.closed and wire.server.closed and wire.gate.in_flight == 0
+
+    def test_one_that_has_sent_more_is_read_on_so_that_its_end_is_noticed(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP + GET)
+        client.send(GET)
+        assert not client.transport.paused and wire.server.got() == BLPOP
+        client.protocol.readConnectionLost()
+        wire.turn()
+        assert client.closed and wire.server.closed and wire.gate.in_flight == 0
+
+    def test_what_comes_behind_it_is_held_within_a_bound(self, wire: Wire, client: Client) -> None:
+        bound = wire.core.limits.max_held_request_bytes
+        client.send(BLPOP + GET)
+        client.send(cmd("ECHO", "x" * (bound // 3)) * 4)
+        assert client.transport.paused
+        wire.server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and wire.servers[0].got().startswith(GET)
+        assert not client.transport.paused
+
+    def test_a_client_that_half_closes_while_it_is_held_has_left(self, wire: Wire, client: Client) -> None:
+        wire.pause()
+        client.send(cmd("BLPOP", "q", 0))
+        client.protocol.readConnectionLost()
+        wire.unpause()
+        wire.turn()
+        assert client.closed and wire.gate.in_flight == 0 and wire.server.closed
+
+    def test_a_pause_unblocks_it_and_it_goes_on_at_the_new_server(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        blocked = wire.server
+        wire.pause()
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
+        wire.servers[0].send(b":1\r\n")
+        blocked.send(b"*-1\r\n")
+        assert wire.gate.in_flight == 0 and client.got() == b""
+        wire.switch()
+        wire.unpause()
+        assert wire.server is not blocked and wire.server.got() == BLPOP
+        wire.server.send(b"*2\r\n+q\r\n+x\r\n")
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n"
+
+    def test_it_is_unblocked_although_the_first_attempt_is_lost(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        blocked = wire.server
+        wire.pause()
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
+        wire.servers[0].close()
+        wire.clock.advance(AGAIN_S)
+        wire.turn()
+        assert wire.server is not blocked and wire.server.got().endswith(cmd("CLIENT", "UNBLOCK", 102))
+        blocked.send(b"*-1\r\n")
+        assert wire.gate.in_flight == 0 and client.got() == b"" and not client.closed
+
+    def test_without_a_connection_for_that_it_waits_for_one_and_asks_once(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        wire.refuse_connections = True
+        wire.servers[0].close()
+        wire.pause()
+        for _ in range(20):
+            wire.clock.advance(AGAIN_S)
+            wire.turn()
+        wire.refuse_connections = False
+        for _ in range(30):
+            wire.clock.advance(AGAIN_S)
+            wire.turn()
+            if len(wire.servers) > 2:
+                break
+        assert wire.server.got().count(b"UNBLOCK") == 1
+
+    def test_a_slow_reader_does_not_keep_it_from_being_unblocked(self, wire: Wire, client: Client) -> None:
+        slow = wire.client()
+        client.send(BLPOP)
+        blocked = wire.server
+        slow.send(GET)
+        shared = wire.servers[0]
+        shared.got()
+        wire.pause()
+        assert shared.got() == cmd("CLIENT", "UNBLOCK", 102)
+        slow.protocol.backlog.pauseProducing()
+        assert shared.transport.paused
+        wire.clock.advance(AGAIN_S)
+        wire.turn()
+        assert wire.server is not blocked and wire.server.got().endswith(cmd("CLIENT", "UNBLOCK", 102))
+
+    def test_before_the_gate_closes_it_waits_aside_and_others_go_on(self, wire: Wire, client: Client) -> None:
+        other, late = wire.client(), wire.client()
+        client.send(BLPOP)
+        blocked = wire.server
+        assert client.protocol.blocking is not None
+        wire.core.aside.close()
+        client.protocol.blocking.move()
+        wire.turn()
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
+        wire.servers[0].send(b":1\r\n")
+        blocked.send(b"*-1\r\n")
+        late.send(BLPOP)
+        assert wire.gate.open and wire.gate.in_flight == 0 and len(wire.core.aside) == 2
+        other.send(GET)
+        assert wire.servers[0].got() == GET
+        late.close()
+        assert len(wire.core.aside) == 1
+        wire.core.aside.open()
+        wire.turn()
+        assert wire.server is not blocked and wire.server.got() == BLPOP
+        wire.server.send(b"*2\r\n+q\r\n+x\r\n")
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and late.got() == b""
+
+    def test_an_element_popped_at_the_last_moment_is_delivered_once(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        wire.pause()
+        wire.server.send(b"*2\r\n+q\r\n+x\r\n")
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and wire.gate.in_flight == 0
+        wire.servers[0].send(b":0\r\n")
+        wire.unpause()
+        assert wire.server.closed
+
+    def test_the_null_may_come_in_pieces(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        blocked = wire.server
+        wire.pause()
+        for byte in b"*-1\r\n":
+            blocked.send(bytes([byte]))
+        assert client.got() == b"" and wire.gate.in_flight == 0
+
+    def test_what_is_left_of_the_timeout_is_sent_on(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("BLPOP", "q", 10))
+        blocked = wire.server
+        wire.clock.advance(4)
+        wire.pause()
+        blocked.send(b"*-1\r\n")
+        wire.clock.advance(1)
+        wire.unpause()
+        assert wire.server.got() == cmd("BLPOP", "q", "6.000")
+
+    def test_a_timeout_that_has_passed_is_answered(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("BLPOP", "q", 1))
+        wire.pause()
+        wire.clock.advance(2)
+        wire.servers[1].send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and wire.gate.in_flight == 0
+
+    def test_an_unblock_that_came_too_early_is_sent_again(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        wire.pause()
+        wire.servers[0].got()
+        wire.servers[0].send(b":0\r\n")
+        wire.advance(0.01)
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
+
+    def test_what_came_behind_it_stays_behind_it(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP + GET)
+        blocked = wire.server
+        wire.pause()
+        blocked.send(b"*-1\r\n")
+        wire.unpause()
+        assert wire.server is not blocked and wire.server.got() == BLPOP
+        wire.server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n"
+        assert GET in b"".join(server.got() for server in wire.servers)
+
+    def test_xread_from_the_end_is_pinned_to_an_id_first(self, wire: Wire, client: Client) -> None:
+        client.send(cmd("XREAD", "BLOCK", 0, "STREAMS", "a", "b", "$", "5-0"))
+        assert wire.server.got() == cmd("XREVRANGE", "a", "+", "-", "COUNT", 1)
+        wire.server.send(b"*1\r\n*2\r\n$3\r\n7-1\r\n*0\r\n")
+        assert wire.server.got() == cmd("XREAD", "BLOCK", 0, "STREAMS", "a", "b", "7-1", "5-0")
+
+    def test_client_unblock_from_another_client_uses_the_ids_that_clients_see(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        other = wire.client()
+        assert other.ask("CLIENT", "UNBLOCK", 77) == b":0\r\n"
+        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, "ERROR") == b":1\r\n"
+        assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102, "ERROR")
+
+
+class TestGate:
+    @pytest.mark.parametrize(
+        ("how", "answer"), [("TIMEOUT", b"*-1\r\n"), ("ERROR", b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")]
+    )
+    @pytest.mark.parametrize("called_back", [True, False])
+    def test_client_unblock_reaches_one_that_waits_aside(
+        self, wire: Wire, client: Client, called_back: bool, how: str, answer: bytes
+    ) -> None:
+        if called_back:
+            client.send(BLPOP + GET)
+            wire.core.aside.close()
+            assert client.protocol.blocking is not None
+            client.protocol.blocking.move()
+            wire.turn()
+            wire.server.send(b"*-1\r\n")
+            wire.servers[0].send(b":1\r\n")
+        else:
+            wire.core.aside.close()
+            client.send(BLPOP + GET)
+        assert client.got() == b"" and len(wire.core.aside) == 1
+        other = wire.client()
+        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, how) == b":1\r\n"
+        assert client.got() == answer and not len(wire.core.aside)
+        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, how) == b":0\r\n"
+        wire.servers[0].send(b":5\r\n")
+        assert client.got() == b":5\r\n"
+
+    def test_client_unblock_of_one_that_is_called_back_ends_its_wait(self, wire: Wire, client: Client) -> None:
+        client.send(BLPOP)
+        server = wire.server
+        wire.core.aside.close()
+        assert client.protocol.blocking is not None
+        client.protocol.blocking.move()
+        assert wire.client().ask("CLIENT", "UNBLOCK", client.protocol.id) == b":1\r\n"
+        server.send(b"*-1\r\n")
+        assert client.got() == b"*-1\r\n" and not len(wire.core.aside)
+
+    def test_commands_wait_at_the_closed_gate_in_the_kernel(self, wire: Wire, client: Client) -> None:
+        wire.pause()
+        client.send(GET)
+        assert client.transport.paused and wire.gate.held == 1 and wire.servers[0].got() == b""
+        wire.unpause()
+        assert wire.servers[0].got() == GET and not client.transport.paused
+
+    def test_a_client_that_connects_while_paused_waits_at_its_first_command(self, wire: Wire) -> None:
+        wire.pause()
+        client = wire.client()
+        assert not client.transport.paused
+        client.send(cmd("PING"))
+        assert client.got() == b"" and client.transport.paused
+        wire.unpause()
+        assert wire.server.got() == cmd("PING")
+
+    def test_a_large_command_under_way_is_finished_first(self, wire: Wire, client: Client) -> None:
+        wire.core.limits = ClientLimits(max_held_request_bytes=100)
+        sender = wire.client()
+        large = cmd("SET", "a", "x" * 1000)
+        sender.send(large[:500])
+        wire.pause()
+        sender.send(large[500:])
+        assert wire.server.got() == large
+        wire.server.send(OK)
+        assert sender.got() == OK and wire.gate.in_flight == 0
+
+    def test_a_held_client_that_leaves_is_forgotten(self, wire: Wire, client: Client) -> None:
+        wire.pause()
+        client.send(GET)
+        client.close()
+        assert wire.gate.held == 0
+        wire.unpause()
+        assert wire.servers[0].got() == b""
+
+    def test_the_database_and_version_hold_across_a_switch(self, wire: Wire, client: Client) -> None:
+        client.ask("SELECT", 5)
+        client.ask("HELLO", 3)
+        wire.pause()
+        wire.switch()
+        wire.unpause()
+        client.send(GET)
+        protocol = wire.server.transport.protocol
+        assert (protocol.db, protocol.resp_version) == (5, 3) and wire.server.got() == GET
+
+    def test_waiting_for_a_connection_does_not_count_as_in_flight(self, wire: Wire) -> None:
+        wire.refuse_connections = True
+        client = wire.client()
+        client.send(GET)
+        wire.pause()
+        assert wire.gate.in_flight == 0
+        wire.refuse_connections = False
+        wire.switch()
+        wire.unpause()
+        wire.server.send(b":1\r\n")
+        assert client.got() == b":1\r\n"
