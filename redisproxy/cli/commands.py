@@ -15,6 +15,7 @@ import click
 
 import redisproxy
 from redisproxy import config
+from redisproxy.net import tls
 
 
 class AdminUnreachable(Exception):
@@ -92,7 +93,7 @@ def call(settings: config.Settings, path: str, fields: dict[str, str] | None, ca
 
 def _load(path: str) -> config.Settings:
     try:
-        return config.load(path)
+        return config.load(path, tls.faults)
     except config.ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(1)

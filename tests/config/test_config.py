@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from redisproxy import config
 from redisproxy.config import ConfigError, TcpAddress, UnixAddress
-from redisproxy.config.model import Settings
+from redisproxy.config.settings import Settings
+from redisproxy.net import tls
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
@@ -30,9 +31,13 @@ def write(tmp_path: Path) -> Any:
     return write
 
 
+def load(path: str) -> Settings:
+    return config.load(path, tls.faults)
+
+
 def faults(path: str) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        load(path)
     assert str(caught.value) == "\n".join(caught.value.faults)
     return caught.value.faults
 
@@ -49,13 +54,13 @@ def certificate(tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_example_is_good() -> None:
-    settings = config.load(str(DOCS.parents[1] / "config_example.json"))
+    settings = load(str(DOCS.parents[1] / "config_example.json"))
     assert settings.admin is not None and settings.admin.address == TcpAddress("127.0.0.1", 7011)
 
 
 def test_a_file_of_codility_redis_proxy_works_unchanged(write: Any, certificate: dict[str, str]) -> None:
     own = {"certfile": certificate["certfile"], "keyfile": certificate["keyfile"], "tls": True}
-    settings = config.load(
+    settings = load(
         write(
             uplink={
                 "addr": "localhost:6379",
@@ -75,7 +80,7 @@ def test_a_file_of_codility_redis_proxy_works_unchanged(write: Any, certificate:
 
 
 def test_empty_values_mean_not_set_as_there(write: Any) -> None:
-    settings = config.load(
+    settings = load(
         write(
             listen={"addr": ":7010", "pass": "", "certfile": "", "network": ""},
             listen_raw={"addr": ""},
@@ -96,7 +101,7 @@ def test_empty_values_mean_not_set_as_there(write: Any) -> None:
     ],
 )
 def test_addresses(write: Any, addr: str, network: str, expected: object) -> None:
-    assert config.load(write(uplink={"addr": addr, "network": network})).uplink.address == expected
+    assert load(write(uplink={"addr": addr, "network": network})).uplink.address == expected
 
 
 @pytest.mark.parametrize("addr", ["localhost", "localhost:", "a:0", "a:65536", "::1:6379", "[x]:1", "[::1]", "a b"])
@@ -105,7 +110,7 @@ def test_addresses_that_are_none(write: Any, addr: str) -> None:
 
 
 def test_several_listeners(write: Any) -> None:
-    settings = config.load(write(listen=[{"addr": ":1"}, {"addr": ":2"}]))
+    settings = load(write(listen=[{"addr": ":1"}, {"addr": ":2"}]))
     assert [each.address for each in settings.listen] == [TcpAddress("", 1), TcpAddress("", 2)]
 
 
@@ -178,7 +183,7 @@ def test_what_does_not_go_together(write: Any, change: dict[str, Any], part: str
 
 def test_every_name_that_cannot_be_allowed_is_told_with_the_reason(write: Any) -> None:
     names = ["monitor", "config|set", "client", "mod.command", "keys", "readonly", "shutdown", "cluster|meet"]
-    assert config.load(write(allow_commands=names)).allow_commands == {name.upper() for name in names}
+    assert load(write(allow_commands=names)).allow_commands == {name.upper() for name in names}
     wrong = ["SYNC", "cluster|syncslots", "auth", "client|paused", "SUBSCRIBE", "script|debug", "MONITR", "host:"]
     assert faults(write(allow_commands=[*names, *wrong], listen={"addr": ":1", "x": 1}, switchovr=1)) == (
         "listen.x: unknown key",
@@ -198,8 +203,8 @@ def test_every_name_that_cannot_be_allowed_is_told_with_the_reason(write: Any) -
 
 
 def test_an_open_admin_address_has_to_be_asked_for_or_guarded(write: Any) -> None:
-    assert config.load(write(admin={"addr": "0.0.0.0:1", "allow_open": True})).admin
-    assert config.load(write(admin={"addr": "0.0.0.0:1", "pass": "x"})).admin
+    assert load(write(admin={"addr": "0.0.0.0:1", "allow_open": True})).admin
+    assert load(write(admin={"addr": "0.0.0.0:1", "pass": "x"})).admin
 
 
 def test_certificates_are_checked(write: Any, certificate: dict[str, str], tmp_path: Path) -> None:
@@ -220,7 +225,7 @@ def test_a_passfile_is_read_without_its_line_end(write: Any, tmp_path: Path) -> 
     secret = tmp_path / "secret"
     secret.write_text("s3cret\n")
     uplink = {"addr": "a:1", "passfile": str(secret)}
-    password = config.load(write(uplink=uplink)).uplink.password
+    password = load(write(uplink=uplink)).uplink.password
     assert password is not None and password.get_secret_value() == "s3cret"
     assert "either pass or passfile" in faults(write(uplink={**uplink, "pass": "x"}))[0]
     secret.write_text("")
@@ -229,13 +234,13 @@ def test_a_passfile_is_read_without_its_line_end(write: Any, tmp_path: Path) -> 
 
 def test_file_names_are_relative_to_the_working_directory_or_the_file(write: Any, tmp_path: Path) -> None:
     (tmp_path / "beside").write_text("x")
-    assert config.load(write(uplink={"addr": "a:1", "passfile": "beside"})).uplink.password
+    assert load(write(uplink={"addr": "a:1", "passfile": "beside"})).uplink.password
 
 
 def test_no_password_shows(write: Any) -> None:
     users = [{"name": "a", "pass": "hush-3"}]
     path = write(uplink={"addr": "a:1", "pass": "hush-1"}, listen={"addr": ":1", "pass": "hush-2", "users": users})
-    settings = config.load(path)
+    settings = load(path)
     for shown in (repr(settings), str(settings), json.dumps(config.public(settings))):
         assert "hush" not in shown
     assert config.public(settings)["uplink"]["pass"] == "[removed]"
@@ -244,22 +249,22 @@ def test_no_password_shows(write: Any) -> None:
 
 
 def test_differences_name_paths_only(write: Any) -> None:
-    old = config.load(write(uplink={"addr": "a:1", "pass": "one"}))
-    new = config.load(write(uplink={"addr": "b:1", "pass": "two"}, log_messages=True))
+    old = load(write(uplink={"addr": "a:1", "pass": "one"}))
+    new = load(write(uplink={"addr": "b:1", "pass": "two"}, log_messages=True))
     assert config.differences(old, new) == ("log_messages", "uplink.addr", "uplink.pass")
     assert config.fixed_differences(old, new) == ()
 
 
 def test_where_it_listens_is_fixed(write: Any) -> None:
-    old = config.load(write(admin={"addr": "127.0.0.1:1"}))
-    new = config.load(write(listen={"addr": "127.0.0.1:7777", "backlog": 5}))
+    old = load(write(admin={"addr": "127.0.0.1:1"}))
+    new = load(write(listen={"addr": "127.0.0.1:7777", "backlog": 5}))
     assert config.fixed_differences(old, new) == ("admin", "listen[0].addr", "listen[0].backlog")
-    new = config.load(write(admin={"addr": "127.0.0.1:2"}, listen=[{"addr": "127.0.0.1:7777"}, {"addr": ":8"}]))
+    new = load(write(admin={"addr": "127.0.0.1:2"}, listen=[{"addr": "127.0.0.1:7777"}, {"addr": ":8"}]))
     assert set(config.fixed_differences(old, new)) >= {"admin.addr", "listen", "listen[0].addr"}
 
 
 def test_settings_can_not_be_changed(write: Any) -> None:
-    settings = config.load(write())
+    settings = load(write())
     with pytest.raises(ValueError, match="frozen"):
         settings.log_messages = True
 
@@ -304,7 +309,7 @@ def test_numbers_of_any_length_and_a_byte_order_mark(write: Any, tmp_path: Path)
     assert "too many digits" in faults(write('{"read_time_limit_ms": ' + "9" * 5000 + "}"))[0]
     path = write()
     Path(path).write_bytes(b"\xef\xbb\xbf" + Path(path).read_bytes())
-    assert config.load(path)
+    assert load(path)
 
 
 def test_the_proxy_is_not_its_own_uplink(write: Any) -> None:
@@ -317,7 +322,7 @@ def test_the_raw_relay_has_no_password(write: Any) -> None:
 
 
 def test_the_hash_of_a_password_does_not_show_either(write: Any) -> None:
-    settings = config.load(write(admin={"addr": "127.0.0.1:1", "users": [{"name": "a", "sha256": "ab" * 32}]}))
+    settings = load(write(admin={"addr": "127.0.0.1:1", "users": [{"name": "a", "sha256": "ab" * 32}]}))
     assert "abab" not in repr(settings) + json.dumps(config.public(settings))
     assert config.public(settings)["admin"]["users"][0]["sha256"] == "[removed]"
 
@@ -341,7 +346,7 @@ VALUES = st.recursive(
 def test_whatever_a_file_holds_the_answer_is_settings_or_faults(write: Any, data: dict[str, Any]) -> None:
     path = write(json.dumps(data))
     try:
-        config.load(path)
+        load(path)
     except ConfigError as error:
         assert error.faults and all(": " in each for each in error.faults)
 
@@ -368,7 +373,7 @@ SENTINELS = {"sentinels": ["10.0.1.1:26379", "[::1]:26379", ":26379"], "master_n
 def test_an_uplink_that_sentinels_know(write: Any, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of the sentinels\n")
     path = write(uplink={**SENTINELS, "sentinel_user": "u", "sentinel_passfile": "secret", "pass": "of the servers"})
-    uplink = config.load(path).uplink
+    uplink = load(path).uplink
     assert [str(each) for each in uplink.sentinel_addresses] == ["10.0.1.1:26379", "[::1]:26379", "localhost:26379"]
     assert str(uplink.address) == "mymaster (found through Sentinel)"
     assert uplink.sentinel_password is not None and uplink.password is not None
@@ -377,14 +382,14 @@ def test_an_uplink_that_sentinels_know(write: Any, tmp_path: Path) -> None:
 
 
 def test_where_the_primary_was_found_is_no_part_of_the_configuration(write: Any) -> None:
-    settings = config.load(write(uplink={**SENTINELS, "sentinel_pass": "hush"}))
+    settings = load(write(uplink={**SENTINELS, "sentinel_pass": "hush"}))
     found = settings.with_primary_at(TcpAddress("10.0.0.1", 6379))
     assert str(found.uplink.address) == "10.0.0.1:6379" != str(settings.uplink.address)
     assert config.differences(settings, found) == () and config.public(settings) == config.public(found)
     shown = config.public(found)["uplink"]
     assert shown["sentinels"] == SENTINELS["sentinels"] and shown["sentinel_pass"] == "[removed]"
     assert "hush" not in repr(found)
-    other = config.load(write(uplink={**SENTINELS, "sentinel_pass": "other", "master_name": "b"}))
+    other = load(write(uplink={**SENTINELS, "sentinel_pass": "other", "master_name": "b"}))
     assert config.differences(settings, other) == ("uplink.master_name", "uplink.sentinel_pass")
 
 
@@ -438,8 +443,8 @@ def test_a_passfile_for_the_sentinels_is_one_key_with_its_password(write: Any, t
 
 def test_names_for_the_certificates_of_sentinels(write: Any, certificate: dict[str, str]) -> None:
     secure = {**SENTINELS, "tls": True, "cacertfile": certificate["cacertfile"]}
-    assert config.load(write(uplink=secure)).uplink.tls_to_sentinels
-    assert not config.load(write(uplink={**secure, "sentinel_tls": False})).uplink.tls_to_sentinels
+    assert load(write(uplink=secure)).uplink.tls_to_sentinels
+    assert not load(write(uplink={**secure, "sentinel_tls": False})).uplink.tls_to_sentinels
     long = "\xfc" * 300
     assert faults(write(uplink={**secure, "sentinel_server_name": long})) == (
         "uplink.sentinel_server_name: this is no host name",
@@ -448,7 +453,7 @@ def test_names_for_the_certificates_of_sentinels(write: Any, certificate: dict[s
 
 
 def test_where_the_proxy_itself_can_be_reached(write: Any) -> None:
-    own = config.load(write(listen={"addr": ":7010"}, admin={"addr": "/run/admin", "network": "unix"})).own_addresses
+    own = load(write(listen={"addr": ":7010"}, admin={"addr": "/run/admin", "network": "unix"})).own_addresses
     assert {TcpAddress("127.0.0.1", 7010), TcpAddress("localhost", 7010), UnixAddress("/run/admin")} < own
 
 
@@ -460,6 +465,4 @@ def test_where_clients_are_to_go_is_a_host_and_a_port(write: Any) -> None:
     assert told("nowhere") == (
         'shutdown.moving_to: expected host:port, [v6 address]:port, or a path with network "unix"',
     )
-    assert (
-        config.load(write(shutdown={"notice_ms": 1000, "moving_to": "there:6379"})).shutdown.moving_to == "there:6379"
-    )
+    assert load(write(shutdown={"notice_ms": 1000, "moving_to": "there:6379"})).shutdown.moving_to == "there:6379"

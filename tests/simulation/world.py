@@ -21,6 +21,7 @@ from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.client import ClientFactory
+from redisproxy.net import tls
 from redisproxy.service import ProxyService
 from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
@@ -91,7 +92,7 @@ class World:
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
-        settings = config.load(self.path)
+        settings = config.load(self.path, tls.faults)
         self.network = SimNetwork(self.net)
         self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform)
         self.proxy, self.control = self.service.proxy, self.service.control
