@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from redisproxy.commands.allowed import not_allowable
+from redisproxy.commands.allow_commands import not_allowable
 from redisproxy.config.address import Address, TcpAddress, on_this_machine
 from redisproxy.config.endpoint import Endpoint
 from redisproxy.config.limits import LimitSettings

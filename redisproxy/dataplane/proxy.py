@@ -13,7 +13,8 @@ from twisted.python.failure import Failure
 
 from redisproxy import config
 from redisproxy.client import ClientFactory, ClientProtocol
-from redisproxy.commands.table import CommandTable, Treatment
+from redisproxy.commands.lookup import CommandTable
+from redisproxy.commands.treatment import Treatment
 from redisproxy.config.authentication import Authenticator
 from redisproxy.config.certificates import TLSFault
 from redisproxy.control.interfaces import Answer, Rejected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import ClientLimits
 from tests.wire import OK, Client, Wire

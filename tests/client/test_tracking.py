@@ -784,7 +784,7 @@ class TestBlocked:
 class TestSubscribers:
     @pytest.fixture
     def wire(self) -> Wire:
-        from redisproxy.commands.table import CommandTable
+        from redisproxy.commands.lookup import CommandTable
 
         wire = Wire()
         wire.core.table = CommandTable(pubsub=True)

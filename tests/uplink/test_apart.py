@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands.table import CommandTable, learn
+from redisproxy.commands.lookup import CommandTable, learn
 from redisproxy.resp import encode_command as cmd
 from tests.wire import OK, Wire
 
