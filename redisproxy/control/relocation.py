@@ -46,7 +46,7 @@ class Relocation:
         self._gatekeeper = gatekeeper
         self._before = proxy.settings
         self._waiting_for_word: Deferred[None] | None = None
-        self._closed_before = dict(proxy.metrics.clients_closed)
+        self._closed_before = dict(proxy.metrics.clients.closed)
 
     async def _open(self, which: str, settings: config.Settings) -> RedisServer:
         uplink = settings.uplink
@@ -94,7 +94,7 @@ class Relocation:
         return waited
 
     def _closed_meanwhile(self) -> dict[str, int]:
-        now, before = self._proxy.metrics.clients_closed, self._closed_before
+        now, before = self._proxy.metrics.clients.closed, self._closed_before
         return {why: count - before.get(why, 0) for why, count in now.items() if count > before.get(why, 0)}
 
     def drained(self) -> Deferred[None]:

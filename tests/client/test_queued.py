@@ -242,7 +242,7 @@ def test_a_reply_with_another_number_of_commands_is_not_trusted(client: Client) 
     queue(client, "CLIENT", "ID")
     client.send(EXEC)
     client.wire.server.send(b"*2\r\n" + PONG + PONG)
-    assert client.closed and client.wire.metrics.clients_closed == {"internal_error": 1}
+    assert client.closed and client.wire.metrics.clients.closed == {"internal_error": 1}
 
 
 def test_how_much_is_kept_is_bounded() -> None:

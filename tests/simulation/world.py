@@ -210,7 +210,7 @@ class World:
             self.violation,
             self.lines,
             self.clock.events,
-            self.proxy.metrics.commands_total,
+            self.proxy.metrics.flow.commands,
             self.operator.done,
             self.digest,
             self.operator.answers,
@@ -293,12 +293,12 @@ class World:
 
         @raise Violation: it did not.
         """
-        reloads = self.proxy.metrics.reloads_total
+        reloads = self.proxy.metrics.operations.reloads_total
         stopping = self.service.stopService().addErrback(self.crashed)
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if not stopping.called:
             self.fail("the proxy does not stop")
-        if self.proxy.metrics.reloads_total != reloads:
+        if self.proxy.metrics.operations.reloads_total != reloads:
             self.fail("a reload went on although the proxy was to stop")
         self._nothing_goes_on()
 
@@ -314,7 +314,7 @@ class World:
 
     def _nothing_is_left(self) -> None:
         proxy = self.proxy
-        if len(proxy.registry) or proxy.metrics.clients_open:
+        if len(proxy.registry) or proxy.metrics.clients.open:
             self.fail(f"clients are left behind: {[client.id for client in proxy.registry]}")
         if proxy.core.dedicated:
             self.fail(f"{proxy.core.dedicated} connections count as clients' own with no client there")
