@@ -319,8 +319,8 @@ class MoveOrders(Protocol):
     def prove_watches(self) -> Deferred[None]:
         """Find out at the old server which WATCHes still hold, so that C{bring} makes them again.
 
-        Only while the gate is closed, nothing is in flight, and the old server takes no writes: a proof is worth nothing
-        otherwise. Without this order every WATCH is lost in the move. Can be cancelled.
+        Only while the gate is closed, nothing is in flight, and the old server takes no writes: otherwise a proof is
+        worth nothing. Without this order every WATCH is lost in the move. Can be cancelled.
 
         @raise WrongOrder: nothing is prepared.
         """
