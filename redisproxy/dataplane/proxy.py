@@ -18,7 +18,7 @@ from redisproxy.commands.treatment import Treatment
 from redisproxy.config.authentication import Authenticator
 from redisproxy.config.certificates import TLSFault
 from redisproxy.control.interfaces import Answer, Rejected
-from redisproxy.control.relocation import Gatekeeper, Relocation, credentials_of, look_for_fence
+from redisproxy.control.relocation import Gatekeeper, Relocation
 from redisproxy.dataplane.reload_plan import Known, ReloadPlan, known_of
 from redisproxy.dataplane.unblocking import Recall
 from redisproxy.figures.metrics import Metrics
@@ -28,7 +28,9 @@ from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
 from redisproxy.net.raw import RawFactory
 from redisproxy.net.tls import ServerTLS
-from redisproxy.sentinel import Finder
+from redisproxy.sentinel.finder import Finder
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.servers.fence import look_for_fence
 from redisproxy.servers.server import open_control
 from redisproxy.shared.core import ClientLimits, Core
 from redisproxy.shared.registry import ClientRegistry

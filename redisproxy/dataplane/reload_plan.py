@@ -21,7 +21,7 @@ from redisproxy.servers.state import parse_info
 if TYPE_CHECKING:
     from redisproxy.dataplane.proxy import Proxy
     from redisproxy.forwarding.interfaces import Key
-    from redisproxy.sentinel import Finder
+    from redisproxy.sentinel.finder import Finder
     from redisproxy.uplink import UplinkSet
 
 LEARNED_AT_ONCE = 10

@@ -8,11 +8,11 @@ from twisted.logger import Logger
 
 from redisproxy.config import Address, Settings, TcpAddress, UplinkSettings
 from redisproxy.config.certificates import TLSFault
-from redisproxy.control.relocation import credentials_of
 from redisproxy.net.dialing import sentinel_dial, uplink_dial
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
 from redisproxy.sentinel.answers import Said, candidates, epoch_of, is_primary, primary_of, settled
 from redisproxy.sentinel.wire import Line
+from redisproxy.servers.credentials import credentials_of
 from redisproxy.servers.server import ServerSaidNo
 from redisproxy.uplink import Credentials
 
