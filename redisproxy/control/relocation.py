@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from redisproxy.dataplane import garbage
 from redisproxy.forwarding.gate import SWITCHOVER
 from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.server import RedisServer, open_control
+from redisproxy.servers.redis_server import RedisServer, open_control
 
 if TYPE_CHECKING:
     from redisproxy import config

@@ -30,8 +30,8 @@ from redisproxy.net.raw import RawFactory
 from redisproxy.net.tls import ServerTLS
 from redisproxy.sentinel.finder import Finder
 from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.fence import look_for_fence
-from redisproxy.servers.server import open_control
+from redisproxy.servers.interrupted_switchover import look_for_fence
+from redisproxy.servers.redis_server import open_control
 from redisproxy.shared.core import ClientLimits, Core
 from redisproxy.shared.registry import ClientRegistry
 from redisproxy.uplink import BUSY, UplinkLimits, UplinkSet

@@ -12,8 +12,8 @@ from redisproxy.net.dialing import sentinel_dial, uplink_dial
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
 from redisproxy.sentinel.answers import Said, candidates, epoch_of, is_primary, primary_of, settled
 from redisproxy.sentinel.wire import Line
+from redisproxy.servers.control_connection import ServerSaidNo
 from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.server import ServerSaidNo
 from redisproxy.uplink import Credentials
 
 if TYPE_CHECKING:

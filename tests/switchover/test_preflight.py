@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from redisproxy.config import TcpAddress, UnixAddress, UplinkSettings
-from redisproxy.servers.state import FENCE, ServerState, before_fence, fence_value, parse_info, version_of
+from redisproxy.servers.fence import FENCE, before_fence, fence_value
+from redisproxy.servers.state import ServerState, parse_info
+from redisproxy.servers.version import version_of
 from redisproxy.switchover.preflight import Source, faults, follows, is_predecessor, source_of, warnings
 
 SOURCE = Source("10.0.0.1", 6379)
@@ -140,7 +142,7 @@ def test_warnings_name_what_stays_behind() -> None:
 @pytest.mark.parametrize("value", [0, 1, 3, 1000])
 @pytest.mark.parametrize("lag", [0, 10])
 def test_a_fence_remembers_what_was_before(value: int, lag: int) -> None:
-    fence = fence_value(server(min_replicas=value, max_lag=lag))
+    fence = fence_value(value, lag)
     assert FENCE <= fence < 2**31 and before_fence(fence) == (value, lag == 0)
     assert server(min_replicas=fence).fenced and not server(min_replicas=value).fenced
 
