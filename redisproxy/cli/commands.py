@@ -165,6 +165,6 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     not run. 130: interrupted, with no fault until then.
     """
     from redisproxy.switch_test.options import Options, any_seed
-    from redisproxy.switch_test.view import run
+    from redisproxy.switch_test.terminal import run
 
     sys.exit(run(Options(seed=any_seed() if seed is None else seed, **fields), as_json))

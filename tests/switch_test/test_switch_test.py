@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
+from redisproxy.switch_test.connection import Broken
+from redisproxy.switch_test.latency import Latency
 from redisproxy.switch_test.ledger import Ledger, expect_count, expect_elements
 from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.result import distribution, repeat
 from redisproxy.switch_test.timeline import Timeline, in_words
-from redisproxy.switch_test.waits import Waits
-from redisproxy.switch_test.wire import Broken
 
 
 def test_a_job_that_was_delivered_or_is_still_queued_is_no_fault() -> None:
@@ -65,7 +65,7 @@ def test_pauses_are_summed_up() -> None:
 
 
 def test_the_longest_waits_are_kept_and_quantiles_are_near() -> None:
-    waits = Waits()
+    waits = Latency()
     observe = waits.observer("counts")
     for ms in range(1, 1001):
         observe(10.0, 10.0 + ms / 1000, "INCR")
