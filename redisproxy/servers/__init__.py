@@ -1,1 +1,1 @@
-"""What a Redis server says of itself, and what it is told in a switchover."""
+"""What the proxy asks Redis servers about their state and tells them in a switchover, beside the clients' connections."""
