@@ -1,1 +1,1 @@
-"""What the proxy asks Redis servers about their state and tells them in a switchover, beside the clients' connections."""
+"""What Redis servers are asked about their state and told in a switchover, beside the clients' connections."""

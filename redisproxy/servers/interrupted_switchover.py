@@ -1,4 +1,4 @@
-"""What an interrupted switchover has left on a server, and what an operator can do about it; looked for at the start."""
+"""What an interrupted switchover has left on a server, and what an operator can do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of a Redis server at one moment, read from INFO and CONFIG: replication, data, versions, the fence. Pure."""
+"""The state of a Redis server at one moment, from INFO and CONFIG: replication, data, versions, the fence. Pure."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class RedisServer:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it empty, with a history of its own, so that it can follow another server only by a full synchronisation."""
+        """Start it empty, with a history of its own, so that following another server takes a full synchronisation."""
         fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--repl-diskless-sync-delay", "0"]
         fixed += ["--rdbcompression", "no"]  # the data set is all alike, and would be moved as almost nothing
         data = self._folder / self._name

@@ -37,7 +37,7 @@ class RunState:
 
 
 def result_of(run: RunState, load: Mapping[str, Any], interrupted: bool = False) -> dict[str, Any]:
-    """The result so far; it is C{ok} as long as there are no faults.
+    """The result so far; it is C{ok} as long as there is no fault and nobody has interrupted it.
 
     @param load: what the load printed last; empty before that.
     """
