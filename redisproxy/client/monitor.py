@@ -99,7 +99,7 @@ class Monitor(pubsub.Subscription):
     def _reply(self, data: bytes, at: int) -> int:
         end, done = self._replies.scan(data, at, 1)
         self._in_reply = not done
-        self.connection.dispatch(data[at:end])
+        self.connection.queue.dispatch(data[at:end])
         return end
 
     def end_cut_line(self) -> None:

@@ -210,7 +210,7 @@ def test_a_slow_reader_is_waited_for_although_the_proxy_has_asked_something_behi
     slow = wire.client()
     slow.send(GET * 3)
     first = wire.server
-    wire.core.uplinks.run("COMMAND", "LIST")
+    wire.core.uplinks.own_commands.run("COMMAND", "LIST")
     wire.turn()
     slow.protocol.backlog.pauseProducing()
     assert first.transport.paused and not slow.closed
@@ -508,12 +508,14 @@ def test_hello_with_a_server_that_does_not_know_it(wire: Wire) -> None:
 def test_an_uplink_that_takes_no_more_is_waited_for(wire: Wire) -> None:
     one, two = wire.client(), wire.client()
     one.send(GET)
-    wire.server.transport.protocol.pauseProducing()
+    uplink = wire.server.transport.producer
+    assert uplink is not None
+    uplink.pauseProducing()
     wire.server.got()
     one.send(GET)
     two.send(cmd("SELECT", 0) + GET)
     assert one.transport.paused and two.transport.paused and wire.server.got() == b""
-    wire.server.transport.protocol.resumeProducing()
+    uplink.resumeProducing()
     wire.turn()
     assert wire.server.got() == GET * 2 and two.got() == OK
 

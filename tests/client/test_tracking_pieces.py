@@ -107,7 +107,7 @@ def test_tracking_may_end_while_the_answer_to_a_command_of_the_proxys_own_arrive
     client.send(cmd("CLIENT", "TRACKING", "OFF"))
     connection = client.protocol.route.connection
     assert isinstance(connection, UplinkConnection)
-    connection.ping(0.0)
+    connection.keepalive.ping(0.0)
     server.send(OK + b"+PONG\r\n"[:cut])
     server.send(b"+PONG\r\n"[cut:])
     assert client.got() == OK
@@ -123,7 +123,7 @@ def test_a_push_of_the_proxys_own_waits_no_longer_than_for_the_answer_that_is_un
     server = track(wire, client)
     connection = client.protocol.route.connection
     assert isinstance(connection, UplinkConnection)
-    connection.ping(0.0)
+    connection.keepalive.ping(0.0)
     server.send(b"+PONG\r\n"[:cut])
     client.protocol.push(b">1\r\n+x\r\n")
     server.send(b"+PONG\r\n"[cut:])
@@ -146,7 +146,7 @@ def test_a_connection_for_another_database_than_at_the_change_is_given_back(wire
     assert copied.called
     moving.swap()
     assert client.got() == OK + INVALIDATE_ALL
-    assert moving.new.pinned_count == 1
+    assert len(moving.new.pinned_connections) == 1
 
 
 def test_clients_for_whom_there_are_no_connections_make_the_pause_no_longer(wire: Wire, client: Client) -> None:
@@ -292,7 +292,7 @@ class TestAhead:
         assert moving.copy().called and new.got() == b""
         moving.swap()
         wire.unpause()
-        assert client.got() == INVALIDATE_ALL and moving.new.pinned_count == 1
+        assert client.got() == INVALIDATE_ALL and len(moving.new.pinned_connections) == 1
         client.send(GET)
         assert new.got() == GET
 
@@ -326,7 +326,7 @@ class TestAhead:
             client.close()
         assert moving.copy().called and new.closed
         moving.swap()
-        assert moving.new.pinned_count == 0
+        assert len(moving.new.pinned_connections) == 0
 
     def test_a_server_that_is_lost_in_between_is_asked_again(self, wire: Wire, client: Client) -> None:
         track(wire, client)

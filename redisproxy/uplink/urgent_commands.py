@@ -7,9 +7,10 @@ from twisted.internet.interfaces import IDelayedCall, IProtocol
 from twisted.python.failure import Failure
 
 from redisproxy.net.errors import OutcomeUnknown, UplinkError, UplinkMoved, UplinkUnavailable
-from redisproxy.uplink.connection import Owner, UplinkConnection
+from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.context import UplinkContext
 from redisproxy.uplink.login import Credentials, Login
-from redisproxy.uplink.opening import Connect
+from redisproxy.uplink.opener import Connect
 
 LIMIT_S = 60.0
 """A server that runs a script answers nobody before C{busy-reply-threshold} (5 seconds by default) has passed."""
@@ -19,25 +20,24 @@ MAX_WAITING = 1024
 """More than this no honest client has waited for; who has left does not take his command back."""
 
 
-class UrgentLine:
+class UrgentCommands:
     """The urgent commands to one server. Only so many have a connection at one time; the others wait their turn.
 
-    @param owner: has the clock and all else that a connection needs.
-    @param connect, credentials: see L{redisproxy.uplink.opening.Opener}.
+    @param connect, credentials: see L{ConnectionOpener}.
     """
 
-    def __init__(self, owner: Owner, connect: Connect, credentials: Credentials) -> None:
-        self._owner = owner
+    def __init__(self, context: UplinkContext, connect: Connect, credentials: Credentials) -> None:
+        self._context = context
         self._connect = connect
         self._credentials = credentials
-        self._waiting: dict[Urgent, None] = {}
-        self._under_way: dict[Urgent, None] = {}
+        self._waiting: dict[UrgentCommand, None] = {}
+        self._under_way: dict[UrgentCommand, None] = {}
 
     def send(self, data: bytes, resp_version: int) -> Deferred[bytes]:
         """Fire with the reply as it came, or fail with L{UplinkError}."""
         if len(self._waiting) >= MAX_WAITING:
             return fail(UplinkUnavailable(f"{AT_ONCE + MAX_WAITING} commands like this one are under way"))
-        urgent = Urgent(self._owner, self._credentials, data, resp_version)
+        urgent = UrgentCommand(self._context, self._credentials, data, resp_version)
         self._waiting[urgent] = None
         urgent.answer.addBoth(self._ended, urgent)
         self._go_on()
@@ -50,7 +50,7 @@ class UrgentLine:
             self._under_way[urgent] = None
             urgent.start(self._connect)
 
-    def _ended(self, result: bytes | Failure, urgent: Urgent) -> bytes | Failure:
+    def _ended(self, result: bytes | Failure, urgent: UrgentCommand) -> bytes | Failure:
         self._waiting.pop(urgent, None)
         self._under_way.pop(urgent, None)
         self._go_on()
@@ -71,18 +71,15 @@ class UrgentLine:
         return len(self._waiting) + len(self._under_way)
 
 
-class Urgent:
+class UrgentCommand:
     """One such command. Its time runs from the beginning.
 
     @ivar answer: fires with the reply as it came, or fails with L{UplinkError}.
     """
 
-    def __init__(self, owner: Owner, credentials: Credentials, data: bytes, resp_version: int) -> None:
+    def __init__(self, context: UplinkContext, credentials: Credentials, data: bytes, resp_version: int) -> None:
         self.answer: Deferred[bytes] = Deferred()
-        self.clock = owner.clock
-        self.gate = owner.gate
-        self.metrics = owner.metrics
-        self.end_of_turn = owner.end_of_turn
+        self.context = context
         self._data = data
         self._credentials = credentials
         self._reply = b""
@@ -90,7 +87,7 @@ class Urgent:
         self._connection = UplinkConnection(self, 0, resp_version)
         self._connecting: Deferred[IProtocol] | None = None
         silent = UplinkUnavailable("the server is silent")
-        self._deadline: IDelayedCall = self.clock.callLater(LIMIT_S, self._fail, silent)
+        self._deadline: IDelayedCall = context.clock.callLater(LIMIT_S, self._fail, silent)
 
     def start(self, connect: Connect) -> None:
         """Connect and send it."""

@@ -6,26 +6,22 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from redisproxy.forwarding.interfaces import Key
 from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkError
+from redisproxy.uplink.backoff import Backoff
 from redisproxy.uplink.connection import Owner as ConnectionOwner
 from redisproxy.uplink.connection import UplinkConnection
-from redisproxy.uplink.limits import UplinkLimits
 from redisproxy.uplink.login import Credentials, Login
-from redisproxy.uplink.waitlist import Key
 
 Connect = Callable[[Callable[[], IProtocol]], "Deferred[IProtocol]"]
 
 
 class Owner(ConnectionOwner, Protocol):
     """Who wants the connections."""
-
-    name: str
-    limits: UplinkLimits
-    clock: IReactorTime
 
     def opening(self, connection: UplinkConnection, pinned: bool) -> None:
         """An attempt begins."""
@@ -40,17 +36,17 @@ class Owner(ConnectionOwner, Protocol):
         """There will be no such connection: it could not even be made."""
 
     def unreachable(self, why: str) -> None:
-        """An attempt has failed; L{try_again} comes when it is time for the next one."""
+        """An attempt has failed; L{serve} comes when it is time for the next one."""
 
-    def try_again(self) -> None:
+    def serve(self) -> None:
         """Open what is missing."""
 
 
-class Opener:
+class ConnectionOpener:
     """Everything that is on its way to be a connection.
 
     @param connect: opens one transport for the protocol that the given callable makes.
-    @param jitter: a number between two others; what is waited before the next attempt is multiplied with it.
+    @param jitter: see L{Backoff}.
     @ivar server: the server's last answer to HELLO; empty before the first login and with servers that do not know it.
     @ivar last_error: why the last attempt failed; empty since one succeeded.
     """
@@ -65,9 +61,7 @@ class Opener:
         self._owner = owner
         self._connect = connect
         self._credentials = credentials
-        self._jitter = jitter
-        self._failures = 0
-        self._retry: IDelayedCall | None = None
+        self._backoff = Backoff(owner.context.clock, owner.context.limits, jitter, owner.serve)
         self._closed = False
         self._opening: dict[UplinkConnection, tuple[Key, bool]] = {}
         self._attempts: dict[Deferred[IProtocol], None] = {}
@@ -79,19 +73,29 @@ class Opener:
     @property
     def may_open(self) -> bool:
         """Whether nothing has to be waited for before the next attempt."""
-        return not self._closed and self._retry is None
+        return not self._closed and not self._backoff.waiting
 
     @property
     def pinned_count(self) -> int:
         """How many pinned connections are being opened."""
         return sum(1 for _, pinned in self._opening.values() if pinned)
 
-    def opens_shared(self, key: Key) -> bool:
-        """Whether the shared connection for `key` is being opened."""
-        return (key, False) in self._opening.values()
+    def open_shared(self, key: Key) -> None:
+        """Begin to open the shared connection for `key`, unless that is under way."""
+        if (key, False) not in self._opening.values():
+            self._open(key, pinned=False)
 
-    def open(self, key: Key, pinned: bool) -> None:
-        """Begin to open a connection. Its owner is told what came of it."""
+    def open_another(self, key: Key) -> None:
+        """Like L{open_shared}, beside one that there is, if nothing has to be waited for."""
+        if self.may_open:
+            self.open_shared(key)
+
+    def open_pinned(self, keys: list[Key]) -> None:
+        """Begin to open pinned connections."""
+        for key in keys:
+            self._open(key, pinned=True)
+
+    def _open(self, key: Key, pinned: bool) -> None:
         connection = UplinkConnection(self._owner, *key)
         connection.queue.pinned = pinned
         self._opening[connection] = (key, pinned)
@@ -111,8 +115,8 @@ class Opener:
 
     def log_in(self, connection: UplinkConnection) -> None:
         """The transport is there: log in."""
-        owner = self._owner
-        self._timeouts[connection] = owner.clock.callLater(owner.limits.connect_timeout_s, connection.abort)
+        context = self._owner.context
+        self._timeouts[connection] = context.clock.callLater(context.limits.connect_timeout_s, connection.abort)
 
         def done(error: UplinkError | None, server: dict[bytes, object]) -> None:
             self._logged_in(connection, error, server)
@@ -129,16 +133,10 @@ class Opener:
         key, pinned = self._opening.pop(connection)
         server_id = server.get(b"id")
         connection.logged_in(server_id if isinstance(server_id, int) else None)
-        self._is_up(server)
-        self._owner.opened(connection, key, pinned)
-
-    def _is_up(self, server: dict[bytes, object]) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        self._backoff.succeeded()
         self.server = server or self.server
         self.last_error = ""
-        self._failures = 0
+        self._owner.opened(connection, key, pinned)
 
     def _login_refused(self, connection: UplinkConnection, error: UplinkError) -> None:
         if not isinstance(error, DatabaseRefused | ServerBusy):
@@ -162,27 +160,16 @@ class Opener:
     def _failed(self, connection: UplinkConnection, why: str) -> None:
         if self._opening.pop(connection, None) is None or self._closed:
             return
-        owner = self._owner
         if why != self.last_error:
-            self.log.warn("{name}: {why}", name=owner.name, why=why)
+            self.log.warn("{name}: {why}", name=self._owner.context.name, why=why)
         self.last_error = why
-        if self._retry is None:
-            limits = owner.limits
-            delay_s = min(limits.backoff_max_s, limits.backoff_min_s * 2 ** min(self._failures, 16))
-            self._failures += 1
-            self._retry = owner.clock.callLater(delay_s * self._jitter(0.5, 1.0), self._try_again)
-        owner.unreachable(why)  # last, because it may close this opener, or want a connection at once
-
-    def _try_again(self) -> None:
-        self._retry = None
-        self._owner.try_again()
+        self._backoff.failed()
+        self._owner.unreachable(why)  # last, because it may close this opener, or want a connection at once
 
     def close(self) -> None:
         """Give up everything that is on its way."""
         self._closed = True
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        self._backoff.cancel()
         self._opening.clear()
         for attempt in list(self._attempts):
             attempt.cancel()
