@@ -14,7 +14,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.client import Client as Inside
+from redisproxy.client import ClientFactory
 from redisproxy.config.authentication import Authenticator
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
@@ -101,9 +102,10 @@ class Client(End):
     """A connection as a client sees it."""
 
     @property
-    def protocol(self) -> ClientProtocol:
-        protocol: ClientProtocol = self.transport.protocol
-        return protocol
+    def inside(self) -> Inside:
+        """The proxy's side of it."""
+        inside: Inside = self.transport.protocol.client
+        return inside
 
     def ask(self, *args: bytes | str | int) -> bytes:
         """Send one command and return what has come back at once."""
@@ -124,13 +126,13 @@ class Wire:
         self.login_error = b""
         self.attempts = 0
         self._calls: dict[Any, None] = {}
-        registry = ClientRegistry(self.metrics, max_clients)
+        self.registry: ClientRegistry[Inside] = ClientRegistry(self.metrics, max_clients)
         self.limits = UplinkLimits(**limits)
-        self.core = Core(self.gate, self.metrics, self.clock, registry, self.uplinks())
+        self.core = Core(self.gate, self.metrics, self.clock, self.uplinks())
         from pydantic import SecretStr
 
         auth = Authenticator(SecretStr(password) if password else None)
-        self.factory = ClientFactory(self.core, auth)
+        self.factory = ClientFactory(self.core, self.registry, auth)
         self._ports = 1000
 
     def uplinks(self) -> UplinkSet:
@@ -219,14 +221,14 @@ class Wire:
 
     def pause(self) -> None:
         self.gate.close("operator")
-        self.core.aside.close()
-        for client in self.core.registry:
+        self.core.blocked_commands.close()
+        for client in self.registry:
             client.gate_closed()
         self.core.maintenance.gate_closed()
         self.turn()
 
     def unpause(self) -> None:
         self.gate.reopen("operator")
-        self.core.aside.open()
+        self.core.blocked_commands.open()
         self.core.maintenance.gate_opened()
         self.turn()
