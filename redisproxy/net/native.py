@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
-from redisproxy._native.core import Connection, Hub, Listener, TLSConnection, bind_openssl
+from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection, bind_openssl
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.transports import HandshakeWaiter, TLSClientFactory, TLSServerFactory, clear_stale_socket
 from redisproxy.net.twisted_sockets import stream_socket
@@ -261,13 +261,12 @@ class NativeNetwork:
         except OSError as error:
             dialing.close()
             raise getConnectError(error) from None
-        connection = kind(self._hub, dialing.detach())
         waiting: Deferred[Connection] = Deferred()
-        connection.wait_connected(waiting)
+        dialer = Dialer(self._hub, dialing.detach(), kind, waiting)
         try:
             return await waiting
         except CancelledError:
-            connection.discard()
+            dialer.cancel()
             raise
 
 
