@@ -21,7 +21,7 @@ from redisproxy.forwarding.gate import Gate
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import Core
 from redisproxy.shared.registry import ClientRegistry
-from redisproxy.uplink import Credentials, UplinkLimits, UplinkSet
+from redisproxy.uplink import Credentials, UplinkContext, UplinkLimits, UplinkSet
 
 HELLO = b"*6\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$2\r\nid\r\n:%d\r\n"
 OK = b"+OK\r\n"
@@ -134,15 +134,14 @@ class Wire:
         self._ports = 1000
 
     def uplinks(self) -> UplinkSet:
-        return UplinkSet(
-            self._connect,
-            Credentials(None, None),
-            self.limits,
-            self.clock,
-            self._end_of_turn,
-            self.gate,
-            self.metrics,
+        context = UplinkContext(
+            clock=self.clock,
+            gate=self.gate,
+            metrics=self.metrics,
+            end_of_turn=self._end_of_turn,
+            limits=self.limits,
         )
+        return UplinkSet(self._connect, Credentials(None, None), context)
 
     @property
     def uplink_set(self) -> UplinkSet:

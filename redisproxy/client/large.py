@@ -63,7 +63,7 @@ class Large:
         if not connection.ready:
             client.route.wait_writable(connection)
             return False
-        connection.send_more(data)
+        connection.queue.send(data)
         if end and self._pending is not None:
             self._pending.timed = self._timed
             self._pending = None

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from redisproxy.client import answers, pubsub
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.net.errors import UplinkUnavailable
@@ -99,7 +99,7 @@ class Monitor(pubsub.Subscription):
     def _reply(self, data: bytes, at: int) -> int:
         end, done = self._replies.scan(data, at, 1)
         self._in_reply = not done
-        self.connection.dispatch(data[at:end])
+        self.connection.queue.dispatch(data[at:end])
         return end
 
     def end_cut_line(self) -> None:

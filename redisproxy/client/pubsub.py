@@ -21,7 +21,7 @@ from redisproxy.client.containers import full_name
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.client.tracking_options import INVALIDATE_ALL
-from redisproxy.commands.table import Treatment
+from redisproxy.commands.treatment import Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.net.errors import UplinkUnavailable
@@ -135,9 +135,9 @@ class Subscription:
         elif kind == "reply":
             if piece[:1] == b"-":
                 self._refused()
-            self.connection.dispatch(piece)
+            self.connection.queue.dispatch(piece)
         elif kind == "confirmation":
-            self.connection.confirm(piece)
+            self.connection.queue.confirm(piece)
 
     @property
     def mid_message(self) -> bool:
@@ -205,7 +205,7 @@ class Subscription:
         copy._swallow = sum(len(names) for _, names in wanted)
         connection.holder = copy
         for prefix, names in wanted:
-            connection.send_more(encode_command(prefix + b"SUBSCRIBE", *names))
+            connection.queue.send(encode_command(prefix + b"SUBSCRIBE", *names))
         if copy._swallow:
             copy._swallowed = Deferred()
             await copy._swallowed
@@ -256,7 +256,7 @@ class Subscription:
     pingable = False
 
     def uplink_gone(self) -> None:
-        """Part of C{Holder}, while it is being made: the connection is lost."""
+        """Part of C{PinHolder}, while it is being made: the connection is lost."""
         swallowed, self._swallowed = self._swallowed, None
         if swallowed is not None:
             swallowed.errback(Failure(UplinkUnavailable("the connection was lost while subscribing")))

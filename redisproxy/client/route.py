@@ -69,7 +69,7 @@ class Route:
 
     def wait_writable(self, connection: Connection) -> None:
         """Wait until `connection` takes more bytes."""
-        connection.wait_writable(self)
+        connection.back_pressure.wait(self)
         self._client.block(Reason.WRITABLE)
 
     def acquire(self, pinned: bool, key: Key, needed: bool = True) -> None:
@@ -253,7 +253,7 @@ class Route:
             return  # invalidations that nobody reads count against the client, since no server bounds them
         if client.subscription is not None and client.subscription.reads_on:
             return
-        if connection.waits_only_for(client):
+        if connection.outstanding.only_for(client):
             if not self.pinned:
                 connection.uplinks.retire(connection)
             connection.stop_reading()
@@ -279,10 +279,10 @@ class Route:
         if connection is None:
             return
         multiplex = client.core.multiplex
-        connection.forget_waiter(self)
+        connection.back_pressure.forget(self)
         connection.resume_reading()
         if not self.pinned:
-            if connection.retired and connection.waits_only_for(client):
+            if connection.retired and connection.outstanding.only_for(client):
                 connection.abort()  # the rest of a large reply that nobody reads any more
         elif self._used_up or client.pending or client.session.bound or client.large.sending or not multiplex:
             connection.holder = None
@@ -294,7 +294,7 @@ class Route:
 
     @property
     def pingable(self) -> bool:
-        """Part of C{Holder}: only where nothing but messages is waited for, and the loss costs the client its cache."""
+        """Part of C{PinHolder}: only where nothing but messages is awaited, and the loss costs the client its cache."""
         session = self._client.session
         tracking = session.tracking
         lossless = tracking is not None and not tracking.broadcast and not session.subscribed

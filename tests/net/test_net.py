@@ -16,12 +16,12 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from redisproxy.config import TcpAddress, UnixAddress
-from redisproxy.config.model import UplinkSettings
+from redisproxy.config import TcpAddress, UnixAddress, UplinkSettings
+from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.tls import client_tls
 from redisproxy.net.transports import set_keepalive
-from redisproxy.uplink import UplinkConnection
+from redisproxy.uplink import UplinkConnection, UplinkContext
 from redisproxy.uplink import connection as uplink_connection
 from tests.end_to_end.harness import Certificates, free_port, wait_until
 from tests.net.bed import Bed, Recorder, Server, call, reactor, read_all
@@ -184,9 +184,8 @@ class Uplinks:
     """What an uplink connection belongs to, reduced to what it needs here."""
 
     def __init__(self, network: Any) -> None:
-        self.clock = reactor
         self.gate = Gate(reactor)
-        self.end_of_turn = network.end_of_turn
+        self.context = UplinkContext(clock=reactor, gate=self.gate, metrics=Metrics(), end_of_turn=network.end_of_turn)
         self.lost = 0
 
     def connection_made(self, connection: UplinkConnection) -> None:

@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from redisproxy.uplink import UplinkConnection
-from redisproxy.uplink.urgent import Urgent
+from redisproxy.uplink.urgent_commands import UrgentCommand
 
 if TYPE_CHECKING:
     from tests.simulation.network import End
@@ -59,6 +59,6 @@ def _nobody_waits(end: End) -> bool:
         isinstance(connection, UplinkConnection)
         and connection.alive
         and connection.holder is None
-        and not connection.in_flight
-        and not isinstance(connection.owner, Urgent)
+        and not connection.outstanding.in_flight
+        and not isinstance(connection.uplinks, UrgentCommand)
     )

@@ -26,12 +26,12 @@ from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
-from redisproxy.servers.server import RedisServer
+from redisproxy.servers.redis_server import RedisServer
 from redisproxy.switchover import Switchover, undoing
-from redisproxy.uplink import pool
+from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
-from redisproxy.uplink.opening import Opener
-from redisproxy.uplink.waitlist import Waitlist, Want
+from redisproxy.uplink.opener import ConnectionOpener
+from redisproxy.uplink.wait_queue import Request, WaitQueue
 
 Patches = Iterator[Any]
 
@@ -224,15 +224,15 @@ def _half_a_transaction() -> Patches:
 def _adjustment_forgotten() -> Patches:
     """A client whose pinned connection was being set to its database in a switch was told that the server is gone."""
 
-    def put_back(self: Waitlist, want: Want) -> None:
-        self.refuse(want, UplinkUnavailable("the connection to the uplink was lost"))
+    def put_back(self: WaitQueue, request: Request) -> None:
+        self.refuse(request, UplinkUnavailable("the connection to the uplink was lost"))
 
-    def refuse_all(self: Waitlist, reason: Exception) -> None:
-        for want in [*self._pinned, *(want for group in self._shared.values() for want in group)]:
-            self.refuse(want, reason)
+    def refuse_all(self: WaitQueue, reason: Exception) -> None:
+        for request in [*self._pinned, *(each for group in self._shared.values() for each in group)]:
+            self.refuse(request, reason)
 
-    yield patch.object(Waitlist, "put_back", put_back)
-    yield patch.object(Waitlist, "refuse_all", refuse_all)
+    yield patch.object(WaitQueue, "put_back", put_back)
+    yield patch.object(WaitQueue, "refuse_all", refuse_all)
 
 
 def _cancelling_overlooked() -> Patches:
@@ -241,7 +241,7 @@ def _cancelling_overlooked() -> Patches:
     async def together(works: Any) -> Any:
         return await DeferredList(works, consumeErrors=True)
 
-    yield patch.object(pool, "together", together)
+    yield patch.object(warm_up, "together", together)
 
 
 def _fence_left_behind() -> Patches:
@@ -269,7 +269,7 @@ def _unblocked_once() -> Patches:
     def unblock(self: Blocking) -> None:
         client, connection = self.client, self.client.route.connection
         if client.blocking is self and connection is not None and connection.server_id is not None:
-            client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+            client.core.uplinks.own_commands.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
 
     def unblocked(self: Blocking, reply: object) -> None:
         if reply == 0 and self.client.blocking is self:
@@ -330,18 +330,14 @@ def _connection_left() -> Patches:
 def _retries_when_closed() -> Patches:
     """A set of connections that was given up because of a failed attempt waited for the next one all the same."""
 
-    def failed(self: Opener, connection: UplinkConnection, why: str) -> None:
+    def failed(self: ConnectionOpener, connection: UplinkConnection, why: str) -> None:
         if self._opening.pop(connection, None) is None or self._closed:
             return
-        owner, limits = self._owner, self._owner.limits
         self.last_error = why
-        owner.unreachable(why)
-        if self._retry is None:
-            delay_s = min(limits.backoff_max_s, limits.backoff_min_s * 2 ** min(self._failures, 16))
-            self._failures += 1
-            self._retry = owner.clock.callLater(delay_s * self._jitter(0.5, 1.0), self._try_again)
+        self._owner.unreachable(why)
+        self._backoff.failed()
 
-    yield patch.object(Opener, "_failed", failed)
+    yield patch.object(ConnectionOpener, "_failed", failed)
 
 
 def _unblocks_the_gone() -> Patches:
