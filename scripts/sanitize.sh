@@ -13,7 +13,8 @@ rm -f redisproxy/_native/*.so redisproxy/_native/*.c
 
 flags="-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 CFLAGS="$flags" LDFLAGS="$flags" "$(dirname "$python")/cythonize" -q -3 -i redisproxy/_native/core.pyx
-cp -r "$here/tests" "$here/docs" "$here/bench" "$here/config_example.json" "$here/pyproject.toml" "$scratch"
+cp -r "$here/tests" "$here/docs" "$here/bench" "$scratch"
+cp "$here"/*.md "$here/config_example.json" "$here/pyproject.toml" "$scratch"
 
 # The interpreter itself is not built so: the sanitizer comes first, and what Python keeps until its end is no leak.
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)"

@@ -420,7 +420,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
 FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up")
-"""Bugs that hardly any seed finds: C{tests/test_stop.py} and C{tests/test_watches.py} see them."""
+"""Bugs that hardly any seed finds: C{tests/dataplane/test_stop.py} and C{test_watches.py} beside it see them."""
 
 
 @contextmanager
