@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, from the results."""
+"""Writes docs/benchmarks.md from the results."""
 
 from __future__ import annotations
 
