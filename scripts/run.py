@@ -52,8 +52,9 @@ def answers(host: str, port: int) -> bool:
 def main() -> int:
     """Run proxy and server until Ctrl-C; the proxy's exit code."""
     from redisproxy import config
+    from redisproxy.net import tls
 
-    settings = config.load(str(CONFIG))
+    settings = config.load(str(CONFIG), tls.faults)
     uplink, listen, admin = settings.uplink.address, settings.listen[0].address, settings.admin
     assert isinstance(uplink, config.TcpAddress) and isinstance(listen, config.TcpAddress) and admin is not None
     with tempfile.TemporaryDirectory(prefix="redisproxy-") as folder:

@@ -73,7 +73,7 @@ def login(client: ClientProtocol, user: bytes, password: bytes) -> bool:
     # A listener without users has the user "default" with no password, as Redis has: any password is right.
     open_to_all = not client.auth.required and user == DEFAULT_USER
     if not open_to_all and not client.auth.check(user, password):
-        client.core.metrics.auth_failures_total += 1
+        client.core.metrics.clients.auth_failures_total += 1
         client.session.failed_logins += 1
         return False
     client.session.user = user
@@ -84,7 +84,7 @@ def login(client: ClientProtocol, user: bytes, password: bytes) -> bool:
 def _close_guesser(client: ClientProtocol) -> None:
     """Close a client that has given too many wrong passwords; the last error still reaches it."""
     if client.session.failed_logins >= client.core.limits.max_failed_logins:
-        client.core.metrics.clients_closed["failed_logins"] += 1
+        client.core.metrics.clients.closed["failed_logins"] += 1
         client.close()
 
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from redisproxy.client import pubsub, tracking
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
-from redisproxy.commands.table import Treatment
+from redisproxy.commands.treatment import Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.resp import COMMAND, encode_command, error, null_array
 

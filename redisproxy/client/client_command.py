@@ -157,7 +157,7 @@ def _close_all(client: ClientProtocol, victims: list[ClientProtocol], reply: byt
     if client not in victims:
         return reply
     client.answer(reply)
-    client.core.metrics.clients_closed["killed"] += 1
+    client.core.metrics.clients.closed["killed"] += 1
     client.close()
     return b""
 

@@ -56,6 +56,6 @@ class ClientFactory(Factory[Protocol]):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         core = self.core
         if core.registry.full:
-            core.metrics.clients_closed["max_clients"] += 1
+            core.metrics.clients.closed["max_clients"] += 1
             return Refusal(core.clock)
         return ClientProtocol(core, self.auth, self.keepalive)

@@ -274,7 +274,7 @@ class ClientProtocol(Protocol):
         if security.comes_next(self):
             security.close(self)
             return
-        self.core.metrics.commands_held_total += 1
+        self.core.metrics.clients.held_total += 1
         self._gate.hold(self)
         self.block(Reason.GATE)
 
@@ -430,7 +430,7 @@ class ClientProtocol(Protocol):
 
     def count_refused(self, args: list[bytes]) -> None:
         """Count a command that the table knows as refused."""
-        self.core.metrics.refused[args[0].decode("latin-1").upper()] += 1
+        self.core.metrics.clients.refused[args[0].decode("latin-1").upper()] += 1
 
     def _progress(self) -> None:
         if self.blocked & Reason.IN_FLIGHT and self.pending <= self.lane.limit // 2:
@@ -481,7 +481,7 @@ class ClientProtocol(Protocol):
             # The replies to what came before the broken command go first.
             self.block(Reason.REPLIES)
             return
-        self.core.metrics.clients_closed["protocol_error"] += 1
+        self.core.metrics.clients.closed["protocol_error"] += 1
         self._dropped_for = f"closed by the proxy ({error.text})"
         self.error(f"ERR {error.text}")
         self.close()
@@ -491,7 +491,7 @@ class ClientProtocol(Protocol):
         if self.closed:
             return
         if reason:
-            self.core.metrics.clients_closed[reason] += 1
+            self.core.metrics.clients.closed[reason] += 1
             self._dropped_for = f"closed by the proxy ({reason})"
         self._let_go()
         self._transport.unregisterProducer()

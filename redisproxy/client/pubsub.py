@@ -21,7 +21,7 @@ from redisproxy.client.containers import full_name
 from redisproxy.client.observers import Observed
 from redisproxy.client.reasons import Reason
 from redisproxy.client.tracking_options import INVALIDATE_ALL
-from redisproxy.commands.table import Treatment
+from redisproxy.commands.treatment import Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.net.errors import UplinkUnavailable

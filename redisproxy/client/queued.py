@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from redisproxy.client import answers, pubsub
 from redisproxy.client.observers import Swallowed
 from redisproxy.client.session import SPOILER
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 from redisproxy.resp import encode_command
 
 if TYPE_CHECKING:

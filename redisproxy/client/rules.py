@@ -15,7 +15,7 @@ from redisproxy.client.containers import full_name
 from redisproxy.client.observers import Marked, Observed, Swallowed
 from redisproxy.client.reasons import Reason
 from redisproxy.client.session import Skip
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 from redisproxy.resp import BEGIN, COMMAND, RUN, encode_command, error
 from redisproxy.shared import scan_cursors
 

@@ -15,7 +15,7 @@ from redisproxy.client.observers import Observed, Swallowed
 from redisproxy.client.queued import kill, queue
 from redisproxy.client.reasons import Reason
 from redisproxy.client.session import EXECABORT, Transaction
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.resp import COMMAND, RUN, ProtocolError, RespError, encode_command, error
 from redisproxy.shared import scan_cursors

@@ -28,8 +28,8 @@ def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) 
         "aside": len(proxy.core.aside),
         "clients": {
             "open": len(proxy.registry),
-            "total": metrics.clients_total,
-            "closed": dict(metrics.clients_closed),
+            "total": metrics.clients.total,
+            "closed": dict(metrics.clients.closed),
         },
         "raw_connections": len(proxy.raw),
         "uplink": _uplink(proxy),
@@ -64,7 +64,7 @@ def _uplink(proxy: Proxy) -> Answer:
 def _sentinel(proxy: Proxy) -> Answer:
     if proxy.finder is None:
         return {}
-    return {"sentinel": {**proxy.finder.describe(), "switches": proxy.metrics.sentinel_switches_total}}
+    return {"sentinel": {**proxy.finder.describe(), "switches": proxy.metrics.operations.sentinel_switches_total}}
 
 
 def _text(value: object) -> object:

@@ -13,20 +13,25 @@ from twisted.python.failure import Failure
 
 from redisproxy import config
 from redisproxy.client import ClientFactory, ClientProtocol
-from redisproxy.commands.table import CommandTable, Treatment
+from redisproxy.commands.lookup import CommandTable
+from redisproxy.commands.treatment import Treatment
 from redisproxy.config.authentication import Authenticator
+from redisproxy.config.certificates import TLSFault
 from redisproxy.control.interfaces import Answer, Rejected
-from redisproxy.control.relocation import Gatekeeper, Relocation, credentials_of, look_for_fence
+from redisproxy.control.relocation import Gatekeeper, Relocation
 from redisproxy.dataplane.reload_plan import Known, ReloadPlan, known_of
 from redisproxy.dataplane.unblocking import Recall
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
+from redisproxy.net import tls
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
 from redisproxy.net.raw import RawFactory
-from redisproxy.net.tls import ServerTLS, TLSFault
-from redisproxy.sentinel import Finder
-from redisproxy.servers.server import open_control
+from redisproxy.net.tls import ServerTLS
+from redisproxy.sentinel.finder import Finder
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.servers.interrupted_switchover import look_for_fence
+from redisproxy.servers.redis_server import open_control
 from redisproxy.shared.core import ClientLimits, Core
 from redisproxy.shared.registry import ClientRegistry
 from redisproxy.uplink import BUSY, UplinkLimits, UplinkSet
@@ -379,7 +384,7 @@ class Proxy:
 
     def _read(self) -> config.Settings:
         try:
-            settings = config.load(self.config_path)
+            settings = config.load(self.config_path, tls.faults)
         except config.ConfigError as error:
             raise Rejected(str(error)) from error
         fixed = config.fixed_differences(self.settings, settings)

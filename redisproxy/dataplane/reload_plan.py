@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, FirstError, TimeoutError, ensureDeferred, gatherResults
 
 from redisproxy import config
-from redisproxy.commands.table import Treatment, in_table, learn
+from redisproxy.commands.lookup import in_table, learn
+from redisproxy.commands.treatment import Treatment
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.dataplane.watches import Watches
 from redisproxy.net.deferreds import why
@@ -20,7 +21,7 @@ from redisproxy.servers.state import parse_info
 if TYPE_CHECKING:
     from redisproxy.dataplane.proxy import Proxy
     from redisproxy.forwarding.interfaces import Key
-    from redisproxy.sentinel import Finder
+    from redisproxy.sentinel.finder import Finder
     from redisproxy.uplink import UplinkSet
 
 LEARNED_AT_ONCE = 10

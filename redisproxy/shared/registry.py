@@ -35,13 +35,13 @@ class ClientRegistry:
         self._last_id += 1
         client.id = self._last_id
         self._clients[client.id] = client
-        self._metrics.clients_total += 1
-        self._metrics.clients_open += 1
+        self._metrics.clients.total += 1
+        self._metrics.clients.open += 1
 
     def remove(self, client: ClientProtocol) -> None:
         """`client` has disconnected; one that was never added, or has been removed, is ignored."""
         if self._clients.pop(client.id, None) is not None:
-            self._metrics.clients_open -= 1
+            self._metrics.clients.open -= 1
 
     def get(self, client_id: int) -> ClientProtocol | None:
         """The client with this id."""

@@ -257,8 +257,8 @@ class UplinkSet(Asking):
         """Part of L{connection.Owner}."""
         if self._opener.is_wanted(connection):
             self.roster.add(connection)
-            self.metrics.uplink_connections_total += 1
-            self.metrics.uplink_connections_open += 1
+            self.metrics.uplink.connections_total += 1
+            self.metrics.uplink.connections_open += 1
             self._opener.log_in(connection)
         else:
             connection.abort()
@@ -293,7 +293,7 @@ class UplinkSet(Asking):
 
     def unreachable(self, why: str) -> None:
         """Part of L{opening.Owner}."""
-        self.metrics.uplink_failures_total += 1
+        self.metrics.uplink.failures_total += 1
         if self._impatient:
             self._waiting.refuse_all(UplinkUnavailable(why))
         self._refuse_impatient()
@@ -307,7 +307,7 @@ class UplinkSet(Asking):
         if self.roster.remove(connection):
             if not self.roster and not self.closed:
                 self.log.warn("{name}: lost ({why})", name=self.name, why=reason.getErrorMessage())
-            self.metrics.uplink_connections_open -= 1
+            self.metrics.uplink.connections_open -= 1
         self._opener.lost(connection)
         self._pinned.discard(connection)
         self._desk.lost(connection)

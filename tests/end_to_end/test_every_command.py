@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from redisproxy.commands.treatments import SUBCOMMANDS, TABLE
+from redisproxy.commands.redis_commands import SUBCOMMANDS, TABLE
 from redisproxy.resp import encode_command
 from tests.end_to_end.harness import (
     Proxy,

@@ -22,8 +22,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from redisproxy.config import TcpAddress, UnixAddress
-from redisproxy.config.model import RawListenSettings, UplinkSettings
+from redisproxy.config import RawListenSettings, TcpAddress, UnixAddress, UplinkSettings
 from redisproxy.forwarding import twins
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.tls import client_tls, server_tls

@@ -26,7 +26,7 @@ from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
-from redisproxy.servers.server import RedisServer
+from redisproxy.servers.redis_server import RedisServer
 from redisproxy.switchover import Switchover, undoing
 from redisproxy.uplink import pool
 from redisproxy.uplink.connection import UplinkConnection

@@ -21,6 +21,7 @@ from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.client import ClientFactory
+from redisproxy.net import tls
 from redisproxy.service import ProxyService
 from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
@@ -91,7 +92,7 @@ class World:
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
-        settings = config.load(self.path)
+        settings = config.load(self.path, tls.faults)
         self.network = SimNetwork(self.net)
         self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform)
         self.proxy, self.control = self.service.proxy, self.service.control
@@ -209,7 +210,7 @@ class World:
             self.violation,
             self.lines,
             self.clock.events,
-            self.proxy.metrics.commands_total,
+            self.proxy.metrics.flow.commands,
             self.operator.done,
             self.digest,
             self.operator.answers,
@@ -292,12 +293,12 @@ class World:
 
         @raise Violation: it took longer, or left something.
         """
-        reloads = self.proxy.metrics.reloads_total
+        reloads = self.proxy.metrics.operations.reloads_total
         stopping = self.service.stopService().addErrback(self.crashed)
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if not stopping.called:
             self.fail("the proxy does not stop")
-        if self.proxy.metrics.reloads_total != reloads:
+        if self.proxy.metrics.operations.reloads_total != reloads:
             self.fail("a reload went on although the proxy was to stop")
         self._nothing_goes_on()
 
@@ -313,7 +314,7 @@ class World:
 
     def _nothing_is_left(self) -> None:
         proxy = self.proxy
-        if len(proxy.registry) or proxy.metrics.clients_open:
+        if len(proxy.registry) or proxy.metrics.clients.open:
             self.fail(f"clients are left behind: {[client.id for client in proxy.registry]}")
         if proxy.core.dedicated:
             self.fail(f"{proxy.core.dedicated} connections count as clients' own with no client there")

@@ -1,16 +1,14 @@
-"""Comparing configurations and showing one without its secrets."""
+"""What differs between two configurations, and what of it a reload can't take."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
-from redisproxy.config.model import Settings
+from redisproxy.config.settings import Settings
 
-REMOVED = "[removed]"
-_SECRETS = {"sha256"}
 _FIXED = re.compile(r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?")
 
 
@@ -42,22 +40,3 @@ def fixed_differences(old: Settings, new: Settings) -> tuple[str, ...]:
     if (old.admin is None) != (new.admin is None):
         return ("admin", *(key for key in fixed if not key.startswith("admin")))
     return fixed
-
-
-def public(settings: Settings) -> dict[str, Any]:
-    """The settings as the file has them, with every secret replaced."""
-    shown = _public(settings)
-    assert isinstance(shown, dict)
-    return shown
-
-
-def _public(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        fields = type(value).model_fields
-        shown = {field.alias or name: _public(getattr(value, name)) for name, field in fields.items()}
-        return {key: REMOVED if key in _SECRETS and item is not None else item for key, item in shown.items()}
-    if isinstance(value, SecretStr):
-        return REMOVED
-    if isinstance(value, (tuple, frozenset)):
-        return [_public(item) for item in (sorted(value) if isinstance(value, frozenset) else value)]
-    return value

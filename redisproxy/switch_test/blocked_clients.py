@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from redisproxy.switch_test.clients import QUEUES
+from redisproxy.switch_test.busy_clients import QUEUES
+from redisproxy.switch_test.connection import Broken, Connection
 from redisproxy.switch_test.ledger import Ledger
-from redisproxy.switch_test.wire import Broken, Connection
 
 LAST = b"last:"
 """What a worker's last job begins with; one for each of them shows that none of them hangs."""
 
 
-class Worker:
+class BlockedClient:
     """One of them.
 
     @ivar ended: it has got a last job.

@@ -6,8 +6,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+from redisproxy.switch_test.connection import Broken, Connection, connect
 from redisproxy.switch_test.ledger import expect
-from redisproxy.switch_test.wire import Broken, Connection, connect
 
 DATABASES = 15
 """The last one, of a Redis server's sixteen, is for the data set."""
@@ -17,7 +17,7 @@ ROUND_S = 60.0
 Fault = Callable[[str, Broken], None]
 
 
-class Idlers:
+class IdleClients:
     """All of them.
 
     @param fault: called with what one of them should not have seen, once for each.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+from redisproxy.switch_test.connection import Broken, Connection
 from redisproxy.switch_test.ledger import Ledger, expect, expect_count, expect_elements
-from redisproxy.switch_test.wire import Broken, Connection
 
 PIPELINE = 8
 LIST_LENGTH = 100

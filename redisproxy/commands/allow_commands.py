@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from redisproxy.commands.treatments import FORWARD, SUBCOMMANDS, SUBSCRIBES, TABLE, Rule, Treatment
+from redisproxy.commands.redis_commands import SUBCOMMANDS, SUBSCRIBES, TABLE
+from redisproxy.commands.treatment import FORWARD, Rule, Treatment
 
 _OWN = frozenset({Rule.LOCAL, Rule.SELECT, Rule.MULTI, Rule.EXEC, Rule.DISCARD, Rule.WATCH, Rule.UNWATCH})
 _ALIKE = 0.8

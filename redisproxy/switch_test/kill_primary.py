@@ -12,7 +12,7 @@ from redisproxy.switch_test.processes import RedisServer
 LOOK_S = 0.0005
 
 
-class Killer:
+class PrimaryKiller:
     """Asks the new server for its role, again and again, and acts once it is a replica no more.
 
     @ivar killed: it has.

@@ -1,4 +1,4 @@
-"""How the proxy treats each command. Pure look-ups; the table itself is C{treatments}.
+"""Looks up how a command is treated: in the table, in what the configuration allows, in what the server told.
 
 On a command's path this is what the session asks once framing has found a command's name. Names that are not in the
 table, unknown and module commands among them, are forwarded.
@@ -7,25 +7,28 @@ table, unknown and module commands among them, are forwarded.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
-from redisproxy.commands.treatments import (
+from redisproxy.commands.redis_commands import (
     BLOCK_OPTION,
-    BLOCKING,
     EVAL_BY_NAME,
-    FORWARD,
-    PUBLISH,
     PUBLISHES,
     PUBSUB,
     SUBCOMMANDS,
-    SUBSCRIBE,
     SUBSCRIBES,
     TABLE,
     UNNAMED,
+)
+from redisproxy.commands.treatment import (
+    BLOCKING,
+    FORWARD,
+    PUBLISH,
+    SUBSCRIBE,
+    Rule,
+    Treatment,
     not_permitted,
     stateful,
 )
-from redisproxy.commands.treatments import Rule as Rule
-from redisproxy.commands.treatments import Treatment as Treatment
 
 _PLAIN_PUBSUB = frozenset({"PUBLISH", "SPUBLISH", "PUBSUB"})
 _SECRET_PARAMETERS = (
@@ -152,8 +155,6 @@ def asks_for_secret(patterns: list[bytes]) -> bool:
 
     Redis's own glob differs from Python's only in escapes, so any pattern with a backslash counts as one that could.
     """
-    from fnmatch import fnmatchcase
-
     texts = [pattern.decode("latin-1").lower() for pattern in patterns]
     return any(
         "\\" in text or "[^" in text or fnmatchcase(secret, text) for text in texts for secret in _SECRET_PARAMETERS

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from redisproxy.switch_test.wire import Observer
+from redisproxy.switch_test.connection import Observer
 
 KEPT = 10
 STEP = 1.05
@@ -18,7 +18,7 @@ SMALLEST_S = 1e-5
 LOOP_S = 0.01
 
 
-class Waits:
+class Latency:
     """The waits of all busy clients, and the moments when this process itself was late.
 
     @ivar longest: the longest waits: seconds, begin, end, kind of load, command.
