@@ -16,7 +16,9 @@ from twisted.internet.testing import MemoryReactorClock
 
 from redisproxy import config
 from redisproxy.cli import main
-from redisproxy.config.model import Settings
+from redisproxy.config import Settings
+from redisproxy.figures.prometheus import render
+from redisproxy.net import tls
 from redisproxy.net.transports import TwistedNetwork
 from redisproxy.service import ProxyService
 
@@ -130,10 +132,9 @@ def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"uplink": {"addr": "localhost:1"}, "listen": {"addr": ":2"}}))
     reactor = MemoryReactorClock()
-    service = ProxyService(str(path), config.load(str(path)), reactor, TwistedNetwork(reactor))
-    metrics = service.proxy.metrics
-    metrics.clients_closed["reason"] = metrics.refused["name"] = 1
-    names = re.findall(r"^# TYPE (redisproxy_\w+)", metrics.render(service.gauges()).decode(), re.MULTILINE)
+    service = ProxyService(str(path), config.load(str(path), tls.faults), reactor, TwistedNetwork(reactor))
+    text = render(service.proxy.metrics, service.gauges()).decode()
+    names = re.findall(r"^# TYPE (redisproxy_\w+)", text, re.MULTILINE)
     shown = {name for name in names if not name.endswith("_created")}
     assert set(_METRIC.findall((DOCS / "admin.md").read_text())) == shown
     for page in PAGES:
@@ -142,7 +143,7 @@ def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
 
 def test_reasons_for_closing_clients_are_those_that_are_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "redisproxy").rglob("*.py"))
-    reasons = set(re.findall(r'(?:\.drop\(|clients_closed\[)"(\w+)"', source))
+    reasons = set(re.findall(r'(?:\.drop\(|\bclosed\[)"(\w+)"', source))
     heading = "### Why clients were closed"
     table = (DOCS / "operations.md").read_text().partition(heading)[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == reasons
