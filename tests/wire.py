@@ -1,4 +1,4 @@
-"""The command path in memory: real gate, sessions, clients and uplink set between fake transports, on a Clock.
+"""The harness for tests in memory: real gate, sessions, clients and uplink set between fake transports, on a Clock.
 
 The test plays both the clients and the Redis server: `>>` is what it sends, `<<` what it has to see.
 """
@@ -29,7 +29,7 @@ OK = b"+OK\r\n"
 
 
 class Transport(StringTransport):
-    """A transport that closes when told, a turn later."""
+    """A transport that closes a turn after it was told to, as real ones do."""
 
     def __init__(self, clock: Clock, port: int) -> None:
         super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", port))
@@ -114,7 +114,7 @@ class Client(End):
 
 
 class Wire:
-    """Everything between the two ends."""
+    """The proxy's objects between the two ends, and the ends."""
 
     def __init__(self, *, password: str | None = None, max_clients: int = 100, **limits: Any) -> None:
         self.clock = Clock()
@@ -147,7 +147,7 @@ class Wire:
 
     @property
     def uplink_set(self) -> UplinkSet:
-        """The set in use, with everything that the client side does not see of it."""
+        """The uplink set in use, with its full interface."""
         assert isinstance(self.core.uplinks, UplinkSet)
         return self.core.uplinks
 
@@ -155,7 +155,7 @@ class Wire:
         self._calls[call] = None
 
     def turn(self) -> None:
-        """End the turn of the reactor, and let what is due now happen."""
+        """End the turn of the reactor, and run what is due now."""
         for _ in range(20):
             calls, self._calls = self._calls, {}
             for call in calls:

@@ -17,7 +17,7 @@ LOOK_S = 0.001
 
 
 class IdleResets:
-    """Takes part in some of the worlds in which nothing else fails.
+    """Resets connections in some of the worlds in which nothing else fails.
 
     @ivar active: whether it does in this one.
     """
@@ -29,7 +29,7 @@ class IdleResets:
         self._was_open = True
 
     def begin(self) -> None:
-        """Look for as long as the world goes on: thousands of times a second, so without Deferreds."""
+        """Look for idle connections until the world ends: thousands of times a second, so without Deferreds."""
         if self.active:
             self._look_soon()
 

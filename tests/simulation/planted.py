@@ -1,6 +1,6 @@
-"""Bugs to plant in the proxy, to see that the oracles find them: some made up, and what seeds found, put back.
+"""Plants bugs in the proxy, to see that the simulation finds them: some made up, others once found and put back.
 
-Each is what it replaces in the proxy's classes for as long as C{planted(name)} is entered.
+Each replaces something in the proxy's classes for as long as C{planted(name)} is entered.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Patches = Iterator[Any]
 
 
 def _reply_to_the_wrong_client() -> Patches:
-    """The two that wait longest on a shared connection change places."""
+    """The two clients that wait longest on a shared connection change places."""
     original = UplinkConnection.dataReceived
 
     def received(self: UplinkConnection, data: bytes) -> None:
@@ -98,7 +98,7 @@ def _promoted_before_catch_up() -> Patches:
 
 
 def _no_fence() -> Patches:
-    """The old server goes on taking the writes of those who do not come through the proxy."""
+    """The old server goes on accepting the writes of clients that bypass the proxy."""
 
     async def fence(self: Switchover) -> None:
         assert self._old is not None
@@ -140,7 +140,7 @@ def _touched_watch_overlooked() -> Patches:
 
 
 def _popped_and_lost() -> Patches:
-    """What a blocking pop has got at the last moment is taken for nothing."""
+    """The element that a blocking pop has got at the last moment is thrown away."""
     original = Blocking.reply
 
     def reply(self: Blocking, data: bytes, done: int) -> None:
@@ -167,7 +167,7 @@ def _database_forgotten() -> Patches:
 
 
 def _held_for_ever() -> Patches:
-    """One that waits at the gate is not called when it opens."""
+    """A client that waits at the gate is not called when it opens."""
     original = Gate.hold
 
     def hold(self: Gate, holder: Any) -> None:
@@ -215,7 +215,7 @@ def _watch_left_behind() -> Patches:
 
 
 def _half_a_transaction() -> Patches:
-    """When the server could not be reached, commands in a pipeline were refused each for itself, MULTI among them."""
+    """While the server could not be reached, each command of a pipeline was refused for itself, MULTI among them."""
 
     def answer(client: Client, unit: Any, text: str, refused: bool) -> None:
         kind, _, extra = unit
@@ -415,7 +415,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
 FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up")
-"""Bugs that hardly any seed finds: C{tests/test_stop.py} and C{tests/test_watches.py} see them."""
+"""Bugs that hardly any seed finds: C{tests/dataplane/test_stop.py} and C{test_watches.py} beside it see them."""
 
 
 @contextmanager
