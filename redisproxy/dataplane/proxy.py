@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy import config
-from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.client import Client, ClientFactory
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.commands.treatment import Treatment
 from redisproxy.config.authentication import Authenticator
@@ -34,7 +34,7 @@ from redisproxy.servers.interrupted_switchover import look_for_fence
 from redisproxy.servers.redis_server import open_control
 from redisproxy.shared.core import ClientLimits, Core
 from redisproxy.shared.registry import ClientRegistry
-from redisproxy.uplink import BUSY, UplinkLimits, UplinkSet
+from redisproxy.uplink import BUSY, UplinkContext, UplinkLimits, UplinkSet
 
 if TYPE_CHECKING:
     from redisproxy.net.transports import Network
@@ -68,12 +68,12 @@ class Proxy:
         self.network = network
         self.metrics = Metrics()
         self.gate = Gate(reactor, self.metrics.flow)
-        self.registry = ClientRegistry(self.metrics, settings.limits.max_clients)
+        self.registry: ClientRegistry[Client] = ClientRegistry(self.metrics, settings.limits.max_clients)
         self.server_tls: list[ServerTLS | None] = []
         self.client_factories: list[ClientFactory] = []
         self.uplinks = self.make_uplinks(settings)
-        self.core = Core(self.gate, self.metrics, reactor, self.registry, self.uplinks)
-        self.recall = Recall(self.registry, self.core.aside, self.gate, reactor)
+        self.core = Core(self.gate, self.metrics, reactor, self.uplinks)
+        self.recall = Recall(self.registry, self.core.blocked_commands, self.gate, reactor)
         self.raw = RawFactory(self.raw_connect(settings), settings.limits.max_raw_connections, self.metrics)
         self.admin_auth = self.admin_authenticator(settings)
         self.learned: dict[str, Treatment] = {}
@@ -105,17 +105,15 @@ class Proxy:
             ping_interval_s=uplink.ping_interval_ms / 1000,
             ping_timeout_s=uplink.ping_timeout_ms / 1000,
         )
-        return UplinkSet(
-            self.raw_connect(settings),
-            credentials,
-            limits,
-            self.clock,
-            self.network.end_of_turn,
-            self.gate,
-            self.metrics,
+        context = UplinkContext(
+            clock=self.clock,
+            gate=self.gate,
+            metrics=self.metrics,
+            end_of_turn=self.network.end_of_turn,
             name=f"uplink {uplink.address}",
-            jitter=self._jitter,
+            limits=limits,
         )
+        return UplinkSet(self.raw_connect(settings), credentials, context, self._jitter)
 
     def raw_connect(self, settings: config.Settings) -> Any:
         """A callable that opens one transport to the uplink in `settings`."""
@@ -152,7 +150,7 @@ class Proxy:
             max_failed_logins=limits.max_failed_logins,
             max_dedicated=min(settings.uplink.max_dedicated, settings.uplink.max_pinned // 2),
         )
-        core.lenient_cursors = settings.allow_scan_across_switch
+        core.cursors.lenient = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
         self.registry.max_clients = limits.max_clients
         self.raw.max_connections = limits.max_raw_connections
@@ -215,8 +213,8 @@ class Proxy:
         self.look_at_uplink()
 
     def _connect_ahead(self) -> None:
-        if not self.uplinks.roster.connected and not self.uplinks.closed:
-            self.uplinks.connect_ahead()
+        if not self.uplinks.registry.connected and not self.uplinks.closed:
+            self.uplinks.warm_up.connect()
 
     def stop(self) -> None:
         """Close every uplink connection, and open no more."""
@@ -230,7 +228,7 @@ class Proxy:
     def supervise(self) -> None:
         """Look at the clock for everybody: commands that take too long, idle clients, idle connections."""
         now = self.clock.seconds()
-        self.uplinks.relief.look(now, self._dedicate)
+        self.uplinks.head_of_line.check(now, self._dedicate)
         if self.settings.read_time_limit_ms:
             self._end_overdue(now, self.settings.read_time_limit_ms / 1000)
         if now - self._ticked >= TICK_S:
@@ -243,25 +241,25 @@ class Proxy:
 
     @staticmethod
     def _dedicate(client: object) -> None:
-        if isinstance(client, ClientProtocol):
+        if isinstance(client, Client):
             client.share.dedicate()
 
     def _end_overdue(self, now: float, limit_s: float) -> None:
-        for connection, client in self.uplinks.roster.overdue(now, limit_s):
-            if isinstance(client, ClientProtocol) and not client.closed:
-                client.drop("time_limit")
+        for connection, client in self.uplinks.registry.overdue(now, limit_s):
+            if isinstance(client, Client) and not client.closed:
+                client.closing.drop("time_limit")
             else:
                 # Its client has gone and the server still does not answer: nobody behind it gets anywhere.
                 connection.abort()
 
     def _end_idle(self, now: float, limit_s: float) -> None:
         for client in self.registry:
-            if client.active:
-                client.active = False
-                client.last_seen = now
-            elif limit_s and now - client.last_seen >= limit_s and client.idle:
-                client.drop("idle")
-            client.share.second_passed(now)
+            if client.lane.active:
+                client.lane.active = False
+                client.identity.last_seen = now
+            elif limit_s and now - client.identity.last_seen >= limit_s and client.idle:
+                client.closing.drop("idle")
+            client.second_passed(now)
 
     # -- sentinel.follower.Followed
 
@@ -273,14 +271,14 @@ class Proxy:
     @property
     def connected(self) -> bool:
         """Whether there is a connection to it."""
-        return self.uplinks.roster.connected
+        return self.uplinks.registry.connected
 
     # -- controlled.Proxy
 
     @property
     def busy(self) -> str:
         """What to do when the server answers nobody because of a script; empty when it does not run one for long."""
-        return BUSY if self.uplinks.relief.busy else ""
+        return BUSY if self.uplinks.busy_probe.busy else ""
 
     @property
     def drain_limit_s(self) -> float:
@@ -302,28 +300,28 @@ class Proxy:
         """Close what is still in flight; name each client that lost its connection."""
         now = self.clock.seconds()
         dropped = []
-        for client in self.uplinks.roster.drop_in_flight():
-            if isinstance(client, ClientProtocol) and not client.closed:
+        for client in self.uplinks.registry.drop_in_flight():
+            if isinstance(client, Client) and not client.closed:
                 dropped.append(self._named(client, now))
-                client.drop("drain_deadline")
+                client.closing.drop("drain_deadline")
         return dropped
 
     @staticmethod
-    def _named(client: ClientProtocol, now: float) -> Answer:
+    def _named(client: Client, now: float) -> Answer:
         return {
             "id": client.id,
             "addr": client.address,
             "name": client.session.name.decode("latin-1"),
-            "cmd": client.last_command.decode("latin-1").lower(),
-            "pending": client.pending,
-            "age_s": round(now - client.created, 1),
+            "cmd": client.identity.last_command.decode("latin-1").lower(),
+            "pending": client.lane.pending,
+            "age_s": round(now - client.identity.created, 1),
         }
 
     def name_in_flight(self) -> list[Answer]:
         """Name each client that waits for a reply of the server."""
         now = self.clock.seconds()
-        clients = self.uplinks.roster.clients_in_flight()
-        return [self._named(client, now) for client in clients if isinstance(client, ClientProtocol)]
+        clients = self.uplinks.registry.clients_in_flight()
+        return [self._named(client, now) for client in clients if isinstance(client, Client)]
 
     async def prepare_reload(self) -> ReloadPlan:
         """Read and check the file and connect to its uplink; nothing changes.
@@ -413,7 +411,7 @@ class Proxy:
         self.finder = finder
         self.learned = known.commands
         if not known.run_id or known.run_id != self.run_id:
-            self.core.server_number += 1
+            self.core.cursors.server_number += 1
         self.run_id = known.run_id
         old, self.uplinks = self.uplinks, uplinks
         self.core.uplinks = uplinks
