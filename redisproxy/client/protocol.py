@@ -24,7 +24,7 @@ from redisproxy.client.session import DEFAULT_USER, Session, Skip
 from redisproxy.client.share import Share
 from redisproxy.forwarding.interfaces import Pending, ReplySink
 from redisproxy.forwarding.twins import Lane, RequestFramer
-from redisproxy.net.transports import set_keepalive
+from redisproxy.net.sockets import set_keepalive
 from redisproxy.resp import BEGIN, COMMAND, END, RUN, ProtocolError
 from redisproxy.shared import registry
 
