@@ -309,7 +309,7 @@ def _done_and_denied() -> Patches:
     async def cut_short(work: Any) -> Any:
         return await work
 
-    yield patch.object(switchover, "to_the_end", cut_short)
+    yield patch.object(switchover, "shielded", cut_short)
 
 
 def _connection_left() -> Patches:
