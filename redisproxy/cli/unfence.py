@@ -12,7 +12,7 @@ from twisted.internet.task import react
 from redisproxy.config import Settings
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
-from redisproxy.net.transports import TwistedNetwork
+from redisproxy.net.twisted_network import TwistedNetwork
 from redisproxy.servers.credentials import credentials_of
 from redisproxy.servers.redis_server import open_control
 
