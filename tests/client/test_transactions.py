@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.client.blocking import AGAIN_S
-from redisproxy.client.queueing import give_up
+from redisproxy.client.placeholders import give_up
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import ClientLimits
 from tests.wire import OK, Client, Wire
