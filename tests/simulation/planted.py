@@ -13,7 +13,7 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover
-from redisproxy.client import Client, dispatch, queueing, script_kill, streaming, unreachable
+from redisproxy.client import Client, dispatch, large_commands, placeholders, script_kill, unreachable
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.forward import forward
 from redisproxy.client.open_transaction import Transaction
@@ -199,7 +199,9 @@ def _blocked_after_others() -> Patches:
             return forward(client, data, extra)
         if kind == COMMAND:
             return dispatch.command(client, data, extra)
-        return dispatch.large_command(client, data, extra) if kind == BEGIN else streaming.go_on(client, data, True)
+        return (
+            dispatch.large_command(client, data, extra) if kind == BEGIN else large_commands.go_on(client, data, True)
+        )
 
     yield patch.object(Pump, "_take", take)
 
@@ -221,7 +223,7 @@ def _half_a_transaction() -> Patches:
         kind, _, extra = unit
         client.output.answer(error(text) * (extra if kind == RUN else 1))
         if kind == BEGIN:
-            client.received.streamed.discard()
+            client.received.upload.discard()
 
     yield patch.object(unreachable, "unreachable", answer)
 
@@ -294,7 +296,7 @@ def _queued_again_at_any_time() -> Patches:
             if replies is not None:
                 transaction.lost = False
                 if any(isinstance(reply, RespError) for reply in replies):
-                    queueing.give_up(self._client)
+                    placeholders.give_up(self._client)
             if not self._client.closed:
                 on_done()
 

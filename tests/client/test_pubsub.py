@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import ensureDeferred
 
 from redisproxy.client.subscription import MAX_HELD_BYTES
 from redisproxy.commands.lookup import CommandTable
-from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.subscription_changes import LIMIT_S
+from tests.client.moving import Move
 from tests.wire import OK, Client, Server, Wire
 
 CONFIRMED = b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"
@@ -174,14 +173,13 @@ def test_a_watch_beside_subscriptions_is_lost_when_they_move(wire: Wire, client:
     client.got()
     subscribe(client, version)
     old = wire.server
-    subscribers = Subscribers(wire.registry, wire.uplinks(), wire.clock, 1.0)
-    wire.pause()
-    copying = ensureDeferred(subscribers.copy())
-    wire.turn()
-    wire.server.send(pushed(CONFIRMED, version))
+    moving = Move(wire)
+    new = moving.open()
+    copying = moving.copy()
+    new.send(pushed(CONFIRMED, version))
     old.send(b"+PONG\r\n")
-    assert copying.called and wire.server is not old
-    subscribers.change_over({})
+    assert copying.called and new is not old
+    moving.swap()
     wire.unpause()
     assert client.inside.session.watch_lost and client.inside.route.stream
     wire.server.send(pushed(MESSAGE, version))

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from redisproxy.forwarding.interfaces import Connection
 
 
-class Stream(Protocol):
+class MessageStream(Protocol):
     """Tells messages from replies, and can be made again at another server. True while the client is subscribed.
 
     @ivar connection: what brings it.
@@ -34,7 +34,7 @@ class Stream(Protocol):
 
     def __bool__(self) -> bool: ...
 
-    async def copy_to(self, connection: Connection) -> Stream:
+    async def copy_to(self, connection: Connection) -> MessageStream:
         """Ask another server for the same; see C{subscription.Subscription.copy_to}."""
 
     async def last_messages(self) -> None:

@@ -7,18 +7,11 @@ import pytest
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import ClientLimits
-from tests.wire import OK, Client, Wire
+from tests.wire import EXECABORT, OK, QUEUED, Client, Wire
 
-QUEUED = b"+QUEUED\r\n"
-EXECABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 PING, ECHO, EXEC = cmd("PING"), cmd("ECHO"), cmd("EXEC")
 PONG = b"+PONG\r\n"
 NAME = b"$2\r\nnm\r\n"
-
-
-@pytest.fixture
-def wire() -> Wire:
-    return Wire()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from redisproxy.forwarding.interfaces import Pending
 
 
-class StreamedCommand:
+class Upload:
     """The large command of one client, if one is under way.
 
     @ivar discarding: it was refused, and its rest is thrown away.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redisproxy.client import queueing
+from redisproxy.client import placeholders
 from redisproxy.client.blocking import Blocking
 from redisproxy.client.forward import pretend
 from redisproxy.client.reply_sinks import Observed
@@ -30,18 +30,18 @@ def begin(client: Client, data: bytes, args: list[bytes], treatment: Treatment) 
     if not client.route.barrier():
         return False
     client.refuse(args, treatment.error or TOO_LARGE)
-    return client.received.streamed.discard()
+    return client.received.upload.discard()
 
 
 def _within_transaction(client: Client, data: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Queue one, which is too large to be remembered."""
-    transaction, streamed = client.session.transaction, client.received.streamed
+    transaction, upload = client.session.transaction, client.received.upload
     assert transaction is not None
     if treatment.rule not in AS_THEY_ARE:
         error = treatment.error or "ERR the command is too large"
-        return queueing.refuse(client, args, error) and streamed.discard()
+        return placeholders.refuse(client, args, error) and upload.discard()
     if transaction.dead:
-        return pretend(client, 1) and streamed.discard()
+        return pretend(client, 1) and upload.discard()
     if not client.acquirer.obtain(pinned=True):
         return False
     transaction.remember(b"", 1)
@@ -54,16 +54,16 @@ def _send(client: Client, data: bytes, timed: bool) -> None:
     """Send its beginning on the connection that there is."""
     # Its time starts when all of it has been sent: how fast a client sends is not the server's doing.
     sink = Observed(client, lambda _: client.route.settle()) if timed else Blocking(client, None)
-    client.received.streamed.begun(client.sender.one(sink, data, timed=False), timed)
+    client.received.upload.begun(client.sender.one(sink, data, timed=False), timed)
     if isinstance(sink, Blocking):
         client.waiting.blocking = sink
 
 
 def go_on(client: Client, data: bytes, end: bool) -> bool:
     """Take its next piece. False when that has to wait, or the client was dropped."""
-    streamed, connection = client.received.streamed, client.route.connection
-    if streamed.discarding:
-        streamed.discarding = not end
+    upload, connection = client.received.upload, client.route.connection
+    if upload.discarding:
+        upload.discarding = not end
         return True
     if connection is None or not connection.alive:
         client.closing.drop("uplink_lost")
@@ -72,7 +72,7 @@ def go_on(client: Client, data: bytes, end: bool) -> bool:
         client.acquirer.wait_writable(connection)
         return False
     connection.queue.send(data)
-    if end and streamed.sending:
-        streamed.sent()
+    if end and upload.sending:
+        upload.sent()
         client.route.settle()
     return True
