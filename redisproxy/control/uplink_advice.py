@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.fence import look_for_fence
-from redisproxy.servers.server import open_control
+from redisproxy.servers.interrupted_switchover import look_for_fence
+from redisproxy.servers.redis_server import open_control
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.server import RedisServer, open_control
+from redisproxy.servers.redis_server import RedisServer, open_control
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
