@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, TimeoutError
 
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import shielded
 from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.moving import Moving
 from redisproxy.switchover.replicating import Replicating
+from redisproxy.switchover.report import Report, SwitchoverFailed
 from redisproxy.switchover.undoing import Undoing
-from redisproxy.switchover.world import Report, SwitchoverFailed, World
 
-__all__ = ["Report", "Switchover", "SwitchoverFailed", "World"]
+__all__ = ["Report", "Switchover", "SwitchoverFailed"]
 
 
 class Switchover(Replicating, Moving, Undoing):
@@ -36,7 +37,7 @@ class Switchover(Replicating, Moving, Undoing):
             self.report["error"] = self._explain(error)
             await self._roll_back()
             self.report["result"] = "refused" if getattr(error, "refused", False) else "rolled_back"
-            if isinstance(error, (UplinkError, TimeoutError)):
+            if isinstance(error, (UplinkError, DataPlaneLost, TimeoutError)):
                 raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
             raise
         finally:
@@ -58,7 +59,7 @@ class Switchover(Replicating, Moving, Undoing):
             with self._step("catch up"):
                 await self._catch_up()
         with self._step("connect"):
-            await self._world.connect()
+            await self._dataplane.move.connect()
         await (self._move_external() if external else self._move())
         self.report["result"] = "done"
         if not external:
@@ -71,7 +72,7 @@ class Switchover(Replicating, Moving, Undoing):
             return self._what_took_the_time(step)
         if isinstance(error, CancelledError):
             return f"stopped while at: {step}"
-        if isinstance(error, (SwitchoverFailed, UplinkError)):
+        if isinstance(error, (SwitchoverFailed, UplinkError, DataPlaneLost)):
             return str(error)
         return f"internal error while at: {step}; see the log"
 
@@ -80,10 +81,8 @@ class Switchover(Replicating, Moving, Undoing):
             f"the pause would have become longer than {self._settings.pause_budget_ms} ms (switchover.pause_budget_ms)"
         )
         took = ", ".join(f"{each['name']} {each['ms']:.0f} ms" for each in self.report["steps"][-4:])
-        stuck = self._world.in_flight() if step == "drain" else []
+        stuck = self._stuck
         if stuck:
-            names = ", ".join(
-                f"{each['cmd'] or 'a command'} of client {each['id']} ({each['addr']})" for each in stuck[:5]
-            )
+            names = ", ".join(f"{each.cmd or 'a command'} of client {each.id} ({each.addr})" for each in stuck[:5])
             return f"{text}: {len(stuck)} clients had commands in flight: {names}"
         return f"{text} at the step {step} ({took})"

@@ -8,16 +8,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
 from redisproxy.switchover import preflight
 from redisproxy.switchover.replica import Following
-from redisproxy.switchover.world import Report, World
+from redisproxy.switchover.report import Report
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
+    from redisproxy.dataplane.interface import ClientInFlight, DataPlane
+    from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.cut import Cut
 
 T = TypeVar("T")
 SLOW_POLL_S = 0.02
@@ -34,11 +38,24 @@ class Base:
 
     log = Logger(namespace="redisproxy.switchover")
 
-    def __init__(self, world: World, settings: SwitchoverSettings, dry_run: bool = False) -> None:
-        self._world = world
+    def __init__(
+        self,
+        servers: BothServers,
+        dataplane: DataPlane,
+        cut: Cut,
+        settings: SwitchoverSettings,
+        clock: IReactorTime,
+        dry_run: bool = False,
+    ) -> None:
+        """
+        @param dataplane: with the new settings prepared; whoever has prepared them abandons them if it fails.
+        """
+        self._servers = servers
+        self._dataplane = dataplane
+        self._cut = cut
         self._settings = settings
         self._dry_run = dry_run
-        self._clock = world.clock
+        self._clock = clock
         self._began = self._clock.seconds()
         self._paused_at: float | None = None
         self._old: RedisServer | None = None
@@ -48,11 +65,12 @@ class Base:
         self._following = Following(self._source, None, None)
         self._fenced = self._promoted = self._follows = self._swapped = False
         self._history = ""
+        self._stuck: tuple[ClientInFlight, ...] = ()
         self._offsets: deque[tuple[float, int]] = deque(maxlen=MAX_SAMPLES)
         self.progress: Report = {}
         self.report: Report = {
-            "from": str(world.old.address),
-            "to": str(world.new.address),
+            "from": str(servers.old.address),
+            "to": str(servers.new.address),
             "result": "running",
             "error": "",
             "step": "preflight",
@@ -97,14 +115,14 @@ class Base:
         """Open a control connection to the old server, in the place of the one before, if there is any."""
         if self._old is not None:
             self._old.close()
-        self._old = await self._world.open_old()
+        self._old = await self._servers.open_old()
         return self._old
 
     async def _reach_new(self) -> RedisServer:
         """The same for the new server."""
         if self._new is not None:
             self._new.close()
-        self._new = await self._world.open_new()
+        self._new = await self._servers.open_new()
         return self._new
 
     def _sleep(self, seconds: float) -> Deferred[None]:
@@ -123,8 +141,8 @@ class Base:
         working: Deferred[T] = ensureDeferred(work)
         return await working.addTimeout(max(0.0, left), self._clock)
 
-    def _open_gate(self) -> None:
+    async def _let_go_on(self) -> None:
         if self._paused_at is None:
             return
         self._paused_at = None
-        self.report.update(self._world.open_gate())
+        self.report.update(await self._cut.release())

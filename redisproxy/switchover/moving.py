@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, TimeoutError
 
+from redisproxy.net.deferreds import shielded
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.switchover.base import SLOW_POLL_S, Base, T
-from redisproxy.switchover.world import SwitchoverFailed
+from redisproxy.switchover.report import SwitchoverFailed
 
 QUICK_POLL_S = 0.001
 
@@ -15,28 +16,39 @@ class Moving(Base):
     """The steps from drain to swap."""
 
     async def _move(self) -> None:
-        self._pause()
+        await self._pause()
         with self._step("drain"):
-            await self._within(_wait(self._world.drained()))
+            await self._drain()
         with self._step("fence"):
             await self._within(self._fence())
-            await self._within(self._world.prove_watches())
+            await self._within(_wait(self._dataplane.move.prove_watches()))
         with self._step("verify"):
             await self._within(self._verify())
         with self._step("promote"):
             await self._within(self._promote())
-            await self._within(self._world.prepare())
-        self._resume_on_the_new()
+            await self._within(_wait(self._dataplane.move.bring()))
+        await self._resume_on_the_new()
 
-    def _pause(self) -> None:
+    async def _pause(self) -> None:
         self._paused_at = self._clock.seconds()
-        self._world.close_gate()
+        await self._cut.hold()
 
-    def _resume_on_the_new(self) -> None:
+    async def _drain(self) -> None:
+        try:
+            await self._within(_wait(self._dataplane.gate.drained()))
+        except TimeoutError:
+            self._stuck = await self._dataplane.gate.who_is_in_flight()
+            raise
+
+    async def _resume_on_the_new(self) -> None:
         with self._step("swap"):
-            self._world.swap()
-            self._swapped = True
-            self._open_gate()
+            # Ordered is done: there is no way back from here, and who gives up would not know where the clients are.
+            await shielded(self._swap())
+
+    async def _swap(self) -> None:
+        await self._cut.swap()
+        self._swapped = True
+        await self._let_go_on()
 
     async def _fence(self) -> None:
         assert self._old is not None
@@ -74,13 +86,13 @@ class Moving(Base):
     # -- external mode: somebody else moves the data
 
     async def _move_external(self) -> None:
-        self._pause()
+        await self._pause()
         with self._step("drain"):
-            await self._within(_wait(self._world.drained()))
+            await self._drain()
         with self._step("wait for the operator"):
             limit_s = self._settings.external_deadline_ms / 1000
             try:
-                await self._world.told_to_go_on().addTimeout(limit_s, self._clock)
+                await self._cut.told_to_go_on().addTimeout(limit_s, self._clock)
             except TimeoutError:
                 raise SwitchoverFailed("nobody said go on within switchover.external_deadline_ms", late=True) from None
         with self._step("verify"):
@@ -88,8 +100,8 @@ class Moving(Base):
             if (await self._new.replication()).role != "master":
                 raise SwitchoverFailed("the new server is a replica still")
             await self._new.probe_write()
-            await self._world.prepare()
-        self._resume_on_the_new()
+            await self._dataplane.move.bring()
+        await self._resume_on_the_new()
 
 
 async def _wait(deferred: Deferred[T]) -> T:

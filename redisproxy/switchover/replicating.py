@@ -7,7 +7,7 @@ from redisproxy.servers.state import ServerState
 from redisproxy.switchover import preflight
 from redisproxy.switchover.base import SLOW_POLL_S, Base
 from redisproxy.switchover.replica import Following
-from redisproxy.switchover.world import SwitchoverFailed
+from redisproxy.switchover.report import SwitchoverFailed
 
 POLL_S = 0.1
 MAX_SYNCS = 3
@@ -19,7 +19,7 @@ class Replicating(Base):
     """The steps preflight, replicate and catch up."""
 
     async def _look(self) -> None:
-        world, settings = self._world, self._settings
+        servers, settings = self._servers, self._settings
         at_old, at_new = await self._reach_old(), await self._reach_new()
         proxies = await at_old.is_redisproxy(), await at_new.is_redisproxy()
         self._refuse(list(preflight.proxy_faults(*proxies)))
@@ -27,12 +27,13 @@ class Replicating(Base):
         self._old_state, self._new_state = old, new
         try:
             self._source = preflight.source_of(
-                old, world.old, world.new.address, settings.replicate_from_address, settings.replicate_over_tls
+                old, servers.old, servers.new.address, settings.replicate_from_address, settings.replicate_over_tls
             )
         except ValueError as error:
             raise SwitchoverFailed(str(error), refused=True) from None
-        self._following = Following(self._source, *settings.replication_credentials(world.old))
-        faults = list(preflight.faults(old, new, self._source, world.highest_db()))
+        self._following = Following(self._source, *settings.replication_credentials(servers.old))
+        highest_db = await self._dataplane.clients.highest_db()
+        faults = list(preflight.faults(old, new, self._source, highest_db))
         self._refuse(faults or await self._rights())
         self._warn(preflight.warnings(old, new))
         self.report["versions"] = [old.product, new.product]
@@ -49,7 +50,7 @@ class Replicating(Base):
         (reply,) = await self._old.ask_all(same)
         told = [f"the fence would not work: {reply}"] if isinstance(reply, ServerSaidNo) else []
         if not preflight.follows(self._new_state, self._old_state, self._source):
-            told += await self._following.faults(self._world.open_old, self._new)
+            told += await self._following.faults(self._servers.open_old, self._new)
         return told
 
     async def _look_external(self) -> None:

@@ -32,7 +32,7 @@ class Undoing(Base):
         if self._swapped:
             return
         fenced = self._fenced and not await self._insist(self._unfence, UNDO_RESTS_S, self._hold_until)
-        self._open_gate()
+        await self._let_go_on()
         if fenced and not await self._insist(self._unfence, UNDO_RESTS_LATER_S):
             self._confess("the old server may still refuse writes: run redisproxy unfence")
         if self._promoted:

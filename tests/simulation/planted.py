@@ -24,7 +24,7 @@ from redisproxy.client.sending import Sender
 from redisproxy.client.session import Session
 from redisproxy.client.subscription import Subscription
 from redisproxy.client.tracking_options import Tracking
-from redisproxy.control.control import Control
+from redisproxy.control.exclusion import Exclusion
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
 from redisproxy.forwarding.collector import Collector
@@ -109,11 +109,11 @@ def _no_fence() -> Patches:
 
 def _not_drained() -> Patches:
     """A switchover does not wait for what is in flight."""
-    from twisted.internet.defer import succeed
 
-    from redisproxy.control.relocation import Relocation
+    async def drain(self: Switchover) -> None:
+        pass
 
-    yield patch.object(Relocation, "drained", lambda self: succeed(None))
+    yield patch.object(Switchover, "_drain", drain)
 
 
 def _watch_forgotten() -> Patches:
@@ -181,10 +181,10 @@ def _held_for_ever() -> Patches:
 def _not_rolled_back() -> Patches:
     """SIGTERM in the middle of a switchover ends the process as if nothing was going on."""
 
-    async def stop(self: Control) -> None:
+    async def stop(self: Exclusion) -> None:
         pass
 
-    yield patch.object(Control, "stop", stop)
+    yield patch.object(Exclusion, "stop", stop)
 
 
 # -- what seeds have found, put back
@@ -319,11 +319,11 @@ def _connection_left() -> Patches:
     """A rollback that tried again left the control connection that it had open."""
 
     async def reach_old(self: Switchover) -> RedisServer:
-        self._old = await self._world.open_old()
+        self._old = await self._servers.open_old()
         return self._old
 
     async def reach_new(self: Switchover) -> RedisServer:
-        self._new = await self._world.open_new()
+        self._new = await self._servers.open_new()
         return self._new
 
     yield patch.object(Switchover, "_reach_old", reach_old)
