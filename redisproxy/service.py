@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from redisproxy import config
 from redisproxy.admin import make_site
 from redisproxy.control.control import SHUTTING_DOWN, Control
+from redisproxy.control.failover import Follower
 from redisproxy.control.interfaces import Answer
 from redisproxy.control.signals import Signals
 from redisproxy.dataplane import garbage, info
@@ -26,10 +27,9 @@ from redisproxy.forwarding import twins
 from redisproxy.forwarding.gate import SHUTDOWN, GateReopened
 from redisproxy.net import open_files
 from redisproxy.net.network import best_network
-from redisproxy.sentinel import Follower
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 SUPERVISE_S = 0.1
 
@@ -147,14 +147,14 @@ class ProxyService(Service):
     async def _close_clients(self) -> None:
         self.proxy.raw.terminate_all()
         for client in self.proxy.registry:
-            client.close()
+            client.closing.close()
         # Their last replies get a moment to leave; a client that does not read is not waited for.
         for _ in range(20):
             if not len(self.proxy.registry) and not len(self.proxy.raw):
                 break
             await self._sleep(0.05)
         for client in self.proxy.registry:
-            client.abort()
+            client.closing.abort()
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         fired: Deferred[None] = Deferred()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from redisproxy.control.control import Control
     from redisproxy.control.interfaces import Answer
     from redisproxy.dataplane.proxy import Proxy
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) -> Answer:
@@ -25,11 +25,11 @@ def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) 
         "paused_for": sorted(gate.reasons),
         "in_flight": gate.in_flight,
         "held": gate.held,
-        "aside": len(proxy.core.aside),
+        "aside": len(proxy.core.blocked_commands),
         "clients": {
             "open": len(proxy.registry),
-            "total": metrics.clients_total,
-            "closed": dict(metrics.clients_closed),
+            "total": metrics.clients.total,
+            "closed": dict(metrics.clients.closed),
         },
         "raw_connections": len(proxy.raw),
         "uplink": _uplink(proxy),
@@ -64,7 +64,7 @@ def _uplink(proxy: Proxy) -> Answer:
 def _sentinel(proxy: Proxy) -> Answer:
     if proxy.finder is None:
         return {}
-    return {"sentinel": {**proxy.finder.describe(), "switches": proxy.metrics.sentinel_switches_total}}
+    return {"sentinel": {**proxy.finder.describe(), "switches": proxy.metrics.operations.sentinel_switches_total}}
 
 
 def _text(value: object) -> object:

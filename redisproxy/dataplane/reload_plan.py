@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, FirstError, TimeoutError, ensureDeferred, gatherResults
 
 from redisproxy import config
-from redisproxy.commands.table import Treatment, in_table, learn
+from redisproxy.commands.lookup import in_table, learn
+from redisproxy.commands.treatment import Treatment
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.dataplane.watches import Watches
-from redisproxy.net.deferreds import why
+from redisproxy.net.deferreds import first_cause
 from redisproxy.net.errors import ServerBusy, UplinkUnavailable, is_busy
 from redisproxy.net.tls import server_tls
 from redisproxy.resp import RespError
@@ -20,7 +21,7 @@ from redisproxy.servers.state import parse_info
 if TYPE_CHECKING:
     from redisproxy.dataplane.proxy import Proxy
     from redisproxy.forwarding.interfaces import Key
-    from redisproxy.sentinel import Finder
+    from redisproxy.sentinel.finder import Finder
     from redisproxy.uplink import UplinkSet
 
 LEARNED_AT_ONCE = 10
@@ -52,7 +53,7 @@ async def known_of(uplinks: UplinkSet) -> Known:
     except TimeoutError:
         raise UplinkUnavailable("the server does not answer") from None
     except FirstError as error:
-        raise UplinkUnavailable(why(error)) from None
+        raise UplinkUnavailable(first_cause(error)) from None
     if isinstance(info, RespError) and is_busy(info.text):
         raise ServerBusy(info.text)
     text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
@@ -122,7 +123,7 @@ class ReloadPlan:
         """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
         pinned = [client for client in self._proxy.registry if client.route.pinned]
         free = len(self._proxy.uplinks.pinned_connections) - len(pinned)
-        held = [client.session.key for client in pinned if client.subscription is None]
+        held = [client.session.key for client in pinned if client.route.stream is None]
         return [*held, *([(0, 2)] * min(free, MAX_FREE))]
 
     async def prepare(self) -> None:
@@ -148,7 +149,7 @@ class ReloadPlan:
         except TimeoutError:
             raise UplinkUnavailable("the scripts could not be loaded in time") from None
         except FirstError as error:
-            raise UplinkUnavailable(f"the scripts could not be loaded: {why(error)}") from None
+            raise UplinkUnavailable(f"the scripts could not be loaded: {first_cause(error)}") from None
 
     def swap(self) -> None:
         """Put it in force."""

@@ -158,7 +158,7 @@ class ConnectionPool:
 
     def unreachable(self, why: str) -> None:
         """Part of L{opener.Owner}."""
-        self.context.metrics.uplink_failures_total += 1
+        self.context.metrics.uplink.failures_total += 1
         if self.fail_fast:
             self.requests.refuse_all(UplinkUnavailable(why))
         self._refuse_impatient()

@@ -26,15 +26,15 @@ class ConnectionRegistry:
     def add(self, connection: UplinkConnection) -> None:
         """Its transport is there."""
         self._connections[connection] = None
-        self._metrics.uplink_connections_total += 1
-        self._metrics.uplink_connections_open += 1
+        self._metrics.uplink.connections_total += 1
+        self._metrics.uplink.connections_open += 1
 
     def remove(self, connection: UplinkConnection) -> bool:
         """It is gone; whether it was there."""
         there = connection in self._connections
         if there:
             del self._connections[connection]
-            self._metrics.uplink_connections_open -= 1
+            self._metrics.uplink.connections_open -= 1
         return there
 
     @property

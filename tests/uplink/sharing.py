@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redisproxy.client import ClientProtocol
+from redisproxy.client import Client as Inside
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink.shared_connections import LAG_S
 from tests.wire import Client, Wire
@@ -36,7 +36,7 @@ def look(wire: Wire) -> None:
     wire.advance(LAG_S)
 
     def dedicate(client: object) -> None:
-        assert isinstance(client, ClientProtocol)
+        assert isinstance(client, Inside)
         client.share.dedicate()
 
     wire.uplink_set.head_of_line.check(wire.clock.seconds(), dedicate)

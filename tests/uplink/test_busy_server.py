@@ -23,7 +23,7 @@ class TestABusyServer:
     def test_who_wants_another_database_gets_the_servers_answer(self, wire: Wire) -> None:
         client = connected(wire)
         wire.login_error = BUSY
-        assert client.ask("SELECT", 3) == BUSY and client.protocol.session.db == 0
+        assert client.ask("SELECT", 3) == BUSY and client.inside.session.db == 0
 
     def test_it_is_known_while_it_lasts(self, wire: Wire) -> None:
         client = connected(wire)

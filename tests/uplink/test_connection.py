@@ -68,7 +68,7 @@ def test_a_connection_whose_closing_hangs_is_aborted(wire: Wire, monkeypatch: py
     wire.advance(CLOSE_DEADLINE_S - 0.1)
     assert not hanging.gone
     wire.advance(0.1)
-    assert hanging.gone and wire.metrics.uplink_connections_open == 0
+    assert hanging.gone and wire.metrics.uplink.connections_open == 0
 
 
 def test_a_connection_that_is_closed_leaves_no_deadline(wire: Wire) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.client.share import KEPT_S, KEPT_WHEN_SHORT_S
+from redisproxy.client.fair_share import KEPT_S, KEPT_WHEN_SHORT_S
 from redisproxy.resp import encode_command as cmd
 from tests.uplink.sharing import GET, connected
 from tests.wire import OK, Wire
@@ -41,7 +41,7 @@ class TestScripts:
         client = connected(wire)
         client.send(EVAL)
         wire.servers[1].send(b":1\r\n")
-        assert client.protocol.lane.queue is client.protocol.route.connection.queue  # type: ignore[union-attr]
+        assert client.inside.lane.queue is client.inside.route.connection.queue  # type: ignore[union-attr]
         wire.servers[1].got()
         client.send(GET + cmd("EVALSHA", "0" * 40, 0))
         assert wire.servers[1].got() == GET + cmd("EVALSHA", "0" * 40, 0) and wire.servers[0].got() == b""
@@ -56,7 +56,7 @@ class TestNoneToBeHad:
         client.send(EVAL)
         assert wire.servers[0].got() == EVAL and not wire.core.dedicated
         wire.servers[0].send(b":1\r\n")
-        assert client.got() == b":1\r\n" and client.protocol.lane.queue is not None
+        assert client.got() == b":1\r\n" and client.inside.lane.queue is not None
 
     def test_so_does_one_whose_connection_is_lost_while_it_logs_in(self, wire: Wire) -> None:
         client = connected(wire)
@@ -111,7 +111,7 @@ class TestNoneToBeHad:
         blocked.send(cmd("BLPOP", "x", 0))
         needs.send(cmd("BLPOP", "k", 0))
         wire.clock.advance(KEPT_WHEN_SHORT_S)
-        runs.protocol.share.second_passed(wire.clock.seconds())
+        runs.inside.second_passed(wire.clock.seconds())
         wire.turn()
         assert wire.servers[1].got() == cmd("BLPOP", "k", 0)
 
@@ -119,19 +119,19 @@ class TestNoneToBeHad:
         client = connected(wire)
         client.send(EVAL)
         wire.clock.advance(KEPT_S)
-        client.protocol.share.second_passed(wire.clock.seconds())
-        assert client.protocol.route.pinned and wire.core.dedicated
+        client.inside.second_passed(wire.clock.seconds())
+        assert client.inside.route.pinned and wire.core.dedicated
         wire.servers[1].send(b":1\r\n")
-        client.protocol.share.second_passed(wire.clock.seconds())
-        assert not client.protocol.route.pinned and not wire.core.dedicated
+        client.inside.second_passed(wire.clock.seconds())
+        assert not client.inside.route.pinned and not wire.core.dedicated
 
 
 def test_who_only_asks_for_a_shared_connection_keeps_its_own(wire: Wire) -> None:
     client = connected(wire)
     client.send(EVAL)
-    route = client.protocol.route
+    route = client.inside.route
     own = route.connection
-    route.acquire(False, (0, 2))
+    client.inside.acquirer.acquire(False, (0, 2))
     assert route.connection is own and route.pinned
 
 
@@ -141,7 +141,7 @@ def test_whoever_needs_no_connection_of_its_own_goes_on_without_when_all_are_tak
     client.send(cmd("EVAL", "return 1", 0))
     wire.server.got()
     wire.server.send(b":1\r\n")
-    assert client.got() == b":1\r\n" and client.protocol.share.dedicated
+    assert client.got() == b":1\r\n" and client.inside.share.dedicated
     wire.server.close()
     for other in (wire.client(), wire.client()):
         other.send(cmd("WATCH", "x"))
@@ -150,4 +150,4 @@ def test_whoever_needs_no_connection_of_its_own_goes_on_without_when_all_are_tak
     client.send(cmd("GET", "x"))
     assert wire.server.got() == cmd("GET", "x")
     wire.server.send(b"$1\r\n1\r\n")
-    assert client.got() == b"$1\r\n1\r\n" and not client.protocol.share.dedicated and not wire.core.dedicated
+    assert client.got() == b"$1\r\n1\r\n" and not client.inside.share.dedicated and not wire.core.dedicated

@@ -35,9 +35,9 @@ class TestASharedConnectionThatLags:
     def test_who_held_others_up_gets_a_connection_of_its_own(self, wire: Wire) -> None:
         slow, waits, old = self.slow(wire)
         old.send(b":1\r\n:2\r\n")
-        assert slow.protocol.share.dedicated and not waits.protocol.share.dedicated
+        assert slow.inside.share.dedicated and not waits.inside.share.dedicated
         slow.send(GET)
-        assert slow.protocol.route.pinned
+        assert slow.inside.route.pinned
 
     def test_the_old_one_stays_when_it_answers_before_the_new_one_is_there(self, wire: Wire) -> None:
         wire.core.multiplex = True

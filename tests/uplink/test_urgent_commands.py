@@ -96,7 +96,7 @@ class TestKill:
             client.send(KILL)
             client.close()
         last = wire.client()
-        assert last.ask(*KILL_ARGS).startswith(b"-MASTERDOWN") and not last.protocol.blocked
+        assert last.ask(*KILL_ARGS).startswith(b"-MASTERDOWN") and not last.inside.waiting.reasons
         assert wire.attempts <= AT_ONCE + 1
         wire.advance(LIMIT_S)
         wire.answer_login = True
@@ -144,6 +144,6 @@ class TestKill:
             wire.servers[1].close()
         elif end == "silent":
             wire.advance(LIMIT_S)
-        assert client.got().startswith(b"-MASTERDOWN") and not client.protocol.blocked
+        assert client.got().startswith(b"-MASTERDOWN") and not client.inside.waiting.reasons
         wire.clock.advance(100)
         assert wire.server.closed or end == "refused"
