@@ -1,4 +1,4 @@
-"""Loading a configuration: whatever the file holds, there are settings or a L{ConfigError}, and no secret in either."""
+"""Fuzzes loading a configuration: any file gives settings or a L{ConfigError}, and neither shows a secret."""
 
 from __future__ import annotations
 
