@@ -10,11 +10,11 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
 from redisproxy.config import Settings
-from redisproxy.control.relocation import credentials_of
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
 from redisproxy.net.transports import TwistedNetwork
-from redisproxy.servers.server import open_control
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.servers.redis_server import open_control
 
 
 def run(settings: Settings) -> int:

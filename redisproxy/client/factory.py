@@ -67,6 +67,6 @@ class ClientFactory(Factory[Protocol]):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         core = self.core
         if self.registry.full:
-            core.metrics.clients_closed["max_clients"] += 1
+            core.metrics.clients.closed["max_clients"] += 1
             return Refusal(core.clock)
         return ClientProtocol(Client(core, self.registry, self.auth), self.keepalive)

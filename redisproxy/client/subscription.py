@@ -127,9 +127,9 @@ class Subscription:
         elif kind == "reply":
             if piece[:1] == b"-":
                 self._refused()
-            self.connection.dispatch(piece)
+            self.connection.queue.dispatch(piece)
         elif kind == "confirmation":
-            self.connection.confirm(piece)
+            self.connection.queue.confirm(piece)
 
     @property
     def mid_message(self) -> bool:
@@ -197,7 +197,7 @@ class Subscription:
         copy._swallow = sum(len(names) for _, names in wanted)
         connection.holder = copy
         for prefix, names in wanted:
-            connection.send_more(encode_command(prefix + b"SUBSCRIBE", *names))
+            connection.queue.send(encode_command(prefix + b"SUBSCRIBE", *names))
         if copy._swallow:
             copy._swallowed = Deferred()
             await copy._swallowed

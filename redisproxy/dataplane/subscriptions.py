@@ -116,8 +116,8 @@ class Subscribers:
 
     def _acquire(self, client: Client) -> Deferred[UplinkConnection]:
         """One more connection. Nobody gives any back while the gate is closed, so nobody waits for that."""
-        if self._uplinks.exhausted:
-            return fail(UplinkUnavailable(self._uplinks.all_taken))
+        if self._uplinks.pinned_connections.exhausted:
+            return fail(UplinkUnavailable(self._uplinks.pinned_connections.all_taken))
         return self._uplinks.acquire_pinned(client.session.key)
 
     def connections(self) -> dict[Client, Any]:

@@ -121,7 +121,7 @@ class _Nobody:
     pingable = False
 
     def uplink_gone(self) -> None:
-        """Part of C{Holder}; who waits for replies hears of it."""
+        """Part of C{PinHolder}; who waits for replies hears of it."""
 
 
 async def _made_again(client: Client, connection: Any, watch: bool) -> bool:

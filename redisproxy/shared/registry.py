@@ -35,14 +35,14 @@ class ClientRegistry(Generic[Client]):
         """Remember `client`, and return the id that it gets."""
         self._last_id += 1
         self._clients[self._last_id] = client
-        self._metrics.clients_total += 1
-        self._metrics.clients_open += 1
+        self._metrics.clients.total += 1
+        self._metrics.clients.open += 1
         return self._last_id
 
     def remove(self, client_id: int) -> None:
         """This client has disconnected; one that was never added, or has been removed, is ignored."""
         if self._clients.pop(client_id, None) is not None:
-            self._metrics.clients_open -= 1
+            self._metrics.clients.open -= 1
 
     def get(self, client_id: int) -> Client | None:
         """The client with this id."""

@@ -19,7 +19,7 @@ def test_a_paused_proxy_closes_it_at_once(wire: Wire, data: bytes) -> None:
     wire.pause()
     client = wire.client()
     client.send(data)
-    assert client.closed and client.got() == b"" and wire.metrics.clients_closed["security"] == 1
+    assert client.closed and client.got() == b"" and wire.metrics.clients.closed["security"] == 1
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_it_closes_inside_of_multi(wire: Wire) -> None:
     wire.server.send(OK)
     assert client.got() == OK
     client.send(POST)
-    assert client.closed and client.got() == b"" and wire.metrics.clients_closed["security"] == 1
+    assert client.closed and client.got() == b"" and wire.metrics.clients.closed["security"] == 1
 
 
 def test_it_closes_before_the_password() -> None:
@@ -103,4 +103,4 @@ def test_many_request_lines_without_a_host_cost_no_more_than_other_commands() ->
 def test_http_is_closed_without_a_word(wire: Wire) -> None:
     client = wire.client()
     client.send(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert client.closed and client.got() == b"" and wire.metrics.clients_closed["security"] == 1
+    assert client.closed and client.got() == b"" and wire.metrics.clients.closed["security"] == 1

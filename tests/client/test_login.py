@@ -27,7 +27,7 @@ def test_a_wrong_password_is_refused_and_counted(wire: Wire) -> None:
     assert client.ask("AUTH", "nope") == wrong
     assert client.ask("AUTH", "default", "nope") == wrong
     assert client.ask("AUTH", "someone", "secret") == wrong
-    assert wire.metrics.auth_failures_total == 3
+    assert wire.metrics.clients.auth_failures_total == 3
 
 
 def test_the_right_password_lets_in_and_is_never_forwarded(wire: Wire) -> None:

@@ -83,7 +83,7 @@ def test_refused_commands_never_reach_the_server(wire: Wire, line: str) -> None:
     answer = client.ask(*line.split())
     assert answer.startswith((b"-ERR redisproxy", b"-NOPERM redisproxy"))
     assert not wire.servers
-    assert wire.metrics.refused == {line.split()[0]: 1}
+    assert wire.metrics.clients.refused == {line.split()[0]: 1}
 
 
 def test_a_protocol_error_is_answered_after_what_came_before_it(wire: Wire) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.client.subscription import MAX_HELD_BYTES
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.subscription_changes import LIMIT_S
 from tests.client.moving import Move

@@ -84,7 +84,7 @@ def test_tracking_may_end_while_the_answer_to_a_command_of_the_proxys_own_arrive
     client.send(cmd("CLIENT", "TRACKING", "OFF"))
     connection = client.inside.route.connection
     assert isinstance(connection, UplinkConnection)
-    connection.ping(0.0)
+    connection.keepalive.ping(0.0)
     server.send(OK + b"+PONG\r\n"[:cut])
     server.send(b"+PONG\r\n"[cut:])
     assert client.got() == OK
@@ -100,7 +100,7 @@ def test_a_push_of_the_proxys_own_waits_no_longer_than_for_the_answer_that_is_un
     server = track(wire, client)
     connection = client.inside.route.connection
     assert isinstance(connection, UplinkConnection)
-    connection.ping(0.0)
+    connection.keepalive.ping(0.0)
     server.send(b"+PONG\r\n"[:cut])
     client.inside.push(b">1\r\n+x\r\n")
     server.send(b"+PONG\r\n"[cut:])

@@ -72,7 +72,7 @@ def test_a_slow_reader_is_waited_for_although_the_proxy_has_asked_something_behi
     slow = wire.client()
     slow.send(GET * 3)
     first = wire.server
-    wire.core.uplinks.run("COMMAND", "LIST")
+    wire.core.uplinks.own_commands.run("COMMAND", "LIST")
     wire.turn()
     slow.inside.slow_reader.pauseProducing()
     assert first.transport.paused and not slow.closed
@@ -86,6 +86,6 @@ def test_a_slow_reader_past_the_hard_limit_is_dropped_while_others_wait_behind_i
     slow.inside.slow_reader.pauseProducing()
     assert not wire.server.transport.paused
     wire.server.send(b"$5000\r\n" + b"x" * 2000)
-    assert slow.closed and wire.metrics.clients_closed["slow_reader"] == 1
+    assert slow.closed and wire.metrics.clients.closed["slow_reader"] == 1
     wire.server.send(b"x" * 3000 + b"\r\n:1\r\n")
     assert other.got() == b":1\r\n"

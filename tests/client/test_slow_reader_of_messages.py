@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from tests.client.caching import GET, invalidate, resp3, track
 from tests.client.moving import Move
@@ -35,7 +35,7 @@ def test_a_client_that_reads_no_invalidations_is_dropped_when_they_are_too_many(
         server.send(LARGE)
     assert not client.closed and not server.transport.paused
     server.send(LARGE)
-    assert client.closed and wire.metrics.clients_closed == {"slow_reader": 1}
+    assert client.closed and wire.metrics.clients.closed == {"slow_reader": 1}
 
 
 def test_a_client_that_reads_no_replies_and_is_tracked_is_asked_for_no_more(wire: Wire, client: Client) -> None:
@@ -85,6 +85,6 @@ class TestASubscriberThatReadsNothing:
         new.send(CONFIRMED)
         for _ in range(2):
             server.send(MESSAGE * (wire.core.limits.output_hard_bytes // len(MESSAGE) // 2 + 1))
-        assert copied.called and client.closed and wire.metrics.clients_closed == {"slow_reader": 1}
+        assert copied.called and client.closed and wire.metrics.clients.closed == {"slow_reader": 1}
         moving.swap()
         assert new.closed

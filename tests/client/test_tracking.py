@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.client.tracking_options import INVALIDATE_ALL, MAX_PREFIXES
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from tests.client.caching import GET, ON, VALUE, YES, invalidate, move, resp3, track
 from tests.client.moving import Move

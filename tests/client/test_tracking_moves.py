@@ -7,7 +7,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from zope.interface import provider
 
 from redisproxy.client.tracking_options import INVALIDATE_ALL
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink import UplinkLimits
 from tests.client.caching import GET, ON, VALUE, YES, invalidate, move, resp3, track
@@ -339,7 +339,7 @@ def test_a_connection_for_another_database_than_at_the_change_is_given_back(wire
     assert copied.called
     moving.swap()
     assert client.got() == OK + INVALIDATE_ALL
-    assert moving.new.pinned_count == 1
+    assert len(moving.new.pinned_connections) == 1
 
 
 def test_clients_for_whom_there_are_no_connections_make_the_pause_no_longer(wire: Wire, client: Client) -> None:
@@ -419,7 +419,7 @@ class TestAhead:
         assert moving.copy().called and new.got() == b""
         moving.swap()
         wire.unpause()
-        assert client.got() == INVALIDATE_ALL and moving.new.pinned_count == 1
+        assert client.got() == INVALIDATE_ALL and len(moving.new.pinned_connections) == 1
         client.send(GET)
         assert new.got() == GET
 
@@ -453,7 +453,7 @@ class TestAhead:
             client.close()
         assert moving.copy().called and new.closed
         moving.swap()
-        assert moving.new.pinned_count == 0
+        assert len(moving.new.pinned_connections) == 0
 
     def test_a_server_that_is_lost_in_between_is_asked_again(self, wire: Wire, client: Client) -> None:
         track(wire, client)

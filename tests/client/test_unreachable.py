@@ -15,7 +15,7 @@ def test_when_the_server_goes_away_clients_with_unknown_outcome_are_disconnected
     busy.send(GET)
     wire.server.close()
     assert busy.closed and not idle.closed and wire.gate.in_flight == 0
-    assert wire.metrics.clients_closed["uplink_lost"] == 1
+    assert wire.metrics.clients.closed["uplink_lost"] == 1
     idle.got()
     idle.send(GET)
     wire.server.send(b":2\r\n")
@@ -50,12 +50,14 @@ def test_commands_that_waited_go_out_when_the_server_is_back(wire: Wire) -> None
 def test_an_uplink_that_takes_no_more_is_waited_for(wire: Wire) -> None:
     one, two = wire.client(), wire.client()
     one.send(GET)
-    wire.server.transport.protocol.pauseProducing()
+    uplink = wire.server.transport.producer
+    assert uplink is not None
+    uplink.pauseProducing()
     wire.server.got()
     one.send(GET)
     two.send(cmd("SELECT", 0) + GET)
     assert one.transport.paused and two.transport.paused and wire.server.got() == b""
-    wire.server.transport.protocol.resumeProducing()
+    uplink.resumeProducing()
     wire.turn()
     assert wire.server.got() == GET * 2 and two.got() == OK
 
