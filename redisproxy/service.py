@@ -29,7 +29,7 @@ from redisproxy.net import open_files
 from redisproxy.net.network import best_network
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 SUPERVISE_S = 0.1
 

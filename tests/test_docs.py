@@ -19,7 +19,7 @@ from redisproxy.cli import main
 from redisproxy.config import Settings
 from redisproxy.figures.prometheus import render
 from redisproxy.net import tls
-from redisproxy.net.transports import TwistedNetwork
+from redisproxy.net.twisted_network import TwistedNetwork
 from redisproxy.service import ProxyService
 
 ROOT = Path(__file__).resolve().parents[1]

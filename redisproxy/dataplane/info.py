@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from redisproxy.control.control import Control
     from redisproxy.control.interfaces import Answer
     from redisproxy.dataplane.proxy import Proxy
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) -> Answer:

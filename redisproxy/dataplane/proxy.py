@@ -26,7 +26,7 @@ from redisproxy.forwarding.gate import Gate
 from redisproxy.net import tls
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
-from redisproxy.net.raw import RawFactory
+from redisproxy.net.raw_relay import RawFactory
 from redisproxy.net.tls import ServerTLS
 from redisproxy.sentinel.finder import Finder
 from redisproxy.servers.credentials import credentials_of
@@ -37,7 +37,7 @@ from redisproxy.shared.registry import ClientRegistry
 from redisproxy.uplink import BUSY, UplinkContext, UplinkLimits, UplinkSet
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 TICK_S = 1.0
 

@@ -12,7 +12,7 @@ from redisproxy.commands.lookup import in_table, learn
 from redisproxy.commands.treatment import Treatment
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.dataplane.watches import Watches
-from redisproxy.net.deferreds import why
+from redisproxy.net.deferreds import first_cause
 from redisproxy.net.errors import ServerBusy, UplinkUnavailable, is_busy
 from redisproxy.net.tls import server_tls
 from redisproxy.resp import RespError
@@ -53,7 +53,7 @@ async def known_of(uplinks: UplinkSet) -> Known:
     except TimeoutError:
         raise UplinkUnavailable("the server does not answer") from None
     except FirstError as error:
-        raise UplinkUnavailable(why(error)) from None
+        raise UplinkUnavailable(first_cause(error)) from None
     if isinstance(info, RespError) and is_busy(info.text):
         raise ServerBusy(info.text)
     text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
@@ -149,7 +149,7 @@ class ReloadPlan:
         except TimeoutError:
             raise UplinkUnavailable("the scripts could not be loaded in time") from None
         except FirstError as error:
-            raise UplinkUnavailable(f"the scripts could not be loaded: {why(error)}") from None
+            raise UplinkUnavailable(f"the scripts could not be loaded: {first_cause(error)}") from None
 
     def swap(self) -> None:
         """Put it in force."""

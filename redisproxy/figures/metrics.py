@@ -1,4 +1,4 @@
-"""Counters and histograms of one proxy, in groups: called by whoever has something to count, never calling.
+"""The counters and histograms of one proxy, in groups; every room adds to them.
 
 The command path adds to plain integers; L{redisproxy.figures.prometheus} turns them into text when asked.
 """
@@ -17,7 +17,7 @@ PAUSE_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class BoundedCounter(Counter[str]):
-    """A counter by name with at most 100 names; what is counted under further ones is counted as C{other}."""
+    """A counter by name, for names that clients choose: after 100 names, all others count as C{other}."""
 
     def __setitem__(self, name: str, value: int) -> None:
         if name not in self and len(self) >= MAX_NAMES and name != OTHER:
@@ -27,9 +27,9 @@ class BoundedCounter(Counter[str]):
 
 
 class ClientFigures:
-    """What is counted of clients.
+    """Figures of clients.
 
-    @ivar held_total: times that a client was stopped at the closed gate.
+    @ivar held_total: how often a client had to wait at the closed gate.
     @ivar closed: clients that the proxy has closed, by reason.
     @ivar refused: commands that were refused, by name.
     """
@@ -43,7 +43,7 @@ class ClientFigures:
 
 
 class UplinkFigures:
-    """What is counted of the connections to the uplink."""
+    """Figures of the connections to the uplink."""
 
     __slots__ = ("connections_open", "connections_total", "failures_total")
 
@@ -52,9 +52,9 @@ class UplinkFigures:
 
 
 class OperationFigures:
-    """How often operators, signals and Sentinel have changed something, and how often they could not.
+    """Figures of pauses, reloads, switchovers and failovers.
 
-    @ivar sentinel_switches_total: changes of the primary that were followed.
+    @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
     """
 
     __slots__ = (
@@ -73,10 +73,10 @@ class OperationFigures:
 
 
 class Metrics:
-    """All numbers of one proxy.
+    """All figures of one proxy.
 
-    @ivar flow: the counts that every command changes.
-    @ivar registry: what the Prometheus client library keeps itself: how long pauses were, and the process.
+    @ivar flow: the counters that every command changes.
+    @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
     __slots__ = ("_pauses", "clients", "flow", "operations", "registry", "uplink")
@@ -93,5 +93,5 @@ class Metrics:
         )
 
     def observe_pause(self, seconds: float) -> None:
-        """The gate has opened after `seconds`."""
+        """Count a pause; the gate was closed for `seconds`."""
         self._pauses.observe(seconds)

@@ -245,10 +245,10 @@ def _adjustment_forgotten() -> Patches:
 def _cancelling_overlooked() -> Patches:
     """A reload that was cancelled while it opened connections went on as if they could not be had."""
 
-    async def together(works: Any) -> Any:
+    async def all_settled(works: Any) -> Any:
         return await DeferredList(works, consumeErrors=True)
 
-    yield patch.object(warm_up, "together", together)
+    yield patch.object(warm_up, "all_settled", all_settled)
 
 
 def _fence_left_behind() -> Patches:
@@ -312,7 +312,7 @@ def _done_and_denied() -> Patches:
     async def cut_short(work: Any) -> Any:
         return await work
 
-    yield patch.object(switchover, "to_the_end", cut_short)
+    yield patch.object(switchover, "shielded", cut_short)
 
 
 def _connection_left() -> Patches:

@@ -19,8 +19,8 @@ from zope.interface import implementer
 from redisproxy.config import TcpAddress, UnixAddress, UplinkSettings
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
+from redisproxy.net.sockets import set_keepalive
 from redisproxy.net.tls import client_tls
-from redisproxy.net.transports import set_keepalive
 from redisproxy.uplink import UplinkConnection, UplinkContext
 from redisproxy.uplink import connection as uplink_connection
 from tests.end_to_end.harness import Certificates, free_port, wait_until

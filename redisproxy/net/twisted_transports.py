@@ -13,13 +13,10 @@ from typing import Any
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IDelayedCall, IProtocol
 from twisted.logger import Logger
-from twisted.protocols.tls import BufferingTLSTransport
 from twisted.python.failure import Failure
 
 from redisproxy.net.detached import DetachedSocket, NotDetachable
-
-KEYS_STAY = "its TLS keys lie in OpenSSL's memory and can't be passed on"
-
+from redisproxy.net.sockets import stream_socket
 
 # Mostly without types in Twisted.
 _Server: Any = tcp.Server
@@ -159,21 +156,8 @@ class UnixPort(unix.Port):
     transport: Any = UnixTransport
 
 
-class TLSTransport(BufferingTLSTransport):
-    """Twisted's TLS on another transport; it would let the other one be detached, and strand the client."""
-
-    detachable = False
-
-    def detach(self) -> DetachedSocket:
-        """TLS stays where it is.
-
-        @raise NotDetachable: always.
-        """
-        raise NotDetachable(KEYS_STAY)
-
-
 def adopt(reactor: Any, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
-    """Go on with a socket; see L{transports.Network.adopt}."""
+    """Go on with a socket; see L{network.Network.adopt}."""
     sock = stream_socket(detached.fd)
     try:
         protocol = protocol_factory()
@@ -185,24 +169,6 @@ def adopt(reactor: Any, detached: DetachedSocket, protocol_factory: Callable[[],
     transport.repstr = f"<{type(protocol).__name__} on an adopted socket>"
     transport.begin(detached)
     return protocol
-
-
-def stream_socket(fd: int) -> socket.socket:
-    """The socket that `fd` stands for, prepared as an accepted one is: not blocking, not inherited, without delay.
-
-    @raise ValueError: it is no stream socket of the kinds that clients come on.
-    @raise OSError: it is no open socket.
-    """
-    sock = socket.socket(fileno=fd)
-    is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
-    if not (is_tcp or sock.family == socket.AF_UNIX) or sock.type != socket.SOCK_STREAM:
-        sock.detach()
-        raise ValueError(f"descriptor {fd} is no TCP or unix stream socket")
-    sock.setblocking(False)
-    sock.set_inheritable(False)
-    if is_tcp:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
 
 
 def _peer(sock: socket.socket) -> Any:

@@ -1,4 +1,4 @@
-"""The network on the compiled transports: the twin of C{net.TwistedNetwork}, behind the same interface.
+"""The network on the compiled transports: the twin of L{twisted_network.TwistedNetwork}, behind the same interface.
 
 One epoll descriptor holds every socket and is itself one reader of the Twisted reactor. TLS contexts and connections
 are pyOpenSSL's; records pass through OpenSSL's functions directly where its library tells their addresses, and else
@@ -21,53 +21,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
-from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection, bind_openssl
+from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection
 from redisproxy.net.detached import DetachedSocket, NotDetachable
-from redisproxy.net.transports import HandshakeWaiter, TLSClientFactory, TLSServerFactory, clear_stale_socket
-from redisproxy.net.twisted_sockets import stream_socket
+from redisproxy.net.native_tls import DIRECT_TLS, Verification, pointers
+from redisproxy.net.sockets import clear_stale_socket, stream_socket
+from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
 
 REST_S = 0.2
 
 classImplements(Hub, IReadDescriptor)
-
-
-def _bind_openssl() -> bool:
-    """Learn the addresses of OpenSSL's functions from the cffi library beneath pyOpenSSL, if it tells them."""
-    try:
-        from cryptography.hazmat.bindings._rust import _openssl
-
-        ffi, lib = _openssl.ffi, _openssl.lib
-        bind_openssl(lambda name: int(ffi.cast("uintptr_t", ffi.addressof(lib, name))))
-    except (ImportError, AttributeError, TypeError):
-        return False
-    return True
-
-
-DIRECT_TLS = _bind_openssl()
-
-
-def _pointers(tls: Any) -> tuple[int, int, int]:
-    """The addresses of what a pyOpenSSL connection stands for: its SSL and its two memory BIOs."""
-    from cryptography.hazmat.bindings._rust import _openssl
-
-    parts = (tls._ssl, tls._into_ssl, tls._from_ssl)
-    ssl, into, out = (int(_openssl.ffi.cast("uintptr_t", part)) for part in parts)
-    return ssl, into, out
-
-
-class _Verification:
-    """What a Twisted client creator needs of the protocol that it makes a connection for.
-
-    It takes a TLS protocol with a factory that wraps another, which may name protocols for ALPN; ours names none.
-    """
-
-    class _Factory:
-        wrappedFactory = None
-
-    factory = _Factory()
-
-    def __init__(self, connection: Any) -> None:
-        self.failVerification = connection.failVerification
 
 
 def address_from(name: Any) -> Any:
@@ -133,7 +95,7 @@ class NativePort:
         connection.begin(protocol)
         if tls is not None:
             deadline = self._reactor.callLater(self._tls.handshake_timeout_s, connection.overdue)
-            connection.start_tls(tls, _pointers(tls), True, None, deadline)
+            connection.start_tls(tls, pointers(tls), True, None, deadline)
 
     def startListening(self) -> None:
         """It listens from the beginning."""
@@ -165,7 +127,7 @@ class NativeNetwork:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._hub = Hub(
-            self._schedule, self._failed, _address_of, self._rest, getConnectError_of, DetachedSocket, NotDetachable
+            self._schedule, self._failed, _address_of, self._rest, connect_error, DetachedSocket, NotDetachable
         )
         self.end_of_turn: Callable[[Callable[[], None]], None] = self._hub.end_of_turn
         reactor.addReader(self._hub)
@@ -199,7 +161,7 @@ class NativeNetwork:
         return work
 
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
-        """Go on with a socket that a transport has let go; see L{transports.Network.adopt}."""
+        """Go on with a socket that a transport has let go; see L{network.Network.adopt}."""
         sock = stream_socket(detached.fd)
         try:
             protocol = protocol_factory()
@@ -223,9 +185,9 @@ class NativeNetwork:
         return await waiter.done
 
     async def _shake_hands(self, connection: Any, creator: Any) -> None:
-        tls = creator.clientConnectionForTLS(_Verification(connection))
+        tls = creator.clientConnectionForTLS(Verification(connection))
         done: Deferred[Any] = Deferred(lambda _: connection.abortConnection())
-        connection.start_tls(tls, _pointers(tls), False, done, None)
+        connection.start_tls(tls, pointers(tls), False, done, None)
         await done
 
     async def _open(self, address: Any, kind: type[Connection]) -> Connection:
@@ -270,7 +232,7 @@ class NativeNetwork:
             raise
 
 
-def getConnectError_of(number: int) -> Exception:
+def connect_error(number: int) -> Exception:
     """The exception for an error number of connect()."""
     error: Exception = getConnectError((number, os.strerror(number)))
     return error
