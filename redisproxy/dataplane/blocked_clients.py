@@ -1,4 +1,4 @@
-"""Calling clients with blocking commands back from the server before a switch, and letting them go after it."""
+"""Clients with blocking commands: called back from the server before a move, and sent there again after it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CALL_BACK_S = 1.0
 CALL_BACK_POLL_S = 0.002
 
 
-class Recall:
-    """Has all clients with blocking commands wait in C{held}, and no longer than need be."""
+class BlockedClients:
+    """Has all of them wait in the proxy during a move, and no longer than need be."""
 
     def __init__(
         self, registry: ClientRegistry[Client], held: BlockedCommands, gate: Gate, clock: IReactorTime
