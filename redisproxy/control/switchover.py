@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SwitchoverCut:
-    """Implements C{switchover.cut.Cut}: the pause of one switchover, and the change to its candidate.
+    """Implements C{switchover.control_plane.ControlPlane}: the pause of one switchover, and its change of settings.
 
     @param clients_closed: how many clients had been closed before, by reason.
     """

@@ -1,4 +1,4 @@
-"""Counters and histograms in groups: called by whoever has something to count, never calling.
+"""Counters and histograms in groups; every room adds to them.
 
 The command path adds to plain integers; L{redisproxy.figures.prometheus} turns them into text when asked.
 """
@@ -18,7 +18,7 @@ PAUSE_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class BoundedCounter(Counter[str]):
-    """A counter by name, for names that clients choose: after 100 names, all others count as C{other}."""
+    """A counter by name with at most 100 names; what is counted under further ones is counted as C{other}."""
 
     def __setitem__(self, name: str, value: int) -> None:
         if name not in self and len(self) >= MAX_NAMES and name != OTHER:
@@ -28,9 +28,9 @@ class BoundedCounter(Counter[str]):
 
 
 class ClientFigures:
-    """Figures of clients.
+    """What is counted of clients.
 
-    @ivar held_total: how often a client had to wait at the closed gate.
+    @ivar held_total: times that a client was stopped at the closed gate.
     @ivar closed: clients that the proxy has closed, by reason.
     @ivar refused: commands that were refused, by name.
     """
@@ -44,7 +44,7 @@ class ClientFigures:
 
 
 class UplinkFigures:
-    """Figures of the connections to the uplink."""
+    """What is counted of the connections to the uplink."""
 
     __slots__ = ("connections_open", "connections_total", "failures_total")
 
@@ -55,9 +55,9 @@ class UplinkFigures:
 class OperationFigures:
     """Figures of pauses, reloads, switchovers and failovers.
 
-    @ivar sentinel_switches_total: changes of the primary that were followed.
+    @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
     @ivar auth_failures_total: wrong passwords at the admin pages.
-    @ivar registry: what the Prometheus client library keeps itself: how long pauses were, and the process.
+    @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
     _COUNTED = (
@@ -85,14 +85,14 @@ class OperationFigures:
         self._pauses.observe(seconds)
 
     def numbers(self) -> dict[str, int]:
-        """The counters by their places; see C{prometheus}."""
+        """The counters by their place in the groups; see C{prometheus}."""
         return {f"operations.{name}": getattr(self, name) for name in self._COUNTED}
 
 
 class Metrics:
-    """All numbers of one data plane.
+    """All figures of one data plane.
 
-    @ivar flow: the counts that every command changes.
+    @ivar flow: the counters that every command changes.
     """
 
     __slots__ = ("clients", "flow", "uplink")
@@ -109,5 +109,5 @@ class Metrics:
         self.uplink = UplinkFigures()
 
     def numbers(self) -> dict[str, int]:
-        """Everything that is counted, by its place; see C{prometheus}."""
+        """All counters and gauges by their place in the groups; see C{prometheus}."""
         return {place: attrgetter(place)(self) for place in self._PLACES}

@@ -1,6 +1,6 @@
-"""The new server as a replica of the old one: whether it can be that, and the settings that it needs for it.
+"""Makes the new server a replica of the old one: whether that would work, and the settings that it takes.
 
-Part of the switchover's preflight and of its steps replicate and finish. What is tried beforehand changes nothing.
+Used by the steps preflight, which changes nothing, replicate and finish.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _ASK_TLS = tuple(("CONFIG", "GET", name) for name in (_TLS, "tls-cert-file", "tl
 _OTHER_WAY = "; if the old one has a plain port as well, set switchover.replicate_from and replicate_over_tls to it"
 
 
-class Following:
-    """How one server comes to follow another.
+class ReplicaSetup:
+    """How the new server comes to follow the old one.
 
-    @param user, password: with what it logs in there; a password of None is none.
+    @param user, password: with what the replica logs in at the old server; without a password it does not.
     """
 
     def __init__(self, source: Source, user: str | None, password: str | None) -> None:
@@ -31,9 +31,9 @@ class Following:
         self._before: dict[str, str] = {}
 
     async def faults(self, open_old: Callable[[], Awaitable[RedisServer]], new: RedisServer) -> list[str]:
-        """Why it could not follow; tried in ways that change nothing.
+        """Why the new server could not follow; tried in ways that change nothing.
 
-        @param open_old: opens a connection of its own, which logs in as the replica would.
+        @param open_old: opens a connection to the old server, which then logs in as the replica would.
         """
         told = await self._tls_fault(new) if self._source.tls else ""
         old = await open_old()
@@ -70,7 +70,7 @@ class Following:
         )
 
     async def begin(self, new: RedisServer) -> None:
-        """Give it what it needs to log in, and let it follow; L{restore} brings back what was there before."""
+        """Configure `new` for logging in at the old server, and have it follow; L{restore} takes the settings back."""
         for name, value in self._wanted.items():
             try:
                 before = await new.set_config(name, value)
@@ -83,7 +83,7 @@ class Following:
         await new.follow(self._source.host, self._source.port)
 
     async def restore(self, new: RedisServer) -> list[str]:
-        """Set back what L{begin} has changed; what could not be."""
+        """Set back what L{begin} has changed; a text for each setting that could not be set back."""
         before, self._before = self._before, {}
         told = []
         for name, value in before.items():
@@ -95,5 +95,5 @@ class Following:
 
 
 def _value(reply: object) -> bytes:
-    """The value in a CONFIG GET; empty when the server does not know or not tell it."""
+    """The value in the reply to CONFIG GET; empty if the server lacks the setting or does not tell it."""
     return reply[1] if isinstance(reply, list) and len(reply) == 2 else b""

@@ -1,4 +1,4 @@
-"""What the control plane does for a switchover: the pause that it counts and reports, and the change of settings."""
+"""What a switchover has the control plane do: hold the clients, let them go on, and change the settings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from redisproxy.switchover.report import Report
 
 
-class Cut(Protocol):
-    """One switchover's."""
+class ControlPlane(Protocol):
+    """The control plane as one switchover sees it."""
 
     def hold(self) -> Deferred[Any]:
         """Hold the clients."""
