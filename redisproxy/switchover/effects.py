@@ -12,10 +12,12 @@ class Effects:
     @ivar following: the new server was told to follow the old one.
     @ivar fenced: the old server refuses writes.
     @ivar promoted: the new server is a primary.
+    @ivar swap_ordered: the data plane was told to use the new server.
     @ivar swapped: clients are on the new server, and there is no way back.
     """
 
     following: bool = False
     fenced: bool = False
     promoted: bool = False
+    swap_ordered: bool = False
     swapped: bool = False

@@ -10,9 +10,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkError
 
 if TYPE_CHECKING:
+    from redisproxy.dataplane.interface import MoveOrders
     from redisproxy.servers.redis_server import RedisServer
     from redisproxy.switchover.both_servers import BothServers
     from redisproxy.switchover.effects import Effects
@@ -32,7 +34,7 @@ Undo = Callable[[int], Awaitable[None]]
 class Rollback:
     """The rollback of one switchover.
 
-    @param findings: the state of both servers before the switchover.
+    @param findings: the state of both servers before the switchover; without it nothing was changed there.
     """
 
     log = Logger(namespace="redisproxy.switchover")
@@ -40,24 +42,52 @@ class Rollback:
     def __init__(
         self,
         servers: BothServers,
-        findings: Findings,
+        move: MoveOrders,
+        findings: Findings | None,
         effects: Effects,
         pause: Pause,
         report: SwitchoverReport,
         clock: IReactorTime,
     ) -> None:
         self._servers = servers
+        self._move = move
         self._findings = findings
         self._effects = effects
         self._pause = pause
         self._report = report
         self._clock = clock
 
-    async def roll_back(self) -> None:
-        """Make the old server take writes again, then let the clients go on there, then tidy up the new server."""
+    async def roll_back(self) -> bool:
+        """Make the old server take writes again, then let the clients go on there, then tidy up the new server.
+
+        False when nothing was undone, because the clients may go to the new server yet.
+        """
+        effects = self._effects
+        if (effects.promoted or effects.swap_ordered) and not await self._clients_stay():
+            self._report.not_undone(
+                "the data plane was lost when the new server was promoted, or may have been. It asks both servers and"
+                " goes where the data is; nothing was undone, and the old server may still refuse writes. See where the"
+                " clients are, and have the configuration name that server"
+            )
+            return False
+        await self._undo()
+        return True
+
+    async def _clients_stay(self) -> bool:
+        """See to it that the data plane does not go to the new server any more; False when that is not certain.
+
+        One that has lost its control plane goes where a promoted server and a fenced one show it.
+        """
+        try:
+            await self._move.abandon()
+        except DataPlaneLost:
+            return False
+        return True
+
+    async def _undo(self) -> None:
         effects = self._effects
         fenced = effects.fenced and not await self._attempt(self._unfence, RETRY_DELAYS_S, self._hold_until)
-        await self._pause.end()
+        await self._let_go_on()
         if fenced and not await self._attempt(self._unfence, LATE_RETRY_DELAYS_S):
             self._report.not_undone("the old server may still refuse writes: run redisproxy unfence")
         if effects.promoted:
@@ -65,6 +95,12 @@ class Rollback:
                 self._report.not_undone("the new server may have been promoted: make it a replica before you retry")
         elif effects.following and not await self._attempt(self._stop_following, RETRY_DELAYS_S):
             self._report.not_undone("the new server may still try to follow the old one")
+
+    async def _let_go_on(self) -> None:
+        try:
+            await self._pause.end()
+        except DataPlaneLost as error:
+            self._report.not_undone(f"{error}: it lets the clients go on by itself when the old server takes writes")
 
     @property
     def _hold_until(self) -> float | None:
@@ -96,12 +132,14 @@ class Rollback:
         held = self._pause.budget_ends is not None
         old = await self._servers.reach_old() if attempt or not held else self._servers.at_old
         state = await old.state()
+        assert self._findings is not None
         if state.fenced and not self._findings.old.fenced:
             await old.unfence(state)
         else:
             await old.end_pause()
 
     async def _demote(self, attempt: int) -> None:
+        assert self._findings is not None
         source = self._findings.source
         await (await self._new_server(attempt)).follow(source.host, source.port)
 
@@ -113,6 +151,7 @@ class Rollback:
             return
         if state.role == "slave":
             await new.ask("REPLICAOF", "NO", "ONE")
+        assert self._findings is not None
         self._report.warn(await self._findings.setup.restore(new))
 
     async def _new_server(self, attempt: int) -> RedisServer:

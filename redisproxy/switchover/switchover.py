@@ -70,7 +70,8 @@ class Switchover:
     async def run(self) -> Report:
         """Carry it out.
 
-        @raise SwitchoverFailed: it was refused or rolled back.
+        @raise SwitchoverFailed: it was refused or rolled back, or it is unknown what became of it, because the data
+            plane was lost after the promotion.
         @raise CancelledError: the proxy is stopped, and it was rolled back. Once the clients are on the new server that
             is too late.
         """
@@ -78,8 +79,8 @@ class Switchover:
             await (self._run_external() if self._settings.mode == "external" else self._run())
         except BaseException as error:
             self.report["error"] = explain(error, self.report, self._settings.pause_budget_ms, self._stuck)
-            await self._roll_back()
-            self.report["result"] = "refused" if getattr(error, "refused", False) else "rolled_back"
+            refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
+            self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
             if isinstance(error, (UplinkError, DataPlaneLost, TimeoutError)):
                 raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
             raise
@@ -139,19 +140,21 @@ class Switchover:
             await shielded(self._swap())
 
     async def _swap(self) -> None:
+        self._effects.swap_ordered = True
         await self._control_plane.swap()
         self._effects.swapped = True
-        await self._pause.end()
-
-    async def _roll_back(self) -> None:
-        if self._effects.swapped:
-            return
-        if self._findings is None:
+        try:
             await self._pause.end()
-        else:
-            await Rollback(
-                self._servers, self._findings, self._effects, self._pause, self._report, self._clock
-            ).roll_back()
+        except DataPlaneLost as error:
+            self.report["clients_closed"] = {}
+            self._report.warn([f"{error}: it lets the clients go on by itself"])
+
+    async def _roll_back(self) -> bool:
+        if self._effects.swapped:
+            return True
+        move, clock = self._dataplane.move, self._clock
+        rollback = Rollback(self._servers, move, self._findings, self._effects, self._pause, self._report, clock)
+        return await rollback.roll_back()
 
     # -- external mode: somebody else moves the data
 
