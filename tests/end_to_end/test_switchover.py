@@ -371,6 +371,7 @@ class Asking:
     def __init__(self, server: RedisServer) -> None:
         self._connection = redis.Connection(port=server.port)
         self.asked: list[tuple[Any, ...]] = []
+        self.own_commands = self
 
     def ask(self, *command: Any) -> Deferred[Any]:
         self.asked.append(command)
