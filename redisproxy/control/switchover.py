@@ -128,7 +128,7 @@ class SwitchoverOperation:
             swapped = not dry_run
         finally:
             if not swapped:
-                await self._dataplane.move.abandon()
+                await self._move.abandon()
         return {**gate_answer(await self._dataplane.gate.state()), "report": switchover.report}
 
     async def _made(self, candidate: Candidate, dry_run: bool) -> Switchover:

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.credentials import credentials_of
@@ -75,5 +76,5 @@ class UplinkAdvice:
             self.log.error("{name}: {advice}", name=name, advice=text)
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(UplinkError, CancelledError):
+        if not failure.check(UplinkError, DataPlaneLost, CancelledError):
             self.log.failure("looking at the uplink failed", failure=failure)

@@ -27,7 +27,8 @@ class Switchover(Replicating, Moving, Undoing):
     async def run(self) -> Report:
         """Carry it out.
 
-        @raise SwitchoverFailed: it was refused or rolled back.
+        @raise SwitchoverFailed: it was refused or rolled back, or it is unknown what became of it, because the data
+            plane was lost after the promotion.
         @raise CancelledError: the proxy is stopped, and it was rolled back. Once the clients are on the new server that
             is too late.
         """
@@ -35,8 +36,8 @@ class Switchover(Replicating, Moving, Undoing):
             await self._run()
         except BaseException as error:
             self.report["error"] = self._explain(error)
-            await self._roll_back()
-            self.report["result"] = "refused" if getattr(error, "refused", False) else "rolled_back"
+            refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
+            self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
             if isinstance(error, (UplinkError, DataPlaneLost, TimeoutError)):
                 raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
             raise

@@ -63,7 +63,8 @@ class Base:
         self._old_state = self._new_state = ServerState({})
         self._source = preflight.Source("", 0)
         self._following = Following(self._source, None, None)
-        self._fenced = self._promoted = self._follows = self._swapped = False
+        self._fenced = self._promoted = self._follows = False
+        self._swap_ordered = self._swapped = False
         self._history = ""
         self._stuck: tuple[ClientInFlight, ...] = ()
         self._offsets: deque[tuple[float, int]] = deque(maxlen=MAX_SAMPLES)

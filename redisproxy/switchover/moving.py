@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, TimeoutError
 
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import to_the_end
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.switchover.base import SLOW_POLL_S, Base, T
@@ -46,9 +47,13 @@ class Moving(Base):
             await to_the_end(self._swap())
 
     async def _swap(self) -> None:
+        self._swap_ordered = True
         await self._cut.swap()
         self._swapped = True
-        await self._let_go_on()
+        try:
+            await self._let_go_on()
+        except DataPlaneLost as error:
+            self._warn(iter([f"{error}: it lets the clients go on by itself"]))
 
     async def _fence(self) -> None:
         assert self._old is not None

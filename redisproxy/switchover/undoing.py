@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
 
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.base import Base
 
@@ -27,12 +28,40 @@ class Undoing(Base):
             self._warn(iter([f"the old server is gone: {error}"]))
         self._warn(iter(await self._following.restore(self._new)))
 
-    async def _roll_back(self) -> None:
-        """Make the old server take writes again, then let the clients go on there, then tidy up the new one."""
+    async def _roll_back(self) -> bool:
+        """Make the old server take writes again, then let the clients go on there, then tidy up the new one.
+
+        False when nothing was undone, because the clients may go to the new server yet.
+        """
         if self._swapped:
-            return
+            return True
+        if (self._promoted or self._swap_ordered) and not await self._clients_stay():
+            self._confess(
+                "the data plane was lost when the new server was promoted, or may have been. It asks both servers and"
+                " goes where the data is; nothing was undone, and the old server may still refuse writes. See where the"
+                " clients are, and have the configuration name that server"
+            )
+            return False
+        await self._undo()
+        return True
+
+    async def _clients_stay(self) -> bool:
+        """See to it that the data plane does not go to the new server any more; False when that is not certain.
+
+        One that has lost its control plane goes where a promoted server and a fenced one show it.
+        """
+        try:
+            await self._dataplane.move.abandon()
+        except DataPlaneLost:
+            return False
+        return True
+
+    async def _undo(self) -> None:
         fenced = self._fenced and not await self._insist(self._unfence, UNDO_RESTS_S, self._hold_until)
-        await self._let_go_on()
+        try:
+            await self._let_go_on()
+        except DataPlaneLost as error:
+            self._confess(f"{error}: it lets the clients go on by itself when the old server takes writes")
         if fenced and not await self._insist(self._unfence, UNDO_RESTS_LATER_S):
             self._confess("the old server may still refuse writes: run redisproxy unfence")
         if self._promoted:
