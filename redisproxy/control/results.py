@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, OperationError, WrongState
+from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, OperationError, Unavailable, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost, Rejected
 from redisproxy.net.errors import UplinkError
 
@@ -75,7 +75,7 @@ class Results:
     def _lost(self, text: str, name: str) -> Failure:
         self.log.error("the {name} has not come to its end: {text}", name=name, text=text)
         self._note({"ok": False, "error": text})
-        return Failure(WrongState(text))
+        return Failure(Unavailable(text))
 
     def _note(self, result: Answer) -> None:
         self.reload = {**result, "at": self._clock.seconds()}

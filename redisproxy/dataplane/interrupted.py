@@ -24,13 +24,14 @@ from redisproxy.dataplane.interface import SWITCHOVER, DataPlane
 from redisproxy.dataplane.moving import Moves
 from redisproxy.dataplane.standing import Brought
 from redisproxy.net.errors import UplinkError
+from redisproxy.servers.connecting import connect_to
 from redisproxy.servers.server import RedisServer
 from redisproxy.servers.state import ServerState
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
+    from redisproxy.net.transports import Network
 
-OpenServer = Callable[["UplinkSettings"], Coroutine[Deferred[Any], Any, RedisServer]]
 
 FIRST_LOOK_S = 0.1
 """A control plane that lives has noticed the loss by then, and gives no more orders to the servers but to undo."""
@@ -64,18 +65,15 @@ def verdict(old: ServerState | None, new: ServerState | None, writable: bool) ->
 
 
 class Interrupted:
-    """One interrupted switchover.
-
-    @param open_server: logs in at a server.
-    """
+    """Ends an interrupted switchover."""
 
     log = Logger(namespace="redisproxy.interrupted")
 
-    def __init__(self, plane: DataPlane, moves: Moves, clock: IReactorTime, open_server: OpenServer) -> None:
+    def __init__(self, plane: DataPlane, moves: Moves, network: Network, clock: IReactorTime) -> None:
         self._plane = plane
         self._moves = moves
         self._clock = clock
-        self._open_server = open_server
+        self._network = network
 
     async def end(self) -> None:
         """End it, in one way or the other."""
@@ -112,7 +110,7 @@ class Interrupted:
             return None
 
     async def _ask(self, uplink: UplinkSettings, ask: Callable[[RedisServer], Coroutine[Any, Any, Any]]) -> Any:
-        server = await self._open_server(uplink)
+        server = await connect_to(uplink, f"the server {uplink.address}", self._network, self._clock)
         try:
             return await ask(server)
         finally:

@@ -245,5 +245,10 @@ class RemoteDataPlane:
         return self._connection.give(orders.ReadFigures)
 
     def stop(self) -> Deferred[None]:
-        """Close every connection to servers."""
-        return self._connection.give(orders.Stop)
+        """Close every connection to servers, and the one to the data plane."""
+        return self._connection.give(orders.Stop).addBoth(self._stopped)
+
+    def _stopped(self, result: None) -> None:
+        if self._connection.link is not None:
+            self._connection.link.abort()
+        return result

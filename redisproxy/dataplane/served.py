@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from redisproxy.dataplane import orders
 from redisproxy.dataplane.interface import OPERATOR, SWITCHOVER, DataPlane, DataPlaneLost, HandedClient
-from redisproxy.dataplane.interrupted import Interrupted, OpenServer
+from redisproxy.dataplane.interrupted import Interrupted
 from redisproxy.dataplane.moving import Moves
 from redisproxy.dataplane.order_server import Handler, OrderServer
 from redisproxy.dataplane.standing import Standing, standing_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.dataplane.link import Link
     from redisproxy.dataplane.order import Order
+    from redisproxy.net.transports import Network
 
 ENDING = "the data plane ends by itself what a lost control plane has begun; ask again when it has"
 
@@ -34,16 +35,16 @@ class ServedDataPlane:
     """One data plane and its control plane of the moment.
 
     @param settings: those that are in force in `plane`.
-    @param open_server: logs in at a server, to ask how an interrupted switchover stands.
+    @param network: to ask servers how an interrupted switchover stands.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
 
-    def __init__(self, plane: DataPlane, settings: Settings, clock: IReactorTime, open_server: OpenServer) -> None:
+    def __init__(self, plane: DataPlane, settings: Settings, network: Network, clock: IReactorTime) -> None:
         self._plane = plane
         self._clock = clock
         self._moves = Moves(plane, settings)
-        self._interrupted = Interrupted(plane, self._moves, clock, open_server)
+        self._interrupted = Interrupted(plane, self._moves, network, clock)
         self._control: Link | None = None
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []

@@ -106,7 +106,7 @@ def test_an_order_that_fails_leaves_the_old_server_in_use(rig: Rig, order: str, 
     rig.advance(TIME_S)
     assert outcome.error is not None and as_before(rig)
     assert rig.orders.count("release switchover") == rig.orders.count("hold switchover")
-    assert rig.orders.count("abandon") == (order != "prepare")
+    assert ("abandon" in rig.orders) == (order != "prepare")
     rig.faults.clear()
     again = switch(rig)
     rig.advance(TIME_S)

@@ -7,14 +7,14 @@ from typing import Any
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import Clock
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 
 class PipeEnd:
     """A transport with what AMP uses of C{IUNIXTransport}."""
 
-    def __init__(self, clock: Clock, delay_s: float) -> None:
+    def __init__(self, clock: IReactorTime, delay_s: float) -> None:
         self.clock = clock
         self.delay_s = delay_s
         self.peer: PipeEnd = self
@@ -68,7 +68,7 @@ class PipeEnd:
         return UNIXAddress("host")
 
 
-def pipe(clock: Clock, one: Any, other: Any, delay_s: float = 0.001) -> tuple[PipeEnd, PipeEnd]:
+def pipe(clock: IReactorTime, one: Any, other: Any, delay_s: float = 0.001) -> tuple[PipeEnd, PipeEnd]:
     """Connect two protocols; their transports."""
     ends = PipeEnd(clock, delay_s), PipeEnd(clock, delay_s)
     ends[0].peer, ends[1].peer = ends[1], ends[0]
