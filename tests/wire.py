@@ -1,4 +1,4 @@
-"""The command path in memory: real gate, sessions, clients and uplink set between fake transports, on a Clock.
+"""The harness for tests in memory: real gate, sessions, clients and uplink set between fake transports, on a Clock.
 
 The test plays both the clients and the Redis server: `>>` is what it sends, `<<` what it has to see.
 """
@@ -14,21 +14,22 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.client import Client as Inside
+from redisproxy.client import ClientFactory
 from redisproxy.config.authentication import Authenticator
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import Core
 from redisproxy.shared.registry import ClientRegistry
-from redisproxy.uplink import Credentials, UplinkLimits, UplinkSet
+from redisproxy.uplink import Credentials, UplinkContext, UplinkLimits, UplinkSet
 
 HELLO = b"*6\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$2\r\nid\r\n:%d\r\n"
 OK = b"+OK\r\n"
 
 
 class Transport(StringTransport):
-    """A transport that closes when told, a turn later."""
+    """A transport that closes a turn after it was told to, as real ones do."""
 
     def __init__(self, clock: Clock, port: int) -> None:
         super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", port))
@@ -101,9 +102,10 @@ class Client(End):
     """A connection as a client sees it."""
 
     @property
-    def protocol(self) -> ClientProtocol:
-        protocol: ClientProtocol = self.transport.protocol
-        return protocol
+    def inside(self) -> Inside:
+        """The proxy's side of it."""
+        inside: Inside = self.transport.protocol.client
+        return inside
 
     def ask(self, *args: bytes | str | int) -> bytes:
         """Send one command and return what has come back at once."""
@@ -112,7 +114,7 @@ class Client(End):
 
 
 class Wire:
-    """Everything between the two ends."""
+    """The proxy's objects between the two ends, and the ends."""
 
     def __init__(self, *, password: str | None = None, max_clients: int = 100, **limits: Any) -> None:
         self.clock = Clock()
@@ -124,29 +126,28 @@ class Wire:
         self.login_error = b""
         self.attempts = 0
         self._calls: dict[Any, None] = {}
-        registry = ClientRegistry(self.metrics, max_clients)
+        self.registry: ClientRegistry[Inside] = ClientRegistry(self.metrics, max_clients)
         self.limits = UplinkLimits(**limits)
-        self.core = Core(self.gate, self.metrics, self.clock, registry, self.uplinks())
+        self.core = Core(self.gate, self.metrics, self.clock, self.uplinks())
         from pydantic import SecretStr
 
         auth = Authenticator(SecretStr(password) if password else None)
-        self.factory = ClientFactory(self.core, auth)
+        self.factory = ClientFactory(self.core, self.registry, auth)
         self._ports = 1000
 
     def uplinks(self) -> UplinkSet:
-        return UplinkSet(
-            self._connect,
-            Credentials(None, None),
-            self.limits,
-            self.clock,
-            self._end_of_turn,
-            self.gate,
-            self.metrics,
+        context = UplinkContext(
+            clock=self.clock,
+            gate=self.gate,
+            metrics=self.metrics,
+            end_of_turn=self._end_of_turn,
+            limits=self.limits,
         )
+        return UplinkSet(self._connect, Credentials(None, None), context)
 
     @property
     def uplink_set(self) -> UplinkSet:
-        """The set in use, with everything that the client side does not see of it."""
+        """The uplink set in use, with its full interface."""
         assert isinstance(self.core.uplinks, UplinkSet)
         return self.core.uplinks
 
@@ -154,7 +155,7 @@ class Wire:
         self._calls[call] = None
 
     def turn(self) -> None:
-        """End the turn of the reactor, and let what is due now happen."""
+        """End the turn of the reactor, and run what is due now."""
         for _ in range(20):
             calls, self._calls = self._calls, {}
             for call in calls:
@@ -220,14 +221,14 @@ class Wire:
 
     def pause(self) -> None:
         self.gate.close("operator")
-        self.core.aside.close()
-        for client in self.core.registry:
+        self.core.blocked_commands.close()
+        for client in self.registry:
             client.gate_closed()
         self.core.maintenance.gate_closed()
         self.turn()
 
     def unpause(self) -> None:
         self.gate.reopen("operator")
-        self.core.aside.open()
+        self.core.blocked_commands.open()
         self.core.maintenance.gate_opened()
         self.turn()

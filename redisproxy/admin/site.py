@@ -17,7 +17,7 @@ from redisproxy.admin.page import render_page
 from redisproxy.admin.resources import Answer, Command, NotFound, Operations, Page, Rendered, Unauthorized
 
 if TYPE_CHECKING:
-    from redisproxy.figures.operations import OperationMetrics
+    from redisproxy.figures.metrics import OperationFigures
 
 MAX_BODY_BYTES = 16384
 MAX_CONNECTIONS = 100
@@ -136,7 +136,7 @@ class BoundedSite(Site):
         return channel
 
 
-def make_site(operations: Operations, users: Callable[[], Users | None], metrics: OperationMetrics) -> Site:
+def make_site(operations: Operations, users: Callable[[], Users | None], metrics: OperationFigures) -> Site:
     """The whole admin site.
 
     @param users: who may use it at the moment of a request; None means anybody.

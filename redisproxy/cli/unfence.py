@@ -14,7 +14,7 @@ from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
 from redisproxy.net.transports import TwistedNetwork
 from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.server import open_control
+from redisproxy.servers.redis_server import open_control
 
 
 def run(settings: Settings) -> int:

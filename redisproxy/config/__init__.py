@@ -5,22 +5,17 @@ told at once, each fault with the path of its key; no password is ever part of a
 """
 
 from redisproxy.config.address import Address, TcpAddress, Undiscovered, UnixAddress, parse_address
-from redisproxy.config.faults import ConfigError
+from redisproxy.config.differences import differences, fixed_differences
+from redisproxy.config.endpoint import KeepaliveSettings
+from redisproxy.config.errors import ConfigError
+from redisproxy.config.limits import LimitSettings
+from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.load import load
-from redisproxy.config.model import (
-    AdminSettings,
-    KeepaliveSettings,
-    LimitSettings,
-    ListenSettings,
-    PauseSettings,
-    RawListenSettings,
-    Settings,
-    ShutdownSettings,
-    SwitchoverSettings,
-    UplinkSettings,
-    UserSettings,
-)
-from redisproxy.config.view import differences, fixed_differences, public
+from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings
+from redisproxy.config.redacted import public
+from redisproxy.config.settings import Settings
+from redisproxy.config.switchover import SwitchoverSettings
+from redisproxy.config.uplink import UplinkSettings
 
 __all__ = [
     "Address",

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from redisproxy import config
 from redisproxy.config.authentication import Authenticator, authenticator
+from redisproxy.config.certificates import TLSFault
 from redisproxy.dataplane.interface import Rejected
+from redisproxy.net import tls
 from redisproxy.net.errors import UplinkError
-from redisproxy.net.tls import ServerTLS, TLSFault, server_tls
+from redisproxy.net.tls import ServerTLS
 from redisproxy.sentinel.finder import Finder
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class Configuration:
 
     def _read(self) -> config.Settings:
         try:
-            settings = config.load(self._path)
+            settings = config.load(self._path, tls.faults)
         except config.ConfigError as error:
             raise Rejected(str(error)) from error
         fixed = config.fixed_differences(self.settings, settings)
@@ -153,4 +155,4 @@ def _admin_tls(settings: config.Settings) -> ServerTLS | None:
     admin = settings.admin
     if admin is None or not admin.tls:
         return None
-    return server_tls(admin, settings.limits.handshake_timeout_ms / 1000)
+    return tls.server_tls(admin, settings.limits.handshake_timeout_ms / 1000)

@@ -26,7 +26,7 @@ from redisproxy.control.shutdown import close_clients
 from redisproxy.control.switchover import SwitchoverOperation
 from redisproxy.control.uplink_advice import UplinkAdvice
 from redisproxy.dataplane.interface import DataPlaneLost
-from redisproxy.figures.operations import OperationMetrics
+from redisproxy.figures.metrics import OperationFigures
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
@@ -56,7 +56,7 @@ class Control:
         @param jitter: of attempts to reach sentinels.
         """
         self.configuration = configuration
-        self.metrics = metrics = OperationMetrics()
+        self.metrics = metrics = OperationFigures()
         self.results = results = Results(metrics, clock)
         self._dataplane = dataplane
         self._clock = clock

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import GateOrders, GateStatus, Hold, Release
-    from redisproxy.figures.operations import OperationMetrics
+    from redisproxy.figures.metrics import OperationFigures
 
 
 class Holding:
@@ -17,7 +17,7 @@ class Holding:
 
     log = Logger(namespace="redisproxy.control")
 
-    def __init__(self, gate: GateOrders, metrics: OperationMetrics) -> None:
+    def __init__(self, gate: GateOrders, metrics: OperationFigures) -> None:
         self._gate = gate
         self._metrics = metrics
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 import redisproxy
 from redisproxy import config
 from redisproxy.control.errors import SHUTTING_DOWN
-from redisproxy.figures.exposition import Numbers, expose
+from redisproxy.figures import prometheus
 
 if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.uplink_advice import UplinkAdvice
     from redisproxy.dataplane.interface import DataPlane, Figures
-    from redisproxy.figures.operations import OperationMetrics
+    from redisproxy.figures.metrics import OperationFigures
 
 
 class Info:
@@ -36,7 +36,7 @@ class Info:
         advice: UplinkAdvice,
         results: Results,
         switchover: SwitchoverOperation,
-        metrics: OperationMetrics,
+        metrics: OperationFigures,
         clock: IReactorTime,
     ) -> None:
         self._dataplane = dataplane
@@ -71,7 +71,7 @@ class Info:
             "aside": figures.blocked_waiting,
             "clients": {
                 "open": figures.clients_open,
-                "total": figures.numbers["clients_total"],
+                "total": figures.numbers["clients.total"],
                 "closed": dict(figures.clients_closed),
             },
             "raw_connections": figures.raw_connections,
@@ -110,10 +110,10 @@ class Info:
         return {"sentinel": {**finder.describe(), "switches": self._metrics.sentinel_switches_total}}
 
     def _expose(self, figures: Figures) -> bytes:
-        own, carried = self._metrics.numbers(), figures.numbers
-        numbers = {**carried, **own, "auth_failures_total": carried["auth_failures_total"] + own["auth_failures_total"]}
-        shown = Numbers(numbers, self._gauges(figures), figures.clients_closed, figures.refused)
-        return expose(shown, self._metrics.registry)
+        numbers = dict(figures.numbers) | self._metrics.numbers()
+        numbers["clients.auth_failures_total"] += self._metrics.auth_failures_total
+        shown = prometheus.Numbers(numbers, self._gauges(figures), figures.clients_closed, figures.refused)
+        return prometheus.render(shown, self._metrics.registry)
 
     def _gauges(self, figures: Figures) -> Mapping[str, float]:
         gate, uplink, finder = figures.gate, figures.uplink, self._configuration.finder

@@ -16,7 +16,7 @@ from redisproxy.net.errors import UplinkError
 
 if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
-    from redisproxy.figures.operations import OperationMetrics
+    from redisproxy.figures.metrics import OperationFigures
 
 KEPT_REPORTS = 10
 
@@ -29,7 +29,7 @@ class Results:
 
     log = Logger(namespace="redisproxy.control")
 
-    def __init__(self, metrics: OperationMetrics, clock: IReactorTime) -> None:
+    def __init__(self, metrics: OperationFigures, clock: IReactorTime) -> None:
         self._metrics = metrics
         self._clock = clock
         self.reload: Answer = {}

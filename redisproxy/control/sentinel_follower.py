@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redisproxy.control.configuration import Configuration
     from redisproxy.control.failover import Failover
     from redisproxy.control.failover_hold import FailoverHold
-    from redisproxy.figures.operations import OperationMetrics
+    from redisproxy.figures.metrics import OperationFigures
     from redisproxy.sentinel.finder import Finder, Sentinel
 
 GAP_S = 0.05
@@ -47,7 +47,7 @@ class Follower:
         configuration: Configuration,
         failover: Failover,
         hold: FailoverHold,
-        metrics: OperationMetrics,
+        metrics: OperationFigures,
         clock: IReactorTime,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.connecting import connect_to
-from redisproxy.servers.fence import look_for_fence
+from redisproxy.servers.interrupted_switchover import look_for_fence
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings

@@ -8,15 +8,18 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from redisproxy.client import blocking
+from redisproxy.client.client_filters import subscribes
+from redisproxy.client.client_list import info_line
 from redisproxy.dataplane.interface import ClientFilter, ClientLine, HandedClient, NotSupported
 from redisproxy.dataplane.shutdown_notice import give_notice
-from redisproxy.shared.registry import info_line
 
 if TYPE_CHECKING:
-    from redisproxy.client import ClientProtocol
+    from redisproxy.client import Client
     from redisproxy.dataplane.listeners import Listeners
     from redisproxy.net.raw import RawFactory
-    from redisproxy.shared.core import Core
+    from redisproxy.shared.maintenance import Maintenance
+    from redisproxy.shared.registry import ClientRegistry
 
 CLOSING_POLL_S = 0.05
 CLOSING_POLLS = 20
@@ -25,9 +28,16 @@ CLOSING_POLLS = 20
 class LocalClients:
     """Implements C{interface.ClientOrders}."""
 
-    def __init__(self, core: Core, raw: RawFactory, listeners: Listeners, clock: IReactorTime) -> None:
-        self._registry = core.registry
-        self._maintenance = core.maintenance
+    def __init__(
+        self,
+        registry: ClientRegistry[Client],
+        maintenance: Maintenance,
+        raw: RawFactory,
+        listeners: Listeners,
+        clock: IReactorTime,
+    ) -> None:
+        self._registry = registry
+        self._maintenance = maintenance
         self._raw = raw
         self._listeners = listeners
         self._clock = clock
@@ -43,12 +53,12 @@ class LocalClients:
     def _kill(self, ids: frozenset[int]) -> int:
         victims = self._registry.matching(lambda client: client.id in ids)
         for client in victims:
-            client.drop("killed")
+            client.closing.drop("killed")
         return len(victims)
 
     def unblock(self, client_id: int, error: bool = False) -> Deferred[bool]:
         client = self._registry.get(client_id)
-        return succeed(client is not None and client.unblock_command(b"ERROR" if error else b"TIMEOUT"))
+        return succeed(client is not None and blocking.unblock(client, b"ERROR" if error else b"TIMEOUT"))
 
     def highest_db(self) -> Deferred[int]:
         return succeed(max((client.session.db for client in self._registry), default=0))
@@ -68,14 +78,14 @@ class LocalClients:
     async def _close_all(self) -> None:
         self._raw.terminate_all()
         for client in self._registry:
-            client.close()
+            client.closing.close()
         # Their last replies get a moment to leave; a client that does not read is not waited for.
         for _ in range(CLOSING_POLLS):
             if not len(self._registry) and not len(self._raw):
                 break
             await deferLater(self._clock, CLOSING_POLL_S, lambda: None)
         for client in self._registry:
-            client.abort()
+            client.closing.abort()
 
     def adopt(self, client: HandedClient) -> Deferred[None]:
         return fail(NotSupported("a client can't be taken in yet"))
@@ -84,19 +94,14 @@ class LocalClients:
         return fail(NotSupported("clients can't be handed over yet"))
 
 
-def _matches(client: ClientProtocol, which: ClientFilter, now: float) -> bool:
+def _matches(client: Client, which: ClientFilter, now: float) -> bool:
     session = client.session
     wrong = (
         which.ids is not None and client.id not in which.ids,
-        which.pubsub is not None and _subscribes(client) is not which.pubsub,
+        which.pubsub is not None and subscribes(client) is not which.pubsub,
         which.address not in (None, client.address),
         which.local_address not in (None, client.local_address),
         which.user not in (None, session.user),
-        now - client.created < which.min_age_s,
+        now - client.identity.created < which.min_age_s,
     )
     return not any(wrong)
-
-
-def _subscribes(client: ClientProtocol) -> bool:
-    """Whether it has subscriptions; one that monitors has none."""
-    return client.session.subscribed and client.subscription is not None and client.subscription.FLAG == "P"

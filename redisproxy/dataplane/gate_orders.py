@@ -30,7 +30,7 @@ class LocalGate:
 
     def status(self) -> GateStatus:
         """The gate now."""
-        gate, busy = self._gate, BUSY if self._in_force.uplinks.relief.busy else ""
+        gate, busy = self._gate, BUSY if self._in_force.uplinks.busy_probe.busy else ""
         return GateStatus(gate.state.value, tuple(sorted(gate.reasons)), gate.in_flight, gate.held, busy)
 
     def state(self) -> Deferred[GateStatus]:
@@ -55,7 +55,7 @@ class LocalGate:
     def _release(self, reason: str) -> Release:
         gate, now = self._gate, self._clock.seconds()
         closed_at, held_since, held = gate.closed_at, gate.held_since, gate.held
-        clients_closed = dict(self._metrics.clients_closed)
+        clients_closed = dict(self._metrics.clients.closed)
         try:
             self._reopen(reason)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redisproxy.client import ClientProtocol
+from redisproxy.client import Client
 from redisproxy.dataplane.interface import ClientInFlight
 
 if TYPE_CHECKING:
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 def who(uplinks: UplinkSet, now: float) -> tuple[ClientInFlight, ...]:
     """Each client that waits."""
-    clients = uplinks.roster.clients_in_flight()
-    return tuple(_named(client, now) for client in clients if isinstance(client, ClientProtocol))
+    clients = uplinks.registry.clients_in_flight()
+    return tuple(_named(client, now) for client in clients if isinstance(client, Client))
 
 
 def drop(uplinks: UplinkSet, now: float) -> tuple[ClientInFlight, ...]:
     """Close what is still in flight; name each client that lost its connection."""
     dropped = []
-    for client in uplinks.roster.drop_in_flight():
-        if isinstance(client, ClientProtocol) and not client.closed:
+    for client in uplinks.registry.drop_in_flight():
+        if isinstance(client, Client) and not client.closed:
             dropped.append(_named(client, now))
-            client.drop("drain_deadline")
+            client.closing.drop("drain_deadline")
     return tuple(dropped)
 
 
-def _named(client: ClientProtocol, now: float) -> ClientInFlight:
+def _named(client: Client, now: float) -> ClientInFlight:
     return ClientInFlight(
         id=client.id,
         addr=client.address,
         name=client.session.name.decode("latin-1"),
-        cmd=client.last_command.decode("latin-1").lower(),
-        pending=client.pending,
-        age_s=round(now - client.created, 1),
+        cmd=client.identity.last_command.decode("latin-1").lower(),
+        pending=client.lane.pending,
+        age_s=round(now - client.identity.created, 1),
     )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redisproxy.commands.table import CommandTable, Treatment
+from redisproxy.commands.lookup import CommandTable
+from redisproxy.commands.treatment import Treatment
 from redisproxy.shared.core import ClientLimits
 
 if TYPE_CHECKING:
     from redisproxy import config
+    from redisproxy.client import Client
     from redisproxy.dataplane.listeners import Listeners
     from redisproxy.dataplane.server_commands import Known
     from redisproxy.dataplane.uplinks import UplinkBuilder
     from redisproxy.net.raw import RawFactory
     from redisproxy.shared.core import Core
+    from redisproxy.shared.registry import ClientRegistry
     from redisproxy.uplink import UplinkSet
 
 
@@ -28,6 +31,7 @@ class InForce:
         settings: config.Settings,
         uplinks: UplinkSet,
         core: Core,
+        registry: ClientRegistry[Client],
         builder: UplinkBuilder,
         raw: RawFactory,
         listeners: Listeners,
@@ -35,6 +39,7 @@ class InForce:
         self.settings = settings
         self.uplinks = uplinks
         self._core = core
+        self._registry = registry
         self._builder = builder
         self._raw = raw
         self._listeners = listeners
@@ -53,7 +58,7 @@ class InForce:
         """Put new settings in force. The gate is closed and nothing is in flight."""
         self._learned = known.commands
         if not known.run_id or known.run_id != self._run_id:
-            self._core.server_number += 1
+            self._core.cursors.server_number += 1
         self._run_id = known.run_id
         old, self.uplinks = self.uplinks, uplinks
         self._core.uplinks = uplinks
@@ -67,9 +72,9 @@ class InForce:
         core, limits = self._core, settings.limits
         core.multiplex = settings.uplink.multiplex
         core.limits = _client_limits(settings)
-        core.lenient_cursors = settings.allow_scan_across_switch
+        core.cursors.lenient = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
-        core.registry.max_clients = limits.max_clients
+        self._registry.max_clients = limits.max_clients
         self._raw.max_connections = limits.max_raw_connections
         self._raw.connect = self._builder.dial(settings)
         self._listeners.apply(settings)
@@ -82,13 +87,13 @@ class InForce:
         core.table = CommandTable(settings.allow_commands, self._learned, settings.pubsub)
         core.log_messages = settings.log_messages
         if (core.table.special, core.log_messages) != before:
-            for client in core.registry:
+            for client in self._registry:
                 client.apply_framing()
 
     def connect_ahead(self) -> None:
         """See to it that there is a connection, or that one is being tried."""
-        if not self.uplinks.roster.connected and not self.uplinks.closed:
-            self.uplinks.connect_ahead()
+        if not self.uplinks.registry.connected and not self.uplinks.closed:
+            self.uplinks.warm_up.connect()
 
     def stop(self) -> None:
         """Close every connection to this server and to those before, and open no more."""

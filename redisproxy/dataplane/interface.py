@@ -33,7 +33,7 @@ from redisproxy.dataplane.values import (
     NotSupported,
     Rejected,
     Release,
-    UplinkFigures,
+    UplinkStatus,
     WrongOrder,
 )
 from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
@@ -66,7 +66,7 @@ __all__ = [
     "NotSupported",
     "Rejected",
     "Release",
-    "UplinkFigures",
+    "UplinkStatus",
     "WrongOrder",
 ]
 

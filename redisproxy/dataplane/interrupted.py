@@ -25,7 +25,7 @@ from redisproxy.dataplane.moving import Moves
 from redisproxy.dataplane.standing import Brought
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.connecting import connect_to
-from redisproxy.servers.server import RedisServer
+from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from redisproxy.client import ClientFactory
+from redisproxy.client import Client, ClientFactory
 from redisproxy.config.authentication import authenticator
 from redisproxy.net.tls import ServerTLS, server_tls
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from redisproxy.net.raw import RawFactory
     from redisproxy.net.transports import Network
     from redisproxy.shared.core import Core
+    from redisproxy.shared.registry import ClientRegistry
 
 
 def certificates_of(settings: config.Settings) -> list[ServerTLS | None]:
@@ -35,13 +36,21 @@ class Listeners:
     @ivar ports: those that are open.
     """
 
-    def __init__(self, settings: config.Settings, core: Core, raw: RawFactory, network: Network) -> None:
+    def __init__(
+        self,
+        settings: config.Settings,
+        core: Core,
+        registry: ClientRegistry[Client],
+        raw: RawFactory,
+        network: Network,
+    ) -> None:
         """
         @raise TLSFault: the certificates can't be used.
         """
         self.ports: list[IListeningPort] = []
         self._settings = settings
         self._core = core
+        self._registry = registry
         self._raw = raw
         self._network = network
         self._certificates = certificates_of(settings)
@@ -64,7 +73,7 @@ class Listeners:
 
     def client_factory(self, endpoint: config.ListenSettings) -> ClientFactory:
         """The factory of one listener; to be made in the sequence of the settings."""
-        factory = ClientFactory(self._core, authenticator(endpoint), endpoint.tcp_keepalive)
+        factory = ClientFactory(self._core, self._registry, authenticator(endpoint), endpoint.tcp_keepalive)
         self._factories.append(factory)
         return factory
 

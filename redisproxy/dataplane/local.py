@@ -12,7 +12,7 @@ from redisproxy.dataplane.blocked_clients import BlockedClients
 from redisproxy.dataplane.client_orders import LocalClients
 from redisproxy.dataplane.gate_orders import LocalGate
 from redisproxy.dataplane.in_force import InForce
-from redisproxy.dataplane.interface import Figures, UplinkFigures
+from redisproxy.dataplane.interface import Figures, UplinkStatus
 from redisproxy.dataplane.listeners import Listeners
 from redisproxy.dataplane.move_orders import LocalMove
 from redisproxy.dataplane.server_commands import Learning
@@ -27,6 +27,7 @@ from redisproxy.shared.registry import ClientRegistry
 
 if TYPE_CHECKING:
     from redisproxy import config
+    from redisproxy.client import Client
     from redisproxy.net.transports import Network
     from redisproxy.uplink import UplinkSet
 
@@ -35,7 +36,8 @@ class LocalDataPlane:
     """Implements C{interface.DataPlane}.
 
     @param jitter: see C{uplink.UplinkSet}.
-    @ivar core: what all clients share. @ivar in_force: the settings, and the connections to their server.
+    @ivar core: what all clients share. @ivar registry: the clients.
+    @ivar in_force: the settings, and the connections to their server.
     @ivar listeners: the ports; whoever starts the process opens them.
     """
 
@@ -54,16 +56,17 @@ class LocalDataPlane:
         gate = Gate(reactor, metrics.flow)
         builder = UplinkBuilder(network, reactor, gate, metrics, jitter)
         uplinks = builder.build(settings)
-        self.core = core = Core(gate, metrics, reactor, ClientRegistry(metrics, settings.limits.max_clients), uplinks)
+        self.core = core = Core(gate, metrics, reactor, uplinks)
+        self.registry: ClientRegistry[Client] = ClientRegistry(metrics, settings.limits.max_clients)
         self.raw = RawFactory(builder.dial(settings), settings.limits.max_raw_connections, metrics)
-        self.listeners = Listeners(settings, core, self.raw, network)
-        self.in_force = InForce(settings, uplinks, core, builder, self.raw, self.listeners)
-        blocked = BlockedClients(core.registry, core.aside, gate, reactor)
+        self.listeners = Listeners(settings, core, self.registry, self.raw, network)
+        self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)
+        blocked = BlockedClients(self.registry, core.blocked_commands, gate, reactor)
         self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
-        self._supervision = Supervision(self.in_force, core.registry, reactor)
+        self._supervision = Supervision(self.in_force, self.registry, reactor)
         self.gate = LocalGate(core, self.in_force, blocked, reactor)
-        self.move = LocalMove(core, self.in_force, builder, self.listeners, blocked, reactor)
-        self.clients = LocalClients(core, self.raw, self.listeners, reactor)
+        self.move = LocalMove(core, self.registry, self.in_force, builder, self.listeners, blocked, reactor)
+        self.clients = LocalClients(self.registry, core.maintenance, self.raw, self.listeners, reactor)
 
     def start(self) -> Deferred[None]:
         self.in_force.connect_ahead()
@@ -72,7 +75,7 @@ class LocalDataPlane:
         return succeed(None)
 
     def connected(self) -> Deferred[bool]:
-        return succeed(self.in_force.uplinks.roster.connected)
+        return succeed(self.in_force.uplinks.registry.connected)
 
     def server_known(self) -> Deferred[None]:
         return self._learning.wait()
@@ -84,12 +87,12 @@ class LocalDataPlane:
                 gate=self.gate.status(),
                 uplink=_uplink_figures(self.in_force.uplinks),
                 listening=bool(self.listeners.ports),
-                clients_open=len(core.registry),
-                blocked_waiting=len(core.aside),
+                clients_open=len(self.registry),
+                blocked_waiting=len(core.blocked_commands),
                 raw_connections=len(self.raw),
                 numbers=metrics.numbers(),
-                clients_closed=dict(metrics.clients_closed),
-                refused=dict(metrics.refused),
+                clients_closed=dict(metrics.clients.closed),
+                refused=dict(metrics.clients.refused),
                 native=twins.NATIVE,
                 native_reason=twins.NATIVE_REASON,
                 transports=self._network.name,
@@ -104,12 +107,12 @@ class LocalDataPlane:
         return succeed(None)
 
 
-def _uplink_figures(uplinks: UplinkSet) -> UplinkFigures:
-    return UplinkFigures(
-        connected=uplinks.roster.connected,
-        connections=len(uplinks.roster),
-        shared=uplinks.shared_count,
-        pinned=uplinks.pinned_count,
+def _uplink_figures(uplinks: UplinkSet) -> UplinkStatus:
+    return UplinkStatus(
+        connected=uplinks.registry.connected,
+        connections=len(uplinks.registry),
+        shared=len(uplinks.shared_connections),
+        pinned=len(uplinks.pinned_connections),
         last_error=uplinks.last_error,
         server={
             key.decode("utf-8", "replace"): value.decode("utf-8", "replace") if isinstance(value, bytes) else value

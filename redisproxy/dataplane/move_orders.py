@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from redisproxy.config.certificates import TLSFault
 from redisproxy.dataplane.interface import Rejected, WrongOrder
 from redisproxy.dataplane.listeners import certificates_of
 from redisproxy.dataplane.prepared_move import PreparedMove
-from redisproxy.net.tls import TLSFault
 
 if TYPE_CHECKING:
     from redisproxy import config
+    from redisproxy.client import Client
     from redisproxy.dataplane.blocked_clients import BlockedClients
     from redisproxy.dataplane.in_force import InForce
     from redisproxy.dataplane.listeners import Listeners
     from redisproxy.dataplane.uplinks import UplinkBuilder
     from redisproxy.shared.core import Core
+    from redisproxy.shared.registry import ClientRegistry
 
 
 class LocalMove:
@@ -28,6 +30,7 @@ class LocalMove:
     def __init__(
         self,
         core: Core,
+        registry: ClientRegistry[Client],
         in_force: InForce,
         builder: UplinkBuilder,
         listeners: Listeners,
@@ -35,6 +38,7 @@ class LocalMove:
         clock: IReactorTime,
     ) -> None:
         self._core = core
+        self._registry = registry
         self._in_force = in_force
         self._builder = builder
         self._listeners = listeners
@@ -60,6 +64,7 @@ class LocalMove:
             self._builder.build(settings),
             certificates,
             self._core,
+            self._registry,
             self._in_force,
             self._listeners,
             self._blocked,

@@ -16,12 +16,14 @@ from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
     from redisproxy import config
+    from redisproxy.client import Client
     from redisproxy.dataplane.blocked_clients import BlockedClients
     from redisproxy.dataplane.in_force import InForce
     from redisproxy.dataplane.listeners import Listeners
     from redisproxy.forwarding.interfaces import Key
     from redisproxy.net.tls import ServerTLS
     from redisproxy.shared.core import Core
+    from redisproxy.shared.registry import ClientRegistry
     from redisproxy.uplink import UplinkSet
 
 MAX_FREE = 64
@@ -41,6 +43,7 @@ class PreparedMove:
         uplinks: UplinkSet,
         certificates: Sequence[ServerTLS | None],
         core: Core,
+        registry: ClientRegistry[Client],
         in_force: InForce,
         listeners: Listeners,
         blocked: BlockedClients,
@@ -49,23 +52,24 @@ class PreparedMove:
         self._settings = settings
         self._uplinks = uplinks
         self._certificates = certificates
-        self._core = core
+        self._scripts = core.scripts
+        self._registry = registry
         self._in_force = in_force
         self._listeners = listeners
         self._blocked = blocked
         self._known = Known()
         self._loaded: set[bytes] = set()
         limit_s = settings.uplink.connect_timeout_ms / 1000
-        self._subscribers = Subscribers(core.registry, uplinks, clock, limit_s)
-        self.watches = Watches(core.registry, uplinks, clock, limit_s)
+        self._subscribers = Subscribers(registry, uplinks, clock, limit_s)
+        self.watches = Watches(registry, uplinks, clock, limit_s)
 
     async def connect(self) -> None:
         """Log in at the new server, with a shared connection for every database that clients use now.
 
         @raise UplinkError: it can't be reached, refuses the password, or lacks a database.
         """
-        keys = {(0, 2), *(client.session.key for client in self._core.registry)}
-        await self._uplinks.connect_now((0, 2))
+        keys = {(0, 2), *(client.session.key for client in self._registry)}
+        await self._uplinks.warm_up.connect_now((0, 2))
         if self._settings.uplink.multiplex:
             for key in keys:
                 await self._uplinks.acquire_shared(key)
@@ -73,14 +77,14 @@ class PreparedMove:
         await self._load_scripts()
         await self._subscribers.open()
         await self._subscribers.go_ahead()
-        await self._uplinks.open_ahead(self._pinned_keys())
+        await self._uplinks.warm_up.open_pinned(self._pinned_keys())
         await self._blocked.call_back()
 
     def _pinned_keys(self) -> list[Key]:
         """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
-        pinned = [client for client in self._core.registry if client.route.pinned]
-        free = self._in_force.uplinks.pinned_count - len(pinned)
-        held = [client.session.key for client in pinned if client.subscription is None]
+        pinned = [client for client in self._registry if client.route.pinned]
+        free = len(self._in_force.uplinks.pinned_connections) - len(pinned)
+        held = [client.session.key for client in pinned if client.route.stream is None]
         return [*held, *([(0, 2)] * min(free, MAX_FREE))]
 
     async def bring(self) -> None:
@@ -89,18 +93,19 @@ class PreparedMove:
         @raise UplinkError: the connection was lost.
         """
         await self._load_scripts()
-        await self._uplinks.ask_role()
+        await self._uplinks.warm_up.learn_role()
         await self._subscribers.copy()
         await self.watches.renew(self._subscribers.connections())
 
     async def _load_scripts(self) -> None:
-        missing = self._core.scripts.missing(self._loaded)
+        missing = self._scripts.missing(self._loaded)
         if not missing:
             return
         self._loaded.update(missing)
-        loading = gatherResults([self._uplinks.ask("SCRIPT", "LOAD", body) for body in missing], consumeErrors=True)
+        loads = [self._uplinks.own_commands.ask("SCRIPT", "LOAD", body) for body in missing]
+        context, loading = self._uplinks.context, gatherResults(loads, consumeErrors=True)
         try:
-            await loading.addTimeout(self._uplinks.limits.connect_timeout_s, self._uplinks.clock)
+            await loading.addTimeout(context.limits.connect_timeout_s, context.clock)
         except TimeoutError:
             raise UplinkUnavailable("the scripts could not be loaded in time") from None
         except FirstError as error:

@@ -12,7 +12,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.commands.table import Treatment, in_table, learn
+from redisproxy.commands.lookup import in_table, learn
+from redisproxy.commands.treatment import Treatment
 from redisproxy.net.deferreds import why
 from redisproxy.net.errors import ServerBusy, UplinkError, UplinkUnavailable, is_busy
 from redisproxy.resp import RespError
@@ -42,10 +43,10 @@ async def known_of(uplinks: UplinkSet) -> Known:
 
     @raise UplinkError: there was no connection.
     """
-    asked: list[Deferred[Any]] = [ensureDeferred(commands_of(uplinks)), uplinks.ask("INFO", "server")]
+    asked: list[Deferred[Any]] = [ensureDeferred(commands_of(uplinks)), uplinks.own_commands.ask("INFO", "server")]
     answers = gatherResults(asked, consumeErrors=True)
     try:
-        commands, info = await answers.addTimeout(uplinks.limits.connect_timeout_s, uplinks.clock)
+        commands, info = await answers.addTimeout(uplinks.context.limits.connect_timeout_s, uplinks.context.clock)
     except TimeoutError:
         raise UplinkUnavailable("the server does not answer") from None
     except FirstError as error:
@@ -58,13 +59,13 @@ async def known_of(uplinks: UplinkSet) -> Known:
 
 async def commands_of(uplinks: UplinkSet) -> dict[str, Treatment]:
     """Ask for commands that the table does not know, some at a time: parsing all at once would hold clients up."""
-    listed = await uplinks.ask("COMMAND", "LIST")
+    listed = await uplinks.own_commands.ask("COMMAND", "LIST")
     if not isinstance(listed, list):
-        return learn(await uplinks.ask("COMMAND"))  # before Redis 7, and much shorter there
+        return learn(await uplinks.own_commands.ask("COMMAND"))  # before Redis 7, and much shorter there
     names = [name for name in listed if isinstance(name, bytes) and b"|" not in name and not in_table(name)]
     learned: dict[str, Treatment] = {}
     for at in range(0, len(names), LEARNED_AT_ONCE):
-        learned |= learn(await uplinks.ask("COMMAND", "INFO", *names[at : at + LEARNED_AT_ONCE]))
+        learned |= learn(await uplinks.own_commands.ask("COMMAND", "INFO", *names[at : at + LEARNED_AT_ONCE]))
     return learned
 
 

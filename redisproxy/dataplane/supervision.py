@@ -8,7 +8,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.client import ClientProtocol
+from redisproxy.client import Client
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.in_force import InForce
@@ -23,7 +23,7 @@ class Supervision:
 
     log = Logger(namespace="redisproxy")
 
-    def __init__(self, in_force: InForce, registry: ClientRegistry, clock: Any) -> None:
+    def __init__(self, in_force: InForce, registry: ClientRegistry[Client], clock: Any) -> None:
         self._in_force = in_force
         self._registry = registry
         self._clock = clock
@@ -46,7 +46,7 @@ class Supervision:
     def look(self) -> None:
         """Look once."""
         now, settings = self._clock.seconds(), self._in_force.settings
-        self._in_force.uplinks.relief.look(now, self._dedicate)
+        self._in_force.uplinks.head_of_line.check(now, self._dedicate)
         if settings.read_time_limit_ms:
             self._end_overdue(now, settings.read_time_limit_ms / 1000)
         if now - self._ticked >= TICK_S:
@@ -57,22 +57,22 @@ class Supervision:
 
     @staticmethod
     def _dedicate(client: object) -> None:
-        if isinstance(client, ClientProtocol):
+        if isinstance(client, Client):
             client.share.dedicate()
 
     def _end_overdue(self, now: float, limit_s: float) -> None:
-        for connection, client in self._in_force.uplinks.roster.overdue(now, limit_s):
-            if isinstance(client, ClientProtocol) and not client.closed:
-                client.drop("time_limit")
+        for connection, client in self._in_force.uplinks.registry.overdue(now, limit_s):
+            if isinstance(client, Client) and not client.closed:
+                client.closing.drop("time_limit")
             else:
                 # Its client has gone and the server still does not answer: nobody behind it gets anywhere.
                 connection.abort()
 
     def _end_idle(self, now: float, limit_s: float) -> None:
         for client in self._registry:
-            if client.active:
-                client.active = False
-                client.last_seen = now
-            elif limit_s and now - client.last_seen >= limit_s and client.idle:
-                client.drop("idle")
-            client.share.second_passed(now)
+            if client.lane.active:
+                client.lane.active = False
+                client.identity.last_seen = now
+            elif limit_s and now - client.identity.last_seen >= limit_s and client.idle:
+                client.closing.drop("idle")
+            client.second_passed(now)

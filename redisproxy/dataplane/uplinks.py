@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redisproxy.net.dialing import Dial, uplink_dial
 from redisproxy.servers.credentials import credentials_of
-from redisproxy.uplink import UplinkLimits, UplinkSet
+from redisproxy.uplink import UplinkContext, UplinkLimits, UplinkSet
 
 if TYPE_CHECKING:
     from redisproxy import config
@@ -50,17 +50,15 @@ class UplinkBuilder:
         @raise TLSFault: its certificates can't be used.
         """
         uplink = settings.uplink
-        return UplinkSet(
-            self.dial(settings),
-            credentials_of(uplink),
-            _limits(uplink),
-            self._clock,
-            self._network.end_of_turn,
-            self._gate,
-            self._metrics,
+        context = UplinkContext(
+            clock=self._clock,
+            gate=self._gate,
+            metrics=self._metrics,
+            end_of_turn=self._network.end_of_turn,
             name=f"uplink {uplink.address}",
-            jitter=self._jitter,
+            limits=_limits(uplink),
         )
+        return UplinkSet(self.dial(settings), credentials_of(uplink), context, self._jitter)
 
 
 def _limits(uplink: config.UplinkSettings) -> UplinkLimits:

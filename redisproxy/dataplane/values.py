@@ -163,7 +163,7 @@ class HandedClient:
 
 
 @dataclass(frozen=True)
-class UplinkFigures:
+class UplinkStatus:
     """The connections to the server in use.
 
     @ivar connections: all that are open. @ivar shared: those for clients without state. @ivar pinned: those for one
@@ -191,7 +191,7 @@ class Figures:
     """
 
     gate: GateStatus
-    uplink: UplinkFigures
+    uplink: UplinkStatus
     listening: bool
     clients_open: int
     blocked_waiting: int

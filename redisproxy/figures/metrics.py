@@ -1,27 +1,20 @@
-"""Counters of what a data plane carries: called, never calling.
+"""Counters and histograms in groups: called by whoever has something to count, never calling.
 
-The command path adds to plain integers; C{exposition} turns them into the text format of Prometheus when asked.
+The command path adds to plain integers; L{redisproxy.figures.prometheus} turns them into text when asked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 
 from redisproxy.forwarding.twins import Flow
 
 MAX_NAMES = 100
 OTHER = "other"
-
-_FLOW = ("commands_total", "bytes_from_clients", "bytes_to_clients")
-_OWN = (
-    "clients_total",
-    "clients_open",
-    "commands_held_total",
-    "uplink_connections_total",
-    "uplink_connections_open",
-    "uplink_failures_total",
-    "auth_failures_total",
-)
+PAUSE_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
 class BoundedCounter(Counter[str]):
@@ -34,46 +27,87 @@ class BoundedCounter(Counter[str]):
             super().__setitem__(name, value)
 
 
+class ClientFigures:
+    """What is counted of clients.
+
+    @ivar held_total: times that a client was stopped at the closed gate.
+    @ivar closed: clients that the proxy has closed, by reason.
+    @ivar refused: commands that were refused, by name.
+    """
+
+    __slots__ = ("auth_failures_total", "closed", "held_total", "open", "refused", "total")
+
+    def __init__(self) -> None:
+        self.total = self.open = self.held_total = self.auth_failures_total = 0
+        self.closed: Counter[str] = BoundedCounter()
+        self.refused: Counter[str] = BoundedCounter()
+
+
+class UplinkFigures:
+    """What is counted of the connections to the uplink."""
+
+    __slots__ = ("connections_open", "connections_total", "failures_total")
+
+    def __init__(self) -> None:
+        self.connections_total = self.connections_open = self.failures_total = 0
+
+
+class OperationFigures:
+    """How often operators, signals and Sentinel have changed something, and how often they could not.
+
+    @ivar sentinel_switches_total: changes of the primary that were followed.
+    @ivar auth_failures_total: wrong passwords at the admin pages.
+    @ivar registry: what the Prometheus client library keeps itself: how long pauses were, and the process.
+    """
+
+    _COUNTED = (
+        "pauses_total",
+        "reloads_rejected_total",
+        "reloads_total",
+        "sentinel_switches_total",
+        "switchovers_failed_total",
+        "switchovers_total",
+    )
+    __slots__ = (*_COUNTED, "_pauses", "auth_failures_total", "registry")
+
+    def __init__(self) -> None:
+        self.pauses_total = self.sentinel_switches_total = self.auth_failures_total = 0
+        self.reloads_total = self.reloads_rejected_total = 0
+        self.switchovers_total = self.switchovers_failed_total = 0
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._pauses = Histogram(
+            "redisproxy_pause_seconds", "How long clients were held", registry=self.registry, buckets=PAUSE_BUCKETS_S
+        )
+
+    def observe_pause(self, seconds: float) -> None:
+        """The gate has opened after `seconds`."""
+        self._pauses.observe(seconds)
+
+    def numbers(self) -> dict[str, int]:
+        """The counters by their places; see C{prometheus}."""
+        return {f"operations.{name}": getattr(self, name) for name in self._COUNTED}
+
+
 class Metrics:
     """All numbers of one data plane.
 
     @ivar flow: the counts that every command changes.
-    @ivar clients_closed: clients that the proxy has closed, by reason.
-    @ivar refused: commands that were refused, by name.
     """
 
-    __slots__ = (*_OWN, "clients_closed", "flow", "refused")
+    __slots__ = ("clients", "flow", "uplink")
 
-    clients_total: int
-    clients_open: int
-    commands_held_total: int
-    uplink_connections_total: int
-    uplink_connections_open: int
-    uplink_failures_total: int
-    auth_failures_total: int
+    _PLACES = (
+        *(f"flow.{name}" for name in ("commands", "bytes_from_clients", "bytes_to_clients")),
+        *(f"clients.{name}" for name in ("total", "open", "held_total", "auth_failures_total")),
+        *(f"uplink.{name}" for name in UplinkFigures.__slots__),
+    )
 
     def __init__(self) -> None:
         self.flow = Flow()
-        for name in _OWN:
-            setattr(self, name, 0)
-        self.clients_closed: Counter[str] = BoundedCounter()
-        self.refused: Counter[str] = BoundedCounter()
-
-    @property
-    def commands_total(self) -> int:
-        """Commands sent for clients."""
-        return self.flow.commands
-
-    @property
-    def bytes_from_clients(self) -> int:
-        """Bytes received from clients."""
-        return self.flow.bytes_from_clients
-
-    @property
-    def bytes_to_clients(self) -> int:
-        """Bytes sent to clients."""
-        return self.flow.bytes_to_clients
+        self.clients = ClientFigures()
+        self.uplink = UplinkFigures()
 
     def numbers(self) -> dict[str, int]:
-        """Every counter and gauge by name, as they are now."""
-        return {name: getattr(self, name) for name in (*_OWN, *_FLOW)}
+        """Everything that is counted, by its place; see C{prometheus}."""
+        return {place: attrgetter(place)(self) for place in self._PLACES}

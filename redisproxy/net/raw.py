@@ -147,7 +147,7 @@ class RawFactory(Factory[Protocol]):
     def add(self, client: RawClient) -> bool:
         """Count a client in; False when there are too many."""
         if len(self._clients) >= self.max_connections:
-            self._metrics.clients_closed["max_clients"] += 1
+            self._metrics.clients.closed["max_clients"] += 1
             return False
         self._clients[client] = None
         return True

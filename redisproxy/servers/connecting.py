@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from redisproxy.config.certificates import TLSFault
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkUnavailable
-from redisproxy.net.tls import TLSFault
 from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.server import RedisServer, open_control
+from redisproxy.servers.redis_server import RedisServer, open_control
 
 if TYPE_CHECKING:
     from redisproxy.config import UplinkSettings

@@ -1,36 +1,46 @@
-"""A fence that an interrupted switchover has left on a server: how it is seen, and what an operator can do about it."""
+"""The fence: a value of C{min-replicas-to-write} with which a server refuses writes, and which can be taken back.
+
+It needs no other record than itself, so that it is recognised and undone after a crash. Pure.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+FENCE = 1_000_000_000
+"""What the fence adds to C{min-replicas-to-write}: no server has as many replicas, and the value before can be told."""
+LAG_WAS_OFF = 500_000_000
+"""Added when C{min-replicas-max-lag} was 0, which would switch the fence off."""
+MAX_REPLICAS = 1_000_000
 
-from redisproxy.net.errors import UplinkError
 
-if TYPE_CHECKING:
-    from redisproxy.servers.server import RedisServer
+def is_fence(min_replicas: int) -> bool:
+    """Whether a C{min-replicas-to-write} is a fence of ours."""
+    return min_replicas >= FENCE
 
 
-async def look_for_fence(server: RedisServer) -> str:
-    """What an operator has to know of a server that is to take writes; empty when nothing is the matter.
+def fence_value(min_replicas: int, max_lag: int | None) -> int:
+    """The C{min-replicas-to-write} that fences a server and remembers what it was.
 
-    An interrupted switchover leaves a fenced old server, or a new one that is a replica still. The connection to the
-    server is closed afterwards.
+    @param max_lag: the server's C{min-replicas-max-lag}; None when it does not tell.
     """
-    try:
-        state = await server.state()
-    except UplinkError:
-        return ""
-    finally:
-        server.close()
-    if state.fenced:
-        return (
-            "it is fenced by a switchover and refuses writes: if the new server was promoted, point uplink there;"
-            " to go on with this one, run: redisproxy unfence -c CONFIG"
-        )
-    if state.role == "slave":
-        host, port = state.primary
-        return (
-            f"it is a replica of {host}:{port} and takes no writes: if a switchover was interrupted, point uplink at"
-            f" {host}:{port} again and repeat it"
-        )
-    return ""
+    return FENCE + min(min_replicas, MAX_REPLICAS) + (LAG_WAS_OFF if max_lag == 0 else 0)
+
+
+def before_fence(value: int) -> tuple[int, bool]:
+    """What C{min-replicas-to-write} was before the fence, and whether C{min-replicas-max-lag} was 0."""
+    if value < FENCE:
+        return value, False
+    left = value - FENCE
+    return left % LAG_WAS_OFF, left >= LAG_WAS_OFF
+
+
+def fence_commands(min_replicas: int, max_lag: int | None) -> list[tuple[str, str, str, int]]:
+    """What puts up the fence."""
+    lag = [("CONFIG", "SET", "min-replicas-max-lag", 10)] if max_lag == 0 else []
+    return [*lag, ("CONFIG", "SET", "min-replicas-to-write", fence_value(min_replicas, max_lag))]
+
+
+def unfence_commands(fenced: int) -> list[tuple[str, str, str, int]]:
+    """What takes the fence back; `fenced` is the C{min-replicas-to-write} that is in force."""
+    value, lag_was_off = before_fence(fenced)
+    lag = [("CONFIG", "SET", "min-replicas-max-lag", 0)] if lag_was_off else []
+    return [("CONFIG", "SET", "min-replicas-to-write", value), *lag]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FENCE = 1_000_000_000
-"""What the fence adds to C{min-replicas-to-write}: no server has as many replicas, and the value before can be told."""
-LAG_WAS_OFF = 500_000_000
-"""Added when C{min-replicas-max-lag} was 0, which would switch the fence off."""
-MAX_REPLICAS = 1_000_000
+from redisproxy.servers.fence import is_fence
+from redisproxy.servers.version import version_of
 
 
 def parse_info(text: str) -> dict[str, str]:
@@ -19,19 +16,6 @@ def parse_info(text: str) -> dict[str, str]:
         if colon and not line.startswith("#"):
             fields[name] = value.strip()
     return fields
-
-
-def fence_value(state: ServerState) -> int:
-    """The C{min-replicas-to-write} that fences a server and remembers what it was."""
-    return FENCE + min(state.min_replicas, MAX_REPLICAS) + (LAG_WAS_OFF if state.max_lag == 0 else 0)
-
-
-def before_fence(value: int) -> tuple[int, bool]:
-    """What C{min-replicas-to-write} was before the fence, and whether C{min-replicas-max-lag} was 0."""
-    if value < FENCE:
-        return value, False
-    left = value - FENCE
-    return left % LAG_WAS_OFF, left >= LAG_WAS_OFF
 
 
 @dataclass(frozen=True)
@@ -110,7 +94,7 @@ class ServerState:
     @property
     def fenced(self) -> bool:
         """Whether it bears a fence of ours."""
-        return self.min_replicas >= FENCE
+        return is_fence(self.min_replicas)
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -140,18 +124,3 @@ def _keys(value: str) -> int:
         if name == "keys" and number.isdigit():
             return int(number)
     return 0
-
-
-def version_of(text: str) -> tuple[int, ...]:
-    """A version as numbers: C{7.0.15} is C{(7, 0, 15)}; whatever follows (C{-rc1}) is left out."""
-    numbers = []
-    for part in text.split("."):
-        digits = ""
-        for letter in part:
-            if not letter.isdigit():
-                break
-            digits += letter
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)

@@ -19,7 +19,6 @@ from redisproxy import resp
 from redisproxy.forwarding.gate import FAILOVER, SHUTDOWN
 
 if TYPE_CHECKING:
-    from redisproxy.client.session import Session
     from redisproxy.forwarding.gate import Gate
 
 UNNOTICED_S = 0.01
@@ -35,11 +34,20 @@ _PAUSE = (b"MIGRATING", b"MIGRATED")
 _FAILOVER = (b"FAILING_OVER", b"FAILED_OVER")
 
 
+class Library(Protocol):
+    """What a client has said of its library (CLIENT SETINFO)."""
+
+    lib_name: bytes
+
+
 class Client(Protocol):
     """Whoever wants to know."""
 
-    closed: bool
-    session: Session
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def session(self) -> Library: ...
 
     def push(self, data: bytes) -> None:
         """Send a push message."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from redisproxy.switch_test.wire import Broken
+from redisproxy.switch_test.connection import Broken
 
 
 def expect(got: object, wanted: object, what: str, kind: str = "wrong") -> None:

@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 from redisproxy.switch_test.options import Options
-
-if TYPE_CHECKING:
-    from redisproxy.switch_test.run import Run
+from redisproxy.switch_test.timeline import Timeline
 
 LONGEST = 5
+# Keys of the result, and what the load calls them.
+_LOAD_KEYS = {"commands": "done", "delivered": "delivered", "conflicts": "conflicts", "idle_checked": "idle_checked"}
 
 
-def result_of(run: Run, interrupted: bool = False) -> dict[str, Any]:
-    """Where it stands. It is `ok` only with all switchovers done and nothing found."""
-    load = run.load.state if run.load is not None else {}
-    waits = load.get("waits", {})
+@dataclass
+class RunState:
+    """How a run stands, without what its clients tell.
+
+    @ivar folder: where the logs are. @ivar began: on the monotonic clock. @ivar doing: what it does now.
+    @ivar reports: of the switchovers, in order. @ivar faults: found from outside.
+    @ivar gone: how often the old server was dead before the switchover was over.
+    """
+
+    options: Options
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+    doing: str = "starting"
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    gone: int = 0
+    timeline: Timeline = field(default_factory=Timeline)
+
+
+def result_of(run: RunState, load: Mapping[str, Any], interrupted: bool = False) -> dict[str, Any]:
+    """Where it stands. It is `ok` only with all switchovers done and nothing found.
+
+    @param load: what the load told last; empty before.
+    """
     faults = [*run.faults, *load.get("faults", [])]
-    pauses_ms = [report["pause_ms"] for report in run.reports]
-    longest = [run.timeline.explain(wait, waits["late"]) for wait in waits.get("longest", [])[:LONGEST]]
     return {
         "ok": not faults and not interrupted,
         "verdict": "fail" if faults else "interrupted" if interrupted else "pass",
@@ -30,23 +50,31 @@ def result_of(run: Run, interrupted: bool = False) -> dict[str, Any]:
         "switchovers": len(run.reports),
         "wanted": run.options.switchovers,
         "elapsed_s": round(time.monotonic() - run.began, 1),
-        "pause_ms": distribution(pauses_ms),
-        "pauses_ms": pauses_ms,
-        "steps_ms": _steps(run.reports),
-        "commands": load.get("done", 0),
-        "delivered": load.get("delivered", 0),
-        "conflicts": load.get("conflicts", 0),
-        "idle_checked": load.get("idle_checked", 0),
+        **_pauses(run.reports),
+        **{key: load.get(name, 0) for key, name in _LOAD_KEYS.items()},
         "old_gone_at_once": run.gone,
-        "wait_ms": waits.get("quantiles_ms", {}),
-        "longest_ms": longest[0]["ms"] if longest else 0,
-        "longest": longest,
+        **_waits(run.timeline, load.get("waits", {})),
         "faults": faults,
         "fault_count": len(run.faults) + load.get("fault_count", 0),
         "repeat": repeat(run.options),
         "logs": str(run.folder) if faults else "",
         "last_report": run.reports[-1] if faults and run.reports else None,
         "options": asdict(run.options),
+    }
+
+
+def _pauses(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    pauses_ms = [report["pause_ms"] for report in reports]
+    return {"pause_ms": distribution(pauses_ms), "pauses_ms": pauses_ms, "steps_ms": _steps(reports)}
+
+
+def _waits(timeline: Timeline, waits: Mapping[str, Any]) -> dict[str, Any]:
+    """How long busy clients waited for replies, and what went on during the longest waits."""
+    longest = [timeline.explain(wait, waits["late"]) for wait in waits.get("longest", [])[:LONGEST]]
+    return {
+        "wait_ms": waits.get("quantiles_ms", {}),
+        "longest_ms": longest[0]["ms"] if longest else 0,
+        "longest": longest,
     }
 
 

@@ -34,13 +34,7 @@ class Timeline:
             number of the last one that it saw; C{load_late_ms}.
         """
         began, ended = wait["began"], wait["ended"]
-        during: dict[str, float] = {}
-        number = 0
-        for start, stop, switchover, name in self._phases:
-            shared_ms = (min(ended, stop) - max(began, start)) * 1000
-            if shared_ms > 0:
-                during[name] = during.get(name, 0.0) + shared_ms
-                number = switchover
+        during, number = self._shares_ms(began, ended)
         if (rest_ms := wait["ms"] - sum(during.values())) > 0.1:
             during[BETWEEN] = rest_ms
         late_ms = sum(max(0.0, min(ended, each["ended"]) - max(began, each["began"])) for each in late) * 1000
@@ -53,6 +47,17 @@ class Timeline:
             "during": {name: round(ms, 1) for name, ms in longest},
             "load_late_ms": round(late_ms, 1),
         }
+
+    def _shares_ms(self, began: float, ended: float) -> tuple[dict[str, float], int]:
+        """How much of this time fell into each phase, and the number of the last switchover that it saw."""
+        during: dict[str, float] = {}
+        number = 0
+        for start, stop, switchover, name in self._phases:
+            shared_ms = (min(ended, stop) - max(began, start)) * 1000
+            if shared_ms > 0:
+                during[name] = during.get(name, 0.0) + shared_ms
+                number = switchover
+        return during, number
 
 
 def in_words(told: dict[str, Any]) -> str:

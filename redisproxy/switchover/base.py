@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.servers.server import RedisServer
+from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
 from redisproxy.switchover import preflight
 from redisproxy.switchover.replica import Following

@@ -9,7 +9,7 @@ from redisproxy.servers.connecting import connect_to
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
     from redisproxy.net.transports import Network
-    from redisproxy.servers.server import RedisServer
+    from redisproxy.servers.redis_server import RedisServer
 
 
 class BothServers:

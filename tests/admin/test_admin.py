@@ -17,7 +17,7 @@ from redisproxy.admin import make_site
 from redisproxy.admin.page import render_page
 from redisproxy.config.authentication import Authenticator
 from redisproxy.control.errors import DeadlineExceeded, WrongState
-from redisproxy.figures.operations import OperationMetrics
+from redisproxy.figures.metrics import OperationFigures
 
 REPORT = {
     "at": 1767323045.5,
@@ -84,7 +84,7 @@ class FakeOperations:
 class Site:
     def __init__(self, auth: Authenticator | None = None) -> None:
         self.operations = FakeOperations()
-        self.metrics = OperationMetrics()
+        self.metrics = OperationFigures()
         self.site = make_site(self.operations, lambda: auth, self.metrics)
         self.site.reactor = Clock()
 

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from redisproxy.client.tracking_options import INVALIDATE_ALL
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.resp import encode_command as cmd
 from tests.wire import OK, Client, Server, Wire
@@ -118,7 +118,7 @@ def test_a_server_that_refuses_leaves_an_ordinary_client(wire: Wire) -> None:
     refused = wire.server
     refused.send(b"-NOPERM no permission\r\n")
     refused.got()
-    assert client.got() == b"-NOPERM no permission\r\n" and not client.protocol.session.subscribed
+    assert client.got() == b"-NOPERM no permission\r\n" and not client.inside.session.subscribed
     client.send(cmd("GET", "a"))
     assert wire.server.got() == cmd("GET", "a")
 
@@ -126,7 +126,7 @@ def test_a_server_that_refuses_leaves_an_ordinary_client(wire: Wire) -> None:
 def test_a_lost_connection_is_told_by_closing(wire: Wire) -> None:
     client, server = monitoring(wire)
     server.close()
-    assert client.closed and wire.metrics.clients_closed["uplink_lost"] == 1
+    assert client.closed and wire.metrics.clients.closed["uplink_lost"] == 1
 
 
 def test_it_is_not_run_inside_of_multi(wire: Wire) -> None:
@@ -151,7 +151,7 @@ class Move:
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.uplinks = wire.uplinks()
-        self.subscribers = Subscribers(wire.core.registry, self.uplinks, wire.clock, 5)
+        self.subscribers = Subscribers(wire.registry, self.uplinks, wire.clock, 5)
         self._do(self.subscribers.open())
         self.new = wire.server
         wire.pause()

@@ -7,7 +7,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from zope.interface import provider
 
 from redisproxy.client.tracking_options import INVALIDATE_ALL
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink import UplinkLimits
 from redisproxy.uplink.connection import UplinkConnection
@@ -80,7 +80,7 @@ def test_what_a_client_has_to_forget_is_told_behind_the_reply_of_exec(wire: Wire
 @pytest.mark.parametrize("cut", range(1, len(HELLO_3)))
 def test_tracking_may_begin_while_the_answer_to_a_command_of_the_proxys_own_arrives(wire: Wire, cut: int) -> None:
     client = wire.client()
-    client.protocol.share.dedicate()
+    client.inside.share.dedicate()
     client.send(GET)
     server = wire.server
     server.got()
@@ -102,12 +102,12 @@ def test_tracking_may_begin_while_the_answer_to_a_command_of_the_proxys_own_arri
 def test_tracking_may_end_while_the_answer_to_a_command_of_the_proxys_own_arrives(
     wire: Wire, client: Client, cut: int
 ) -> None:
-    client.protocol.share.dedicate()
+    client.inside.share.dedicate()
     server = track(wire, client)
     client.send(cmd("CLIENT", "TRACKING", "OFF"))
-    connection = client.protocol.route.connection
+    connection = client.inside.route.connection
     assert isinstance(connection, UplinkConnection)
-    connection.ping(0.0)
+    connection.keepalive.ping(0.0)
     server.send(OK + b"+PONG\r\n"[:cut])
     server.send(b"+PONG\r\n"[cut:])
     assert client.got() == OK
@@ -121,11 +121,11 @@ def test_a_push_of_the_proxys_own_waits_no_longer_than_for_the_answer_that_is_un
     wire: Wire, client: Client, cut: int
 ) -> None:
     server = track(wire, client)
-    connection = client.protocol.route.connection
+    connection = client.inside.route.connection
     assert isinstance(connection, UplinkConnection)
-    connection.ping(0.0)
+    connection.keepalive.ping(0.0)
     server.send(b"+PONG\r\n"[:cut])
-    client.protocol.push(b">1\r\n+x\r\n")
+    client.inside.push(b">1\r\n+x\r\n")
     server.send(b"+PONG\r\n"[cut:])
     assert client.got() == b">1\r\n+x\r\n"
 
@@ -146,7 +146,7 @@ def test_a_connection_for_another_database_than_at_the_change_is_given_back(wire
     assert copied.called
     moving.swap()
     assert client.got() == OK + INVALIDATE_ALL
-    assert moving.new.pinned_count == 1
+    assert len(moving.new.pinned_connections) == 1
 
 
 def test_clients_for_whom_there_are_no_connections_make_the_pause_no_longer(wire: Wire, client: Client) -> None:
@@ -188,22 +188,22 @@ def test_a_client_that_reads_no_invalidations_is_dropped_when_they_are_too_many(
     wire = Wire(ping_interval_s=5.0)
     client = resp3(wire)
     server = track(wire, client)
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     assert not server.transport.paused
     many = wire.core.limits.output_hard_bytes // len(LARGE)
     for _ in range(many):
         server.send(LARGE)
     assert not client.closed and not server.transport.paused
     server.send(LARGE)
-    assert client.closed and wire.metrics.clients_closed == {"slow_reader": 1}
+    assert client.closed and wire.metrics.clients.closed == {"slow_reader": 1}
 
 
 def test_a_client_that_reads_no_replies_and_is_tracked_is_asked_for_no_more(wire: Wire, client: Client) -> None:
     server = track(wire, client)
     client.send(GET)
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     assert server.transport.paused
-    client.protocol.backlog.resumeProducing()
+    client.inside.slow_reader.resumeProducing()
     assert not server.transport.paused
 
 
@@ -237,7 +237,7 @@ def slow_subscriber(wire: Wire) -> tuple[Client, Server]:
     server.got()
     server.send(CONFIRMED)
     assert client.got() == CONFIRMED
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     assert server.transport.paused
     return client, server
 
@@ -267,7 +267,7 @@ class TestASubscriberThatReadsNothing:
         new.send(CONFIRMED)
         for _ in range(2):
             server.send(MESSAGE * (wire.core.limits.output_hard_bytes // len(MESSAGE) // 2 + 1))
-        assert copied.called and client.closed and wire.metrics.clients_closed == {"slow_reader": 1}
+        assert copied.called and client.closed and wire.metrics.clients.closed == {"slow_reader": 1}
         moving.swap()
         assert new.closed
 
@@ -292,7 +292,7 @@ class TestAhead:
         assert moving.copy().called and new.got() == b""
         moving.swap()
         wire.unpause()
-        assert client.got() == INVALIDATE_ALL and moving.new.pinned_count == 1
+        assert client.got() == INVALIDATE_ALL and len(moving.new.pinned_connections) == 1
         client.send(GET)
         assert new.got() == GET
 
@@ -326,7 +326,7 @@ class TestAhead:
             client.close()
         assert moving.copy().called and new.closed
         moving.swap()
-        assert moving.new.pinned_count == 0
+        assert len(moving.new.pinned_connections) == 0
 
     def test_a_server_that_is_lost_in_between_is_asked_again(self, wire: Wire, client: Client) -> None:
         track(wire, client)

@@ -19,6 +19,7 @@ from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
 from redisproxy.dataplane.interface import DataPlane
 from redisproxy.dataplane.local import LocalDataPlane
+from redisproxy.net import tls
 from redisproxy.resp import encode_command
 from tests.simulation.clock import SimClock
 from tests.simulation.network import Conditions, End, Net, SimNetwork
@@ -123,7 +124,7 @@ class Rig:
         self._settings = settings
         self.same_process = seam is same_process
         self.name_server(self.servers[0])
-        read = config.load(str(self._path))
+        read = config.load(str(self._path), tls.faults)
         network = SimNetwork(self.net)
         self.local = LocalDataPlane(read, self.clock, network, lambda low, high: high)
         self.factory = self.local.listeners.client_factory(read.listen[0])

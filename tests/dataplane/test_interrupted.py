@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.dataplane.interrupted import Verdict, verdict
-from redisproxy.servers.state import FENCE, ServerState
+from redisproxy.servers.fence import FENCE
+from redisproxy.servers.state import ServerState
 
 BEFORE, AFTER, OTHER = "a" * 40, "b" * 40, "c" * 40
 OLD = {"role": "master", "master_replid": BEFORE}

@@ -17,15 +17,15 @@ from zope.interface import provider
 
 from redisproxy.config import Settings, TcpAddress
 from redisproxy.dataplane import large, link, order, order_server
+from redisproxy.dataplane.argument_types import PlainValue, SettingsValue
 from redisproxy.dataplane.errors import DataPlaneFailed, VersionRefused
 from redisproxy.dataplane.interface import DataPlaneLost, GateReopened, NotSupported, Rejected
 from redisproxy.dataplane.link import Descriptor, Link
 from redisproxy.dataplane.order import Order, answering, taking
 from redisproxy.dataplane.order_client import OrderClient
 from redisproxy.dataplane.order_server import OrderServer
-from redisproxy.dataplane.argument_types import PlainValue, SettingsValue
 from redisproxy.net.errors import UplinkRefused, UplinkUnavailable
-from redisproxy.servers.server import ServerSaidNo
+from redisproxy.servers.control_connection import ServerSaidNo
 from tests.dataplane.pair import pipe
 
 

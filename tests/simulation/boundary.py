@@ -1,7 +1,7 @@
 """The boundary between control plane and data plane: orders cross a simulated connection, which stalls and is cut.
 
-It is cut before an order arrives, in the middle of one, or after one was carried out and before its answer is back. Each
-side notices at a moment of its own. Then the control plane connects again.
+It is cut before an order arrives, when one has begun, or after one was carried out and before its answer is back. Each
+side notices at a moment of its own, or by the other's silence. Then the control plane connects again.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 
-from redisproxy import config
-from redisproxy.dataplane.interface import DataPlane, DataPlaneLost
+from redisproxy.control.shutdown import close_clients
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.dataplane.order_client import OrderClient
 from redisproxy.dataplane.remote import RemoteDataPlane
 from redisproxy.dataplane.served import ServedDataPlane
+from tests.simulation.network import End
 
 if TYPE_CHECKING:
+    from redisproxy.control.configuration import Configuration
+    from redisproxy.dataplane.local import LocalDataPlane
     from redisproxy.dataplane.order_server import OrderServer
-    from tests.simulation.network import End
     from tests.simulation.world import World
 
 Responder = Callable[[amp.AmpBox], Any]
@@ -30,19 +31,25 @@ Responder = Callable[[amp.AmpBox], Any]
 OF_A_MOVE = ("HoldGate", "Drained", "Prepare", "Connect", "ProveWatches", "Bring", "Swap", "Abandon", "ReleaseGate")
 MOMENTS = ("before", "during", "after")
 """Of the order at which the connection is cut: it does not arrive; it has begun; it is done and not answered."""
+NEVER = 1000.0
+NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.08, 0.4, NEVER)
+"""How long it takes one side to learn of it; who never does finds the other one silent."""
+ALL_BUT_ENDS_S = 1.0
 
 
 class Boundary:
-    """One data plane in a process of its own.
+    """One data plane in a process of its own, and its connections to the control plane.
 
-    @ivar remote: what the control plane is given.
+    @ivar remote: what the control plane is given. @ivar usable: it gives orders on the connection of the moment.
     """
 
-    def __init__(self, world: World, plane: DataPlane, settings: config.Settings, open_server: Any) -> None:
+    def __init__(self, world: World, local: LocalDataPlane, configuration: Configuration) -> None:
         self._world = world
         self._chance = Random(f"{world.seed} boundary")
-        self.remote = RemoteDataPlane(world.clock)
-        self.served = ServedDataPlane(plane, settings, world.clock, open_server)
+        self._local = local
+        self.remote = RemoteDataPlane(world.clock, configuration.found_in_force)
+        self._served = ServedDataPlane(local, local.in_force.settings, world.network, world.clock)
+        self.usable = False
         self._ends: tuple[End, End] | None = None
         self._over = False
         self._cuts = self._drawn_cuts() if world.faulty else []
@@ -54,37 +61,49 @@ class Boundary:
 
     # -- the connection
 
-    def connect(self) -> Deferred[None]:
+    def connect(self) -> None:
         """Connect control plane and data plane."""
+        if self._over:
+            return
         near, far = self._world.net.pair("control", "data plane")
         self._ends = near, far
-        client, server = self.remote.link(), self.served.link()
+        client, server = self.remote.link(), self._served.link()
         self._watch_orders(server)
         for end, protocol in ((near, client), (far, server)):
             end.protocol = protocol
             protocol.makeConnection(end)
-        return ensureDeferred(self._greet(client))
+        ensureDeferred(self._use(client)).addErrback(self._world.crashed)
 
-    async def _greet(self, client: OrderClient) -> None:
+    async def _use(self, client: OrderClient) -> None:
+        self._world.clock.at(0.01, self._look, client)
         try:
-            await self.remote.greet(client)
+            await self.remote.use(client)
         except DataPlaneLost:
-            return  # cut again
-        finally:
-            self._world.clock.at(0.01, self._look, client)
+            return
+        self.usable = not client.lost
+        self._world.note("boundary", "control plane and data plane are connected")
 
     def _look(self, client: OrderClient) -> None:
         """Connect again some time after the control plane has noticed the loss."""
         if not client.lost:
             self._world.clock.at(0.01, self._look, client)
-        elif not self._over:
-            self._world.clock.at(self._chance.choice((0.0, 0.05, 0.5, 3.0)), self._connect_again)
+            return
+        self.usable = False
+        self._world.clock.at(self._chance.choice((0.0, 0.05, 0.5, 3.0)), self.connect)
 
-    def _connect_again(self) -> None:
-        if not self._over:
-            self.connect().addErrback(self._world.crashed)
+    async def stop(self) -> None:
+        """The data plane's process is told to end, too. One that has its control plane has ended with it."""
+        self._over = True
+        self._served.stop()
+        await close_clients(self._local, self._local.in_force.settings.shutdown, self._world.clock)
+        await self._local.stop()
 
-    # -- cutting it
+    # -- breaking it
+
+    def stall(self, seconds: float) -> None:
+        """Nothing gets through for a while."""
+        for end in self._ends or ():
+            end.stalled_until = self._world.clock.seconds() + seconds
 
     def _watch_orders(self, server: OrderServer) -> None:
         original = server.responder
@@ -95,8 +114,10 @@ class Boundary:
         server.responder = responder  # type: ignore[method-assign]
 
     def _may_cut(self, name: str, responder: Responder | None) -> Responder | None:
+        if responder is None or self._world.ending:
+            return responder
         for at, (order, left, moment) in enumerate(self._cuts):
-            if order == name and responder is not None:
+            if order == name:
                 self._cuts[at] = order, left - 1, moment
                 if left == 1:
                     del self._cuts[at]
@@ -123,10 +144,9 @@ class Boundary:
 
     def _cut(self, name: str, moment: str) -> None:
         """Nothing gets through from now on; each side learns of it some time later."""
-        assert self._ends is not None
         clock = self._world.clock
         self._world.note("fate", f"the link is cut, {moment} {name}")
-        for end in self._ends:
-            end.stalled_until = clock.seconds() + 1000
-            end.protocol.dataReceived = lambda data: None
-            clock.at(self._chance.choice((0.0, 0.001, 0.02, 0.08)), end._lost, ConnectionLost())
+        for end in self._ends or ():
+            end.peer = nowhere = End(self._world.net, end.getHost(), "nowhere")
+            nowhere.gone = True
+            clock.at(self._chance.choice(NOTICED_AFTER_S), end._lost, ConnectionLost())

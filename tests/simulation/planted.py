@@ -1,6 +1,6 @@
-"""Bugs to plant in the proxy, to see that the oracles find them: some made up, and what seeds found, put back.
+"""Plants bugs in the proxy, to see that the simulation finds them: some made up, others once found and put back.
 
-Each is what it replaces in the proxy's classes for as long as C{planted(name)} is entered.
+Each replaces something in the proxy's classes for as long as C{planted(name)} is entered.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover
-from redisproxy.client import queued, rules, tracking, transactions, urgent
+from redisproxy.client import Client, dispatch, queueing, script_kill, streaming, unreachable
 from redisproxy.client.blocking import RETRY_S, Blocking
-from redisproxy.client.protocol import ClientProtocol
-from redisproxy.client.pubsub import Subscription
+from redisproxy.client.forward import forward
+from redisproxy.client.open_transaction import Transaction
+from redisproxy.client.pump import Pump
+from redisproxy.client.recovery import Recovery
 from redisproxy.client.route import Route
-from redisproxy.client.session import Session, Transaction
+from redisproxy.client.sending import Sender
+from redisproxy.client.session import Session
+from redisproxy.client.subscription import Subscription
+from redisproxy.client.tracking_options import Tracking
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
@@ -26,18 +31,18 @@ from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
-from redisproxy.servers.server import RedisServer
+from redisproxy.servers.redis_server import RedisServer
 from redisproxy.switchover import Switchover, undoing
-from redisproxy.uplink import pool
+from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
-from redisproxy.uplink.opening import Opener
-from redisproxy.uplink.waitlist import Waitlist, Want
+from redisproxy.uplink.opener import ConnectionOpener
+from redisproxy.uplink.wait_queue import Request, WaitQueue
 
 Patches = Iterator[Any]
 
 
 def _reply_to_the_wrong_client() -> Patches:
-    """The two that wait longest on a shared connection change places."""
+    """The two clients that wait longest on a shared connection change places."""
     original = UplinkConnection.dataReceived
 
     def received(self: UplinkConnection, data: bytes) -> None:
@@ -51,25 +56,25 @@ def _reply_to_the_wrong_client() -> Patches:
 
 def _sent_again_after_reconnect() -> Patches:
     """A command whose connection was lost is sent once more instead of disconnecting its client."""
-    send, lost = ClientProtocol.send_plain, ClientProtocol.lost
-    last: dict[ClientProtocol, tuple[bytes, int]] = {}
+    send, lost = Sender.plain, Client.lost
+    last: dict[Any, tuple[bytes, int]] = {}
 
-    def send_plain(self: ClientProtocol, data: bytes, count: int) -> None:
+    def plain(self: Sender, data: bytes, count: int) -> None:
         last[self] = (data, count)
         send(self, data, count)
 
-    def again(self: ClientProtocol) -> None:
-        data, count = last.get(self, (b"", 0))
-        if self.pending != count or self.route.pinned or self.closed:
+    def again(self: Client) -> None:
+        data, count = last.get(self.sender, (b"", 0))
+        if self.lane.pending != count or self.route.pinned or self.closed:
             lost(self)
             return
-        self.pending = 0
-        self.intake.take_again((RUN, data, count))
+        self.lane.pending = 0
+        self.received.take_again((RUN, data, count))
         self.look()
 
-    yield patch.object(ClientProtocol, "_open_lane", lambda self: None)
-    yield patch.object(ClientProtocol, "send_plain", send_plain)
-    yield patch.object(ClientProtocol, "lost", again)
+    yield patch.object(Pump, "_open_lane", lambda self: None)
+    yield patch.object(Sender, "plain", plain)
+    yield patch.object(Client, "lost", again)
 
 
 def _lost_release() -> Patches:
@@ -93,7 +98,7 @@ def _promoted_before_catch_up() -> Patches:
 
 
 def _no_fence() -> Patches:
-    """The old server goes on taking the writes of those who do not come through the proxy."""
+    """The old server goes on accepting the writes of clients that bypass the proxy."""
 
     async def fence(self: Switchover) -> None:
         assert self._old is not None
@@ -135,7 +140,7 @@ def _touched_watch_overlooked() -> Patches:
 
 
 def _popped_and_lost() -> Patches:
-    """What a blocking pop has got at the last moment is taken for nothing."""
+    """The element that a blocking pop has got at the last moment is thrown away."""
     original = Blocking.reply
 
     def reply(self: Blocking, data: bytes, done: int) -> None:
@@ -162,7 +167,7 @@ def _database_forgotten() -> Patches:
 
 
 def _held_for_ever() -> Patches:
-    """One that waits at the gate is not called when it opens."""
+    """A client that waits at the gate is not called when it opens."""
     original = Gate.hold
 
     def hold(self: Gate, holder: Any) -> None:
@@ -188,15 +193,15 @@ def _not_rolled_back() -> Patches:
 def _blocked_after_others() -> Patches:
     """A blocking command was taken while others waited behind it, and sent again after them."""
 
-    def take(self: ClientProtocol, unit: Any) -> bool:
-        kind, data, extra = unit
+    def take(self: Pump, unit: Any) -> bool:
+        client, (kind, data, extra) = self._client, unit
         if kind == RUN:
-            return self.forward(data, extra)
+            return forward(client, data, extra)
         if kind == COMMAND:
-            return rules.command(self, data, extra)
-        return rules.large(self, data, extra) if kind == BEGIN else self.large.go_on(data, True)
+            return dispatch.command(client, data, extra)
+        return dispatch.large_command(client, data, extra) if kind == BEGIN else streaming.go_on(client, data, True)
 
-    yield patch.object(ClientProtocol, "_take", take)
+    yield patch.object(Pump, "_take", take)
 
 
 def _watch_left_behind() -> Patches:
@@ -210,29 +215,29 @@ def _watch_left_behind() -> Patches:
 
 
 def _half_a_transaction() -> Patches:
-    """When the server could not be reached, commands in a pipeline were refused each for itself, MULTI among them."""
+    """While the server could not be reached, each command of a pipeline was refused for itself, MULTI among them."""
 
-    def unreachable(client: ClientProtocol, unit: Any, text: str, refused: bool) -> None:
+    def answer(client: Client, unit: Any, text: str, refused: bool) -> None:
         kind, _, extra = unit
-        client.answer(error(text) * (extra if kind == RUN else 1))
+        client.output.answer(error(text) * (extra if kind == RUN else 1))
         if kind == BEGIN:
-            client.large.discard()
+            client.received.streamed.discard()
 
-    yield patch.object(rules, "unreachable", unreachable)
+    yield patch.object(unreachable, "unreachable", answer)
 
 
 def _adjustment_forgotten() -> Patches:
     """A client whose pinned connection was being set to its database in a switch was told that the server is gone."""
 
-    def put_back(self: Waitlist, want: Want) -> None:
-        self.refuse(want, UplinkUnavailable("the connection to the uplink was lost"))
+    def put_back(self: WaitQueue, request: Request) -> None:
+        self.refuse(request, UplinkUnavailable("the connection to the uplink was lost"))
 
-    def refuse_all(self: Waitlist, reason: Exception) -> None:
-        for want in [*self._pinned, *(want for group in self._shared.values() for want in group)]:
-            self.refuse(want, reason)
+    def refuse_all(self: WaitQueue, reason: Exception) -> None:
+        for request in [*self._pinned, *(each for group in self._shared.values() for each in group)]:
+            self.refuse(request, reason)
 
-    yield patch.object(Waitlist, "put_back", put_back)
-    yield patch.object(Waitlist, "refuse_all", refuse_all)
+    yield patch.object(WaitQueue, "put_back", put_back)
+    yield patch.object(WaitQueue, "refuse_all", refuse_all)
 
 
 def _cancelling_overlooked() -> Patches:
@@ -241,7 +246,7 @@ def _cancelling_overlooked() -> Patches:
     async def together(works: Any) -> Any:
         return await DeferredList(works, consumeErrors=True)
 
-    yield patch.object(pool, "together", together)
+    yield patch.object(warm_up, "together", together)
 
 
 def _fence_left_behind() -> Patches:
@@ -252,7 +257,7 @@ def _fence_left_behind() -> Patches:
 def _proof_given_up() -> Patches:
     """A proof that was cancelled left its client with the WATCH that it had made anew, touched or not."""
 
-    async def prove(self: Watches, client: ClientProtocol) -> None:
+    async def prove(self: Watches, client: Client) -> None:
         by_exec = client.session.transaction is None
         proven = await (watches._proof_by_exec if by_exec else watches._proof_by_flag)(client)
         if proven and not client.closed and client.session.watching:
@@ -268,11 +273,11 @@ def _unblocked_once() -> Patches:
 
     def unblock(self: Blocking) -> None:
         client, connection = self.client, self.client.route.connection
-        if client.blocking is self and connection is not None and connection.server_id is not None:
-            client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+        if client.waiting.blocking is self and connection is not None and connection.server_id is not None:
+            client.core.uplinks.own_commands.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
 
     def unblocked(self: Blocking, reply: object) -> None:
-        if reply == 0 and self.client.blocking is self:
+        if reply == 0 and self.client.waiting.blocking is self:
             self.client.core.clock.callLater(RETRY_S, self._unblock)
 
     yield patch.object(Blocking, "_unblock", unblock)
@@ -282,25 +287,21 @@ def _unblocked_once() -> Patches:
 def _queued_again_at_any_time() -> Patches:
     """A lost transaction was queued again also while the gate was closed, at a server that was fenced by then."""
 
-    def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
-        transaction, connection = client.session.transaction, client.route.connection
-        if transaction is None or transaction.dead or not transaction.lost or connection is None:
-            return False
+    def queue(self: Recovery, transaction: Transaction, connection: Any, on_done: Callable[[], None]) -> None:
         data, count = transaction.replay()
 
         def answered(replies: list[object] | None) -> None:
             if replies is not None:
                 transaction.lost = False
                 if any(isinstance(reply, RespError) for reply in replies):
-                    queued.kill(client)
-            if not client.closed:
+                    queueing.give_up(self._client)
+            if not self._client.closed:
                 on_done()
 
         connection.submit_own(Collector(count, answered), data, count)
-        return True
 
-    yield patch.object(transactions, "restore", restore)
-    yield patch.object(transactions, "to_restore", lambda client: False)
+    yield patch.object(Recovery, "needed", False)
+    yield patch.object(Recovery, "_queue", queue)
 
 
 def _done_and_denied() -> Patches:
@@ -330,18 +331,14 @@ def _connection_left() -> Patches:
 def _retries_when_closed() -> Patches:
     """A set of connections that was given up because of a failed attempt waited for the next one all the same."""
 
-    def failed(self: Opener, connection: UplinkConnection, why: str) -> None:
+    def failed(self: ConnectionOpener, connection: UplinkConnection, why: str) -> None:
         if self._opening.pop(connection, None) is None or self._closed:
             return
-        owner, limits = self._owner, self._owner.limits
         self.last_error = why
-        owner.unreachable(why)
-        if self._retry is None:
-            delay_s = min(limits.backoff_max_s, limits.backoff_min_s * 2 ** min(self._failures, 16))
-            self._failures += 1
-            self._retry = owner.clock.callLater(delay_s * self._jitter(0.5, 1.0), self._try_again)
+        self._owner.unreachable(why)
+        self._backoff.failed()
 
-    yield patch.object(Opener, "_failed", failed)
+    yield patch.object(ConnectionOpener, "_failed", failed)
 
 
 def _unblocks_the_gone() -> Patches:
@@ -370,17 +367,15 @@ def _tracked_no_more() -> Patches:
 def _not_tracked_again() -> Patches:
     """A client with a cache whose connection was lost went on with a new one without tracking."""
 
-    def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
-        if client.session.tracking is not None:
-            client.session.tracking.lost = False
-        return transactions.restore(client, on_done)
+    def track(self: Recovery, tracking: Tracking, connection: Any, on_done: Callable[[], None]) -> None:
+        tracking.lost = False
 
-    yield patch.object(tracking, "restore", restore)
+    yield patch.object(Recovery, "_track", track)
 
 
 def _kill_waits_at_the_gate() -> Patches:
     """SCRIPT KILL waits until the gate opens, and the gate for the script."""
-    yield patch.object(urgent, "comes_next", lambda client: False)
+    yield patch.object(script_kill, "comes_next", lambda client: False)
 
 
 BUGS: dict[str, Callable[[], Patches]] = {
@@ -420,7 +415,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
 FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up")
-"""Bugs that hardly any seed finds: C{tests/test_stop.py} and C{tests/test_watches.py} see them."""
+"""Bugs that hardly any seed finds: C{tests/dataplane/test_stop.py} and C{test_watches.py} beside it see them."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One simulated run: the proxy with everything around it, made from one seed, played to its end, and judged."""
+"""Plays one simulated run: the proxy and everything around it, made from one seed, run to the end, and judged."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from redisproxy import config
+from redisproxy.net import tls
 from redisproxy.service import ProxyService
 from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
@@ -41,7 +42,7 @@ STOP_S = 20.0
 
 @dataclass
 class Outcome:
-    """What came of one seed.
+    """The outcome of one seed.
 
     @ivar violation: what must never happen, and happened; empty when all was well.
     """
@@ -90,7 +91,7 @@ class World:
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
-        settings = config.load(self.path)
+        settings = config.load(self.path, tls.faults)
         self.network = SimNetwork(self.net)
         self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform)
         self.dataplane, self.control = self.service.dataplane, self.service.control
@@ -111,9 +112,9 @@ class World:
             json.dump(document, file)
 
     def settle_servers(self) -> None:
-        """What an operator sees to before moving again: the target is empty, fenced by a former move, or a replica.
+        """Perhaps empty and unfence servers that are not in use, as an operator may before moving there again.
 
-        One that somebody is connected to is left as it is: emptied, it would take writes that are lost with it.
+        A server that somebody is connected to stays as it is: emptied, it would accept writes that are lost with it.
         """
         for server in self.servers:
             free = server is not self.current and server.repl.primary is None and not server.down
@@ -123,12 +124,12 @@ class World:
                 server.config["min-replicas-to-write"] = "0"
 
     def find(self, host: str, port: int) -> Server | None:
-        """The server at an address, as another one finds it."""
+        """Find the server at an address, for another server."""
         server: Server | None = self.net.hosts.get(f"{host}:{port}")
         return server
 
     def connect(self, name: str) -> Wire:
-        """A new client connection to the proxy; one of no L{Client} may end at any time."""
+        """Connect a client to the proxy. A connection that belongs to no L{Client} may end at any time."""
         near, far = self.net.pair("client", "proxy")
         wire = Wire(self, name, near)
         self.wires[wire] = self._clients.get(name)
@@ -137,7 +138,7 @@ class World:
         return wire
 
     def connection_over(self, wire: Wire, unanswered: bool) -> None:
-        """A client's connection has ended: may it?"""
+        """Judge the end of a client's connection."""
         client = self.wires.pop(wire)
         if client is None or client.leaving or wire.injected or self.violation:
             return
@@ -161,7 +162,7 @@ class World:
         self.digest = hash_of(line, self.digest)
 
     def fail(self, what: str) -> None:
-        """Something is wrong.
+        """Report that something is wrong.
 
         @raise Violation: always.
         """
@@ -193,7 +194,7 @@ class World:
             os.rmdir(self._folder)
 
     def play(self) -> Outcome:
-        """Play it to its end."""
+        """Play the run to its end."""
         try:
             with self.watched():
                 self._play()
@@ -206,7 +207,7 @@ class World:
             self.violation,
             self.lines,
             self.clock.events,
-            self.core.metrics.commands_total,
+            self.core.metrics.flow.commands,
             self.operator.done,
             self.digest,
             self.operator.answers,
@@ -255,7 +256,7 @@ class World:
         return ensureDeferred(work).addErrback(self.crashed)
 
     def _quiet(self) -> bool:
-        return not len(self.core.registry) and not self.net.connections("client") and not self.core.gate.in_flight
+        return not (len(self.dataplane.registry) or self.net.connections("client") or self.core.gate.in_flight)
 
     def _run(self, done: Any, until: float) -> None:
         self.clock.run_until(1000 + until, lambda: bool(self.violation) or done())
@@ -263,7 +264,7 @@ class World:
             raise Violation(self.violation)
 
     def _heal(self) -> None:
-        """Nothing fails any more, and the operator has looked at what the last answer said."""
+        """Nothing fails any more, and the operator lets everybody go on."""
         self.operations.unpause().addErrback(self.crashed)
 
     def _who_waits(self) -> None:
@@ -276,7 +277,7 @@ class World:
         return self.sigterm is not None and self.sigterm.is_due(self.clock.seconds() - 1000, step)
 
     def _stop_in_the_middle(self, over: Callable[[], bool]) -> None:
-        """SIGTERM; the server that was in use, or is since a switchover that was over already, takes writes."""
+        """Send SIGTERM; the server that is in use in the end has to take writes."""
         self.note("operator", "SIGTERM")
         self.stop()
         self._run(over, self.clock.seconds() - 1000 + 5)
@@ -285,9 +286,9 @@ class World:
             self.fail(f"{server.name} takes no writes after the proxy was stopped")
 
     def stop(self) -> None:
-        """Have the proxy stop, which takes a moment at most and leaves nothing behind.
+        """Stop the proxy, which has to take a moment at most and leave nothing behind.
 
-        @raise Violation: it did not.
+        @raise Violation: it took longer, or left something.
         """
         reloads = self.control.metrics.reloads_total
         stopping = self.service.stopService().addErrback(self.crashed)
@@ -299,7 +300,7 @@ class World:
         self._nothing_goes_on()
 
     def _nothing_goes_on(self) -> None:
-        """The process could end now: nothing is open or about to happen, but for connections that are closing."""
+        """Check that the process could end now: nothing is open but closing connections, nothing is to happen."""
         self._run(lambda: False, self.clock.seconds() - 1000)
         if open_ends := [end for end in self.net.connections("uplink") if not end.disconnecting]:
             self.fail(f"stopped, with connections open: {[type(end.protocol).__name__ for end in open_ends]}")
@@ -309,9 +310,9 @@ class World:
             self.fail(f"stopped, with calls to come: {calls}")
 
     def _nothing_is_left(self) -> None:
-        core = self.core
-        gate, registry = core.gate, core.registry
-        if len(registry) or core.metrics.clients_open:
+        core, registry = self.core, self.dataplane.registry
+        gate = core.gate
+        if len(registry) or core.metrics.clients.open:
             self.fail(f"clients are left behind: {[client.id for client in registry]}")
         if core.dedicated:
             self.fail(f"{core.dedicated} connections count as clients' own with no client there")

@@ -1,0 +1,77 @@
+"""What a client has sent and the proxy has not taken yet: the first station on a command's path, behind framing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redisproxy.client.streamed_command import StreamedCommand
+from redisproxy.forwarding.twins import RequestFramer
+
+Unit = tuple[int, bytes, Any]
+"""What framing makes of the stream: its kind (C{RUN}, C{COMMAND}, ...), the bytes, and what the kind has besides."""
+
+
+class ReceiveBuffer:
+    """The units of one client, in the order in which they are to be taken.
+
+    @ivar current: the unit that is being handled, or that waits.
+    @ivar streamed: the command too large to hold of which the next units are pieces, if one is under way.
+    """
+
+    __slots__ = ("_parked", "current", "framer", "streamed")
+
+    def __init__(self, framer: RequestFramer) -> None:
+        self.framer = framer
+        self.current: Unit | None = None
+        self.streamed = StreamedCommand()
+        self._parked: list[Unit] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been taken out of framing that is not done with."""
+        return self.current is None and self._parked is None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything has arrived that is not done with."""
+        return not self.empty or bool(self.framer.buffered)
+
+    @property
+    def first(self) -> Unit | None:
+        """The unit that is to be taken next, if it has left framing."""
+        return self.current or (self._parked[0] if self._parked else None)
+
+    def peek(self) -> bytes:
+        """What has not left framing yet; nothing while units are parked: framing may be within a large command."""
+        data = self.framer.take_buffer() if self._parked is None else b""
+        if data:
+            self.framer.feed(data)
+        return data
+
+    def next(self) -> Unit | None:
+        """The unit after the current one; None when more has to arrive first.
+
+        @raise ProtocolError: framing found an error.
+        """
+        if self._parked is None:
+            return self.framer.next()
+        unit = self._parked.pop(0)
+        if not self._parked:
+            self._parked = None
+        return unit
+
+    def park(self, units: list[Unit]) -> None:
+        """Put units back that were taken too early; they come next."""
+        if units:
+            self._parked = [*units, *(self._parked or ())]
+
+    def take_again(self, unit: Unit) -> None:
+        """Take `unit`, which was taken before, before everything that has not been."""
+        waiting, self.current = self.current, None
+        self.park([unit] if waiting is None else [unit, waiting])
+
+    def drop_current(self) -> None:
+        """Forget the unit that waits; another one comes next."""
+        waiting, self.current = self.current, None
+        if waiting is None:
+            self.next()

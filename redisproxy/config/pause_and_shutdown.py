@@ -1,0 +1,36 @@
+"""The sections C{pause} and C{shutdown}: how long is waited for what is in flight, and what clients are told."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from redisproxy.config.address import parse_address
+from redisproxy.config.section import Milliseconds, MillisecondsOrOff, Section, Text
+
+
+class PauseSettings(Section):
+    """How a pause drains."""
+
+    drain_deadline_ms: Milliseconds = 5000
+
+
+class ShutdownSettings(Section):
+    """How the proxy stops.
+
+    C{notice_ms} is how long clients that want maintenance notifications have to leave, for C{moving_to} if that is set.
+    """
+
+    drain_deadline_ms: Milliseconds = 5000
+    notice_ms: MillisecondsOrOff = 0
+    moving_to: Text | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ShutdownSettings:
+        if self.moving_to is not None:
+            try:
+                host = getattr(parse_address(self.moving_to, "tcp"), "host", "")
+            except ValueError as error:
+                raise ValueError(f".moving_to: {error}") from None
+            if not host:
+                raise ValueError(".moving_to: a host is needed, so that clients know where to go")
+        return self

@@ -1,0 +1,75 @@
+"""The text that Prometheus reads on the admin page C{/metrics}."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+# The name of a counter, where its value is, and its help text.
+_COUNTERS = (
+    ("clients", "clients.total", "Clients accepted"),
+    ("commands", "flow.commands", "Commands sent to the uplink for clients"),
+    ("commands_held", "clients.held_total", "Times that a client was stopped at the closed gate"),
+    ("bytes_from_clients", "flow.bytes_from_clients", "Bytes received from clients"),
+    ("bytes_to_clients", "flow.bytes_to_clients", "Bytes sent to clients"),
+    ("uplink_connections", "uplink.connections_total", "Connections opened to the uplink"),
+    ("uplink_failures", "uplink.failures_total", "Failed attempts to connect to the uplink"),
+    ("auth_failures", "clients.auth_failures_total", "Wrong passwords of clients"),
+    ("pauses", "operations.pauses_total", "Times that the gate was closed"),
+    ("reloads", "operations.reloads_total", "Configurations taken"),
+    ("reloads_rejected", "operations.reloads_rejected_total", "Configurations rejected"),
+    ("switchovers", "operations.switchovers_total", "Switchovers done"),
+    ("switchovers_failed", "operations.switchovers_failed_total", "Switchovers refused or rolled back"),
+    ("sentinel_switches", "operations.sentinel_switches_total", "Changes of the primary that were followed"),
+)
+_GAUGES = (
+    ("clients_open", "clients.open", "Clients connected"),
+    ("uplink_connections_open", "uplink.connections_open", "Connections open to the uplink"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What is shown, of one moment.
+
+    @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
+    @ivar clients_closed: by reason. @ivar refused: commands by name.
+    """
+
+    numbers: Mapping[str, int]
+    gauges: Mapping[str, float]
+    clients_closed: Mapping[str, int]
+    refused: Mapping[str, int]
+
+    def collect(self) -> Iterable[Metric]:
+        """Part of C{prometheus_client.registry.Collector}."""
+        for name, place, text in _COUNTERS:
+            family = CounterMetricFamily(f"redisproxy_{name}", text)
+            family.add_metric([], self.numbers[place])
+            yield family
+        for name, place, text in _GAUGES:
+            yield GaugeMetricFamily(f"redisproxy_{name}", text, self.numbers[place])
+        for name, value in self.gauges.items():
+            yield GaugeMetricFamily(f"redisproxy_{name}", name.replace("_", " "), value)
+        yield _labelled("clients_closed", "Clients closed by the proxy", "reason", self.clients_closed)
+        yield _labelled("commands_refused", "Commands refused", "command", self.refused)
+
+
+def render(numbers: Numbers, registry: CollectorRegistry) -> bytes:
+    """All of it in the Prometheus text format.
+
+    @param registry: what the client library counts itself.
+    """
+    moment = CollectorRegistry()
+    moment.register(numbers)
+    return generate_latest(moment) + generate_latest(registry)
+
+
+def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"redisproxy_{name}", text, labels=[label])
+    for key, value in sorted(counts.items()):
+        family.add_metric([key], value)
+    return family
