@@ -124,8 +124,8 @@ class Link(amp.AMP):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Part of C{IProtocol}."""
-        super().connectionLost(reason)
         self._gone()
+        super().connectionLost(reason)
 
     def _gone(self) -> None:
         if self.lost:

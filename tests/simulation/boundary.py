@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 
 from redisproxy.control.shutdown import close_clients
@@ -34,13 +35,12 @@ MOMENTS = ("before", "during", "after")
 NEVER = 1000.0
 NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.08, 0.4, NEVER)
 """How long it takes one side to learn of it; who never does finds the other one silent."""
-ALL_BUT_ENDS_S = 1.0
 
 
 class Boundary:
     """One data plane in a process of its own, and its connections to the control plane.
 
-    @ivar remote: what the control plane is given. @ivar usable: it gives orders on the connection of the moment.
+    @ivar remote: what the control plane is given.
     """
 
     def __init__(self, world: World, local: LocalDataPlane, configuration: Configuration) -> None:
@@ -49,9 +49,9 @@ class Boundary:
         self._local = local
         self.remote = RemoteDataPlane(world.clock, configuration.found_in_force)
         self._served = ServedDataPlane(local, local.in_force.settings, world.network, world.clock)
-        self.usable = False
         self._ends: tuple[End, End] | None = None
-        self._over = False
+        self._client: OrderClient | None = None
+        self._over = self._stopped = False
         self._cuts = self._drawn_cuts() if world.faulty else []
 
     def _drawn_cuts(self) -> list[tuple[str, int, str]]:
@@ -60,6 +60,11 @@ class Boundary:
         return [(pick(OF_A_MOVE), self._chance.randint(1, 4), pick(MOMENTS)) for _ in range(pick((0, 1, 1, 2, 3)))]
 
     # -- the connection
+
+    @property
+    def usable(self) -> bool:
+        """Whether the control plane gives orders on the connection of the moment."""
+        return self._client is not None and not self._client.lost
 
     def connect(self) -> None:
         """Connect control plane and data plane."""
@@ -80,7 +85,7 @@ class Boundary:
             await self.remote.use(client)
         except DataPlaneLost:
             return
-        self.usable = not client.lost
+        self._client = client
         self._world.note("boundary", "control plane and data plane are connected")
 
     def _look(self, client: OrderClient) -> None:
@@ -88,13 +93,16 @@ class Boundary:
         if not client.lost:
             self._world.clock.at(0.01, self._look, client)
             return
-        self.usable = False
         self._world.clock.at(self._chance.choice((0.0, 0.05, 0.5, 3.0)), self.connect)
 
     async def stop(self) -> None:
         """The data plane's process is told to end, too. One that has its control plane has ended with it."""
         self._over = True
         self._served.stop()
+        if self._client is not None:
+            self._client.abort()
+        if self._stopped:
+            return
         await close_clients(self._local, self._local.in_force.settings.shutdown, self._world.clock)
         await self._local.stop()
 
@@ -114,6 +122,7 @@ class Boundary:
         server.responder = responder  # type: ignore[method-assign]
 
     def _may_cut(self, name: str, responder: Responder | None) -> Responder | None:
+        self._stopped = self._stopped or name == "Stop"
         if responder is None or self._world.ending:
             return responder
         for at, (order, left, moment) in enumerate(self._cuts):
