@@ -1,7 +1,8 @@
 """The boundary between control plane and data plane: orders cross a simulated connection, which stalls and is cut.
 
 It is cut before an order arrives, when one has begun, or after one was carried out and before its answer is back. Each
-side notices at a moment of its own, or by the other's silence. Then the control plane connects again.
+side notices at a moment of its own, or by the other's silence. Then the control plane connects again; or it has died, and
+a new one connects.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
 Responder = Callable[[amp.AmpBox], Any]
 
-OF_A_MOVE = ("HoldGate", "Drained", "Prepare", "Connect", "ProveWatches", "Bring", "Swap", "Abandon", "ReleaseGate")
+LATE = ("ProveWatches", "Bring", "Swap", "ReleaseGate")
+OF_A_MOVE = ("Prepare", "Connect", "HoldGate", "Drained", "Abandon", *LATE, *LATE)
 MOMENTS = ("before", "during", "after")
 """Of the order at which the connection is cut: it does not arrive; it has begun; it is done and not answered."""
+DEATHS = 0.3
 NEVER = 1000.0
 NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.08, 0.4, NEVER)
 """How long it takes one side to learn of it; who never does finds the other one silent."""
@@ -57,7 +60,7 @@ class Boundary:
     def _drawn_cuts(self) -> list[tuple[str, int, str]]:
         """At the so many-th order of this name, in this moment."""
         pick = self._chance.choice
-        return [(pick(OF_A_MOVE), self._chance.randint(1, 4), pick(MOMENTS)) for _ in range(pick((0, 1, 1, 2, 3)))]
+        return [(pick(OF_A_MOVE), pick((1, 1, 1, 2, 3)), pick(MOMENTS)) for _ in range(pick((0, 1, 2, 3)))]
 
     # -- the connection
 
@@ -159,3 +162,18 @@ class Boundary:
             end.peer = nowhere = End(self._world.net, end.getHost(), "nowhere")
             nowhere.gone = True
             clock.at(self._chance.choice(NOTICED_AFTER_S), end._lost, ConnectionLost())
+        if self._chance.random() < DEATHS:
+            clock.at(self._chance.choice((0.0, 0.0005, 0.002)), self._die)
+
+    def _die(self) -> None:
+        """The control plane's process dies in a switchover, which it neither goes on with nor undoes."""
+        if self._world.control.switchover.running is not None:
+            self._world.note("fate", "the control plane dies")
+            self._world.control.switchover.running._roll_back = _nothing  # type: ignore[method-assign]
+            running = self._world.control._exclusion._running
+            assert running is not None
+            running.cancel()
+
+
+async def _nothing() -> bool:
+    return False

@@ -161,7 +161,7 @@ class Operator:
         world, report = self.world, _report_of(result)
         self._within_budget(report, began)
         if report.get("result") == "unknown":
-            finding = ensureDeferred(self._find_out()).addErrback(world.crashed)
+            finding = ensureDeferred(self._find_out(target)).addErrback(world.crashed)
             self.running[finding] = "finding out where the clients are"
             finding.addBoth(lambda _: self.running.pop(finding))
             return
@@ -173,16 +173,32 @@ class Operator:
             world.fail(f"the report of a switchover says {report.get('result')}: clients are on {world.in_use.name}")
         world.write_config(world.current)
 
-    async def _find_out(self) -> None:
+    async def _find_out(self, target: Server) -> None:
         """The report does not know where the clients are. The pages show it when there is a connection again."""
         world = self.world
         assert world.boundary is not None, "a report does not know, with the data plane in the same process"
         while not (world.boundary.usable or world.stopped):
             await world.sleep(0.05)
         world.current = world.in_use
-        world.switching = False
         self._note(f"the clients are on {world.current.name}")
+        await self._repair(world.current, target)
+        world.switching = False
         world.write_config(world.current)
+
+    async def _repair(self, old: Server, target: Server) -> None:
+        """Do what the log says when the clients are on a server that is still fenced."""
+        if old is target or old.config["min-replicas-to-write"] == "0":
+            return
+        if target.repl.primary is not None or target.repl.replid2 != old.repl.replid:
+            self._note(f"unfence {old.name}")
+            old.config["min-replicas-to-write"] = "0"
+            return
+        self.world.write_config(target)
+        while self.world.in_use is not target and not self.world.stopped:
+            self._note(f"reload to {target.name}, which was promoted")
+            await self.world.operations.reload().addErrback(lambda failure: failure.trap(OperationError))
+            await self.world.sleep(0.1)
+        self.world.current = self.world.in_use
 
     def _note(self, text: str) -> None:
         self.world.note("operator", text)
