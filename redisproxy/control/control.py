@@ -56,25 +56,28 @@ class Control:
         @param jitter: of attempts to reach sentinels.
         """
         self.configuration = configuration
-        self.metrics = metrics = OperationFigures()
-        self.results = results = Results(metrics, clock)
-        self._dataplane = dataplane
-        self._clock = clock
+        self.metrics = OperationFigures()
+        self.results = results = Results(self.metrics, clock)
+        self._dataplane, self._clock = dataplane, clock
         self._exclusion = exclusion = Exclusion(results)
         self._advice = UplinkAdvice(configuration, network, clock)
-        holding = Holding(dataplane.gate, metrics)
+        holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
         self.reload = Reload(configuration, move, exclusion, results)
         self.switchover = SwitchoverOperation(
             dataplane, configuration, holding, move, exclusion, results, network, clock
         )
         failover = Failover(configuration, move, exclusion)
-        self.follower = Follower(configuration, failover, FailoverHold(holding, clock), metrics, clock, jitter)
-        pause = Pause(dataplane.gate, holding, configuration, clock)
-        info = Info(dataplane, configuration, self._advice, results, self.switchover, metrics, clock)
-        self.operations = Operations(dataplane, pause, self.reload, self.switchover, info)
+        self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)
+        self.operations = self._operations(holding)
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
+
+    def _operations(self, holding: Holding) -> Operations:
+        dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
+        pause = Pause(dataplane.gate, holding, configuration, clock)
+        info = Info(dataplane, configuration, self._advice, self.results, self.switchover, self.metrics, clock)
+        return Operations(dataplane, pause, self.reload, self.switchover, info)
 
     def start(self) -> None:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""

@@ -76,11 +76,7 @@ class Info:
             },
             "raw_connections": figures.raw_connections,
             "uplink": self._uplink(figures),
-            "native": {
-                "active": figures.native,
-                "reason": figures.native_reason,
-                "transports": figures.transports,
-            },
+            "native": _native(figures),
             "config": config.public(self._configuration.settings),
             "last_reload": results.reload,
             "switchover": {"current": self._switchover.progress, "last": results.switchovers},
@@ -129,6 +125,10 @@ class Info:
             "sentinels": float(len(sentinels)),
             "sentinels_subscribed": float(sum(each.subscribed for each in sentinels)),
         }
+
+
+def _native(figures: Figures) -> Answer:
+    return {"active": figures.native, "reason": figures.native_reason, "transports": figures.transports}
 
 
 def _ready(figures: Figures) -> tuple[bool, str]:

@@ -100,7 +100,7 @@ class SwitchoverOperation:
     @property
     def progress(self) -> Answer | None:
         """What the pages show of the one that runs."""
-        return self.running.current() if self.running is not None else None
+        return self.running.journal.current() if self.running is not None else None
 
     def switch_over(self, dry_run: bool = False) -> Deferred[Answer]:
         """Move the data and the clients to the uplink that the configuration file names now.

@@ -124,7 +124,7 @@ class Rig:
         self._settings = settings
         self.same_process = seam is same_process
         self.name_server(self.servers[0])
-        read = config.load(str(self._path), tls.faults)
+        read = self.read()
         network = SimNetwork(self.net)
         self.local = LocalDataPlane(read, self.clock, network, lambda low, high: high)
         self.factory = self.local.listeners.client_factory(read.listen[0])
@@ -145,6 +145,10 @@ class Rig:
         listen = {"listen": {"addr": "10.9.9.9:7000"}, "read_time_limit_ms": 0}
         document = {"uplink": {"addr": server.name}, **listen, **self._settings, **settings}
         self._path.write_text(json.dumps(document))
+
+    def read(self) -> config.Settings:
+        """What the file says."""
+        return config.load(str(self._path), tls.faults)
 
     @property
     def server(self) -> str:

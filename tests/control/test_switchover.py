@@ -156,3 +156,12 @@ def test_in_external_mode_it_waits_for_the_operators_word(make_rig: Callable[...
     assert outcome.value["report"]["result"] == "done" and rig.server == rig.servers[1].name
     with pytest.raises(WrongState, match="no switchover waits"):
         rig.operations.switchover_go_on()
+
+
+def test_a_release_that_does_not_reach_the_data_plane_keeps_nothing_else_from_being_undone(rig: Rig) -> None:
+    rig.faults |= {"bring": UplinkUnavailable("no"), "release": DataPlaneLost("gone")}
+    outcome = switch(rig)
+    rig.advance(TIME_S)
+    assert "the clients may still be held: gone" in str(outcome.error)
+    assert rig.servers[0].config["min-replicas-to-write"] == "0"
+    assert rig.servers[1].repl.primary is rig.servers[0], "the new server was promoted, and follows again"

@@ -234,16 +234,16 @@ def test_a_proxy_stopped_at_any_step_tells_where_the_data_is(
 
 DIE = """
 import os, signal
-from redisproxy import switchover
+from redisproxy.switchover.report import Journal
 
-step = switchover.Switchover._step
+step = Journal.step
 
 def dying(self, name):
     if name == os.environ["REDISPROXY_TEST_DIE_AT"]:
         os.kill(os.getpid(), getattr(signal, os.environ.get("REDISPROXY_TEST_DIE_OF", "SIGKILL")))
     return step(self, name)
 
-switchover.Switchover._step = dying
+Journal.step = dying
 """
 
 
@@ -300,6 +300,7 @@ REFUSE = """
 import os, time
 from redisproxy import switchover
 from redisproxy.switchover.both_servers import BothServers
+from redisproxy.switchover.changeover import Changeover
 from redisproxy.net.errors import UplinkUnavailable
 
 open_old = BothServers.open_old
@@ -307,7 +308,7 @@ until = 0.0
 
 async def losing(self):
     global until
-    self._old.close()
+    self._servers.old.close()
     until = time.monotonic() + float(os.environ["REDISPROXY_TEST_REFUSED_S"])
     raise switchover.SwitchoverFailed("planted")
 
@@ -316,7 +317,7 @@ async def refusing(self):
         raise UplinkUnavailable("refused")
     return await open_old(self)
 
-switchover.Switchover._verify = losing
+Changeover._verify = losing
 BothServers.open_old = refusing
 """
 

@@ -1,8 +1,8 @@
 """The boundary between control plane and data plane: orders cross a simulated connection, which stalls and is cut.
 
 It is cut before an order arrives, when one has begun, or after one was carried out and before its answer is back. Each
-side notices at a moment of its own, or by the other's silence. Then the control plane connects again; or it has died, and
-a new one connects.
+side notices at a moment of its own, or by the other's silence. Then the control plane connects again; or it has died,
+and a new one connects.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Boundary:
         """The control plane's process dies in a switchover, which it neither goes on with nor undoes."""
         if self._world.control.switchover.running is not None:
             self._world.note("fate", "the control plane dies")
-            self._world.control.switchover.running._roll_back = _nothing  # type: ignore[method-assign]
+            self._world.control.switchover.running._rollback.run = _nothing  # type: ignore[method-assign]
             running = self._world.control._exclusion._running
             assert running is not None
             running.cancel()

@@ -12,7 +12,6 @@ from unittest.mock import patch
 
 from twisted.internet.defer import DeferredList
 
-from redisproxy import switchover
 from redisproxy.client import Client, dispatch, queueing, script_kill, streaming, unreachable
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.forward import forward
@@ -32,7 +31,9 @@ from redisproxy.forwarding.gate import Gate
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.servers.redis_server import RedisServer
-from redisproxy.switchover import Switchover, undoing
+from redisproxy.switchover import pause, switchover
+from redisproxy.switchover.both_servers import BothServers
+from redisproxy.switchover.changeover import Changeover
 from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
@@ -91,29 +92,29 @@ def _lost_release() -> Patches:
 def _promoted_before_catch_up() -> Patches:
     """The new server is promoted without a look at its offset."""
 
-    async def verify(self: Switchover) -> None:
-        self.report["new_offset"] = self.report["old_offset"]
+    async def verify(self: Changeover) -> None:
+        report = self._journal.report
+        report["new_offset"] = report["old_offset"]
 
-    yield patch.object(Switchover, "_verify", verify)
+    yield patch.object(Changeover, "_verify", verify)
 
 
 def _no_fence() -> Patches:
     """The old server goes on accepting the writes of clients that bypass the proxy."""
 
-    async def fence(self: Switchover) -> None:
-        assert self._old is not None
-        self.report["old_offset"] = (await self._old.state()).offset
+    async def fence(self: Changeover) -> None:
+        self._journal.report["old_offset"] = (await self._servers.old.state()).offset
 
-    yield patch.object(Switchover, "_fence", fence)
+    yield patch.object(Changeover, "_fence", fence)
 
 
 def _not_drained() -> Patches:
     """A switchover does not wait for what is in flight."""
 
-    async def drain(self: Switchover) -> None:
+    async def drain(self: Changeover) -> None:
         pass
 
-    yield patch.object(Switchover, "_drain", drain)
+    yield patch.object(Changeover, "_drain", drain)
 
 
 def _watch_forgotten() -> Patches:
@@ -251,7 +252,7 @@ def _cancelling_overlooked() -> Patches:
 
 def _fence_left_behind() -> Patches:
     """A rollback let clients go at the end of the budget, although the fence could not be lifted in that time."""
-    yield patch.object(undoing, "HOLD_S", 0.0)
+    yield patch.object(pause, "HOLD_S", 0.0)
 
 
 def _proof_given_up() -> Patches:
@@ -316,16 +317,16 @@ def _done_and_denied() -> Patches:
 def _connection_left() -> Patches:
     """A rollback that tried again left the control connection that it had open."""
 
-    async def reach_old(self: Switchover) -> RedisServer:
-        self._old = await self._servers.open_old()
+    async def reach_old(self: BothServers, anew: bool = True) -> RedisServer:
+        self._old = await self.open_old() if anew or self._old is None else self._old
         return self._old
 
-    async def reach_new(self: Switchover) -> RedisServer:
-        self._new = await self._servers.open_new()
+    async def reach_new(self: BothServers, anew: bool = True) -> RedisServer:
+        self._new = await self.open_new() if anew or self._new is None else self._new
         return self._new
 
-    yield patch.object(Switchover, "_reach_old", reach_old)
-    yield patch.object(Switchover, "_reach_new", reach_new)
+    yield patch.object(BothServers, "reach_old", reach_old)
+    yield patch.object(BothServers, "reach_new", reach_new)
 
 
 def _retries_when_closed() -> Patches:
