@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.drain import drain
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import shielded
 
 if TYPE_CHECKING:
@@ -37,22 +39,34 @@ class Move:
         try:
             await move.connect()
         except BaseException:
-            await move.abandon()
+            await self.abandon()
             raise
+
+    async def abandon(self) -> None:
+        """Leave nothing of what is prepared. A data plane that is lost sees to that by itself."""
+        with suppress(DataPlaneLost):
+            await self._dataplane.move.abandon()
 
     async def carry_out(self, candidate: Candidate, reason: str) -> Answer:
         """Hold, drain, bring, swap, release; L{connect} has gone before. Whatever fails, nothing is left of it."""
         started = self._clock.seconds()
         try:
             before, dropped = await self._take(candidate, reason)
-        finally:
-            release = await shielded(self._release(reason))
+        except BaseException:
+            with suppress(DataPlaneLost):
+                await self._holding.release(reason)
+            raise
+        release = await shielded(self._released(reason))
         pause_ms = round((self._clock.seconds() - started) * 1000, 1)
         told = {"changed": list(candidate.changed), "pause_ms": pause_ms, "dropped": dropped}
         return {**before, **gate_answer(release.gate), **told}
 
-    async def _release(self, reason: str) -> Release:
-        return await self._holding.release(reason)
+    async def _released(self, reason: str) -> Release:
+        try:
+            return await self._holding.release(reason)
+        except DataPlaneLost as error:
+            text = f"{error}: the new configuration is in force, and the data plane lets the clients go on by itself"
+            raise DataPlaneLost(text) from error
 
     async def _take(self, candidate: Candidate, reason: str) -> tuple[Answer, list[Answer]]:
         gate, move, limit_s = self._dataplane.gate, self._dataplane.move, self._configuration.drain_limit_s
@@ -63,11 +77,17 @@ class Move:
             await move.bring()
             await shielded(self.swap(candidate))
         except BaseException:
-            await move.abandon()
+            await self.abandon()
             raise
         return before, dropped
 
     async def swap(self, candidate: Candidate) -> None:
-        """Put it in force. The gate is closed and nothing is in flight."""
-        await self._dataplane.move.swap()
+        """Put it in force. The gate is closed and nothing is in flight.
+
+        @raise DataPlaneLost: it may be in force or not.
+        """
+        try:
+            await self._dataplane.move.swap()
+        except DataPlaneLost as error:
+            raise DataPlaneLost(f"{error}: whether the new configuration is in force is unknown") from error
         self._configuration.take(candidate)
