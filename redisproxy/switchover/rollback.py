@@ -90,7 +90,7 @@ class Rollback:
         try:
             self._journal.report.update(await to_the_end(self._pause.end()))
         except DataPlaneLost as error:
-            self._journal.confess(f"{error}: it lets the clients go on by itself when the old server takes writes")
+            self._journal.confess(f"the clients may still be held: {error}")
 
     async def _insist(self, undo: Undo, rests_s: tuple[float, ...], until: float | None = None) -> bool:
         """Undo one thing, more than once if need be; whether it could be done.
