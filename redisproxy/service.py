@@ -25,7 +25,7 @@ from redisproxy.net.network import best_network
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 def _cannot_listen(error: CannotListenError) -> str:

@@ -18,7 +18,7 @@ from redisproxy import config
 from redisproxy.cli import main
 from redisproxy.config import Settings
 from redisproxy.net import tls
-from redisproxy.net.transports import TwistedNetwork
+from redisproxy.net.twisted_network import TwistedNetwork
 from redisproxy.service import ProxyService
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,7 +144,7 @@ def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
 
 def test_reasons_for_closing_clients_are_those_that_are_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "redisproxy").rglob("*.py"))
-    reasons = set(re.findall(r'(?:\.drop\(|\bclosed\[)"(\w+)"', source))
+    reasons = set(re.findall(r'(?:\.(?:drop|count|close_for)\(|\bclosed\[)"(\w+)"', source))
     heading = "### Why clients were closed"
     table = (DOCS / "operations.md").read_text().partition(heading)[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == reasons

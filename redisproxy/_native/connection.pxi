@@ -208,7 +208,7 @@ cdef class Connection(Sender):
         return detached
 
     def adopt(self, protocol, bytes unread, bytes unsent):
-        """Go on with a socket that another transport has let go; see C{net.transports.Network}."""
+        """Go on with a socket that another transport has let go; see C{net.network.Network}."""
         if unsent:
             self.enqueue(unsent, 0)
         if unread:

@@ -15,7 +15,7 @@ from redisproxy.net.tls import ServerTLS
 from redisproxy.sentinel.finder import Finder
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from redisproxy.figures.metrics import OperationFigures
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 TICK_S = 0.1
 

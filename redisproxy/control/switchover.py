@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
+from redisproxy.net.deferreds import shielded
 from redisproxy.switchover import Switchover, SwitchoverFailed
 from redisproxy.switchover.both_servers import BothServers
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
     from redisproxy.dataplane.interface import DataPlane, GateStatus, Release
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 class SwitchoverCut:
-    """Implements C{switchover.cut.Cut}: the pause of one switchover, and the change to its candidate.
+    """Implements C{switchover.control_plane.ControlPlane}: the pause of one switchover, and its change of settings.
 
     @param clients_closed: how many clients had been closed before, by reason.
     """
@@ -100,7 +101,7 @@ class SwitchoverOperation:
     @property
     def progress(self) -> Answer | None:
         """What the pages show of the one that runs."""
-        return self.running.journal.current() if self.running is not None else None
+        return self.running.current() if self.running is not None else None
 
     def switch_over(self, dry_run: bool = False) -> Deferred[Answer]:
         """Move the data and the clients to the uplink that the configuration file names now.
@@ -129,14 +130,15 @@ class SwitchoverOperation:
         finally:
             if not swapped:
                 await self._move.abandon()
-        return {**await self._gate_now(), "report": switchover.report}
+        return await shielded(self._answer(switchover))
 
-    async def _gate_now(self) -> Answer:
-        """What the answer says of the gate; nothing when the data plane is lost, which does not undo the report."""
+    async def _answer(self, switchover: Switchover) -> Answer:
+        """The report, and what the gate is like; a data plane that is lost by now does not undo the report."""
         try:
-            return gate_answer(await self._dataplane.gate.state())
+            gate = gate_answer(await self._dataplane.gate.state())
         except DataPlaneLost:
-            return {}
+            gate = {}
+        return {**gate, "report": switchover.report}
 
     async def _made(self, candidate: Candidate, dry_run: bool) -> Switchover:
         before = (await self._dataplane.figures()).clients_closed

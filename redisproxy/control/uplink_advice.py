@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.control.configuration import Configuration
     from redisproxy.dataplane.interface import DataPlane
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 AGAIN_S = 1.0
 

@@ -32,7 +32,7 @@ class BlockedClients:
         self._clock = clock
 
     async def call_back(self) -> None:
-        """Put the clients with blocking commands aside, a few at a time, while all others go on.
+        """Have the clients with blocking commands wait here, a few at a time, while all others go on.
 
         Who does not come back is called once more when the gate closes.
         """
@@ -60,6 +60,6 @@ class BlockedClients:
                 client.gate_closed()
 
     def let_go(self) -> None:
-        """Let those who were put aside go on, if they may."""
+        """Let those who wait here go on, if they may."""
         if self._gate.open:
             self._held.open()

@@ -17,7 +17,7 @@ from redisproxy.dataplane.shutdown_notice import give_notice
 if TYPE_CHECKING:
     from redisproxy.client import Client
     from redisproxy.dataplane.listeners import Listeners
-    from redisproxy.net.raw import RawFactory
+    from redisproxy.net.raw_relay import RawFactory
     from redisproxy.shared.maintenance import Maintenance
     from redisproxy.shared.registry import ClientRegistry
 

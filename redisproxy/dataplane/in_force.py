@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.listeners import Listeners
     from redisproxy.dataplane.server_commands import Known
     from redisproxy.dataplane.uplinks import UplinkBuilder
-    from redisproxy.net.raw import RawFactory
+    from redisproxy.net.raw_relay import RawFactory
     from redisproxy.shared.core import Core
     from redisproxy.shared.registry import ClientRegistry
     from redisproxy.uplink import UplinkSet

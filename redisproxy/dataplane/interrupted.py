@@ -30,7 +30,7 @@ from redisproxy.servers.state import ServerState
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 FIRST_LOOK_S = 0.1

@@ -14,8 +14,8 @@ from redisproxy.net.tls import ServerTLS, server_tls
 
 if TYPE_CHECKING:
     from redisproxy import config
-    from redisproxy.net.raw import RawFactory
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
+    from redisproxy.net.raw_relay import RawFactory
     from redisproxy.shared.core import Core
     from redisproxy.shared.registry import ClientRegistry
 

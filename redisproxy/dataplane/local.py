@@ -21,14 +21,14 @@ from redisproxy.dataplane.uplinks import UplinkBuilder
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding import twins
 from redisproxy.forwarding.gate import Gate
-from redisproxy.net.raw import RawFactory
+from redisproxy.net.raw_relay import RawFactory
 from redisproxy.shared.core import Core
 from redisproxy.shared.registry import ClientRegistry
 
 if TYPE_CHECKING:
     from redisproxy import config
     from redisproxy.client import Client
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
     from redisproxy.uplink import UplinkSet
 
 

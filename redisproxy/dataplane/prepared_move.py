@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from redisproxy.dataplane.server_commands import Known, known_of
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.dataplane.watches import Watches
-from redisproxy.net.deferreds import why
+from redisproxy.net.deferreds import first_cause
 from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class PreparedMove:
         except TimeoutError:
             raise UplinkUnavailable("the scripts could not be loaded in time") from None
         except FirstError as error:
-            raise UplinkUnavailable(f"the scripts could not be loaded: {why(error)}") from None
+            raise UplinkUnavailable(f"the scripts could not be loaded: {first_cause(error)}") from None
 
     def swap(self) -> None:
         """Put it in force."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.dataplane.link import Link
     from redisproxy.dataplane.order import Order
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 ENDING = "the data plane ends by itself what a lost control plane has begun; ask again when it has"
 

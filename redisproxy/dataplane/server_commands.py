@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.commands.lookup import in_table, learn
 from redisproxy.commands.treatment import Treatment
-from redisproxy.net.deferreds import why
+from redisproxy.net.deferreds import first_cause
 from redisproxy.net.errors import ServerBusy, UplinkError, UplinkUnavailable, is_busy
 from redisproxy.resp import RespError
 from redisproxy.servers.state import parse_info
@@ -50,7 +50,7 @@ async def known_of(uplinks: UplinkSet) -> Known:
     except TimeoutError:
         raise UplinkUnavailable("the server does not answer") from None
     except FirstError as error:
-        raise UplinkUnavailable(why(error)) from None
+        raise UplinkUnavailable(first_cause(error)) from None
     if isinstance(info, RespError) and is_busy(info.text):
         raise ServerBusy(info.text)
     text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""

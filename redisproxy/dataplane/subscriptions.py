@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.net.deferreds import together
+from redisproxy.net.deferreds import all_settled
 from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
     from redisproxy.client import Client
-    from redisproxy.client.stream import Stream
+    from redisproxy.client.message_stream import MessageStream
     from redisproxy.shared.registry import ClientRegistry
     from redisproxy.uplink import UplinkSet
     from redisproxy.uplink.connection import UplinkConnection
@@ -43,8 +43,8 @@ class Subscribers:
         self._clock = clock
         self._timeout_s = timeout_s
         self._connections: dict[Client, Any] = {}
-        self._ahead: dict[Client, Stream] = {}
-        self._copies: dict[Client, Stream] = {}
+        self._ahead: dict[Client, MessageStream] = {}
+        self._copies: dict[Client, MessageStream] = {}
 
     async def open(self) -> None:
         """Open the connections that will be needed; before the gate is closed, because it takes time."""
@@ -67,7 +67,7 @@ class Subscribers:
 
     async def _all(self, clients: list[Client], work: Any) -> None:
         works = [ensureDeferred(work(client)).addTimeout(self._timeout_s, self._clock) for client in clients]
-        results = await together(works)
+        results = await all_settled(works)
         reasons = Counter(value.getErrorMessage() or value.type.__name__ for good, value in results if not good)
         for why, count in reasons.items():
             self.log.warn("{count} clients that get messages can't be moved: {why}", count=count, why=why)
@@ -145,12 +145,12 @@ class Subscribers:
         self._connections.clear()
 
 
-def _can_leave(subscription: Stream | None) -> bool:
+def _can_leave(subscription: MessageStream | None) -> bool:
     """Whether the old connection is not in the middle of a message, whose end the client would never get."""
     return subscription is not None and not subscription.mid_message
 
 
-def _is_as_asked(client: Client, copy: Stream) -> bool:
+def _is_as_asked(client: Client, copy: MessageStream) -> bool:
     """Whether the client still has just what was asked for at the new server."""
     tracking, here = client.session.tracking, client.route.stream
     if client.closed or tracking is None or here is None or here or not copy.connection.alive:

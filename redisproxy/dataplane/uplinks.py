@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from redisproxy import config
     from redisproxy.figures.metrics import Metrics
     from redisproxy.forwarding.gate import Gate
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 class UplinkBuilder:

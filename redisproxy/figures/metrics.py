@@ -1,4 +1,4 @@
-"""Counters and histograms in groups: called by whoever has something to count, never calling.
+"""Counters and histograms in groups; every room adds to them.
 
 The command path adds to plain integers; L{redisproxy.figures.prometheus} turns them into text when asked.
 """
@@ -53,11 +53,11 @@ class UplinkFigures:
 
 
 class OperationFigures:
-    """How often operators, signals and Sentinel have changed something, and how often they could not.
+    """Figures of pauses, reloads, switchovers and failovers.
 
-    @ivar sentinel_switches_total: changes of the primary that were followed.
+    @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
     @ivar auth_failures_total: wrong passwords at the admin pages.
-    @ivar registry: what the Prometheus client library keeps itself: how long pauses were, and the process.
+    @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
     _COUNTED = (
@@ -81,18 +81,18 @@ class OperationFigures:
         )
 
     def observe_pause(self, seconds: float) -> None:
-        """The gate has opened after `seconds`."""
+        """Count a pause; the gate was closed for `seconds`."""
         self._pauses.observe(seconds)
 
     def numbers(self) -> dict[str, int]:
-        """The counters by their places; see C{prometheus}."""
+        """The counters by their place in the groups; see C{prometheus}."""
         return {f"operations.{name}": getattr(self, name) for name in self._COUNTED}
 
 
 class Metrics:
-    """All numbers of one data plane.
+    """All figures of one data plane.
 
-    @ivar flow: the counts that every command changes.
+    @ivar flow: the counters that every command changes.
     """
 
     __slots__ = ("clients", "flow", "uplink")
@@ -109,5 +109,5 @@ class Metrics:
         self.uplink = UplinkFigures()
 
     def numbers(self) -> dict[str, int]:
-        """Everything that is counted, by its place; see C{prometheus}."""
+        """All counters and gauges by their place in the groups; see C{prometheus}."""
         return {place: attrgetter(place)(self) for place in self._PLACES}

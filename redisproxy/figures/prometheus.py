@@ -1,4 +1,4 @@
-"""The text that Prometheus reads on the admin page C{/metrics}."""
+"""The Prometheus text format of all figures, for the admin page C{/metrics}."""
 
 from __future__ import annotations
 

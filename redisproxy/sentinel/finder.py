@@ -17,7 +17,7 @@ from redisproxy.servers.credentials import credentials_of
 from redisproxy.uplink import Credentials
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 class Sentinel:

@@ -12,7 +12,7 @@ from redisproxy.servers.redis_server import RedisServer, open_control
 
 if TYPE_CHECKING:
     from redisproxy.config import UplinkSettings
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 async def connect_to(uplink: UplinkSettings, name: str, network: Network, clock: Any) -> RedisServer:

@@ -1,12 +1,11 @@
-"""The switchover: one coroutine that moves the data and the clients from the old Redis server to the new one.
+"""The switchover: moves the data and the clients from one Redis server to another, or undoes everything.
 
-Preflight, replicate, catch up, pause, drain, fence, verify, promote, swap, resume. Whatever fails before the gate opens
-on the new server is rolled back: the old one takes writes again, the gate opens on it, and the new configuration is not
-taken. No client is dropped for it. The rule behind the order: a write is acknowledged by the old server only before the
-fence, its offset is sampled after the fence, and the new one is promoted only when it has applied that offset.
+C{switchover.py} has the order of the steps; each step, the pause and the way back are a module. It knows the servers,
+and the data plane and the control plane by their interfaces; none of their sockets.
 """
 
-from redisproxy.switchover.report import Report, SwitchoverFailed
+from redisproxy.switchover.failure import SwitchoverFailed
+from redisproxy.switchover.report import Report
 from redisproxy.switchover.switchover import Switchover
 
 __all__ = ["Report", "Switchover", "SwitchoverFailed"]

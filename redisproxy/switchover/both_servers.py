@@ -1,84 +1,75 @@
-"""Control connections to the old and the new server, beside those that carry commands."""
+"""Control connections to the old and the new server, opened beside those that carry commands."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.servers.connecting import connect_to
+from redisproxy.servers.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
-    from redisproxy.net.transports import Network
-    from redisproxy.servers.redis_server import RedisServer
+    from redisproxy.net.network import Network
 
 
 class BothServers:
-    """The two servers of one switchover; each has at most one connection that is kept.
+    """The two servers of one switchover, and one control connection to each.
 
-    @ivar old_uplink, new_uplink: where they are.
+    @ivar old, new: the settings of their uplinks.
     """
 
     def __init__(self, old: Settings, new: Settings, network: Network, clock: Any) -> None:
-        self.old_uplink = old.uplink
-        self.new_uplink = new.uplink
+        self.old = old.uplink
+        self.new = new.uplink
         self._network = network
         self._clock = clock
-        self._old: RedisServer | None = None
-        self._new: RedisServer | None = None
+        self._at_old: RedisServer | None = None
+        self._at_new: RedisServer | None = None
 
     @property
-    def old(self) -> RedisServer:
-        """The old one, which has been reached."""
-        assert self._old is not None
-        return self._old
+    def at_old(self) -> RedisServer:
+        """The control connection to the old server, once L{reach_old} has opened it."""
+        assert self._at_old is not None
+        return self._at_old
 
     @property
-    def new(self) -> RedisServer:
-        """The new one, which has been reached."""
-        assert self._new is not None
-        return self._new
+    def at_new(self) -> RedisServer:
+        """The control connection to the new server, once L{reach_new} has opened it."""
+        assert self._at_new is not None
+        return self._at_new
+
+    async def reach_old(self) -> RedisServer:
+        """Open the control connection to the old server; one that was open before is closed.
+
+        @raise UplinkError: the server can't be reached.
+        """
+        if self._at_old is not None:
+            self._at_old.close()
+        self._at_old = await self.open_old()
+        return self._at_old
+
+    async def reach_new(self) -> RedisServer:
+        """Open the control connection to the new server; one that was open before is closed.
+
+        @raise UplinkError: the server can't be reached.
+        """
+        if self._at_new is not None:
+            self._at_new.close()
+        self._at_new = await self._open("new", self.new)
+        return self._at_new
 
     async def open_old(self) -> RedisServer:
-        """One more connection to the old server.
+        """Open a further connection to the old server; the caller closes it.
 
-        @raise UplinkError: it can't be had.
+        @raise UplinkError: the server can't be reached.
         """
-        return await self._open("old", self.old_uplink)
+        return await self._open("old", self.old)
 
-    async def open_new(self) -> RedisServer:
-        """One more connection to the new server.
-
-        @raise UplinkError: it can't be had.
-        """
-        return await self._open("new", self.new_uplink)
-
-    async def reach_old(self, anew: bool = True) -> RedisServer:
-        """Connect to the old server, in the place of the connection before, if there is any.
-
-        @param anew: do so also when there is one.
-        @raise UplinkError: it can't be had.
-        """
-        if self._old is not None and not anew:
-            return self._old
-        if self._old is not None:
-            self._old.close()
-        self._old = await self.open_old()
-        return self._old
-
-    async def reach_new(self, anew: bool = True) -> RedisServer:
-        """The same for the new server."""
-        if self._new is not None and not anew:
-            return self._new
-        if self._new is not None:
-            self._new.close()
-        self._new = await self.open_new()
-        return self._new
+    def close(self) -> None:
+        """Close the control connections."""
+        for server in (self._at_old, self._at_new):
+            if server is not None:
+                server.close()
 
     async def _open(self, which: str, uplink: UplinkSettings) -> RedisServer:
         return await connect_to(uplink, f"the {which} server ({uplink.address})", self._network, self._clock)
-
-    def close(self) -> None:
-        """Give the connections up."""
-        for server in (self._old, self._new):
-            if server is not None:
-                server.close()

@@ -1,4 +1,4 @@
-"""The pause of a switchover: when it has begun, and how much of its budget is left."""
+"""The pause of a switchover: the clients are held, and everything that happens meanwhile has to fit the budget."""
 
 from __future__ import annotations
 
@@ -9,57 +9,52 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 if TYPE_CHECKING:
-    from redisproxy.switchover.cut import Cut
-    from redisproxy.switchover.report import Report
+    from redisproxy.switchover.control_plane import ControlPlane
+    from redisproxy.switchover.report import SwitchoverReport
 
 T = TypeVar("T")
 ROLLBACK_SHARE = 0.2
 """The part of the pause budget that is kept for rolling back."""
-HOLD_S = 1.0
 
 
 class Pause:
-    """Holds the clients once, and lets them go on once.
+    """The pause of one switchover.
 
-    @param budget_s: how long it may last.
+    @param budget_ms: the setting C{switchover.pause_budget_ms}.
     """
 
-    def __init__(self, cut: Cut, budget_s: float, clock: IReactorTime) -> None:
-        self._cut = cut
-        self._budget_s = budget_s
+    def __init__(
+        self, control_plane: ControlPlane, report: SwitchoverReport, budget_ms: int, clock: IReactorTime
+    ) -> None:
+        self.budget_ms = budget_ms
+        self._control_plane = control_plane
+        self._report = report
         self._clock = clock
         self._began: float | None = None
 
     @property
-    def lasts(self) -> bool:
-        """Whether the clients are held."""
-        return self._began is not None
+    def budget_ends(self) -> float | None:
+        """When the budget is used up, on the clock; None while clients are not held."""
+        return None if self._began is None else self._began + self.budget_ms / 1000
 
     async def begin(self) -> None:
-        """Hold the clients. Whether or not that fails, L{end} is called."""
+        """Hold the clients."""
         self._began = self._clock.seconds()
-        await self._cut.hold()
+        await self._control_plane.hold()
 
-    async def end(self) -> Report:
-        """Let the clients go on, if they are held; what is to be told of the pause."""
+    async def end(self) -> None:
+        """Let the clients go on, and report how long they waited; nothing happens if they are not held."""
         if self._began is None:
-            return {}
+            return
         self._began = None
-        return await self._cut.release()
+        self._report.fields.update(await self._control_plane.release())
 
-    async def within(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
-        """Wait for `work`, at most for what is left of the budget.
+    async def within(self, work: Coroutine[Deferred[Any], Any, T] | Deferred[T]) -> T:
+        """Wait for `work`, at most for what is left of the budget without the part for rolling back.
 
-        @raise TimeoutError: it was not enough.
+        @raise TimeoutError: the budget was not enough.
         """
         assert self._began is not None
-        left = self._began + self._budget_s * (1 - ROLLBACK_SHARE) - self._clock.seconds()
+        left_s = self._began + self.budget_ms / 1000 * (1 - ROLLBACK_SHARE) - self._clock.seconds()
         working: Deferred[T] = ensureDeferred(work)
-        return await working.addTimeout(max(0.0, left), self._clock)
-
-    @property
-    def may_last_until(self) -> float | None:
-        """How long to hold the clients for the fence's sake: behind it they would get errors. None without a pause."""
-        if self._began is None:
-            return None
-        return max(self._began + self._budget_s, self._clock.seconds() + HOLD_S)
+        return await working.addTimeout(max(0.0, left_s), self._clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, TimeoutError
 
 from redisproxy.forwarding.interfaces import Key
-from redisproxy.net.deferreds import together
+from redisproxy.net.deferreds import all_settled
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.login import hello_fields
@@ -42,7 +42,7 @@ class WarmUp:
         keys = keys[: pinned.room]
         for at in range(0, len(keys), AHEAD_AT_ONCE):
             wanted = [self._pool.acquire(key, pinned=True) for key in keys[at : at + AHEAD_AT_ONCE]]
-            results = await together(wanted)
+            results = await all_settled(wanted)
             ahead.extend(connection for good, connection in results if good)
             if not all(good for good, _ in results):
                 break

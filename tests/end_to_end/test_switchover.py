@@ -234,16 +234,16 @@ def test_a_proxy_stopped_at_any_step_tells_where_the_data_is(
 
 DIE = """
 import os, signal
-from redisproxy.switchover.report import Journal
+from redisproxy.switchover.report import SwitchoverReport
 
-step = Journal.step
+step = SwitchoverReport.step
 
 def dying(self, name):
     if name == os.environ["REDISPROXY_TEST_DIE_AT"]:
         os.kill(os.getpid(), getattr(signal, os.environ.get("REDISPROXY_TEST_DIE_OF", "SIGKILL")))
     return step(self, name)
 
-Journal.step = dying
+SwitchoverReport.step = dying
 """
 
 
@@ -298,9 +298,9 @@ def test_the_fence_is_lifted_though_the_old_server_can_not_be_had_for_a_moment(
 
 REFUSE = """
 import os, time
-from redisproxy import switchover
+from redisproxy.switchover import SwitchoverFailed
 from redisproxy.switchover.both_servers import BothServers
-from redisproxy.switchover.changeover import Changeover
+from redisproxy.switchover.takeover import Takeover
 from redisproxy.net.errors import UplinkUnavailable
 
 open_old = BothServers.open_old
@@ -308,16 +308,16 @@ until = 0.0
 
 async def losing(self):
     global until
-    self._servers.old.close()
+    self._servers.at_old.close()
     until = time.monotonic() + float(os.environ["REDISPROXY_TEST_REFUSED_S"])
-    raise switchover.SwitchoverFailed("planted")
+    raise SwitchoverFailed("planted")
 
 async def refusing(self):
     if time.monotonic() < until:
         raise UplinkUnavailable("refused")
     return await open_old(self)
 
-Changeover._verify = losing
+Takeover.verify = losing
 BothServers.open_old = refusing
 """
 
@@ -371,6 +371,7 @@ class Asking:
     def __init__(self, server: RedisServer) -> None:
         self._connection = redis.Connection(port=server.port)
         self.asked: list[tuple[Any, ...]] = []
+        self.own_commands = self
 
     def ask(self, *command: Any) -> Deferred[Any]:
         self.asked.append(command)

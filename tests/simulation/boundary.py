@@ -205,7 +205,7 @@ class Boundary:
         """The control plane's process dies in a switchover, which it neither goes on with nor undoes."""
         if self._world.control.switchover.running is not None:
             self._world.note("fate", "the control plane dies")
-            self._world.control.switchover.running._rollback.run = _nothing  # type: ignore[method-assign]
+            self._world.control.switchover.running._roll_back = _nothing  # type: ignore[method-assign]
             running = self._world.control._exclusion._running
             assert running is not None
             running.cancel()

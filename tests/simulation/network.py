@@ -19,7 +19,7 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 
-from redisproxy.net.transports import TwistedNetwork
+from redisproxy.net.twisted_network import TwistedNetwork
 from tests.simulation.clock import SimClock
 
 SMALL = (1, 2, 7, 30, 1000)

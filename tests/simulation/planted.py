@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from twisted.internet.defer import DeferredList
 
-from redisproxy.client import Client, dispatch, queueing, script_kill, streaming, unreachable
+from redisproxy.client import Client, dispatch, large_commands, placeholders, script_kill, unreachable
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.forward import forward
 from redisproxy.client.open_transaction import Transaction
@@ -31,9 +31,9 @@ from redisproxy.forwarding.gate import Gate
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.servers.redis_server import RedisServer
-from redisproxy.switchover import pause, switchover
+from redisproxy.switchover import Switchover, rollback, switchover
 from redisproxy.switchover.both_servers import BothServers
-from redisproxy.switchover.changeover import Changeover
+from redisproxy.switchover.takeover import Takeover
 from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
@@ -93,29 +93,29 @@ def _lost_release() -> Patches:
 def _promoted_before_catch_up() -> Patches:
     """The new server is promoted without a look at its offset."""
 
-    async def verify(self: Changeover) -> None:
-        report = self._journal.report
-        report["new_offset"] = report["old_offset"]
+    async def verify(self: Takeover) -> None:
+        fields = self._report.fields
+        fields["new_offset"] = fields["old_offset"]
 
-    yield patch.object(Changeover, "_verify", verify)
+    yield patch.object(Takeover, "verify", verify)
 
 
 def _no_fence() -> Patches:
     """The old server goes on accepting the writes of clients that bypass the proxy."""
 
-    async def fence(self: Changeover) -> None:
-        self._journal.report["old_offset"] = (await self._servers.old.state()).offset
+    async def fence(self: Takeover, pause_ms: int) -> None:
+        self._report.fields["old_offset"] = (await self._servers.at_old.state()).offset
 
-    yield patch.object(Changeover, "_fence", fence)
+    yield patch.object(Takeover, "fence", fence)
 
 
 def _not_drained() -> Patches:
     """A switchover does not wait for what is in flight."""
 
-    async def drain(self: Changeover) -> None:
+    async def drain(self: Switchover) -> None:
         pass
 
-    yield patch.object(Changeover, "_drain", drain)
+    yield patch.object(Switchover, "_drain", drain)
 
 
 def _watch_forgotten() -> Patches:
@@ -201,7 +201,9 @@ def _blocked_after_others() -> Patches:
             return forward(client, data, extra)
         if kind == COMMAND:
             return dispatch.command(client, data, extra)
-        return dispatch.large_command(client, data, extra) if kind == BEGIN else streaming.go_on(client, data, True)
+        return (
+            dispatch.large_command(client, data, extra) if kind == BEGIN else large_commands.go_on(client, data, True)
+        )
 
     yield patch.object(Pump, "_take", take)
 
@@ -223,7 +225,7 @@ def _half_a_transaction() -> Patches:
         kind, _, extra = unit
         client.output.answer(error(text) * (extra if kind == RUN else 1))
         if kind == BEGIN:
-            client.received.streamed.discard()
+            client.received.upload.discard()
 
     yield patch.object(unreachable, "unreachable", answer)
 
@@ -245,15 +247,15 @@ def _adjustment_forgotten() -> Patches:
 def _cancelling_overlooked() -> Patches:
     """A reload that was cancelled while it opened connections went on as if they could not be had."""
 
-    async def together(works: Any) -> Any:
+    async def all_settled(works: Any) -> Any:
         return await DeferredList(works, consumeErrors=True)
 
-    yield patch.object(warm_up, "together", together)
+    yield patch.object(warm_up, "all_settled", all_settled)
 
 
 def _fence_left_behind() -> Patches:
     """A rollback let clients go at the end of the budget, although the fence could not be lifted in that time."""
-    yield patch.object(pause, "HOLD_S", 0.0)
+    yield patch.object(rollback, "HOLD_S", 0.0)
 
 
 def _proof_given_up() -> Patches:
@@ -296,7 +298,7 @@ def _queued_again_at_any_time() -> Patches:
             if replies is not None:
                 transaction.lost = False
                 if any(isinstance(reply, RespError) for reply in replies):
-                    queueing.give_up(self._client)
+                    placeholders.give_up(self._client)
             if not self._client.closed:
                 on_done()
 
@@ -312,19 +314,19 @@ def _done_and_denied() -> Patches:
     async def cut_short(work: Any) -> Any:
         return await work
 
-    yield patch.object(switchover, "to_the_end", cut_short)
+    yield patch.object(switchover, "shielded", cut_short)
 
 
 def _connection_left() -> Patches:
     """A rollback that tried again left the control connection that it had open."""
 
-    async def reach_old(self: BothServers, anew: bool = True) -> RedisServer:
-        self._old = await self.open_old() if anew or self._old is None else self._old
-        return self._old
+    async def reach_old(self: BothServers) -> RedisServer:
+        self._at_old = await self._open("old", self.old)
+        return self._at_old
 
-    async def reach_new(self: BothServers, anew: bool = True) -> RedisServer:
-        self._new = await self.open_new() if anew or self._new is None else self._new
-        return self._new
+    async def reach_new(self: BothServers) -> RedisServer:
+        self._at_new = await self._open("new", self.new)
+        return self._at_new
 
     yield patch.object(BothServers, "reach_old", reach_old)
     yield patch.object(BothServers, "reach_new", reach_new)
