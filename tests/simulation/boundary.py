@@ -108,7 +108,7 @@ class Boundary:
     async def stop(self) -> None:
         """The data plane's process is told to end, too. One that has its control plane has ended with it."""
         self._over = True
-        self._served.stop()
+        await self._served.stop()
         if self._client is not None:
             self._client.abort()
         if self._stopped:
