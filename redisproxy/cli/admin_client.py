@@ -1,4 +1,4 @@
-"""Asks the admin endpoint of a running proxy, over TCP or a unix socket, with or without TLS; blocking, for the CLI."""
+"""A blocking client for the admin endpoint of a running proxy: TCP or a unix socket, with or without TLS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redisproxy.config import AdminSettings, Settings, UnixAddress
 
 
 class AdminUnreachable(Exception):
-    """The admin endpoint does not answer. C{str()} says why."""
+    """The admin endpoint does not answer; C{str()} says why."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -44,8 +44,7 @@ def _connection(admin: AdminSettings, cacert: str | None) -> http.client.HTTPCon
 def _context(admin: AdminSettings, cacert: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=cacert or admin.certfile)
     if cacert is None:
-        # The certificate that the proxy shows is the one in this very configuration: it is trusted itself, whoever
-        # signed it, and for whatever name.
+        # The proxy shows the certificate of this very configuration, so it is trusted itself, for whatever name.
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if admin.certfile and admin.keyfile and admin.cacertfile:
@@ -70,7 +69,7 @@ def call(settings: Settings, path: str, fields: dict[str, str] | None, cacert: s
     @param cacert: the file with the CA of the endpoint's certificate; None trusts the certificate in `settings`.
     @return: HTTP status and the answer, read from JSON.
 
-    @raise AdminUnreachable: there is no answer.
+    @raise AdminUnreachable: there was no answer.
     """
     if settings.admin is None:
         raise AdminUnreachable("this configuration has no admin address")

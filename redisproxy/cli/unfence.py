@@ -1,4 +1,4 @@
-"""C{redisproxy unfence}: takes the fence of a switchover from a Redis server, without a running proxy."""
+"""C{redisproxy unfence}: lifts the fence that a switchover left on a Redis server; needs no running proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from redisproxy.servers.redis_server import open_control
 
 
 def run(settings: Settings) -> int:
-    """Unfence the uplink of `settings`; the exit code."""
+    """Lift the fence of the uplink in `settings`; returns the exit code."""
     codes: list[int] = []
 
     def main(reactor: Any) -> Deferred[None]:

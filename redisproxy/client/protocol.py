@@ -44,7 +44,7 @@ class ClientProtocol(Protocol):
         if self._keepalive is not None:
             keep = self._keepalive
             set_keepalive(transport, keep.idle_s, keep.interval_s, keep.count)
-        client.identity.id = client.peers.add(client)
+        client.identity.id = client.registry.add(client)
         client.apply_framing()
         client.log.info("client {id} connected from {address}", id=client.id, address=client.address)
 
@@ -65,4 +65,4 @@ class ClientProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.client.closing.lost(reason)
-        self.client.peers.remove(self.client.id)
+        self.client.registry.remove(self.client.id)

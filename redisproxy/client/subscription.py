@@ -25,7 +25,7 @@ from redisproxy.resp import encode_command, parse_reply
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
-    from redisproxy.client.stream import Stream
+    from redisproxy.client.message_stream import MessageStream
     from redisproxy.forwarding.interfaces import Connection
 
 MAX_HELD_BYTES = 524288
@@ -43,7 +43,7 @@ class Confirmed(Observed):
 
     def __init__(self, client: Client, on_done: Callable[[bytes], None]) -> None:
         super().__init__(client, on_done)
-        self._change = client.core.changes.begin()
+        self._change = client.core.subscription_changes.begin()
 
     def reply(self, data: bytes, done: int) -> None:
         refused = (self._head or data).startswith(b"-")
@@ -52,17 +52,17 @@ class Confirmed(Observed):
             self.client.output.write(data)
         self.client.deliver(data if refused else b"", done)
         if done:
-            self.client.core.changes.end(self._change)
+            self.client.core.subscription_changes.end(self._change)
 
     def lost(self) -> None:
-        self.client.core.changes.end(self._change)
+        self.client.core.subscription_changes.end(self._change)
         super().lost()
 
 
 class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
-    Part of C{stream.Stream}. It is there while the client is subscribed or has CLIENT TRACKING on.
+    Part of C{message_stream.MessageStream}. It is there while the client is subscribed or has CLIENT TRACKING on.
 
     @ivar passing: what is being passed on in pieces; empty between two messages or replies.
     """
@@ -254,7 +254,7 @@ class Subscription:
             swallowed.errback(Failure(UplinkUnavailable("the connection was lost while subscribing")))
 
 
-def stream_of(client: Client) -> Stream:
+def stream_of(client: Client) -> MessageStream:
     """What tells messages from replies on the client's pinned connection."""
     route = client.route
     assert route.pinned and route.connection is not None

@@ -1,4 +1,4 @@
-"""What C{allow_commands} may name: read with the configuration, never on a command's path."""
+"""Checks the setting C{allow_commands}, when the configuration is loaded; never on a command's path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ALIKE = 0.8
 
 
 def not_allowable(names: Iterable[str]) -> Iterator[str]:
-    """Say of each of `names` that can't be allowed why, in the order of the alphabet.
+    """For each of `names` that can't be allowed, the reason; in alphabetical order.
 
     @param names: upper-case C{NAME} or C{NAME|SUBCOMMAND}.
     """
@@ -49,7 +49,7 @@ def _treatment(command: str, word: str) -> Treatment | None:
 
 
 def _hint(name: str) -> str:
-    """The name that may have been meant; nothing for one with a dot, as the commands of modules have it."""
+    """A similar name that can be allowed; none for a name with a dot, which is a module's command."""
     known = [each for each, found in TABLE.items() if found.allowed is not None]
     known += [
         f"{command}|{word}"

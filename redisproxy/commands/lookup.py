@@ -1,7 +1,7 @@
-"""Looks up how a command is treated: in the table, in what the configuration allows, in what the server told.
+"""Looks up how a command is treated: in the table, in the configuration, in what the server said of its commands.
 
-On a command's path this is what the session asks once framing has found a command's name. Names that are not in the
-table, unknown and module commands among them, are forwarded.
+The client side asks this once framing has found the name of a special command; plain commands never come here. Names
+that are not in the table, unknown and module commands among them, are forwarded.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ _BY_NAME = frozenset(name.encode() for name in EVAL_BY_NAME)
 
 
 def in_table(name: bytes) -> bool:
-    """Say whether the table knows the command, so that nothing has to be learned of it."""
+    """Whether the table has the command, so that the server need not be asked about it."""
     word = _word(name)
     return word in TABLE or word in SUBCOMMANDS or word in BLOCK_OPTION or word in _PLAIN_PUBSUB
 
 
 def learn(reply: object) -> dict[str, Treatment]:
-    """Classify what a server's answer to COMMAND tells of commands that the table does not know.
+    """The treatments of commands that the table lacks, from a server's answer to COMMAND.
 
     https://redis.io/docs/latest/commands/command/ gives the shape: an array of arrays, C{[name, arity, [flags], ...]}.
-    Anything else in the answer is passed over.
+    Anything else in the answer is ignored.
     """
     learned = {}
     for item in reply if isinstance(reply, list) else ():
@@ -72,13 +72,13 @@ def learn(reply: object) -> dict[str, Treatment]:
 
 
 class CommandTable:
-    """The table with one configuration's exceptions.
+    """The table with the exceptions that one configuration makes.
 
     @param allowed: upper-case C{NAME} or C{NAME|SUBCOMMAND}, forwarded although the table refuses them.
-    @param learned: further commands of the current server; see L{learn}.
+    @param learned: further commands of the server in use; see L{learn}.
     @param pubsub: whether clients may subscribe.
     @ivar special: upper-case names at which a run of plain commands ends.
-    @ivar special_if_dedicated: the same for a client with a connection of its own, where any script may run.
+    @ivar special_if_dedicated: the same for a client with a dedicated connection, where any script may run.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class CommandTable:
         self.special_if_dedicated = self.special - _BY_NAME
 
     def treatment(self, args: list[bytes]) -> Treatment:
-        """Say how the command in `args` is treated; C{args[0]} is its name in any case."""
+        """How the command in `args` is treated; C{args[0]} is its name, in upper or lower case."""
         name = _word(args[0])
         if self._pubsub and name in SUBSCRIBES:
             return SUBSCRIBE
@@ -129,7 +129,7 @@ def _word(arg: bytes) -> str:
 
 
 def has_block_option(args: list[bytes]) -> bool:
-    """Say whether an XREAD or XREADGROUP in `args` has the option BLOCK before its STREAMS."""
+    """Whether the XREAD or XREADGROUP in `args` has the option BLOCK before its STREAMS."""
     skip = False
     for position, arg in enumerate(args[1:], 1):
         word = _word(arg)
@@ -151,7 +151,7 @@ def _has_block_after_group(args: list[bytes]) -> bool:
 
 
 def asks_for_secret(patterns: list[bytes]) -> bool:
-    """Say whether a CONFIG GET with these glob patterns could answer with a password of the uplink.
+    """Whether a CONFIG GET with these glob patterns could answer with a password of the server.
 
     Redis's own glob differs from Python's only in escapes, so any pattern with a backslash counts as one that could.
     """

@@ -22,7 +22,7 @@ _MONITOR = (
 _DEBUGGER = "it turns the connection into one of the script debugger; use it on the Redis server itself"
 
 EVAL_BY_NAME = ("EVALSHA", "EVALSHA_RO", "FCALL", "FCALL_RO")
-"""They run a script and do not bring it along."""
+"""Commands that run a script by its name or hash."""
 
 # https://redis.io/docs/latest/commands/ ; the groups are those of the design.
 TABLE: dict[str, Treatment] = {
@@ -53,9 +53,9 @@ TABLE: dict[str, Treatment] = {
 }
 
 UNNAMED = not_permitted("it")
-"""Stands for every subcommand that is not named, with an error that names it."""
+"""Stands for every subcommand that the table does not name; the error names the one that was sent."""
 
-# What a cluster client asks to learn what it speaks to.
+# What a cluster client sends to find out whether the server is part of a cluster.
 _CLUSTER_QUESTIONS = (
     *("COUNT-FAILURE-REPORTS", "COUNTKEYSINSLOT", "GETKEYSINSLOT", "GETSLOTMIGRATIONS", "HELP", "INFO", "KEYSLOT"),
     *("LINKS", "MYID", "MYSHARDID", "NODES", "REPLICAS", "SHARDS", "SLAVES", "SLOT-STATS", "SLOTS"),

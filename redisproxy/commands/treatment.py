@@ -1,4 +1,4 @@
-"""How a command can be treated: the rules, and the errors of commands that are refused. Pure data."""
+"""The ways in which a command can be treated, and the error texts of refused commands. Pure data."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Rule(Enum):
     KILL = auto()
     """Ends a script or the server: goes at once, past a closed gate, on a connection made for it."""
     APART = auto()
-    """Runs on a pinned connection that is closed afterwards: nobody knows what it has made of it."""
+    """Runs on a pinned connection that is closed afterwards, because its state is unknown then."""
     CLUSTER_STATE = auto()
     """Forwarded for the error of a server without cluster support; refused where it would set a connection's state."""
     MONITOR = auto()
-    """Makes the client's connection a stream of what the server runs."""
+    """Turns the client's connection into a stream of the commands that the server runs."""
     WAIT = auto()
     SCRIPT = auto()
     """Forwarded; the script in it is remembered for the next server."""
     EVAL = auto()
-    """Like SCRIPT, and runs it: that may take for ever, so its client gets a connection of its own."""
+    """Like SCRIPT, and runs it, which may take for ever: its client gets a dedicated connection."""
     SCAN = auto()
-    """Forwarded, with a cursor that is good only at the server it comes from."""
+    """Forwarded; its cursor is valid only at the server that returned it."""
     PUBLISH = auto()
-    """Forwarded, behind the changes of subscriptions that came before it."""
+    """Forwarded after the subscription changes that came before it."""
     PUBSUB = auto()
-    """Makes a subscriber of the client, where the configuration allows that."""
+    """Changes a subscription of the client, where the configuration allows it."""
     REFUSED = auto()
     SECURITY = auto()
     """HTTP sent to the Redis port: the connection is closed, as Redis does."""
@@ -46,9 +46,9 @@ class Rule(Enum):
 
 @dataclass(frozen=True)
 class Treatment:
-    """A rule, and for a command that may be refused the text of its error (without the leading C{-}).
+    """The rule for a command, and its error text, without the leading C{-}, if it can be refused.
 
-    @ivar allowed: the rule of a refused command that C{allow_commands} names; None when it stays refused.
+    @ivar allowed: the rule for a refused command that C{allow_commands} names; None if it can't be allowed.
     """
 
     rule: Rule
@@ -63,7 +63,7 @@ PUBLISH = Treatment(Rule.PUBLISH)
 
 
 def not_permitted(name: str, allowed: Rule = Rule.FORWARD) -> Treatment:
-    """Refuse what would act on the server itself."""
+    """The treatment of a command that would act on the server itself: refused, unless it is allowed."""
     error = (
         f"NOPERM redisproxy does not forward '{name}': it would act on the Redis server itself"
         f" (the setting allow_commands lifts this)"
@@ -72,10 +72,10 @@ def not_permitted(name: str, allowed: Rule = Rule.FORWARD) -> Treatment:
 
 
 def unsupported(name: str, why: str) -> str:
-    """The text of an error that says why a command is refused."""
+    """The error text for a command that the proxy does not support."""
     return f"ERR redisproxy does not support '{name}': {why}"
 
 
 def stateful(name: str, why: str, allowed: Rule | None = None) -> Treatment:
-    """Refuse what would make a connection something else."""
+    """The treatment of a command that gives a connection state which the proxy can't keep: refused."""
     return Treatment(Rule.REFUSED, unsupported(name, why), allowed)

@@ -1,7 +1,8 @@
-"""The configuration: a JSON file, read and checked whole, into frozen settings.
+"""The configuration: a JSON file, read and checked as a whole, becomes frozen settings.
 
-The keys of Codility/redis-proxy keep their meaning, so that its files work unchanged. Everything wrong with a file is
-told at once, each fault with the path of its key; no password is ever part of a message.
+Every room above takes its settings from here; this room opens no connection and knows no Twisted. The keys of
+Codility/redis-proxy keep their meaning, so that its files work unchanged. All faults of a file are reported at once,
+each with the path of its key, and no message contains a password.
 """
 
 from redisproxy.config.address import Address, TcpAddress, Undiscovered, UnixAddress, parse_address

@@ -1,7 +1,7 @@
-"""Who may use a listener: user names and passwords, compared in constant time.
+"""The users of a listener, of Redis clients and of the admin pages; passwords are compared in constant time.
 
-Only SHA-256 digests are kept, and both sides of a comparison are digests of the same length, so that the time it takes
-tells nothing about a password or its length.
+Only SHA-256 digests are kept, and both sides of a comparison are digests of the same length, so the time that it takes
+reveals nothing about a password or its length.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from redisproxy.config import AdminSettings, ListenSettings
 
 DEFAULT_USER = b"default"
 _NOBODY = bytes(32)
@@ -24,8 +28,8 @@ def digest(password: bytes) -> bytes:
 class Authenticator:
     """The users of one listener.
 
-    @param password: the password of the user C{default}, who is anybody that gives no name.
-    @param users: C{(name, password, sha256 in hex)}, one of the last two given.
+    @param password: the password of the user C{default}; clients that give no name are this user.
+    @param users: C{(name, password, sha256 in hex)}; exactly one of the last two is given.
     """
 
     def __init__(
@@ -58,7 +62,12 @@ class Authenticator:
         return user == DEFAULT_USER or user in self._digests
 
     def check(self, user: bytes, password: bytes) -> bool:
-        """Say whether `password` is the one of `user`; an unknown user takes as long as a known one."""
+        """Whether `password` is the one of `user`; the answer takes as long for an unknown user as for a known one."""
         known = self._digests.get(user)
         right = hmac.compare_digest(digest(password), known or _NOBODY)
         return right and known is not None
+
+
+def authenticator(endpoint: ListenSettings | AdminSettings) -> Authenticator:
+    """Who may use `endpoint`."""
+    return Authenticator(endpoint.password, [(user.name, user.password, user.sha256) for user in endpoint.users])

@@ -1,4 +1,4 @@
-"""Files with certificates, keys and passwords: read within bounds, and told apart from files that are none."""
+"""Files with certificates, keys and passwords, read within bounds; used by the configuration and by TLS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TLSFault(Exception):
 def read_file(path: str) -> bytes:
     """The content of a file of at most C{MAX_FILE_BYTES}.
 
-    @raise ValueError: why it can't be read.
+    @raise ValueError: the file can't be read; the text says why.
     """
     try:
         with open(path, "rb") as file:
@@ -40,9 +40,9 @@ def _content(key: str, path: str) -> bytes:
 
 
 def check_file(key: str, path: str) -> None:
-    """See that the file of `key` (certfile, keyfile, cacertfile) can be read and holds what it should.
+    """Check that the file of `key` (certfile, keyfile, cacertfile) can be read and holds a certificate or a key.
 
-    @raise TLSFault: it can't or doesn't.
+    @raise TLSFault: it can't be read, or holds something else.
     """
     if key == "keyfile":
         private_key(path)

@@ -1,4 +1,4 @@
-"""What differs between two configurations, and what of it a reload can't take."""
+"""Compares two configurations: what a reload reports, and what it can't change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def differences(old: Settings, new: Settings) -> tuple[str, ...]:
-    """The key paths whose values differ; of secrets, too, only the path."""
+    """The paths of the keys whose values differ, never the values."""
     before, after = _flat(old), _flat(new)
     nothing = object()
     keys = sorted(before.keys() | after.keys())
@@ -35,7 +35,7 @@ def differences(old: Settings, new: Settings) -> tuple[str, ...]:
 
 
 def fixed_differences(old: Settings, new: Settings) -> tuple[str, ...]:
-    """Those differences that can't be taken while the proxy runs: where it listens, and whether with TLS."""
+    """The differences that need a restart: the addresses where the proxy listens, and whether with TLS."""
     fixed = tuple(key for key in differences(old, new) if _FIXED.fullmatch(key))
     if (old.admin is None) != (new.admin is None):
         return ("admin", *(key for key in fixed if not key.startswith("admin")))

@@ -1,4 +1,4 @@
-"""What every address in the configuration has: its network, its TLS files, and TCP keepalive."""
+"""What listeners and the uplink have in common: address, network, TLS files and TCP keepalive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redisproxy.config.section import Section, Text
 
 
 class KeepaliveSettings(Section):
-    """TCP keepalive; C{idle_s} 0 switches it off."""
+    """TCP keepalive; C{idle_s} 0 turns it off."""
 
     idle_s: Annotated[int, Field(ge=0, le=32767)] = 300
     interval_s: Annotated[int, Field(ge=1, le=32767)] = 30
@@ -20,7 +20,7 @@ class KeepaliveSettings(Section):
 
 
 class Endpoint(Section):
-    """What every address has in common."""
+    """An address with its TLS files."""
 
     addr: Text
     network: Literal["tcp", "unix", ""] = "tcp"
@@ -38,7 +38,7 @@ class Endpoint(Section):
         return self
 
     def _wrong(self) -> Iterator[str]:
-        """Everything that does not go together, one text each; one about a single key begins with C{.key: }."""
+        """The conflicts between keys, one text each; a text about a single key begins with C{.key: }."""
         yield from self._wrong_address()
         if not self.tls and (self.certfile or self.keyfile or self.cacertfile):
             yield 'certfile, keyfile and cacertfile need "tls": true'
@@ -53,5 +53,5 @@ class Endpoint(Section):
 
     @property
     def address(self) -> Address:
-        """Where it is."""
+        """The address, parsed."""
         return parse_address(self.addr, self.network)

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration."""
+"""How a configuration is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 class ConfigError(Exception):
     """A configuration that can't be used.
 
-    @ivar faults: one text for each fault, C{key.path: what is wrong}.
+    @ivar faults: one text for each fault: C{key.path: what is wrong}.
     """
 
     def __init__(self, faults: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a configuration, in words for operators, each with the path of its key."""
+"""Turns what pydantic finds wrong with a configuration into texts for operators, each with the path of its key."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 
 
 def texts(error: ValidationError, single: set[str]) -> Iterator[str]:
-    """Say each fault in `error`, with the path of its key.
+    """The text of each fault in `error`, with the path of its key.
 
-    @param single: keys whose value is one object, though the settings hold a tuple: their paths bear no index.
+    @param single: keys whose value is one object although the settings hold a tuple; their paths have no index.
     """
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     deeper = {each["loc"][0] for each in errors if len(each["loc"]) > 1}

@@ -1,4 +1,4 @@
-"""Files that a configuration names: certificates are looked into, and passwords put in the place of their files."""
+"""Files that a configuration names: certificates are checked, and passwords are read into the configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PASSFILES = ("passfile", "sentinel_passfile")
 
 
 def sections_with_files(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object that may hold file names, with its path."""
+    """Every object of the file that may name files, with its path."""
     for key in ("uplink", "admin", "listen", "listen_raw"):
         value = data.get(key)
         several = isinstance(value, list)

@@ -1,4 +1,4 @@
-"""Reading a configuration file as JSON, bounded in size, with keys that are there twice told as faults."""
+"""Reads a configuration file as JSON, up to a size; a key that occurs twice is a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_BYTES = 1048576
 
 
 def read_object(path: Path, faults: list[str]) -> dict[str, Any]:
-    """The object in the file at `path`; keys that are there twice are added to `faults`.
+    """The object in the file at `path`; keys that occur twice are added to `faults`.
 
     @raise ConfigError: it can't be read, or holds no JSON object.
     """
@@ -51,7 +51,7 @@ def _parsed(path: Path, content: bytes) -> Any:
 
 
 class _Object(dict[str, Any]):
-    """A JSON object that remembers which of its keys it was given more than once."""
+    """A JSON object that remembers which keys occurred more than once."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)

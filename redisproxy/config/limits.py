@@ -1,4 +1,4 @@
-"""The section C{limits}: bounds on what clients may make the proxy hold."""
+"""The section C{limits}: bounds on how much clients may make the proxy hold in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redisproxy.config.section import Bytes, Count, Milliseconds, Section
 
 
 class LimitSettings(Section):
-    """Bounds on what clients may make the proxy hold."""
+    """Bounds on how much clients may make the proxy hold."""
 
     max_clients: Count = 10000
     max_raw_connections: Count = 1000

@@ -1,4 +1,4 @@
-"""Where the proxy listens: for Redis clients, for the raw relay, and for the admin pages; and who may connect there."""
+"""The sections C{listen}, C{listen_raw} and C{admin}: where the proxy listens, and who may connect there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class UserSettings(Section):
 
 
 class RawListenSettings(Endpoint):
-    """A listener; with C{cacertfile} it asks every client for a certificate and verifies it."""
+    """A listener of the raw relay; with C{cacertfile} every client needs a certificate that verifies."""
 
     backlog: Annotated[int, Field(ge=1, le=65535)] = 511
     tcp_keepalive: KeepaliveSettings = KeepaliveSettings()
@@ -43,7 +43,7 @@ class RawListenSettings(Endpoint):
 
 
 class ListenSettings(RawListenSettings):
-    """A listener that knows its users."""
+    """A listener for Redis clients, with its users."""
 
     password: SecretStr | None = Field(default=None, alias="pass")
     passfile: Text | None = None
@@ -57,7 +57,7 @@ class ListenSettings(RawListenSettings):
 
 
 class AdminSettings(ListenSettings):
-    """The admin pages."""
+    """The listener of the admin pages."""
 
     allow_open: bool = False
 

@@ -1,4 +1,4 @@
-"""Reading a configuration file, with every fault told at once."""
+"""Loads a configuration file: reads it, checks it, and reports every fault at once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from redisproxy.config.json_file import read_object
 from redisproxy.config.settings import Settings
 
 CheckTLS = Callable[[Endpoint], Iterable[str]]
-"""Says what keeps the certificates and keys of an endpoint from being used; each text begins with a key and a colon."""
+"""Names what is wrong with the certificates and keys of an endpoint, each text as C{key: what is wrong}."""
 
 
 def load(path: str, check_tls: CheckTLS) -> Settings:
     """Read and check the file at `path`.
 
-    @param check_tls: L{redisproxy.net.tls.faults}. Certificates are faults of the configuration, too, and only what
-        opens connections can say whether they can be used.
-    @raise ConfigError: everything that is wrong with it.
+    @param check_tls: L{redisproxy.net.tls.faults}: only the room that opens TLS connections can tell whether the
+        certificates can be used, and one that can't is a fault of the configuration.
+    @raise ConfigError: the file is refused; it names every fault.
     """
     faults: list[str] = []
     data = read_object(Path(path), faults)
@@ -57,10 +57,10 @@ def _key(fault: str) -> str:
 
 
 def _validated(data: dict[str, Any], single: set[str], faults: list[str]) -> Settings | None:
-    """The settings, or None with `faults` told.
+    """The settings; None when there are none, with `faults` added.
 
-    A key that is unknown or of the wrong type hides what does not go together in its section, so the rest is looked
-    at again without it.
+    A key that is unknown or of the wrong type hides conflicts between other keys of its section, so the rest is
+    validated again without it.
     """
     while True:
         try:
@@ -72,7 +72,7 @@ def _validated(data: dict[str, Any], single: set[str], faults: list[str]) -> Set
                 return None
 
 
-# What is left without one of these would seem to lack it.
+# Without one of these the rest would get faults that it does not have.
 _NEEDED: set[int | str] = {
     *("uplink", "listen", "listen_raw", "admin", "addr", "network", "tls", "skipverify", "server_name"),
     *("pass", "passfile", "sha256", "users", "user", "name", "allow_open", *CERTIFICATE_FILES),

@@ -1,4 +1,4 @@
-"""The sections C{pause} and C{shutdown}: how long is waited for what is in flight, and what clients are told."""
+"""The sections C{pause} and C{shutdown}: how long the proxy waits for replies, and what it tells clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from redisproxy.config.section import Milliseconds, MillisecondsOrOff, Section, 
 
 
 class PauseSettings(Section):
-    """How a pause drains."""
+    """How long a pause waits for commands in flight."""
 
     drain_deadline_ms: Milliseconds = 5000
 
@@ -17,7 +17,8 @@ class PauseSettings(Section):
 class ShutdownSettings(Section):
     """How the proxy stops.
 
-    C{notice_ms} is how long clients that want maintenance notifications have to leave, for C{moving_to} if that is set.
+    Clients that asked for maintenance notifications have C{notice_ms} to leave; they are sent to C{moving_to} if it is
+    set.
     """
 
     drain_deadline_ms: Milliseconds = 5000

@@ -1,4 +1,4 @@
-"""Showing a configuration without its secrets."""
+"""Shows a configuration without its secrets, for the admin pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECRETS = {"sha256"}
 
 
 def public(settings: Settings) -> dict[str, Any]:
-    """The settings as the file has them, with every secret replaced."""
+    """The settings with the keys of the file and every secret replaced."""
     shown = _public(settings)
     assert isinstance(shown, dict)
     return shown

@@ -1,4 +1,4 @@
-"""What every section of the configuration is made of: a frozen model, and the types of its fields with their bounds.
+"""The base of every section of the configuration: a frozen model, and the types of fields with their bounds.
 
 Times and sizes carry their unit in the name.
 """
@@ -22,11 +22,11 @@ def _tuple(value: Any) -> Any:
 
 
 FromList = BeforeValidator(_tuple)
-"""Makes a tuple, which is frozen, of a JSON array."""
+"""Turns a JSON array into a tuple, which is frozen."""
 
 
 class Section(BaseModel):
-    """One object of the configuration: frozen, strict, with no unknown keys. Its errors never show what was given."""
+    """One object of the configuration: frozen, strict, without unknown keys. Its errors contain no value of it."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, populate_by_name=False

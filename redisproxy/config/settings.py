@@ -1,4 +1,4 @@
-"""The whole configuration: its sections, and what must fit between them."""
+"""The whole configuration: its sections, the keys outside of sections, and the checks across sections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _allowable(names: frozenset[str]) -> frozenset[str]:
 
 
 def _as_list(value: Any) -> Any:
-    """`listen` and `listen_raw` may be one object; one without an address is not used (Codility/redis-proxy)."""
+    """Make a tuple of one object or several, without those whose address is empty, as in Codility/redis-proxy."""
     items = value if isinstance(value, list) else [value]
     return tuple(item for item in items if not (isinstance(item, dict) and item.get("addr") == ""))
 
@@ -67,7 +67,7 @@ class Settings(Section):
         return shaped
 
     def with_primary_at(self, address: TcpAddress) -> Settings:
-        """The same, with the uplink where the sentinels have told it is."""
+        """The same settings, with the uplink at the address that the sentinels gave."""
         return self.model_copy(update={"uplink": self.uplink.at(address)})
 
     def _own(self) -> list[tuple[str, Endpoint]]:
@@ -76,7 +76,7 @@ class Settings(Section):
 
     @property
     def own_addresses(self) -> frozenset[Address]:
-        """Where the proxy itself can be reached on this machine."""
+        """Every address at which clients on this machine reach the proxy itself."""
         addresses = (endpoint.address for _, endpoint in self._own())
         return frozenset(each for address in addresses for each in on_this_machine(address))
 

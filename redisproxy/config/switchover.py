@@ -1,4 +1,4 @@
-"""The section C{switchover}: how the data moves, and how long it may take."""
+"""The section C{switchover}: how the data moves to another server, and how long each part may take."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from redisproxy.config.uplink import UplinkSettings
 class SwitchoverSettings(Section):
     """How a switchover moves the data.
 
-    C{mode} C{external} is for managed servers without REPLICAOF and CONFIG: somebody else moves the data while the
-    clients are held.
+    The C{mode} C{external} is for managed servers, which allow neither REPLICAOF nor CONFIG: something else moves the
+    data while the clients are held.
     """
 
     mode: Literal["replicate", "external"] = "replicate"
@@ -42,7 +42,7 @@ class SwitchoverSettings(Section):
 
     @property
     def replicate_from_address(self) -> TcpAddress | None:
-        """Where the new server reaches the old one, if the configuration says it."""
+        """The address at which the new server reaches the old one, if the configuration gives it."""
         if self.replicate_from is None:
             return None
         address = parse_address(self.replicate_from, "tcp")

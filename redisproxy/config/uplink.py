@@ -1,4 +1,4 @@
-"""The Redis server that the proxy forwards to: its address, or the sentinels that know it, and how to connect to it."""
+"""The section C{uplink}: the Redis server that the proxy forwards to, or the sentinels that know its address."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SENTINEL_KEYS = {
 
 
 class UplinkSettings(Endpoint):
-    """The Redis server that the proxy forwards to: at C{addr}, or whichever the sentinels call the primary."""
+    """The Redis server that the proxy forwards to: the one at C{addr}, or the primary that the sentinels name."""
 
     addr: Text = ""
     user: Text | None = None
@@ -72,31 +72,31 @@ class UplinkSettings(Endpoint):
 
     @property
     def address(self) -> Address:
-        """Where it is; no host means this machine."""
+        """The address of the server; without a host it is this machine."""
         if self.sentinels:
             return self._found or Undiscovered(self.master_name or "", 0)
         return or_local(parse_address(self.addr, self.network))
 
     @property
     def sentinel_addresses(self) -> tuple[TcpAddress, ...]:
-        """Where the sentinels are."""
+        """The addresses of the sentinels."""
         addresses = (or_local(parse_address(sentinel, "tcp")) for sentinel in self.sentinels)
         return tuple(address for address in addresses if isinstance(address, TcpAddress))
 
     @property
     def tls_to_sentinels(self) -> bool:
-        """Whether the sentinels are spoken to over TLS."""
+        """Whether connections to the sentinels use TLS."""
         return self.tls if self.sentinel_tls is None else self.sentinel_tls
 
     def at(self, found: TcpAddress) -> Self:
-        """The same settings, with the primary at `found`, where the sentinels have told it is."""
+        """The same settings, with the primary at `found`, the address that the sentinels gave."""
         copy = self.model_copy()
         copy._found = found
         return copy
 
 
 def _sentinel_faults(uplink: UplinkSettings) -> Iterator[str]:
-    """Everything that does not go together, one text each, which begins with C{.key: }."""
+    """The faults of the keys for Sentinel, each as C{.key: what is wrong}."""
     if uplink.sentinels:
         yield from _wrong_addresses(uplink.sentinels)
         yield from _wrong_together(uplink)

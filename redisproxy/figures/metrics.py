@@ -1,4 +1,4 @@
-"""Counters and histograms of one proxy, in groups: called by whoever has something to count, never calling.
+"""Counters and histograms in groups; every room adds to them.
 
 The command path adds to plain integers; L{redisproxy.figures.prometheus} turns them into text when asked.
 """
@@ -6,6 +6,7 @@ The command path adds to plain integers; L{redisproxy.figures.prometheus} turns 
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 
@@ -52,12 +53,14 @@ class UplinkFigures:
 
 
 class OperationFigures:
-    """How often operators, signals and Sentinel have changed something, and how often they could not.
+    """Figures of pauses, reloads, switchovers and failovers.
 
-    @ivar sentinel_switches_total: changes of the primary that were followed.
+    @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
+    @ivar auth_failures_total: wrong passwords at the admin pages.
+    @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
-    __slots__ = (
+    _COUNTED = (
         "pauses_total",
         "reloads_rejected_total",
         "reloads_total",
@@ -65,27 +68,12 @@ class OperationFigures:
         "switchovers_failed_total",
         "switchovers_total",
     )
+    __slots__ = (*_COUNTED, "_pauses", "auth_failures_total", "registry")
 
     def __init__(self) -> None:
-        self.pauses_total = self.sentinel_switches_total = 0
+        self.pauses_total = self.sentinel_switches_total = self.auth_failures_total = 0
         self.reloads_total = self.reloads_rejected_total = 0
         self.switchovers_total = self.switchovers_failed_total = 0
-
-
-class Metrics:
-    """All numbers of one proxy.
-
-    @ivar flow: the counts that every command changes.
-    @ivar registry: what the Prometheus client library keeps itself: how long pauses were, and the process.
-    """
-
-    __slots__ = ("_pauses", "clients", "flow", "operations", "registry", "uplink")
-
-    def __init__(self) -> None:
-        self.flow = Flow()
-        self.clients = ClientFigures()
-        self.uplink = UplinkFigures()
-        self.operations = OperationFigures()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._pauses = Histogram(
@@ -93,5 +81,33 @@ class Metrics:
         )
 
     def observe_pause(self, seconds: float) -> None:
-        """The gate has opened after `seconds`."""
+        """Count a pause; the gate was closed for `seconds`."""
         self._pauses.observe(seconds)
+
+    def numbers(self) -> dict[str, int]:
+        """The counters by their place in the groups; see C{prometheus}."""
+        return {f"operations.{name}": getattr(self, name) for name in self._COUNTED}
+
+
+class Metrics:
+    """All figures of one data plane.
+
+    @ivar flow: the counters that every command changes.
+    """
+
+    __slots__ = ("clients", "flow", "uplink")
+
+    _PLACES = (
+        *(f"flow.{name}" for name in ("commands", "bytes_from_clients", "bytes_to_clients")),
+        *(f"clients.{name}" for name in ("total", "open", "held_total", "auth_failures_total")),
+        *(f"uplink.{name}" for name in UplinkFigures.__slots__),
+    )
+
+    def __init__(self) -> None:
+        self.flow = Flow()
+        self.clients = ClientFigures()
+        self.uplink = UplinkFigures()
+
+    def numbers(self) -> dict[str, int]:
+        """All counters and gauges by their place in the groups; see C{prometheus}."""
+        return {place: attrgetter(place)(self) for place in self._PLACES}

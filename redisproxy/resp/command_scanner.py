@@ -1,4 +1,4 @@
-"""Finds where one command ends and whether it is plain, in a buffer that grows; used by the framer of requests only."""
+"""Finds where one command ends, in a buffer that grows, and whether it is plain; a part of the framing of requests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MAX_NAME = 32
 
 
 class CommandScanner:
-    """Looks for the end of the command that begins at a position; remembers how far it got.
+    """Looks for the end of one command, and remembers how far it got.
 
     @ivar special: upper-case names of commands that are not plain; None: every command is special.
-    @ivar kind: what the command is, once L{scan} has told its end.
-    @ivar inline: the arguments of a command of the kind C{INLINE}.
-    @ivar at: where the argument begins that is looked at next. @ivar left: how many are still to come.
+    @ivar kind: C{PLAIN}, C{SPECIAL}, C{INLINE} or C{EMPTY}; valid once L{scan} has returned the end.
+    @ivar inline: the arguments, if the kind is C{INLINE}.
+    @ivar at: where the next argument begins. @ivar left: how many arguments are still to come.
     """
 
     __slots__ = ("_named", "_searched", "at", "inline", "kind", "left", "limits", "special")
@@ -35,7 +35,7 @@ class CommandScanner:
         self._named = False
 
     def moved(self, by: int) -> None:
-        """What is in the buffer lies `by` bytes further to the front now."""
+        """Adjust positions: the bytes in the buffer have moved `by` bytes to the front."""
         self.at -= by
         self._searched -= by
 

@@ -1,4 +1,4 @@
-"""A command that is too large to hold: finds where it ends while its bytes are passed on as they arrive."""
+"""A command that is too large to hold: its bytes are passed on as they arrive, and this finds its end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from redisproxy.resp.request_lines import RequestLimits, bulk_header
 
 
 class LargeCommand:
-    """The rest of one command.
+    """The rest of one large command.
 
-    @param arguments_left: how many of its arguments have not begun where L{advance} is called first.
+    @param arguments_left: how many arguments begin at or after the position where L{advance} is first called.
     """
 
     __slots__ = ("_arguments_left", "_limits", "_skip")
@@ -24,7 +24,7 @@ class LargeCommand:
         return not self._skip and not self._arguments_left
 
     def advance(self, buffer: bytes | bytearray, at: int) -> int:
-        """Pass over whole and partial arguments from `at`; where that had to stop.
+        """Pass over whole and partial arguments from `at`; the position where more bytes are needed, or the end.
 
         @raise ProtocolError: this is no argument.
         """

@@ -1,4 +1,4 @@
-"""The lines in which a request says its lengths, and the limits that Redis and the configuration set to them."""
+"""The header lines of requests, and the limits that Redis and the configuration set for them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_ARGS = 2147483647
 
 
 class RequestLimits:
-    """How large the requests of one client may be.
+    """The limits for the requests of one client.
 
-    @ivar held_bytes: a command larger than that is passed on in pieces.
-    @ivar authenticated: False applies Redis's small limits for clients that have not logged in.
+    @ivar held_bytes: a larger command is passed on in pieces.
+    @ivar authenticated: False applies the small limits of Redis for clients that have not logged in.
     """
 
     __slots__ = ("args", "authenticated", "bulk_bytes", "held_bytes", "inline_bytes")
@@ -45,7 +45,7 @@ def line_end(buffer: bytes | bytearray, at: int, too_big: str) -> int:
 
 
 def argument_count(line: bytes | bytearray, limits: RequestLimits) -> int:
-    """How many arguments a request has by its first line, which is given without C{*}; 0 for an empty request.
+    """The number of arguments in the first line of a request, without its C{*}; 0 for an empty request.
 
     @raise ProtocolError: it is no number, or too large.
     """
@@ -58,7 +58,7 @@ def argument_count(line: bytes | bytearray, limits: RequestLimits) -> int:
 
 
 def bulk_header(buffer: bytes | bytearray, at: int, limits: RequestLimits) -> tuple[int, int] | None:
-    """Size and position of the argument whose header is at `at`; None when the header is incomplete.
+    """Size and position of the argument whose header is at `at`; None while the header is incomplete.
 
     @raise ProtocolError: this is no header, or the argument is too large.
     """

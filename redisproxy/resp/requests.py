@@ -1,4 +1,7 @@
-"""Where requests end and what they are called; runs of plain ones leave as one slice."""
+"""Splits the request stream of a client: runs of plain commands leave as one slice, special ones with their arguments.
+
+The pure twin of C{RequestFramer} in C{_native}, with the same interface and the same answers.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _UNKNOWN = -1
 
 
 class RequestFramer:
-    """One client's request stream: `feed` what arrives, take units with `next`.
+    """The request stream of one client: `feed` what arrives, take units with `next`.
 
     Units are C{(RUN, data, n)}, n plain commands in one slice; C{(COMMAND, raw, args)}, one command that is special or
     came inline; C{(BEGIN, data, args)}, the beginning of a command larger than `max_held_bytes`, followed by
@@ -65,11 +68,11 @@ class RequestFramer:
 
     @property
     def buffered(self) -> int:
-        """Bytes held and not yet returned."""
+        """How many bytes were fed and not yet returned."""
         return len(self._buffer) - self._pos
 
     def take_buffer(self) -> bytes:
-        """Hand over all bytes that were not returned."""
+        """Take out all bytes that were not returned."""
         data = bytes(self._buffer[self._pos :])
         self._buffer = b""
         self._pos = 0
@@ -78,7 +81,7 @@ class RequestFramer:
         return data
 
     def feed(self, data: bytes) -> None:
-        """Append what has arrived; nothing is looked at here."""
+        """Append what has arrived, without looking at it."""
         shift = self._pos
         self._pos = 0
         if shift == len(self._buffer):
@@ -178,8 +181,8 @@ class RequestFramer:
 def split_command(raw: bytes) -> list[bytes]:
     """The arguments of one multibulk command, or of its beginning up to the end of an argument.
 
-    Its framing has been checked. As there, and in Redis, a line ends with CR and any other byte: what is decided here
-    has to be what the server sees.
+    Its framing has been checked. As in the framing, and in Redis, a line ends with CR and any byte after it: the proxy
+    must see the same arguments as the server.
     """
     args: list[bytes] = []
     at = raw.index(b"\r") + 2

@@ -1,6 +1,6 @@
-"""A control connection to a Redis server, beside those of clients: asks within a deadline, over txredisapi.
+"""A control connection to a Redis server, beside those of clients: every question has a deadline. Uses txredisapi.
 
-Switchovers and Sentinel look at servers with it, so that neither the gate nor the clients' commands are in their way.
+Switchovers and the search for the primary use it, so that they wait neither for the gate nor for clients' commands.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Arg = bytes | str | int
 
 
 class ControlProtocol(txredisapi.RedisProtocol):  # type: ignore[misc]
-    """One control connection; replies are bytes, integers and lists.
+    """The protocol of a control connection; replies are bytes, integers and lists.
 
-    @param clock: what the library schedules with.
+    @param clock: schedules the timeouts of txredisapi.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -39,9 +39,9 @@ class ServerSaidNo(UplinkRefused):
 
 
 class ControlConnection:
-    """One control connection that is open.
+    """An open control connection.
 
-    @ivar name: how messages call the server.
+    @ivar name: the server's name in messages.
     """
 
     def __init__(self, name: str, protocol: Any, clock: IReactorTime, timeout_s: float) -> None:
@@ -53,8 +53,8 @@ class ControlConnection:
     async def ask(self, *command: Arg) -> Any:
         """Send one command.
 
-        @raise ServerSaidNo: it answered with an error.
-        @raise UplinkUnavailable: it did not answer.
+        @raise ServerSaidNo: the server answered with an error.
+        @raise UplinkUnavailable: the server did not answer.
         """
         (reply,) = await self.ask_all(command)
         if isinstance(reply, ServerSaidNo):
@@ -62,9 +62,9 @@ class ControlConnection:
         return reply
 
     async def ask_all(self, *commands: tuple[Arg, ...]) -> list[Any]:
-        """Send several commands at once. An error of the server is an item of the result, a L{ServerSaidNo}.
+        """Send several commands at once; an error that the server answers is an item of the result, a L{ServerSaidNo}.
 
-        @raise UplinkUnavailable: it did not answer.
+        @raise UplinkUnavailable: the server did not answer.
         """
         try:
             answers = [self._protocol.execute_command(*command) for command in commands]
@@ -87,7 +87,7 @@ class ControlConnection:
         return ServerSaidNo(f"{self.name}: {command}: {text}")
 
     def close(self) -> None:
-        """Give the connection up; whatever was asked and not answered fails."""
+        """Close the connection; commands without an answer fail."""
         transport = self._protocol.transport
         if transport is not None and self._protocol.connected:
             transport.abortConnection()
@@ -102,10 +102,10 @@ async def open_connection(
     """Open a control connection and log in.
 
     @param kind: the class of the result.
-    @param name: how messages call the server.
-    @param connect: opens one transport for the protocol that the given callable makes.
-    @param timeout_s: for the connection, and later for each answer.
-    @raise UplinkError: it can't be had.
+    @param name: the server's name in messages.
+    @param connect: opens one transport, for the protocol that the given callable makes.
+    @param timeout_s: the limit for connecting, and later for each answer.
+    @raise UplinkError: the server can't be reached, or refuses the password.
     """
     connection = kind(name, await _connected(name, connect, clock, timeout_s), clock, timeout_s)
     try:

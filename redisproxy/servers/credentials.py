@@ -1,4 +1,4 @@
-"""With what the proxy logs in at a server of its configuration; used by everything that connects to one."""
+"""User and password for a server of the configuration; used by everything that connects to one."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def credentials_of(uplink: UplinkSettings) -> Credentials:
-    """Name and password for an uplink."""
+    """User and password for an uplink."""
     return Credentials(uplink.user, uplink.password.get_secret_value() if uplink.password else None)

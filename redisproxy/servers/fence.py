@@ -1,24 +1,24 @@
-"""The fence: a value of C{min-replicas-to-write} with which a server refuses writes, and which can be taken back.
+"""The fence: a value of C{min-replicas-to-write} so high that a server refuses writes. Pure.
 
-It needs no other record than itself, so that it is recognised and undone after a crash. Pure.
+The value says itself what was there before, so that the fence is recognised and lifted after a crash, too.
 """
 
 from __future__ import annotations
 
 FENCE = 1_000_000_000
-"""What the fence adds to C{min-replicas-to-write}: no server has as many replicas, and the value before can be told."""
+"""Added to C{min-replicas-to-write}: no server has as many replicas, and the value before can be read off."""
 LAG_WAS_OFF = 500_000_000
-"""Added when C{min-replicas-max-lag} was 0, which would switch the fence off."""
+"""Added as well when C{min-replicas-max-lag} was 0, with which the fence would have no effect."""
 MAX_REPLICAS = 1_000_000
 
 
 def is_fence(min_replicas: int) -> bool:
-    """Whether a C{min-replicas-to-write} is a fence of ours."""
+    """Whether this C{min-replicas-to-write} is a fence of the proxy."""
     return min_replicas >= FENCE
 
 
 def fence_value(min_replicas: int, max_lag: int | None) -> int:
-    """The C{min-replicas-to-write} that fences a server and remembers what it was.
+    """The C{min-replicas-to-write} that fences a server and tells what it was before.
 
     @param max_lag: the server's C{min-replicas-max-lag}; None when it does not tell.
     """
@@ -34,13 +34,13 @@ def before_fence(value: int) -> tuple[int, bool]:
 
 
 def fence_commands(min_replicas: int, max_lag: int | None) -> list[tuple[str, str, str, int]]:
-    """What puts up the fence."""
+    """The commands that put up the fence."""
     lag = [("CONFIG", "SET", "min-replicas-max-lag", 10)] if max_lag == 0 else []
     return [*lag, ("CONFIG", "SET", "min-replicas-to-write", fence_value(min_replicas, max_lag))]
 
 
 def unfence_commands(fenced: int) -> list[tuple[str, str, str, int]]:
-    """What takes the fence back; `fenced` is the C{min-replicas-to-write} that is in force."""
+    """The commands that lift the fence; `fenced` is the C{min-replicas-to-write} that is in force."""
     value, lag_was_off = before_fence(fenced)
     lag = [("CONFIG", "SET", "min-replicas-max-lag", 0)] if lag_was_off else []
     return [("CONFIG", "SET", "min-replicas-to-write", value), *lag]

@@ -1,4 +1,4 @@
-"""A fence that an interrupted switchover has left on a server: how it is seen, and what an operator can do about it."""
+"""What an interrupted switchover has left on a server, and what an operator can do about it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 async def look_for_fence(server: RedisServer) -> str:
-    """What an operator has to know of a server that is to take writes; empty when nothing is the matter.
+    """The advice for an operator whose server does not take writes; empty if it does.
 
-    An interrupted switchover leaves a fenced old server, or a new one that is a replica still. The connection to the
-    server is closed afterwards.
+    An interrupted switchover leaves the old server fenced, or the new one a replica. The connection is closed
+    afterwards.
     """
     try:
         state = await server.state()

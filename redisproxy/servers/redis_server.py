@@ -1,6 +1,6 @@
-"""What a switchover asks a Redis server and tells it: its state, to follow, the fence, to be promoted.
+"""A Redis server as a switchover sees it: asked for its state, told to follow, fenced, promoted.
 
-Nothing here is on a command's path.
+C{redisproxy unfence} and the look at the server at the start use it, too. Nothing here is on a command's path.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _PROBE = ("SETRANGE", "__redisproxy:probe", 0, "")
 
 
 class RedisServer(ControlConnection):
-    """A Redis server behind a control connection. Every method that asks raises L{UplinkError}."""
+    """A Redis server behind a control connection. Every method but C{close} may raise L{UplinkError}."""
 
     # -- looking
 
     async def state(self) -> ServerState:
-        """What it says of itself now."""
+        """The server's state, as it says it now."""
         info, databases, fence, lag, tls_port = await self.ask_all(
             ("INFO",),
             ("CONFIG", "GET", "databases"),
@@ -50,24 +50,24 @@ class RedisServer(ControlConnection):
         )
 
     async def replication(self) -> ServerState:
-        """Like L{state}, but only what C{INFO replication} tells."""
+        """Like L{state}, with the fields of C{INFO replication} only."""
         return ServerState(parse_info(_text(await self.ask("INFO", "replication"))))
 
     async def is_redisproxy(self) -> bool:
-        """Whether it is no server but another redisproxy: that answers CLIENT HELP itself."""
+        """Whether this is another redisproxy instead of a server: a proxy answers CLIENT HELP itself."""
         (reply,) = await self.ask_all(("CLIENT", "HELP"))
         return isinstance(reply, list) and any("answered by redisproxy" in _text(line) for line in reply)
 
     # -- changing
 
     async def follow(self, host: str, port: int) -> None:
-        """Become a replica of the server there. Its own data is replaced."""
+        """Make it a replica of the server at this address; its own data is replaced."""
         await self.ask("REPLICAOF", host, port)
 
     async def promote(self, lift: ServerState | None = None) -> None:
-        """Stop being a replica, in one round trip, and see that it takes writes.
+        """Make it a primary and check that it takes writes, in one round trip.
 
-        @param lift: the server's own state when it bears a fence, from the time when it was the old one.
+        @param lift: its own state if it is fenced, because it was the old server of a former switchover.
         @raise UplinkRefused: it is still a replica, or takes no writes.
         """
         unfence = [] if lift is None or not lift.fenced else unfence_commands(lift.min_replicas)
@@ -83,11 +83,11 @@ class RedisServer(ControlConnection):
             raise probe
 
     async def fence(self, state: ServerState, pause_ms: int) -> ServerState:
-        """Refuse writes from now on, whoever sends them; the data stays. A fence that is there already stays as it is.
+        """Make it refuse writes from now on, whoever sends them; a fence that is there already stays as it is.
 
-        Scripts of servers before Redis 7 do not look at the fence, so that writes are paused as well for `pause_ms`.
+        Scripts on servers before Redis 7 ignore the fence, so writes are paused for `pause_ms` as well.
 
-        @return: what it says of its replication, sampled after the fence.
+        @return: the state of its replication, sampled behind the fence.
         """
         commands: list[tuple[Arg, ...]] = [("CLIENT", "PAUSE", pause_ms, "WRITE")]
         if not state.fenced:
@@ -99,29 +99,29 @@ class RedisServer(ControlConnection):
         return ServerState(parse_info(_text(replies[-1])))
 
     async def unfence(self, state: ServerState) -> None:
-        """Take writes again, as before the fence.
+        """Make it take writes again, as before the fence.
 
-        @param state: it says what the value before was; must have been asked for while the fence was there.
+        @param state: its state from a moment when it was fenced: that says what was before.
         """
         for reply in await self.ask_all(*unfence_commands(state.min_replicas), ("CLIENT", "UNPAUSE")):
             if isinstance(reply, ServerSaidNo) and "CONFIG" in str(reply):
                 raise reply
 
     async def end_pause(self) -> None:
-        """Let paused writers go on; with the fence in place they get its error."""
+        """Let paused writers go on; behind the fence they get its error."""
         await self.ask_all(("CLIENT", "UNPAUSE"))
 
     async def probe_write(self) -> None:
-        """See that it takes writes.
+        """Check that it takes writes.
 
-        @raise ServerSaidNo: why not.
+        @raise ServerSaidNo: it does not; the text is the server's.
         """
         await self.ask(*_PROBE)
 
     async def set_config(self, name: str, value: str) -> str:
-        """CONFIG SET; the value before.
+        """Set one setting; the value that it had before.
 
-        @raise ServerSaidNo: it does not know the setting, or does not allow it.
+        @raise ServerSaidNo: the server lacks the setting, or does not allow the change.
         """
         before = await self.ask("CONFIG", "GET", name)
         await self.ask("CONFIG", "SET", name, value)

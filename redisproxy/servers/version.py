@@ -1,10 +1,10 @@
-"""Versions of Redis and Valkey as numbers, so that they can be compared."""
+"""Versions of Redis and Valkey as numbers that can be compared."""
 
 from __future__ import annotations
 
 
 def version_of(text: str) -> tuple[int, ...]:
-    """A version as numbers: C{7.0.15} is C{(7, 0, 15)}; whatever follows (C{-rc1}) is left out."""
+    """A version as numbers: C{7.0.15} is C{(7, 0, 15)}; what follows (C{-rc1}) is left out."""
     numbers = []
     for part in text.split("."):
         digits = ""

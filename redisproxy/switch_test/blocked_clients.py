@@ -1,4 +1,4 @@
-"""The blocked clients: each waits in BLPOP, without a timeout, for jobs that others push."""
+"""The blocked clients: each waits in BLPOP without a timeout for jobs that busy clients push."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from redisproxy.switch_test.connection import Broken, Connection
 from redisproxy.switch_test.ledger import Ledger
 
 LAST = b"last:"
-"""What a worker's last job begins with; one for each of them shows that none of them hangs."""
+"""Marks a client's last job; each gets one, which shows that none of them hangs."""
 
 
 class BlockedClient:
-    """One of them.
+    """One blocked client.
 
-    @ivar ended: it has got a last job.
+    @ivar ended: it has received its last job.
     """
 
     def __init__(self, number: int, wire: Connection, ledger: Ledger) -> None:
@@ -24,9 +24,9 @@ class BlockedClient:
         self._ledger = ledger
 
     async def work(self) -> None:
-        """Take jobs until the last one has come.
+        """Take jobs until the last one arrives.
 
-        @raise Broken: a reply was none of these.
+        @raise Broken: a reply was no job.
         """
         while not self.ended:
             (reply,) = await self.wire.ask(("BLPOP", self.queue, 0))

@@ -1,7 +1,7 @@
-"""The kinds of clients: each knows what every reply has to be, and at the end what has to be on the server.
+"""The kinds of busy clients: each knows which reply must come next, and at the end what must be on the server.
 
-All that a client decides comes from its own random numbers, and none of them depends on a reply or on time: the same
-seed gives the same commands, sizes and think times in the same order.
+Each client decides by its own random numbers, which depend neither on replies nor on time: the same seed gives the
+same commands, sizes and think times in the same order.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ LIST_LENGTH = 100
 QUEUES = 10
 REGISTERS = 5
 OWN = 1_000_000_000
-"""Each client's counters begin at another multiple of this, so that another client's reply is known as such."""
+"""Each client's counters begin at its own multiple of this, so that another client's reply is recognised."""
 
 
 class Client:
     """One busy client; `turn` is one round of its work.
 
     @ivar done: acknowledged rounds, or commands.
-    @ivar sound: every round was acknowledged; else nobody knows whether the last command was carried out.
+    @ivar sound: every round was acknowledged; otherwise it is unknown whether the last command was carried out.
     """
 
     def __init__(self, number: int, wire: Connection, ledger: Ledger, seed: int, value_bytes: int) -> None:
@@ -38,35 +38,35 @@ class Client:
         self._value_bytes = value_bytes
 
     def think_s(self, usual_s: float) -> float:
-        """How long it waits before its next round."""
+        """How long the client waits before its next round."""
         return self.random.uniform(0, 2 * usual_s)
 
     def unique(self) -> bytes:
-        """A value that no other write has, of a size up to twice the usual one."""
+        """A value that occurs in no other write, of up to twice the usual size."""
         padding = b"." * self.random.randint(0, 2 * self._value_bytes)
         return b"%d/%d%b" % (self.number, self.done, padding)
 
     async def begin(self) -> None:
-        """What is needed before the first turn."""
+        """Prepare the first turn."""
 
     async def turn(self) -> None:
-        """Do one thing and check the replies."""
+        """Do one round and check its replies."""
         raise NotImplementedError
 
     async def check(self, server: Connection) -> None:
-        """Compare what is on the server, asked directly, with what was acknowledged."""
+        """Compare the data on the server, which is asked directly, with the acknowledged writes."""
 
     def expect_own(self, got: object, wanted: int, what: str) -> None:
         """Compare the reply to an increment.
 
-        @raise Broken: it is another client's, or writes were lost or doubled.
+        @raise Broken: this is another client's reply, or writes were lost or doubled.
         """
         if isinstance(got, int) and got // OWN != self.number:
             raise Broken("mixed up", f"{what}: got {got}, the reply to client {got // OWN}")
         expect_count(got, self.base + wanted, what)
 
     async def counted(self, server: Connection, key: str) -> None:
-        """Compare a counter with the acknowledged increments."""
+        """Compare a counter on the server with the acknowledged increments."""
         (value,) = await server.ask(("GET", key))
         got = int(value) if isinstance(value, bytes) and value.isdigit() else value
         expect_count(got, self.base + self.done, f"{key} at the end")
@@ -88,7 +88,7 @@ class Counts(Client):
 
 
 class Lists(Client):
-    """RPUSH of unique values; the whole list is looked at, and emptied, from time to time."""
+    """RPUSH of unique values; from time to time the whole list is compared and emptied."""
 
     def __init__(self, number: int, wire: Connection, ledger: Ledger, seed: int, value_bytes: int) -> None:
         super().__init__(number, wire, ledger, seed, value_bytes)
@@ -111,7 +111,7 @@ class Lists(Client):
 
 
 class Transacts(Client):
-    """MULTI and EXEC, in one piece or with a pause of the client's own in between."""
+    """MULTI and EXEC, sent at once or in two parts."""
 
     async def begin(self) -> None:
         await self.wire.ask(("MSET", self.key, self.base, f"{self.key}:too", self.base))
@@ -138,7 +138,7 @@ class Transacts(Client):
 
 
 class Watches(Client):
-    """WATCH, GET, MULTI, SET, EXEC on a register that others write, too; losing is fine, two winners are not."""
+    """WATCH, GET, MULTI, SET, EXEC on a register that several clients write: one of them wins, never two."""
 
     async def turn(self) -> None:
         register = self.random.randrange(REGISTERS)
@@ -155,7 +155,7 @@ class Watches(Client):
 
 
 class Pipelines(Client):
-    """INCR and ECHO in turns, many at once: the order of replies shows."""
+    """A pipeline of INCR and ECHO in turns, which shows the order of replies."""
 
     async def begin(self) -> None:
         await self.wire.ask(("SET", self.key, self.base))
@@ -179,7 +179,7 @@ class Pipelines(Client):
 
 
 class Pushes(Client):
-    """RPUSH of jobs that blocked workers wait for."""
+    """RPUSH of jobs that the blocked clients wait for."""
 
     async def turn(self) -> None:
         job, queue = self.unique(), self.random.randrange(QUEUES)

@@ -1,4 +1,4 @@
-"""A client's connection on asyncio: sends commands, and takes exactly as many replies as are due."""
+"""A client's connection, on asyncio: sends commands, and accepts exactly as many replies as are due."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Observer = Callable[[float, float, str], None]
 
 
 class Broken(Exception):
-    """What a client must never see.
+    """A client saw what it must never see.
 
-    @ivar kind: one word for it, the first of the fault as it is told.
+    @ivar kind: the kind of fault in one word, with which the fault is reported.
     """
 
     def __init__(self, kind: str, text: str) -> None:
@@ -24,10 +24,10 @@ class Broken(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """One connection; one caller at a time waits for its replies.
+    """One connection, with one caller at a time.
 
     @ivar observe: called with the begin and the end of each wait, in seconds of the monotonic clock, and its command.
-    @ivar asked_at: since when replies are due; None when none are.
+    @ivar asked_at: when the replies that are due were asked for; None when none are.
     """
 
     def __init__(self) -> None:
@@ -66,9 +66,9 @@ class Connection(asyncio.Protocol):
             self._waiting.set_result(parse_replies(b"".join(self._parts)))
 
     async def ask(self, *commands: tuple[Word, ...]) -> list[object]:
-        """Send all at once and wait for as many replies.
+        """Send all commands at once and wait for their replies.
 
-        @raise Broken: the connection ended, or one of the replies is an error.
+        @raise Broken: the connection was lost, or a reply is an error.
         """
         if self._problem is not None:
             raise self._problem
@@ -88,12 +88,12 @@ class Connection(asyncio.Protocol):
         return replies
 
     def give_up(self, limit_s: float) -> None:
-        """Let the caller wait no longer when it has waited for `limit_s` seconds."""
+        """Fail the caller if it has waited for longer than `limit_s` seconds."""
         if self.asked_at is not None and self._loop.time() - self.asked_at > limit_s:
             self._break("hangs", f"no reply to {self._asked} within {limit_s:g} s")
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._problem = self._problem or Broken("closed", "closed by the test itself")
         if self._transport is not None:
             self._transport.close()

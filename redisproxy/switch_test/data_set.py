@@ -1,4 +1,4 @@
-"""The data set that is moved along: it lies in a database of its own, so that nothing else changes its size."""
+"""The data set that a switchover moves, in a database of its own, so that nothing else changes its size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OK = b"+OK\r\n"
 class DataSet:
     """Keys with values of 1 KiB.
 
-    @param seed: decides which values are looked at after each switchover.
+    @param seed: decides which values are compared after each switchover.
     """
 
     def __init__(self, megabytes: int, seed: int) -> None:
@@ -28,7 +28,7 @@ class DataSet:
         self._random = random.Random(f"{seed}:data")
 
     def fill(self, server: RedisServer) -> None:
-        """Put it into `server`."""
+        """Write the data set to `server`."""
         if not self._count:
             return
         with server.connect() as sock:
@@ -38,7 +38,7 @@ class DataSet:
                 _send(sock, [encode_command("SET", b"data:%d" % each, _value(each)) for each in numbers])
 
     def faults(self, server: RedisServer) -> Iterator[str]:
-        """What of it is not in `server`."""
+        """What is missing or different in `server`."""
         if not self._count:
             return
         with server.connect() as sock:

@@ -1,4 +1,4 @@
-"""The idle clients: connected, in different databases and under different names, and heard of only rarely."""
+"""The idle clients: connected, each with its name and database, and used only rarely."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from redisproxy.switch_test.connection import Broken, Connection, connect
 from redisproxy.switch_test.ledger import expect
 
 DATABASES = 15
-"""The last one, of a Redis server's sixteen, is for the data set."""
+"""The last of a Redis server's sixteen holds the data set."""
 AT_ONCE = 100
 ROUND_S = 60.0
-"""About how long it takes until each has been asked once."""
+"""How long it takes, about, until each client has been asked once."""
 Fault = Callable[[str, Broken], None]
 
 
 class IdleClients:
-    """All of them.
+    """All idle clients of a run.
 
-    @param fault: called with what one of them should not have seen, once for each.
+    @param fault: called once for each client that sees what it should not.
     """
 
     def __init__(self, count: int, port: int, seed: int, fault: Fault) -> None:
@@ -33,13 +33,13 @@ class IdleClients:
 
     @property
     def wires(self) -> list[Connection]:
-        """Their connections."""
+        """The connections of all clients."""
         return list(self._wires.values())
 
     async def connect(self) -> None:
-        """Connect them all; each sets its name and its database.
+        """Connect all clients; each sets its name and its database.
 
-        @raise Broken: one could not.
+        @raise Broken: one of them could not.
         """
         await self._in_groups(list(range(self._count)), self._connect)
 
@@ -49,7 +49,7 @@ class IdleClients:
         await wire.ask(("SELECT", db), ("CLIENT", "SETNAME", f"idle-{number}"), ("SET", "idle-in", db))
 
     async def look_rarely(self) -> None:
-        """Ask one after the other, in an order that the seed decides, for ever."""
+        """Ask one client after the other, in an order that the seed decides, for ever."""
         pause_s = 2 * ROUND_S / self._count
         while True:
             for number in self._random.sample(range(self._count), self._count):
@@ -58,12 +58,12 @@ class IdleClients:
                     await self._check(number)
 
     async def check(self) -> None:
-        """Ask each of them. Afterwards the rare looks can be cancelled."""
+        """Ask every client once more; afterwards C{look_rarely} can be cancelled."""
         await self._looking.acquire()
         await self._in_groups(list(self._wires), self._check)
 
     async def _check(self, number: int) -> None:
-        """Whether it is connected still, has its name, and is in its database."""
+        """Check that a client is still connected, has its name, and is in its database."""
         if number not in self._wires:
             return
         try:

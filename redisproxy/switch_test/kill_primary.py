@@ -1,4 +1,4 @@
-"""Kills the old primary in the very moment in which the new one has been promoted, as a crash at the worst time."""
+"""Kills the old primary at the moment when the new one is promoted: a crash at the worst time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ LOOK_S = 0.0005
 
 
 class PrimaryKiller:
-    """Asks the new server for its role, again and again, and acts once it is a replica no more.
+    """Polls the role of the new server, and kills the old one as soon as the new one is no replica any more.
 
-    @ivar killed: it has.
+    @ivar killed: the old server was killed.
     """
 
     def __init__(self, old: RedisServer, new: RedisServer) -> None:
@@ -45,6 +45,6 @@ class PrimaryKiller:
         self.killed = True
 
     def end(self) -> None:
-        """The switchover is over: stop watching."""
+        """Stop polling: the switchover is over."""
         self._stop.set()
         self._thread.join()

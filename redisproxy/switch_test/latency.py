@@ -1,4 +1,4 @@
-"""How long clients waited for replies: all of them in a histogram, and the longest by name."""
+"""How long clients waited for replies: a histogram of all waits, and the longest ones with their commands."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from redisproxy.switch_test.connection import Observer
 
 KEPT = 10
 STEP = 1.05
-"""Each bucket of the histogram is this much wider than the one before, so that a quantile is as exact as that."""
+"""Each bucket of the histogram is wider than the one before by this factor, which bounds the error of a quantile."""
 SMALLEST_S = 1e-5
 LOOP_S = 0.01
 
 
 class Latency:
-    """The waits of all busy clients, and the moments when this process itself was late.
+    """The waits of all busy clients, and the times when this process itself was late.
 
     @ivar longest: the longest waits: seconds, begin, end, kind of load, command.
-    @ivar late: the longest times that this process did not get to look at its connections: seconds, begin, end.
+    @ivar late: the longest times when this process did not read its connections: seconds, begin, end.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Latency:
         self._count = 0
 
     def observer(self, kind: str) -> Observer:
-        """What a connection of this kind of load calls."""
+        """The observer for connections of clients of this kind."""
 
         def observe(began: float, ended: float, command: str) -> None:
             took = ended - began
@@ -46,7 +46,7 @@ class Latency:
         return observe
 
     def quantile_ms(self, share: float) -> float:
-        """What this share of the waits did not exceed."""
+        """The time that this share of the waits did not exceed."""
         left = math.ceil(self._count * share)
         for bucket in sorted(self._buckets):
             left -= self._buckets[bucket]
@@ -55,7 +55,7 @@ class Latency:
         return 0.0
 
     async def watch_loop(self) -> None:
-        """Notice when this process comes late to its own timers, for ever."""
+        """Note when this process is late for its own timers, for ever."""
         while True:
             wanted = time.monotonic() + LOOP_S
             await asyncio.sleep(LOOP_S)
@@ -64,7 +64,7 @@ class Latency:
                 self.late = heapq.nlargest(KEPT * 5, [*self.late, (now - wanted, wanted, now)])
 
     def told(self) -> dict[str, Any]:
-        """All of it, for the process that started this one."""
+        """All figures, as JSON for the process that started this one."""
         quantiles = {"median": 0.5, "p99": 0.99, "p99.9": 0.999}
         longest = sorted(self.longest, reverse=True)
         return {

@@ -1,4 +1,4 @@
-"""The load, a process of its own: one JSON object a line on its output, and C{stop PORT} on its input ends it."""
+"""The load, a process with all clients: prints a JSON object a line, and ends when it reads C{stop PORT}."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from redisproxy.dataplane import garbage
+from redisproxy.dataplane import garbage_collection
 from redisproxy.switch_test.blocked_clients import LAST, BlockedClient
 from redisproxy.switch_test.busy_clients import KINDS, QUEUES, Client
 from redisproxy.switch_test.connection import Broken, Connection, connect
@@ -37,12 +37,12 @@ class Load:
         self.faults: list[str] = []
 
     async def run(self) -> None:
-        """Until told to stop."""
+        """Run until told to stop, then compare everything with the server."""
         beside = [asyncio.create_task(self._waits.watch_loop()), asyncio.create_task(self._look_for_hanging())]
         await self._guard("at the start", self._connect())
         working = [asyncio.create_task(self._guard(each.name, each.work())) for each in self._workers]
         await self._guard("at the start", self._until_blocked())
-        garbage.leave_out_what_there_is()
+        garbage_collection.leave_out_what_there_is()
         busy = [
             asyncio.create_task(self._guard(f"{each.kind} {each.number}", self._busy(each))) for each in self._clients
         ]
@@ -71,7 +71,7 @@ class Load:
         await self._idle.connect()
 
     async def _until_blocked(self) -> None:
-        """Let all workers wait before there is work, so that what is measured is no longer the start."""
+        """Wait until every blocked client waits at the server, so that the start is not measured."""
         wire = await self._other(self._port)
         deadline = time.monotonic() + self._options.reply_limit_s
         blocked = b"blocked_clients:%d\r\n" % len(self._workers)
@@ -100,7 +100,7 @@ class Load:
         client.sound = True
 
     async def _look_for_hanging(self) -> None:
-        """Have nobody wait for ever, but those who wait for jobs."""
+        """Fail every client that waits for too long; blocked clients may wait."""
         while True:
             await asyncio.sleep(TELL_S)
             for wire in [*[client.wire for client in self._clients], *self._idle.wires, *self._others]:
@@ -118,7 +118,7 @@ class Load:
         return int(line[1])
 
     async def _end_workers(self, working: list[asyncio.Task[None]]) -> None:
-        """Give each a last job; whoever does not take it hangs."""
+        """Give each blocked client a last job; one that does not take it hangs."""
         wire = await self._other(self._port)
         for number, worker in enumerate(self._workers):
             await wire.ask(("RPUSH", worker.queue, b"%b%d" % (LAST, number)))

@@ -1,4 +1,4 @@
-"""The result of a run, as it stands, in the form in which C{--json} prints it."""
+"""The result of a run so far, in the form that C{--json} prints."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LOAD_KEYS = {"commands": "done", "delivered": "delivered", "conflicts": "confli
 
 @dataclass
 class RunState:
-    """How a run stands, without what its clients tell.
+    """The state of a run, without the figures of its clients.
 
-    @ivar folder: where the logs are. @ivar began: on the monotonic clock. @ivar doing: what it does now.
-    @ivar reports: of the switchovers, in order. @ivar faults: found from outside.
+    @ivar folder: where the logs are. @ivar began: in seconds of the monotonic clock. @ivar doing: what it does now.
+    @ivar reports: of all switchovers so far. @ivar faults: those found without the clients.
     @ivar gone: how often the old server was dead before the switchover was over.
     """
 
@@ -37,9 +37,9 @@ class RunState:
 
 
 def result_of(run: RunState, load: Mapping[str, Any], interrupted: bool = False) -> dict[str, Any]:
-    """Where it stands. It is `ok` only with all switchovers done and nothing found.
+    """The result so far; it is C{ok} as long as there is no fault and nobody has interrupted it.
 
-    @param load: what the load told last; empty before.
+    @param load: what the load printed last; empty before that.
     """
     faults = [*run.faults, *load.get("faults", [])]
     return {
@@ -79,7 +79,7 @@ def _waits(timeline: Timeline, waits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _steps(reports: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """For each step of a switchover, how long it took."""
+    """How long each step of the switchovers took."""
     times: dict[str, list[float]] = {}
     for step in (each for report in reports for each in report.get("steps", [])):
         times.setdefault(step["name"], []).append(step["ms"])
@@ -97,7 +97,7 @@ def distribution(values: list[float]) -> dict[str, float]:
 
 
 def repeat(options: Options) -> str:
-    """The command that does the same again."""
+    """The command line that repeats this run."""
     words = ["redisproxy switch-test"]
     for each in fields(options):
         value = getattr(options, each.name)

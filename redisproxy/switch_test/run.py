@@ -1,4 +1,4 @@
-"""One run of the switch-test: starts everything, moves the clients back and forth, ends everything."""
+"""One run of the switch-test: starts all processes, moves the clients back and forth, ends all processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from redisproxy.switch_test.processes import ProxyServer, RedisServer, raise_fil
 from redisproxy.switch_test.result import RunState, result_of
 
 BETWEEN_S = 0.1
-"""At most, and half of it on average, between two switchovers."""
+"""The longest pause between two switchovers; half of it on average."""
 ADMIN_S = 3600.0
 START_S = 60.0
 CONNECTED_PER_S = 100
@@ -32,9 +32,9 @@ Show = Callable[[dict[str, Any]], None]
 
 
 class Run:
-    """Owns the processes of one run; L{end} ends them all.
+    """One run, which owns its processes; L{end} ends them all.
 
-    @ivar state: how it stands.
+    @ivar state: its state so far.
     """
 
     def __init__(self, options: Options, folder: Path) -> None:
@@ -47,7 +47,7 @@ class Run:
         self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1))
 
     def run(self, show: Show) -> None:
-        """All switchovers, until there is a fault."""
+        """Carry out all switchovers, up to the first fault."""
         load = self._start(show)
         for _ in range(self.state.options.switchovers):
             self.state.doing = "moving"
@@ -60,7 +60,7 @@ class Run:
         load.finish(self._servers[0].port)
 
     def result(self, interrupted: bool = False) -> dict[str, Any]:
-        """Where it stands, in the form in which C{--json} prints it."""
+        """The result so far, in the form that C{--json} prints."""
         return result_of(self.state, self._load.state if self._load is not None else {}, interrupted)
 
     def _start(self, show: Show) -> LoadProcess:
@@ -108,7 +108,7 @@ class Run:
         return [*([f"disconnected: it closed clients: {closed}"] if closed else []), *self._data.faults(new)]
 
     def _move_manually(self) -> dict[str, Any]:
-        """The same by hand: replicate, pause, catch up, promote, reload, unpause."""
+        """Do by hand what a switchover does: replicate, pause, catch up, promote, reload, unpause."""
         old, new = self._servers
         new.ask("REPLICAOF", "127.0.0.1", str(old.port))
         in_sync = "the new server is in sync"
@@ -146,10 +146,10 @@ class Run:
 
 
 def switch_test(options: Options, show: Show) -> dict[str, Any]:
-    """Run it all in a temporary folder, which stays, with the logs, when there was a fault.
+    """Carry out a run in a temporary folder; after a fault the folder stays, with the logs.
 
-    @param show: gets the result so far at the start, after each switchover, and before the end.
-    @raise CouldNotRun: something other than the proxy is in the way.
+    @param show: called with the result so far at the start, after each switchover, and before the end.
+    @raise CouldNotRun: the test can't run, for a reason that is not the proxy's.
     """
     raise_file_limit(options.idle + 3 * (options.busy + options.blocked) + FILES_BESIDE)
     folder = Path(tempfile.mkdtemp(prefix="switch-test-"))

@@ -1,4 +1,4 @@
-"""What a switch-test shows: progress while it runs, then the verdict."""
+"""What a switch-test shows in a terminal: progress while it runs, then the verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BAR = 40
 
 
 def run(options: Options, as_json: bool) -> int:
-    """Run and tell; the exit code: 0 pass, 1 fail, 2 could not run, 130 interrupted."""
+    """Run and show the result; the exit code is 0 for pass, 1 fail, 2 could not run, 130 interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
