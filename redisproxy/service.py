@@ -24,6 +24,7 @@ from redisproxy.net import open_files
 from redisproxy.net.network import best_network
 
 if TYPE_CHECKING:
+    from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
 
 
@@ -34,6 +35,15 @@ def _cannot_listen(error: CannotListenError) -> str:
     return f"can't listen on {place}: {cause}"
 
 
+Reach = Callable[["LocalDataPlane", "Configuration"], "DataPlane"]
+"""How the control plane reaches the data plane."""
+
+
+def in_this_process(dataplane: LocalDataPlane, configuration: Configuration) -> DataPlane:
+    """By calls."""
+    return dataplane
+
+
 class ProxyService(Service):
     """The proxy as a Twisted service.
 
@@ -41,6 +51,7 @@ class ProxyService(Service):
     @param settings: what it held at the start.
     @param network: the best one that there is when left out.
     @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
+    @param reach: gives the control plane its data plane.
     """
 
     log = Logger(namespace="redisproxy")
@@ -52,13 +63,15 @@ class ProxyService(Service):
         reactor: Any,
         network: Network | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
+        reach: Reach = in_this_process,
     ) -> None:
         self.setName("redisproxy")
         self._settings = settings
         self._network = network = network or best_network(reactor)
         self.dataplane = LocalDataPlane(settings, reactor, network, jitter)
         configuration = Configuration(config_path, settings, network, reactor)
-        self.control = Control(configuration, self.dataplane, network, reactor, jitter)
+        reached = reach(self.dataplane, configuration)
+        self.control = Control(configuration, reached, network, reactor, jitter)
         self._admin: IListeningPort | None = None
         self._signals = Signals(reactor, self.control.reload.on_signal)
 

@@ -126,6 +126,14 @@ class Configuration:
 
     # -- taking one
 
+    def found_in_force(self, settings: config.Settings) -> None:
+        """The data plane has these in force: those of a move whose end was not seen may have become so.
+
+        @raise TLSFault: certificates of the admin pages can't be used.
+        """
+        if settings != self.settings:
+            self.take(self._candidate(settings, self._finder_of(settings)))
+
     def take(self, candidate: Candidate) -> None:
         """It is in force; the data plane has swapped."""
         self.settings = candidate.settings

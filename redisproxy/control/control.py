@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import LoopingCall
@@ -100,8 +100,14 @@ class Control:
         """Undo what is under way, part with the clients, and close everything."""
         self.follower.stop()
         await self._exclusion.stop()
-        await close_clients(self._dataplane, self.configuration.settings.shutdown, self._clock)
+        await self._unless_lost(close_clients(self._dataplane, self.configuration.settings.shutdown, self._clock))
         if self._loop.running:
             self._loop.stop()
         self._advice.stop()
-        await self._dataplane.stop()
+        await self._unless_lost(self._dataplane.stop())
+
+    async def _unless_lost(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except DataPlaneLost as error:
+            self.log.warn("stopping: {error}", error=str(error))

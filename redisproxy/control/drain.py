@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from redisproxy.control.answers import Answer
+from redisproxy.dataplane.interface import DataPlaneLost
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import ClientInFlight, GateOrders
@@ -27,6 +28,10 @@ async def drain(gate: GateOrders, clock: IReactorTime, limit_s: float) -> list[A
     deadline = clock.callLater(limit_s, lambda: dropping.append(ensureDeferred(_drop(gate))))
     try:
         await gate.drained()
+    except DataPlaneLost:
+        for each in dropping:
+            each.addErrback(lambda failure: failure.trap(DataPlaneLost))  # the same loss, and nobody waits for it
+        raise
     finally:
         if deadline.active():
             deadline.cancel()

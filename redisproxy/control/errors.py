@@ -31,6 +31,12 @@ class WrongState(OperationError):
     status = 409
 
 
+class Unavailable(OperationError):
+    """The data plane can't be reached; what it was ordered to do it may have done."""
+
+    status = 503
+
+
 class DeadlineExceeded(OperationError):
     """It took longer than it may."""
 

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import FAILOVER
+from redisproxy.dataplane.interface import FAILOVER, DataPlaneLost
 
 if TYPE_CHECKING:
     from redisproxy.control.holding import Holding
@@ -47,4 +47,7 @@ class FailoverHold:
         self._holding.release(FAILOVER).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("holding the clients for a failover failed", failure=failure)
+        if failure.check(DataPlaneLost):
+            self.log.warn("the clients are not held for a failover: {error}", error=failure.getErrorMessage())
+        else:
+            self.log.failure("holding the clients for a failover failed", failure=failure)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.drain import drain
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import shielded
 
 if TYPE_CHECKING:
     from redisproxy.control.configuration import Candidate, Configuration
     from redisproxy.control.holding import Holding
-    from redisproxy.dataplane.interface import DataPlane
+    from redisproxy.dataplane.interface import DataPlane, Release
 
 
 class Move:
@@ -37,19 +39,34 @@ class Move:
         try:
             await move.connect()
         except BaseException:
-            await move.abandon()
+            await self.abandon()
             raise
+
+    async def abandon(self) -> None:
+        """Leave nothing of what is prepared. A data plane that is lost sees to that by itself."""
+        with suppress(DataPlaneLost):
+            await self._dataplane.move.abandon()
 
     async def carry_out(self, candidate: Candidate, reason: str) -> Answer:
         """Hold, drain, bring, swap, release; L{connect} has gone before. Whatever fails, nothing is left of it."""
         started, before = self._clock.seconds(), gate_answer(await self._dataplane.gate.state())
         try:
             dropped = await self._take(candidate, reason)
-        finally:
-            release = await self._holding.release(reason)
+        except BaseException:
+            with suppress(DataPlaneLost):
+                await self._holding.release(reason)
+            raise
+        release = await self._released(reason)
         pause_ms = round((self._clock.seconds() - started) * 1000, 1)
         told = {"changed": list(candidate.changed), "pause_ms": pause_ms, "dropped": dropped}
         return {**before, **gate_answer(release.gate), **told}
+
+    async def _released(self, reason: str) -> Release:
+        try:
+            return await self._holding.release(reason)
+        except DataPlaneLost as error:
+            text = f"{error}: the new configuration is in force, and the data plane lets the clients go on by itself"
+            raise DataPlaneLost(text) from error
 
     async def _take(self, candidate: Candidate, reason: str) -> list[Answer]:
         move, limit_s = self._dataplane.move, self._configuration.drain_limit_s
@@ -59,11 +76,17 @@ class Move:
             await move.bring()
             await shielded(self.swap(candidate))
         except BaseException:
-            await move.abandon()
+            await self.abandon()
             raise
         return dropped
 
     async def swap(self, candidate: Candidate) -> None:
-        """Put it in force. The gate is closed and nothing is in flight."""
-        await self._dataplane.move.swap()
+        """Put it in force. The gate is closed and nothing is in flight.
+
+        @raise DataPlaneLost: it may be in force or not.
+        """
+        try:
+            await self._dataplane.move.swap()
+        except DataPlaneLost as error:
+            raise DataPlaneLost(f"{error}: whether the new configuration is in force is unknown") from error
         self._configuration.take(candidate)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from twisted.python.failure import Failure
+
+from redisproxy.control.errors import Unavailable
+from redisproxy.dataplane.interface import DataPlaneLost
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -29,15 +34,15 @@ class Operations:
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
-        return self._pause.pause()
+        return self._pause.pause().addErrback(_unavailable)
 
     def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]:
         """Close the gate and tell when every client is suspended."""
-        return self._pause.pause_and_wait(timeout_ms)
+        return self._pause.pause_and_wait(timeout_ms).addErrback(_unavailable)
 
     def unpause(self) -> Deferred[Answer]:
         """Open the gate."""
-        return self._pause.unpause()
+        return self._pause.unpause().addErrback(_unavailable)
 
     def reload(self) -> Deferred[Answer]:
         """Take the configuration file as it is now."""
@@ -53,16 +58,27 @@ class Operations:
 
     def terminate_raw_connections(self) -> Deferred[Answer]:
         """Close every raw connection."""
-        return self._dataplane.clients.terminate_raw().addCallback(lambda count: {"terminated": count})
+        terminated = self._dataplane.clients.terminate_raw().addCallback(lambda count: {"terminated": count})
+        return terminated.addErrback(_unavailable)
 
     def info(self) -> Deferred[Answer]:
         """All that the pages show; no secrets."""
-        return self._info.describe()
+        return self._info.describe().addErrback(_unavailable)
 
     def metrics(self) -> Deferred[bytes]:
         """The text exposition of all figures."""
-        return self._info.expose()
+        return self._info.expose().addErrback(_unavailable)
 
     def ready(self) -> Deferred[tuple[bool, str]]:
         """Whether commands get through right now, of new clients, too, and why not."""
-        return self._info.ready()
+        return self._info.ready().addErrback(_not_ready)
+
+
+def _unavailable(failure: Failure) -> NoReturn:
+    failure.trap(DataPlaneLost)
+    raise Unavailable(failure.getErrorMessage())
+
+
+def _not_ready(failure: Failure) -> tuple[bool, str]:
+    failure.trap(DataPlaneLost)
+    return False, failure.getErrorMessage()

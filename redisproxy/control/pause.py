@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.drain import drain
 from redisproxy.control.errors import WrongState
-from redisproxy.dataplane.interface import OPERATOR, GateReopened
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, GateReopened
 
 if TYPE_CHECKING:
     from redisproxy.control.configuration import Configuration
@@ -41,7 +41,7 @@ class Pause:
     async def _pause(self) -> Answer:
         status = await self._holding.hold(OPERATOR)
         draining = ensureDeferred(drain(self._gate, self._clock, self._configuration.drain_limit_s))
-        draining.addErrback(lambda failure: failure.trap(GateReopened, CancelledError))
+        draining.addErrback(lambda failure: failure.trap(GateReopened, DataPlaneLost, CancelledError))
         draining.addErrback(self._log_failure)
         return gate_answer(status)
 

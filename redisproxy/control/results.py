@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, OperationError, WrongState
+from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, OperationError, Unavailable, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost, Rejected
 from redisproxy.net.errors import UplinkError
 
@@ -51,7 +51,7 @@ class Results:
         self.switchovers.insert(0, {**report, "at": self._clock.seconds()})
         del self.switchovers[KEPT_REPORTS:]
         self._metrics.switchovers_total += result == "done"
-        self._metrics.switchovers_failed_total += result in ("rolled_back", "refused")
+        self._metrics.switchovers_failed_total += result in ("rolled_back", "refused", "unknown")
         self.log.info("switchover {result}: {report}", result=result, report=json.dumps(report, default=str))
 
     def failed(self, failure: Failure, name: str) -> Failure:
@@ -61,7 +61,9 @@ class Results:
         if failure.check(OperationError):
             return failure
         self._metrics.reloads_rejected_total += 1
-        if not failure.check(Rejected, UplinkError, DataPlaneLost):
+        if failure.check(DataPlaneLost):
+            return self._lost(failure.getErrorMessage(), name)
+        if not failure.check(Rejected, UplinkError):
             self.log.failure("the {name} failed", failure=failure, name=name)
             self._note({"ok": False, "error": "internal error, see the log"})
             return failure
@@ -69,6 +71,11 @@ class Results:
         self.log.error("configuration rejected, nothing has changed: {text}", text=text)
         self._note({"ok": False, "error": text})
         return Failure(BadRequest(text))
+
+    def _lost(self, text: str, name: str) -> Failure:
+        self.log.error("the {name} has not come to its end: {text}", name=name, text=text)
+        self._note({"ok": False, "error": text})
+        return Failure(Unavailable(text))
 
     def _note(self, result: Answer) -> None:
         self.reload = {**result, "at": self._clock.seconds()}

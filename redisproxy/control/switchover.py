@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
-from redisproxy.dataplane.interface import SWITCHOVER
+from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
 from redisproxy.switchover import Switchover, SwitchoverFailed
 from redisproxy.switchover.both_servers import BothServers
 
@@ -128,8 +128,15 @@ class SwitchoverOperation:
             swapped = not dry_run
         finally:
             if not swapped:
-                await self._dataplane.move.abandon()
-        return {**gate_answer(await self._dataplane.gate.state()), "report": switchover.report}
+                await self._move.abandon()
+        return {**await self._gate_now(), "report": switchover.report}
+
+    async def _gate_now(self) -> Answer:
+        """What the answer says of the gate; nothing when the data plane is lost, which does not undo the report."""
+        try:
+            return gate_answer(await self._dataplane.gate.state())
+        except DataPlaneLost:
+            return {}
 
     async def _made(self, candidate: Candidate, dry_run: bool) -> Switchover:
         before = (await self._dataplane.figures()).clients_closed

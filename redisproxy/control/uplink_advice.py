@@ -8,11 +8,10 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.net.dialing import uplink_dial
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkError
-from redisproxy.servers.credentials import credentials_of
+from redisproxy.servers.connecting import connect_to
 from redisproxy.servers.interrupted_switchover import look_for_fence
-from redisproxy.servers.redis_server import open_control
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -64,10 +63,8 @@ class UplinkAdvice:
             self._looking = ensureDeferred(self._look_at(self._configuration.settings)).addErrback(self._failed)
 
     async def _look_at(self, settings: Settings) -> None:
-        uplink, name = settings.uplink, f"uplink {settings.uplink.address}"
-        timeout_s = uplink.connect_timeout_ms / 1000
-        connect = uplink_dial(self._network, uplink)
-        text = await look_for_fence(await open_control(name, connect, credentials_of(uplink), self._clock, timeout_s))
+        name = f"uplink {settings.uplink.address}"
+        text = await look_for_fence(await connect_to(settings.uplink, name, self._network, self._clock))
         if settings is not self._configuration.settings:
             return
         before, self._text, self._about = self.text, text, settings
@@ -75,5 +72,5 @@ class UplinkAdvice:
             self.log.error("{name}: {advice}", name=name, advice=text)
 
     def _failed(self, failure: Failure) -> None:
-        if not failure.check(UplinkError, CancelledError):
+        if not failure.check(UplinkError, DataPlaneLost, CancelledError):
             self.log.failure("looking at the uplink failed", failure=failure)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from redisproxy.net.dialing import uplink_dial
-from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.redis_server import RedisServer, open_control
+from redisproxy.servers.connecting import connect_to
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
     from redisproxy.net.network import Network
+    from redisproxy.servers.redis_server import RedisServer
 
 
 class BothServers:
@@ -73,6 +72,4 @@ class BothServers:
                 server.close()
 
     async def _open(self, which: str, uplink: UplinkSettings) -> RedisServer:
-        name, timeout_s = f"the {which} server ({uplink.address})", uplink.connect_timeout_ms / 1000
-        dial = uplink_dial(self._network, uplink)
-        return await open_control(name, dial, credentials_of(uplink), self._clock, timeout_s)
+        return await connect_to(uplink, f"the {which} server ({uplink.address})", self._network, self._clock)

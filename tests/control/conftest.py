@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from twisted.logger import globalLogPublisher
 
-from tests.control.late import late
+from tests.control.over_amp import over_amp
 from tests.control.rig import Rig, Seam, same_process
 
-SEAMS: dict[str, Seam] = {"same process": same_process, "late": late}
+SEAMS: dict[str, Seam] = {"same process": same_process, "over AMP": over_amp}
 
 
 @pytest.fixture

@@ -23,19 +23,19 @@ def seeds(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def play(work: tuple[int, str]) -> Outcome:
+def play(work: tuple[int, str, bool]) -> Outcome:
     """Play one seed, with a planted bug or without."""
-    seed, bug = work
+    seed, bug, boundary = work
     with planted(bug):
-        outcome = run(seed)
+        outcome = run(seed, boundary)
     if not outcome.violation:
         outcome.transcript = []
     return outcome
 
 
-def outcomes(numbers: range, bug: str, jobs: int) -> Iterator[Outcome]:
+def outcomes(numbers: range, bug: str, boundary: bool, jobs: int) -> Iterator[Outcome]:
     """Play the seeds; their outcomes in any order."""
-    works = [(seed, bug) for seed in numbers]
+    works = [(seed, bug, boundary) for seed in numbers]
     if jobs == 1:
         yield from map(play, works)
         return
@@ -54,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("seeds", type=seeds, help="a number, or two with a dash between them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
     parser.add_argument("--plant", choices=sorted(BUGS), default="", help="a bug that should be found")
+    parser.add_argument("--boundary", action="store_true", help="control plane and data plane are two processes")
     parser.add_argument("--all", action="store_true", help="print the whole transcript of a seed that fails")
     return parser.parse_args()
 
@@ -63,7 +64,8 @@ def main() -> int:
     options = _options()
     began, failed = time.monotonic(), []
     count = commands = switchovers = 0
-    for outcome in outcomes(options.seeds, options.plant, options.jobs if len(options.seeds) > CHUNK else 1):
+    jobs = options.jobs if len(options.seeds) > CHUNK else 1
+    for outcome in outcomes(options.seeds, options.plant, options.boundary, jobs):
         count += 1
         commands += outcome.commands
         switchovers += outcome.switchovers
@@ -79,7 +81,8 @@ def main() -> int:
     )
     if failed:
         print(f"failed: {' '.join(map(str, sorted(failed)[:SHOWN]))}{' ...' if len(failed) > SHOWN else ''}")
-        print(f"again: python -m tests.simulation {min(failed)}{f' --plant {options.plant}' if options.plant else ''}")
+        how = f"{' --boundary' if options.boundary else ''}{f' --plant {options.plant}' if options.plant else ''}"
+        print(f"again: python -m tests.simulation {min(failed)}{how}")
     return 1 if failed else 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from redisproxy.control.errors import OperationError
+from redisproxy.control.errors import OperationError, Unavailable
 from redisproxy.switchover.rollback import HOLD_S
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ class Operator:
         """Pause, wait a moment, unpause."""
         self._note("pause")
         self._paused_last = inf
-        self.world.operations.pause().addErrback(self.world.crashed)
+        await self._given(self.world.operations.pause())
         await self.world.sleep(self.chance.choice((0, 0.01, 0.2, 1)))
         self._note("unpause")
-        self.world.operations.unpause().addErrback(self.world.crashed)
+        await self.unpause()
         self._paused_last = self.world.clock.seconds()
 
     async def pause_and_wait(self) -> None:
@@ -72,8 +72,23 @@ class Operator:
         await self._patience(answer)
         await self.world.sleep(self.chance.choice((0, 0.1)))
         self._note("unpause")
-        self.world.operations.unpause().addErrback(self.world.crashed)
+        await self.unpause()
         self._paused_last = self.world.clock.seconds()
+
+    async def unpause(self) -> None:
+        """Take the pause back, again and again until the data plane has heard of it."""
+        while not await self._given(self.world.operations.unpause()) and not self.world.stopped:
+            await self.world.sleep(0.05)
+
+    async def _given(self, answer: Deferred[Any]) -> bool:
+        """Whether the data plane has answered."""
+        try:
+            await answer
+        except Unavailable as error:
+            if not (self.world.faulty or self.world.stopped):
+                self.world.fail(f"an order got lost although nothing had failed: {error}")
+            return False
+        return True
 
     async def reload(self) -> None:
         """Reload, with the same server under this or another name."""
@@ -143,13 +158,47 @@ class Operator:
             self.world.fail(f"a switchover has held clients for {report['pause_ms']} ms, {budget_ms} were allowed")
 
     def _switched(self, target: Server, result: Any, began: float) -> None:
-        world = self.world
+        world, report = self.world, _report_of(result)
+        self._within_budget(report, began)
+        if report.get("result") == "unknown":
+            finding = ensureDeferred(self._find_out(target)).addErrback(world.crashed)
+            self.running[finding] = "finding out where the clients are"
+            finding.addBoth(lambda _: self.running.pop(finding))
+            return
         world.switching = False
-        self._within_budget(_report_of(result), began)
         if not isinstance(result, Failure) and result["report"]["result"] == "done":
             self.done += 1
             world.current = target
+        if world.in_use is not world.current:
+            world.fail(f"the report of a switchover says {report.get('result')}: clients are on {world.in_use.name}")
         world.write_config(world.current)
+
+    async def _find_out(self, target: Server) -> None:
+        """The report does not know where the clients are. The pages show it when there is a connection again."""
+        world = self.world
+        assert world.boundary is not None, "a report does not know, with the data plane in the same process"
+        while not (world.boundary.usable or world.stopped):
+            await world.sleep(0.05)
+        world.current = world.in_use
+        self._note(f"the clients are on {world.current.name}")
+        await self._repair(world.current, target)
+        world.switching = False
+        world.write_config(world.current)
+
+    async def _repair(self, old: Server, target: Server) -> None:
+        """Do what the log says when the clients are on a server that is still fenced."""
+        if old is target or old.config["min-replicas-to-write"] == "0":
+            return
+        if target.repl.primary is not None or target.repl.replid2 != old.repl.replid:
+            self._note(f"unfence {old.name}")
+            old.config["min-replicas-to-write"] = "0"
+            return
+        self.world.write_config(target)
+        while self.world.in_use is not target and not self.world.stopped:
+            self._note(f"reload to {target.name}, which was promoted")
+            await self.world.operations.reload().addErrback(lambda failure: failure.trap(OperationError))
+            await self.world.sleep(0.1)
+        self.world.current = self.world.in_use
 
     def _note(self, text: str) -> None:
         self.world.note("operator", text)
@@ -180,6 +229,8 @@ class Fate:
             self.cut_off,
             self.break_link,
         ]
+        if self.world.boundary is not None:
+            works.append(self.stall_orders)
         for _ in range(count):
             await self.world.sleep(self.chance.random() * 0.6)
             if self.world.ending:
@@ -227,6 +278,12 @@ class Fate:
             end, seconds = self.chance.choice(ends), self._for()
             self._note(f"{end.name} {end.getHost().port} stalls for {seconds} s")
             end.stalled_until = self.world.clock.seconds() + seconds
+
+    def stall_orders(self) -> None:
+        seconds = self.chance.choice((0.01, 0.1, 0.5, 2.5, 7.0))
+        assert self.world.boundary is not None
+        self._note(f"orders to the data plane stall for {seconds} s")
+        self.world.boundary.stall(seconds)
 
     def spike(self) -> None:
         now, before = self.world.net.now, self.world.net.now.latency

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import DelayedCall
@@ -21,7 +21,8 @@ from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.net import tls
-from redisproxy.service import ProxyService
+from redisproxy.service import ProxyService, in_this_process
+from tests.simulation.boundary import Boundary
 from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
@@ -34,10 +35,18 @@ from tests.simulation.redis import Server
 from tests.simulation.scripting import Scripting
 from tests.simulation.terms import conditions, settings_of, sigterm_of
 
+if TYPE_CHECKING:
+    from redisproxy.control.configuration import Configuration
+    from redisproxy.dataplane.interface import DataPlane
+    from redisproxy.dataplane.local import LocalDataPlane
+
 SERVERS = 3
 LIMIT_S = 120.0
 PATIENCE_S = 40.0
 STOP_S = 20.0
+CONNECTED_S = 5.0
+FOUND_OUT_S = 20.0
+"""The control plane has a new connection by then, and the data plane has ended what was interrupted."""
 
 
 @dataclass
@@ -62,17 +71,18 @@ class World:
 
     @ivar faulty: whether things break; where nothing does, no client may see an error or lose its connection.
     @ivar sigterm: when the proxy is stopped in the middle of everything; None for not at all.
+    @ivar boundary: what is between control plane and data plane; None when they are in one process.
     @ivar current: the server that clients should be on. @ivar switching: a switchover was asked for and is not over.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, boundary: bool = False) -> None:
         self.seed = seed
         self.chance = Random(f"{seed} world")
         self.clock = SimClock()
         self.net = Net(self.clock, self.chance)
         self.history = History()
         self.faulty = self.chance.random() < 0.6
-        self.ending = self.switching = False
+        self.ending = self.switching = self.stopped = False
         self.sigterm = sigterm_of(seed)
         self.password = self.chance.choice(("", "secret"))
         self.lines: list[str] = []
@@ -93,7 +103,9 @@ class World:
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
         self.network = SimNetwork(self.net)
-        self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform)
+        self.boundary: Boundary | None = None
+        reach = self._over_the_boundary if boundary else in_this_process
+        self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform, reach)
         self.dataplane, self.control = self.service.dataplane, self.service.control
         self.core, self.operations = self.dataplane.core, self.control.operations
         self.factory = self.dataplane.listeners.client_factory(settings.listen[0])
@@ -101,7 +113,17 @@ class World:
         self.operator = Operator(self)
         self.idle_resets = IdleResets(self)
 
+    def _over_the_boundary(self, dataplane: LocalDataPlane, configuration: Configuration) -> DataPlane:
+        self.boundary = Boundary(self, dataplane, configuration)
+        return self.boundary.remote
+
     # -- what operator, fate and clients use
+
+    @property
+    def in_use(self) -> Server:
+        """The server that the data plane goes to."""
+        server: Server = self.net.hosts[str(self.dataplane.in_force.settings.uplink.address)]
+        return server
 
     def write_config(self, server: Server, alias: bool = False) -> None:
         """Have the file name this server."""
@@ -214,6 +236,9 @@ class World:
         )
 
     def _play(self) -> None:
+        if self.boundary is not None:
+            self.boundary.connect()
+            self._run(lambda: self.boundary is not None and self.boundary.usable, CONNECTED_S)
         self.service.begin()
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
         clients = [Client(self, at) for at in range(count)]
@@ -245,11 +270,13 @@ class World:
         if self.sigterm:
             self._stop_in_the_middle(over)
         self._heal()
-        self._run(lambda: False, self.clock.seconds() - 1000 + 1)
+        self._run(lambda: False, self.clock.seconds() - 1000 + (1 if self.boundary is None else FOUND_OUT_S))
         if running or self.operator.running:
             self._who_waits()
         self._run(self._quiet, self.clock.seconds() - 1000 + PATIENCE_S)
         self._nothing_is_left()
+        if self.in_use is not self.current:
+            self.fail(f"the answers say that the clients are on {self.current.name}; they are on {self.in_use.name}")
         self.history.check(self.current.dbs)
 
     def _begin(self, work: Any) -> Deferred[Any]:
@@ -265,7 +292,7 @@ class World:
 
     def _heal(self) -> None:
         """Nothing fails any more, and the operator lets everybody go on."""
-        self.operations.unpause().addErrback(self.crashed)
+        ensureDeferred(self.operator.unpause()).addErrback(self.crashed)
 
     def _who_waits(self) -> None:
         waiting = [f"{client.name} ({client.waits})" for client in self._clients.values() if client.waits]
@@ -295,6 +322,10 @@ class World:
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if not stopping.called:
             self.fail("the proxy does not stop")
+        self.stopped = True
+        if self.boundary is not None:
+            stopping = ensureDeferred(self.boundary.stop()).addErrback(self.crashed)
+            self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if self.control.metrics.reloads_total != reloads:
             self.fail("a reload went on although the proxy was to stop")
         self._nothing_goes_on()
@@ -345,9 +376,12 @@ def hash_of(line: str, before: int) -> int:
     return zlib.crc32(line.encode(), before)
 
 
-def run(seed: int) -> Outcome:
-    """Play one seed."""
-    outcome = World(seed).play()
+def run(seed: int, boundary: bool = False) -> Outcome:
+    """Play one seed.
+
+    @param boundary: with control plane and data plane in two processes; the connection between them is cut.
+    """
+    outcome = World(seed, boundary).play()
     if outcome.violation:
         gc.collect()  # what was given up in the middle must not disturb the next one
     return outcome

@@ -1,0 +1,179 @@
+"""The boundary between control plane and data plane: orders cross a simulated connection, which stalls and is cut.
+
+It is cut before an order arrives, when one has begun, or after one was carried out and before its answer is back. Each
+side notices at a moment of its own, or by the other's silence. Then the control plane connects again; or it has died,
+and a new one connects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import ConnectionLost
+from twisted.protocols import amp
+
+from redisproxy.control.shutdown import close_clients
+from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.dataplane.order_client import OrderClient
+from redisproxy.dataplane.remote import RemoteDataPlane
+from redisproxy.dataplane.served import ServedDataPlane
+from tests.simulation.network import End
+
+if TYPE_CHECKING:
+    from redisproxy.control.configuration import Configuration
+    from redisproxy.dataplane.local import LocalDataPlane
+    from redisproxy.dataplane.order_server import OrderServer
+    from tests.simulation.world import World
+
+Responder = Callable[[amp.AmpBox], Any]
+
+LATE = ("ProveWatches", "Bring", "Swap", "ReleaseGate")
+OF_A_MOVE = ("Prepare", "Connect", "HoldGate", "Drained", "Abandon", *LATE, *LATE)
+MOMENTS = ("before", "during", "after")
+"""Of the order at which the connection is cut: it does not arrive; it has begun; it is done and not answered."""
+DEATHS = 0.3
+NEVER = 1000.0
+NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.08, 0.4, NEVER)
+"""How long it takes one side to learn of it; who never does finds the other one silent."""
+
+
+class Boundary:
+    """One data plane in a process of its own, and its connections to the control plane.
+
+    @ivar remote: what the control plane is given.
+    """
+
+    def __init__(self, world: World, local: LocalDataPlane, configuration: Configuration) -> None:
+        self._world = world
+        self._chance = Random(f"{world.seed} boundary")
+        self._local = local
+        self.remote = RemoteDataPlane(world.clock, configuration.found_in_force)
+        self._served = ServedDataPlane(local, local.in_force.settings, world.network, world.clock)
+        self._ends: tuple[End, End] | None = None
+        self._client: OrderClient | None = None
+        self._over = self._stopped = False
+        self._cuts = self._drawn_cuts() if world.faulty else []
+
+    def _drawn_cuts(self) -> list[tuple[str, int, str]]:
+        """At the so many-th order of this name, in this moment."""
+        pick = self._chance.choice
+        return [(pick(OF_A_MOVE), pick((1, 1, 1, 2, 3)), pick(MOMENTS)) for _ in range(pick((0, 1, 2, 3)))]
+
+    # -- the connection
+
+    @property
+    def usable(self) -> bool:
+        """Whether the control plane gives orders on the connection of the moment."""
+        return self._client is not None and not self._client.lost
+
+    def connect(self) -> None:
+        """Connect control plane and data plane."""
+        if self._over:
+            return
+        near, far = self._world.net.pair("control", "data plane")
+        self._ends = near, far
+        client, server = self.remote.link(), self._served.link()
+        self._watch_orders(server)
+        for end, protocol in ((near, client), (far, server)):
+            end.protocol = protocol
+            protocol.makeConnection(end)
+        ensureDeferred(self._use(client)).addErrback(self._world.crashed)
+
+    async def _use(self, client: OrderClient) -> None:
+        self._world.clock.at(0.01, self._look, client)
+        try:
+            await self.remote.use(client)
+        except DataPlaneLost:
+            return
+        self._client = client
+        self._world.note("boundary", "control plane and data plane are connected")
+
+    def _look(self, client: OrderClient) -> None:
+        """Connect again some time after the control plane has noticed the loss."""
+        if not client.lost:
+            self._world.clock.at(0.01, self._look, client)
+            return
+        self._world.clock.at(self._chance.choice((0.0, 0.05, 0.5, 3.0)), self.connect)
+
+    async def stop(self) -> None:
+        """The data plane's process is told to end, too. One that has its control plane has ended with it."""
+        self._over = True
+        self._served.stop()
+        if self._client is not None:
+            self._client.abort()
+        if self._stopped:
+            return
+        await close_clients(self._local, self._local.in_force.settings.shutdown, self._world.clock)
+        await self._local.stop()
+
+    # -- breaking it
+
+    def stall(self, seconds: float) -> None:
+        """Nothing gets through for a while."""
+        for end in self._ends or ():
+            end.stalled_until = self._world.clock.seconds() + seconds
+
+    def _watch_orders(self, server: OrderServer) -> None:
+        original = server.responder
+
+        def responder(name: bytes) -> Responder | None:
+            return self._may_cut(name.decode(), original(name))
+
+        server.responder = responder  # type: ignore[method-assign]
+
+    def _may_cut(self, name: str, responder: Responder | None) -> Responder | None:
+        self._stopped = self._stopped or name == "Stop"
+        if responder is None or self._world.ending:
+            return responder
+        for at, (order, left, moment) in enumerate(self._cuts):
+            if order == name:
+                self._cuts[at] = order, left - 1, moment
+                if left == 1:
+                    del self._cuts[at]
+                    return self._cutting(name, moment, responder)
+        return responder
+
+    def _cutting(self, name: str, moment: str, responder: Responder) -> Responder:
+        def respond(box: amp.AmpBox) -> Any:
+            if moment == "before":
+                self._cut(name, moment)
+                return Deferred()
+            answer = responder(box)
+            if moment == "during" or answer.called:
+                self._cut(name, moment)
+            else:
+                answer.addBoth(self._cut_after, name)
+            return answer
+
+        return respond
+
+    def _cut_after(self, result: Any, name: str) -> Any:
+        self._cut(name, "after")
+        return result
+
+    def _cut(self, name: str, moment: str) -> None:
+        """Nothing gets through from now on; each side learns of it some time later."""
+        clock = self._world.clock
+        self._world.note("fate", f"the link is cut, {moment} {name}")
+        for end in self._ends or ():
+            end.peer = nowhere = End(self._world.net, end.getHost(), "nowhere")
+            nowhere.gone = True
+            clock.at(self._chance.choice(NOTICED_AFTER_S), end._lost, ConnectionLost())
+        if self._chance.random() < DEATHS:
+            clock.at(self._chance.choice((0.0, 0.0005, 0.002)), self._die)
+
+    def _die(self) -> None:
+        """The control plane's process dies in a switchover, which it neither goes on with nor undoes."""
+        if self._world.control.switchover.running is not None:
+            self._world.note("fate", "the control plane dies")
+            self._world.control.switchover.running._roll_back = _nothing  # type: ignore[method-assign]
+            running = self._world.control._exclusion._running
+            assert running is not None
+            running.cancel()
+
+
+async def _nothing() -> bool:
+    return False
