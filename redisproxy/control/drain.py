@@ -40,10 +40,12 @@ async def drain(gate: GateOrders, clock: IReactorTime, limit_s: float) -> list[A
 
 
 async def _drop(gate: GateOrders) -> tuple[ClientInFlight, ...]:
-    dropped = await gate.drop_in_flight()
+    try:
+        dropped, status = await gate.drop_in_flight(), await gate.state()
+    except DataPlaneLost:
+        return ()  # who waits for the drain hears of it
     if dropped:
         _log.warn("the drain deadline has passed: {count} clients dropped", count=len(dropped))
-        busy = (await gate.state()).busy
-        if busy:
-            _log.warn("the uplink: {busy}", busy=busy)
+    if dropped and status.busy:
+        _log.warn("the uplink: {busy}", busy=status.busy)
     return dropped

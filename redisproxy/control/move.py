@@ -49,36 +49,40 @@ class Move:
 
     async def carry_out(self, candidate: Candidate, reason: str) -> Answer:
         """Hold, drain, bring, swap, release; L{connect} has gone before. Whatever fails, nothing is left of it."""
-        started, before = self._clock.seconds(), gate_answer(await self._dataplane.gate.state())
+        started = self._clock.seconds()
         try:
-            dropped = await self._take(candidate, reason)
+            before, dropped = await self._take(candidate, reason)
         except BaseException:
             with suppress(DataPlaneLost):
-                await self._holding.release(reason)
+                await shielded(self._release(reason))
             raise
-        release = await self._released(reason)
+        release = await shielded(self._released(reason))
         pause_ms = round((self._clock.seconds() - started) * 1000, 1)
         told = {"changed": list(candidate.changed), "pause_ms": pause_ms, "dropped": dropped}
         return {**before, **gate_answer(release.gate), **told}
 
     async def _released(self, reason: str) -> Release:
         try:
-            return await self._holding.release(reason)
+            return await self._release(reason)
         except DataPlaneLost as error:
             text = f"{error}: the new configuration is in force, and the data plane lets the clients go on by itself"
             raise DataPlaneLost(text) from error
 
-    async def _take(self, candidate: Candidate, reason: str) -> list[Answer]:
-        move, limit_s = self._dataplane.move, self._configuration.drain_limit_s
+    async def _release(self, reason: str) -> Release:
+        return await self._holding.release(reason)
+
+    async def _take(self, candidate: Candidate, reason: str) -> tuple[Answer, list[Answer]]:
+        gate, move, limit_s = self._dataplane.gate, self._dataplane.move, self._configuration.drain_limit_s
         try:
+            before = gate_answer(await gate.state())
             await self._holding.hold(reason)
-            dropped = await drain(self._dataplane.gate, self._clock, limit_s)
+            dropped = await drain(gate, self._clock, limit_s)
             await move.bring()
             await shielded(self.swap(candidate))
         except BaseException:
             await self.abandon()
             raise
-        return dropped
+        return before, dropped
 
     async def swap(self, candidate: Candidate) -> None:
         """Put it in force. The gate is closed and nothing is in flight.

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
+from redisproxy.net.deferreds import shielded
 from redisproxy.switchover import Switchover, SwitchoverFailed
 from redisproxy.switchover.both_servers import BothServers
 
@@ -129,6 +130,9 @@ class SwitchoverOperation:
         finally:
             if not swapped:
                 await self._move.abandon()
+        return await shielded(self._answer(switchover))
+
+    async def _answer(self, switchover: Switchover) -> Answer:
         return {**await self._gate_now(), "report": switchover.report}
 
     async def _gate_now(self) -> Answer:

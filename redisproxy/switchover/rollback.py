@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.net.deferreds import shielded
 from redisproxy.net.errors import UplinkError
 
 if TYPE_CHECKING:
@@ -79,10 +80,13 @@ class Rollback:
         One that has lost its control plane goes where a promoted server and a fenced one show it.
         """
         try:
-            await self._move.abandon()
+            await shielded(self._abandon())
         except DataPlaneLost:
             return False
         return True
+
+    async def _abandon(self) -> None:
+        await self._move.abandon()
 
     async def _undo(self) -> None:
         effects = self._effects
@@ -98,7 +102,7 @@ class Rollback:
 
     async def _let_go_on(self) -> None:
         try:
-            await self._pause.end()
+            await shielded(self._pause.end())
         except DataPlaneLost as error:
             self._report.not_undone(f"{error}: it lets the clients go on by itself when the old server takes writes")
 

@@ -58,6 +58,18 @@ def test_pause_and_wait_names_what_it_dropped(rig: Rig) -> None:
     assert all(client.gone for client in clients)
 
 
+def test_a_deadline_that_was_met_drops_nobody_later(rig: Rig) -> None:
+    rig.in_flight(1)
+    rig.operations.pause_and_wait(1000)
+    rig.servers[0].wake()
+    rig.advance(0.1)
+    rig.operations.unpause()
+    rig.advance(0.1)
+    (later,) = rig.in_flight(1)
+    rig.advance(2)
+    assert not later.gone
+
+
 def test_unpause_ends_a_pending_pause_and_wait(rig: Rig) -> None:
     rig.in_flight(1)
     outcomes = [Outcome(rig.operations.pause_and_wait(None)) for _ in range(2)]

@@ -17,7 +17,7 @@ from tests.control.rig import Outcome, Rig
 TIME_S = 0.2
 """What a reload takes."""
 IN_SEQUENCE = ["prepare", "connect", "hold reload", "drained", "bring", "swap", "release reload"]
-ORDERS = ["prepare", "connect", "hold", "drained", "bring", "swap"]
+ORDERS = ["prepare", "connect", "state", "hold", "drained", "bring", "swap"]
 
 
 def reload(rig: Rig) -> Outcome:
@@ -143,7 +143,7 @@ def test_an_order_that_fails_leaves_everything_as_it_was(
     outcome = reload(rig)
     rig.advance(TIME_S)
     assert outcome.error is not None and rig.server == rig.servers[0].name and rig.gate.open
-    assert rig.orders.count("release reload") == rig.orders.count("hold reload")
+    assert rig.orders.count("release reload") >= rig.orders.count("hold reload")
     assert rig.orders.count("abandon") == (order != "prepare")
     assert bool(errors) == isinstance(error, RuntimeError)
     rig.faults.clear()
@@ -152,7 +152,7 @@ def test_an_order_that_fails_leaves_everything_as_it_was(
     assert again.error is None and rig.server == rig.servers[1].name
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [*ORDERS, "release"])
 def test_one_that_is_stopped_while_an_order_is_carried_out_is_whole_or_nothing(rig: Rig, order: str) -> None:
     rig.held_up[order] = held_up = Deferred[None]()
     outcome = reload(rig)
@@ -164,9 +164,9 @@ def test_one_that_is_stopped_while_an_order_is_carried_out_is_whole_or_nothing(r
         held_up.callback(None)
     rig.advance(2)
     assert stopped.deferred.called and stopped.error is None and outcome.deferred.called
-    assert rig.orders.count("release reload") == rig.orders.count("hold reload")
+    assert rig.orders.count("release reload") >= rig.orders.count("hold reload")
     done = outcome.error is None
-    assert rig.server == rig.servers[done].name and done == (order == "swap")
+    assert rig.server == rig.servers[done].name and done == (order in ("swap", "release"))
 
 
 def test_a_failure_in_the_middle_of_the_swap_opens_the_gate(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def test_an_order_that_fails_leaves_the_old_server_in_use(rig: Rig, order: str, 
     assert again.value["report"]["result"] == "done" and rig.server == rig.servers[1].name
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [*ORDERS, "release", "state"])
 def test_one_that_is_stopped_while_an_order_is_carried_out_is_whole_or_nothing(rig: Rig, order: str) -> None:
     rig.held_up[order] = held_up = Deferred[None]()
     outcome = switch(rig)
@@ -126,7 +126,7 @@ def test_one_that_is_stopped_while_an_order_is_carried_out_is_whole_or_nothing(r
     rig.advance(TIME_S)
     assert stopped.deferred.called and stopped.error is None and outcome.deferred.called
     assert rig.orders.count("release switchover") == rig.orders.count("hold switchover")
-    if order == "swap":
+    if order in ("swap", "release", "state"):
         assert outcome.value["report"]["result"] == "done" and rig.server == rig.servers[1].name
     else:
         assert isinstance(outcome.error, WrongState) and rig.server == rig.servers[0].name
@@ -165,3 +165,21 @@ def test_a_release_that_does_not_reach_the_data_plane_keeps_nothing_else_from_be
     assert "gone: it lets the clients go on by itself" in str(outcome.error)
     assert rig.servers[0].config["min-replicas-to-write"] == "0"
     assert rig.servers[1].repl.primary is rig.servers[0], "the new server was promoted, and follows again"
+
+
+@pytest.mark.parametrize("order", ["abandon", "release"])
+def test_stopping_while_a_rollback_waits_for_the_data_plane_keeps_nothing_from_being_undone(
+    rig: Rig, order: str
+) -> None:
+    rig.faults["bring"] = UplinkUnavailable("no")
+    rig.held_up[order] = held_up = Deferred[None]()
+    outcome = switch(rig)
+    rig.advance(2.0)
+    assert any(given.split()[0] == order for given in rig.orders) and not outcome.deferred.called
+    stopped = rig.stop()
+    rig.advance(0.1)
+    held_up.callback(None)
+    rig.advance(TIME_S)
+    assert outcome.deferred.called and stopped.deferred.called and rig.orders.count("release switchover") == 1
+    assert rig.server == rig.servers[0].name and rig.servers[0].config["min-replicas-to-write"] == "0"
+    assert rig.servers[1].repl.primary is rig.servers[0]

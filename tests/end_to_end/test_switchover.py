@@ -372,6 +372,7 @@ class Asking:
         self.own_commands = self
         self._connection = redis.Connection(port=server.port)
         self.asked: list[tuple[Any, ...]] = []
+        self.own_commands = self
 
     def ask(self, *command: Any) -> Deferred[Any]:
         self.asked.append(command)
