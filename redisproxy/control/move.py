@@ -56,12 +56,12 @@ class Move:
             with suppress(DataPlaneLost):
                 await shielded(self._release(reason))
             raise
-        release = await shielded(self._let_go_on(reason))
+        release = await shielded(self._released(reason))
         pause_ms = round((self._clock.seconds() - started) * 1000, 1)
         told = {"changed": list(candidate.changed), "pause_ms": pause_ms, "dropped": dropped}
         return {**before, **gate_answer(release.gate), **told}
 
-    async def _let_go_on(self, reason: str) -> Release:
+    async def _released(self, reason: str) -> Release:
         try:
             return await self._release(reason)
         except DataPlaneLost as error:

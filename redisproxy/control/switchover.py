@@ -133,12 +133,14 @@ class SwitchoverOperation:
         return await shielded(self._answer(switchover))
 
     async def _answer(self, switchover: Switchover) -> Answer:
-        """The report, and what the gate is like; a data plane that is lost by now does not undo the report."""
+        return {**await self._gate_now(), "report": switchover.report}
+
+    async def _gate_now(self) -> Answer:
+        """What the answer says of the gate; nothing when the data plane is lost, which does not undo the report."""
         try:
-            gate = gate_answer(await self._dataplane.gate.state())
+            return gate_answer(await self._dataplane.gate.state())
         except DataPlaneLost:
-            gate = {}
-        return {**gate, "report": switchover.report}
+            return {}
 
     async def _made(self, candidate: Candidate, dry_run: bool) -> Switchover:
         before = (await self._dataplane.figures()).clients_closed

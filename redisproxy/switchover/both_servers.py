@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.servers.connecting import connect_to
-from redisproxy.servers.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
     from redisproxy.net.network import Network
+    from redisproxy.servers.redis_server import RedisServer
 
 
 class BothServers:

@@ -96,7 +96,7 @@ class ConnectionPool:
         return self.pinned.all_taken if self.pinned.full else "no connection became free in time"
 
     def _refuse_impatient(self) -> None:
-        if self.short:
+        if self.requests.pinned_count and self.short:
             self.requests.refuse_impatient(self.opener.pinned_count, UplinkUnavailable(self._cause()))
 
     # -- serving who waits
@@ -105,7 +105,7 @@ class ConnectionPool:
         """Hand out what there is, and open what is missing."""
         self.shared.serve()
         self._checkout.serve()
-        if self.opener.may_open:
+        if self.requests and self.opener.may_open:
             for key in self.requests.shared_keys():
                 self.opener.open_shared(key)
             self._open_pinned()

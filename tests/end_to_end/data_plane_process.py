@@ -1,6 +1,6 @@
 """The data plane's end of a link in a process of its own.
 
-C{python -m tests.end_to_end.data_plane_process PATH [CONFIG]} listens at the Unix socket PATH, and says so when it does.
+C{python -m tests.end_to_end.data_plane_process PATH [CONFIG]} listens at the Unix socket PATH, and says so then.
 With CONFIG there is a whole data plane behind it; without, it takes clients' sockets and answers the clients itself.
 """
 

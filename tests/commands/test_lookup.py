@@ -1,4 +1,4 @@
-"""The command table."""
+"""How each command is treated: by the table, by the configuration, by what the server says of it."""
 
 from __future__ import annotations
 
