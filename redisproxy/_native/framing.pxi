@@ -153,6 +153,11 @@ cdef class RequestFramer:
         """Bytes held and not yet returned."""
         return self.total - self.pos
 
+    @property
+    def unread(self):
+        """What is held and not yet returned; it stays."""
+        return self.slice(self.pos, self.total)
+
     def take_buffer(self):
         """Hand over all bytes that were not returned."""
         cdef bytes data = self.slice(self.pos, self.total)

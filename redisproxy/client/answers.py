@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from redisproxy import resp
 from redisproxy.client import client_command
-from redisproxy.client.session import Skip, valid_name
+from redisproxy.client.names import valid_name
+from redisproxy.client.session import Skip
 from redisproxy.config.authentication import DEFAULT_USER
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redisproxy import resp
-from redisproxy.client.session import Skip, valid_name
+from redisproxy.client.names import valid_name
+from redisproxy.client.session import Skip
 from redisproxy.shared.maintenance import ENDPOINT_TYPES, NO_ENDPOINT
 from redisproxy.shared.registry import info_line
 

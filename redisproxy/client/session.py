@@ -7,9 +7,10 @@ asks it and tells it what Redis answered.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum
 
 from redisproxy import resp
+from redisproxy.client.session_value import SessionValue, TransactionValue
 from redisproxy.client.tracking_options import Tracking
 
 SPOILER = resp.encode_command("ECHO")
@@ -19,18 +20,13 @@ DEFAULT_USER = b"default"
 MAX_WATCHED = 1000
 
 
-def valid_name(name: bytes) -> bool:
-    """Whether Redis takes `name` for a connection's name or a library's: printable ASCII without spaces."""
-    return all(33 <= byte <= 126 for byte in name)
-
-
 class Skip(Enum):
     """Where a CLIENT REPLY SKIP is."""
 
-    NO = auto()
-    NEXT = auto()
+    NO = "no"
+    NEXT = "next"
     """The next command gets no reply."""
-    NOW = auto()
+    NOW = "now"
     """The command that gets no reply has been taken; the one after it ends the silence."""
 
 
@@ -112,6 +108,28 @@ class Transaction:
         self.lost = True
         if not self.replayable:
             self.dead = True
+
+    def export(self) -> TransactionValue:
+        """What another process has to know of it."""
+        return TransactionValue(
+            commands=b"".join(self._chunks),
+            count=self.count,
+            own=tuple(self.own),
+            dead=self.dead,
+            replayable=self.replayable,
+            selects=self.selects,
+            caching=self.caching,
+        )
+
+    def take_in(self, value: TransactionValue) -> None:
+        """Be what another process has exported, lost with its connection there."""
+        self.remember(value.commands, value.count)
+        if not value.replayable:
+            self.forget()
+        self.own = list(value.own)
+        self._own_size = sum(len(raw) for _, raw in value.own)
+        self.dead, self.selects, self.caching = value.dead, value.selects, value.caching
+        self.connection_lost()
 
 
 class Session:
@@ -236,6 +254,45 @@ class Session:
         self.connection_lost()
         if self.transaction is not None:
             self.transaction.dead = True
+
+    def export(self, first: bytes | None) -> SessionValue:
+        """What another process has to know of it.
+
+        @param first: the command that is to be taken next, if it has left framing.
+        """
+        return SessionValue(
+            user=self.user,
+            failed_logins=self.failed_logins,
+            db=self.db,
+            resp_version=3 if self.resp_version == 3 else 2,
+            name=self.name,
+            lib_name=self.lib_name,
+            lib_version=self.lib_version,
+            muted=self.muted,
+            skip=self.skip.value,
+            skipped_waits=self.skip is Skip.NOW and first is not None and self.skipped is first,
+            transaction=None if self.transaction is None else self.transaction.export(),
+            watching=self.watching and bool(self.watched),
+            watch_lost=self.watch_lost or (self.watching and not self.watched),
+            watched=None if self.watched is None else tuple(self.watched),
+            tracking=None if self.tracking is None else self.tracking.export(),
+        )
+
+    def take_in(self, value: SessionValue, max_commands: int, max_bytes: int) -> None:
+        """Be what another process has exported; what it had at its connection there is lost.
+
+        The caller says so again of what has been made again at another one.
+        """
+        self.user, self.failed_logins = value.user, value.failed_logins
+        self.db, self.resp_version = value.db, value.resp_version
+        self.name, self.lib_name, self.lib_version = value.name, value.lib_name, value.lib_version
+        self.muted, self.skip, self.skipped = value.muted, Skip(value.skip), None
+        self.transaction = None
+        if value.transaction is not None:
+            self.begin(max_commands, max_bytes).take_in(value.transaction)
+        self.watching, self.watch_lost = False, value.watch_lost or value.watching
+        self.watched = None if value.watched is None else list(value.watched)
+        self.tracking = None if value.tracking is None else Tracking.take_in(value.tracking)
 
     def exec_lost(self) -> bytes:
         """EXEC's answer when the transaction has lost against a WATCH: nil."""

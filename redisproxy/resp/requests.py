@@ -92,6 +92,11 @@ class RequestFramer:
         """Bytes held and not yet returned."""
         return len(self._buffer) - self._pos
 
+    @property
+    def unread(self) -> bytes:
+        """What is held and not yet returned; it stays."""
+        return bytes(self._buffer[self._pos :])
+
     def take_buffer(self) -> bytes:
         """Hand over all bytes that were not returned."""
         data = bytes(self._buffer[self._pos :])

@@ -18,11 +18,16 @@ class ClientRegistry:
         self._metrics = metrics
         self._clients: dict[int, ClientProtocol] = {}
         self._last_id = 0
+        self._reserved: set[int] = set()
+        self._in_order = True
 
     def __len__(self) -> int:
         return len(self._clients)
 
     def __iter__(self) -> Iterator[ClientProtocol]:
+        if not self._in_order:
+            self._clients = dict(sorted(self._clients.items()))
+            self._in_order = True
         return iter(list(self._clients.values()))
 
     @property
@@ -36,6 +41,25 @@ class ClientRegistry:
         client.id = self._last_id
         self._clients[client.id] = client
         self._metrics.clients_total += 1
+        self._metrics.clients_open += 1
+
+    def reserve(self, client_id: int) -> bool:
+        """Give this id to nobody else: whoever has it comes from another process. False when somebody has it here."""
+        if client_id in self._clients or client_id in self._reserved:
+            return False
+        self._reserved.add(client_id)
+        self._last_id = max(self._last_id, client_id)
+        return True
+
+    def unreserve(self, client_id: int) -> None:
+        """Whoever has this id does not come."""
+        self._reserved.discard(client_id)
+
+    def take_in(self, client: ClientProtocol) -> None:
+        """Add a client that has its id already; see L{reserve}."""
+        self._reserved.discard(client.id)
+        self._in_order = self._in_order and client.id > next(reversed(self._clients), 0)
+        self._clients[client.id] = client
         self._metrics.clients_open += 1
 
     def remove(self, client: ClientProtocol) -> None:
