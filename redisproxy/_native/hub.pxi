@@ -128,6 +128,7 @@ cdef class Connection(Watched):
     cdef bint producer_paused, half_closed, write_closed, reading, write_ending
     cdef bint connecting
     cdef object reason
+    cdef bytes unread
     cdef Lane lane
     cdef Queue replies
 
@@ -153,7 +154,11 @@ cdef class Connection(Watched):
         return 0
 
     cdef int receive(self) except -1:
-        cdef ssize_t size = recv(self.fd, _received, RECEIVE_BYTES, 0)
+        cdef ssize_t size
+        if self.unread is not None:
+            self.deliver_unread()
+            return 0
+        size = recv(self.fd, _received, RECEIVE_BYTES, 0)
         if size > 0:
             self.deliver(_received, size)
         elif size == 0:
@@ -179,6 +184,13 @@ cdef class Connection(Watched):
         except Exception:
             self.crashed()
         return 0
+
+    cpdef deliver_unread(self):
+        """Deliver what an adopted socket was detached with, unless the protocol does not want it now."""
+        cdef bytes data = self.unread
+        if data is not None and self.reading:
+            self.unread = None
+            self.deliver(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
     cdef int end_of_input(self) except -1:
         if not hasattr(self.protocol, "readConnectionLost"):
@@ -212,6 +224,8 @@ cdef class Connection(Watched):
         if self.fd >= 0 and not self.disconnecting and not self.half_closed and not self.connecting:
             self.reading = True
             self.want(self.interest | EPOLLIN)
+            if self.unread is not None:
+                self.hub.end_of_turn(self.deliver_unread)
 
     def stopProducing(self):
         """Part of IPushProducer."""
@@ -382,25 +396,65 @@ cdef class Connection(Watched):
         cdef int fd = self.fd
         if fd < 0:
             return 0
-        self.want(0)
-        self.fd = -1
-        self.connected = False
-        self.reading = False
-        self.queue = None
-        self.producer = None
-        self.lane = None
-        self.replies = None
+        protocol = self.protocol
+        self.forget()
         if not self.write_closed:
             shutdown(fd, SHUT_RDWR)
         c_close(fd)
-        self.hub.live.pop(self, None)
-        self.hub.dead.append(self)
-        protocol, self.protocol = self.protocol, None
         try:
             protocol.connectionLost(reason)
         except Exception:
             self.hub.failed(Failure())
         return 0
+
+    cdef int forget(self) except -1:
+        """Have no descriptor any more, and hold on to nobody."""
+        self.want(0)
+        self.fd = -1
+        self.connected = False
+        self.reading = False
+        self.queue = None
+        self.unread = None
+        self.producer = None
+        self.lane = None
+        self.replies = None
+        self.protocol = None
+        self.hub.live.pop(self, None)
+        self.hub.dead.append(self)
+        return 0
+
+    # -- a socket that leaves, and one that comes
+
+    cdef str obstacle(self):
+        """Why the socket can't be detached; None when it can."""
+        if self.fd < 0 or self.connecting or self.protocol is None or self.reason is not None and not self.disconnecting:
+            return "the connection is lost"
+        return "the connection is closing" if self.disconnecting or self.write_ending or self.write_closed else None
+
+    @property
+    def detachable(self):
+        """Whether C{detach} would return."""
+        return self.obstacle() is None
+
+    def detach(self):
+        """Let the socket go; see C{net.detached.Detachable}."""
+        cdef str obstacle = self.obstacle()
+        cdef int fd = self.fd
+        if obstacle is not None:
+            raise self.hub.not_detachable(obstacle)
+        unsent = b"".join(self.queue)[self.offset:] if self.queue else b""
+        detached = self.hub.detached(fd, self.unread or b"", unsent)
+        self.forget()
+        return detached
+
+    def adopt(self, protocol, bytes unread, bytes unsent):
+        """Go on with a socket that another transport has let go; see C{net.transports.Network}."""
+        if unsent:
+            self.enqueue(unsent, PyBytes_GET_SIZE(unsent))
+        if unread:
+            self.unread = unread
+            self.hub.end_of_turn(self.deliver_unread)
+        self.begin(protocol)
 
     # -- connecting
 
@@ -422,18 +476,14 @@ cdef class Connection(Watched):
         """Give up a connection that never had a protocol."""
         cdef int fd = self.fd
         if fd >= 0:
-            self.want(0)
-            self.fd = -1
-            self.connected = False
+            self.forget()
             c_close(fd)
-            self.hub.live.pop(self, None)
-            self.hub.dead.append(self)
 
     cpdef begin(self, protocol):
         """Give the connection to `protocol` and read."""
         self.protocol = protocol
         self.reading = True
-        self.want(EPOLLIN)
+        self.want(self.interest | EPOLLIN)
         try:
             protocol.makeConnection(self)
         except Exception:
@@ -546,6 +596,8 @@ cdef class Hub:
     @param address_of: C{address_of(fd, peer)} gives an IAddress.
     @param out_of_descriptors: called with the error number and the L{Listener} that has to rest.
     @param connect_error: makes an exception of an error number.
+    @param detached: C{detached(fd, unread, unsent)} makes what C{Connection.detach} returns.
+    @param not_detachable: makes the exception that it raises of a text.
     """
 
     cdef int descriptor
@@ -554,9 +606,9 @@ cdef class Hub:
     cdef dict flushing
     cdef bint running, waking
     cdef Py_ssize_t deepest
-    cdef object schedule, failed, address_of, out_of_descriptors, connect_error
+    cdef object schedule, failed, address_of, out_of_descriptors, connect_error, detached, not_detachable
 
-    def __cinit__(self, schedule, failed, address_of, out_of_descriptors, connect_error):
+    def __cinit__(self, schedule, failed, address_of, out_of_descriptors, connect_error, detached, not_detachable):
         self.descriptor = epoll_create1(EPOLL_CLOEXEC)
         if self.descriptor < 0:
             raise OSError(errno, os.strerror(errno))
@@ -570,6 +622,8 @@ cdef class Hub:
         self.address_of = address_of
         self.out_of_descriptors = out_of_descriptors
         self.connect_error = connect_error
+        self.detached = detached
+        self.not_detachable = not_detachable
 
     def fileno(self):
         return self.descriptor

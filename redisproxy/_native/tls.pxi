@@ -264,6 +264,9 @@ cdef class TLSConnection(Connection):
         """TLS has no half-close: close."""
         self.loseConnection()
 
+    cdef str obstacle(self):
+        return "its TLS keys lie in OpenSSL's memory and can't be passed on"
+
     cpdef begin(self, protocol):
         """Give the connection to `protocol`; on the server's side the handshake is still to come."""
         self.protocol = protocol

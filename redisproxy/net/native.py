@@ -18,12 +18,13 @@ from twisted.internet.error import CannotListenError, ConnectError, TimeoutError
 from twisted.internet.interfaces import IListeningPort, IProtocol, IReadDescriptor
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
 from redisproxy._native.core import Connection, Hub, Listener, TLSConnection, bind_openssl
-from redisproxy.net.transports import HandshakeWaiter, TLSServerFactory, clear_stale_socket
+from redisproxy.net.detached import DetachedSocket, NotDetachable
+from redisproxy.net.transports import HandshakeWaiter, TLSClientFactory, TLSServerFactory, clear_stale_socket
+from redisproxy.net.twisted_sockets import stream_socket
 
 REST_S = 0.2
 
@@ -163,7 +164,9 @@ class NativeNetwork:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._hub = Hub(self._schedule, self._failed, _address_of, self._rest, getConnectError_of)
+        self._hub = Hub(
+            self._schedule, self._failed, _address_of, self._rest, getConnectError_of, DetachedSocket, NotDetachable
+        )
         self.end_of_turn: Callable[[Callable[[], None]], None] = self._hub.end_of_turn
         reactor.addReader(self._hub)
 
@@ -195,6 +198,16 @@ class NativeNetwork:
         work.addTimeout(timeout_s, self._reactor, onTimeoutCancel=_timed_out)
         return work
 
+    def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
+        """Go on with a socket that a transport has let go; see L{transports.Network.adopt}."""
+        sock = stream_socket(detached.fd)
+        try:
+            protocol = protocol_factory()
+        finally:
+            fd = sock.detach()
+        Connection(self._hub, fd).adopt(protocol, detached.unread, detached.unsent)
+        return protocol
+
     async def _connect(self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any) -> Any:
         direct = tls is not None and DIRECT_TLS
         connection: Any = await self._open(address, TLSConnection if direct else Connection)
@@ -205,7 +218,7 @@ class NativeNetwork:
             connection.begin(protocol)
             return protocol
         waiter = HandshakeWaiter(protocol)
-        wrapped = TLSMemoryBIOFactory(tls, True, waiter, self._reactor).buildProtocol(None)
+        wrapped = TLSClientFactory(tls, waiter, self._reactor).buildProtocol(None)
         connection.begin(wrapped)
         return await waiter.done
 

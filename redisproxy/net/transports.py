@@ -17,12 +17,18 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from redisproxy.net.detached import DetachedSocket
+from redisproxy.net.twisted_sockets import TcpPort, TLSTransport, UnixPort, adopt
+
 if TYPE_CHECKING:
     from redisproxy.net.tls import ServerTLS
 
 
 class Network(Protocol):
-    """Listening, connecting, and the end of a turn of the reactor."""
+    """Listening, connecting, and the end of a turn of the reactor.
+
+    The transports of clients, accepted or adopted, are L{detached.Detachable}, to be handed to another process.
+    """
 
     name: str
 
@@ -38,6 +44,21 @@ class Network(Protocol):
         self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any, timeout_s: float
     ) -> Deferred[Any]:
         """Connect; fire with the protocol, with TLS after the handshake and verification. Can be cancelled."""
+
+    def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
+        """Go on with a socket that a transport has let go, or that was accepted elsewhere.
+
+        The protocol's C{makeConnection} is called at once; it sets keepalive as for an accepted connection. What is
+        unsent leaves before anything that the protocol writes. What is unread comes before anything that arrives, and
+        as if it had just arrived: not before this method has returned, and not while the transport is paused. Behind it
+        come the kernel's bytes, and the end of the input if the peer has ended it. A connection that was lost meanwhile
+        is lost for the new protocol a moment later. The transport is a L{detached.Detachable}.
+
+        @param detached: the transport owns its descriptor from now on; when this method raises, the caller does.
+        @return: the protocol.
+        @raise ValueError: it is no TCP or unix stream socket.
+        @raise OSError: it is no open socket.
+        """
 
     def end_of_turn(self, call: Callable[[], None]) -> None:
         """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""
@@ -125,6 +146,8 @@ class _Hurried:
 class TLSServerFactory(TLSMemoryBIOFactory):
     """Twisted's TLS around the protocols of `factory`, with a deadline for the handshake."""
 
+    protocol: Any = TLSTransport
+
     def __init__(self, tls: ServerTLS, factory: Any, clock: Any) -> None:
         super().__init__(tls, False, factory, clock)
         self._tls = tls
@@ -135,6 +158,15 @@ class TLSServerFactory(TLSMemoryBIOFactory):
         if protocol is None:
             return None
         return self.protocol(self, _Hurried(protocol, self._time, self._tls.handshake_timeout_s))
+
+
+class TLSClientFactory(TLSMemoryBIOFactory):
+    """Twisted's TLS around the protocol of one connection."""
+
+    protocol: Any = TLSTransport
+
+    def __init__(self, tls: Any, waiter: HandshakeWaiter, clock: Any) -> None:
+        super().__init__(tls, True, waiter, clock)
 
 
 class _Factory(Factory[Any]):
@@ -166,13 +198,15 @@ class TwistedNetwork:
         path = getattr(address, "path", None)
         if path is not None:
             clear_stale_socket(path)
-            port: IListeningPort = self._reactor.listenUNIX(path, factory, backlog=backlog)
+            port: Any = UnixPort(path, factory, backlog, reactor=self._reactor)
+            port.startListening()
         else:
-            port = self._reactor.listenTCP(address.port, factory, backlog=backlog, interface=address.host)
+            port = TcpPort(address.port, factory, backlog, address.host, self._reactor)
+            port.startListening()
             # Accepted connections inherit it: TLS writes before a protocol could ask for it.
-            with socket.socket(fileno=os.dup(port.fileno())) as listening:  # type: ignore[attr-defined]
-                _without_delay(listening)
-        return port
+            _without_delay(port.socket)
+        listening: IListeningPort = port
+        return listening
 
     def connect(
         self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any, timeout_s: float
@@ -187,9 +221,13 @@ class TwistedNetwork:
             connecting: Deferred[Any] = endpoint.connect(_Factory(protocol_factory))
             return connecting.addCallback(_connected)
         waiter = HandshakeWaiter(protocol_factory())
-        opened: Deferred[Any] = endpoint.connect(TLSMemoryBIOFactory(tls, True, waiter, self._reactor))
+        opened: Deferred[Any] = endpoint.connect(TLSClientFactory(tls, waiter, self._reactor))
         opened.addCallback(_connected).addCallback(lambda _: waiter.done)
         return opened.addTimeout(timeout_s, self._reactor)
+
+    def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
+        """Go on with a socket that a transport has let go; see L{Network.adopt}."""
+        return adopt(self._reactor, detached, protocol_factory)
 
     def end_of_turn(self, call: Callable[[], None]) -> None:
         """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""

@@ -6,162 +6,27 @@ import contextlib
 import socket
 import ssl
 import struct
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy.config import TcpAddress, UnixAddress
-from redisproxy.config.model import RawListenSettings, UplinkSettings
-from redisproxy.forwarding import twins
+from redisproxy.config.model import UplinkSettings
 from redisproxy.forwarding.gate import Gate
-from redisproxy.net.tls import client_tls, server_tls
-from redisproxy.net.transports import TwistedNetwork, set_keepalive
+from redisproxy.net.tls import client_tls
+from redisproxy.net.transports import set_keepalive
 from redisproxy.uplink import UplinkConnection
 from redisproxy.uplink import connection as uplink_connection
 from tests.end_to_end.harness import Certificates, free_port, wait_until
+from tests.net.bed import Bed, Recorder, Server, call, reactor, read_all
 
-reactor: Any = global_reactor
-NETWORKS = ["twisted", *(["native"] if twins.NATIVE else [])]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def running_reactor() -> Iterator[None]:
-    thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
-    thread.start()
-    wait_until(lambda: reactor.running, "the reactor runs")
-    yield
-    reactor.callFromThread(reactor.stop)
-    thread.join(10)
-
-
-def call(function: Callable[..., Any], *args: Any) -> Any:
-    """Call in the reactor's thread; the result, also of a Deferred."""
-    return blockingCallFromThread(reactor, lambda: maybeDeferred(function, *args))
-
-
-@implementer(IHalfCloseableProtocol)
-class Recorder(Protocol):
-    """Remembers what happens to it."""
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.events: list[str] = []
-        self.on_data: Callable[[Recorder, bytes], None] = lambda _, data: None
-
-    def connectionMade(self) -> None:
-        self.events.append("made")
-
-    def dataReceived(self, data: bytes) -> None:
-        self.data += data
-        self.on_data(self, data)
-
-    def readConnectionLost(self) -> None:
-        self.events.append("half")
-
-    def writeConnectionLost(self) -> None:
-        self.events.append("write lost")
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.events.append("lost")
-
-    def pauseProducing(self) -> None:
-        self.events.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.events.append("resume")
-
-    def stopProducing(self) -> None:
-        self.events.append("stop")
-
-
-class Server(Factory[Any]):
-    noisy = False
-
-    def __init__(self) -> None:
-        self.accepted: list[Recorder] = []
-        self.on_data: Callable[[Recorder, bytes], None] = lambda protocol, data: protocol.transport.write(data)
-
-    def buildProtocol(self, addr: Any) -> Recorder:
-        protocol = Recorder()
-        protocol.on_data = self.on_data
-        self.accepted.append(protocol)
-        return protocol
-
-    @property
-    def last(self) -> Recorder:
-        wait_until(lambda: self.accepted and self.accepted[-1].events, "a connection was accepted", 5)
-        return self.accepted[-1]
-
-
-class Bed:
-    """One listening server of the network under test."""
-
-    def __init__(self, network: Any, tls: Certificates | None = None, handshake_timeout_s: float = 30.0) -> None:
-        self.network = network
-        self.server = Server()
-        self.tls = tls
-        self.address = TcpAddress("127.0.0.1", free_port())
-        creator = None
-        if tls is not None:
-            listen = RawListenSettings(addr=":1", tls=True, certfile=tls.cert, keyfile=tls.key)
-            creator = server_tls(listen, handshake_timeout_s)
-        self.port = call(network.listen, self.address, self.server, creator, 50)
-
-    def client_tls(self) -> Any:
-        """What a client needs to connect, if anything."""
-        if self.tls is None:
-            return None
-        return client_tls(UplinkSettings(addr=":1", tls=True, cacertfile=self.tls.ca), "localhost")
-
-    def connect(self) -> socket.socket:
-        peer = socket.create_connection((self.address.host, self.address.port), 10)
-        if self.tls is None:
-            return peer
-        context = ssl.create_default_context(cafile=self.tls.ca)
-        return context.wrap_socket(peer, server_hostname="localhost")
-
-
-@pytest.fixture(params=NETWORKS)
-def network(request: pytest.FixtureRequest) -> Any:
-    if request.param == "twisted":
-        return TwistedNetwork(reactor)
-    from redisproxy.net.native import NativeNetwork
-
-    return call(NativeNetwork, reactor)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(Path(tmp_path_factory.mktemp("net")))
-
-
-@pytest.fixture(params=["plain", "tls"])
-def bed(request: pytest.FixtureRequest, network: Any, certificates: Certificates) -> Iterator[Bed]:
-    made = Bed(network, certificates if request.param == "tls" else None)
-    yield made
-    call(made.port.stopListening)
-
-
-def read_all(peer: socket.socket) -> bytes:
-    chunks = []
-    with contextlib.suppress(ConnectionResetError, ssl.SSLError):
-        while chunk := peer.recv(65536):
-            chunks.append(chunk)
-    return b"".join(chunks)
+pytestmark = pytest.mark.usefixtures("running_reactor")
 
 
 def test_what_is_sent_comes_back(bed: Bed) -> None:
