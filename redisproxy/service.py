@@ -147,14 +147,14 @@ class ProxyService(Service):
     async def _close_clients(self) -> None:
         self.proxy.raw.terminate_all()
         for client in self.proxy.registry:
-            client.close()
+            client.closing.close()
         # Their last replies get a moment to leave; a client that does not read is not waited for.
         for _ in range(20):
             if not len(self.proxy.registry) and not len(self.proxy.raw):
                 break
             await self._sleep(0.05)
         for client in self.proxy.registry:
-            client.abort()
+            client.closing.abort()
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         fired: Deferred[None] = Deferred()

@@ -15,7 +15,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.client import Client as Inside
+from redisproxy.client import ClientFactory
 from redisproxy.config.authentication import Authenticator
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
@@ -164,9 +165,10 @@ class Client(End):
         self.transport, self._seen = transport, 0
 
     @property
-    def protocol(self) -> ClientProtocol:
-        protocol: ClientProtocol = self.transport.protocol
-        return protocol
+    def inside(self) -> Inside:
+        """The proxy's side of it."""
+        inside: Inside = self.transport.protocol.client
+        return inside
 
     def ask(self, *args: bytes | str | int) -> bytes:
         """Send one command and return what has come back at once."""
@@ -199,13 +201,13 @@ class Wire:
         self._others: list[Wire] = [] if beside is None else [beside]
         if beside is not None:
             beside._others.append(self)
-        registry = ClientRegistry(self.metrics, max_clients)
+        self.registry: ClientRegistry[Inside] = ClientRegistry(self.metrics, max_clients)
         self.limits = UplinkLimits(**limits)
-        self.core = Core(self.gate, self.metrics, self.clock, registry, self.uplinks())
+        self.core = Core(self.gate, self.metrics, self.clock, self.uplinks())
         from pydantic import SecretStr
 
         auth = Authenticator(SecretStr(password) if password else None)
-        self.factory = ClientFactory(self.core, auth)
+        self.factory = ClientFactory(self.core, self.registry, auth)
         self._ports = 1000
 
     def uplinks(self) -> UplinkSet:
@@ -297,14 +299,14 @@ class Wire:
 
     def pause(self) -> None:
         self.gate.close("operator")
-        self.core.aside.close()
-        for client in self.core.registry:
+        self.core.blocked_commands.close()
+        for client in self.registry:
             client.gate_closed()
         self.core.maintenance.gate_closed()
         self.turn()
 
     def unpause(self) -> None:
         self.gate.reopen("operator")
-        self.core.aside.open()
+        self.core.blocked_commands.open()
         self.core.maintenance.gate_opened()
         self.turn()

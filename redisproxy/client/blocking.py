@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
-from redisproxy.client import pubsub, tracking
-from redisproxy.client.observers import Observed
-from redisproxy.client.reasons import Reason
+from redisproxy.client import pubsub, xread
+from redisproxy.client.reply_sinks import Observed
+from redisproxy.client.waiting import Reason
 from redisproxy.commands.table import Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.resp import COMMAND, encode_command, error, null_array
 
 if TYPE_CHECKING:
-    from redisproxy.client.protocol import ClientProtocol
-    from redisproxy.forwarding.interfaces import Connection
+    from redisproxy.client.client import Client
 
 NULLS = (b"*-1\r\n", b"$-1\r\n", b"_\r\n")
 RETRY_S = 0.005
@@ -42,11 +41,11 @@ class Blocking(Observed):
         "_again", "_args", "_caching", "_collected", "_deadline", "_next", "_released", "_timeout_at", "moving"
     )  # fmt: skip
 
-    def __init__(self, client: ClientProtocol, args: list[bytes] | None) -> None:
+    def __init__(self, client: Client, args: list[bytes] | None) -> None:
         super().__init__(client, lambda _: self._ended())
         self.moving = self._released = False
         self._again = client.route.unblocked
-        self._caching = tracking.mode_of(client)
+        self._caching = client.session.caching
         self._next: IDelayedCall | None = None
         self._args = args
         self._collected = b""
@@ -66,6 +65,11 @@ class Blocking(Observed):
         else:
             super().reply(self._collected, done)
 
+    def _observe(self, data: bytes, done: int) -> None:
+        if done and self.client.waiting.blocking is self:
+            self.client.waiting.blocking = None
+        super()._observe(data, done)
+
     def lost(self) -> None:
         self._stop_timer()
         super().lost()
@@ -84,17 +88,17 @@ class Blocking(Observed):
         client, args = self.client, list(self._args or ())
         if self._deadline is not None:
             args[self._timeout_at] = timeout_argument(args, self._left())
-        client.pending -= 1
-        client.blocking = None
+        client.lane.pending -= 1
+        client.waiting.blocking = None
         self._stop_timer()
         client.route.leave_unblocked()
         if not client.closed:
-            tracking.say_again(client, self._caching)
-            client.intake.take_again((COMMAND, encode_command(*args), args))
+            client.session.say_caching(self._caching)
+            client.received.take_again((COMMAND, encode_command(*args), args))
             client.deliver(b"", 1)
-            if client.core.aside.closed:
-                client.put_aside()
-            client.look()
+            if client.core.blocked_commands.closed:
+                client.waiting.until_the_switch_is_over()
+            client.waiting.look()
 
     def release(self, how: bytes) -> None:
         """Another client wants the wait to end; `how` is TIMEOUT or ERROR."""
@@ -119,13 +123,13 @@ class Blocking(Observed):
 
     def _unblock(self) -> None:
         client, connection = self.client, self.client.route.connection
-        if client.blocking is self and connection is not None and connection.server_id is not None:
+        if client.waiting.blocking is self and connection is not None and connection.server_id is not None:
             sent = client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
             sent.addBoth(self._sent)
 
     def _sent(self, _: object) -> None:
         # The connection that it goes out on may be lost before it is answered, or be waiting for a slow reader.
-        if self.client.blocking is self and not self.client.closed:
+        if self.client.waiting.blocking is self and not self.client.closed:
             self._next = self.client.core.clock.callLater(AGAIN_S, self._unblock)
 
     def _stop_timer(self) -> None:
@@ -164,96 +168,57 @@ def timeout_argument(args: list[bytes], left_s: float) -> bytes:
     return b"%.3f" % max(0.001, left_s)
 
 
-def blocking(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+def blocking(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Run a blocking command, unless a switch is near."""
-    dollars = _dollars(args) if args[0].upper() == b"XREAD" else {}
+    dollars = xread.dollars_of(args)
     if dollars:
-        return _resolve(client, args, dollars)
-    if client.core.aside.closed and args[0].upper() in _FAMILY:
-        client.put_aside()
+        return xread.resolve(client, args, dollars)
+    if client.core.blocked_commands.closed and args[0].upper() in _FAMILY:
+        client.waiting.until_the_switch_is_over()
         return False
-    if not client.route.obtain(pinned=True):
+    if not client.acquirer.obtain(pinned=True):
         return False
-    client.blocking = Blocking(client, args if args[0].upper() in _FAMILY else None)
-    client.submit(client.blocking, raw, timed=False)
+    client.waiting.blocking = Blocking(client, args if args[0].upper() in _FAMILY else None)
+    client.sender.one(client.waiting.blocking, raw, timed=False)
     return True
 
 
-def end_aside(client: ClientProtocol, how: bytes) -> None:
-    """Answer the blocking command that was put aside, as if it had waited at the server and been unblocked."""
-    client.intake.drop_current()
+def unblock(client: Client, how: bytes) -> bool:
+    """End the client's blocking command as CLIENT UNBLOCK does, if there is one. `how` is TIMEOUT or ERROR."""
+    waiting, held = client.waiting, client.core.blocked_commands
+    if waiting in held:
+        held.forget(waiting)
+        _answer_unblocked(client, how)
+    elif waiting.blocking is None:
+        return False
+    else:
+        waiting.blocking.release(how)
+    return True
+
+
+def _answer_unblocked(client: Client, how: bytes) -> None:
+    """Answer the command that waits for the end of a switch, as if it had waited at the server and been unblocked."""
+    client.received.drop_current()
     by_error = error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-    client.answer(by_error if how == b"ERROR" else null_array(client.session.resp_version))
-    client.unblock(Reason.ASIDE)
+    client.output.answer(by_error if how == b"ERROR" else null_array(client.session.resp_version))
+    client.waiting.unblock(Reason.SWITCH)
 
 
-def wait(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+def wait(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """WAIT looks at the last offset of its own connection: a write of ours there makes it that of now."""
-    if not client.route.obtain(pinned=True):
+    if not client.acquirer.obtain(pinned=True):
         return False
     assert client.route.connection is not None
     client.route.connection.submit_own(Collector(2, lambda _: None), _write(client) + encode_command("PING"), 2)
-    client.blocking = Blocking(client, None)
-    client.submit(client.blocking, raw, timed=False)
+    client.waiting.blocking = Blocking(client, None)
+    client.sender.one(client.waiting.blocking, raw, timed=False)
     return True
 
 
-def _write(client: ClientProtocol) -> bytes:
+def _write(client: Client) -> bytes:
     """A write that is replicated, changes no data, and that nobody sees.
 
     SPUBLISH, since Redis 7, reaches only those who subscribe to this very channel; PUBLISH also those of C{*}.
     """
     sharded = (pubsub.major_version(client) or 0) >= 7
     return encode_command("SPUBLISH" if sharded else "PUBLISH", "__redisproxy:wait", "")
-
-
-def _dollars(args: list[bytes]) -> dict[int, bytes]:
-    """Where an XREAD has C{$} for an id, and of which stream; empty if its arguments are not what Redis takes."""
-    at = next((position for position, arg in enumerate(args) if arg.upper() == b"STREAMS"), len(args)) + 1
-    keys, odd = divmod(len(args) - at, 2)
-    ids = range(at + keys, len(args))
-    return {} if odd else {position: args[position - keys] for position in ids if args[position] == b"$"}
-
-
-def _resolve(client: ClientProtocol, args: list[bytes], dollars: dict[int, bytes]) -> bool:
-    """Replace each C{$} of an XREAD by the id of its stream's last entry, so that it can be sent again later.
-
-    The question goes over the shared connection, where the writes of others go, so that no later one is before it.
-    """
-    connection = _where_to_ask(client)
-    if connection is None:
-        return False
-
-    def resolved(replies: list[object] | None) -> None:
-        if client.closed:
-            return
-        if replies is not None:
-            fixed = list(args)
-            for position, reply in zip(dollars, replies, strict=True):
-                fixed[position] = _last_id(reply)
-            client.intake.current = (COMMAND, encode_command(*fixed), fixed)
-        elif connection.alive:
-            client.intake.current = None
-            client.error("ERR redisproxy can't tell the last id of a stream whose last entry is so large")
-        client.unblock(Reason.UPLINK)
-
-    data = b"".join(encode_command("XREVRANGE", key, "+", "-", "COUNT", 1) for key in dollars.values())
-    connection.submit_own(Collector(len(dollars), resolved), data, len(dollars))
-    client.block(Reason.UPLINK)
-    return False
-
-
-def _where_to_ask(client: ClientProtocol) -> Connection | None:
-    """The connection, or None when it has to be waited for. No reply is outstanding."""
-    session, route = client.session, client.route
-    if not session.bound and client.core.multiplex:
-        shared: Connection | None = client.core.uplinks.shared(session.key)
-        if shared is not None:
-            return shared
-    return route.connection if route.obtain(pinned=session.bound) else None
-
-
-def _last_id(reply: object) -> bytes:
-    if isinstance(reply, list) and reply and isinstance(reply[0], list) and isinstance(reply[0][0], bytes):
-        return reply[0][0]
-    return b"0-0"  # not a stream: Redis says so when it gets the command

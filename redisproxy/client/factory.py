@@ -8,12 +8,15 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from redisproxy.client.protocol import CLOSE_DEADLINE_S, ClientProtocol
+from redisproxy.client.client import Client
+from redisproxy.client.closing import CLOSE_DEADLINE_S
+from redisproxy.client.protocol import ClientProtocol
 
 if TYPE_CHECKING:
     from redisproxy.config import KeepaliveSettings
     from redisproxy.config.authentication import Authenticator
     from redisproxy.shared.core import Core
+    from redisproxy.shared.registry import ClientRegistry
 
 FULL = b"-ERR max number of clients reached\r\n"
 
@@ -43,19 +46,27 @@ class Refusal(Protocol):
 class ClientFactory(Factory[Protocol]):
     """The factory of one listener.
 
+    @ivar registry: all clients, of every listener.
     @ivar auth: who may use the listener; a reload replaces it for new clients.
     """
 
     noisy = False
 
-    def __init__(self, core: Core, auth: Authenticator, keepalive: KeepaliveSettings | None = None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        registry: ClientRegistry[Client],
+        auth: Authenticator,
+        keepalive: KeepaliveSettings | None = None,
+    ) -> None:
         self.core = core
+        self.registry = registry
         self.auth = auth
         self.keepalive = keepalive
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         core = self.core
-        if core.registry.full:
+        if self.registry.full:
             core.metrics.clients_closed["max_clients"] += 1
             return Refusal(core.clock)
-        return ClientProtocol(core, self.auth, self.keepalive)
+        return ClientProtocol(Client(core, self.registry, self.auth), self.keepalive)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from redisproxy.client import answers, pubsub
-from redisproxy.client.observers import Observed
-from redisproxy.client.reasons import Reason
+from redisproxy.client import local_commands, pubsub
+from redisproxy.client.forward import forward
+from redisproxy.client.reply_sinks import Observed
+from redisproxy.client.subscription import Subscription
+from redisproxy.client.waiting import Reason
 from redisproxy.commands.table import Rule, Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.twins import ReplyScanner
@@ -23,7 +25,7 @@ from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import RespError, encode_command
 
 if TYPE_CHECKING:
-    from redisproxy.client.protocol import ClientProtocol
+    from redisproxy.client.client import Client
     from redisproxy.forwarding.interfaces import Connection
 
 NOT_WHILE_TRACKED = (
@@ -39,7 +41,7 @@ _NOT_ANSWERED = frozenset({b"REPLY", b"TRACKING", b"CACHING"})
 """Of CLIENT: the first could cut a line, the others would bring messages between them."""
 
 
-class Monitor(pubsub.Subscription):
+class Monitor(Subscription):
     """A client that monitors, and the connection that brings the lines.
 
     @ivar in_line: a line has begun and not ended.
@@ -47,7 +49,7 @@ class Monitor(pubsub.Subscription):
 
     FLAG = "O"
 
-    def __init__(self, client: ClientProtocol, connection: Connection, before: Monitor | None = None) -> None:
+    def __init__(self, client: Client, connection: Connection, before: Monitor | None = None) -> None:
         """
         @param before: the one at the server that is left; a line may be cut there.
         """
@@ -63,7 +65,7 @@ class Monitor(pubsub.Subscription):
 
     @property
     def amid(self) -> bool:
-        """Part of L{pubsub.Subscription}."""
+        """Part of L{Subscription}."""
         return self.in_line
 
     def feed(self, data: bytes) -> None:
@@ -92,7 +94,7 @@ class Monitor(pubsub.Subscription):
         return end or len(data)
 
     def _pass(self, lines: bytes) -> None:
-        if lines and self.client.subscription is self:
+        if lines and self.client.route.stream is self:
             self.end_cut_line()
             self.client.deliver(lines, 0)
 
@@ -117,19 +119,19 @@ class Monitor(pubsub.Subscription):
             return True  # as Redis: no answer, either
         if treatment.rule in (Rule.FORWARD, Rule.PUBLISH):
             self.end_cut_line()
-            return client.forward(raw, 1)
+            return forward(client, raw, 1)
         if not self.at_end_of_line():
             return False
         if name in _ANSWERED and treatment.rule is Rule.LOCAL and not _binds(args):
-            return answers.answer(client, args)
-        client.error(NOT_WHILE_MONITORING)
+            return local_commands.answer(client, args)
+        client.output.error(NOT_WHILE_MONITORING)
         return True
 
     def at_end_of_line(self) -> bool:
         """True when the proxy may answer something itself; else wait for that."""
         self.end_cut_line()
-        if self.in_line or self.client.pending:
-            self.client.block(Reason.REPLIES)
+        if self.in_line or self.client.lane.pending:
+            self.client.waiting.block(Reason.REPLIES)
             return False
         return True
 
@@ -171,17 +173,16 @@ def _binds(args: list[bytes]) -> bool:
     return len(args) > 1 and args[1].upper() in _NOT_ANSWERED
 
 
-def begin(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+def begin(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Handle MONITOR. No reply is outstanding."""
     if client.session.tracking is not None:
-        client.count_refused(args)
-        client.error(NOT_WHILE_TRACKED)
+        client.refuse(args, NOT_WHILE_TRACKED)
         return True
-    if not client.route.obtain(pinned=True):
+    if not client.acquirer.obtain(pinned=True):
         return False
     connection = client.route.connection
     assert connection is not None
-    client.subscription = Monitor(client, connection)
+    client.route.stream = Monitor(client, connection)
     client.session.subscribed = True
     client.apply_framing()
 
@@ -189,6 +190,6 @@ def begin(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Trea
         if not head.startswith(b"+OK"):
             pubsub.end(client)
 
-    client.submit(Observed(client, done), raw)
-    client.block(Reason.REPLIES)
+    client.sender.one(Observed(client, done), raw)
+    client.waiting.block(Reason.REPLIES)
     return True

@@ -10,12 +10,10 @@ from __future__ import annotations
 from enum import Enum
 
 from redisproxy import resp
-from redisproxy.client.session_value import SessionValue, TransactionValue
+from redisproxy.client.open_transaction import Transaction
+from redisproxy.client.session_value import SessionValue
 from redisproxy.client.tracking_options import Tracking
 
-SPOILER = resp.encode_command("ECHO")
-"""Redis refuses to queue it, and EXEC fails from then on."""
-EXECABORT = "EXECABORT Transaction discarded because of previous errors."
 DEFAULT_USER = b"default"
 MAX_WATCHED = 1000
 
@@ -30,106 +28,43 @@ class Skip(Enum):
     """The command that gets no reply has been taken; the one after it ends the silence."""
 
 
-class Transaction:
-    """An open MULTI: the commands that Redis has queued, remembered so that they can be queued again elsewhere.
+class ReplyMode:
+    """Which replies the client gets (CLIENT REPLY).
 
-    Nothing of it has run before EXEC, so that sending the commands again is safe.
-
-    @ivar dead: it can't succeed any more; commands are answered with QUEUED, EXEC with EXECABORT.
-    @ivar lost: the connection that it was open on is gone; it is to be queued again on another one.
-    @ivar own: the commands among them that the proxy answers itself, with their places in EXEC's reply.
-    @ivar selects: it holds a SELECT, which counts when EXEC succeeds.
-    @ivar caching: the CLIENT CACHING that went right before its MULTI and counts until EXEC, if any.
+    @ivar muted: replies are thrown away (OFF and SKIP).
+    @ivar skip: where a SKIP is. @ivar skipped: the command that gets no reply because of it.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_max_bytes",
-        "_max_commands",
-        "_own_size",
-        "_size",
-        "caching",
-        "count",
-        "dead",
-        "lost",
-        "own",
-        "replayable",
-        "selects",
-    )
+    __slots__ = ("muted", "skip", "skipped")
 
-    def __init__(self, max_commands: int, max_bytes: int) -> None:
-        self.count = 0
-        self.caching = b""
-        self.dead = False
-        self.lost = False
-        self.selects = False
-        self.own: list[tuple[int, bytes]] = []
-        self.replayable = True
-        self._max_commands = max_commands
-        self._max_bytes = max_bytes
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._own_size = 0
+    def __init__(self) -> None:
+        self.on()
 
-    def remember(self, data: bytes, count: int) -> None:
-        """Add `count` commands; past the bounds nothing is kept and the transaction can't be queued again."""
-        self.count += count
-        self._size += len(data)
-        if self.count > self._max_commands or self._size > self._max_bytes:
-            self.forget()
-        if self.replayable:
-            self._chunks.append(data)
+    def on(self) -> None:
+        """The client gets every reply."""
+        self.muted = False
+        self.skip = Skip.NO
+        self.skipped: bytes | None = None
 
-    def spoil(self) -> None:
-        """The server has refused something so that EXEC fails: so it does wherever this is queued again."""
-        self.remember(SPOILER, 1)
+    def off(self) -> None:
+        """The client gets none."""
+        self.muted, self.skip = True, Skip.NO
 
-    def has_room(self, raw: bytes) -> bool:
-        """Whether another command that the proxy answers can be kept within the bounds."""
-        return len(self.own) < self._max_commands and self._own_size + len(raw) <= self._max_bytes
+    def skip_next(self) -> None:
+        """The client does not get the next one."""
+        off = self.muted and self.skip is not Skip.NOW
+        self.skip = Skip.NO if off else Skip.NEXT
 
-    def keep(self, raw: bytes) -> None:
-        """The last command is one that the proxy answers itself, once EXEC's reply comes to its place."""
-        self.own.append((self.count - 1, raw))
-        self._own_size += len(raw)
+    def skip_now(self) -> None:
+        """The client does not get the one of the command that is taken now."""
+        self.muted, self.skip = True, Skip.NOW
 
-    def forget(self) -> None:
-        """Give up remembering: something passed that can't be kept."""
-        self.replayable = False
-        self._chunks.clear()
-
-    def replay(self) -> tuple[bytes, int]:
-        """The bytes that queue it again, with MULTI and what went before it, and the number of commands in them."""
-        begin = [self.caching, resp.encode_command("MULTI")]
-        return b"".join([*begin, *self._chunks]), self.count + 1 + bool(self.caching)
-
-    def connection_lost(self) -> None:
-        """Its connection is gone."""
-        self.lost = True
-        if not self.replayable:
-            self.dead = True
-
-    def export(self) -> TransactionValue:
-        """What another process has to know of it."""
-        return TransactionValue(
-            commands=b"".join(self._chunks),
-            count=self.count,
-            own=tuple(self.own),
-            dead=self.dead,
-            replayable=self.replayable,
-            selects=self.selects,
-            caching=self.caching,
-        )
-
-    def take_in(self, value: TransactionValue) -> None:
-        """Be what another process has exported, lost with its connection there."""
-        self.remember(value.commands, value.count)
-        if not value.replayable:
-            self.forget()
-        self.own = list(value.own)
-        self._own_size = sum(len(raw) for _, raw in value.own)
-        self.dead, self.selects, self.caching = value.dead, value.selects, value.caching
-        self.connection_lost()
+    def command_comes(self, raw: bytes) -> None:
+        """Mute the command that comes now, or end that with the one after it."""
+        now = self.skip is Skip.NEXT
+        self.muted = now
+        self.skip = Skip.NOW if now else Skip.NO
+        self.skipped = raw if now else None
 
 
 class Session:
@@ -145,7 +80,7 @@ class Session:
         key has changed.
     @ivar subscribed: it is a subscriber.
     @ivar tracking: what it has asked of CLIENT TRACKING, while that is on.
-    @ivar muted: replies are thrown away (CLIENT REPLY OFF and SKIP).
+    @ivar reply_mode: which replies the client gets; always the same object.
     """
 
     __slots__ = (
@@ -153,11 +88,9 @@ class Session:
         "failed_logins",
         "lib_name",
         "lib_version",
-        "muted",
         "name",
+        "reply_mode",
         "resp_version",
-        "skip",
-        "skipped",
         "subscribed",
         "tracking",
         "transaction",
@@ -170,6 +103,7 @@ class Session:
     def __init__(self, user: bytes | None) -> None:
         self.user = user
         self.failed_logins = 0
+        self.reply_mode = ReplyMode()
         self.reset()
 
     def reset(self) -> None:
@@ -179,9 +113,7 @@ class Session:
         self.name = b""
         self.lib_name = b""
         self.lib_version = b""
-        self.muted = False
-        self.skip = Skip.NO
-        self.skipped: bytes | None = None
+        self.reply_mode.on()
         self.transaction: Transaction | None = None
         self.watching = False
         self.watch_lost = False
@@ -203,8 +135,18 @@ class Session:
             or self.watch_lost
             or self.subscribed
             or self.tracking is not None
-            or self.skip is not Skip.NO
+            or self.reply_mode.skip is not Skip.NO
         )
+
+    @property
+    def caching(self) -> bytes:
+        """What CLIENT CACHING has said of the next command; empty if nothing."""
+        return b"" if self.tracking is None else self.tracking.caching
+
+    def say_caching(self, mode: bytes) -> None:
+        """Have it said again of a command that is sent again."""
+        if self.tracking is not None and mode:
+            self.tracking.caching = mode
 
     @property
     def bound(self) -> bool:
@@ -260,6 +202,7 @@ class Session:
 
         @param first: the command that is to be taken next, if it has left framing.
         """
+        mode, watches = self.reply_mode, self._watch_can_be_proven
         return SessionValue(
             user=self.user,
             failed_logins=self.failed_logins,
@@ -268,15 +211,22 @@ class Session:
             name=self.name,
             lib_name=self.lib_name,
             lib_version=self.lib_version,
-            muted=self.muted,
-            skip=self.skip.value,
-            skipped_waits=self.skip is Skip.NOW and first is not None and self.skipped is first,
+            muted=mode.muted,
+            skip=mode.skip.value,
+            skipped_waits=mode.skip is Skip.NOW and first is not None and mode.skipped is first,
             transaction=None if self.transaction is None else self.transaction.export(),
-            watching=self.watching and bool(self.watched),
-            watch_lost=self.watch_lost or (self.watching and not self.watched),
+            watching=watches,
+            watch_lost=self.watch_lost or (self.watching and not watches),
             watched=None if self.watched is None else tuple(self.watched),
             tracking=None if self.tracking is None else self.tracking.export(),
         )
+
+    @property
+    def _watch_can_be_proven(self) -> bool:
+        """Whether the WATCH can be made again elsewhere. A subscriber changes over with its subscriptions only."""
+        transaction = self.transaction
+        queued_again = transaction is None or (transaction.replayable and not transaction.dead and not transaction.lost)
+        return self.watching and bool(self.watched) and not self.subscribed and queued_again
 
     def take_in(self, value: SessionValue, max_commands: int, max_bytes: int) -> None:
         """Be what another process has exported; what it had at its connection there is lost.
@@ -286,7 +236,8 @@ class Session:
         self.user, self.failed_logins = value.user, value.failed_logins
         self.db, self.resp_version = value.db, value.resp_version
         self.name, self.lib_name, self.lib_version = value.name, value.lib_name, value.lib_version
-        self.muted, self.skip, self.skipped = value.muted, Skip(value.skip), None
+        mode = self.reply_mode
+        mode.muted, mode.skip, mode.skipped = value.muted, Skip(value.skip), None
         self.transaction = None
         if value.transaction is not None:
             self.begin(max_commands, max_bytes).take_in(value.transaction)

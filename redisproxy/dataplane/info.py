@@ -25,7 +25,7 @@ def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) 
         "paused_for": sorted(gate.reasons),
         "in_flight": gate.in_flight,
         "held": gate.held,
-        "aside": len(proxy.core.aside),
+        "aside": len(proxy.core.blocked_commands),
         "clients": {
             "open": len(proxy.registry),
             "total": metrics.clients_total,

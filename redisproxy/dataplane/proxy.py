@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy import config
-from redisproxy.client import ClientFactory, ClientProtocol
+from redisproxy.client import Client, ClientFactory
 from redisproxy.commands.table import CommandTable, Treatment
 from redisproxy.config.authentication import Authenticator
 from redisproxy.control.interfaces import Answer, Rejected
@@ -63,12 +63,12 @@ class Proxy:
         self.network = network
         self.metrics = Metrics()
         self.gate = Gate(reactor, self.metrics.flow)
-        self.registry = ClientRegistry(self.metrics, settings.limits.max_clients)
+        self.registry: ClientRegistry[Client] = ClientRegistry(self.metrics, settings.limits.max_clients)
         self.server_tls: list[ServerTLS | None] = []
         self.client_factories: list[ClientFactory] = []
         self.uplinks = self.make_uplinks(settings)
-        self.core = Core(self.gate, self.metrics, reactor, self.registry, self.uplinks)
-        self.recall = Recall(self.registry, self.core.aside, self.gate, reactor)
+        self.core = Core(self.gate, self.metrics, reactor, self.uplinks)
+        self.recall = Recall(self.registry, self.core.blocked_commands, self.gate, reactor)
         self.raw = RawFactory(self.raw_connect(settings), settings.limits.max_raw_connections, self.metrics)
         self.admin_auth = self.admin_authenticator(settings)
         self.learned: dict[str, Treatment] = {}
@@ -147,7 +147,7 @@ class Proxy:
             max_failed_logins=limits.max_failed_logins,
             max_dedicated=min(settings.uplink.max_dedicated, settings.uplink.max_pinned // 2),
         )
-        core.lenient_cursors = settings.allow_scan_across_switch
+        core.cursors.lenient = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
         self.registry.max_clients = limits.max_clients
         self.raw.max_connections = limits.max_raw_connections
@@ -238,25 +238,25 @@ class Proxy:
 
     @staticmethod
     def _dedicate(client: object) -> None:
-        if isinstance(client, ClientProtocol):
+        if isinstance(client, Client):
             client.share.dedicate()
 
     def _end_overdue(self, now: float, limit_s: float) -> None:
         for connection, client in self.uplinks.roster.overdue(now, limit_s):
-            if isinstance(client, ClientProtocol) and not client.closed:
-                client.drop("time_limit")
+            if isinstance(client, Client) and not client.closed:
+                client.closing.drop("time_limit")
             else:
                 # Its client has gone and the server still does not answer: nobody behind it gets anywhere.
                 connection.abort()
 
     def _end_idle(self, now: float, limit_s: float) -> None:
         for client in self.registry:
-            if client.active:
-                client.active = False
-                client.last_seen = now
-            elif limit_s and now - client.last_seen >= limit_s and client.idle:
-                client.drop("idle")
-            client.share.second_passed(now)
+            if client.lane.active:
+                client.lane.active = False
+                client.identity.last_seen = now
+            elif limit_s and now - client.identity.last_seen >= limit_s and client.idle:
+                client.closing.drop("idle")
+            client.second_passed(now)
 
     # -- sentinel.follower.Followed
 
@@ -298,27 +298,27 @@ class Proxy:
         now = self.clock.seconds()
         dropped = []
         for client in self.uplinks.roster.drop_in_flight():
-            if isinstance(client, ClientProtocol) and not client.closed:
+            if isinstance(client, Client) and not client.closed:
                 dropped.append(self._named(client, now))
-                client.drop("drain_deadline")
+                client.closing.drop("drain_deadline")
         return dropped
 
     @staticmethod
-    def _named(client: ClientProtocol, now: float) -> Answer:
+    def _named(client: Client, now: float) -> Answer:
         return {
             "id": client.id,
             "addr": client.address,
             "name": client.session.name.decode("latin-1"),
-            "cmd": client.last_command.decode("latin-1").lower(),
-            "pending": client.pending,
-            "age_s": round(now - client.created, 1),
+            "cmd": client.identity.last_command.decode("latin-1").lower(),
+            "pending": client.lane.pending,
+            "age_s": round(now - client.identity.created, 1),
         }
 
     def name_in_flight(self) -> list[Answer]:
         """Name each client that waits for a reply of the server."""
         now = self.clock.seconds()
         clients = self.uplinks.roster.clients_in_flight()
-        return [self._named(client, now) for client in clients if isinstance(client, ClientProtocol)]
+        return [self._named(client, now) for client in clients if isinstance(client, Client)]
 
     async def prepare_reload(self) -> ReloadPlan:
         """Read and check the file and connect to its uplink; nothing changes.
@@ -408,7 +408,7 @@ class Proxy:
         self.finder = finder
         self.learned = known.commands
         if not known.run_id or known.run_id != self.run_id:
-            self.core.server_number += 1
+            self.core.cursors.server_number += 1
         self.run_id = known.run_id
         old, self.uplinks = self.uplinks, uplinks
         self.core.uplinks = uplinks

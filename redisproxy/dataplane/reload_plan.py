@@ -122,7 +122,7 @@ class ReloadPlan:
         """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
         pinned = [client for client in self._proxy.registry if client.route.pinned]
         free = self._proxy.uplinks.pinned_count - len(pinned)
-        held = [client.session.key for client in pinned if client.subscription is None]
+        held = [client.session.key for client in pinned if client.route.stream is None]
         return [*held, *([(0, 2)] * min(free, MAX_FREE))]
 
     async def prepare(self) -> None:

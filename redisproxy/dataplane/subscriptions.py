@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.client.pubsub import Subscription
 from redisproxy.net.deferreds import together
 from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
-    from redisproxy.client import ClientProtocol
+    from redisproxy.client import Client
+    from redisproxy.client.stream import Stream
     from redisproxy.shared.registry import ClientRegistry
     from redisproxy.uplink import UplinkSet
     from redisproxy.uplink.connection import UplinkConnection
@@ -35,18 +35,20 @@ class Subscribers:
 
     log = Logger(namespace="redisproxy.switch")
 
-    def __init__(self, registry: ClientRegistry, uplinks: UplinkSet, clock: IReactorTime, timeout_s: float) -> None:
+    def __init__(
+        self, registry: ClientRegistry[Client], uplinks: UplinkSet, clock: IReactorTime, timeout_s: float
+    ) -> None:
         self._registry = registry
         self._uplinks = uplinks
         self._clock = clock
         self._timeout_s = timeout_s
-        self._connections: dict[ClientProtocol, Any] = {}
-        self._ahead: dict[ClientProtocol, Subscription] = {}
-        self._copies: dict[ClientProtocol, Subscription] = {}
+        self._connections: dict[Client, Any] = {}
+        self._ahead: dict[Client, Stream] = {}
+        self._copies: dict[Client, Stream] = {}
 
     async def open(self) -> None:
         """Open the connections that will be needed; before the gate is closed, because it takes time."""
-        await self._all([client for client in self._registry if client.subscription is not None], self._open)
+        await self._all([client for client in self._registry if client.route.stream is not None], self._open)
 
     async def go_ahead(self) -> None:
         """Have the new server track already for clients without subscriptions, of which nothing counts yet.
@@ -60,22 +62,22 @@ class Subscribers:
     async def copy(self) -> None:
         """Have the new server send the same, then have the old one's last messages passed on. The gate is closed."""
         self._take_those_ahead()
-        left = [client for client in self._registry if client.subscription is not None and client not in self._copies]
+        left = [client for client in self._registry if client.route.stream is not None and client not in self._copies]
         await self._all(left, self._copy)
 
-    async def _all(self, clients: list[ClientProtocol], work: Any) -> None:
+    async def _all(self, clients: list[Client], work: Any) -> None:
         works = [ensureDeferred(work(client)).addTimeout(self._timeout_s, self._clock) for client in clients]
         results = await together(works)
         reasons = Counter(value.getErrorMessage() or value.type.__name__ for good, value in results if not good)
         for why, count in reasons.items():
             self.log.warn("{count} clients that get messages can't be moved: {why}", count=count, why=why)
 
-    async def _open(self, client: ClientProtocol) -> None:
+    async def _open(self, client: Client) -> None:
         connection = await self._uplinks.acquire_pinned(client.session.key)
         self._connections[client] = connection
 
-    async def _go_ahead(self, client: ClientProtocol) -> None:
-        connection, subscription = self._connections[client], client.subscription
+    async def _go_ahead(self, client: Client) -> None:
+        connection, subscription = self._connections[client], client.route.stream
         if subscription is None or subscription or not connection.alive or _key(connection) != client.session.key:
             return
         del self._connections[client]
@@ -93,13 +95,13 @@ class Subscribers:
                 copy.connection.abort()
         self._ahead.clear()
 
-    async def _copy(self, client: ClientProtocol) -> None:
+    async def _copy(self, client: Client) -> None:
         connection = self._connections.pop(client, None)
         if connection is None or not connection.alive or _key(connection) != client.session.key:
             if connection is not None:
                 self._uplinks.give_back(connection)
             connection = await self._acquire(client)
-        subscription = client.subscription
+        subscription = client.route.stream
         if subscription is None or client.closed:
             connection.abort()
             return
@@ -112,23 +114,23 @@ class Subscribers:
             raise
         self._copies[client] = copy
 
-    def _acquire(self, client: ClientProtocol) -> Deferred[UplinkConnection]:
+    def _acquire(self, client: Client) -> Deferred[UplinkConnection]:
         """One more connection. Nobody gives any back while the gate is closed, so nobody waits for that."""
         if self._uplinks.exhausted:
             return fail(UplinkUnavailable(self._uplinks.all_taken))
         return self._uplinks.acquire_pinned(client.session.key)
 
-    def connections(self) -> dict[ClientProtocol, Any]:
+    def connections(self) -> dict[Client, Any]:
         """Where the clients will go on."""
         return {client: copy.connection for client, copy in self._copies.items()}
 
-    def change_over(self, renewed: Mapping[ClientProtocol, bool]) -> None:
+    def change_over(self, renewed: Mapping[Client, bool]) -> None:
         """Let the clients go on at the new server.
 
         @param renewed: those whose WATCH or MULTI has been made again there, and whether that was a WATCH.
         """
         for client, copy in self._copies.items():
-            if client.closed or not copy.connection.alive or not _can_leave(client.subscription):
+            if client.closed or not copy.connection.alive or not _can_leave(client.route.stream):
                 copy.connection.holder = None
                 copy.connection.abort()
                 continue
@@ -143,14 +145,14 @@ class Subscribers:
         self._connections.clear()
 
 
-def _can_leave(subscription: Subscription | None) -> bool:
+def _can_leave(subscription: Stream | None) -> bool:
     """Whether the old connection is not in the middle of a message, whose end the client would never get."""
     return subscription is not None and not subscription.mid_message
 
 
-def _is_as_asked(client: ClientProtocol, copy: Subscription) -> bool:
+def _is_as_asked(client: Client, copy: Stream) -> bool:
     """Whether the client still has just what was asked for at the new server."""
-    tracking, here = client.session.tracking, client.subscription
+    tracking, here = client.session.tracking, client.route.stream
     if client.closed or tracking is None or here is None or here or not copy.connection.alive:
         return False
     return _key(copy.connection) == client.session.key and copy.asked == tracking.commands()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from redisproxy.shared.blocked_commands import BATCH, Aside
+from redisproxy.shared.blocked_commands import BATCH, BlockedCommands
 
 if TYPE_CHECKING:
-    from redisproxy.client.blocking import Blocking
+    from redisproxy.client import Client
+    from redisproxy.client.waiting import BlockedCommand
     from redisproxy.forwarding.gate import Gate
     from redisproxy.shared.registry import ClientRegistry
 
@@ -20,11 +21,13 @@ CALL_BACK_POLL_S = 0.002
 
 
 class Recall:
-    """Has all clients with blocking commands wait in C{aside}, and no longer than need be."""
+    """Has all clients with blocking commands wait in C{held}, and no longer than need be."""
 
-    def __init__(self, registry: ClientRegistry, aside: Aside, gate: Gate, clock: IReactorTime) -> None:
+    def __init__(
+        self, registry: ClientRegistry[Client], held: BlockedCommands, gate: Gate, clock: IReactorTime
+    ) -> None:
         self._registry = registry
-        self._aside = aside
+        self._held = held
         self._gate = gate
         self._clock = clock
 
@@ -34,10 +37,10 @@ class Recall:
         Who does not come back is called once more when the gate closes.
         """
         clock = self._clock
-        self._aside.close()
+        self._held.close()
         staying, progress_at = self._blocked(), clock.seconds()
         while staying and clock.seconds() - progress_at < CALL_BACK_S:
-            self._aside.close()  # an operator may have unpaused meanwhile
+            self._held.close()  # an operator may have unpaused meanwhile
             for each in [each for each in staying if not each.moving][:BATCH]:
                 each.move()
             await deferLater(clock, CALL_BACK_POLL_S, lambda: None)
@@ -45,18 +48,18 @@ class Recall:
             if len(staying) < before:
                 progress_at = clock.seconds()
 
-    def _blocked(self) -> list[Blocking]:
-        blocked = [client.blocking for client in self._registry]
+    def _blocked(self) -> list[BlockedCommand]:
+        blocked = [client.waiting.blocking for client in self._registry]
         return [each for each in blocked if each is not None and each.can_be_sent_again]
 
     def gate_closed(self) -> None:
         """The gate has closed: everybody is to come back now."""
-        self._aside.close()
+        self._held.close()
         for client in self._registry:
-            if client.blocking is not None:
+            if client.waiting.blocking is not None:
                 client.gate_closed()
 
     def let_go(self) -> None:
         """Let those who were put aside go on, if they may."""
         if self._gate.open:
-            self._aside.open()
+            self._held.open()

@@ -17,7 +17,7 @@ from redisproxy.net.deferreds import together
 from redisproxy.resp import encode_command
 
 if TYPE_CHECKING:
-    from redisproxy.client import ClientProtocol
+    from redisproxy.client import Client
     from redisproxy.shared.registry import ClientRegistry
     from redisproxy.uplink import UplinkSet
 
@@ -35,21 +35,23 @@ class Watches:
     nil, as if a key had changed.
     """
 
-    def __init__(self, registry: ClientRegistry, uplinks: UplinkSet, clock: IReactorTime, timeout_s: float) -> None:
+    def __init__(
+        self, registry: ClientRegistry[Client], uplinks: UplinkSet, clock: IReactorTime, timeout_s: float
+    ) -> None:
         self._registry = registry
         self._uplinks = uplinks
         self._clock = clock
         self._timeout_s = timeout_s
-        self._proven: list[ClientProtocol] = []
-        self._renewed: dict[ClientProtocol, Any] = {}
-        self._on_copies: dict[ClientProtocol, bool] = {}
+        self._proven: list[Client] = []
+        self._renewed: dict[Client, Any] = {}
+        self._on_copies: dict[Client, bool] = {}
 
     async def prove(self) -> None:
         """See which WATCHes still hold. The gate is closed, nothing is in flight, and the server takes no writes."""
         clients = [client for client in self._registry if client.route.pinned and _may_be_proven(client)]
         await self._all([self._prove(client) for client in clients])
 
-    async def _prove(self, client: ClientProtocol) -> None:
+    async def _prove(self, client: Client) -> None:
         by_exec = client.session.transaction is None
         try:
             proven = await (_proof_by_exec if by_exec else _proof_by_flag)(client)
@@ -62,18 +64,18 @@ class Watches:
         elif proven is False and by_exec:
             _lose(client)
 
-    async def renew(self, copies: Mapping[ClientProtocol, Any]) -> None:
+    async def renew(self, copies: Mapping[Client, Any]) -> None:
         """WATCH again at the new server, before anybody can write there, and queue again what was queued.
 
         @param copies: connections at the new server that clients will go on with anyway.
         """
         proven, self._proven = self._proven, []
-        alone = [client for client in proven if client.subscription is None]
+        alone = [client for client in proven if client.route.stream is None]
         held = [client for client in copies if client in proven or client.session.transaction is not None]
         again = [self._renew_on(copies[client], client, client in proven) for client in held]
         await self._all([*(self._renew(client) for client in alone), *again])
 
-    async def _renew(self, client: ClientProtocol) -> None:
+    async def _renew(self, client: Client) -> None:
         connection = await self._uplinks.acquire_pinned(client.session.key)
         connection.holder = _Nobody()
         if await _made_again(client, connection, watch=True) and client.session.watching and not client.closed:
@@ -81,7 +83,7 @@ class Watches:
         else:
             connection.abort()
 
-    async def _renew_on(self, connection: Any, client: ClientProtocol, watch: bool) -> None:
+    async def _renew_on(self, connection: Any, client: Client, watch: bool) -> None:
         transaction = client.session.transaction
         if not watch and (transaction is None or transaction.dead or not transaction.replayable):
             return
@@ -101,7 +103,7 @@ class Watches:
         await together(running)
 
     @property
-    def on_copies(self) -> dict[ClientProtocol, bool]:
+    def on_copies(self) -> dict[Client, bool]:
         """Whose state was made again on a copy, and whether that was a WATCH."""
         return self._on_copies
 
@@ -122,7 +124,7 @@ class _Nobody:
         """Part of C{Holder}; who waits for replies hears of it."""
 
 
-async def _made_again(client: ClientProtocol, connection: Any, watch: bool) -> bool:
+async def _made_again(client: Client, connection: Any, watch: bool) -> bool:
     """Send what the client has at its old connection: its WATCH, if asked for, and its MULTI, if one is open."""
     session = client.session
     wanted, data = [], b""
@@ -141,22 +143,22 @@ async def _forgotten(connection: Any) -> bool:
     return await _answers(connection, encode_command("DISCARD") + encode_command("UNWATCH"), 2) is not None
 
 
-def _may_be_proven(client: ClientProtocol) -> bool:
+def _may_be_proven(client: Client) -> bool:
     session, transaction = client.session, client.session.transaction
-    idle = client.route.connection is not None and client.route.connection.alive and not client.pending
+    idle = client.route.connection is not None and client.route.connection.alive and not client.lane.pending
     queued_again = transaction is None or (transaction.replayable and not transaction.dead and not transaction.lost)
     # A subscriber changes over with its subscriptions and without its WATCHes.
     return bool(idle and not session.subscribed and session.watching and session.watched and queued_again)
 
 
-def _lose(client: ClientProtocol) -> None:
+def _lose(client: Client) -> None:
     if client.session.watching and not client.closed:
         client.session.lose_watch()
-        if client.subscription is None:
+        if client.route.stream is None:
             client.route.leave()
 
 
-async def _proof_by_exec(client: ClientProtocol) -> bool | None:
+async def _proof_by_exec(client: Client) -> bool | None:
     """None when there is no answer. The WATCH ends, and is made again."""
     keys, connection = client.session.watched or [], client.route.connection
     times = [encode_command("PTTL", key) for key in keys]
@@ -169,7 +171,7 @@ async def _proof_by_exec(client: ClientProtocol) -> bool | None:
     return ran and replies[-1] == OK
 
 
-async def _proof_by_flag(client: ClientProtocol) -> bool | None:
+async def _proof_by_flag(client: Client) -> bool | None:
     """None when there is no answer.
 
     A key that has expired is gone for PTTL while it is still in memory and its WATCH not touched: MEMORY USAGE tells.

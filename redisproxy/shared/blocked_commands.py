@@ -14,14 +14,14 @@ BATCH = 25
 
 
 class Waiting(Protocol):
-    """A client that is put aside."""
+    """A client whose blocking command waits."""
 
     def let_go(self) -> None:
         """Go on. Called once."""
 
 
-class Aside:
-    """Those who are put aside.
+class BlockedCommands:
+    """The clients whose blocking commands wait for the end of a switch.
 
     @ivar closed: whether blocking commands are to wait here rather than at the server.
     """

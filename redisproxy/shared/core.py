@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from redisproxy.commands.table import CommandTable
-from redisproxy.shared.blocked_commands import Aside
+from redisproxy.shared.blocked_commands import BlockedCommands
 from redisproxy.shared.maintenance import Maintenance
-from redisproxy.shared.scan_cursors import Marks
+from redisproxy.shared.scan_cursors import ScanCursors
 from redisproxy.shared.script_cache import ScriptCache
 from redisproxy.shared.subscription_changes import Changes
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from redisproxy.figures.metrics import Metrics
     from redisproxy.forwarding.gate import Gate
     from redisproxy.forwarding.interfaces import Uplinks
-    from redisproxy.shared.registry import ClientRegistry
 
 
 MAX_SCRIPT_BYTES = 16777216
@@ -50,34 +49,29 @@ class Core:
     @ivar multiplex: whether clients without state share connections.
     @ivar log_messages: log each command's name and size.
     @ivar scripts: the scripts that have passed.
-    @ivar server_number: how many Redis servers there have been before this one; 0 for the first.
-    @ivar cursor_marks: what the marks of cursors stand for.
-    @ivar lenient_cursors: pass cursors of former servers on.
+    @ivar cursors: which server a cursor of SCAN comes from.
     @ivar dedicated: how many clients have a connection of their own although no state of theirs is bound to it.
     @ivar changes: of subscriptions, for which publishers wait.
-    @ivar aside: where blocking commands wait during a switch.
+    @ivar blocked_commands: where blocking commands wait during a switch.
     @ivar maintenance: who is told of pauses.
     """
 
     gate: Gate
     metrics: Metrics
     clock: IReactorTime
-    registry: ClientRegistry
     uplinks: Uplinks
     table: CommandTable = field(default_factory=CommandTable)
     limits: ClientLimits = field(default_factory=ClientLimits)
     multiplex: bool = True
     log_messages: bool = False
     scripts: ScriptCache = field(default_factory=lambda: ScriptCache(MAX_SCRIPT_BYTES))
-    server_number: int = 0
-    cursor_marks: Marks = field(default_factory=Marks)
-    lenient_cursors: bool = False
+    cursors: ScanCursors = field(default_factory=ScanCursors)
     dedicated: int = 0
-    aside: Aside = field(init=False)
+    blocked_commands: BlockedCommands = field(init=False)
     changes: Changes = field(init=False)
     maintenance: Maintenance = field(init=False)
 
     def __post_init__(self) -> None:
-        self.aside = Aside(self.clock)
+        self.blocked_commands = BlockedCommands(self.clock)
         self.changes = Changes(self.clock)
         self.maintenance = Maintenance(self.gate, self.clock)

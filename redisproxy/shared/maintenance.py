@@ -19,7 +19,6 @@ from redisproxy import resp
 from redisproxy.forwarding.gate import FAILOVER, SHUTDOWN
 
 if TYPE_CHECKING:
-    from redisproxy.client.session import Session
     from redisproxy.forwarding.gate import Gate
 
 UNNOTICED_S = 0.01
@@ -37,11 +36,20 @@ ENDS = (_PAUSE[1], _FAILOVER[1])
 """The names of the events that end one."""
 
 
+class Library(Protocol):
+    """What a client has said of its library (CLIENT SETINFO)."""
+
+    lib_name: bytes
+
+
 class Client(Protocol):
     """Whoever wants to know."""
 
-    closed: bool
-    session: Session
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def session(self) -> Library: ...
 
     def push(self, data: bytes) -> None:
         """Send a push message."""
@@ -80,7 +88,7 @@ class Maintenance:
         self._told.pop(client, None)
 
     def export(self, client: Client) -> tuple[bytes, bytes] | None:
-        """What `client` has asked for, and the name of the end that it is to be told still; None if it has not asked."""
+        """What `client` has asked for, and the name of the end that it is to be told; None if it has not asked."""
         wish = self._wishes.get(client)
         return None if wish is None else (wish, self._told.get(client, b""))
 

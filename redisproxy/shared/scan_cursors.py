@@ -63,6 +63,27 @@ class Marks:
         return 0 if lenient or mark == mark_of(number) else None
 
 
+class ScanCursors:
+    """The cursors of the server in use.
+
+    @ivar server_number: how many Redis servers there have been before it; 0 for the first.
+    @ivar lenient: pass cursors of former servers on.
+    """
+
+    def __init__(self) -> None:
+        self.server_number = 0
+        self.lenient = False
+        self._marks = Marks()
+
+    def incoming(self, args: list[bytes]) -> list[bytes] | None:
+        """See L{incoming}."""
+        return incoming(args, self.server_number, self.lenient, self._marks)
+
+    def outgoing(self, data: bytes, number: int) -> bytes:
+        """See L{outgoing}."""
+        return outgoing(data, number, self._marks)
+
+
 def position(args: list[bytes]) -> int:
     """Where the cursor stands among the arguments."""
     return _POSITIONS[args[0].upper()]

@@ -140,7 +140,7 @@ def test_the_in_flight_limit_holds_on_the_straight_way_too(wire: Wire) -> None:
 def test_a_half_closed_client_gets_its_replies_and_is_closed_then(wire: Wire) -> None:
     client = wire.client()
     client.send(GET)
-    client.protocol.readConnectionLost()
+    client.transport.protocol.readConnectionLost()
     wire.turn()
     assert not client.closed
     wire.server.send(b":1\r\n")
@@ -152,9 +152,9 @@ def test_a_slow_reader_of_a_pinned_connection_stops_the_server_and_nobody_else(w
     client = wire.client()
     client.send(GET)
     wire.server.send(b"$100000\r\n" + b"x" * 1000)
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     assert wire.server.transport.paused and client.transport.paused
-    client.protocol.backlog.resumeProducing()
+    client.inside.slow_reader.resumeProducing()
     assert not wire.server.transport.paused and not client.transport.paused
 
 
@@ -163,7 +163,7 @@ def test_a_slow_reader_of_a_large_shared_reply_leaves_the_connection_to_itself(w
     slow.send(GET)
     first = wire.server
     first.send(b"$300000\r\n" + b"x" * 1000)
-    slow.protocol.backlog.pauseProducing()
+    slow.inside.slow_reader.pauseProducing()
     assert first.transport.paused
     other.send(GET)
     wire.server.send(b":1\r\n")
@@ -174,7 +174,7 @@ def test_a_slow_reader_without_outstanding_replies_costs_nobody_a_connection(wir
     slow = wire.client()
     slow.send(GET)
     wire.server.send(b"$3\r\nabc\r\n")
-    slow.protocol.backlog.pauseProducing()
+    slow.inside.slow_reader.pauseProducing()
     assert not wire.server.closed and not wire.server.transport.paused
     wire.client().send(GET)
     assert len(wire.servers) == 1
@@ -184,7 +184,7 @@ def test_a_slow_reader_that_leaves_takes_its_half_read_reply_along(wire: Wire) -
     slow = wire.client()
     slow.send(GET)
     wire.server.send(b"$300000\r\n" + b"x" * 1000)
-    slow.protocol.backlog.pauseProducing()
+    slow.inside.slow_reader.pauseProducing()
     slow.close()
     assert wire.server.closed and wire.gate.in_flight == 0
 
@@ -195,12 +195,12 @@ def test_a_slow_reader_of_many_replies_has_the_connection_to_itself_once_others_
     other.send(GET)
     slow.send(GET * 5)
     first, reply = wire.server, b"$600000\r\n" + b"x" * 600000 + b"\r\n"
-    slow.protocol.backlog.pauseProducing()
+    slow.inside.slow_reader.pauseProducing()
     first.send(reply, b":1\r\n", reply)
     assert first.transport.paused and other.got() == b":1\r\n"
     other.send(GET)
     assert wire.server is not first
-    slow.protocol.backlog.resumeProducing()
+    slow.inside.slow_reader.resumeProducing()
     assert not first.transport.paused
     first.send(reply * 4)
     assert slow.got() == reply * 6 and not slow.closed and first.closed
@@ -212,7 +212,7 @@ def test_a_slow_reader_is_waited_for_although_the_proxy_has_asked_something_behi
     first = wire.server
     wire.core.uplinks.run("COMMAND", "LIST")
     wire.turn()
-    slow.protocol.backlog.pauseProducing()
+    slow.inside.slow_reader.pauseProducing()
     assert first.transport.paused and not slow.closed
 
 
@@ -221,7 +221,7 @@ def test_a_slow_reader_past_the_hard_limit_is_dropped_while_others_wait_behind_i
     slow, other = wire.client(), wire.client()
     slow.send(GET)
     other.send(GET)
-    slow.protocol.backlog.pauseProducing()
+    slow.inside.slow_reader.pauseProducing()
     assert not wire.server.transport.paused
     wire.server.send(b"$5000\r\n" + b"x" * 2000)
     assert slow.closed and wire.metrics.clients_closed["slow_reader"] == 1
@@ -330,7 +330,7 @@ def test_a_client_that_half_closes_in_the_middle_of_a_large_command_has_left(wir
     wire.core.limits = ClientLimits(max_held_request_bytes=100)
     client = wire.client()
     client.send(cmd("SET", "a", "x" * 1000)[:500])
-    client.protocol.readConnectionLost()
+    client.transport.protocol.readConnectionLost()
     wire.turn()
     assert client.closed and wire.server.closed and wire.gate.in_flight == 0
 

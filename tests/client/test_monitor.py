@@ -118,7 +118,7 @@ def test_a_server_that_refuses_leaves_an_ordinary_client(wire: Wire) -> None:
     refused = wire.server
     refused.send(b"-NOPERM no permission\r\n")
     refused.got()
-    assert client.got() == b"-NOPERM no permission\r\n" and not client.protocol.session.subscribed
+    assert client.got() == b"-NOPERM no permission\r\n" and not client.inside.session.subscribed
     client.send(cmd("GET", "a"))
     assert wire.server.got() == cmd("GET", "a")
 
@@ -151,7 +151,7 @@ class Move:
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.uplinks = wire.uplinks()
-        self.subscribers = Subscribers(wire.core.registry, self.uplinks, wire.clock, 5)
+        self.subscribers = Subscribers(wire.registry, self.uplinks, wire.clock, 5)
         self._do(self.subscribers.open())
         self.new = wire.server
         wire.pause()

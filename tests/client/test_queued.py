@@ -57,7 +57,7 @@ def test_answers_stand_in_their_places(wire: Wire, client: Client) -> None:
     assert pinned.got() == EXEC
     pinned.send(reply)
     assert client.got() == ANSWERED
-    assert client.protocol.session.name == b"nm" and not client.protocol.route.pinned and not pinned.closed
+    assert client.inside.session.name == b"nm" and not client.inside.route.pinned and not pinned.closed
     assert wire.server.got() == cmd("GET", "a") and wire.gate.in_flight == 1
 
 
@@ -79,15 +79,15 @@ def test_a_transaction_that_has_not_run_changes_nothing(client: Client, answer: 
     client.send(EXEC)
     client.wire.server.send(answer[:3])
     client.wire.server.send(answer[3:])
-    assert client.got() == answer and client.protocol.session.name == b""
-    assert client.protocol.session.transaction is None
+    assert client.got() == answer and client.inside.session.name == b""
+    assert client.inside.session.transaction is None
 
 
 def test_a_discarded_one_changes_nothing(client: Client) -> None:
     queue(client, "CLIENT", "SETNAME", "nm")
     client.send(cmd("DISCARD"))
     client.wire.server.send(OK)
-    assert client.got() == OK and client.protocol.session.name == b""
+    assert client.got() == OK and client.inside.session.name == b""
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_one_that_is_lost_is_queued_again_with_its_placeholders(client: Client) 
     lrange = cmd("LRANGE", "l", 0, -1)
     assert wire.server.got() == cmd("MULTI") + lrange + PING + PING + lrange
     wire.server.send(OK + QUEUED * 4)
-    assert wire.server.got() == EXEC and client.protocol.session.name == b""
+    assert wire.server.got() == EXEC and client.inside.session.name == b""
     wire.server.send(reply)
     assert client.got() == ANSWERED
 
@@ -144,7 +144,7 @@ def test_a_spoiled_one_that_is_lost_fails_at_exec(client: Client) -> None:
 
 def test_one_too_large_to_hold_counts_as_a_place(wire: Wire) -> None:
     client = wire.client()
-    client.protocol.intake.framer.__init__(None, max_held_bytes=100)  # type: ignore[misc]
+    client.inside.received.framer.__init__(None, max_held_bytes=100)  # type: ignore[misc]
     client.send(cmd("MULTI"))
     wire.server.send(OK)
     client.send(cmd("SET", "a", "x" * 200), cmd("CLIENT", "ID"))
@@ -168,7 +168,7 @@ def test_hello_changes_the_version_for_what_comes_behind_it(client: Client) -> N
     assert got.startswith(b"*4\r\n$-1\r\n%7\r\n") and got.endswith(
         b"*0\r\n_\r\n-ERR Syntax error in HELLO option 'FOO'\r\n"
     )
-    assert client.protocol.session.key == (0, 3) and client.protocol.session.name == b"nm"
+    assert client.inside.session.key == (0, 3) and client.inside.session.name == b"nm"
 
 
 def test_a_hello_with_a_wrong_password_leaves_the_version(client: Client) -> None:
@@ -179,14 +179,14 @@ def test_a_hello_with_a_wrong_password_leaves_the_version(client: Client) -> Non
     pinned = wire.server
     pinned.got()
     pinned.send(b"*1\r\n%0\r\n")
-    assert client.got().startswith(b"*1\r\n-WRONGPASS") and client.protocol.session.key == (0, 2)
+    assert client.got().startswith(b"*1\r\n-WRONGPASS") and client.inside.session.key == (0, 2)
     assert pinned.closed or pinned.got() == cmd("HELLO", 2)
 
 
 def test_the_server_is_told_of_a_wrong_password_only_when_all_is_answered(client: Client) -> None:
     wire = client.wire
     wire.answer_login = False
-    client.protocol.share.dedicate()  # its connection is kept
+    client.inside.share.dedicate()  # its connection is kept
     for command in (("HELLO", "3", "AUTH", "nobody", "x"), ("HELLO", "3")):
         client.send(cmd(*command))
         assert wire.server.got() == cmd("HELLO", 3)
@@ -194,7 +194,7 @@ def test_the_server_is_told_of_a_wrong_password_only_when_all_is_answered(client
     client.send(EXEC + cmd("GET", "a"))
     assert wire.server.got() == EXEC
     wire.server.send(b"*2\r\n%0\r\n%0\r\n")
-    assert wire.server.got() == cmd("GET", "a") and client.protocol.session.key == (0, 3)
+    assert wire.server.got() == cmd("GET", "a") and client.inside.session.key == (0, 3)
 
 
 def test_a_push_waits_for_the_end_of_the_reply(client: Client) -> None:
@@ -204,7 +204,7 @@ def test_a_push_waits_for_the_end_of_the_reply(client: Client) -> None:
         queue(client, *words, sent=PING if len(words) > 1 else cmd(*words))
     client.send(EXEC)
     wire.server.send(b"*3\r\n")
-    client.protocol.push(push)
+    client.inside.push(push)
     wire.server.send(b"$1\r\na\r\n" + PONG + b"$1\r\nb\r\n")
     assert client.got() == b"*3\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n" + push
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import ensureDeferred
 
-from redisproxy.client.pubsub import MAX_HELD_BYTES
+from redisproxy.client.subscription import MAX_HELD_BYTES
 from redisproxy.commands.table import CommandTable
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.resp import encode_command as cmd
@@ -83,11 +83,11 @@ def test_an_error_instead_of_confirmations_is_a_reply_like_others(wire: Wire, cl
     client.ask("SUBSCRIBE", "a", "b", "c")
     wire.server.send(b"-NOPERM no")
     wire.server.send(b"\r\n")
-    assert client.got() == b"" and not wire.gate.in_flight and not client.protocol.pending
+    assert client.got() == b"" and not wire.gate.in_flight and not client.inside.lane.pending
     assert client.ask("CLIENT", "REPLY", "ON") == OK
     client.ask("SUBSCRIBE", "a", "b")
     wire.server.send(b"-NOPERM no\r\n")
-    assert client.got() == b"-NOPERM no\r\n" and not wire.gate.in_flight and not client.protocol.session.subscribed
+    assert client.got() == b"-NOPERM no\r\n" and not wire.gate.in_flight and not client.inside.session.subscribed
 
 
 def test_unsubscribing_from_nothing_needs_no_server(wire: Wire, client: Client, version: int) -> None:
@@ -96,7 +96,7 @@ def test_unsubscribing_from_nothing_needs_no_server(wire: Wire, client: Client, 
     wire.refuse_connections = True
     assert client.ask("UNSUBSCRIBE") == pushed(b">3\r\n$11\r\nunsubscribe\r\n" + null + b"\r\n:0\r\n", version)
     assert client.ask("PUNSUBSCRIBE", "x") == pushed(b">3\r\n$12\r\npunsubscribe\r\n$1\r\nx\r\n:0\r\n", version)
-    assert len(wire.servers) == before and not client.protocol.session.bound
+    assert len(wire.servers) == before and not client.inside.session.bound
 
 
 def test_an_old_server_says_itself_that_it_knows_no_shards(wire: Wire, client: Client) -> None:
@@ -105,7 +105,7 @@ def test_an_old_server_says_itself_that_it_knows_no_shards(wire: Wire, client: C
     wire.server.got()
     wire.core.uplinks.server[b"version"] = b"6.2.14"
     client.send(cmd("SUNSUBSCRIBE"))
-    assert wire.server.got() == cmd("SUNSUBSCRIBE") and not client.protocol.route.pinned
+    assert wire.server.got() == cmd("SUNSUBSCRIBE") and not client.inside.route.pinned
 
 
 def test_a_watch_survives_the_end_of_a_subscription(wire: Wire, client: Client, version: int) -> None:
@@ -134,7 +134,7 @@ def test_a_connection_without_subscriptions_is_used_again(wire: Wire, client: Cl
     client.ask("UNSUBSCRIBE")
     pinned.send(pushed(ENDED, version))
     client.got()
-    assert not client.protocol.route.pinned
+    assert not client.inside.route.pinned
     client.ask("BLPOP", "l", 0)
     assert pinned.got().endswith(cmd("BLPOP", "l", 0))
     answer = b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
@@ -148,7 +148,7 @@ def test_a_connection_that_was_not_read_is_read_again_when_it_is_given_back(
     subscribe(client, version)
     pinned = wire.server
     client.ask("UNSUBSCRIBE")
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     assert pinned.transport.paused
     pinned.send(pushed(ENDED, version))
     assert not pinned.transport.paused
@@ -165,7 +165,7 @@ def test_a_reply_that_looks_like_a_message_is_a_reply_in_resp3(wire: Wire) -> No
         assert client.got() == answer[:8]
         wire.server.send(answer[8:])
         assert client.got() == answer[8:] and not wire.gate.in_flight
-    assert list(client.protocol.subscription.names[b""]) == [b"a"]  # type: ignore[union-attr]
+    assert list(client.inside.route.stream.names[b""]) == [b"a"]  # type: ignore[union-attr]
 
 
 def test_a_watch_beside_subscriptions_is_lost_when_they_move(wire: Wire, client: Client, version: int) -> None:
@@ -174,7 +174,7 @@ def test_a_watch_beside_subscriptions_is_lost_when_they_move(wire: Wire, client:
     client.got()
     subscribe(client, version)
     old = wire.server
-    subscribers = Subscribers(wire.core.registry, wire.uplinks(), wire.clock, 1.0)
+    subscribers = Subscribers(wire.registry, wire.uplinks(), wire.clock, 1.0)
     wire.pause()
     copying = ensureDeferred(subscribers.copy())
     wire.turn()
@@ -183,7 +183,7 @@ def test_a_watch_beside_subscriptions_is_lost_when_they_move(wire: Wire, client:
     assert copying.called and wire.server is not old
     subscribers.change_over({})
     wire.unpause()
-    assert client.protocol.session.watch_lost and client.protocol.subscription
+    assert client.inside.session.watch_lost and client.inside.route.stream
     wire.server.send(pushed(MESSAGE, version))
     assert client.got() == pushed(MESSAGE, version)
 

@@ -78,7 +78,7 @@ class Move:
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.new = wire.uplinks()
-        registry = wire.core.registry
+        registry = wire.registry
         self.subscribers = Subscribers(registry, self.new, wire.clock, 1.0)
         self.watches = Watches(registry, self.new, wire.clock, 1.0)
 
@@ -131,7 +131,7 @@ class TestOn:
         assert pinned.got() == GET + GET and wire.gate.in_flight == 2
         pinned.send(VALUE + invalidate(b"x") + b"$1\r\n2\r\n")
         assert client.got() == VALUE + invalidate(b"x") + b"$1\r\n2\r\n"
-        assert wire.gate.in_flight == client.protocol.pending == 0
+        assert wire.gate.in_flight == client.inside.lane.pending == 0
 
     def test_a_message_reaches_a_client_that_waits_for_nothing(self, wire: Wire, client: Client) -> None:
         pinned = track(wire, client)
@@ -159,7 +159,7 @@ class TestOn:
         client.send(cmd("CLIENT", "TRACKING", "ON", "OPTIN", "OPTOUT"))
         wire.server.send(b"-ERR You can't specify both OPTIN mode and OPTOUT mode\r\n")
         assert client.got().startswith(b"-ERR You can't")
-        assert not client.protocol.route.pinned and client.protocol.session.tracking is None
+        assert not client.inside.route.pinned and client.inside.session.tracking is None
 
     @pytest.mark.parametrize("options", [["REDIRECT", "5"], ["NOLOOP", "REDIRECT", "05"]])
     def test_redirect_is_refused(self, wire: Wire, client: Client, options: list[str]) -> None:
@@ -207,7 +207,7 @@ class TestOn:
         client.send(cmd("LRANGE", "l", 0, -1))
         reply = b"*3\r\n$7\r\nmessage\r\n$9\r\nsubscribe\r\n$1\r\na\r\n"
         wire.server.send(reply)
-        assert client.got() == OK + reply and client.protocol.pending == wire.gate.in_flight == 0
+        assert client.got() == OK + reply and client.inside.lane.pending == wire.gate.in_flight == 0
 
 
 class TestOrder:
@@ -230,17 +230,17 @@ class TestEnd:
         pinned = track(wire, client)
         client.send(cmd("CLIENT", "TRACKING", "OFF"))
         pinned.send(OK)
-        assert client.got() == OK and not client.protocol.route.pinned and pinned.closed
+        assert client.got() == OK and not client.inside.route.pinned and pinned.closed
 
     def test_off_without_on_gives_the_connection_back(self, wire: Wire, client: Client) -> None:
         client.send(cmd("CLIENT", "TRACKING", "OFF"))
         wire.server.send(OK)
-        assert client.got() == OK and not client.protocol.route.pinned and not wire.server.closed
+        assert client.got() == OK and not client.inside.route.pinned and not wire.server.closed
 
     def test_off_on_a_connection_that_the_client_keeps_closes_it_when_it_leaves(
         self, wire: Wire, client: Client
     ) -> None:
-        client.protocol.share.dedicate()
+        client.inside.share.dedicate()
         pinned = track(wire, client)
         client.send(cmd("CLIENT", "TRACKING", "OFF"))
         pinned.send(OK)
@@ -254,12 +254,12 @@ class TestEnd:
         pinned.send(OK)
         client.send(cmd("CLIENT", "TRACKING", "OFF"))
         pinned.send(OK)
-        assert client.protocol.route.pinned and client.protocol.session.watching
+        assert client.inside.route.pinned and client.inside.session.watching
 
     def test_reset_closes_the_connection_without_a_message(self, wire: Wire, client: Client) -> None:
         pinned = track(wire, client)
         assert client.ask("RESET") == b"+RESET\r\n"
-        assert pinned.closed and client.protocol.session.tracking is None
+        assert pinned.closed and client.inside.session.tracking is None
 
     def test_a_client_that_goes_takes_the_connection_along(self, wire: Wire, client: Client) -> None:
         pinned = track(wire, client)
@@ -378,7 +378,7 @@ class TestSwitch:
         pinned.send(OK)
         client.got()
         move(wire)
-        assert client.protocol.route.connection is not None and client.protocol.route.connection.db == 3
+        assert client.inside.route.connection is not None and client.inside.route.connection.db == 3
 
     def test_an_abandoned_move_changes_nothing(self, wire: Wire, client: Client) -> None:
         old = track(wire, client)
@@ -618,7 +618,7 @@ class TestTransactions:
         answer = client.got()
         assert invalidate(b"x") in answer and answer.endswith(EXECABORT) and not client.closed
         assert b"-ERR redisproxy does not change CLIENT TRACKING inside of MULTI" in answer
-        assert client.protocol.session.tracking is not None
+        assert client.inside.session.tracking is not None
 
     def test_what_the_server_knows_of_it_the_server_answers_inside_of_a_transaction(
         self, wire: Wire, client: Client
@@ -768,7 +768,7 @@ class TestBlocked:
         assert client.got() == INVALIDATE_ALL
         wire.unpause()
         assert new.got() == cmd("BLPOP", "l", 0)
-        assert not client.protocol.route.unblocked
+        assert not client.inside.route.unblocked
 
     def test_a_timeout_is_a_timeout(self, wire: Wire, client: Client) -> None:
         pinned = self.blocked(wire, client, 5)
@@ -833,4 +833,4 @@ class TestSubscribers:
         pinned = self.subscribed(wire, client)
         client.send(cmd("LRANGE", "l", 0, -1))
         pinned.send(b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n")
-        assert client.protocol.pending == wire.gate.in_flight == 0
+        assert client.inside.lane.pending == wire.gate.in_flight == 0

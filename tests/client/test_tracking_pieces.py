@@ -80,7 +80,7 @@ def test_what_a_client_has_to_forget_is_told_behind_the_reply_of_exec(wire: Wire
 @pytest.mark.parametrize("cut", range(1, len(HELLO_3)))
 def test_tracking_may_begin_while_the_answer_to_a_command_of_the_proxys_own_arrives(wire: Wire, cut: int) -> None:
     client = wire.client()
-    client.protocol.share.dedicate()
+    client.inside.share.dedicate()
     client.send(GET)
     server = wire.server
     server.got()
@@ -102,10 +102,10 @@ def test_tracking_may_begin_while_the_answer_to_a_command_of_the_proxys_own_arri
 def test_tracking_may_end_while_the_answer_to_a_command_of_the_proxys_own_arrives(
     wire: Wire, client: Client, cut: int
 ) -> None:
-    client.protocol.share.dedicate()
+    client.inside.share.dedicate()
     server = track(wire, client)
     client.send(cmd("CLIENT", "TRACKING", "OFF"))
-    connection = client.protocol.route.connection
+    connection = client.inside.route.connection
     assert isinstance(connection, UplinkConnection)
     connection.ping(0.0)
     server.send(OK + b"+PONG\r\n"[:cut])
@@ -121,11 +121,11 @@ def test_a_push_of_the_proxys_own_waits_no_longer_than_for_the_answer_that_is_un
     wire: Wire, client: Client, cut: int
 ) -> None:
     server = track(wire, client)
-    connection = client.protocol.route.connection
+    connection = client.inside.route.connection
     assert isinstance(connection, UplinkConnection)
     connection.ping(0.0)
     server.send(b"+PONG\r\n"[:cut])
-    client.protocol.push(b">1\r\n+x\r\n")
+    client.inside.push(b">1\r\n+x\r\n")
     server.send(b"+PONG\r\n"[cut:])
     assert client.got() == b">1\r\n+x\r\n"
 
@@ -188,7 +188,7 @@ def test_a_client_that_reads_no_invalidations_is_dropped_when_they_are_too_many(
     wire = Wire(ping_interval_s=5.0)
     client = resp3(wire)
     server = track(wire, client)
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     assert not server.transport.paused
     many = wire.core.limits.output_hard_bytes // len(LARGE)
     for _ in range(many):
@@ -201,9 +201,9 @@ def test_a_client_that_reads_no_invalidations_is_dropped_when_they_are_too_many(
 def test_a_client_that_reads_no_replies_and_is_tracked_is_asked_for_no_more(wire: Wire, client: Client) -> None:
     server = track(wire, client)
     client.send(GET)
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     assert server.transport.paused
-    client.protocol.backlog.resumeProducing()
+    client.inside.slow_reader.resumeProducing()
     assert not server.transport.paused
 
 
@@ -237,7 +237,7 @@ def slow_subscriber(wire: Wire) -> tuple[Client, Server]:
     server.got()
     server.send(CONFIRMED)
     assert client.got() == CONFIRMED
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     assert server.transport.paused
     return client, server
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.client.blocking import AGAIN_S
-from redisproxy.client.queued import kill
+from redisproxy.client.queueing import give_up
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import ClientLimits
 from tests.wire import OK, Client, Wire
@@ -51,7 +51,7 @@ class TestWhole:
         assert len(wire.servers) == 1 and wire.server.got() == whole + GET
         wire.server.send(OK + QUEUED * 2 + b"*2\r\n+OK\r\n$1\r\n1\r\n:9\r\n")
         assert client.got() == OK + QUEUED * 2 + b"*2\r\n+OK\r\n$1\r\n1\r\n:9\r\n"
-        assert client.protocol.session.transaction is None
+        assert client.inside.session.transaction is None
 
     def test_one_with_a_select_inside_is_pinned(self, wire: Wire, client: Client) -> None:
         client.send(cmd("MULTI") + cmd("SELECT", 3) + cmd("EXEC"))
@@ -79,10 +79,10 @@ class TestOpen:
     def test_it_holds_a_connection_of_its_own_until_exec(self, wire: Wire, client: Client) -> None:
         begin(wire, client, SET)
         pinned = wire.server
-        assert len(wire.servers) == 2 and client.protocol.route.pinned
+        assert len(wire.servers) == 2 and client.inside.route.pinned
         client.send(cmd("EXEC"))
         pinned.send(b"*1\r\n+OK\r\n")
-        assert client.got() == b"*1\r\n+OK\r\n" and not client.protocol.route.pinned
+        assert client.got() == b"*1\r\n+OK\r\n" and not client.inside.route.pinned
         client.send(GET)
         assert wire.servers[0].got() == GET
 
@@ -116,7 +116,7 @@ class TestOpen:
         pinned.send(b"*1\r\n+OK\r\n")
         assert client.got() == b"*1\r\n+OK\r\n" and wire.gate.in_flight == 1
         pinned.send(b"$12\r\nid=1 db=4 x=\r\n")
-        assert client.protocol.session.db == 4 and wire.gate.in_flight == 1
+        assert client.inside.session.db == 4 and wire.gate.in_flight == 1
         assert wire.server.got() == GET and wire.server.transport.protocol.db == 4
 
     def test_a_client_that_leaves_closes_it(self, wire: Wire, client: Client) -> None:
@@ -133,23 +133,23 @@ class TestOpen:
         client.send(cmd("DISCARD", "x"))
         assert wire.server.got() == cmd("DISCARD", "x")
         wire.server.send(b"-ERR wrong number of arguments\r\n")
-        assert client.got() == b"-ERR wrong number of arguments\r\n" and client.protocol.route.pinned
+        assert client.got() == b"-ERR wrong number of arguments\r\n" and client.inside.route.pinned
         client.send(cmd("EXEC"))
         assert wire.server.got() == cmd("EXEC")
         wire.server.send(EXECABORT)
-        assert client.got() == EXECABORT and not client.protocol.route.pinned
+        assert client.got() == EXECABORT and not client.inside.route.pinned
 
     def test_an_exec_with_arguments_ends_one_that_is_dead(self, wire: Wire, client: Client) -> None:
         begin(wire, client)
-        kill(client.protocol)
+        give_up(client.inside)
         assert client.ask("EXEC", "x").startswith(
             b"-EXECABORT Transaction discarded because of: wrong number of arguments"
         )
-        assert client.protocol.session.transaction is None
+        assert client.inside.session.transaction is None
 
     def test_nested_commands_in_one_that_is_dead_get_the_servers_errors(self, wire: Wire, client: Client) -> None:
         begin(wire, client)
-        kill(client.protocol)
+        give_up(client.inside)
         assert client.ask("MULTI") == b"-ERR MULTI calls can not be nested\r\n"
         assert client.ask("WATCH", "a") == b"-ERR WATCH inside MULTI is not allowed\r\n"
 
@@ -180,7 +180,7 @@ class TestOpen:
         client.send(cmd("MULTI"))
         wire.server.send(b"-ERR MULTI calls can not be nested\r\n")
         assert client.got() == b"-ERR MULTI calls can not be nested\r\n"
-        assert client.protocol.session.transaction is not None
+        assert client.inside.session.transaction is not None
 
     def test_exec_without_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
         client.send(cmd("EXEC"))
@@ -240,7 +240,7 @@ class TestSwitch:
         wire.server.got()
         wire.server.send(OK + b"-ERR unknown command\r\n")
         assert client.got() == EXECABORT
-        assert client.protocol.session.transaction is None
+        assert client.inside.session.transaction is None
 
     def test_one_past_the_bound_fails_at_exec(self, wire: Wire, client: Client) -> None:
         wire.core.limits = ClientLimits(max_transaction_commands=1)
@@ -256,7 +256,7 @@ class TestSwitch:
         wire.pause()
         wire.switch()
         wire.unpause()
-        assert client.ask("DISCARD") == OK and client.protocol.session.transaction is None
+        assert client.ask("DISCARD") == OK and client.inside.session.transaction is None
 
     def test_exec_in_flight_is_waited_for(self, wire: Wire, client: Client) -> None:
         begin(wire, client, SET)
@@ -323,7 +323,7 @@ class TestSwitch:
         assert wire.server.got() == cmd("DISCARD")
         wire.server.send(OK)
         assert client.got() == OK + QUEUED + b"*-1\r\n"
-        assert not client.protocol.session.watch_lost
+        assert not client.inside.session.watch_lost
 
     def test_a_whole_transaction_after_a_lost_watch_says_nil_too(self, wire: Wire, client: Client) -> None:
         client.send(cmd("WATCH", "a"))
@@ -345,7 +345,7 @@ class TestSwitch:
         wire.switch()
         wire.unpause()
         client.send(cmd("UNWATCH"))
-        assert not client.protocol.session.watch_lost
+        assert not client.inside.session.watch_lost
 
     def test_commands_after_a_watch_stay_on_its_connection(self, wire: Wire, client: Client) -> None:
         client.send(cmd("WATCH", "a"))
@@ -367,7 +367,7 @@ class TestBlocking:
         wire.servers[0].send(b":1\r\n")
         assert other.got() == b":1\r\n"
         wire.server.send(b"*2\r\n+q\r\n+x\r\n")
-        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and not client.protocol.route.pinned
+        assert client.got() == b"*2\r\n+q\r\n+x\r\n" and not client.inside.route.pinned
 
     def test_what_comes_behind_it_waits(self, wire: Wire, client: Client) -> None:
         client.send(BLPOP + GET)
@@ -396,7 +396,7 @@ class TestBlocking:
 
     def test_a_client_that_half_closes_has_left(self, wire: Wire, client: Client) -> None:
         client.send(BLPOP)
-        client.protocol.readConnectionLost()
+        client.transport.protocol.readConnectionLost()
         wire.turn()
         assert client.closed and wire.server.closed and wire.gate.in_flight == 0
 
@@ -404,7 +404,7 @@ class TestBlocking:
         client.send(BLPOP + GET)
         client.send(GET)
         assert not client.transport.paused and wire.server.got() == BLPOP
-        client.protocol.readConnectionLost()
+        client.transport.protocol.readConnectionLost()
         wire.turn()
         assert client.closed and wire.server.closed and wire.gate.in_flight == 0
 
@@ -420,7 +420,7 @@ class TestBlocking:
     def test_a_client_that_half_closes_while_it_is_held_has_left(self, wire: Wire, client: Client) -> None:
         wire.pause()
         client.send(cmd("BLPOP", "q", 0))
-        client.protocol.readConnectionLost()
+        client.transport.protocol.readConnectionLost()
         wire.unpause()
         wire.turn()
         assert client.closed and wire.gate.in_flight == 0 and wire.server.closed
@@ -476,7 +476,7 @@ class TestBlocking:
         shared.got()
         wire.pause()
         assert shared.got() == cmd("CLIENT", "UNBLOCK", 102)
-        slow.protocol.backlog.pauseProducing()
+        slow.inside.slow_reader.pauseProducing()
         assert shared.transport.paused
         wire.clock.advance(AGAIN_S)
         wire.turn()
@@ -486,20 +486,20 @@ class TestBlocking:
         other, late = wire.client(), wire.client()
         client.send(BLPOP)
         blocked = wire.server
-        assert client.protocol.blocking is not None
-        wire.core.aside.close()
-        client.protocol.blocking.move()
+        assert client.inside.waiting.blocking is not None
+        wire.core.blocked_commands.close()
+        client.inside.waiting.blocking.move()
         wire.turn()
         assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102)
         wire.servers[0].send(b":1\r\n")
         blocked.send(b"*-1\r\n")
         late.send(BLPOP)
-        assert wire.gate.open and wire.gate.in_flight == 0 and len(wire.core.aside) == 2
+        assert wire.gate.open and wire.gate.in_flight == 0 and len(wire.core.blocked_commands) == 2
         other.send(GET)
         assert wire.servers[0].got() == GET
         late.close()
-        assert len(wire.core.aside) == 1
-        wire.core.aside.open()
+        assert len(wire.core.blocked_commands) == 1
+        wire.core.blocked_commands.open()
         wire.turn()
         assert wire.server is not blocked and wire.server.got() == BLPOP
         wire.server.send(b"*2\r\n+q\r\n+x\r\n")
@@ -568,7 +568,7 @@ class TestBlocking:
         client.send(BLPOP)
         other = wire.client()
         assert other.ask("CLIENT", "UNBLOCK", 77) == b":0\r\n"
-        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, "ERROR") == b":1\r\n"
+        assert other.ask("CLIENT", "UNBLOCK", client.inside.id, "ERROR") == b":1\r\n"
         assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102, "ERROR")
 
 
@@ -582,32 +582,32 @@ class TestGate:
     ) -> None:
         if called_back:
             client.send(BLPOP + GET)
-            wire.core.aside.close()
-            assert client.protocol.blocking is not None
-            client.protocol.blocking.move()
+            wire.core.blocked_commands.close()
+            assert client.inside.waiting.blocking is not None
+            client.inside.waiting.blocking.move()
             wire.turn()
             wire.server.send(b"*-1\r\n")
             wire.servers[0].send(b":1\r\n")
         else:
-            wire.core.aside.close()
+            wire.core.blocked_commands.close()
             client.send(BLPOP + GET)
-        assert client.got() == b"" and len(wire.core.aside) == 1
+        assert client.got() == b"" and len(wire.core.blocked_commands) == 1
         other = wire.client()
-        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, how) == b":1\r\n"
-        assert client.got() == answer and not len(wire.core.aside)
-        assert other.ask("CLIENT", "UNBLOCK", client.protocol.id, how) == b":0\r\n"
+        assert other.ask("CLIENT", "UNBLOCK", client.inside.id, how) == b":1\r\n"
+        assert client.got() == answer and not len(wire.core.blocked_commands)
+        assert other.ask("CLIENT", "UNBLOCK", client.inside.id, how) == b":0\r\n"
         wire.servers[0].send(b":5\r\n")
         assert client.got() == b":5\r\n"
 
     def test_client_unblock_of_one_that_is_called_back_ends_its_wait(self, wire: Wire, client: Client) -> None:
         client.send(BLPOP)
         server = wire.server
-        wire.core.aside.close()
-        assert client.protocol.blocking is not None
-        client.protocol.blocking.move()
-        assert wire.client().ask("CLIENT", "UNBLOCK", client.protocol.id) == b":1\r\n"
+        wire.core.blocked_commands.close()
+        assert client.inside.waiting.blocking is not None
+        client.inside.waiting.blocking.move()
+        assert wire.client().ask("CLIENT", "UNBLOCK", client.inside.id) == b":1\r\n"
         server.send(b"*-1\r\n")
-        assert client.got() == b"*-1\r\n" and not len(wire.core.aside)
+        assert client.got() == b"*-1\r\n" and not len(wire.core.blocked_commands)
 
     def test_commands_wait_at_the_closed_gate_in_the_kernel(self, wire: Wire, client: Client) -> None:
         wire.pause()

@@ -20,7 +20,7 @@ def proof_given_up() -> Client:
     client.send(cmd("WATCH", "k"))
     wire.server.send(OK)
     wire.pause()
-    proving = ensureDeferred(Watches(wire.core.registry, wire.uplink_set, wire.clock, LIMIT_S).prove())
+    proving = ensureDeferred(Watches(wire.registry, wire.uplink_set, wire.clock, LIMIT_S).prove())
     proving.addErrback(lambda _: None)
     wire.turn()
     assert cmd("EXEC") + cmd("WATCH", "k") in wire.server.got(), "it is asked for, and made anew"
@@ -29,11 +29,11 @@ def proof_given_up() -> Client:
 
 
 def test_it_is_lost_because_nobody_knows_what_the_one_made_anew_has_missed() -> None:
-    session = proof_given_up().protocol.session
+    session = proof_given_up().inside.session
     assert session.watch_lost and not session.watching
 
 
 @pytest.mark.one_twin
 def test_the_bug_that_kept_it_is_seen() -> None:
     with planted("proof-given-up"):
-        assert proof_given_up().protocol.session.watching
+        assert proof_given_up().inside.session.watching

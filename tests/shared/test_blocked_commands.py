@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from redisproxy.shared.blocked_commands import BATCH, Aside
+from redisproxy.shared.blocked_commands import BATCH, BlockedCommands
 
 
 class Client:
@@ -16,8 +16,8 @@ class Client:
         self._gone.append(self._number)
 
 
-def held(clock: Clock, count: int) -> tuple[Aside, list[int], list[Client]]:
-    aside, gone = Aside(clock), list[int]()
+def held(clock: Clock, count: int) -> tuple[BlockedCommands, list[int], list[Client]]:
+    aside, gone = BlockedCommands(clock), list[int]()
     clients = [Client(gone, number) for number in range(count)]
     aside.close()
     for client in clients:

@@ -77,7 +77,7 @@ class TestAsking:
         client = wire.client()
         client.ask("HELLO", 3)
         assert client.ask("CLIENT", "MAINT_NOTIFICATIONS", *options) == OK
-        assert (client.protocol in wire.core.maintenance) == (options != ["OFF"])
+        assert (client.inside in wire.core.maintenance) == (options != ["OFF"])
 
     @pytest.mark.parametrize(
         ("options", "error"),
@@ -255,21 +255,21 @@ class TestBetweenReplies:
         client = listener(wire)
         client.send(GET * 3)
         wire.server.send(b"$4\r\nab")
-        client.protocol.push(b">1\r\n+x\r\n")
+        client.inside.push(b">1\r\n+x\r\n")
         assert client.got() == b"$4\r\nab"
         wire.server.send(b"cd\r\n:1\r\n$2\r\n")
         assert client.got() == b"cd\r\n>1\r\n+x\r\n:1\r\n$2\r\n"
         wire.server.send(b"ef\r\n")
         assert client.got() == b"ef\r\n"
-        assert wire.gate.in_flight == 0 and client.protocol.pending == 0
+        assert wire.gate.in_flight == 0 and client.inside.lane.pending == 0
 
     def test_the_reply_of_somebody_else_is_not_waited_for(self, wire: Wire) -> None:
         client, other = listener(wire), listener(wire)
         other.send(GET)
         client.send(GET)
         wire.server.send(b"$4\r\nab")
-        client.protocol.push(b">1\r\n+x\r\n")
-        other.protocol.push(b">1\r\n+y\r\n")
+        client.inside.push(b">1\r\n+x\r\n")
+        other.inside.push(b">1\r\n+y\r\n")
         assert client.got() == b">1\r\n+x\r\n"
         wire.server.send(b"cd\r\n:1\r\n")
         assert other.got() == b"$4\r\nabcd\r\n>1\r\n+y\r\n" and client.got() == b":1\r\n"
@@ -278,17 +278,17 @@ class TestBetweenReplies:
         client = listener(wire)
         client.send(GET)
         wire.server.send(b"$4\r\nab")
-        client.protocol.push(b">1\r\n+x\r\n")
-        assert not client.protocol.lane.straight_out
+        client.inside.push(b">1\r\n+x\r\n")
+        assert not client.inside.lane.straight_out
         wire.server.send(b"cd\r\n")
-        assert client.protocol.lane.straight_out
+        assert client.inside.lane.straight_out
 
     def test_pushes_without_end_in_one_reply_end_the_client(self, wire: Wire) -> None:
         client = listener(wire)
         client.send(GET)
         wire.server.send(b"$4\r\nab")
         for _ in range(65):
-            client.protocol.push(b"$1048576\r\n%b\r\n" % bytes(1048576))
+            client.inside.push(b"$1048576\r\n%b\r\n" % bytes(1048576))
         wire.turn()
         assert client.closed
 
@@ -298,11 +298,11 @@ class TestBetweenReplies:
         client.send(cmd("SUBSCRIBE", "c"))
         wire.server.send(b">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
         client.got()
-        client.protocol.push(b">1\r\n+x\r\n")
+        client.inside.push(b">1\r\n+x\r\n")
         assert client.got() == b">1\r\n+x\r\n"
         head = b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1000000\r\n"
         wire.server.send(head + bytes(900000))
-        client.protocol.push(b">1\r\n+y\r\n")
+        client.inside.push(b">1\r\n+y\r\n")
         assert client.got() == head + bytes(900000)
         wire.server.send(bytes(100000) + b"\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\na\r\n")
         assert client.got() == bytes(100000) + b"\r\n>1\r\n+y\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\na\r\n"
@@ -315,7 +315,7 @@ class TestBetweenReplies:
         client.got()
         client.send(GET)
         wire.server.send(b"$1000000\r\n" + bytes(900000))
-        client.protocol.push(b">1\r\n+x\r\n")
+        client.inside.push(b">1\r\n+x\r\n")
         wire.server.send(bytes(100000))
         assert b"x" not in client.got()
         wire.server.send(b"\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\na\r\n")
@@ -341,12 +341,12 @@ class TestBetweenReplies:
             wire.server.send(stream[at : at + step])
             at += step
             for client in clients:
-                client.protocol.push(b"$1\r\nx\r\n")  # a push, to a parser that knows none
+                client.inside.push(b"$1\r\nx\r\n")  # a push, to a parser that knows none
             pushed += 1
         for client, values in zip(clients, expected, strict=True):
             got = parse_replies(client.got())
             assert [each for each in got if each != b"x"] == values and got.count(b"x") == pushed
-            assert client.protocol.pending == 0
+            assert client.inside.lane.pending == 0
         assert wire.gate.in_flight == 0
 
 

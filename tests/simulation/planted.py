@@ -13,12 +13,17 @@ from unittest.mock import patch
 from twisted.internet.defer import DeferredList
 
 from redisproxy import switchover
-from redisproxy.client import queued, rules, tracking, transactions, urgent
+from redisproxy.client import Client, dispatch, queueing, script_kill, streaming, unreachable
 from redisproxy.client.blocking import RETRY_S, Blocking
-from redisproxy.client.protocol import ClientProtocol
-from redisproxy.client.pubsub import Subscription
+from redisproxy.client.forward import forward
+from redisproxy.client.open_transaction import Transaction
+from redisproxy.client.pump import Pump
+from redisproxy.client.recovery import Recovery
 from redisproxy.client.route import Route
-from redisproxy.client.session import Session, Transaction
+from redisproxy.client.sending import Sender
+from redisproxy.client.session import Session
+from redisproxy.client.subscription import Subscription
+from redisproxy.client.tracking_options import Tracking
 from redisproxy.control.control import Control
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
@@ -51,25 +56,25 @@ def _reply_to_the_wrong_client() -> Patches:
 
 def _sent_again_after_reconnect() -> Patches:
     """A command whose connection was lost is sent once more instead of disconnecting its client."""
-    send, lost = ClientProtocol.send_plain, ClientProtocol.lost
-    last: dict[ClientProtocol, tuple[bytes, int]] = {}
+    send, lost = Sender.plain, Client.lost
+    last: dict[Any, tuple[bytes, int]] = {}
 
-    def send_plain(self: ClientProtocol, data: bytes, count: int) -> None:
+    def plain(self: Sender, data: bytes, count: int) -> None:
         last[self] = (data, count)
         send(self, data, count)
 
-    def again(self: ClientProtocol) -> None:
-        data, count = last.get(self, (b"", 0))
-        if self.pending != count or self.route.pinned or self.closed:
+    def again(self: Client) -> None:
+        data, count = last.get(self.sender, (b"", 0))
+        if self.lane.pending != count or self.route.pinned or self.closed:
             lost(self)
             return
-        self.pending = 0
-        self.intake.take_again((RUN, data, count))
+        self.lane.pending = 0
+        self.received.take_again((RUN, data, count))
         self.look()
 
-    yield patch.object(ClientProtocol, "_open_lane", lambda self: None)
-    yield patch.object(ClientProtocol, "send_plain", send_plain)
-    yield patch.object(ClientProtocol, "lost", again)
+    yield patch.object(Pump, "_open_lane", lambda self: None)
+    yield patch.object(Sender, "plain", plain)
+    yield patch.object(Client, "lost", again)
 
 
 def _lost_release() -> Patches:
@@ -188,15 +193,15 @@ def _not_rolled_back() -> Patches:
 def _blocked_after_others() -> Patches:
     """A blocking command was taken while others waited behind it, and sent again after them."""
 
-    def take(self: ClientProtocol, unit: Any) -> bool:
-        kind, data, extra = unit
+    def take(self: Pump, unit: Any) -> bool:
+        client, (kind, data, extra) = self._client, unit
         if kind == RUN:
-            return self.forward(data, extra)
+            return forward(client, data, extra)
         if kind == COMMAND:
-            return rules.command(self, data, extra)
-        return rules.large(self, data, extra) if kind == BEGIN else self.large.go_on(data, True)
+            return dispatch.command(client, data, extra)
+        return dispatch.large_command(client, data, extra) if kind == BEGIN else streaming.go_on(client, data, True)
 
-    yield patch.object(ClientProtocol, "_take", take)
+    yield patch.object(Pump, "_take", take)
 
 
 def _watch_left_behind() -> Patches:
@@ -212,13 +217,13 @@ def _watch_left_behind() -> Patches:
 def _half_a_transaction() -> Patches:
     """When the server could not be reached, commands in a pipeline were refused each for itself, MULTI among them."""
 
-    def unreachable(client: ClientProtocol, unit: Any, text: str, refused: bool) -> None:
+    def answer(client: Client, unit: Any, text: str, refused: bool) -> None:
         kind, _, extra = unit
-        client.answer(error(text) * (extra if kind == RUN else 1))
+        client.output.answer(error(text) * (extra if kind == RUN else 1))
         if kind == BEGIN:
-            client.large.discard()
+            client.received.streamed.discard()
 
-    yield patch.object(rules, "unreachable", unreachable)
+    yield patch.object(unreachable, "unreachable", answer)
 
 
 def _adjustment_forgotten() -> Patches:
@@ -252,7 +257,7 @@ def _fence_left_behind() -> Patches:
 def _proof_given_up() -> Patches:
     """A proof that was cancelled left its client with the WATCH that it had made anew, touched or not."""
 
-    async def prove(self: Watches, client: ClientProtocol) -> None:
+    async def prove(self: Watches, client: Client) -> None:
         by_exec = client.session.transaction is None
         proven = await (watches._proof_by_exec if by_exec else watches._proof_by_flag)(client)
         if proven and not client.closed and client.session.watching:
@@ -268,11 +273,11 @@ def _unblocked_once() -> Patches:
 
     def unblock(self: Blocking) -> None:
         client, connection = self.client, self.client.route.connection
-        if client.blocking is self and connection is not None and connection.server_id is not None:
+        if client.waiting.blocking is self and connection is not None and connection.server_id is not None:
             client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
 
     def unblocked(self: Blocking, reply: object) -> None:
-        if reply == 0 and self.client.blocking is self:
+        if reply == 0 and self.client.waiting.blocking is self:
             self.client.core.clock.callLater(RETRY_S, self._unblock)
 
     yield patch.object(Blocking, "_unblock", unblock)
@@ -282,25 +287,21 @@ def _unblocked_once() -> Patches:
 def _queued_again_at_any_time() -> Patches:
     """A lost transaction was queued again also while the gate was closed, at a server that was fenced by then."""
 
-    def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
-        transaction, connection = client.session.transaction, client.route.connection
-        if transaction is None or transaction.dead or not transaction.lost or connection is None:
-            return False
+    def queue(self: Recovery, transaction: Transaction, connection: Any, on_done: Callable[[], None]) -> None:
         data, count = transaction.replay()
 
         def answered(replies: list[object] | None) -> None:
             if replies is not None:
                 transaction.lost = False
                 if any(isinstance(reply, RespError) for reply in replies):
-                    queued.kill(client)
-            if not client.closed:
+                    queueing.give_up(self._client)
+            if not self._client.closed:
                 on_done()
 
         connection.submit_own(Collector(count, answered), data, count)
-        return True
 
-    yield patch.object(transactions, "restore", restore)
-    yield patch.object(transactions, "to_restore", lambda client: False)
+    yield patch.object(Recovery, "needed", False)
+    yield patch.object(Recovery, "_queue", queue)
 
 
 def _done_and_denied() -> Patches:
@@ -370,17 +371,15 @@ def _tracked_no_more() -> Patches:
 def _not_tracked_again() -> Patches:
     """A client with a cache whose connection was lost went on with a new one without tracking."""
 
-    def restore(client: ClientProtocol, on_done: Callable[[], None]) -> bool:
-        if client.session.tracking is not None:
-            client.session.tracking.lost = False
-        return transactions.restore(client, on_done)
+    def track(self: Recovery, tracking: Tracking, connection: Any, on_done: Callable[[], None]) -> None:
+        tracking.lost = False
 
-    yield patch.object(tracking, "restore", restore)
+    yield patch.object(Recovery, "_track", track)
 
 
 def _kill_waits_at_the_gate() -> Patches:
     """SCRIPT KILL waits until the gate opens, and the gate for the script."""
-    yield patch.object(urgent, "comes_next", lambda client: False)
+    yield patch.object(script_kill, "comes_next", lambda client: False)
 
 
 BUGS: dict[str, Callable[[], Patches]] = {

@@ -96,7 +96,7 @@ class World:
         self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform)
         self.proxy, self.control = self.service.proxy, self.service.control
         endpoint = settings.listen[0]
-        self.factory = ClientFactory(self.proxy.core, self.proxy.authenticator(endpoint))
+        self.factory = ClientFactory(self.proxy.core, self.proxy.registry, self.proxy.authenticator(endpoint))
         self.proxy.client_factories.append(self.factory)
         self.proxy.server_tls.append(None)
         self._clients: dict[str, Client | Party] = {}

@@ -63,7 +63,7 @@ class TestTheStateOfAClusterConnection:
         wire.server.send(b"-ERR wrong\r\n" + EXECABORT)
         refusal = b"-ERR redisproxy does not run this command inside of MULTI\r\n"
         assert client.got() == OK + refusal + EXECABORT
-        assert not client.protocol.route.pinned and not wire.gate.in_flight
+        assert not client.inside.route.pinned and not wire.gate.in_flight
 
     def test_a_lost_connection_is_told_by_closing(self, wire: Wire, name: str) -> None:
         client = wire.client()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.client import ClientProtocol
-from redisproxy.client.share import KEPT_S, KEPT_WHEN_SHORT_S
+from redisproxy.client import Client as Inside
+from redisproxy.client.fair_share import KEPT_S, KEPT_WHEN_SHORT_S
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink.relief import AGAIN_S, LAG_S, PROBE_S
 from redisproxy.uplink.urgent import AT_ONCE, LIMIT_S, MAX_WAITING
@@ -38,7 +38,7 @@ def look(wire: Wire) -> None:
     wire.advance(LAG_S)
 
     def dedicate(client: object) -> None:
-        assert isinstance(client, ClientProtocol)
+        assert isinstance(client, Inside)
         client.share.dedicate()
 
     wire.uplink_set.relief.look(wire.clock.seconds(), dedicate)
@@ -74,7 +74,7 @@ class TestScripts:
         client = connected(wire)
         client.send(EVAL)
         wire.servers[1].send(b":1\r\n")
-        assert client.protocol.lane.queue is client.protocol.route.connection.queue  # type: ignore[union-attr]
+        assert client.inside.lane.queue is client.inside.route.connection.queue  # type: ignore[union-attr]
         wire.servers[1].got()
         client.send(GET + cmd("EVALSHA", "0" * 40, 0))
         assert wire.servers[1].got() == GET + cmd("EVALSHA", "0" * 40, 0) and wire.servers[0].got() == b""
@@ -89,7 +89,7 @@ class TestNoneToBeHad:
         client.send(EVAL)
         assert wire.servers[0].got() == EVAL and not wire.core.dedicated
         wire.servers[0].send(b":1\r\n")
-        assert client.got() == b":1\r\n" and client.protocol.lane.queue is not None
+        assert client.got() == b":1\r\n" and client.inside.lane.queue is not None
 
     def test_so_does_one_whose_connection_is_lost_while_it_logs_in(self, wire: Wire) -> None:
         client = connected(wire)
@@ -144,7 +144,7 @@ class TestNoneToBeHad:
         blocked.send(cmd("BLPOP", "x", 0))
         needs.send(cmd("BLPOP", "k", 0))
         wire.clock.advance(KEPT_WHEN_SHORT_S)
-        runs.protocol.share.second_passed(wire.clock.seconds())
+        runs.inside.second_passed(wire.clock.seconds())
         wire.turn()
         assert wire.servers[1].got() == cmd("BLPOP", "k", 0)
 
@@ -152,19 +152,19 @@ class TestNoneToBeHad:
         client = connected(wire)
         client.send(EVAL)
         wire.clock.advance(KEPT_S)
-        client.protocol.share.second_passed(wire.clock.seconds())
-        assert client.protocol.route.pinned and wire.core.dedicated
+        client.inside.second_passed(wire.clock.seconds())
+        assert client.inside.route.pinned and wire.core.dedicated
         wire.servers[1].send(b":1\r\n")
-        client.protocol.share.second_passed(wire.clock.seconds())
-        assert not client.protocol.route.pinned and not wire.core.dedicated
+        client.inside.second_passed(wire.clock.seconds())
+        assert not client.inside.route.pinned and not wire.core.dedicated
 
 
 def test_who_only_asks_for_a_shared_connection_keeps_its_own(wire: Wire) -> None:
     client = connected(wire)
     client.send(EVAL)
-    route = client.protocol.route
+    route = client.inside.route
     own = route.connection
-    route.acquire(False, (0, 2))
+    client.inside.acquirer.acquire(False, (0, 2))
     assert route.connection is own and route.pinned
 
 
@@ -250,7 +250,7 @@ class TestKill:
             client.send(KILL)
             client.close()
         last = wire.client()
-        assert last.ask(*KILL_ARGS).startswith(b"-MASTERDOWN") and not last.protocol.blocked
+        assert last.ask(*KILL_ARGS).startswith(b"-MASTERDOWN") and not last.inside.waiting.reasons
         assert wire.attempts <= AT_ONCE + 1
         wire.advance(LIMIT_S)
         wire.answer_login = True
@@ -298,7 +298,7 @@ class TestKill:
             wire.servers[1].close()
         elif end == "silent":
             wire.advance(LIMIT_S)
-        assert client.got().startswith(b"-MASTERDOWN") and not client.protocol.blocked
+        assert client.got().startswith(b"-MASTERDOWN") and not client.inside.waiting.reasons
         wire.clock.advance(100)
         assert wire.server.closed or end == "refused"
 
@@ -315,7 +315,7 @@ class TestBusy:
     def test_who_wants_another_database_gets_the_servers_answer(self, wire: Wire) -> None:
         client = connected(wire)
         wire.login_error = BUSY
-        assert client.ask("SELECT", 3) == BUSY and client.protocol.session.db == 0
+        assert client.ask("SELECT", 3) == BUSY and client.inside.session.db == 0
 
     def test_it_is_known_while_it_lasts(self, wire: Wire) -> None:
         client = connected(wire)
@@ -364,9 +364,9 @@ class TestLag:
     def test_who_held_others_up_gets_a_connection_of_its_own(self, wire: Wire) -> None:
         slow, waits, old = self.slow(wire)
         old.send(b":1\r\n:2\r\n")
-        assert slow.protocol.share.dedicated and not waits.protocol.share.dedicated
+        assert slow.inside.share.dedicated and not waits.inside.share.dedicated
         slow.send(GET)
-        assert slow.protocol.route.pinned
+        assert slow.inside.route.pinned
 
     def test_the_old_one_stays_when_it_answers_before_the_new_one_is_there(self, wire: Wire) -> None:
         wire.core.multiplex = True
@@ -480,7 +480,7 @@ def test_whoever_needs_no_connection_of_its_own_goes_on_without_when_all_are_tak
     client.send(cmd("EVAL", "return 1", 0))
     wire.server.got()
     wire.server.send(b":1\r\n")
-    assert client.got() == b":1\r\n" and client.protocol.share.dedicated
+    assert client.got() == b":1\r\n" and client.inside.share.dedicated
     wire.server.close()
     for other in (wire.client(), wire.client()):
         other.send(cmd("WATCH", "x"))
@@ -489,4 +489,4 @@ def test_whoever_needs_no_connection_of_its_own_goes_on_without_when_all_are_tak
     client.send(cmd("GET", "x"))
     assert wire.server.got() == cmd("GET", "x")
     wire.server.send(b"$1\r\n1\r\n")
-    assert client.got() == b"$1\r\n1\r\n" and not client.protocol.share.dedicated and not wire.core.dedicated
+    assert client.got() == b"$1\r\n1\r\n" and not client.inside.share.dedicated and not wire.core.dedicated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.client.containers import full_name
+from redisproxy.client.command_names import full_name
 from tests.wire import Wire
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from redisproxy.resp import COMMAND, ProtocolError, split_inline
 
 if TYPE_CHECKING:
-    from redisproxy.client.protocol import ClientProtocol
+    from redisproxy.client.client import Client
 
 _WORDS = frozenset({b"POST", b"HOST:"})
 _METHODS = frozenset({b"CONNECT", b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"PUT", b"TRACE"})
@@ -20,7 +20,7 @@ _HOST = re.compile(rb"(?:[!-9;-~]+:[^\n]*\n)*?host:\s", re.IGNORECASE)
 _MULTIBULK = re.compile(rb"\*[1-9][0-9]*\r\n\$(?:4\r\npost|5\r\nhost:)\r\n", re.IGNORECASE)
 
 
-def is_http(client: ClientProtocol, args: list[bytes]) -> bool:
+def is_http(client: Client, args: list[bytes]) -> bool:
     """Say whether what has been taken is HTTP: named so, or a request line with a Host behind it.
 
     To Redis the latter are an unknown command and the end, and the end takes the answers before it along.
@@ -28,7 +28,7 @@ def is_http(client: ClientProtocol, args: list[bytes]) -> bool:
     if is_named_http(args):
         return True
     is_line = len(args) == 3 and args[2].startswith(b"HTTP/") and args[0] in _METHODS
-    return is_line and _HOST.match(client.intake.peek()) is not None
+    return is_line and _HOST.match(client.received.peek()) is not None
 
 
 def is_named_http(args: list[bytes]) -> bool:
@@ -36,19 +36,19 @@ def is_named_http(args: list[bytes]) -> bool:
     return args[0].upper() in _WORDS
 
 
-def close(client: ClientProtocol) -> bool:
+def close(client: Client) -> bool:
     """Close a client that has sent HTTP; replies that it waits for are lost with it, as with Redis."""
     client.log.warn("client {id} sent HTTP to the Redis port; it is closed", id=client.id)
-    client.drop("security")
+    client.closing.drop("security")
     return True
 
 
-def comes_next(client: ClientProtocol) -> bool:
+def comes_next(client: Client) -> bool:
     """Say whether HTTP is the next that would be taken; nothing is taken for that."""
-    unit = client.intake.first
+    unit = client.received.first
     if unit is not None:
         return unit[0] == COMMAND and is_http(client, unit[2])
-    data = client.intake.peek()
+    data = client.received.peek()
     if data.startswith(b"*"):
         return _MULTIBULK.match(data) is not None
     line, ended, _ = data.partition(b"\n")

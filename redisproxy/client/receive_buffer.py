@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from redisproxy.client.streamed_command import StreamedCommand
 from redisproxy.forwarding.twins import RequestFramer
 
 Unit = tuple[int, bytes, Any]
 """What framing makes of the stream: its kind (C{RUN}, C{COMMAND}, ...), the bytes, and what the kind has besides."""
 
 
-class Intake:
+class ReceiveBuffer:
     """The units of one client, in the order in which they are to be taken.
 
     @ivar current: the unit that is being handled, or that waits.
+    @ivar streamed: the command too large to hold of which the next units are pieces, if one is under way.
     """
 
-    __slots__ = ("_parked", "current", "framer")
+    __slots__ = ("_parked", "current", "framer", "streamed")
 
     def __init__(self, framer: RequestFramer) -> None:
         self.framer = framer
         self.current: Unit | None = None
+        self.streamed = StreamedCommand()
         self._parked: list[Unit] | None = None
 
     @property

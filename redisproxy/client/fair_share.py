@@ -7,10 +7,14 @@ connection to itself: for large replies, for scripts, which may never end, and f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from redisproxy.client.protocol import ClientProtocol
+    from redisproxy.client.output import Output
+    from redisproxy.client.receive_buffer import ReceiveBuffer
+    from redisproxy.forwarding.twins import Lane
+    from redisproxy.shared.core import Core
 
 FIRST_REPLIES = 16
 """For so many replies a client may wait at first, and again after each second."""
@@ -31,16 +35,23 @@ AGAIN_S = 1.0
 """So long a client that could not get a connection of its own does without."""
 
 
-class Share:
+class FairShare:
     """One client's share.
 
+    @param on_change: called when the client gets a connection of its own with its next command, or needs none any more.
     @ivar dedicated: it has a connection of its own, or gets one with its next command, although it has no state there.
     """
 
-    __slots__ = ("_client", "_denied_until", "dedicated")
+    __slots__ = ("_core", "_denied_until", "_lane", "_on_change", "_output", "_received", "dedicated")
 
-    def __init__(self, client: ClientProtocol) -> None:
-        self._client = client
+    def __init__(
+        self, core: Core, lane: Lane, received: ReceiveBuffer, output: Output, on_change: Callable[[], None]
+    ) -> None:
+        self._core = core
+        self._lane = lane
+        self._received = received
+        self._output = output
+        self._on_change = on_change
         self._denied_until = 0.0
         self.dedicated = False
         self.begin()
@@ -50,27 +61,26 @@ class Share:
         self._set(FIRST_REPLIES)
 
     def _set(self, replies: int) -> None:
-        client = self._client
-        limit = min(replies, client.core.limits.max_in_flight)
-        if limit != client.lane.limit:
-            client.lane.limit = client.intake.framer.max_run = limit
+        limit = min(replies, self._core.limits.max_in_flight)
+        if limit != self._lane.limit:
+            self._lane.limit = self._received.framer.max_run = limit
 
     def widen(self) -> None:
         """Half of what the client may wait for has been answered: let it have more, or a connection of its own."""
-        client, lane = self._client, self._client.lane
+        lane = self._lane
         average = lane.reply_bytes // max(1, lane.replies)
         lane.replies = lane.reply_bytes = 0
         if average > LARGE_REPLY_BYTES:
             self.dedicate()
-        most = client.core.limits.max_in_flight if self.dedicated else MOST_REPLIES
+        most = self._core.limits.max_in_flight if self.dedicated else MOST_REPLIES
         self._set(max(LEAST_REPLIES, min(lane.limit * GROWTH, WINDOW_BYTES // max(1, average), most)))
 
     def dedicate(self) -> None:
         """Have a connection of its own from the next command on, as long as there may be one more of these."""
-        core = self._client.core
+        core = self._core
         uplinks = core.uplinks
         full = core.dedicated >= core.limits.max_dedicated or uplinks.crowded or uplinks.short
-        if self.dedicated or full or not core.multiplex or self._client.closed:
+        if self.dedicated or full or not core.multiplex or self._output.closed:
             return
         if core.clock.seconds() < self._denied_until:
             return
@@ -78,31 +88,28 @@ class Share:
         self.dedicated = True
         self._changed()
 
-    def second_passed(self, now: float) -> None:
-        """Give the connection back that is not used, and begin again with a small share."""
-        client = self._client
-        if self.dedicated and client.idle:
-            kept_s = KEPT_WHEN_SHORT_S if client.core.uplinks.short else KEPT_S
-            if now - client.last_seen >= kept_s:
-                self.give_back()
-                client.route.settle()
-        if client.lane.limit != FIRST_REPLIES or client.core.limits.max_in_flight < FIRST_REPLIES:
+    def needless(self, idle_s: float) -> bool:
+        """Whether there is a connection that a client which has sent nothing for so long does not need."""
+        return self.dedicated and idle_s >= (KEPT_WHEN_SHORT_S if self._core.uplinks.short else KEPT_S)
+
+    def second_passed(self) -> None:
+        """Begin again with a small share."""
+        if self._lane.limit != FIRST_REPLIES or self._core.limits.max_in_flight < FIRST_REPLIES:
             self.begin()
 
     def denied(self) -> None:
         """There is no connection of its own for the client: it goes on where the others are."""
-        self._denied_until = self._client.core.clock.seconds() + AGAIN_S
+        self._denied_until = self._core.clock.seconds() + AGAIN_S
         self.give_back()
 
     def give_back(self) -> None:
         """Need no connection of its own any more."""
         if self.dedicated:
-            self._client.core.dedicated -= 1
+            self._core.dedicated -= 1
             self.dedicated = False
             self._changed()
 
     def _changed(self) -> None:
-        client = self._client
-        client.lane.queue = None  # the next command has to look where it goes
+        self._lane.queue = None  # the next command has to look where it goes
         self.begin()
-        client.apply_framing()
+        self._on_change()

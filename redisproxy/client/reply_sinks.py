@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from redisproxy.shared import scan_cursors
-
 if TYPE_CHECKING:
-    from redisproxy.client.protocol import ClientProtocol
+    from redisproxy.client.client import Client
 
 HEAD_BYTES = 512
 
@@ -22,7 +20,7 @@ class Observed:
 
     __slots__ = ("_head", "_on_done", "client")
 
-    def __init__(self, client: ClientProtocol, on_done: Callable[[bytes], None]) -> None:
+    def __init__(self, client: Client, on_done: Callable[[bytes], None]) -> None:
         self.client = client
         self._on_done = on_done
         self._head = b""
@@ -39,10 +37,8 @@ class Observed:
             self._head = (self._head + data)[:HEAD_BYTES]
         if done:
             client = self.client
-            client.pending -= done
-            if client.blocking is self:
-                client.blocking = None
-            if not client.closed:
+            client.lane.pending -= done
+            if not client.output.closed:
                 self._on_done(self._head)
 
     def lost(self) -> None:
@@ -57,24 +53,3 @@ class Swallowed(Observed):
     def reply(self, data: bytes, done: int) -> None:
         self._observe(data, done)
         self.client.deliver(b"", done)
-
-
-class Marked(Observed):
-    """The reply of a SCAN: its cursor is marked with the number of the server that it comes from."""
-
-    __slots__ = ("_held", "_number", "_passed")
-
-    def __init__(self, client: ClientProtocol) -> None:
-        super().__init__(client, lambda _: client.route.settle())
-        self._number = client.core.server_number
-        self._held = b""
-        self._passed = False
-
-    def reply(self, data: bytes, done: int) -> None:
-        if not self._passed:
-            self._held += data
-            self._passed = bool(done) or scan_cursors.head_is_complete(self._held)
-            marks = self.client.core.cursor_marks
-            data = scan_cursors.outgoing(self._held, self._number, marks) if self._passed else b""
-        self._observe(data, done)
-        self.client.deliver(data, done)

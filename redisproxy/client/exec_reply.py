@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from twisted.python.failure import Failure
 
-from redisproxy.client import answers, pubsub
-from redisproxy.client.observers import Observed
+from redisproxy.client import hello, local_commands, pubsub
+from redisproxy.client.reply_sinks import Observed
 from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.resp import split_command
 
 if TYPE_CHECKING:
-    from redisproxy.client.protocol import ClientProtocol
-    from redisproxy.client.session import Transaction
+    from redisproxy.client.client import Client
+    from redisproxy.client.open_transaction import Transaction
 
 _NOT_RUN = (b"-", b"_", b"*-")
 _HEADER_BYTES = 32
@@ -31,7 +31,7 @@ class Merged(Observed):
 
     __slots__ = ("_count", "_header", "_passed", "_places", "_scanner")
 
-    def __init__(self, client: ClientProtocol, transaction: Transaction, on_done: Callable[[bytes], None]) -> None:
+    def __init__(self, client: Client, transaction: Transaction, on_done: Callable[[bytes], None]) -> None:
         super().__init__(client, on_done)
         self._count = transaction.count
         self._places = deque(transaction.own)
@@ -45,7 +45,7 @@ class Merged(Observed):
         client.pushes.composing = True  # the connection's queue has counted this reply already
         rest = self._merge(data)
         if done and not client.closed:
-            client.route.set_version(client.session.resp_version)  # a HELLO may have failed here and not at the server
+            hello.set_version(client, client.session.resp_version)  # a HELLO may have failed here and not at the server
         self._observe(data, done)
         client.pushes.composing = False
         client.deliver(rest, done)
@@ -78,31 +78,31 @@ class Merged(Observed):
         elif end and self._header != b"*%d\r\n" % self._count:
             client = self.client
             client.log.error("client {id}: EXEC's reply has not the commands that were queued", id=client.id)
-            client.drop("internal_error")
+            client.closing.drop("internal_error")
         return end or len(data)
 
     def _answer(self, raw: bytes) -> None:
         try:
             _answer(self.client, split_command(raw))
         except Exception:
-            self.client.crashed(Failure())
+            self.client.closing.crashed(Failure())
 
 
-def _answer(client: ClientProtocol, args: list[bytes]) -> None:
+def _answer(client: Client, args: list[bytes]) -> None:
     name = args[0].upper()
     if name == b"SSUBSCRIBE":
-        client.error(SSUBSCRIBE_DENIED)
+        client.output.error(SSUBSCRIBE_DENIED)
     elif name in pubsub.IN_CONTEXT:
-        client.write(pubsub.not_subscribed(client, args))
+        client.output.write(pubsub.not_subscribed(client, args))
     elif name == b"HELLO":
         _hello(client, args)
     else:
-        answers.answer(client, args)
+        local_commands.answer(client, args)
 
 
-def _hello(client: ClientProtocol, args: list[bytes]) -> None:
+def _hello(client: Client, args: list[bytes]) -> None:
     """The placeholder has changed the connection's RESP version; behind a wrong password that is undone at the end."""
-    connection, version = client.route.connection, answers.hello_version(args)
+    connection, version = client.route.connection, hello.hello_version(args)
     if connection is not None and version is not None:
         connection.resp_version = version
-    answers.answer(client, args)
+    local_commands.answer(client, args)

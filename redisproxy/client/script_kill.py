@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from twisted.python.failure import Failure
 
-from redisproxy.client.reasons import Reason
+from redisproxy.client.waiting import Reason
 from redisproxy.commands.table import Rule, Treatment
 from redisproxy.net.errors import OutcomeUnknown, UplinkMoved
 from redisproxy.resp import COMMAND, ProtocolError, error
 
 if TYPE_CHECKING:
-    from redisproxy.client.protocol import ClientProtocol
+    from redisproxy.client.client import Client
 
 
-def comes_next(client: ClientProtocol) -> bool:
+def comes_next(client: Client) -> bool:
     """Whether the client's next command may pass a closed gate: a pause would wait for the script that it ends.
 
     One that has not arrived completely may be such a command: it is read on.
     """
-    intake = client.intake
+    intake = client.received
     session = client.session
     if session.user is None or session.transaction is not None or (session.subscribed and session.resp_version == 2):
         return False  # it is refused, or queued at the server
@@ -33,20 +33,20 @@ def comes_next(client: ClientProtocol) -> bool:
     return unit[0] == COMMAND and client.core.table.treatment(unit[2]).rule is Rule.KILL
 
 
-def kill(client: ClientProtocol, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
+def kill(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     """Send it on a connection made for it. No reply is outstanding; the gate does not count it."""
-    client.block(Reason.UPLINK)
+    client.waiting.block(Reason.UPLINK)
     _send(client, raw)
     return True
 
 
-def _send(client: ClientProtocol, raw: bytes) -> None:
+def _send(client: Client, raw: bytes) -> None:
     uplinks = client.core.uplinks
 
     def answered(reply: bytes) -> None:
-        if not client.session.muted:
-            client.push(reply)  # messages may come meanwhile
-        client.unblock(Reason.UPLINK)
+        if not client.session.reply_mode.muted:
+            client.pushes.send(reply)  # messages may come meanwhile
+        client.waiting.unblock(Reason.UPLINK)
 
     def failed(failure: Failure) -> None:
         if failure.check(UplinkMoved) and client.core.uplinks is not uplinks:
@@ -57,4 +57,4 @@ def _send(client: ClientProtocol, raw: bytes) -> None:
             answered(error(f"MASTERDOWN redisproxy cannot reach its Redis server: {failure.getErrorMessage()}"))
 
     asking = uplinks.urgent(raw, client.session.resp_version)
-    asking.addCallbacks(answered, failed).addErrback(client.crashed)
+    asking.addCallbacks(answered, failed).addErrback(client.closing.crashed)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from redisproxy.client.share import FIRST_REPLIES, KEPT_S, MOST_REPLIES, WINDOW_BYTES
+from redisproxy.client.fair_share import FIRST_REPLIES, KEPT_S, MOST_REPLIES, WINDOW_BYTES
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import ClientLimits
 from tests.wire import OK, Client, Server, Wire
@@ -44,11 +44,11 @@ def second(wire: Wire, seconds: int = 1) -> None:
     """Let seconds pass as the proxy does."""
     for _ in range(seconds):
         wire.advance(1)
-        for client in wire.core.registry:
-            if client.active:
-                client.active = False
-                client.last_seen = wire.clock.seconds()
-            client.share.second_passed(wire.clock.seconds())
+        for client in wire.registry:
+            if client.lane.active:
+                client.lane.active = False
+                client.identity.last_seen = wire.clock.seconds()
+            client.second_passed(wire.clock.seconds())
         wire.turn()
 
 
@@ -77,7 +77,7 @@ class TestTheWindow:
             wire.server.send(ONE * count)
             assert client.got() == ONE * count
         assert steps[0] < steps[1] < steps[2] and MOST_REPLIES <= max(steps) <= 1.5 * MOST_REPLIES
-        assert client.protocol.lane.limit == MOST_REPLIES and wire.gate.in_flight == 0
+        assert client.inside.lane.limit == MOST_REPLIES and wire.gate.in_flight == 0
 
     def test_begins_again_each_second(self, wire: Wire, client: Client) -> None:
         client.send(GET * 500)
@@ -161,7 +161,7 @@ class TestAClientThatRunsScripts:
         assert wire.core.dedicated == 1
         wire.server.send(ONE)
         second(wire)
-        assert client.got() == ONE and wire.core.dedicated == 0 and not client.protocol.route.pinned
+        assert client.got() == ONE and wire.core.dedicated == 0 and not client.inside.route.pinned
 
     def test_and_waits_at_the_gate_keeps_it(self, wire: Wire, client: Client) -> None:
         own = dedicate(wire, client)
@@ -245,7 +245,7 @@ class TestAClientThatRunsScripts:
         own.send(b"*1\r\n:1\r\n")
         own.got()
         second(wire, int(KEPT_S) + 2)
-        assert wire.core.dedicated == 0 and not client.protocol.route.pinned
+        assert wire.core.dedicated == 0 and not client.inside.route.pinned
 
     def test_is_nobody_special_after_reset(self, wire: Wire, client: Client) -> None:
         own = dedicate(wire, client)
@@ -310,7 +310,7 @@ def is_blocked(wire: Wire, client: Client) -> None:
 def does_not_read(wire: Wire, client: Client) -> None:
     own = dedicate(wire, client)
     client.send(EVALSHA)
-    client.protocol.backlog.pauseProducing()
+    client.inside.slow_reader.pauseProducing()
     own.send(b"$10\r\nabc")
 
 
@@ -325,7 +325,7 @@ def test_a_client_that_does_not_read_is_not_taken_for_a_busy_server(wire: Wire, 
         wire.advance(0.1)
         wire.core.uplinks.relief.look(wire.clock.seconds(), lambda _: None)  # type: ignore[attr-defined]
     assert wire.attempts == before
-    client.protocol.backlog.resumeProducing()
+    client.inside.slow_reader.resumeProducing()
     for _ in range(3):
         wire.advance(0.1)
         wire.core.uplinks.relief.look(wire.clock.seconds(), lambda _: None)  # type: ignore[attr-defined]
