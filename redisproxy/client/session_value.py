@@ -147,6 +147,11 @@ class SubscriptionValue(Value):
     shard_channels: _NAMES = ()
     monitor: bool = False
 
+    @property
+    def by_prefix(self) -> dict[bytes, tuple[bytes, ...]]:
+        """The names, by the prefix of the commands that subscribe to them."""
+        return {b"": self.channels, b"p": self.patterns, b"s": self.shard_channels}
+
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         if self.monitor == bool(self.channels or self.patterns or self.shard_channels):

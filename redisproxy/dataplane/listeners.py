@@ -40,7 +40,7 @@ class Listeners:
         proxy, settings = self._proxy, self._proxy.settings
         for endpoint in settings.listen:
             auth = proxy.authenticator(endpoint)
-            factory = ClientFactory(proxy.core, proxy.registry, auth, endpoint.tcp_keepalive)
+            factory = ClientFactory(proxy.core, proxy.registry, auth, endpoint.tcp_keepalive, endpoint.addr)
             proxy.client_factories.append(factory)
             self.ports.append(self._listen(endpoint, factory))
         for raw in settings.listen_raw:
