@@ -82,15 +82,19 @@ class Transport(StringTransport):
 
 
 class Sockets:
-    """What of a network a data plane needs that takes clients in: sockets are clients' ends, by their ports."""
+    """What of a network a data plane needs that takes clients in: sockets are clients' ends, by their ports.
+
+    @ivar refuses: no socket can be used.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self.refuses = False
 
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], Any]) -> Any:
         """See C{net.transports.Network.adopt}."""
         client = self._wire.clients.get(detached.fd)
-        if client is None:
+        if client is None or self.refuses:
             raise OSError(9, "Bad file descriptor")
         transport = Transport(self._wire.clock, detached.fd)
         transport.protocol = protocol_factory()

@@ -191,7 +191,12 @@ class Leaving:
             client.peers.remove(client.id)
             socket.close()
             return
-        network.adopt(socket, lambda: self._protocol)
+        try:
+            network.adopt(socket, lambda: self._protocol)
+        except (OSError, ValueError):
+            self.gone()
+            socket.close()
+            return
         if self._wish is not None:
             wish = self._wish
             client.core.maintenance.take_in(client, wish.endpoint_type, wish.told, wish.sequence)

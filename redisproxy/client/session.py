@@ -66,6 +66,11 @@ class ReplyMode:
         self.skip = Skip.NOW if now else Skip.NO
         self.skipped = raw if now else None
 
+    def comes_again_as(self, raw: bytes) -> None:
+        """The last command that was taken is taken again, in other words."""
+        if self.skip is Skip.NOW:
+            self.skipped = raw
+
 
 class Session:
     """State of one client that outlives any connection to Redis.

@@ -539,3 +539,22 @@ def test_lists_of_clients_that_nobody_gets_cost_nothing(wire: Wire) -> None:
     clients[0].send(b"CLIENT LIST\r\n" * 5000)
     assert time.process_time() - began < 0.7
     assert b"id=90 " in clients[0].ask("CLIENT", "REPLY", "ON") + clients[0].ask("CLIENT", "LIST")
+
+
+@pytest.mark.parametrize("command", ["BLPOP q 0", "XREAD BLOCK 0 STREAMS q $"])
+def test_a_skipped_reply_stays_skipped_when_its_command_is_sent_again(wire: Wire, command: str) -> None:
+    wire.client().send(GET)
+    shared = wire.server
+    shared.send(b":0\r\n")
+    client = wire.client()
+    client.ask("CLIENT", "REPLY", "SKIP")
+    client.send(cmd(*command.split()) + GET)
+    if "$" in command:
+        shared.send(b"*0\r\n")
+    wire.pause()
+    wire.server.send(b"*-1\r\n")
+    wire.unpause()
+    wire.server.send(b"*0\r\n")
+    assert client.got() == b""
+    shared.send(b":1\r\n:2\r\n")
+    assert client.got() == b":2\r\n"

@@ -20,6 +20,7 @@ LIMIT_S = 5.0
 class Planes:
     """The plane that clients are on, and the one that they go to.
 
+    @ivar sockets: those that the new one adopts.
     @ivar target: takes clients in for `new`. @ivar handover: hands those of `old` over.
     """
 
@@ -29,9 +30,9 @@ class Planes:
         for wire in (self.old, self.new):
             wire.core.table = CommandTable(frozenset({"MONITOR"}), pubsub=True)
             wire.factory.name = "here"
-        sockets = Sockets(self.old)
-        self.target = Adoption(self._factory, sockets, self.old.clock, TIMEOUT_S)
-        self.handover = Handover(self.old.uplink_set, sockets, self.old.clock, self.target, TIMEOUT_S)
+        self.sockets = Sockets(self.old)
+        self.target = Adoption(self._factory, self.sockets, self.old.clock, TIMEOUT_S)
+        self.handover = Handover(self.old.uplink_set, Sockets(self.old), self.old.clock, self.target, TIMEOUT_S)
         self.staying: dict[Any, str] | None = None
 
     def _factory(self, name: str) -> Any:
