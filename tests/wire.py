@@ -130,6 +130,10 @@ class End:
         new, self._seen = value[self._seen :], len(value)
         return new
 
+    def waiting(self) -> bytes:
+        """What the proxy has sent here since the last L{got}, which will tell of it still."""
+        return self.transport.value()[self._seen :]
+
     def close(self) -> None:
         """Disconnect."""
         self.transport.lose()
@@ -192,7 +196,7 @@ class Wire:
         """
         @param beside: another data plane on the same machine, and for the same server.
         """
-        self.clock = Clock() if beside is None else beside.clock
+        self.clock: Clock = Clock() if beside is None else beside.clock
         self.metrics = Metrics()
         self.gate = Gate(self.clock, self.metrics.flow)
         self.servers: list[Server] = [] if beside is None else beside.servers
@@ -212,7 +216,7 @@ class Wire:
 
         auth = Authenticator(SecretStr(password) if password else None)
         self.factory = ClientFactory(self.core, self.registry, auth)
-        self._ports = 1000
+        self._ports: int = 1000 if beside is None else beside._ports + 1000
 
     def uplinks(self) -> UplinkSet:
         return UplinkSet(

@@ -59,6 +59,8 @@ class StreamCut:
 
     def message(self, data: bytes) -> None:
         """Take a message, or a piece of one."""
+        if not data:
+            return
         if self._opened if self.passed else self._is_old:
             self._write(data)
         elif self.passed:
@@ -76,9 +78,9 @@ class StreamCut:
             self.message(data)
             return
         self.message(data[: data.rfind(b"\n", 0, at) + 1])
-        self._rest = data[data.find(b"\n", at) + 1 :] + self._rest
+        self.passed = True
+        self.message(data[data.find(b"\n", at) + 1 :])
         self._marker_came()
-        self.lines(b"")
 
     def _marker_came(self) -> None:
         self.passed = True
@@ -110,8 +112,9 @@ class StreamCut:
 
     def pass_rest(self) -> None:
         """Pass on the beginning of a line that has not ended."""
-        if self._rest:
-            self._write(self._rest)
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._write(rest)
 
     def _look(self) -> None:
         if self.passed and self._opened:

@@ -226,6 +226,8 @@ class Subscription:
         """The client goes on at this connection, where everything has been made again."""
         self._in_use = True
         self.client.pushes.forget_all()
+        if self.cut is not None and not self.cut.open():
+            self.client.closing.drop("slow_reader")
 
     async def last_messages(self) -> None:
         """Fire when everything that the server has sent up to now has been passed on."""

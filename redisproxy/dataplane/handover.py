@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 25
 POLL_S = 0.002
+BOTH_GET_IT = 2
+"""How many connections get a marker that is published; one that MONITOR shows is answered with its text."""
 
 
 class HandoverRefused(Exception):
@@ -139,7 +141,9 @@ class Handover:
         """End here what the other data plane has made for the client."""
         client = leaving.client
         if client.session.subscribed:
-            await self._uplinks.ask(*await leaving.begin_cut(text))
+            answer = await self._uplinks.ask(*await leaving.begin_cut(text))
+            if answer not in (BOTH_GET_IT, text):
+                raise UplinkUnavailable("the two data planes do not have their messages from the same server")
             await leaving.messages_cut()
         elif client.session.watching:
             await self._prove(leaving)

@@ -69,7 +69,7 @@ MAINTENANCE = st.builds(
 def clients(draw: st.DrawFn) -> ClientValue:
     subscription = draw(st.none() | SUBSCRIPTIONS)
     watched = draw(st.lists(WORDS, max_size=3).map(tuple) | st.none())
-    skip = draw(st.sampled_from(["no", "next", "now"]))
+    skip: Any = draw(st.sampled_from(["no", "next", "now"]))
     unread = draw(st.binary(max_size=50))
     session = SessionValue(
         user=draw(st.none() | WORDS),

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import provider
 
-from redisproxy.client.tracking_options import INVALIDATE_ALL, MAX_PREFIXES
+from redisproxy.client.session_value import MAX_PREFIXES
+from redisproxy.client.tracking_options import INVALIDATE_ALL
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.dataplane.watches import Watches
 from redisproxy.resp import encode_command as cmd

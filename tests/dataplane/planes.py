@@ -1,4 +1,4 @@
-"""Two data planes on one machine, for the same server that the test plays, and clients that go from one to the other."""
+"""Two data planes on one machine, for one server that the test plays, and clients that go from one to the other."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class Planes:
     def servers(self) -> list[Server]:
         """All connections to the server, in order."""
         return self.old.servers
+
+    def asked(self, text: bytes) -> Server:
+        """The connection on which this was sent."""
+        return next(server for server in self.servers if text in server.waiting())
 
     def client(self, *commands: tuple[Any, ...]) -> Client:
         """A client of the old plane that has sent these, which the proxy answers itself."""
@@ -95,4 +99,4 @@ def marker_of(data: bytes) -> bytes:
     return next(each[1] for each in commands_of(data) if each[1:] and each[1].startswith(b"__redisproxy:handover:"))
 
 
-__all__ = ["LIMIT_S", "OK", "TIMEOUT_S", "Planes", "answered", "cmd", "commands_of", "marker_of"]
+__all__ = ["LIMIT_S", "OK", "POLL_S", "TIMEOUT_S", "Planes", "answered", "cmd", "commands_of", "marker_of"]
