@@ -1,4 +1,4 @@
-# Every target sets up what it needs on a fresh Debian machine with Python 3.11; the second time that costs nothing.
+# Every target sets up what it needs on a fresh Debian machine with Python 3.11; from the second time on that costs nothing.
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed

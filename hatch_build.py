@@ -1,7 +1,7 @@
-"""Compiles redisproxy/_native when there is a C compiler, and goes on without it when there is none.
+"""Compiles redisproxy/_native where there is a C compiler, and builds a pure wheel where there is none.
 
-The proxy works without the compiled module, only slower; then the wheel is a pure one. REDISPROXY_NO_NATIVE=1 leaves
-the compiler out of it. An ordinary wheel leaves the source tree as it was; an editable install gets its module there.
+The proxy works without the compiled module, only slower. REDISPROXY_NO_NATIVE=1 builds a pure wheel in any case. An
+ordinary wheel leaves the source tree as it was; an editable install gets its module there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PACKAGE = "redisproxy/_native"
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
-    """The hook that hatchling calls for every wheel, editable ones too."""
+    """The hook that hatchling calls for every wheel, also for editable ones."""
 
     _scratch: str | None = None
 
@@ -77,14 +77,14 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             os.chdir(here)
 
     def _put_in_place(self, path: Path) -> None:
-        # Renamed, so that a process which starts in this moment finds the old module or the new one, whole.
+        # Renamed, so that a process that starts at this moment finds the old or the new module, whole.
         target = Path(self.root, PACKAGE, path.name)
         fresh = target.with_name(f".{path.name}.new")
         shutil.copy2(path, fresh)
         os.replace(fresh, target)
 
     def _remove_stale(self, sources: list[Path]) -> None:
-        # One compiled from other sources would be imported, and need not agree with the Python beside it.
+        # A module compiled from other sources would be imported, and need not agree with the Python beside it.
         for source in sources:
             for old in source.parent.glob(f"{source.stem}.*.so"):
                 old.unlink()

@@ -62,7 +62,7 @@ HUGE = tuple(cell for cell in GRID if cell.clients * cell.pipeline * cell.value_
 
 @dataclass(frozen=True)
 class Stage:
-    """Cells that are gone through `rounds` times, `seconds` of load each; `share` of the whole time at most."""
+    """Some cells, each measured `rounds` times for `seconds`; they take `share` of the whole time at most."""
 
     name: str
     plain: tuple[Cell, ...]
@@ -74,7 +74,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Beside:
-    """Waits beside floods: each `rounds` times, `seconds` each, on these peers; `share` as of a Stage."""
+    """Waits beside floods, each measured `rounds` times for `seconds` on these peers; `share` is that of a L{Stage}."""
 
     peers: tuple[str, ...]
     rounds: int
@@ -114,7 +114,7 @@ def full_plan(budget_s: float | None = None) -> Plan:
 
 
 def first_guess_per_s(cell: Cell, tls: bool) -> float:
-    """A rough rate to size the first run of a cell by; later runs go by what was measured."""
+    """Guess a rate, to size the first run of a cell; later runs use the rate that was measured."""
     by_load = {(True, True): 8_000, (True, False): 80_000, (False, True): 40_000, (False, False): 300_000}
     rate = min(by_load[cell.clients == 1, cell.pipeline == 1], 2e8 / cell.value_bytes)
     if not tls:
@@ -125,13 +125,13 @@ def first_guess_per_s(cell: Cell, tls: bool) -> float:
 
 
 def requests_for(cell: Cell, rate_per_s: float, seconds: float, tls: bool = False) -> int:
-    """How many commands last about `seconds`: whole pipelines, and enough of them for each client."""
+    """How many commands take about `seconds`: whole pipelines, and enough of them for each client."""
     step = cell.clients * cell.pipeline
     return step * max(_least_pipelines(cell, tls), round(rate_per_s * seconds / step))
 
 
 def _least_pipelines(cell: Cell, tls: bool) -> int:
-    """For each client: handshakes must not outweigh commands, and values in flight not the memory."""
+    """The least for each client: its handshake must not outweigh its commands, values in flight not the memory."""
     if cell in HUGE:
         return 1
     return LEAST_BESIDE_A_HANDSHAKE if tls and cell.value_bytes < BIG_BYTES else LEAST_PIPELINES

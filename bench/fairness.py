@@ -59,7 +59,7 @@ def measure(peer: Peer, beside: str, seconds: float, redis_port: int) -> Waits:
 
 
 def _ask(client: Connection, seconds: float) -> Iterator[tuple[float, float]]:
-    """When each GET was sent and how long it took; at least one is sent after START_S."""
+    """Send GETs for `seconds`, and one at least after START_S; when each was sent and how long it took."""
     started = began = time.monotonic()
     while began - started < max(seconds, START_S):
         began = time.monotonic()
@@ -89,7 +89,7 @@ def _flood(peer: Peer, beside: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def all_waits(measured: list[float], every: float) -> list[float]:
-    """The waits, sorted, with those of the requests that were due while an answer was outstanding.
+    """Sort the waits, and add those of the requests that were due while an answer was outstanding.
 
     One client that waits for 2 s asks for nothing meanwhile; without these its waits would look rare.
     """
@@ -97,5 +97,5 @@ def all_waits(measured: list[float], every: float) -> list[float]:
 
 
 def percentile(ordered: list[float], share: float) -> float:
-    """That of a sorted list."""
+    """The percentile of a sorted list."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

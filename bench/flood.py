@@ -27,7 +27,7 @@ _RECEIVE_BYTES = 262_144
 
 @dataclass(frozen=True)
 class Flood:
-    """So many clients, each of which sends `burst` and, when it reads, again once it has got `reply_bytes`."""
+    """Clients that each send `burst`; those that read send it again once they have got `reply_bytes`."""
 
     clients: int
     burst: bytes

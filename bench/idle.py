@@ -1,4 +1,4 @@
-"""Resident memory for each idle client: connect many, let each ask for one value, and look at the process."""
+"""Measures resident memory for each idle client: many connect, ask for one value each, and then keep still."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Idle:
 
 
 def measure(peer: Peer, clients: int) -> Idle:
-    """Needs a peer that has just been started, with a process of its own. Raises BenchError when one is refused."""
+    """Measure a peer that was just started as a process of its own. Raises BenchError when a client is refused."""
     if peer.process is None:
         raise BenchError(f"{peer.name} has no process of its own")
     before = peer.process.resident_bytes()

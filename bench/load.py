@@ -1,4 +1,4 @@
-"""One run of redis-benchmark, and what it printed."""
+"""Runs redis-benchmark once, and reads what it printed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Load:
 
 
 def parse(output: str) -> Load:
-    """The last line of `redis-benchmark --csv`, under its header. Raises BenchError when there is none."""
+    """Read the last line of `redis-benchmark --csv`, under its header. Raises BenchError when there is none."""
     lines = [line for line in output.splitlines() if line.startswith('"')]
     rows = list(csv.DictReader(StringIO("\n".join(lines))))
     try:

@@ -1,4 +1,4 @@
-"""What a run was measured on, in general words: nothing that names a host, a user or a place."""
+"""Says what machine a run was measured on, in general words: nothing that names a host, a user or a place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VERSIONS = {
 
 
 def describe() -> dict[str, str]:
-    """Processor, kernel and versions; what cannot be found out is left out."""
+    """Name processor, kernel and versions, as far as they can be found out."""
     found = {
         "processor": f"{_processor()} ({os.cpu_count()} cores)",
         "kernel": "Linux " + platform.release().split("-")[0],
@@ -36,7 +36,7 @@ def describe() -> dict[str, str]:
 
 
 def data_path(peer: Peer) -> str:
-    """Which data path redisproxy says it runs on (its /info.json); empty when it does not answer."""
+    """Ask redisproxy (/info.json) which data path it runs on; empty when it does not answer."""
     with suppress(OSError, ValueError, KeyError):
         with urllib.request.urlopen(f"http://127.0.0.1:{peer.admin_port}/info.json", timeout=5) as answer:
             native = json.load(answer)["native"]

@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Run:
-    """State of one run. `say` is told what happens now; `files` is how many files a process may open."""
+    """One run. `say` is called with each thing that begins; `files` is how many files a process may open."""
 
     plan: Plan
     names: Sequence[str]
@@ -35,7 +35,7 @@ class Run:
     _given_up: set[tuple[str, Cell | str]] = field(default_factory=set)
 
     def execute(self) -> Results:
-        """Measure everything in the plan; what fails is left out and named in the results."""
+        """Measure everything in the plan. What fails is left out of the results, and named there."""
         began = time.monotonic()
         self.results.machine = machine.describe()
         self._measure_idle()
@@ -76,7 +76,7 @@ class Run:
         self.say(text)
 
     def _measure_idle(self) -> None:
-        """Each peer in a fresh process of its own, with a fresh Redis behind it."""
+        """Measure each peer in a fresh process, with a fresh Redis behind it."""
         for name in self.names:
             if name == "direct" or name.endswith("-tls"):
                 continue
@@ -90,7 +90,7 @@ class Run:
                     self._failed(f"idle clients, {name}: {error}")
 
     def _fairness(self, peers: Sequence[Peer], site: Site, deadline: float) -> None:
-        """Waits beside floods, on one peer after the other."""
+        """Measure waits beside floods on one peer after the other."""
         plan = self.plan.beside
         chosen = [peer for peer in peers if peer.name in plan.peers]
         for number in range(plan.rounds):
@@ -143,7 +143,7 @@ class Run:
 
 
 def _round(stage: Stage, peers: Sequence[Peer]) -> Iterator[tuple[Peer, Cell, bool]]:
-    """First what it costs to connect, then the cells, each on one peer after the other."""
+    """Measure what it costs to connect, then the cells, each on one peer after the other."""
     for clients in sorted({cell.clients for cell in (*stage.plain, *stage.tls)}):
         for peer in peers:
             if any(cell.clients == clients for cell in (stage.tls if peer.tls else stage.plain)):
@@ -155,7 +155,7 @@ def _round(stage: Stage, peers: Sequence[Peer]) -> Iterator[tuple[Peer, Cell, bo
 
 
 def _run(peer: Peer, cell: Cell, requests: int, redis_port: int) -> Sample:
-    """One load. Raises BenchError when Redis did not get every command: an error reply counts for nothing."""
+    """Run one load. Raises BenchError when Redis did not get every command: error replies do not count."""
     if peer.process:
         peer.process.check()
     with Connection(redis_port) as redis:

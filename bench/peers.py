@@ -1,4 +1,4 @@
-"""How each peer is started: everything in its default form, one thread, the same Redis behind it."""
+"""Starts each peer in its default form, with one thread, all before the same Redis."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Peer:
         return self.certificate is not None
 
     def connect(self) -> Connection:
-        """A connection, authenticated when the peer wants that."""
+        """Open a connection, and authenticate if the peer wants that."""
         return Connection(self.port, self.password, str(self.certificate.authority) if self.certificate else "")
 
 
 def start_redis(processes: Processes, folder: Path, files: int) -> Running:
-    """One Redis without persistence."""
+    """Start a Redis without persistence."""
     (port,) = free_ports(1)
     off = ("--save", "", "--appendonly", "no", "--maxclients", str(files - _RESERVED_FILES))
     return processes.start(
@@ -66,7 +66,7 @@ def start_redis(processes: Processes, folder: Path, files: int) -> Running:
 
 
 def program(name: str) -> str:
-    """The full path of a program, also where daemons are. Raises BenchError when it is not installed."""
+    """Find a program, also in the folders of daemons. Raises BenchError when it is not installed."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if not found:
         raise BenchError(f"{name} is not installed; bench/setup.sh installs it")

@@ -1,4 +1,4 @@
-"""The plots of docs/benchmarks.md."""
+"""Draws the plots of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def draw(results: Results, folder: Path) -> None:
 
 
 def _bars(path: Path, medians: Medians, names: Sequence[str], figure: Figure, unit: str) -> None:
-    """A panel for each cell, each with a scale of its own."""
+    """Draw a panel for each cell, each with a scale of its own."""
     drawing, panels = pyplot.subplots(2, 3, figsize=(11, 5.6), layout="constrained")
     for panel, cell in zip(panels.flat, _CELLS, strict=True):
         shown = [(name, value) for name in names if (value := _value(medians, name, cell, figure)) is not None]

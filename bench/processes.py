@@ -1,4 +1,4 @@
-"""Processes of one run: started on free ports, watched, and ended however the run ends."""
+"""Starts the processes of a run on free ports, watches them, and ends them however the run ends."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Running:
 
 
 class Processes:
-    """A context manager that owns processes and ends them, in reverse order, when it is left."""
+    """Owns processes, and ends them in reverse order when the context is left."""
 
     def __init__(self) -> None:
         self._running: list[Running] = []
@@ -110,7 +110,7 @@ def _stop(popen: subprocess.Popen[bytes]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports of 127.0.0.1 that nothing listens on."""
+    """Find this many ports of 127.0.0.1 that nothing listens on."""
     found: set[int] = set()
     while len(found) < count:
         found.add(free_port())

@@ -1,8 +1,9 @@
-"""docs/benchmarks.md, from the results."""
+"""Writes docs/benchmarks.md from the results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import fill
 
 from bench.cells import GRID, GROWTH, Cell, size_text
 from bench.certificate import CIPHER_SUITE, TLS_VERSION
@@ -11,6 +12,8 @@ from bench.peers import PEERS
 from bench.results import Median, Medians, Results, Waited
 from bench.targets import Outcome, outcomes
 
+WIDTH = 100
+"""Where lines of prose break."""
 PLOTS = {
     "cpu.png": "CPU microseconds per command of the proxy process",
     "rate.png": "Commands per second",
@@ -21,56 +24,62 @@ PLOTS = {
 
 _INTRO = """# Benchmarks
 
-redisproxy beside Redis without a proxy, HAProxy in TCP mode and twemproxy, and beside HAProxy where TLS is terminated.
-`make bench` measures all of this again and writes this page (under 10 minutes); `make bench-quick` prints the first
-table (under 90 seconds). Figures of other machines differ; the ratios are what to look at.
+What does it cost to put redisproxy before Redis? Here it stands beside Redis without a proxy, HAProxy
+in TCP mode and twemproxy, and beside HAProxy where TLS is terminated. `make bench` measures all of
+this again and writes this page (under 10 minutes); `make bench-quick` prints the first table (under
+90 seconds). Figures of other machines differ; the ratios are what to look at.
 """
 
 _TARGETS = """## Targets
 
-Ratios of medians of this run, of the two figures beside them (GET of 3 bytes where nothing else is said).
+Ratios of medians of this run, of the two figures beside them (GET of 3 bytes where nothing else is
+said).
 """
 
 _WAITS = """## Waits beside others
 
-How long a small GET of one client takes beside others that ask for much, in milliseconds: the 99th percentile from
-the moment at which they begin, the same when they have been at it for 0.8 s (both are medians over the rounds), and
-the longest of all.
+How long does a small GET of one client take beside others that ask for much? In milliseconds: the
+99th percentile from the moment at which they begin, the same when they have been at it for 0.8 s
+(both are medians over the rounds), and the longest of all.
 """
 
 _METHOD = """## How it is measured
 
-- One Redis without persistence. Every proxy runs beside it on 127.0.0.1 with one thread, in its package's
-  default form. redisproxy runs with everything on: clients authenticate, the admin endpoint with its metrics
-  is open, all limits hold.
-- `redis-benchmark` is the load, with one thread. All peers are up at the same time, and each cell is measured
-  on one after the other, round after round, so that whatever drifts on the machine hits all alike. Figures are
-  medians over the rounds.
-- CPU is user and system time of the proxy process with all its threads, from the kernel's clock of that process
-  (what `/proc/PID/stat` shows, in nanoseconds). What it costs to accept the clients, and to authenticate them or
-  shake hands with them, is measured in a run of its own, one command from each client, and taken off.
-- After each run Redis is asked how many commands it carried out: error replies cannot pass for speed.
-- Nothing is pinned to a core. Redis, proxy and load are three busy processes; on two cores any fixed placement
-  helps one side of a comparison (a proxy alone on a core looks fast beside a Redis that shares one with the
-  load), and it did not narrow the spread. Often the load itself limits the rate: then a proxy's cost shows in
-  its CPU time and not in the rate.
-- Compare rows of one cell. With few clients a process often has one command to do each time it is woken, so its
-  cost per command is mostly the kernel's; the busier it is, the more commands share one wake-up.
-- TLS: one ECDSA certificate for all, {version}, {suite}; the uplink is plain. `redis-benchmark` leaves Nagle's
-  algorithm on, so that one client's SET of 100 KB over TLS now and then waits 40 ms, whichever peer it talks to.
-  Rates over TLS contain the handshakes; CPU figures do not.
-- Idle clients: each peer freshly started with a fresh Redis; connections that asked for one value (after `AUTH`
-  where wanted), a hundred at a time, and then kept still; growth of the resident memory of the proxy process
-  divided by their number. HAProxy opens a connection to Redis for each client, so the limit of open files can
-  allow it fewer.
-- Waits beside others: a process of its own is the other clients, and one client asks for three bytes every 2 ms
-  while they are at it, from the moment at which they begin. What it would have asked while an answer was
-  outstanding counts, too: otherwise a wait of two seconds would be one among a thousand. It is a GET and not a
-  PING because twemproxy answers PING itself. Redis without a proxy makes all replies that were asked for at
-  once, and holds those that are not read (here 400 MB) in its own memory. Through redisproxy the first wait is for
-  the first 16 replies of each client, which come on the connection that all share; a client whose replies are large
-  has one of its own from then on. A proxy is one more busy process on two cores: what it costs to carry all the
-  replies is in the wait.
+- *Setup*: one Redis without persistence. Every proxy runs beside it on 127.0.0.1 with one thread, in
+  its package's default form. redisproxy runs with everything on: clients authenticate, the admin
+  endpoint with its metrics is open, all limits hold.
+- *Load*: `redis-benchmark` with one thread. All peers are up at the same time, and each cell is
+  measured on one after the other, round after round, so that whatever drifts on the machine hits all
+  alike. Figures are medians over the rounds.
+- *CPU* is user and system time of the proxy process with all its threads, from the kernel's clock of
+  that process (what `/proc/PID/stat` shows, in nanoseconds). What it costs to accept the clients, and
+  to authenticate them or shake hands with them, is measured in a run of its own, one command from
+  each client, and taken off.
+- *No cheating*: after each run Redis is asked how many commands it carried out, so error replies
+  cannot pass for speed.
+- *No pinning to cores*: Redis, proxy and load are three busy processes; on two cores any fixed
+  placement helps one side of a comparison (a proxy alone on a core looks fast beside a Redis that
+  shares one with the load), and it did not narrow the spread. Often the load itself limits the rate:
+  then a proxy's cost shows in its CPU time and not in the rate.
+- *Compare rows of one cell.* With few clients a process often has one command to do each time it is
+  woken, so its cost per command is mostly the kernel's; the busier it is, the more commands share one
+  wake-up.
+- *TLS*: one ECDSA certificate for all, {version}, {suite}; the uplink is plain.
+  `redis-benchmark` leaves Nagle's algorithm on, so that one client's SET of 100 KB over TLS now and
+  then waits 40 ms, whichever peer it talks to. Rates over TLS contain the handshakes; CPU figures do
+  not.
+- *Idle clients*: each peer freshly started with a fresh Redis; connections that asked for one value
+  (after `AUTH` where wanted), a hundred at a time, and then kept still; growth of the resident memory
+  of the proxy process divided by their number. HAProxy opens a connection to Redis for each client, so
+  the limit of open files can allow it fewer.
+- *Waits beside others*: a process of its own is the other clients, and one client asks for three bytes
+  every 2 ms while they are at it, from the moment at which they begin. What it would have asked while
+  an answer was outstanding counts, too: otherwise a wait of two seconds would be one among a thousand.
+  It is a GET and not a PING because twemproxy answers PING itself. Redis without a proxy makes all
+  replies that were asked for at once, and holds those that are not read (here 400 MB) in its own
+  memory. Through redisproxy the first wait is for the first 16 replies of each client, which come on
+  the connection that all share; a client whose replies are large has one of its own from then on. A
+  proxy is one more busy process on two cores: what it costs to carry all the replies is in the wait.
 """
 
 
@@ -110,7 +119,7 @@ def answer(outcome: Outcome) -> str:
 
 def _machine(results: Results) -> str:
     told = "; ".join(f"{key} {value}" for key, value in results.machine.items())
-    return f"This run took {results.seconds / 60:.1f} minutes on: {told}.\n"
+    return fill(f"This run took {results.seconds / 60:.1f} minutes on: {told}.", WIDTH, break_long_words=False) + "\n"
 
 
 def _targets(found: Iterable[Outcome]) -> str:

@@ -1,4 +1,4 @@
-"""What must be reached, as ratios of medians, and whether it was."""
+"""The targets, as ratios of medians, and whether a run has reached them."""
 
 from __future__ import annotations
 

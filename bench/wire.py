@@ -1,4 +1,4 @@
-"""A few blocking exchanges with Redis or a proxy: to prepare values, and to see that answers are right."""
+"""A blocking connection to Redis or a proxy, to prepare values and to check that answers are right."""
 
 from __future__ import annotations
 

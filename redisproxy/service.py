@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from redisproxy import config
 from redisproxy.admin import make_site
 from redisproxy.control.control import SHUTTING_DOWN, Control
+from redisproxy.control.failover import Follower
 from redisproxy.control.interfaces import Answer
 from redisproxy.control.signals import Signals
 from redisproxy.dataplane import garbage, info
@@ -26,10 +27,9 @@ from redisproxy.forwarding import twins
 from redisproxy.forwarding.gate import SHUTDOWN, GateReopened
 from redisproxy.net import open_files
 from redisproxy.net.network import best_network
-from redisproxy.sentinel import Follower
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 SUPERVISE_S = 0.1
 

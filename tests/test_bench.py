@@ -189,7 +189,7 @@ def test_every_plan_measures_the_waits_that_have_limits(plan: Plan) -> None:
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_asks_for_what_it_counts_on(name: str) -> None:
-    """What a server answers to one burst is as long as the flood expects: it asks again after that."""
+    """The replies to one burst are as long as the flood expects, which asks again after that many bytes."""
     flood = FLOODS[name]
     with RedisServer() as server, socket.create_connection(("127.0.0.1", server.port), 10) as client:
         server.client().set(BIG_KEY.decode(), "x" * BIG_BYTES)

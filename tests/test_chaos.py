@@ -1,4 +1,4 @@
-"""Chaos in short, and that its oracles find what is planted."""
+"""A short run of chaos is as promised, and its checks find planted faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.chaos.ledger import Count, Elements, Jobs, Slot
 
 
 def run(*options: str) -> tuple[int, str]:
-    """Run it; exit code and output. Whatever it has started ends with it, should it hang."""
+    """Run it; exit code and output. If it hangs, everything that it has started ends with it."""
     command = [sys.executable, "-m", "tests.chaos", *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True

@@ -1,4 +1,4 @@
-"""Every fuzzing target on its seeds, on what was once found, and on what hypothesis makes of its tokens."""
+"""Runs every fuzzing target on its seeds, on inputs that once failed, and on what hypothesis makes of its tokens."""
 
 from __future__ import annotations
 

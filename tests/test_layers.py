@@ -1,6 +1,6 @@
-"""The rooms of the tree: imports point downward only, nobody goes in a circle, and no class is several things at once.
+"""The rooms of the tree: imports point downward only, nobody goes in a circle, and nothing is several things at once.
 
-Imports for type checking count like all others.
+Imports for type checking count like all others, docstrings do not count as lines of a function.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ ROOMS = [
     "resp",
 ]
 MAX_METHODS = 20
+MAX_FUNCTION_LINES = 25
+MAX_MODULE_LINES = 300
+# Modules that may be longer, and why: tables, pages and declarations, which nobody reads from the top to the end.
+LONG_MODULES: Mapping[str, str] = {}
 # Modules that know no Twisted: what they do can be told without a socket.
 PURE = ["resp", "commands", "config", "switchover/preflight.py", "shared/scan_cursors.py", "shared/script_cache.py"]
 
@@ -123,6 +127,28 @@ def test_no_class_has_too_many_methods() -> None:
                 if len(methods) > MAX_METHODS:
                     many[f"{module}.{node.name}"] = len(methods)
     assert many == {}
+
+
+def test_no_function_is_too_long() -> None:
+    long = {}
+    for module, path in modules().items():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines_of(node) > MAX_FUNCTION_LINES:
+                long[f"{module}.{node.name}"] = lines_of(node)
+    assert long == {}
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many lines a function has, from C{def} on, without its docstring."""
+    first, lines = function.body[0], (function.end_lineno or 0) - function.lineno + 1
+    return lines if ast.get_docstring(function) is None else lines - ((first.end_lineno or 0) - first.lineno + 1)
+
+
+def test_no_module_is_too_long() -> None:
+    lengths = {module: len(path.read_text().splitlines()) for module, path in modules().items()}
+    long = {module: length for module, length in lengths.items() if length > MAX_MODULE_LINES}
+    assert {module: length for module, length in long.items() if module not in LONG_MODULES} == {}
+    assert LONG_MODULES.keys() <= long.keys(), "the list of modules that may be longer is up to date"
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -1,4 +1,4 @@
-"""The simulation itself: it repeats exactly, finds nothing in the proxy as it is, and every bug that is planted."""
+"""The simulation repeats exactly, finds no fault in the proxy as it is, and finds every bug that is planted."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SEEDS = range(5000, 5100)
 MOST_SEEDS = 400
-"""Within so many every planted bug is found; the first that finds it is mostly below 50."""
+"""Every planted bug is found within so many seeds, mostly within 50."""
 RARE = {
     "adjustment-forgotten": 6444,
     "cancelling-overlooked": 909,
     "fence-left-behind": 688,
 }
-"""Where to begin with those that it takes thousands of seeds to find."""
+"""Bugs that few seeds find, and the seed from which on one soon does."""
 
 DIGESTS = "from tests.simulation.world import run; print([run(seed).digest for seed in range(7, 12)])"
 

@@ -1,4 +1,4 @@
-"""The command path in memory: real gate, sessions, clients and uplink set between fake transports, on a Clock.
+"""The harness for tests in memory: real gate, sessions, clients and uplink set between fake transports, on a Clock.
 
 The test plays both the clients and the Redis server: `>>` is what it sends, `<<` what it has to see.
 """
@@ -24,14 +24,14 @@ from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import Core
 from redisproxy.shared.registry import ClientRegistry
-from redisproxy.uplink import Credentials, UplinkLimits, UplinkSet
+from redisproxy.uplink import Credentials, UplinkContext, UplinkLimits, UplinkSet
 
 HELLO = b"*6\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$2\r\nid\r\n:%d\r\n"
 OK = b"+OK\r\n"
 
 
 class Transport(StringTransport):
-    """A transport that closes when told, a turn later."""
+    """A transport that closes a turn after it was told to, as real ones do."""
 
     def __init__(self, clock: Clock, port: int) -> None:
         super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", port))
@@ -185,7 +185,7 @@ class Client(End):
 
 
 class Wire:
-    """Everything between the two ends.
+    """The proxy's objects between the two ends, and the ends.
 
     @ivar clients: those on this machine, by their ports.
     """
@@ -219,19 +219,18 @@ class Wire:
         self._ports: int = 1000 if beside is None else beside._ports + 1000
 
     def uplinks(self) -> UplinkSet:
-        return UplinkSet(
-            self._connect,
-            Credentials(None, None),
-            self.limits,
-            self.clock,
-            self._end_of_turn,
-            self.gate,
-            self.metrics,
+        context = UplinkContext(
+            clock=self.clock,
+            gate=self.gate,
+            metrics=self.metrics,
+            end_of_turn=self._end_of_turn,
+            limits=self.limits,
         )
+        return UplinkSet(self._connect, Credentials(None, None), context)
 
     @property
     def uplink_set(self) -> UplinkSet:
-        """The set in use, with everything that the client side does not see of it."""
+        """The uplink set in use, with its full interface."""
         assert isinstance(self.core.uplinks, UplinkSet)
         return self.core.uplinks
 
@@ -239,7 +238,7 @@ class Wire:
         self._calls[call] = None
 
     def turn(self) -> None:
-        """End the turn of the reactor, and let what is due now happen."""
+        """End the turn of the reactor, and run what is due now."""
         for _ in range(20):
             for wire in (self, *self._others):
                 calls, wire._calls = wire._calls, {}

@@ -1,7 +1,5 @@
 """The compiled twin of C{lane}: the same interface, no Python between a client's bytes and the uplink's queue."""
 
-cimport cython
-
 
 cdef class Flow:
     """See C{lane.Flow}."""

@@ -137,7 +137,7 @@ cdef class TLSConnection(Connection):
             deadline.cancel()
 
     cdef int ready(self, uint32_t events) except -1:
-        if self.fd < 0 or self.connecting or not self.handshaking:
+        if self.fd < 0 or not self.handshaking:
             return Connection.ready(self, events)
         if events & EPOLLOUT:
             self.flush()
@@ -222,7 +222,7 @@ cdef class TLSConnection(Connection):
         cdef ssize_t sent = 0
         if self.fd < 0 or self.write_closed:
             return 0
-        if not self.queue:
+        if self.unsent is None:
             sent = send(self.fd, _sealed, size, MSG_NOSIGNAL)
             if sent == size:
                 return 0
@@ -231,8 +231,7 @@ cdef class TLSConnection(Connection):
                     self.end_later(Failure(ConnectionLost(os.strerror(errno))))
                     return 0
                 sent = 0
-            self.offset = self.queued = 0
-        self.enqueue(PyBytes_FromStringAndSize(_sealed + sent, size - sent), size - sent)
+        self.enqueue(PyBytes_FromStringAndSize(_sealed + sent, size - sent), 0)
         return 0
 
     cpdef resumeProducing(self):

@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from redisproxy.admin.guard import Guard, Users
 from redisproxy.admin.page import render_page
 from redisproxy.control.operations import BadRequest, OperationError
+from redisproxy.figures import prometheus
 
 if TYPE_CHECKING:
     from redisproxy.figures.metrics import Metrics
@@ -222,7 +223,7 @@ class Root(Resource):
             b"": Page(html, lambda _: render_page(operations.info())),
             b"cmd": Command(operations, guard),
             b"info.json": Page("application/json; charset=utf-8", as_json),
-            b"metrics": Page(exposition, lambda _: metrics.render(operations.gauges())),
+            b"metrics": Page(exposition, lambda _: prometheus.render(metrics, operations.gauges())),
             b"readyz": Page(text, ready),
         }
 
@@ -307,6 +308,6 @@ def make_site(operations: Operations, users: Callable[[], Users | None], metrics
     """
 
     def failed() -> None:
-        metrics.auth_failures_total += 1
+        metrics.clients.auth_failures_total += 1
 
     return BoundedSite(Root(operations, Guard(users, failed), metrics))

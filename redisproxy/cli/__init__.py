@@ -1,4 +1,4 @@
-"""What is typed in a terminal: the C{redisproxy} command. It knows the admin endpoint, not the proxy."""
+"""The C{redisproxy} command. It speaks to a running proxy through the admin endpoint only."""
 
 from redisproxy.cli.commands import main
 

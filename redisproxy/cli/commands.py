@@ -1,98 +1,26 @@
-"""The C{redisproxy} command: checks a configuration, and gives a running proxy its commands."""
+"""The C{redisproxy} command: checks a configuration, and gives a running proxy its commands.
+
+What only one command needs (Twisted, progress bars) is imported in its function: each such import takes a tenth of a
+second, and C{redisproxy pause} is part of operators' scripts.
+"""
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
-import socket
-import ssl
 import sys
 from typing import Any
-from urllib.parse import urlencode
 
 import click
 
 import redisproxy
 from redisproxy import config
-
-
-class AdminUnreachable(Exception):
-    """The admin endpoint does not answer. C{str()} says why."""
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, context: ssl.SSLContext | None) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._context = context
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self._path)
-        if self._context is not None:
-            self.sock = self._context.wrap_socket(self.sock, server_hostname="localhost")
-
-
-def _connection(admin: config.AdminSettings, cacert: str | None) -> http.client.HTTPConnection:
-    address = admin.address
-    context = _context(admin, cacert) if admin.tls else None
-    if isinstance(address, config.UnixAddress):
-        return _UnixConnection(address.path, context)
-    host = "127.0.0.1" if address.host in ("", "0.0.0.0") else address.host
-    if context is None:
-        return http.client.HTTPConnection(host, address.port)
-    return http.client.HTTPSConnection(host, address.port, context=context)
-
-
-def _context(admin: config.AdminSettings, cacert: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=cacert or admin.certfile)
-    if cacert is None:
-        # The certificate that the proxy shows is the one in this very configuration: it is trusted itself, whoever
-        # signed it, and for whatever name.
-        context.check_hostname = False
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    if admin.certfile and admin.keyfile and admin.cacertfile:
-        context.load_cert_chain(admin.certfile, admin.keyfile)
-    return context
-
-
-def _headers(admin: config.AdminSettings) -> dict[str, str]:
-    user, secret = "default", admin.password
-    for each in admin.users:
-        if secret is None and each.password is not None:
-            user, secret = each.name, each.password
-    if secret is None:
-        return {}
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret.get_secret_value()}".encode()).decode()}
-
-
-def call(settings: config.Settings, path: str, fields: dict[str, str] | None, cacert: str | None) -> tuple[int, Any]:
-    """Ask the proxy of this configuration; GET without `fields`, POST with them.
-
-    @raise AdminUnreachable: there is no answer.
-    """
-    if settings.admin is None:
-        raise AdminUnreachable("this configuration has no admin address")
-    headers = {**_headers(settings.admin), "Content-Type": "application/x-www-form-urlencoded"}
-    try:
-        connection = _connection(settings.admin, cacert)
-    except OSError as error:
-        raise AdminUnreachable(f"{cacert or settings.admin.certfile}: {error.strerror or error}") from None
-    try:
-        body = urlencode(fields) if fields is not None else None
-        connection.request("GET" if fields is None else "POST", path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise AdminUnreachable(f"no answer from {settings.admin.address}: {error}") from None
-    finally:
-        connection.close()
+from redisproxy.cli.admin_client import AdminUnreachable, call
+from redisproxy.net import tls
 
 
 def _load(path: str) -> config.Settings:
     try:
-        return config.load(path)
+        return config.load(path, tls.faults)
     except config.ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
@@ -124,16 +52,8 @@ def _command(name: str, text: str) -> None:
     @main.command(name, help=text)
     @_CONFIG
     @_CACERT
-    @click.option("--timeout-ms", type=click.IntRange(1, 3_600_000), help="Drop what runs longer than this.")
-    def run(path: str, cacert: str | None, timeout_ms: int | None) -> None:
-        fields = {"cmd": name}
-        if timeout_ms is not None and name == "pause-and-wait":
-            fields["timeout_ms"] = str(timeout_ms)
-        _show(*_call(_load(path), "/cmd/", fields, cacert))
-
-    if name != "pause-and-wait":
-        run.params = [param for param in run.params if param.name != "timeout_ms"]
-        run.callback = lambda path, cacert: _show(*_call(_load(path), "/cmd/", {"cmd": name}, cacert))
+    def run(path: str, cacert: str | None) -> None:
+        _show(*_call(_load(path), "/cmd/", {"cmd": name}, cacert))
 
 
 def _call(
@@ -155,9 +75,18 @@ def _show(status: int, answer: dict[str, Any]) -> None:
 
 
 _command("pause", "Suspend new commands and return at once.")
-_command("pause-and-wait", "Suspend new commands; return when every client is suspended.")
 _command("unpause", "Let commands through again.")
 _command("reload", "Take the configuration file as it is now: pause, switch, unpause.")
+
+
+@main.command("pause-and-wait")
+@_CONFIG
+@_CACERT
+@click.option("--timeout-ms", type=click.IntRange(1, 3_600_000), help="Drop what runs longer than this.")
+def pause_and_wait(path: str, cacert: str | None, timeout_ms: int | None) -> None:
+    """Suspend new commands; return when every client is suspended."""
+    fields = {"cmd": "pause-and-wait", **({} if timeout_ms is None else {"timeout_ms": str(timeout_ms)})}
+    _show(*_call(_load(path), "/cmd/", fields, cacert))
 
 
 @main.command()
@@ -191,9 +120,9 @@ def switchover(path: str, cacert: str | None, dry_run: bool, as_json: bool) -> N
     First point uplink in the configuration at the new Redis server; the running proxy does the rest: it lets the new
     server replicate, holds the clients for a moment, fences the old one, promotes the new one and goes on there.
     """
-    from redisproxy.cli import switchover as moving
+    from redisproxy.cli import switchover as command
 
-    sys.exit(moving.run(lambda path_, fields: _call(_load(path), path_, fields, cacert), dry_run, as_json))
+    sys.exit(command.run(lambda path_, fields: _call(_load(path), path_, fields, cacert), dry_run, as_json))
 
 
 @main.command()
@@ -204,9 +133,9 @@ def unfence(path: str) -> None:
     A switchover fences the old server, so that nobody writes there by mistake. Lift the fence only to go back to it.
     The proxy need not run.
     """
-    from redisproxy.cli import unfence as fence
+    from redisproxy.cli import unfence as command
 
-    sys.exit(fence.run(_load(path)))
+    sys.exit(command.run(_load(path)))
 
 
 @main.command("switch-test")
@@ -236,6 +165,6 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     not run. 130: interrupted, with no fault until then.
     """
     from redisproxy.switch_test.options import Options, any_seed
-    from redisproxy.switch_test.view import run
+    from redisproxy.switch_test.terminal import run
 
     sys.exit(run(Options(seed=any_seed() if seed is None else seed, **fields), as_json))

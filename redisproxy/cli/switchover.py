@@ -1,4 +1,4 @@
-"""C{redisproxy switchover}: starts one, shows how it gets on, and tells how it ended."""
+"""C{redisproxy switchover}: starts a switchover, shows its progress, and prints its report."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Call = Callable[[str, "dict[str, str] | None"], tuple[int, dict[str, Any]]]
 
 
 def run(call: Call, dry_run: bool, as_json: bool) -> int:
-    """Carry one out; the exit code: 0 done, 1 refused or rolled back.
+    """Carry out a switchover; the exit code is 0 when it is done, 1 when it was refused or rolled back.
 
-    @param call: asks the running proxy: path and fields to status and answer.
+    @param call: asks the running proxy; takes path and fields, returns HTTP status and answer.
     """
     fields = {"cmd": "switchover", **({"dry_run": "1"} if dry_run else {})}
     console = Console(stderr=True)

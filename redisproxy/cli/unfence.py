@@ -1,4 +1,4 @@
-"""C{redisproxy unfence}: takes the fence of a switchover from a Redis server, without a running proxy."""
+"""C{redisproxy unfence}: lifts the fence that a switchover left on a Redis server; needs no running proxy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
 from redisproxy.config import Settings
-from redisproxy.control.relocation import credentials_of
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
-from redisproxy.net.transports import TwistedNetwork
-from redisproxy.servers.server import open_control
+from redisproxy.net.twisted_network import TwistedNetwork
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.servers.redis_server import open_control
 
 
 def run(settings: Settings) -> int:
-    """Unfence the uplink of `settings`; the exit code."""
+    """Lift the fence of the uplink in `settings`; returns the exit code."""
     codes: list[int] = []
 
     def main(reactor: Any) -> Deferred[None]:

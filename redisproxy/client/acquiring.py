@@ -76,7 +76,7 @@ class Acquirer:
 
     def wait_writable(self, connection: Connection) -> None:
         """Wait until `connection` takes more bytes."""
-        connection.wait_writable(self)
+        connection.back_pressure.wait(self)
         self._waiting.block(Reason.WRITABLE)
 
     def uplink_writable(self) -> None:
@@ -147,4 +147,4 @@ class Acquirer:
         if self._acquiring is not None:
             self._acquiring.cancel()
         if self._route.connection is not None:
-            self._route.connection.forget_waiter(self)
+            self._route.connection.back_pressure.forget(self)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from redisproxy.client.reply_sinks import Observed, Swallowed
 from redisproxy.client.waiting import Reason
-from redisproxy.commands.table import Treatment
+from redisproxy.commands.treatment import Treatment
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client

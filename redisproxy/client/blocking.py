@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from redisproxy.client import pubsub, xread
 from redisproxy.client.reply_sinks import Observed
 from redisproxy.client.waiting import Reason
-from redisproxy.commands.table import Treatment
+from redisproxy.commands.treatment import Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.resp import COMMAND, encode_command, error, null_array
 
@@ -107,7 +107,7 @@ class Blocking(Observed):
         self._released = True
         connection = self.client.route.connection
         if connection is not None and connection.server_id is not None:
-            self.client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, how)
+            self.client.core.uplinks.own_commands.run("CLIENT", "UNBLOCK", connection.server_id, how)
 
     # -- when the gate closes
 
@@ -126,7 +126,9 @@ class Blocking(Observed):
     def _unblock(self) -> None:
         client, connection = self.client, self.client.route.connection
         if client.waiting.blocking is self and connection is not None and connection.server_id is not None:
-            sent = client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+            sent = client.core.uplinks.own_commands.run(
+                "CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked
+            )
             sent.addBoth(self._sent)
 
     def _sent(self, _: object) -> None:

@@ -162,7 +162,7 @@ class Client:
 
     def count_refused(self, args: list[bytes]) -> None:
         """Count a command that the table knows as refused."""
-        self.core.metrics.refused[args[0].decode("latin-1").upper()] += 1
+        self.core.metrics.clients.refused[args[0].decode("latin-1").upper()] += 1
 
     def refuse(self, args: list[bytes], text: str) -> None:
         """Answer a command that is not for this proxy with an error, and count it."""

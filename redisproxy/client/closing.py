@@ -81,7 +81,7 @@ class Closing:
 
     def count(self, reason: str) -> None:
         """Count that a client is closed for `reason`."""
-        self._core.metrics.clients_closed[reason] += 1
+        self._core.metrics.clients.closed[reason] += 1
 
     def crashed(self, failure: Failure) -> None:
         """What must not happen has happened: nothing about this client is to be trusted any more."""

@@ -27,7 +27,7 @@ from redisproxy.client.command_names import full_name
 from redisproxy.client.forward import forward
 from redisproxy.client.session import Skip
 from redisproxy.client.waiting import Reason
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client

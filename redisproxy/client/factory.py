@@ -70,7 +70,7 @@ class ClientFactory(Factory[Protocol]):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         core = self.core
         if self.registry.full:
-            core.metrics.clients_closed["max_clients"] += 1
+            core.metrics.clients.closed["max_clients"] += 1
             return Refusal(core.clock)
         return self.protocol_of_new_client()
 

@@ -17,7 +17,7 @@ def login(client: Client, user: bytes, password: bytes) -> bool:
     # A listener without users has the user "default" with no password, as Redis has: any password is right.
     open_to_all = not client.auth.required and user == DEFAULT_USER
     if not open_to_all and not client.auth.check(user, password):
-        client.core.metrics.auth_failures_total += 1
+        client.core.metrics.clients.auth_failures_total += 1
         client.session.failed_logins += 1
         return False
     client.session.user = user

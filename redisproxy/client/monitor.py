@@ -19,7 +19,7 @@ from redisproxy.client.reply_sinks import Observed
 from redisproxy.client.stream import MONITORS
 from redisproxy.client.subscription import Subscription
 from redisproxy.client.waiting import Reason
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.net.errors import UplinkUnavailable
@@ -104,7 +104,7 @@ class Monitor(Subscription):
     def _reply(self, data: bytes, at: int) -> int:
         end, done = self._replies.scan(data, at, 1)
         self._in_reply = not done
-        self.connection.dispatch(data[at:end])
+        self.connection.queue.dispatch(data[at:end])
         return end
 
     def end_cut_line(self) -> None:

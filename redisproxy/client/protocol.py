@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from redisproxy.client.pump import Pump
 from redisproxy.client.recovery import Recovery
-from redisproxy.net.transports import set_keepalive
+from redisproxy.net.sockets import set_keepalive
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client

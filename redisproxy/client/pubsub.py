@@ -11,7 +11,7 @@ from redisproxy.client.command_names import full_name
 from redisproxy.client.forward import forward
 from redisproxy.client.subscription import CONFIRMATIONS, Confirmed, stream_of
 from redisproxy.client.waiting import Reason
-from redisproxy.commands.table import Treatment
+from redisproxy.commands.treatment import Treatment
 from redisproxy.resp import bulk, integer, null, push_header
 
 if TYPE_CHECKING:

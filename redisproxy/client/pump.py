@@ -96,7 +96,7 @@ class Pump:
         if http_guard.comes_next(client):
             http_guard.close(client)
             return
-        client.core.metrics.commands_held_total += 1
+        client.core.metrics.clients.held_total += 1
         client.core.gate.hold(self._waiting)
         self._waiting.block(Reason.GATE)
 

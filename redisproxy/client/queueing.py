@@ -13,7 +13,7 @@ from redisproxy.client.forward import pretend, queue
 from redisproxy.client.hello import hello_version
 from redisproxy.client.open_transaction import SPOILER
 from redisproxy.client.reply_sinks import Swallowed
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 from redisproxy.resp import encode_command
 
 if TYPE_CHECKING:

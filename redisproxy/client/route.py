@@ -177,7 +177,7 @@ class Route:
             return
         connection.resume_reading()
         if not self.pinned:
-            if connection.retired and connection.waits_only_for(self._lane.client):
+            if connection.retired and connection.outstanding.only_for(self._lane.client):
                 connection.abort()  # the rest of a large reply that nobody reads any more
         elif self._used_up or self._in_use or not self._core.multiplex:
             connection.holder = None

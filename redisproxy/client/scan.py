@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from redisproxy.client.forward import forward
 from redisproxy.client.reply_sinks import Observed
-from redisproxy.commands.table import Treatment
+from redisproxy.commands.treatment import Treatment
 from redisproxy.resp import encode_command
 from redisproxy.shared import scan_cursors
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.python.failure import Failure
 
 from redisproxy.client.waiting import Reason
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 from redisproxy.net.errors import OutcomeUnknown, UplinkMoved
 from redisproxy.resp import COMMAND, ProtocolError, error
 

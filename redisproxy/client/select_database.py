@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from redisproxy.client.output import OK
 from redisproxy.client.reply_sinks import Observed
 from redisproxy.client.waiting import Reason
-from redisproxy.commands.table import Treatment
+from redisproxy.commands.treatment import Treatment
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client

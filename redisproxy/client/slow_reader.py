@@ -91,7 +91,7 @@ class SlowReader:
             return  # invalidations that nobody reads count against the client, since no server bounds them
         if route.stream is not None and route.stream.reads_on:
             return
-        if connection.waits_only_for(self._lane.client):
+        if connection.outstanding.only_for(self._lane.client):
             if not route.pinned:
                 connection.uplinks.retire(connection)
             connection.stop_reading()

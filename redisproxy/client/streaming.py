@@ -8,7 +8,7 @@ from redisproxy.client import queueing
 from redisproxy.client.blocking import Blocking
 from redisproxy.client.forward import pretend
 from redisproxy.client.reply_sinks import Observed
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
@@ -71,7 +71,7 @@ def go_on(client: Client, data: bytes, end: bool) -> bool:
     if not connection.ready:
         client.acquirer.wait_writable(connection)
         return False
-    connection.send_more(data)
+    connection.queue.send(data)
     if end and streamed.sending:
         streamed.sent()
         client.route.settle()

@@ -129,9 +129,9 @@ class Subscription:
         elif kind == "reply":
             if piece[:1] == b"-":
                 self._refused()
-            self.connection.dispatch(piece)
+            self.connection.queue.dispatch(piece)
         elif kind == "confirmation":
-            self.connection.confirm(piece)
+            self.connection.queue.confirm(piece)
 
     @property
     def mid_message(self) -> bool:
@@ -205,7 +205,7 @@ class Subscription:
         self._swallow = sum(len(each) for _, each in wanted)
         self.connection.holder = self
         for prefix, each in wanted:
-            self.connection.send_more(encode_command(prefix + b"SUBSCRIBE", *each))
+            self.connection.queue.send(encode_command(prefix + b"SUBSCRIBE", *each))
         if self._swallow:
             self._swallowed = Deferred()
             await self._swallowed

@@ -17,7 +17,7 @@ from redisproxy.client.output import OK
 from redisproxy.client.queueing import give_up
 from redisproxy.client.reply_sinks import Observed, Swallowed
 from redisproxy.client.waiting import Reason
-from redisproxy.commands.table import Rule, Treatment
+from redisproxy.commands.treatment import Rule, Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.resp import encode_command, error
 from redisproxy.shared import scan_cursors

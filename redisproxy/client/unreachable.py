@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from redisproxy.client import transactions
 from redisproxy.client.output import OK
 from redisproxy.client.receive_buffer import Unit
-from redisproxy.commands.table import Rule
+from redisproxy.commands.treatment import Rule
 from redisproxy.net.errors import DatabaseRefused, ServerBusy
 from redisproxy.resp import BEGIN, COMMAND, RUN, error
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from redisproxy.client.forward import forward
 from redisproxy.client.receive_buffer import Unit
-from redisproxy.commands.table import Rule
+from redisproxy.commands.treatment import Rule
 from redisproxy.resp import COMMAND, RUN, ProtocolError
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""What is special about which Redis command, and which of them the configuration allows. Pure: no Twisted."""
+"""How the proxy treats each Redis command, and what the setting C{allow_commands} changes. Pure: no Twisted."""

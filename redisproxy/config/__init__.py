@@ -1,26 +1,22 @@
-"""The configuration: a JSON file, read and checked whole, into frozen settings.
+"""The configuration: a JSON file, read and checked as a whole, becomes frozen settings.
 
-The keys of Codility/redis-proxy keep their meaning, so that its files work unchanged. Everything wrong with a file is
-told at once, each fault with the path of its key; no password is ever part of a message.
+Every room above takes its settings from here; this room opens no connection and knows no Twisted. The keys of
+Codility/redis-proxy keep their meaning, so that its files work unchanged. All faults of a file are reported at once,
+each with the path of its key, and no message contains a password.
 """
 
 from redisproxy.config.address import Address, TcpAddress, Undiscovered, UnixAddress, parse_address
-from redisproxy.config.faults import ConfigError
+from redisproxy.config.differences import differences, fixed_differences
+from redisproxy.config.endpoint import KeepaliveSettings
+from redisproxy.config.errors import ConfigError
+from redisproxy.config.limits import LimitSettings
+from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.load import load
-from redisproxy.config.model import (
-    AdminSettings,
-    KeepaliveSettings,
-    LimitSettings,
-    ListenSettings,
-    PauseSettings,
-    RawListenSettings,
-    Settings,
-    ShutdownSettings,
-    SwitchoverSettings,
-    UplinkSettings,
-    UserSettings,
-)
-from redisproxy.config.view import differences, fixed_differences, public
+from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings
+from redisproxy.config.redacted import public
+from redisproxy.config.settings import Settings
+from redisproxy.config.switchover import SwitchoverSettings
+from redisproxy.config.uplink import UplinkSettings
 
 __all__ = [
     "Address",

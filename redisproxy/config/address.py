@@ -1,4 +1,4 @@
-"""Where something is: a host and port, or a path."""
+"""Addresses: a host and port, or the path of a unix socket; how they are written, and which are on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TcpAddress:
-    """Host and port; an empty host is every interface of a listener."""
+    """Host and port; for a listener an empty host means every interface."""
 
     host: str
     port: int
@@ -20,7 +20,7 @@ class TcpAddress:
 
 @dataclass(frozen=True)
 class Undiscovered(TcpAddress):
-    """Where a primary is that no sentinel has told of yet; C{host} is its name for the sentinels."""
+    """The address of a primary before any sentinel has named it; C{host} is the name that sentinels know it by."""
 
     def __str__(self) -> str:
         return f"{self.host} (found through Sentinel)"
@@ -42,7 +42,7 @@ Address = TcpAddress | UnixAddress
 def parse_address(addr: str, network: str) -> Address:
     """Read C{host:port}, C{[v6]:port}, C{:port}, or a path when `network` is C{unix}.
 
-    @raise ValueError: what is wrong with it.
+    @raise ValueError: `addr` is no address; the text says why.
     """
     if network == "unix":
         if len(addr.encode()) > 107:
@@ -67,12 +67,12 @@ def parse_address(addr: str, network: str) -> Address:
 
 
 def or_local(address: Address) -> Address:
-    """The address itself; without a host the one of this machine."""
+    """The address with C{localhost} in the place of an empty host."""
     return TcpAddress("localhost", address.port) if isinstance(address, TcpAddress) and not address.host else address
 
 
 def on_this_machine(address: Address) -> tuple[Address, ...]:
-    """A listener's address as clients on this machine may write it."""
+    """All ways in which clients on this machine may write the address of a listener."""
     if not isinstance(address, TcpAddress) or address.host not in ("", "0.0.0.0", "::"):
         return (address,)
     return (address, *(TcpAddress(host, address.port) for host in ("localhost", "127.0.0.1", "::1")))

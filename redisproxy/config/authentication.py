@@ -1,7 +1,7 @@
-"""Who may use a listener: user names and passwords, compared in constant time.
+"""The users of a listener, of Redis clients and of the admin pages; passwords are compared in constant time.
 
-Only SHA-256 digests are kept, and both sides of a comparison are digests of the same length, so that the time it takes
-tells nothing about a password or its length.
+Only SHA-256 digests are kept, and both sides of a comparison are digests of the same length, so the time that it takes
+reveals nothing about a password or its length.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def digest(password: bytes) -> bytes:
 class Authenticator:
     """The users of one listener.
 
-    @param password: the password of the user C{default}, who is anybody that gives no name.
-    @param users: C{(name, password, sha256 in hex)}, one of the last two given.
+    @param password: the password of the user C{default}; clients that give no name are this user.
+    @param users: C{(name, password, sha256 in hex)}; exactly one of the last two is given.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Authenticator:
         return user == DEFAULT_USER or user in self._digests
 
     def check(self, user: bytes, password: bytes) -> bool:
-        """Say whether `password` is the one of `user`; an unknown user takes as long as a known one."""
+        """Whether `password` is the one of `user`; the answer takes as long for an unknown user as for a known one."""
         known = self._digests.get(user)
         right = hmac.compare_digest(digest(password), known or _NOBODY)
         return right and known is not None

@@ -115,7 +115,7 @@ class Control:
         gate.close(reason)
         if was_open:
             self.log.info("paused ({reason}), {count} commands in flight", reason=reason, count=gate.in_flight)
-            self._proxy.metrics.pauses_total += 1
+            self._proxy.metrics.operations.pauses_total += 1
             self._proxy.gate_closed()
 
     def _reopen(self, reason: str) -> None:
@@ -229,7 +229,7 @@ class Control:
 
     async def _reload(self) -> Answer:
         answer = await self._take(await self._proxy.prepare_reload(), RELOAD)
-        self._proxy.metrics.reloads_total += 1
+        self._proxy.metrics.operations.reloads_total += 1
         self.log.info(
             "configuration reloaded, changed: {changed}; clients were held for {ms} ms",
             changed=", ".join(answer["changed"]) or "nothing",
@@ -277,8 +277,8 @@ class Control:
         self.reports.insert(0, {**report, "at": self._proxy.clock.seconds()})
         del self.reports[KEPT_REPORTS:]
         metrics = self._proxy.metrics
-        metrics.switchovers_total += report["result"] == "done"
-        metrics.switchovers_failed_total += report["result"] in ("rolled_back", "refused")
+        metrics.operations.switchovers_total += report["result"] == "done"
+        metrics.operations.switchovers_failed_total += report["result"] in ("rolled_back", "refused")
         self.log.info("switchover {result}: {report}", result=report["result"], report=json.dumps(report, default=str))
 
     def close_gate(self, reason: str) -> None:
@@ -294,7 +294,7 @@ class Control:
             return Failure(WrongState(SHUTTING_DOWN))  # nothing else cancels it
         if failure.check(OperationError):
             return failure
-        self._proxy.metrics.reloads_rejected_total += 1
+        self._proxy.metrics.operations.reloads_rejected_total += 1
         if not failure.check(Rejected, UplinkError):
             self.log.failure("the {name} failed", failure=failure, name=self._running_name)
             self._note({"ok": False, "error": "internal error, see the log"})

@@ -204,7 +204,7 @@ class Follower:
         self.log.info("{name} is {new} now, was {old}", name=finder.name, new=str(address), old=str(old))
         answer = await self._mover.follow(address)
         if not isinstance(old, Undiscovered):
-            self._proxy.metrics.sentinel_switches_total += 1
+            self._proxy.metrics.operations.sentinel_switches_total += 1
             finder.last_switch = {"from": str(old), "to": str(address), **self._told(answer)}
         self._end_hold()
 

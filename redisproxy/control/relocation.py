@@ -9,9 +9,8 @@ from twisted.internet.defer import Deferred
 
 from redisproxy.dataplane import garbage
 from redisproxy.forwarding.gate import SWITCHOVER
-from redisproxy.net.errors import UplinkError
-from redisproxy.servers.server import RedisServer, open_control
-from redisproxy.uplink import Credentials
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.servers.redis_server import RedisServer, open_control
 
 if TYPE_CHECKING:
     from redisproxy import config
@@ -28,11 +27,6 @@ class Gatekeeper(Protocol):
     def open_gate(self, reason: str) -> None: ...
 
 
-def credentials_of(uplink: config.UplinkSettings) -> Credentials:
-    """Name and password for an uplink."""
-    return Credentials(uplink.user, uplink.password.get_secret_value() if uplink.password else None)
-
-
 class Relocation:
     """One switchover's world: from the uplink in force to that of `plan`."""
 
@@ -46,7 +40,7 @@ class Relocation:
         self._gatekeeper = gatekeeper
         self._before = proxy.settings
         self._waiting_for_word: Deferred[None] | None = None
-        self._closed_before = dict(proxy.metrics.clients_closed)
+        self._closed_before = dict(proxy.metrics.clients.closed)
 
     async def _open(self, which: str, settings: config.Settings) -> RedisServer:
         uplink = settings.uplink
@@ -94,7 +88,7 @@ class Relocation:
         return waited
 
     def _closed_meanwhile(self) -> dict[str, int]:
-        now, before = self._proxy.metrics.clients_closed, self._closed_before
+        now, before = self._proxy.metrics.clients.closed, self._closed_before
         return {why: count - before.get(why, 0) for why, count in now.items() if count > before.get(why, 0)}
 
     def drained(self) -> Deferred[None]:
@@ -139,28 +133,3 @@ class Relocation:
 
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 2)
-
-
-async def look_for_fence(server: RedisServer) -> str:
-    """What an operator has to know of the uplink at the start; empty when nothing is the matter.
-
-    An interrupted switchover leaves a fenced old server, or a new one that is a replica still.
-    """
-    try:
-        state = await server.state()
-    except UplinkError:
-        return ""
-    finally:
-        server.close()
-    if state.fenced:
-        return (
-            "it is fenced by a switchover and refuses writes: if the new server was promoted, point uplink there;"
-            " to go on with this one, run: redisproxy unfence -c CONFIG"
-        )
-    if state.role == "slave":
-        host, port = state.primary
-        return (
-            f"it is a replica of {host}:{port} and takes no writes: if a switchover was interrupted, point uplink at"
-            f" {host}:{port} again and repeat it"
-        )
-    return ""

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from redisproxy.client.leaving import Leaving
 from redisproxy.client.stream_marker import new_marker
 from redisproxy.dataplane.watches import still_holds
-from redisproxy.net.deferreds import together
+from redisproxy.net.deferreds import all_settled
 from redisproxy.net.detached import NotDetachable
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
 
@@ -84,7 +84,7 @@ class Handover:
         staying: dict[Client, str] = {}
         left = iter(clients)
         while batch := list(islice(left, AT_ONCE)):
-            results = await together([ensureDeferred(self._move(client, limit_s)) for client in batch])
+            results = await all_settled([ensureDeferred(self._move(client, limit_s)) for client in batch])
             for client, (good, value) in zip(batch, results, strict=True):
                 if not good:
                     staying[client] = value.getErrorMessage() or value.type.__name__
@@ -141,7 +141,7 @@ class Handover:
         """End here what the other data plane has made for the client."""
         client = leaving.client
         if client.session.subscribed:
-            answer = await self._uplinks.ask(*await leaving.begin_cut(text))
+            answer = await self._uplinks.own_commands.ask(*await leaving.begin_cut(text))
             if answer not in (BOTH_GET_IT, text):
                 raise UplinkUnavailable("the two data planes do not have their messages from the same server")
             await leaving.messages_cut()

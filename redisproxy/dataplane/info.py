@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from redisproxy.control.control import Control
     from redisproxy.control.interfaces import Answer
     from redisproxy.dataplane.proxy import Proxy
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) -> Answer:
@@ -28,8 +28,8 @@ def describe(proxy: Proxy, control: Control, network: Network, uptime_s: float) 
         "aside": len(proxy.core.blocked_commands),
         "clients": {
             "open": len(proxy.registry),
-            "total": metrics.clients_total,
-            "closed": dict(metrics.clients_closed),
+            "total": metrics.clients.total,
+            "closed": dict(metrics.clients.closed),
         },
         "raw_connections": len(proxy.raw),
         "uplink": _uplink(proxy),
@@ -49,10 +49,10 @@ def _uplink(proxy: Proxy) -> Answer:
     return {
         "address": str(settings.address),
         "tls": settings.tls,
-        "connected": uplinks.roster.connected,
-        "connections": len(uplinks.roster),
-        "shared": uplinks.shared_count,
-        "pinned": uplinks.pinned_count,
+        "connected": uplinks.registry.connected,
+        "connections": len(uplinks.registry),
+        "shared": len(uplinks.shared_connections),
+        "pinned": len(uplinks.pinned_connections),
         "max_pinned": settings.max_pinned,
         "last_error": uplinks.last_error,
         "advice": proxy.busy or proxy.advice,
@@ -64,7 +64,7 @@ def _uplink(proxy: Proxy) -> Answer:
 def _sentinel(proxy: Proxy) -> Answer:
     if proxy.finder is None:
         return {}
-    return {"sentinel": {**proxy.finder.describe(), "switches": proxy.metrics.sentinel_switches_total}}
+    return {"sentinel": {**proxy.finder.describe(), "switches": proxy.metrics.operations.sentinel_switches_total}}
 
 
 def _text(value: object) -> object:
@@ -80,9 +80,9 @@ def gauges(proxy: Proxy) -> Mapping[str, float]:
         "in_flight": float(gate.in_flight),
         "held": float(gate.held),
         "raw_connections": float(len(proxy.raw)),
-        "uplink_connected": 1.0 if proxy.uplinks.roster.connected else 0.0,
-        "uplink_pinned": float(proxy.uplinks.pinned_count),
-        "uplink_shared": float(proxy.uplinks.shared_count),
+        "uplink_connected": 1.0 if proxy.uplinks.registry.connected else 0.0,
+        "uplink_pinned": float(len(proxy.uplinks.pinned_connections)),
+        "uplink_shared": float(len(proxy.uplinks.shared_connections)),
         "sentinels": float(len(sentinels)),
         "sentinels_subscribed": float(sum(each.subscribed for each in sentinels)),
     }
@@ -92,6 +92,6 @@ def ready(proxy: Proxy) -> tuple[bool, str]:
     """Whether commands get through right now, and why not."""
     if not proxy.gate.open:
         return False, f"{proxy.gate.state.value} ({', '.join(sorted(proxy.gate.reasons))})"
-    if not proxy.uplinks.roster.connected:
+    if not proxy.uplinks.registry.connected:
         return False, f"the uplink is not connected: {proxy.uplinks.last_error or 'connecting'}"
     return True, "ok"

@@ -12,7 +12,7 @@ from redisproxy.net.tls import ServerTLS, server_tls
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.proxy import Proxy
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 class Listeners:

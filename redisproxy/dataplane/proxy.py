@@ -13,26 +13,31 @@ from twisted.python.failure import Failure
 
 from redisproxy import config
 from redisproxy.client import Client, ClientFactory
-from redisproxy.commands.table import CommandTable, Treatment
+from redisproxy.commands.lookup import CommandTable
+from redisproxy.commands.treatment import Treatment
 from redisproxy.config.authentication import Authenticator
+from redisproxy.config.certificates import TLSFault
 from redisproxy.control.interfaces import Answer, Rejected
-from redisproxy.control.relocation import Gatekeeper, Relocation, credentials_of, look_for_fence
+from redisproxy.control.relocation import Gatekeeper, Relocation
 from redisproxy.dataplane.reload_plan import Known, ReloadPlan, known_of
 from redisproxy.dataplane.unblocking import Recall
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
+from redisproxy.net import tls
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkError
-from redisproxy.net.raw import RawFactory
-from redisproxy.net.tls import ServerTLS, TLSFault
-from redisproxy.sentinel import Finder
-from redisproxy.servers.server import open_control
+from redisproxy.net.raw_relay import RawFactory
+from redisproxy.net.tls import ServerTLS
+from redisproxy.sentinel.finder import Finder
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.servers.interrupted_switchover import look_for_fence
+from redisproxy.servers.redis_server import open_control
 from redisproxy.shared.core import ClientLimits, Core
 from redisproxy.shared.registry import ClientRegistry
-from redisproxy.uplink import BUSY, UplinkLimits, UplinkSet
+from redisproxy.uplink import BUSY, UplinkContext, UplinkLimits, UplinkSet
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 TICK_S = 1.0
 
@@ -100,17 +105,15 @@ class Proxy:
             ping_interval_s=uplink.ping_interval_ms / 1000,
             ping_timeout_s=uplink.ping_timeout_ms / 1000,
         )
-        return UplinkSet(
-            self.raw_connect(settings),
-            credentials,
-            limits,
-            self.clock,
-            self.network.end_of_turn,
-            self.gate,
-            self.metrics,
+        context = UplinkContext(
+            clock=self.clock,
+            gate=self.gate,
+            metrics=self.metrics,
+            end_of_turn=self.network.end_of_turn,
             name=f"uplink {uplink.address}",
-            jitter=self._jitter,
+            limits=limits,
         )
+        return UplinkSet(self.raw_connect(settings), credentials, context, self._jitter)
 
     def raw_connect(self, settings: config.Settings) -> Any:
         """A callable that opens one transport to the uplink in `settings`."""
@@ -210,8 +213,8 @@ class Proxy:
         self.look_at_uplink()
 
     def _connect_ahead(self) -> None:
-        if not self.uplinks.roster.connected and not self.uplinks.closed:
-            self.uplinks.connect_ahead()
+        if not self.uplinks.registry.connected and not self.uplinks.closed:
+            self.uplinks.warm_up.connect()
 
     def stop(self) -> None:
         """Close every uplink connection, and open no more."""
@@ -225,7 +228,7 @@ class Proxy:
     def supervise(self) -> None:
         """Look at the clock for everybody: commands that take too long, idle clients, idle connections."""
         now = self.clock.seconds()
-        self.uplinks.relief.look(now, self._dedicate)
+        self.uplinks.head_of_line.check(now, self._dedicate)
         if self.settings.read_time_limit_ms:
             self._end_overdue(now, self.settings.read_time_limit_ms / 1000)
         if now - self._ticked >= TICK_S:
@@ -242,7 +245,7 @@ class Proxy:
             client.share.dedicate()
 
     def _end_overdue(self, now: float, limit_s: float) -> None:
-        for connection, client in self.uplinks.roster.overdue(now, limit_s):
+        for connection, client in self.uplinks.registry.overdue(now, limit_s):
             if isinstance(client, Client) and not client.closed:
                 client.closing.drop("time_limit")
             else:
@@ -268,14 +271,14 @@ class Proxy:
     @property
     def connected(self) -> bool:
         """Whether there is a connection to it."""
-        return self.uplinks.roster.connected
+        return self.uplinks.registry.connected
 
     # -- controlled.Proxy
 
     @property
     def busy(self) -> str:
         """What to do when the server answers nobody because of a script; empty when it does not run one for long."""
-        return BUSY if self.uplinks.relief.busy else ""
+        return BUSY if self.uplinks.busy_probe.busy else ""
 
     @property
     def drain_limit_s(self) -> float:
@@ -297,7 +300,7 @@ class Proxy:
         """Close what is still in flight; name each client that lost its connection."""
         now = self.clock.seconds()
         dropped = []
-        for client in self.uplinks.roster.drop_in_flight():
+        for client in self.uplinks.registry.drop_in_flight():
             if isinstance(client, Client) and not client.closed:
                 dropped.append(self._named(client, now))
                 client.closing.drop("drain_deadline")
@@ -317,7 +320,7 @@ class Proxy:
     def name_in_flight(self) -> list[Answer]:
         """Name each client that waits for a reply of the server."""
         now = self.clock.seconds()
-        clients = self.uplinks.roster.clients_in_flight()
+        clients = self.uplinks.registry.clients_in_flight()
         return [self._named(client, now) for client in clients if isinstance(client, Client)]
 
     async def prepare_reload(self) -> ReloadPlan:
@@ -379,7 +382,7 @@ class Proxy:
 
     def _read(self) -> config.Settings:
         try:
-            settings = config.load(self.config_path)
+            settings = config.load(self.config_path, tls.faults)
         except config.ConfigError as error:
             raise Rejected(str(error)) from error
         fixed = config.fixed_differences(self.settings, settings)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, FirstError, TimeoutError, ensureDeferred, gatherResults
 
 from redisproxy import config
-from redisproxy.commands.table import Treatment, in_table, learn
+from redisproxy.commands.lookup import in_table, learn
+from redisproxy.commands.treatment import Treatment
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.dataplane.watches import Watches
-from redisproxy.net.deferreds import why
+from redisproxy.net.deferreds import first_cause
 from redisproxy.net.errors import ServerBusy, UplinkUnavailable, is_busy
 from redisproxy.net.tls import server_tls
 from redisproxy.resp import RespError
@@ -20,7 +21,7 @@ from redisproxy.servers.state import parse_info
 if TYPE_CHECKING:
     from redisproxy.dataplane.proxy import Proxy
     from redisproxy.forwarding.interfaces import Key
-    from redisproxy.sentinel import Finder
+    from redisproxy.sentinel.finder import Finder
     from redisproxy.uplink import UplinkSet
 
 LEARNED_AT_ONCE = 10
@@ -45,14 +46,14 @@ async def known_of(uplinks: UplinkSet) -> Known:
 
     @raise UplinkError: there was no connection.
     """
-    asked: list[Deferred[Any]] = [ensureDeferred(commands_of(uplinks)), uplinks.ask("INFO", "server")]
+    asked: list[Deferred[Any]] = [ensureDeferred(commands_of(uplinks)), uplinks.own_commands.ask("INFO", "server")]
     answers = gatherResults(asked, consumeErrors=True)
     try:
-        commands, info = await answers.addTimeout(uplinks.limits.connect_timeout_s, uplinks.clock)
+        commands, info = await answers.addTimeout(uplinks.context.limits.connect_timeout_s, uplinks.context.clock)
     except TimeoutError:
         raise UplinkUnavailable("the server does not answer") from None
     except FirstError as error:
-        raise UplinkUnavailable(why(error)) from None
+        raise UplinkUnavailable(first_cause(error)) from None
     if isinstance(info, RespError) and is_busy(info.text):
         raise ServerBusy(info.text)
     text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
@@ -61,13 +62,13 @@ async def known_of(uplinks: UplinkSet) -> Known:
 
 async def commands_of(uplinks: UplinkSet) -> dict[str, Treatment]:
     """Ask for commands that the table does not know, some at a time: parsing all at once would hold clients up."""
-    listed = await uplinks.ask("COMMAND", "LIST")
+    listed = await uplinks.own_commands.ask("COMMAND", "LIST")
     if not isinstance(listed, list):
-        return learn(await uplinks.ask("COMMAND"))  # before Redis 7, and much shorter there
+        return learn(await uplinks.own_commands.ask("COMMAND"))  # before Redis 7, and much shorter there
     names = [name for name in listed if isinstance(name, bytes) and b"|" not in name and not in_table(name)]
     learned: dict[str, Treatment] = {}
     for at in range(0, len(names), LEARNED_AT_ONCE):
-        learned |= learn(await uplinks.ask("COMMAND", "INFO", *names[at : at + LEARNED_AT_ONCE]))
+        learned |= learn(await uplinks.own_commands.ask("COMMAND", "INFO", *names[at : at + LEARNED_AT_ONCE]))
     return learned
 
 
@@ -107,7 +108,7 @@ class ReloadPlan:
         @raise UplinkError: it can't be reached, refuses the password, or lacks a database.
         """
         keys = {(0, 2), *(client.session.key for client in self._proxy.registry)}
-        await self._uplinks.connect_now((0, 2))
+        await self._uplinks.warm_up.connect_now((0, 2))
         if self.settings.uplink.multiplex:
             for key in keys:
                 await self._uplinks.acquire_shared(key)
@@ -115,13 +116,13 @@ class ReloadPlan:
         await self._load_scripts()
         await self._subscribers.open()
         await self._subscribers.go_ahead()
-        await self._uplinks.open_ahead(self._pinned_keys())
+        await self._uplinks.warm_up.open_pinned(self._pinned_keys())
         await self._proxy.recall.call_back()
 
     def _pinned_keys(self) -> list[Key]:
         """What clients hold now, and will want all at once when they go on; subscribers have had theirs."""
         pinned = [client for client in self._proxy.registry if client.route.pinned]
-        free = self._proxy.uplinks.pinned_count - len(pinned)
+        free = len(self._proxy.uplinks.pinned_connections) - len(pinned)
         held = [client.session.key for client in pinned if client.route.stream is None]
         return [*held, *([(0, 2)] * min(free, MAX_FREE))]
 
@@ -131,7 +132,7 @@ class ReloadPlan:
         @raise UplinkError: the connection was lost.
         """
         await self._load_scripts()
-        await self._uplinks.ask_role()
+        await self._uplinks.warm_up.learn_role()
         await self._subscribers.copy()
         await self.watches.renew(self._subscribers.connections())
 
@@ -140,13 +141,15 @@ class ReloadPlan:
         if not missing:
             return
         self._loaded.update(missing)
-        loading = gatherResults([self._uplinks.ask("SCRIPT", "LOAD", body) for body in missing], consumeErrors=True)
+        loading = gatherResults(
+            [self._uplinks.own_commands.ask("SCRIPT", "LOAD", body) for body in missing], consumeErrors=True
+        )
         try:
-            await loading.addTimeout(self._uplinks.limits.connect_timeout_s, self._uplinks.clock)
+            await loading.addTimeout(self._uplinks.context.limits.connect_timeout_s, self._uplinks.context.clock)
         except TimeoutError:
             raise UplinkUnavailable("the scripts could not be loaded in time") from None
         except FirstError as error:
-            raise UplinkUnavailable(f"the scripts could not be loaded: {why(error)}") from None
+            raise UplinkUnavailable(f"the scripts could not be loaded: {first_cause(error)}") from None
 
     def swap(self) -> None:
         """Put it in force."""

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.net.deferreds import together
+from redisproxy.net.deferreds import all_settled
 from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Subscribers:
 
     async def _all(self, clients: list[Client], work: Any) -> None:
         works = [ensureDeferred(work(client)).addTimeout(self._timeout_s, self._clock) for client in clients]
-        results = await together(works)
+        results = await all_settled(works)
         reasons = Counter(value.getErrorMessage() or value.type.__name__ for good, value in results if not good)
         for why, count in reasons.items():
             self.log.warn("{count} clients that get messages can't be moved: {why}", count=count, why=why)
@@ -116,8 +116,8 @@ class Subscribers:
 
     def _acquire(self, client: Client) -> Deferred[UplinkConnection]:
         """One more connection. Nobody gives any back while the gate is closed, so nobody waits for that."""
-        if self._uplinks.exhausted:
-            return fail(UplinkUnavailable(self._uplinks.all_taken))
+        if self._uplinks.pinned_connections.exhausted:
+            return fail(UplinkUnavailable(self._uplinks.pinned_connections.all_taken))
         return self._uplinks.acquire_pinned(client.session.key)
 
     def connections(self) -> dict[Client, Any]:

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.forwarding.collector import Collector
-from redisproxy.net.deferreds import together
+from redisproxy.net.deferreds import all_settled
 from redisproxy.resp import encode_command
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Watches:
 
     async def _all(self, works: list[Any]) -> None:
         running = [ensureDeferred(work).addTimeout(self._timeout_s, self._clock) for work in works]
-        await together(running)
+        await all_settled(running)
 
     @property
     def on_copies(self) -> dict[Client, bool]:
@@ -121,7 +121,7 @@ class _Nobody:
     pingable = False
 
     def uplink_gone(self) -> None:
-        """Part of C{Holder}; who waits for replies hears of it."""
+        """Part of C{PinHolder}; who waits for replies hears of it."""
 
 
 async def _made_again(client: Client, connection: Any, watch: bool) -> bool:

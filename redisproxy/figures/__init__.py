@@ -1,1 +1,1 @@
-"""Counters, and how they are shown. Others call it; it calls nobody."""
+"""Counters and histograms, and their text for Prometheus. Every room may call this one; it calls none."""

@@ -1,4 +1,4 @@
-"""What the client side of the proxy is handed: interfaces only, so that it need not know the uplink's code."""
+"""What the client side and the uplink know of each other: interfaces only, so that neither needs the other's code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ReplySink(Protocol):
         """The connection is gone; what was sent and not answered has an unknown outcome."""
 
 
-class Holder(Protocol):
+class PinHolder(Protocol):
     """A client that has a pinned connection.
 
     @ivar pingable: the proxy may ask on it whether the server is there, and close it when there is no answer.
@@ -50,6 +50,23 @@ class Pending(Protocol):
     timed: bool
 
 
+class Outstanding(Protocol):
+    """The replies that are waited for on one connection."""
+
+    def only_for(self, client: object) -> bool:
+        """Whether no other client than `client` (the sink, or what it has as C{client}) waits."""
+
+
+class BackPressure(Protocol):
+    """Whether a connection takes more bytes."""
+
+    def wait(self, waiter: Waiter) -> None:
+        """Call C{waiter.uplink_writable()} once it does, or has gone."""
+
+    def forget(self, waiter: Waiter) -> None:
+        """`waiter` has gone away."""
+
+
 class Connection(Protocol):
     """An uplink connection as the client side sees it; see C{uplink.UplinkConnection}."""
 
@@ -58,9 +75,15 @@ class Connection(Protocol):
     alive: bool
     retired: bool
     server_id: int | None
-    holder: Holder | None
+    holder: PinHolder | None
     reader: Callable[[bytes], None] | None
     queue: Queue
+
+    @property
+    def outstanding(self) -> Outstanding: ...
+
+    @property
+    def back_pressure(self) -> BackPressure: ...
 
     @property
     def ready(self) -> bool: ...
@@ -72,27 +95,24 @@ class Connection(Protocol):
 
     def submit_own(self, sink: ReplySink, data: bytes, count: int) -> None: ...
 
-    def send_more(self, data: bytes) -> None: ...
-
-    def dispatch(self, data: bytes) -> None: ...
-
-    def confirm(self, data: bytes) -> None: ...
-
-    def wait_writable(self, waiter: Waiter) -> None: ...
-
-    def forget_waiter(self, waiter: Waiter) -> None: ...
-
     def stop_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
 
-    def waits_only_for(self, client: object) -> bool: ...
-
     def abort(self) -> None: ...
+
+
+class OwnCommands(Protocol):
+    """Sends commands of the proxy's own; see C{uplink.own_commands}."""
+
+    def run(self, *command: bytes | str | int, on_reply: Callable[[object], None] | None = None) -> Deferred[None]: ...
 
 
 class Uplinks(Protocol):
     """The set of connections to one Redis server; see C{uplink.UplinkSet}."""
+
+    @property
+    def own_commands(self) -> OwnCommands: ...
 
     @property
     def server(self) -> dict[bytes, object]: ...
@@ -116,5 +136,3 @@ class Uplinks(Protocol):
     def short(self) -> bool: ...
 
     def urgent(self, data: bytes, resp_version: int) -> Deferred[bytes]: ...
-
-    def run(self, *command: bytes | str | int, on_reply: Callable[[object], None] | None = None) -> Deferred[None]: ...

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
-async def together(works: Sequence[Deferred[T]]) -> list[tuple[bool, Any]]:
+async def all_settled(works: Sequence[Deferred[T]]) -> list[tuple[bool, Any]]:
     """Wait until each has come to its end; what came of each: whether it is good, and the result or C{Failure}.
 
     @raise CancelledError: the wait was cancelled. C{DeferredList} alone makes failures like any other of that, and who
@@ -23,7 +23,7 @@ async def together(works: Sequence[Deferred[T]]) -> list[tuple[bool, Any]]:
     return results
 
 
-def why(error: FirstError) -> str:
+def first_cause(error: FirstError) -> str:
     """What made C{gatherResults} fail.
 
     @raise CancelledError: it was cancelled, which is a failure like any other to it, and none to who waits.
@@ -33,7 +33,7 @@ def why(error: FirstError) -> str:
     return error.subFailure.getErrorMessage()
 
 
-async def to_the_end(work: Coroutine[Deferred[Any], Any, T]) -> T:
+async def shielded(work: Coroutine[Deferred[Any], Any, T]) -> T:
     """Wait for `work` also when the wait is cancelled; only a second time that reaches it."""
     working = ensureDeferred(work)
     waits: list[Deferred[T]] = [Deferred(lambda _: working.cancel()), Deferred()]

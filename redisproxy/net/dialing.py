@@ -9,11 +9,11 @@ from twisted.internet.defer import Deferred, fail
 
 from redisproxy.config import Address, TcpAddress, Undiscovered, UplinkSettings
 from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.net.sockets import set_keepalive, set_user_timeout
 from redisproxy.net.tls import sentinel_tls, uplink_tls
-from redisproxy.net.transports import set_keepalive, set_user_timeout
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 Dial = Callable[[Callable[[], Any]], "Deferred[Any]"]
 """Opens one transport for the protocol that the given callable makes."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
@@ -21,18 +21,12 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSS
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-if TYPE_CHECKING:
-    from redisproxy.config.model import Endpoint, UplinkSettings
-
+from redisproxy.config.certificates import TLSFault, certificates, private_key
+from redisproxy.config.endpoint import Endpoint
+from redisproxy.config.uplink import UplinkSettings
 
 # From openssl/ssl.h; pyOpenSSL does not name it. A client can't make the proxy shake hands for ever.
 OP_NO_RENEGOTIATION = 1 << 30
-
-MAX_FILE_BYTES = 1048576
-
-
-class TLSFault(Exception):
-    """Certificates or keys can't be used. C{str()} begins with the key that names the file."""
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -133,63 +127,9 @@ def _ascii(hostname: str) -> str:
         raise TLSFault("server_name: this is no host name") from None
 
 
-def read_file(path: str) -> bytes:
-    """The content of a file of at most C{MAX_FILE_BYTES}.
-
-    @raise ValueError: why it can't be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        raise ValueError("this is no file name") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
-    return content
-
-
-def _content(key: str, path: str) -> bytes:
-    try:
-        return read_file(path)
-    except ValueError as error:
-        raise TLSFault(f"{key}: {error}") from None
-
-
-def check_file(key: str, path: str) -> None:
-    """See that the file of `key` (certfile, keyfile, cacertfile) can be read and holds what it should.
-
-    @raise TLSFault: it can't or doesn't.
-    """
-    if key == "keyfile":
-        _private_key(path)
-    else:
-        _certificates(key, path)
-
-
-def _certificates(key: str, path: str) -> list[x509.Certificate]:
-    """Every certificate in a PEM file, in order."""
-    content = _content(key, path)
-    try:
-        return x509.load_pem_x509_certificates(content)
-    except ValueError:
-        raise TLSFault(f"{key}: {path} holds no certificate in PEM form") from None
-
-
-def _private_key(path: str) -> Any:
-    content = _content("keyfile", path)
-    try:
-        return serialization.load_pem_private_key(content, None)
-    except TypeError:
-        raise TLSFault(f"keyfile: {path} is protected by a passphrase, which is not supported") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise TLSFault(f"keyfile: {path} holds no private key that can be read") from None
-
-
 def _own_certificate(context: SSL.Context, certfile: str, keyfile: str) -> None:
-    chain = _certificates("certfile", certfile)
-    key = _private_key(keyfile)
+    chain = certificates("certfile", certfile)
+    key = private_key(keyfile)
     if _public_key(certfile, chain[0]) != key.public_key():
         raise TLSFault(f"keyfile: {keyfile} does not belong to the certificate in {certfile}")
     try:
@@ -243,7 +183,7 @@ def server_tls(endpoint: Endpoint, handshake_timeout_s: float = 30.0) -> ServerT
 def _trust(context: SSL.Context, cacertfile: str) -> None:
     store = context.get_cert_store()
     assert store is not None
-    for certificate in _certificates("cacertfile", cacertfile):
+    for certificate in certificates("cacertfile", cacertfile):
         store.add_cert(crypto.X509.from_cryptography(certificate))
 
 
@@ -282,9 +222,18 @@ def sentinel_tls(uplink: UplinkSettings, host: str) -> ClientTLS | None:
         raise TLSFault(str(fault).replace("server_name", key, 1)) from None
 
 
-def faults(where: str, build: Callable[[], object]) -> Iterator[str]:
-    """Build a context and yield what is wrong with it, as the path of the key and a text."""
-    try:
-        build()
-    except TLSFault as fault:
-        yield f"{where}.{fault}"
+def faults(endpoint: Endpoint) -> Iterator[str]:
+    """Build every context that `endpoint` needs, and say what is wrong with its files: C{key: what is wrong}."""
+    for build in _builders(endpoint):
+        try:
+            build()
+        except TLSFault as fault:
+            yield str(fault)
+
+
+def _builders(endpoint: Endpoint) -> Iterator[Callable[[], object]]:
+    if isinstance(endpoint, UplinkSettings):
+        yield partial(uplink_tls, endpoint)
+        yield from (partial(sentinel_tls, endpoint, each.host) for each in endpoint.sentinel_addresses)
+    elif endpoint.tls:
+        yield partial(server_tls, endpoint)

@@ -1,8 +1,8 @@
-"""Framing of requests and replies, encoders and limits: where a command or a reply ends, and hardly more.
+"""Framing of requests and replies, encoders, and small parsers: bytes are interpreted here and nowhere else.
 
-On a command's path this comes first and last: bytes in, boundaries out. Standard library only. The facts are those of
-the Redis serialization protocol (https://redis.io/docs/latest/develop/reference/protocol-spec/) and of Redis 7's
-networking.c for limits and error texts.
+On a command's path this room comes first and last: bytes in, boundaries out. It knows no other room and no Twisted. Its
+sources are the Redis serialization protocol (https://redis.io/docs/latest/develop/reference/protocol-spec/) and, for
+limits and error texts, Redis 7's networking.c.
 """
 
 from redisproxy.resp.common import IncompleteReply, ProtocolError, strict_int

@@ -1,4 +1,4 @@
-"""What requests and replies share: limits, lengths, and the error of both."""
+"""What requests and replies share: limits, how lengths are read, and the errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNAUTHENTICATED_BULK = 16384
 
 
 class ProtocolError(Exception):
-    """The peer broke the protocol. `text` is Redis's own, without C{-ERR }."""
+    """The peer broke the protocol; `text` is the one that Redis uses, without C{-ERR }."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -19,11 +19,11 @@ class ProtocolError(Exception):
 
 
 class IncompleteReply(Exception):
-    """A reply to be parsed whole is not whole."""
+    """A reply that was to be parsed is incomplete."""
 
 
 def strict_int(text: bytes | bytearray) -> int | None:
-    """Read a length as Redis's string2ll does: no leading zeros, plus signs or spaces; None when it is no number."""
+    """Read a length as Redis does (string2ll): no leading zeros, plus signs or spaces; None if it is no number."""
     digits = text[1:] if text[:1] == b"-" else text
     if not digits.isdigit() or len(digits) > 18 or (digits[0] == 48 and len(text) > 1):
         return None

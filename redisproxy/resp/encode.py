@@ -1,4 +1,4 @@
-"""Encoders: commands as the proxy sends them, and replies as it gives them."""
+"""Encoders for the commands that the proxy sends itself and for the replies that it gives itself."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def set_header(count: int, version: int) -> bytes:
 
 
 def null(version: int) -> bytes:
-    """Nothing where a string was asked for."""
+    """The null of a string."""
     return b"_\r\n" if version == 3 else b"$-1\r\n"
 
 
 def null_array(version: int) -> bytes:
-    """Nothing where an array was asked for."""
+    """The null of an array."""
     return b"_\r\n" if version == 3 else b"*-1\r\n"

@@ -1,4 +1,4 @@
-"""Inline commands: a line as a person types it, split as Redis splits it."""
+"""Inline commands, as typed into telnet: splits a line into arguments as Redis does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small replies parsed whole: the answers to commands of the proxy's own."""
+"""Parses small, complete replies: the answers to commands that the proxy sends itself."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MAX_DEPTH = 16
 def parse_reply(data: bytes) -> object:
     """Parse exactly one complete reply: bytes, int, float, bool, None, list, dict, set as list, or L{RespError}.
 
-    @raise IncompleteReply: it is not whole.
-    @raise ProtocolError: it is no RESP, or more than one reply.
+    @raise IncompleteReply: the end is missing.
+    @raise ProtocolError: this is no RESP, or more than one reply.
     """
     value, end = _parse(data, 0, 0)
     if end != len(data):

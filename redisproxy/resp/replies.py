@@ -1,4 +1,4 @@
-"""Where replies end. Nothing of them is kept: what arrives can be passed on."""
+"""Finds where replies end; keeps nothing of them, so that what arrives can be passed on at once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from redisproxy.resp.common import MAX_ELEMENTS, MAX_LENGTH_LINE, MAX_REPLY_LINE
 
 
 class ReplyScanner:
-    """One uplink connection's reply stream, RESP2 and RESP3. It keeps no values: what arrives can be passed on.
+    """The reply stream of one uplink connection, RESP2 and RESP3.
 
-    @ivar pushes: how many push messages have passed at the top level; they are not replies.
-    @ivar counts_pushes: count them as replies all the same.
+    @ivar pushes: how many push messages there were at the top level; they are not replies.
+    @ivar counts_pushes: count push messages as replies all the same.
     """
 
     __slots__ = ("_in_line", "_line_bytes", "_partial", "_push", "_skip", "_todo", "counts_pushes", "pushes")
@@ -30,7 +30,7 @@ class ReplyScanner:
         return bool(self._todo)
 
     def scan(self, data: bytes, pos: int, want: int) -> tuple[int, int]:
-        """Pass over at most `want` replies in `data` from `pos`; return where that ended and how many became complete.
+        """Pass over at most `want` replies in `data` from `pos`; the position after them, and how many became complete.
 
         @raise ProtocolError: this is no RESP.
         """
@@ -62,7 +62,7 @@ class ReplyScanner:
         return 1
 
     def _line(self, data: bytes, pos: int) -> int:
-        """Read a header line; where it ends, -1 when it is not all there."""
+        """Read a header line; the position after it, -1 while its end is missing."""
         end = data.find(b"\n", pos)
         if self._in_line:
             self._grow(len(data) - pos if end < 0 else 0)

@@ -3,8 +3,3 @@
 Nothing here is on a command's path: the sentinels are spoken to over connections of their own, and a change of the
 primary is a reload with another address (https://redis.io/docs/latest/develop/reference/sentinel-clients/).
 """
-
-from redisproxy.control.failover import Follower
-from redisproxy.sentinel.finder import Finder
-
-__all__ = ["Finder", "Follower"]

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from redisproxy.config import Address, Settings, TcpAddress, UplinkSettings
-from redisproxy.control.relocation import credentials_of
+from redisproxy.config.certificates import TLSFault
 from redisproxy.net.dialing import sentinel_dial, uplink_dial
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
-from redisproxy.net.tls import TLSFault
 from redisproxy.sentinel.answers import Said, candidates, epoch_of, is_primary, primary_of, settled
 from redisproxy.sentinel.wire import Line
-from redisproxy.servers.server import ServerSaidNo
+from redisproxy.servers.control_connection import ServerSaidNo
+from redisproxy.servers.credentials import credentials_of
 from redisproxy.uplink import Credentials
 
 if TYPE_CHECKING:
-    from redisproxy.net.transports import Network
+    from redisproxy.net.network import Network
 
 
 class Sentinel:

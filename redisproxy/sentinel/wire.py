@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.servers.server import ControlProtocol, RedisServer, open_control
+from redisproxy.servers.control_connection import ControlConnection, ControlProtocol, open_connection
 
 if TYPE_CHECKING:
     from redisproxy.net.dialing import Dial
@@ -87,7 +87,7 @@ class Line:
         finally:
             server.close()
 
-    async def listen(self, events: tuple[str, ...], heard: Heard) -> tuple[RedisServer, Deferred[Any]]:
+    async def listen(self, events: tuple[str, ...], heard: Heard) -> tuple[ControlConnection, Deferred[Any]]:
         """Subscribe to `events`.
 
         @return: the connection, to be closed, and what fires when it is gone.
@@ -108,5 +108,12 @@ class Line:
             raise
         return server, gone
 
-    async def _open(self, make: Callable[[], Any]) -> RedisServer:
-        return await open_control(self.name, lambda _: self._dial(make), self._credentials, self.clock, self._timeout_s)
+    async def _open(self, make: Callable[[], Any]) -> ControlConnection:
+        return await open_connection(
+            ControlConnection,
+            self.name,
+            lambda _: self._dial(make),
+            self._credentials,
+            self.clock,
+            self._timeout_s,
+        )

@@ -1,1 +1,1 @@
-"""What a Redis server says of itself, and what it is told in a switchover."""
+"""What Redis servers are asked about their state and told in a switchover, beside the clients' connections."""

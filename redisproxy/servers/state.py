@@ -1,14 +1,11 @@
-"""What a Redis server says of itself at one moment: its replication, its data, and whether it bears a fence of ours."""
+"""The state of a Redis server at one moment, from INFO and CONFIG: replication, data, versions, the fence. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FENCE = 1_000_000_000
-"""What the fence adds to C{min-replicas-to-write}: no server has as many replicas, and the value before can be told."""
-LAG_WAS_OFF = 500_000_000
-"""Added when C{min-replicas-max-lag} was 0, which would switch the fence off."""
-MAX_REPLICAS = 1_000_000
+from redisproxy.servers.fence import is_fence
+from redisproxy.servers.version import version_of
 
 
 def parse_info(text: str) -> dict[str, str]:
@@ -21,29 +18,16 @@ def parse_info(text: str) -> dict[str, str]:
     return fields
 
 
-def fence_value(state: ServerState) -> int:
-    """The C{min-replicas-to-write} that fences a server and remembers what it was."""
-    return FENCE + min(state.min_replicas, MAX_REPLICAS) + (LAG_WAS_OFF if state.max_lag == 0 else 0)
-
-
-def before_fence(value: int) -> tuple[int, bool]:
-    """What C{min-replicas-to-write} was before the fence, and whether C{min-replicas-max-lag} was 0."""
-    if value < FENCE:
-        return value, False
-    left = value - FENCE
-    return left % LAG_WAS_OFF, left >= LAG_WAS_OFF
-
-
 @dataclass(frozen=True)
 class ServerState:
-    """What a server said of itself at one moment.
+    """The state of a server at one moment, as it said it.
 
     @ivar info: the fields of INFO.
-    @ivar databases: how many it has; None when it does not tell.
+    @ivar databases: how many it has; None if it does not tell.
     @ivar min_replicas: its C{min-replicas-to-write}, the fence included.
-    @ivar max_lag: its C{min-replicas-max-lag}; None when it does not tell.
-    @ivar tls_port: where it expects TLS; 0 when nowhere, or when it does not tell.
-    @ivar can_config: it lets us read its configuration.
+    @ivar max_lag: its C{min-replicas-max-lag}; None if it does not tell.
+    @ivar tls_port: where it expects TLS; 0 if nowhere, or if it does not tell.
+    @ivar can_config: the proxy may read its configuration.
     """
 
     info: dict[str, str] = field(repr=False)
@@ -54,7 +38,7 @@ class ServerState:
     can_config: bool = True
 
     def number(self, name: str) -> int:
-        """A field as an integer; 0 when it is not there."""
+        """A field as an integer; 0 if it is missing."""
         text = self.info.get(name, "")
         return int(text) if text.lstrip("-").isdigit() else 0
 
@@ -65,28 +49,28 @@ class ServerState:
 
     @property
     def replication_id(self) -> str:
-        """Names the history of the data; a replica has that of its primary."""
+        """The id of the data's history; a replica has the one of its primary."""
         return self.info.get("master_replid", "")
 
     @property
     def former_id(self) -> str:
-        """Names the history that this server has gone on with when it was promoted; empty when there is none."""
+        """The id of the history that this server continued when it was promoted; empty if it never was."""
         former = self.info.get("master_replid2", "")
         return former if former.strip("0") else ""
 
     @property
     def offset(self) -> int:
-        """How far the data is, in bytes of the replication stream: of a replica, what it has applied."""
+        """The position in the replication stream, in bytes; for a replica, what it has applied."""
         return self.number("slave_repl_offset" if self.role == "slave" else "master_repl_offset")
 
     @property
     def link_up(self) -> bool:
-        """Whether a replica is connected to its primary and has its data."""
+        """Whether this is a replica that is connected to its primary and has its data."""
         return self.role == "slave" and self.info.get("master_link_status") == "up"
 
     @property
     def bytes_left(self) -> int | None:
-        """How much of a full synchronisation has still to arrive; None when there is none, or nobody knows yet."""
+        """How much of a full synchronisation is still to come; None without one, or while that is unknown."""
         if self.info.get("master_sync_in_progress") != "1":
             return None
         left = self.number("master_sync_left_bytes")
@@ -94,7 +78,7 @@ class ServerState:
 
     @property
     def primary(self) -> tuple[str, int]:
-        """Whom a replica follows."""
+        """Host and port of the primary that a replica follows."""
         return self.info.get("master_host", ""), self.number("master_port")
 
     @property
@@ -104,27 +88,27 @@ class ServerState:
 
     @property
     def highest_db(self) -> int:
-        """The highest database that has keys; 0 when none has."""
+        """The highest database with keys; 0 if there are no keys."""
         return max((int(name[2:]) for name in self.info if _is_keyspace(name)), default=0)
 
     @property
     def fenced(self) -> bool:
-        """Whether it bears a fence of ours."""
-        return self.min_replicas >= FENCE
+        """Whether it is fenced by a switchover."""
+        return is_fence(self.min_replicas)
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The Redis version that it is or is compatible with; empty when it does not tell."""
+        """The version of Redis, or that Valkey is compatible with; empty if it does not tell."""
         return version_of(self.info.get("redis_version", ""))
 
     @property
     def valkey_version(self) -> tuple[int, ...]:
-        """The Valkey version; empty when it is none."""
+        """The version of Valkey; empty if this is not Valkey."""
         return version_of(self.info.get("valkey_version", ""))
 
     @property
     def product(self) -> str:
-        """Name and version for people."""
+        """Name and version, for messages."""
         if self.valkey_version:
             return f"Valkey {self.info['valkey_version']}"
         return f"Redis {self.info.get('redis_version', '(unknown)')}"
@@ -140,18 +124,3 @@ def _keys(value: str) -> int:
         if name == "keys" and number.isdigit():
             return int(number)
     return 0
-
-
-def version_of(text: str) -> tuple[int, ...]:
-    """A version as numbers: C{7.0.15} is C{(7, 0, 15)}; whatever follows (C{-rc1}) is left out."""
-    numbers = []
-    for part in text.split("."):
-        digits = ""
-        for letter in part:
-            if not letter.isdigit():
-                break
-            digits += letter
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.shared.blocked_commands import BlockedCommands
 from redisproxy.shared.maintenance import Maintenance
 from redisproxy.shared.scan_cursors import ScanCursors

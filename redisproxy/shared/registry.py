@@ -40,8 +40,8 @@ class ClientRegistry(Generic[Client]):
         """Remember `client`, and return the id that it gets."""
         self._last_id += 1
         self._clients[self._last_id] = client
-        self._metrics.clients_total += 1
-        self._metrics.clients_open += 1
+        self._metrics.clients.total += 1
+        self._metrics.clients.open += 1
         return self._last_id
 
     def reserve(self, client_id: int) -> bool:
@@ -63,12 +63,12 @@ class ClientRegistry(Generic[Client]):
             return
         self._in_order = self._in_order and client_id > next(reversed(self._clients), 0)
         self._clients[client_id] = client
-        self._metrics.clients_open += 1
+        self._metrics.clients.open += 1
 
     def remove(self, client_id: int) -> None:
         """This client has disconnected; one that was never added, or has been removed, is ignored."""
         if self._clients.pop(client_id, None) is not None:
-            self._metrics.clients_open -= 1
+            self._metrics.clients.open -= 1
 
     def get(self, client_id: int) -> Client | None:
         """The client with this id."""

@@ -1,4 +1,4 @@
-"""C{redisproxy switch-test}: moves real clients between two Redis servers, again and again, and checks replies.
+"""C{redisproxy switch-test}: moves real clients between two Redis servers, again and again, and checks every reply.
 
-Nothing here stands on a command's path: it starts the proxy as anybody would, and looks at it from outside.
+Operators run it as a proof. It starts servers and the proxy as processes and sees them from outside only.
 """

@@ -1,17 +1,17 @@
-"""What has been acknowledged, of all clients together, and what is wrong when the servers know otherwise."""
+"""The ledger of acknowledged writes, and the comparisons with what is on the servers."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from redisproxy.switch_test.wire import Broken
+from redisproxy.switch_test.connection import Broken
 
 
 def expect(got: object, wanted: object, what: str, kind: str = "wrong") -> None:
-    """Compare.
+    """Compare two values.
 
-    @param kind: one word for what a difference means.
+    @param kind: the kind of fault that a difference is, in one word.
     @raise Broken: they differ.
     """
     if got != wanted:
@@ -19,7 +19,7 @@ def expect(got: object, wanted: object, what: str, kind: str = "wrong") -> None:
 
 
 def expect_count(got: object, wanted: int, what: str) -> None:
-    """Compare a number of writes that were acknowledged with what there is.
+    """Compare a counter with the number of acknowledged writes.
 
     @raise Broken: writes were lost or doubled.
     """
@@ -28,7 +28,7 @@ def expect_count(got: object, wanted: int, what: str) -> None:
 
 
 def expect_elements(got: object, wanted: list[bytes], what: str) -> None:
-    """Compare a list with what was pushed to it; name the first element that is lost, doubled or out of order.
+    """Compare a list with the elements pushed to it, and name the first that is lost, doubled or out of order.
 
     @raise Broken: they differ.
     """
@@ -44,7 +44,7 @@ def expect_elements(got: object, wanted: list[bytes], what: str) -> None:
 
 
 class Ledger:
-    """The jobs, and the transactions on the registers that several clients write."""
+    """What concerns several clients: the jobs, and the transactions on shared registers."""
 
     def __init__(self) -> None:
         self.pushed: set[bytes] = set()
@@ -54,9 +54,9 @@ class Ledger:
         self.conflicts = 0
 
     def commit(self, register: int, version: int) -> None:
-        """A transaction has written this version, having read the one before.
+        """Note a transaction that read the version before and wrote this one.
 
-        @raise Broken: another one has done so, too.
+        @raise Broken: another transaction did so, too.
         """
         versions = self.registers.setdefault(register, set())
         if version in versions:
@@ -68,7 +68,7 @@ class Ledger:
         versions.add(version)
 
     def faults(self, left: Iterable[bytes]) -> Iterator[str]:
-        """What is wrong with the jobs; `left` is what is still in the queues."""
+        """The jobs that were lost, doubled or never pushed; `left` are those still in the queues."""
         seen = self.delivered + Counter(left)
         for job in sorted(self.pushed - seen.keys()):
             yield f"lost: RPUSH of job {job.decode()} was acknowledged, and no worker ever got it"

@@ -1,4 +1,4 @@
-"""The load, a process of its own: one JSON object a line on its output, and C{stop PORT} on its input ends it."""
+"""The load, a process with all clients: prints a JSON object a line, and ends when it reads C{stop PORT}."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from redisproxy.dataplane import garbage
-from redisproxy.switch_test.clients import KINDS, QUEUES, Client
-from redisproxy.switch_test.idle import Idlers
+from redisproxy.switch_test.blocked_clients import LAST, BlockedClient
+from redisproxy.switch_test.busy_clients import KINDS, QUEUES, Client
+from redisproxy.switch_test.connection import Broken, Connection, connect
+from redisproxy.switch_test.idle_clients import IdleClients
+from redisproxy.switch_test.latency import Latency
 from redisproxy.switch_test.ledger import Ledger, expect_count
 from redisproxy.switch_test.options import Options
-from redisproxy.switch_test.waits import Waits
-from redisproxy.switch_test.wire import Broken, Connection, connect
-from redisproxy.switch_test.workers import LAST, Worker
 
 TELL_S = 0.2
 MAX_FAULTS = 20
@@ -28,16 +28,16 @@ class Load:
     def __init__(self, options: Options, port: int) -> None:
         self._options, self._port = options, port
         self._ledger = Ledger()
-        self._waits = Waits()
+        self._waits = Latency()
         self._clients: list[Client] = []
-        self._workers: list[Worker] = []
-        self._idlers = Idlers(options.idle, port, options.seed, self._fault)
+        self._workers: list[BlockedClient] = []
+        self._idle = IdleClients(options.idle, port, options.seed, self._fault)
         self._others: list[Connection] = []
         self._stopping = False
         self.faults: list[str] = []
 
     async def run(self) -> None:
-        """Until told to stop."""
+        """Run until told to stop, then compare everything with the server."""
         beside = [asyncio.create_task(self._waits.watch_loop()), asyncio.create_task(self._look_for_hanging())]
         await self._guard("at the start", self._connect())
         working = [asyncio.create_task(self._guard(each.name, each.work())) for each in self._workers]
@@ -47,11 +47,11 @@ class Load:
             asyncio.create_task(self._guard(f"{each.kind} {each.number}", self._busy(each))) for each in self._clients
         ]
         if self._options.idle:
-            beside.append(asyncio.create_task(self._idlers.look_rarely()))
+            beside.append(asyncio.create_task(self._idle.look_rarely()))
         server_port = await self._until_told()
         self._stopping = True
         await asyncio.gather(*busy)
-        await self._idlers.check()
+        await self._idle.check()
         await self._guard("at the end", self._end_workers(working))
         await self._guard("at the end", self._check(server_port))
         for task in beside:
@@ -67,11 +67,11 @@ class Load:
             await client.begin()
             self._clients.append(client)
         for number in range(options.blocked):
-            self._workers.append(Worker(number, await connect(self._port), self._ledger))
-        await self._idlers.connect()
+            self._workers.append(BlockedClient(number, await connect(self._port), self._ledger))
+        await self._idle.connect()
 
     async def _until_blocked(self) -> None:
-        """Let all workers wait before there is work, so that what is measured is no longer the start."""
+        """Wait until every blocked client waits at the server, so that the start is not measured."""
         wire = await self._other(self._port)
         deadline = time.monotonic() + self._options.reply_limit_s
         blocked = b"blocked_clients:%d\r\n" % len(self._workers)
@@ -100,10 +100,10 @@ class Load:
         client.sound = True
 
     async def _look_for_hanging(self) -> None:
-        """Have nobody wait for ever, but those who wait for jobs."""
+        """Fail every client that waits for too long; blocked clients may wait."""
         while True:
             await asyncio.sleep(TELL_S)
-            for wire in [*[client.wire for client in self._clients], *self._idlers.wires, *self._others]:
+            for wire in [*[client.wire for client in self._clients], *self._idle.wires, *self._others]:
                 wire.give_up(self._options.reply_limit_s)
 
     async def _until_told(self) -> int:
@@ -118,7 +118,7 @@ class Load:
         return int(line[1])
 
     async def _end_workers(self, working: list[asyncio.Task[None]]) -> None:
-        """Give each a last job; whoever does not take it hangs."""
+        """Give each blocked client a last job; one that does not take it hangs."""
         wire = await self._other(self._port)
         for number, worker in enumerate(self._workers):
             await wire.ask(("RPUSH", worker.queue, b"%b%d" % (LAST, number)))
@@ -157,7 +157,7 @@ class Load:
             "done": sum(client.done for client in self._clients),
             "delivered": sum(self._ledger.delivered.values()),
             "conflicts": self._ledger.conflicts,
-            "idle_checked": self._idlers.checked,
+            "idle_checked": self._idle.checked,
             "waits": self._waits.told(),
             "faults": self.faults[:MAX_FAULTS],
             "fault_count": len(self.faults),

@@ -1,4 +1,4 @@
-"""The load, seen from outside: starts the process, reads what it tells, and ends it."""
+"""The load seen from the test: starts the process, reads its figures, and ends it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END_S = 120.0
 
 
 class LoadProcess:
-    """The load. `state` is the last that it told."""
+    """The process of the load; C{state} is what it printed last."""
 
     def __init__(self, options: Options, port: int, folder: Path) -> None:
         command = [sys.executable, "-m", "redisproxy.switch_test.load", json.dumps(asdict(options)), str(port)]
@@ -36,7 +36,7 @@ class LoadProcess:
             self.state = json.loads(line)
 
     def alive(self) -> None:
-        """Look whether it runs.
+        """Check that it still runs.
 
         @raise CouldNotRun: it has ended by itself.
         """
@@ -49,7 +49,7 @@ class LoadProcess:
         return bool(self.state["done"] or self.state["fault_count"])
 
     def finish(self, server_port: int) -> None:
-        """Stop the clients, and have everything compared with the server at this port."""
+        """Stop the clients, and have them compare everything with the server at this port."""
         self.alive()
         assert self._process.stdin is not None
         self._process.stdin.write(f"stop {server_port}\n")
@@ -59,7 +59,7 @@ class LoadProcess:
             raise CouldNotRun(f"the load gave no result: {self._log.read_text()[-500:]}")
 
     def end(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

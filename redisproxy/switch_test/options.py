@@ -1,4 +1,4 @@
-"""What a switch-test is asked to do."""
+"""The options of a switch-test."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """One run; `rate` is rounds of work a second of all busy clients together.
+    """The options of one run.
 
-    @ivar data_mb: how much lies in the first server, in a database of its own, before the first switchover.
-    @ivar reply_limit_s: a client that has waited so long for a reply counts as hanging.
+    @ivar rate: rounds of work a second, of all busy clients together.
+    @ivar data_mb: the size of the data set that is in the first server before the first switchover.
+    @ivar reply_limit_s: a client that waits longer for a reply counts as hanging.
     """
 
     switchovers: int = 20
@@ -28,5 +29,5 @@ class Options:
 
 
 def any_seed() -> int:
-    """A seed that nobody has chosen."""
+    """A random seed."""
     return random.SystemRandom().randrange(1_000_000)

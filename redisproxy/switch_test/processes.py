@@ -24,7 +24,7 @@ STOP_S = 10.0
 
 
 class CouldNotRun(Exception):
-    """The test itself can't go on, which says nothing of the proxy. C{str()} says why."""
+    """The test itself can't go on, which says nothing about the proxy; C{str()} says why."""
 
 
 # Sockets that keep the ports given out last from being given out again, here or by another process.
@@ -50,9 +50,9 @@ def free_port() -> int:
 
 
 def wait_until(true: Callable[[], bool], what: str, seconds: float = READY_S) -> None:
-    """Wait until `true()`.
+    """Wait until `true()` is true.
 
-    @raise CouldNotRun: it did not become true within so many seconds.
+    @raise CouldNotRun: it was not within `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not true():
@@ -62,9 +62,9 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = READY_S) ->
 
 
 def raise_file_limit(needed: int) -> None:
-    """Let this process, and those that it starts, have so many files open.
+    """Raise the limit of open files to `needed`, for this process and those that it starts.
 
-    @raise CouldNotRun: that is not allowed.
+    @raise CouldNotRun: the hard limit is lower.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
@@ -74,7 +74,7 @@ def raise_file_limit(needed: int) -> None:
 
 
 class Process:
-    """A process of ours with its log."""
+    """A process that the test has started, with its log."""
 
     def __init__(self, name: str, folder: Path, command: list[str]) -> None:
         self._log = folder / f"{name}.log"
@@ -97,7 +97,7 @@ class Process:
         return True
 
     def end(self, how: int = signal.SIGTERM) -> None:
-        """End it, and wait until it has ended; what it leaves behind is killed."""
+        """End it and wait for that; child processes that are left are killed."""
         if self._ended:
             return  # its number may be another's by now
         if self._process.poll() is None:
@@ -129,7 +129,7 @@ class RedisServer:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it with no data and a history of its own, so that following another takes a full resynchronisation."""
+        """Start it empty, with a history of its own, so that following another server takes a full synchronisation."""
         fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--repl-diskless-sync-delay", "0"]
         fixed += ["--rdbcompression", "no"]  # the data set is all alike, and would be moved as almost nothing
         data = self._folder / self._name
@@ -144,7 +144,7 @@ class RedisServer:
         return self._process.alive() and listens(self.port)
 
     def end(self, how: int = signal.SIGKILL) -> None:
-        """End it; nothing of its data is kept."""
+        """End it; its data is not kept."""
         if self._process is not None:
             self._process.end(how)
 
@@ -153,14 +153,14 @@ class RedisServer:
         return socket.create_connection(("127.0.0.1", self.port), READY_S)
 
     def ask(self, *words: str) -> object:
-        """One command over a connection of its own."""
+        """Send one command over a new connection; its reply."""
         with self.connect() as sock:
             sock.sendall(encode_command(*words) + encode_command("QUIT"))
             data = b"".join(iter(lambda: sock.recv(65536), b""))
         return parse_reply(data.removesuffix(b"+OK\r\n"))
 
     def replication(self) -> dict[str, str]:
-        """INFO replication."""
+        """The fields of INFO replication."""
         text = self.ask("INFO", "replication")
         assert isinstance(text, bytes)
         return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
@@ -199,7 +199,7 @@ class ProxyServer:
         return self._process.alive() and listens(self.port) and listens(self.admin_port)
 
     def end(self) -> None:
-        """End it in order."""
+        """End it with SIGTERM."""
         if self._process is not None:
             self._process.end()
 

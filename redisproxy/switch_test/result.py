@@ -1,27 +1,47 @@
-"""The result of a run, as it stands, in the form in which C{--json} prints it."""
+"""The result of a run so far, in the form that C{--json} prints."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 from redisproxy.switch_test.options import Options
-
-if TYPE_CHECKING:
-    from redisproxy.switch_test.run import Run
+from redisproxy.switch_test.timeline import Timeline
 
 LONGEST = 5
+# Keys of the result, and what the load calls them.
+_LOAD_KEYS = {"commands": "done", "delivered": "delivered", "conflicts": "conflicts", "idle_checked": "idle_checked"}
 
 
-def result_of(run: Run, interrupted: bool = False) -> dict[str, Any]:
-    """Where it stands. It is `ok` only with all switchovers done and nothing found."""
-    load = run.load.state if run.load is not None else {}
-    waits = load.get("waits", {})
+@dataclass
+class RunState:
+    """The state of a run, without the figures of its clients.
+
+    @ivar folder: where the logs are. @ivar began: in seconds of the monotonic clock. @ivar doing: what it does now.
+    @ivar reports: of all switchovers so far. @ivar faults: those found without the clients.
+    @ivar gone: how often the old server was dead before the switchover was over.
+    """
+
+    options: Options
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+    doing: str = "starting"
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    gone: int = 0
+    timeline: Timeline = field(default_factory=Timeline)
+
+
+def result_of(run: RunState, load: Mapping[str, Any], interrupted: bool = False) -> dict[str, Any]:
+    """The result so far; it is C{ok} as long as there is no fault and nobody has interrupted it.
+
+    @param load: what the load printed last; empty before that.
+    """
     faults = [*run.faults, *load.get("faults", [])]
-    pauses_ms = [report["pause_ms"] for report in run.reports]
-    longest = [run.timeline.explain(wait, waits["late"]) for wait in waits.get("longest", [])[:LONGEST]]
     return {
         "ok": not faults and not interrupted,
         "verdict": "fail" if faults else "interrupted" if interrupted else "pass",
@@ -30,17 +50,10 @@ def result_of(run: Run, interrupted: bool = False) -> dict[str, Any]:
         "switchovers": len(run.reports),
         "wanted": run.options.switchovers,
         "elapsed_s": round(time.monotonic() - run.began, 1),
-        "pause_ms": distribution(pauses_ms),
-        "pauses_ms": pauses_ms,
-        "steps_ms": _steps(run.reports),
-        "commands": load.get("done", 0),
-        "delivered": load.get("delivered", 0),
-        "conflicts": load.get("conflicts", 0),
-        "idle_checked": load.get("idle_checked", 0),
+        **_pauses(run.reports),
+        **{key: load.get(name, 0) for key, name in _LOAD_KEYS.items()},
         "old_gone_at_once": run.gone,
-        "wait_ms": waits.get("quantiles_ms", {}),
-        "longest_ms": longest[0]["ms"] if longest else 0,
-        "longest": longest,
+        **_waits(run.timeline, load.get("waits", {})),
         "faults": faults,
         "fault_count": len(run.faults) + load.get("fault_count", 0),
         "repeat": repeat(run.options),
@@ -50,8 +63,23 @@ def result_of(run: Run, interrupted: bool = False) -> dict[str, Any]:
     }
 
 
+def _pauses(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    pauses_ms = [report["pause_ms"] for report in reports]
+    return {"pause_ms": distribution(pauses_ms), "pauses_ms": pauses_ms, "steps_ms": _steps(reports)}
+
+
+def _waits(timeline: Timeline, waits: Mapping[str, Any]) -> dict[str, Any]:
+    """How long busy clients waited for replies, and what went on during the longest waits."""
+    longest = [timeline.explain(wait, waits["late"]) for wait in waits.get("longest", [])[:LONGEST]]
+    return {
+        "wait_ms": waits.get("quantiles_ms", {}),
+        "longest_ms": longest[0]["ms"] if longest else 0,
+        "longest": longest,
+    }
+
+
 def _steps(reports: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """For each step of a switchover, how long it took."""
+    """How long each step of the switchovers took."""
     times: dict[str, list[float]] = {}
     for step in (each for report in reports for each in report.get("steps", [])):
         times.setdefault(step["name"], []).append(step["ms"])
@@ -69,7 +97,7 @@ def distribution(values: list[float]) -> dict[str, float]:
 
 
 def repeat(options: Options) -> str:
-    """The command that does the same again."""
+    """The command line that repeats this run."""
     words = ["redisproxy switch-test"]
     for each in fields(options):
         value = getattr(options, each.name)

@@ -1,4 +1,4 @@
-"""One run of the switch-test: starts everything, moves the clients back and forth, ends everything."""
+"""One run of the switch-test: starts all processes, moves the clients back and forth, ends all processes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from redisproxy.switch_test.data import DataSet
-from redisproxy.switch_test.killing import Killer
+from redisproxy.switch_test.data_set import DataSet
+from redisproxy.switch_test.kill_primary import PrimaryKiller
 from redisproxy.switch_test.load_process import LoadProcess
 from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.processes import ProxyServer, RedisServer, raise_file_limit, wait_until
-from redisproxy.switch_test.result import result_of
-from redisproxy.switch_test.timeline import Timeline
+from redisproxy.switch_test.result import RunState, result_of
 
 BETWEEN_S = 0.1
-"""At most, and half of it on average, between two switchovers."""
+"""The longest pause between two switchovers; half of it on average."""
 ADMIN_S = 3600.0
 START_S = 60.0
 CONNECTED_PER_S = 100
@@ -33,88 +32,84 @@ Show = Callable[[dict[str, Any]], None]
 
 
 class Run:
-    """Owns the processes of one run; L{end} ends them all.
+    """One run, which owns its processes; L{end} ends them all.
 
-    @ivar doing: what it does now. @ivar reports: of the switchovers, in order. @ivar faults: found from outside.
-    @ivar gone: how often the old server was dead before the switchover was over.
+    @ivar state: its state so far.
     """
 
     def __init__(self, options: Options, folder: Path) -> None:
         clients = options.busy + options.blocked + options.idle
-        self.options = options
-        self.folder = folder
-        self.servers = [RedisServer("redis-a", folder), RedisServer("redis-b", folder)]
-        self.timeline = Timeline()
-        self.load: LoadProcess | None = None
-        self.began = time.monotonic()
-        self.doing = "starting"
-        self.reports: list[dict[str, Any]] = []
-        self.faults: list[str] = []
-        self.gone = 0
+        self.state = RunState(options, folder)
+        self._servers = [RedisServer("redis-a", folder), RedisServer("redis-b", folder)]
+        self._load: LoadProcess | None = None
         self._random = random.Random(f"{options.seed}:switchovers")
         self._data = DataSet(options.data_mb, options.seed)
         self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1))
 
     def run(self, show: Show) -> None:
-        """All switchovers, until there is a fault."""
-        self._start(show)
-        assert self.load is not None
-        for _ in range(self.options.switchovers):
-            self.doing = "moving"
+        """Carry out all switchovers, up to the first fault."""
+        load = self._start(show)
+        for _ in range(self.state.options.switchovers):
+            self.state.doing = "moving"
             self._once()
-            show(result_of(self))
-            if self.faults or self.load.state["fault_count"]:
+            show(self.result())
+            if self.state.faults or load.state["fault_count"]:
                 break
-        self.doing = "comparing"
-        show(result_of(self))
-        self.load.finish(self.servers[0].port)
+        self.state.doing = "comparing"
+        show(self.result())
+        load.finish(self._servers[0].port)
 
-    def _start(self, show: Show) -> None:
-        show(result_of(self))
-        self.servers[0].start()
-        self._data.fill(self.servers[0])
-        self._proxy.write(self.servers[0].address)
+    def result(self, interrupted: bool = False) -> dict[str, Any]:
+        """The result so far, in the form that C{--json} prints."""
+        return result_of(self.state, self._load.state if self._load is not None else {}, interrupted)
+
+    def _start(self, show: Show) -> LoadProcess:
+        show(self.result())
+        server, options = self._servers[0], self.state.options
+        server.start()
+        self._data.fill(server)
+        self._proxy.write(server.address)
         self._proxy.start()
-        self.load = LoadProcess(self.options, self._proxy.port, self.folder)
-        patience_s = START_S + self.options.idle / CONNECTED_PER_S
-        wait_until(self.load.working, "the clients get replies", patience_s)
+        self._load = load = LoadProcess(options, self._proxy.port, self.state.folder)
+        wait_until(load.working, "the clients get replies", START_S + options.idle / CONNECTED_PER_S)
+        return load
 
     def _once(self) -> None:
-        old, new = self.servers
-        number, restarted = len(self.reports) + 1, time.monotonic()
+        old, new = self._servers
+        number, restarted = len(self.state.reports) + 1, time.monotonic()
         new.end()
         new.start()
         self._proxy.write(new.address)
         asked = time.monotonic()
-        self.timeline.add(restarted, asked, number, "starting the next server")
+        self.state.timeline.add(restarted, asked, number, "starting the next server")
         answer = self._move(old, new)
         if not answer.get("ok"):
-            self.faults.append(f"switchover {number}: {answer.get('error')}")
+            self.state.faults.append(f"switchover {number}: {answer.get('error')}")
             return
         report = answer["report"]
-        self.reports.append(report)
-        self.timeline.add_steps(asked, number, report.get("steps", []))
-        self.faults.extend(f"switchover {number}: {each}" for each in self._wrong(report, new))
-        self.servers = [new, old]
+        self.state.reports.append(report)
+        self.state.timeline.add_steps(asked, number, report.get("steps", []))
+        self.state.faults.extend(f"switchover {number}: {each}" for each in self._wrong(report, new))
+        self._servers = [new, old]
         time.sleep(self._random.random() * BETWEEN_S)
 
     def _move(self, old: RedisServer, new: RedisServer) -> dict[str, Any]:
-        killer = Killer(old, new) if self.options.kill else None
+        killer = PrimaryKiller(old, new) if self.state.options.kill else None
         try:
-            return self._move_manually() if self.options.manual else self._ask("switchover")
+            return self._move_manually() if self.state.options.manual else self._ask("switchover")
         finally:
             if killer is not None:
                 killer.end()
                 old.end(signal.SIGKILL)
 
     def _wrong(self, report: dict[str, Any], new: RedisServer) -> list[str]:
-        self.gone += any(text.startswith("the old server is gone") for text in report.get("warnings", []))
+        self.state.gone += any(text.startswith("the old server is gone") for text in report.get("warnings", []))
         closed = report.get("clients_closed")
         return [*([f"disconnected: it closed clients: {closed}"] if closed else []), *self._data.faults(new)]
 
     def _move_manually(self) -> dict[str, Any]:
-        """The same by hand: replicate, pause, catch up, promote, reload, unpause."""
-        old, new = self.servers
+        """Do by hand what a switchover does: replicate, pause, catch up, promote, reload, unpause."""
+        old, new = self._servers
         new.ask("REPLICAOF", "127.0.0.1", str(old.port))
         in_sync = "the new server is in sync"
         wait_until(lambda: new.replication().get("master_link_status") == "up", in_sync, ADMIN_S)
@@ -143,18 +138,18 @@ class Run:
 
     def end(self) -> None:
         """End every process."""
-        if self.load is not None:
-            self.load.end()
+        if self._load is not None:
+            self._load.end()
         self._proxy.end()
-        for server in self.servers:
+        for server in self._servers:
             server.end()
 
 
 def switch_test(options: Options, show: Show) -> dict[str, Any]:
-    """Run it all in a temporary folder, which stays, with the logs, when there was a fault.
+    """Carry out a run in a temporary folder; after a fault the folder stays, with the logs.
 
-    @param show: gets the result so far at the start, after each switchover, and before the end.
-    @raise CouldNotRun: something other than the proxy is in the way.
+    @param show: called with the result so far at the start, after each switchover, and before the end.
+    @raise CouldNotRun: the test can't run, for a reason that is not the proxy's.
     """
     raise_file_limit(options.idle + 3 * (options.busy + options.blocked) + FILES_BESIDE)
     folder = Path(tempfile.mkdtemp(prefix="switch-test-"))
@@ -163,19 +158,20 @@ def switch_test(options: Options, show: Show) -> dict[str, Any]:
         run = Run(options, folder)
         try:
             run.run(show)
-            result = result_of(run)
+            result = run.result()
         except KeyboardInterrupt:
-            result = result_of(run, interrupted=True)
+            result = run.result(interrupted=True)
         finally:
             _let_nobody_interrupt()
             run.end()
         return result
     finally:
-        if result.get("faults"):
-            for data in ("redis-a", "redis-b"):
-                shutil.rmtree(folder / data, ignore_errors=True)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        _clean_up(folder, keep_logs=bool(result.get("faults")))
+
+
+def _clean_up(folder: Path, keep_logs: bool) -> None:
+    for each in (folder / "redis-a", folder / "redis-b") if keep_logs else (folder,):
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def _let_nobody_interrupt() -> None:

@@ -1,4 +1,4 @@
-"""What happened when, so that a long wait of a client has a cause, or at least company."""
+"""The phases of a run by time, so that a client's long wait can be explained."""
 
 from __future__ import annotations
 
@@ -16,31 +16,25 @@ class Timeline:
         self._phases: list[tuple[float, float, int, str]] = []
 
     def add(self, began: float, ended: float, switchover: int, name: str) -> None:
-        """One phase."""
+        """Add one phase."""
         self._phases.append((began, ended, switchover, name))
 
     def add_steps(self, began: float, switchover: int, steps: Iterable[dict[str, Any]]) -> None:
-        """The steps of a switchover's report, which began then."""
+        """Add the steps of a switchover's report; the first one began at `began`."""
         for step in steps:
             ended = began + step["ms"] / 1000
             self.add(began, ended, switchover, step["name"])
             began = ended
 
     def explain(self, wait: dict[str, Any], late: list[dict[str, Any]]) -> dict[str, Any]:
-        """Say what went on during a wait.
+        """What went on during a wait.
 
-        @param late: when the load itself did not get to look at its connections.
+        @param late: the times when the load itself did not read its connections.
         @return: load, command, ms; C{during}, the phases and their milliseconds, the longest first; C{switchover}, the
-            number of the last one that it saw; C{load_late_ms}.
+            number of the last switchover during the wait; C{load_late_ms}.
         """
         began, ended = wait["began"], wait["ended"]
-        during: dict[str, float] = {}
-        number = 0
-        for start, stop, switchover, name in self._phases:
-            shared_ms = (min(ended, stop) - max(began, start)) * 1000
-            if shared_ms > 0:
-                during[name] = during.get(name, 0.0) + shared_ms
-                number = switchover
+        during, number = self._shares_ms(began, ended)
         if (rest_ms := wait["ms"] - sum(during.values())) > 0.1:
             during[BETWEEN] = rest_ms
         late_ms = sum(max(0.0, min(ended, each["ended"]) - max(began, each["began"])) for each in late) * 1000
@@ -54,9 +48,20 @@ class Timeline:
             "load_late_ms": round(late_ms, 1),
         }
 
+    def _shares_ms(self, began: float, ended: float) -> tuple[dict[str, float], int]:
+        """How much of this time fell into each phase, and the number of the last switchover in it."""
+        during: dict[str, float] = {}
+        number = 0
+        for start, stop, switchover, name in self._phases:
+            shared_ms = (min(ended, stop) - max(began, start)) * 1000
+            if shared_ms > 0:
+                during[name] = during.get(name, 0.0) + shared_ms
+                number = switchover
+        return during, number
+
 
 def in_words(told: dict[str, Any]) -> str:
-    """One line for people."""
+    """The explanation of a wait in one line."""
     during = ", ".join(f"{name} {ms:.0f} ms" for name, ms in told["during"].items())
     late = f"; the load itself was late by {told['load_late_ms']:.0f} ms" if told["load_late_ms"] >= 1 else ""
     return f"{told['command']} of {told['load']}, switchover {told['switchover']}: {during}{late}"

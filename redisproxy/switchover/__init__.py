@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, TimeoutError
 
-from redisproxy.net.deferreds import to_the_end
+from redisproxy.net.deferreds import shielded
 from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.moving import Moving
 from redisproxy.switchover.replicating import Replicating
@@ -63,7 +63,7 @@ class Switchover(Replicating, Moving, Undoing):
         self.report["result"] = "done"
         if not external:
             with self._step("finish"):
-                await to_the_end(self._finish())
+                await shielded(self._finish())
 
     def _explain(self, error: BaseException) -> str:
         step = self.report["step"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
-from redisproxy.servers.server import RedisServer
+from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
 from redisproxy.switchover import preflight
 from redisproxy.switchover.replica import Following

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from redisproxy.net.errors import UplinkError
-from redisproxy.servers.server import RedisServer, ServerSaidNo
+from redisproxy.servers.control_connection import ServerSaidNo
+from redisproxy.servers.redis_server import RedisServer
 from redisproxy.switchover.preflight import Source
 
 _TLS = "tls-replication"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redisproxy.servers.server import ServerSaidNo
+from redisproxy.servers.control_connection import ServerSaidNo
 from redisproxy.servers.state import ServerState
 from redisproxy.switchover import preflight
 from redisproxy.switchover.base import SLOW_POLL_S, Base

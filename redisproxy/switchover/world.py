@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from redisproxy.servers.server import RedisServer
+from redisproxy.servers.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from redisproxy.config import UplinkSettings

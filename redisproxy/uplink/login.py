@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from redisproxy.forwarding.collector import Collector
 from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkError, UplinkRefused, is_busy
 from redisproxy.resp import RespError, encode_command
-
-if TYPE_CHECKING:
-    from redisproxy.uplink.connection import UplinkConnection
+from redisproxy.uplink.connection import UplinkConnection
 
 CONNECTION_NAME = "redisproxy"
 

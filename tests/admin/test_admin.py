@@ -265,7 +265,7 @@ class TestAuthentication:
     @pytest.mark.parametrize(("user", "password"), [("", "x"), ("operator", "the-pass"), ("nobody", "the-pass")])
     def test_wrong_ones_are_counted(self, site: Site, user: str, password: str) -> None:
         assert site.ask("GET", "/", authorization=self.basic(user, password))[0] == 401
-        assert site.metrics.auth_failures_total == 1
+        assert site.metrics.clients.auth_failures_total == 1
 
     @pytest.mark.parametrize(
         "value", ["Basic", "Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"nocolon").decode()]

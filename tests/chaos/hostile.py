@@ -1,4 +1,4 @@
-"""Clients that do not behave: what they do costs nobody else anything."""
+"""Hostile clients: whatever they do, nobody else may notice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BIG = b"x" * 100_000
 
 
 class Crowd:
-    """Some hostile clients at a time, each with one trick, until it is sent home.
+    """Keeps some hostile clients at work, each with one trick, until told to stop.
 
     @ivar tricks: how often each has been played.
     """
@@ -30,14 +30,14 @@ class Crowd:
         self.tricks: dict[str, int] = {}
 
     def come(self, count: int) -> None:
-        """Have `count` of them at work."""
+        """Start `count` of them."""
         self._home.clear()
         self._threads = [threading.Thread(target=self._play, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
 
     def go(self) -> None:
-        """Send them home."""
+        """Stop them."""
         self._home.set()
         for thread in self._threads:
             thread.join(30)

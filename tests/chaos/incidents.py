@@ -1,4 +1,4 @@
-"""What clients have seen that is not a right reply. A round says afterwards which kinds it explains."""
+"""Collects what clients have seen that is not a right reply; a round says afterwards which kinds it explains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERRORS = ("MASTERDOWN", "NOREPLICAS", "LOADING", "EXECABORT", "READONLY", "MISCO
 
 @dataclass(frozen=True)
 class Incident:
-    """One of them. C{rough} is about a client whose own way to the proxy has faults."""
+    """One thing that a client has seen. C{rough}: the client's own way to the proxy has faults."""
 
     kind: str
     text: str
@@ -27,14 +27,14 @@ class Incident:
 
 @dataclass
 class Incidents:
-    """All since the last look, and how many of each kind there have been. For any thread."""
+    """All incidents since the last look, and how many of each kind there have been. For any thread."""
 
     total: dict[str, int] = field(default_factory=dict)
     _open: list[Incident] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, kind: str, text: str, rough: bool = False) -> None:
-        """Something has happened."""
+        """Add an incident."""
         with self._lock:
             self.total[kind] = self.total.get(kind, 0) + 1
             self._open.append(Incident(kind, f"{time.strftime('%H:%M:%S')} {text}", rough))

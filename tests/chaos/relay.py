@@ -1,4 +1,4 @@
-"""A TCP relay that makes faults: latency, cut up data, resets, half-closes, connections on which nothing passes."""
+"""A TCP relay that injects faults: latency, data in small pieces, resets, half-closes, silent connections."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class _End(Protocol):
             self.transport.pauseProducing()
 
     def flush(self) -> None:
-        """Pass on what is due, and come back for the rest."""
+        """Pass on what is due, and schedule the rest."""
         if self.call is not None and self.call.active():
             self.call.cancel()
         if self.relay.weather.stall or self.other is None or self.other.transport is None:
@@ -229,7 +229,7 @@ class Relay:
         return weather.delay_s + (self._chance.random() * weather.jitter_s if weather.jitter_s else 0.0)
 
     def pieces(self, data: bytes) -> list[bytes]:
-        """Cut data up; what is long ends in one long piece."""
+        """Cut data into pieces; the rest of long data is one piece."""
         size = self.weather.chunk_bytes
         if not size:
             return [data]

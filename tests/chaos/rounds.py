@@ -1,4 +1,4 @@
-"""The rounds: each makes one kind of fault and says what clients may have seen of it."""
+"""The rounds: each injects one kind of fault, and says what clients may have seen of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTHING: frozenset[str] = frozenset()
 ANYTHING = frozenset({LOST, UNAVAILABLE})
 STEPS = ("preflight", "replicate", "catch up", "connect", "drain", "fence", "verify", "promote")
 LONGEST_PAUSE_MS = 2300
-"""The pause budget, and what a busy machine adds."""
+"""The pause budget, plus what a busy machine adds."""
 TOO_LONG = "the pause would have become longer"
 
 
@@ -134,7 +134,7 @@ def orders(world: World, chance: random.Random) -> Outcome:
 
 
 def paused_crash(world: World, chance: random.Random) -> Outcome:
-    """Once everybody is suspended nothing is in flight, and whatever happens to the server costs nobody anything."""
+    """The server fails while all clients are held: nothing is in flight, so nobody may notice."""
     world.proxy.do("pause-and-wait")
     how = chance.choice(["reset", "crash", "freeze"])
     if how == "crash" and _settled(world.current):
@@ -201,7 +201,7 @@ def full_disk(world: World, chance: random.Random) -> Outcome:
 
 
 def trouble_at_new(world: World, chance: random.Random) -> Outcome:
-    """Something happens to the new server during a switchover. Nobody notices, unless they are there already."""
+    """The new server fails during a switchover. Clients may notice only once they are on it."""
     new = world.other
     faults = {
         "stop": lambda: _stop_for_a_while(new, chance),
@@ -219,7 +219,7 @@ def trouble_at_new(world: World, chance: random.Random) -> Outcome:
 
 
 def trouble_at_old(world: World, chance: random.Random) -> Outcome:
-    """Something happens to the old server in the middle of a switchover."""
+    """The old server fails in the middle of a switchover."""
     old = world.current
     faults: dict[str, Callable[[], Any]] = {
         "stop": lambda: _stop_for_a_while(old, chance),
@@ -234,7 +234,7 @@ def trouble_at_old(world: World, chance: random.Random) -> Outcome:
 
 
 def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
-    """Switch over, and make a fault when it has come to some step; the ways to both servers are slow meanwhile."""
+    """Switch over with slow ways to both servers, and inject the fault at some step; the step and the answer."""
     answers: list[dict[str, Any]] = []
     world.empty_other() if chance.random() < 0.4 else world.prepare_other()
     for server in world.servers:
@@ -258,7 +258,7 @@ def _stop_for_a_while(server: Server, chance: random.Random) -> None:
 
 
 def _kill_before_it_is_used(world: World, new: Server) -> None:
-    """Its AOF is not complete when it is promoted, and what clients write there then would be lost: Redis is like that.
+    """Kill it, unless clients may have written there: its AOF is not complete then, and Redis would lose the writes.
 
     Stopped, it can't be promoted; when it still is not after a while, nobody uses it.
     """

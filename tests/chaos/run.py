@@ -1,4 +1,4 @@
-"""One run: laps of rounds with clients at work, and after each lap the data and the size of the proxy."""
+"""Plays one run: laps of rounds with clients at work; after each lap it checks the data and the proxy's size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHOWN = 5
 
 @dataclass
 class Verdict:
-    """What has come out."""
+    """The result of a run."""
 
     seed: int
     rounds: Counter[str] = field(default_factory=Counter)
@@ -63,7 +63,7 @@ class Lap:
             client.start()
 
     def get_on(self) -> None:
-        """Wait until every client has got replies to what it has asked from now on."""
+        """Wait until every client has got a reply to something that it asks from now on."""
         before = {client: client.turns for client in self.clients}
         until = time.monotonic() + RECOVERY_S
         while slow := [client for client in self.clients if client.turns < before[client] + 2]:
@@ -163,7 +163,7 @@ class Run:
 
     @contextlib.contextmanager
     def _around(self, weather: Weather | None, meddles: bool, crowd: int) -> Iterator[None]:
-        """Hostile clients, an operator and a bad road for some clients, around a round."""
+        """Add hostile clients, a meddling operator and, for some clients, a faulty way to the proxy to a round."""
         if weather:
             self.world.clients.set(weather)
         self.crowd.come(crowd)
@@ -192,7 +192,7 @@ class Run:
 
 
 def chaos(seed: int, seconds: float, durable: bool = True) -> Verdict:
-    """A whole run of about so many seconds."""
+    """Play a whole run of about this many seconds."""
     run = Run(seed, 12, durable)
     until = time.monotonic() + seconds
     try:
@@ -206,7 +206,7 @@ def chaos(seed: int, seconds: float, durable: bool = True) -> Verdict:
 
 
 def short(seed: int, durable: bool = True) -> Verdict:
-    """A few rounds of the most important kinds; just a crash, where the servers forget."""
+    """Play a few rounds of the most important kinds, or just a crash where the servers forget."""
     run = Run(seed, 6, durable)
     try:
         run.lap(rounds.SHORT if durable else [rounds.crash])

@@ -60,11 +60,11 @@ class Client(threading.Thread):
             self._wire = None
 
     def turn(self) -> None:
-        """One thing to do."""
+        """Do one thing; each kind of client has its own."""
         raise NotImplementedError
 
     def ask(self, *commands: tuple[Any, ...]) -> list[Reply]:
-        """Send all at once; a reply that will not come is NEVER, one that says "not carried out" an error."""
+        """Send all at once and return the replies; NEVER stands for one that will not come."""
         assert self._wire is not None
         try:
             replies = self._wire.ask(*commands)
@@ -84,7 +84,7 @@ class Client(threading.Thread):
         return replies
 
     def expect(self, true: bool, text: str) -> None:
-        """What is not true is wrong."""
+        """Note an incident unless `true`."""
         if not true:
             self.note(WRONG, text)
 

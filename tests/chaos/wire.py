@@ -1,4 +1,4 @@
-"""A blocking connection that takes exactly the replies that are due, and says how it ended."""
+"""A blocking connection that reads exactly the replies that are due, and says how it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Reply = object
 NEVER = object()
 """Stands for a reply that never came."""
 PATIENCE_S = 20.0
-"""Longer than everything in the proxy's configuration together: nobody may wait so long."""
+"""Longer than all timeouts of the proxy's configuration together: no client may wait so long."""
 
 
 def packed(*words: str | int | bytes) -> bytes:

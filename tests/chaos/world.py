@@ -49,12 +49,12 @@ class Server:
         self.stopped = False
 
     def ask(self) -> redis.Redis:
-        """A client of the server itself that does not wait for ever."""
+        """A client of the server itself, with a timeout."""
         return self.redis.client(socket_timeout=5)
 
     @property
     def running(self) -> bool:
-        """Whether there is a process."""
+        """Whether its process runs."""
         return self.redis.process.poll() is None
 
     def stop(self) -> None:
@@ -87,7 +87,7 @@ class Server:
         resource.prlimit(self.redis.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     def wipe(self) -> None:
-        """Throw its files away; it is not running."""
+        """Delete its files. It must not be running."""
         shutil.rmtree(Path(self.redis.folder, "appendonlydir"), ignore_errors=True)
 
     def heal(self) -> None:
@@ -154,7 +154,7 @@ class World:
         self._names_other = False
 
     def switchover(self, **how: str) -> dict[str, Any]:
-        """Let the proxy move everything to the other server; what it answers. The file names the server in use then."""
+        """Let the proxy switch over to the other server; its answer. The file names the server in use then."""
         source = f"127.0.0.1:{self.current.replication.port}"
         with self._file:
             self._names_other = True
@@ -180,7 +180,7 @@ class World:
             self.empty_other()
 
     def empty_other(self) -> None:
-        """Have the other server be as it would be bought: running, nobody's replica, without data."""
+        """Make the other server look new: running, nobody's replica, without data."""
         self.other.heal()
         wait_until(self.other.ask().ping, "the other server answers")
         if self.other.ask().role()[0] != "master":
@@ -226,7 +226,7 @@ class World:
         return Counter(self.proxy.info()["clients"]["closed"])
 
     def close(self, keep: bool) -> list[str]:
-        """End all of it; what was wrong with the end.
+        """End all of it; return what was wrong with the end.
 
         @param keep: leave the proxy's log.
         """

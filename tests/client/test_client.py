@@ -90,13 +90,13 @@ def test_refused_commands_never_reach_the_server(wire: Wire, line: str) -> None:
     answer = client.ask(*line.split())
     assert answer.startswith((b"-ERR redisproxy", b"-NOPERM redisproxy"))
     assert not wire.servers
-    assert wire.metrics.refused == {line.split()[0]: 1}
+    assert wire.metrics.clients.refused == {line.split()[0]: 1}
 
 
 def test_http_is_closed_without_a_word(wire: Wire) -> None:
     client = wire.client()
     client.send(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert client.closed and client.got() == b"" and wire.metrics.clients_closed["security"] == 1
+    assert client.closed and client.got() == b"" and wire.metrics.clients.closed["security"] == 1
 
 
 def test_a_protocol_error_is_answered_after_what_came_before_it(wire: Wire) -> None:
@@ -210,7 +210,7 @@ def test_a_slow_reader_is_waited_for_although_the_proxy_has_asked_something_behi
     slow = wire.client()
     slow.send(GET * 3)
     first = wire.server
-    wire.core.uplinks.run("COMMAND", "LIST")
+    wire.core.uplinks.own_commands.run("COMMAND", "LIST")
     wire.turn()
     slow.inside.slow_reader.pauseProducing()
     assert first.transport.paused and not slow.closed
@@ -224,7 +224,7 @@ def test_a_slow_reader_past_the_hard_limit_is_dropped_while_others_wait_behind_i
     slow.inside.slow_reader.pauseProducing()
     assert not wire.server.transport.paused
     wire.server.send(b"$5000\r\n" + b"x" * 2000)
-    assert slow.closed and wire.metrics.clients_closed["slow_reader"] == 1
+    assert slow.closed and wire.metrics.clients.closed["slow_reader"] == 1
     wire.server.send(b"x" * 3000 + b"\r\n:1\r\n")
     assert other.got() == b":1\r\n"
 
@@ -236,7 +236,7 @@ def test_when_the_server_goes_away_clients_with_unknown_outcome_are_disconnected
     busy.send(GET)
     wire.server.close()
     assert busy.closed and not idle.closed and wire.gate.in_flight == 0
-    assert wire.metrics.clients_closed["uplink_lost"] == 1
+    assert wire.metrics.clients.closed["uplink_lost"] == 1
     idle.got()
     idle.send(GET)
     wire.server.send(b":2\r\n")
@@ -371,7 +371,7 @@ class TestAuthentication:
         assert client.ask("AUTH", "nope") == wrong
         assert client.ask("AUTH", "default", "nope") == wrong
         assert client.ask("AUTH", "someone", "secret") == wrong
-        assert wire.metrics.auth_failures_total == 3
+        assert wire.metrics.clients.auth_failures_total == 3
 
     def test_the_right_password_lets_in_and_is_never_forwarded(self, wire: Wire) -> None:
         client = wire.client()
@@ -508,12 +508,14 @@ def test_hello_with_a_server_that_does_not_know_it(wire: Wire) -> None:
 def test_an_uplink_that_takes_no_more_is_waited_for(wire: Wire) -> None:
     one, two = wire.client(), wire.client()
     one.send(GET)
-    wire.server.transport.protocol.pauseProducing()
+    uplink = wire.server.transport.producer
+    assert uplink is not None
+    uplink.pauseProducing()
     wire.server.got()
     one.send(GET)
     two.send(cmd("SELECT", 0) + GET)
     assert one.transport.paused and two.transport.paused and wire.server.got() == b""
-    wire.server.transport.protocol.resumeProducing()
+    uplink.resumeProducing()
     wire.turn()
     assert wire.server.got() == GET * 2 and two.got() == OK
 

@@ -42,4 +42,4 @@ def test_client_list_shows_it() -> None:
 def test_what_is_refused_is_counted_by_the_name_of_the_command() -> None:
     wire = Wire()
     wire.client().ask("CONFIG", "SET", "a", "b")
-    assert dict(wire.metrics.refused) == {"CONFIG": 1}
+    assert dict(wire.metrics.clients.refused) == {"CONFIG": 1}

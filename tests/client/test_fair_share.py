@@ -323,12 +323,12 @@ def test_a_client_that_does_not_read_is_not_taken_for_a_busy_server(wire: Wire, 
     before = wire.attempts
     for _ in range(30):
         wire.advance(0.1)
-        wire.core.uplinks.relief.look(wire.clock.seconds(), lambda _: None)  # type: ignore[attr-defined]
+        wire.core.uplinks.head_of_line.check(wire.clock.seconds(), lambda _: None)  # type: ignore[attr-defined]
     assert wire.attempts == before
     client.inside.slow_reader.resumeProducing()
     for _ in range(3):
         wire.advance(0.1)
-        wire.core.uplinks.relief.look(wire.clock.seconds(), lambda _: None)  # type: ignore[attr-defined]
+        wire.core.uplinks.head_of_line.check(wire.clock.seconds(), lambda _: None)  # type: ignore[attr-defined]
     assert wire.attempts > before
 
 

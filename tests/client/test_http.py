@@ -24,7 +24,7 @@ def test_a_paused_proxy_closes_it_at_once(wire: Wire, data: bytes) -> None:
     wire.pause()
     client = wire.client()
     client.send(data)
-    assert client.closed and client.got() == b"" and wire.metrics.clients_closed["security"] == 1
+    assert client.closed and client.got() == b"" and wire.metrics.clients.closed["security"] == 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_it_closes_inside_of_multi(wire: Wire) -> None:
     wire.server.send(OK)
     assert client.got() == OK
     client.send(POST)
-    assert client.closed and client.got() == b"" and wire.metrics.clients_closed["security"] == 1
+    assert client.closed and client.got() == b"" and wire.metrics.clients.closed["security"] == 1
 
 
 def test_it_closes_before_the_password() -> None:

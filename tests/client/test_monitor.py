@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from redisproxy.client.tracking_options import INVALIDATE_ALL
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.resp import encode_command as cmd
 from tests.wire import OK, Client, Server, Wire
@@ -126,7 +126,7 @@ def test_a_server_that_refuses_leaves_an_ordinary_client(wire: Wire) -> None:
 def test_a_lost_connection_is_told_by_closing(wire: Wire) -> None:
     client, server = monitoring(wire)
     server.close()
-    assert client.closed and wire.metrics.clients_closed["uplink_lost"] == 1
+    assert client.closed and wire.metrics.clients.closed["uplink_lost"] == 1
 
 
 def test_it_is_not_run_inside_of_multi(wire: Wire) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import ClientLimits
 from tests.wire import OK, Client, Wire
@@ -242,7 +242,7 @@ def test_a_reply_with_another_number_of_commands_is_not_trusted(client: Client) 
     queue(client, "CLIENT", "ID")
     client.send(EXEC)
     client.wire.server.send(b"*2\r\n" + PONG + PONG)
-    assert client.closed and client.wire.metrics.clients_closed == {"internal_error": 1}
+    assert client.closed and client.wire.metrics.clients.closed == {"internal_error": 1}
 
 
 def test_how_much_is_kept_is_bounded() -> None:

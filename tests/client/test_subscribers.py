@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 
 from redisproxy.client.subscription import MAX_HELD_BYTES
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.subscription_changes import LIMIT_S

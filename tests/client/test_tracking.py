@@ -712,7 +712,7 @@ class TestLostUplink:
 
     def test_one_with_broadcasts_is_dropped(self, wire: Wire, client: Client) -> None:
         track(wire, client, "BCAST").close()
-        assert client.closed and wire.metrics.clients_closed["uplink_lost"] == 1
+        assert client.closed and wire.metrics.clients.closed["uplink_lost"] == 1
 
     def test_one_in_the_middle_of_a_message_is_dropped(self, wire: Wire, client: Client) -> None:
         pinned = track(wire, client)
@@ -785,7 +785,7 @@ class TestBlocked:
 class TestSubscribers:
     @pytest.fixture
     def wire(self) -> Wire:
-        from redisproxy.commands.table import CommandTable
+        from redisproxy.commands.lookup import CommandTable
 
         wire = Wire()
         wire.core.table = CommandTable(pubsub=True)

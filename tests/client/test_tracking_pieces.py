@@ -7,7 +7,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from zope.interface import provider
 
 from redisproxy.client.tracking_options import INVALIDATE_ALL
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink import UplinkLimits
 from redisproxy.uplink.connection import UplinkConnection
@@ -107,7 +107,7 @@ def test_tracking_may_end_while_the_answer_to_a_command_of_the_proxys_own_arrive
     client.send(cmd("CLIENT", "TRACKING", "OFF"))
     connection = client.inside.route.connection
     assert isinstance(connection, UplinkConnection)
-    connection.ping(0.0)
+    connection.keepalive.ping(0.0)
     server.send(OK + b"+PONG\r\n"[:cut])
     server.send(b"+PONG\r\n"[cut:])
     assert client.got() == OK
@@ -123,7 +123,7 @@ def test_a_push_of_the_proxys_own_waits_no_longer_than_for_the_answer_that_is_un
     server = track(wire, client)
     connection = client.inside.route.connection
     assert isinstance(connection, UplinkConnection)
-    connection.ping(0.0)
+    connection.keepalive.ping(0.0)
     server.send(b"+PONG\r\n"[:cut])
     client.inside.push(b">1\r\n+x\r\n")
     server.send(b"+PONG\r\n"[cut:])
@@ -146,7 +146,7 @@ def test_a_connection_for_another_database_than_at_the_change_is_given_back(wire
     assert copied.called
     moving.swap()
     assert client.got() == OK + INVALIDATE_ALL
-    assert moving.new.pinned_count == 1
+    assert len(moving.new.pinned_connections) == 1
 
 
 def test_clients_for_whom_there_are_no_connections_make_the_pause_no_longer(wire: Wire, client: Client) -> None:
@@ -195,7 +195,7 @@ def test_a_client_that_reads_no_invalidations_is_dropped_when_they_are_too_many(
         server.send(LARGE)
     assert not client.closed and not server.transport.paused
     server.send(LARGE)
-    assert client.closed and wire.metrics.clients_closed == {"slow_reader": 1}
+    assert client.closed and wire.metrics.clients.closed == {"slow_reader": 1}
 
 
 def test_a_client_that_reads_no_replies_and_is_tracked_is_asked_for_no_more(wire: Wire, client: Client) -> None:
@@ -267,7 +267,7 @@ class TestASubscriberThatReadsNothing:
         new.send(CONFIRMED)
         for _ in range(2):
             server.send(MESSAGE * (wire.core.limits.output_hard_bytes // len(MESSAGE) // 2 + 1))
-        assert copied.called and client.closed and wire.metrics.clients_closed == {"slow_reader": 1}
+        assert copied.called and client.closed and wire.metrics.clients.closed == {"slow_reader": 1}
         moving.swap()
         assert new.closed
 
@@ -292,7 +292,7 @@ class TestAhead:
         assert moving.copy().called and new.got() == b""
         moving.swap()
         wire.unpause()
-        assert client.got() == INVALIDATE_ALL and moving.new.pinned_count == 1
+        assert client.got() == INVALIDATE_ALL and len(moving.new.pinned_connections) == 1
         client.send(GET)
         assert new.got() == GET
 
@@ -326,7 +326,7 @@ class TestAhead:
             client.close()
         assert moving.copy().called and new.closed
         moving.swap()
-        assert moving.new.pinned_count == 0
+        assert len(moving.new.pinned_connections) == 0
 
     def test_a_server_that_is_lost_in_between_is_asked_again(self, wire: Wire, client: Client) -> None:
         track(wire, client)

@@ -104,7 +104,7 @@ class TestOpen:
         assert client.got().startswith(b"-ERR wrong")
         client.send(cmd("EXEC"))
         wire.server.send(EXECABORT)
-        assert client.got() == EXECABORT and wire.metrics.refused == {"SUBSCRIBE": 1}
+        assert client.got() == EXECABORT and wire.metrics.clients.refused == {"SUBSCRIBE": 1}
         client.send(GET)
         assert wire.servers[0].got() == GET
 

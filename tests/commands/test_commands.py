@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands.table import SPECIAL, CommandTable, Rule, asks_for_secret, learn
+from redisproxy.commands.lookup import SPECIAL, CommandTable, asks_for_secret, learn
+from redisproxy.commands.treatment import Rule
 
 
 def rule(line: str, allowed: frozenset[str] = frozenset()) -> Rule:

@@ -94,7 +94,7 @@ def test_pause_answers_at_once_and_twice_is_the_same_as_once(proxy: FakeProxy, c
     proxy.gate.admit(1)
     assert control.pause() == {"state": "pausing", "in_flight": 1}
     assert control.pause() == {"state": "pausing", "in_flight": 1}
-    assert proxy.metrics.pauses_total == 1 and proxy.events == ["closed"]
+    assert proxy.metrics.operations.pauses_total == 1 and proxy.events == ["closed"]
     proxy.gate.release(1)
     proxy.clock.advance(0)
     assert control.unpause() == {"state": "running", "in_flight": 0}
@@ -185,7 +185,7 @@ def test_a_hangup_during_a_reload_is_carried_out_after_it(proxy: FakeProxy, cont
     proxy.preparing.callback(None)
     proxy.clock.advance(0)
     proxy.clock.advance(0)
-    assert proxy.events.count("swap") == 2 and proxy.metrics.reloads_total == 2
+    assert proxy.events.count("swap") == 2 and proxy.metrics.operations.reloads_total == 2
 
 
 def test_a_hangups_reload_that_the_end_of_the_process_cuts_short_is_no_unhandled_error(
@@ -232,7 +232,7 @@ def test_a_rejected_reload_never_closes_the_gate(proxy: FakeProxy, control: Cont
     outcome = Outcome(control.reload())
     proxy.preparing.errback(Rejected("uplink: connection refused"))
     assert isinstance(outcome.error, BadRequest) and str(outcome.error) == "uplink: connection refused"
-    assert proxy.events == [] and proxy.metrics.reloads_rejected_total == 1
+    assert proxy.events == [] and proxy.metrics.operations.reloads_rejected_total == 1
     assert control.last.result["ok"] is False
     proxy.preparing = Deferred()
     again = Outcome(control.reload())

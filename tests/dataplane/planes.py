@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.dataplane.adoption import Adoption
 from redisproxy.dataplane.handover import POLL_S, Handover
 from redisproxy.resp import encode_command as cmd
@@ -79,7 +79,7 @@ class Planes:
         """Neither plane has anything of clients that have gone."""
         for wire in (self.old, self.new):
             assert not wire.gate.in_flight and not wire.gate.held
-            assert wire.metrics.clients_open == len(wire.registry)
+            assert wire.metrics.clients.open == len(wire.registry)
             assert wire.core.dedicated == sum(each.share.dedicated for each in wire.registry)
             assert len(wire.core.maintenance) <= len(wire.registry)
 

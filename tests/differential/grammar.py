@@ -1,4 +1,4 @@
-"""Commands made from what the server says of them in COMMAND DOCS, mostly valid ones."""
+"""Makes commands, mostly valid ones, from what the server's COMMAND DOCS says of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Grammar:
         self.names = sorted(self._docs)
 
     def make(self, chance: random.Random, name: str, prefix: bytes = b"") -> list[bytes]:
-        """Arguments of one command, its name first. `prefix` begins each of its keys."""
+        """Make one command: its name, then its arguments. Each key begins with `prefix`."""
         spec, words = self._docs[name], [name.encode()]
         if subcommands := spec.get("subcommands"):
             chosen = chance.choice(sorted(subcommands))
@@ -90,7 +90,7 @@ def _flags(spec: Spec) -> frozenset[str]:
 
 
 def spoiled(chance: random.Random, args: list[bytes]) -> list[bytes]:
-    """The same with one thing wrong, perhaps."""
+    """Perhaps make one thing of the command wrong."""
     args = list(args)
     at = chance.randrange(1, len(args)) if len(args) > 1 else 0
     how = chance.randrange(6)

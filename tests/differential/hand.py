@@ -1,7 +1,7 @@
-"""What is changed in made commands, and commands by hand that are large.
+"""Changes made commands so that two servers stay comparable, and makes large commands.
 
-What is changed keeps the two servers comparable: nothing expires while a conversation lasts, ids of stream entries are
-told, nothing is taken out of a set at random, and no reply is larger than a test can hold.
+Nothing expires while a conversation lasts, ids of stream entries are given, nothing is taken out of a set at random,
+and no reply is larger than a test can hold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TEXT_SET = re.compile(rb"S[12]text\Z")
 
 
 def tamed(args: list[bytes]) -> list[bytes]:
-    """What is sent in place of a made command."""
+    """Change a made command; return what is sent in its place."""
     name = args[0].decode("latin-1").upper()
     if name in _EXPIRES:
         args = [args[0], *(_far(arg) for arg in args[1:])]
@@ -62,7 +62,7 @@ def _number(arg: bytes) -> int | None:
 
 
 def _far(arg: bytes) -> bytes:
-    """A time that is far away, in seconds or milliseconds, from now or since 1970."""
+    """Make a time that is far away, in seconds or milliseconds, from now or since 1970."""
     number = _number(arg.strip())
     return b"%d" % (number + 10**13) if number is not None and 0 < number < 10**13 else arg
 
@@ -82,7 +82,7 @@ def _digits(arg: bytes) -> bytes:
 
 
 def _short(name: str, args: list[bytes]) -> list[bytes]:
-    """A blocking command that waits for a moment only."""
+    """Make a blocking command wait for a moment only."""
     if name in ("XREAD", "XREADGROUP"):
         at = next((at + 1 for at, arg in enumerate(args) if arg.upper() == b"BLOCK"), len(args))
     else:
@@ -101,7 +101,7 @@ def _endless(arg: bytes, most: float) -> bool:
 
 
 def large(chance: random.Random, prefix: bytes = b"") -> list[bytes]:
-    """A command that is larger than what the proxy holds."""
+    """Make a command that is larger than what the proxy holds."""
     big = chance.choice([b"y", b"\r\n", b"$5\r\nhello\r\n"]) * chance.choice([9000, 40000])
     key = values.key(chance, "string", prefix)
     options = [

@@ -1,4 +1,4 @@
-"""Lists: which commands are made how, and whole commands by hand. Pure data."""
+"""Lists of commands by how they are made, and whole commands by hand. Pure data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GLOBAL = words("""
     FLUSHALL FLUSHDB SWAPDB MOVE KEYS SCAN DBSIZE RANDOMKEY SCRIPT FUNCTION FCALL FCALL_RO EVALSHA EVALSHA_RO
     EVAL EVAL_RO PUBLISH SPUBLISH PUBSUB MIGRATE ROLE WAIT
 """)
-"""Depend on what others do, whatever their keys are."""
+"""Commands that depend on what others do, whatever their keys are."""
 BLOCKING = words("""
     BLPOP BRPOP BRPOPLPUSH BLMOVE BLMPOP BZPOPMIN BZPOPMAX BZMPOP XREAD XREADGROUP WAIT
 """)

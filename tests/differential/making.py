@@ -1,4 +1,4 @@
-"""Single commands for the scenes, each for the state in which a client is."""
+"""Makes single commands for the scenes, fit for the state in which a client is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Maker:
         self._keyed = [name for name in grammar.names if name not in lists.GLOBAL | lists.BLOCKING]
 
     def made(self, names: list[str] | None = None, prefix: bytes = b"", right: bool = False) -> Command:
-        """A command from the grammar."""
+        """Make a command from the grammar."""
         chance = self._chance
         while True:
             name = chance.choice(names or self._grammar.names)
@@ -41,7 +41,7 @@ class Maker:
         return Command(tuple(args), Form.INLINE if inline else Form.RESP)
 
     def plain(self, blocking: bool = True) -> Command:
-        """A command that leaves the client as it is."""
+        """Make a command that leaves the client's state as it is."""
         chance = self._chance
         choice = chance.random()
         if choice < 0.02:
@@ -56,7 +56,7 @@ class Maker:
         return self.made(names)
 
     def some(self) -> list[Command]:
-        """One command, or some that belong together, outside of MULTI."""
+        """Make one command, or some that belong together, for outside of MULTI."""
         chance = self._chance
         choice = chance.random()
         if choice < 0.07:
@@ -151,7 +151,7 @@ class Maker:
         )
 
     def as_tracked(self) -> list[Command]:
-        """One command, or two that belong together, of a client with CLIENT TRACKING on."""
+        """Make one command, or two that belong together, for a client with CLIENT TRACKING on."""
         chance = self._chance
         if chance.random() < 0.8:
             return [self.plain(blocking=False)]

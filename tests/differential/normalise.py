@@ -1,4 +1,4 @@
-"""Whether two replies to the same command say the same, where equal bytes can't be asked for.
+"""Says whether two replies to the same command are equal, where their bytes can't be.
 
 Two servers give different times and figures, and have their hash tables in different orders: the seed of the hash is
 random. Everything else has to be the same to the byte, errors always.
@@ -80,7 +80,7 @@ def _view(command: Command, reply: Tree) -> object:
 
 
 def _partial(command: Command) -> str:
-    """A SCAN of a part gives any part; those with a large COUNT give all."""
+    """Non-empty for a SCAN that may return any part of the keys; with a large COUNT it returns all."""
     if not command.name.endswith("SCAN") or any(arg.isdigit() and int(arg) >= 1000 for arg in command.args[2:]):
         return ""
     return "a part"
@@ -110,7 +110,7 @@ def _without_numbers(reply: Tree) -> object:
 
 
 def flat(reply: Tree) -> bytes:
-    """The bytes of a tree, more or less: enough to compare."""
+    """Flatten a tree to bytes that are good enough to compare."""
     return reply if isinstance(reply, bytes) else reply[0] + b"".join(flat(each) for each in reply[1])
 
 

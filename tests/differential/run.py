@@ -1,4 +1,4 @@
-"""One run: conversation after conversation on a pair of servers and a proxy, until a difference or the last command."""
+"""Plays conversation after conversation on two servers and a proxy, until a difference or the last command."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it. @ivar problems: a transcript for each difference. @ivar tolerated: reasons and counts."""
+    """The outcome of a run. @ivar problems: a transcript for each difference. @ivar tolerated: reasons and counts."""
 
     commands: int
     seconds: float
@@ -116,7 +116,7 @@ def _explained(runner: Runner, steps: list[Step], failure: Failure, seconds: flo
 
 
 def told(failure: Failure) -> str:
-    """A difference for people to read."""
+    """Write a difference for people to read."""
     args = b" ".join(failure.command.args)
     return (
         f"client {'AB'[failure.who]}, reply to {args[:200]!r}\n"

@@ -18,7 +18,7 @@ from tests.differential.sides import PATIENCE_S, Connection, Side, cut
 from tests.differential.steps import A, B, Command, Form, Kind, Step
 
 MUTE_S = 0.003
-"""How long what is not answered may take."""
+"""How long a command that has no reply may take."""
 MESSAGE = Command((b"(message)",))
 END = b"(end of stream)"
 NOTHING = b"(nothing)"
@@ -38,7 +38,7 @@ class Failure:
 
     @property
     def signature(self) -> tuple[str, bytes, bytes]:
-        """What a shorter conversation has to fail with, too."""
+        """What a shorter conversation has to fail with to count as the same failure."""
         return self.command.name, self.theirs[:24], self.ours[:24]
 
 
@@ -48,7 +48,7 @@ class _Difference(Exception):
 
 
 class _Talk:
-    """What one client has sent and is to be told."""
+    """The state of one client: what it has sent, and what it is still to be told."""
 
     def __init__(self) -> None:
         self.expected: deque[tuple[Command, bytes, list[Command]]] = deque()
@@ -274,7 +274,7 @@ class Runner:
             raise self._differs(who, MESSAGE, *((END, NOTHING) if closed else (NOTHING, END)))
 
     def _same_state(self, exactly: tuple[int, int] | None = None) -> None:
-        """As many clients are to be blocked, and subscribed, at both servers."""
+        """Compare how many clients are blocked, and subscribed, at both servers."""
         until = time.monotonic() + PATIENCE_S
         while (theirs := self._alone.state()) != (ours := self._proxied.state()) or exactly not in (None, theirs):
             if time.monotonic() > until:

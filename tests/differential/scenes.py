@@ -44,14 +44,14 @@ class Writer:
         self.steps: list[Step] = []
 
     def write(self, commands: int) -> list[Step]:
-        """A conversation of about so many commands."""
+        """Write a conversation of about this many commands."""
         self._setup()
         while sum(step.size for step in self.steps) < commands:
             self._scene(self._chance.randrange(2), 0)
         return self.steps
 
     def _setup(self) -> None:
-        """Streams with groups and libraries are rarely made by chance."""
+        """Make streams with groups, and libraries, which chance rarely makes."""
         made = [command("XGROUP", "CREATE", f"x{at}", "g1", "0", "MKSTREAM") for at in (1, 2)]
         made += [command("XADD", f"x{at}", f"{at}-1", "f1", "v") for at in (1, 2, 3)]
         made += [command("FUNCTION", "LOAD", values.LIBRARIES[at]) for at in (0, 1)]
@@ -103,7 +103,7 @@ class Writer:
         self._send(who, *self._make.batch())
 
     def _together(self, who: int, depth: int) -> None:
-        """Both at once; their keys have nothing to do with each other."""
+        """Both clients send at once; their keys have nothing to do with each other."""
         self._maybe_reload()
         both = [
             tuple(
@@ -136,7 +136,7 @@ class Writer:
         self._watching -= watch
 
     def _in_parts(self, who: int, commands: list[Command], depth: int) -> None:
-        """Send them in one or more steps, and let the other client come between."""
+        """Send the commands in one or more steps, and let the other client come between."""
         chance = self._chance
         if chance.random() < 0.5:
             self._send(who, *commands)
@@ -212,7 +212,7 @@ class Writer:
         self._leave(victim)
 
     def _tracked(self, who: int, depth: int) -> None:
-        """One caches what it reads, and the other changes it. A reload tells it to forget everything, unlike Redis.
+        """One client caches what it reads, and the other changes it. Unlike with Redis, a reload empties the cache.
 
         It leaves at the end: Redis tells who turns tracking on again also of what it has read before that.
         """
@@ -254,7 +254,7 @@ class Writer:
         self._unsubscribe(who, muted)
 
     def _unsubscribe(self, who: int, muted: bool) -> None:
-        """Be no subscriber any more. Redis never closes one that says QUIT and gets no replies."""
+        """End all subscriptions: Redis never closes a muted subscriber that says QUIT."""
         chance = self._chance
         choice = chance.random()
         if choice < 0.6:

@@ -14,7 +14,7 @@ Fails = Callable[[list[Step]], bool]
 
 
 def shrunk(steps: list[Step], fails: Fails, seconds: float) -> list[Step]:
-    """The shortest conversation found in the time that still fails. @param fails: play it and say."""
+    """Find the shortest conversation that still fails, in the given time. @param fails: plays one and says so."""
     until = time.monotonic() + seconds
     steps = fewer(steps, fails, until)
     for at in reversed(range(len(steps))):
@@ -34,7 +34,7 @@ def _fewer_commands(steps: list[Step], at: int, fails: Fails, until: float) -> l
 
 
 def fewer(items: list[T], fails: Callable[[list[T]], bool], until: float) -> list[T]:
-    """Take pieces away as long as it fails without them, large ones first."""
+    """Remove pieces without which it still fails, large ones first."""
     size = max(1, len(items) // 2)
     while items:
         at = 0

@@ -1,4 +1,4 @@
-"""The two sides of a conversation: connections whose replies are taken one by one, and a look at the server itself."""
+"""The two sides of a conversation: two clients each, whose replies are read one by one, and the server's own state."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Connection:
         return self.values.popleft() if self.values else None
 
     def receive(self, timeout_s: float) -> bool:
-        """Take what arrives, and wait so long for something."""
+        """Take what arrives; wait this long for something."""
         if self.closed or not select.select([self.socket], [], [], timeout_s)[0]:
             return False
         try:
@@ -93,7 +93,7 @@ class Connection:
 
 
 def cut(data: bytes, seed: int) -> list[bytes]:
-    """The same bytes in pieces: in one, in single bytes, in small or in large ones."""
+    """Cut bytes: into one piece, single bytes, small or large pieces."""
     chance = random.Random(seed)
     how = chance.randrange(5)
     if how < 2 or (how == 2 and len(data) > 1000):
@@ -120,7 +120,7 @@ class Side:
         self.clients: list[Connection] = []
 
     def begin(self) -> None:
-        """Forget everything of the conversation before, and connect two clients. Those of before have left."""
+        """Remove all data of the conversation before, and connect two clients. The former two have left."""
         self.clients = [Connection(self._port), Connection(self._port)]
         for words in (["FLUSHALL"], ["SCRIPT", "FLUSH"], ["FUNCTION", "FLUSH"]):
             self.clients[0].ask(*words)  # the proxy remembers scripts, and forgets them only when it sees this
@@ -158,7 +158,7 @@ class Side:
             client.drain()
 
     def digest(self) -> bytes:
-        """What stands for all data of the server."""
+        """A digest of all data of the server."""
         return self._observer.ask("DEBUG", "DIGEST")
 
     def close(self) -> None:

@@ -1,21 +1,21 @@
-"""What is not compared yet because the proxy answers otherwise than Redis: to be switched on when it does no more."""
+"""What conversations may hold: False where the proxy still answers otherwise than Redis, so that it is not compared."""
 
 from __future__ import annotations
 
 LOCAL_INSIDE_MULTI = True
-"""CLIENT and ACL WHOAMI inside of MULTI: the proxy refuses what Redis queues."""
+"""CLIENT and ACL WHOAMI inside of MULTI."""
 REFUSED_INSIDE_MULTI = False
-"""What the proxy refuses, inside of MULTI: its EXEC fails then."""
+"""Commands that the proxy refuses, inside of MULTI: EXEC fails then, and on Redis it does not."""
 HTTP_INSIDE_MULTI = True
-"""A line of HTTP inside of MULTI: Redis closes the connection."""
+"""A line of HTTP inside of MULTI, after which the connection is closed."""
 MUTED_SUBSCRIBERS = True
-"""CLIENT REPLY OFF and subscriptions of one client with RESP3."""
+"""CLIENT REPLY OFF together with subscriptions, in RESP3."""
 UNSUBSCRIBE_WHILE_WATCHING = True
 """UNSUBSCRIBE between WATCH and MULTI."""
 UNBLOCK_AT_ONCE = False
-"""CLIENT UNBLOCK right behind what serves the client: the proxy counts a client as blocked until it has its reply."""
+"""CLIENT UNBLOCK right behind the command that serves the blocked client: the proxy counts it as blocked until then."""
 LARGE_BEHIND_BLOCKED = False
-"""More than the proxy holds behind a blocking command: then it does not notice that the client leaves."""
+"""More bytes behind a blocking command than the proxy holds: it does not notice then that the client leaves."""
 CLIENT_FIELDS = ("name", "db", "user", "resp", "sub", "psub", "multi")
 """What is compared of CLIENT INFO and CLIENT LIST ID.
 

@@ -1,4 +1,4 @@
-"""Values of arguments: by the name and type that COMMAND DOCS gives them, and odd ones."""
+"""Makes values for arguments, by the name and type that COMMAND DOCS gives them, and odd ones."""
 
 from __future__ import annotations
 

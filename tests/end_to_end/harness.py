@@ -55,7 +55,7 @@ def valkey_9() -> str:
 
 
 def _inside(package: str, path: str) -> str:
-    """A file of an installed package, which is not imported."""
+    """Find a file of an installed package without importing it."""
     found = importlib.util.find_spec(package)
     assert found is not None and found.submodule_search_locations, f"{package} is not installed"
     return str(Path(found.submodule_search_locations[0], path))
@@ -288,7 +288,7 @@ class Proxy:
         self.path.write_text(json.dumps(self.config))
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """GET a page."""
+        """GET an admin page; its status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=30)
         try:
             connection.request("GET", path)
@@ -340,14 +340,14 @@ class Proxy:
         self.process.send_signal(signal.SIGHUP)
 
     def rss(self) -> int:
-        """Resident memory in bytes."""
+        """The process's resident memory, in bytes."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmRSS")
 
     def stop(self, how: int = signal.SIGTERM) -> int:
-        """End it; its exit code. The log may hold no traceback."""
+        """End it, check that the log holds no traceback, and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(how)
         try:
@@ -447,7 +447,7 @@ class Load:
             assert not client.is_alive(), "a client still waits for a reply"
 
     def check(self, server: RedisServer) -> None:
-        """Every reply was right, and the server's counters are what the clients were told."""
+        """Check that every reply was right, and that the server's counters are what the clients were told."""
         problems = [client.problem for client in self.clients if client.problem]
         assert not problems, problems[:5]
         counted = server.client()

@@ -67,7 +67,7 @@ class Sentinel:
         return redis.Redis(port=self.port, password=SENTINEL_PASSWORD, decode_responses=True, **secure)
 
     def knows(self, replicas: int, others: int) -> bool:
-        """Whether it could carry out a failover: it knows so many replicas, in good order, and other sentinels."""
+        """Whether it could carry out a failover: it knows this many healthy replicas and other sentinels."""
         client = self.client()
         state: Any = client.sentinel_master(NAME)
         slaves: Any = client.sentinel_slaves(NAME)
@@ -75,7 +75,7 @@ class Sentinel:
         return len(ready) >= replicas and int(state["num-other-sentinels"]) >= others
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill it (SIGKILL)."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
@@ -100,12 +100,12 @@ class Group:
         }
 
     def other_than(self, port: int) -> list[RedisServer]:
-        """The servers at other ports."""
+        """The servers at other ports than this one."""
         return [server for server in self.servers if server.port != port]
 
 
 def redis_server(*options: str, port: int = 0, tls: Certificates | None = None) -> RedisServer:
-    """A server of a group."""
+    """Start a server of a group."""
     return RedisServer(*options, password=PASSWORD, port=port, tls=tls)
 
 

@@ -1,4 +1,4 @@
-"""The proxy as a TLS port that strangers reach: what they send costs nobody else anything."""
+"""Attacks on a TLS port that strangers can reach: whatever they send, nobody else may notice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def guarded(server: RedisServer, certificates: Certificates) -> Iterator[Proxy]:
 
 
 def said_until_closed(sock: socket.socket) -> bytes:
-    """Everything that arrives before the proxy closes the connection."""
+    """Read everything until the proxy closes the connection."""
     heard = bytearray()
     with contextlib.suppress(ConnectionResetError):
         while data := sock.recv(65536):
@@ -33,7 +33,7 @@ def said_until_closed(sock: socket.socket) -> bytes:
 
 
 def ask(proxy: Proxy, *sent: bytes) -> bytes:
-    """Send on a connection of its own; what the proxy says until it closes."""
+    """Send on a new connection; return what the proxy says until it closes."""
     with proxy.connect(10) as sock:
         for data in sent:
             sock.sendall(data)
@@ -41,7 +41,7 @@ def ask(proxy: Proxy, *sent: bytes) -> bytes:
 
 
 def serves(proxy: Proxy) -> bool:
-    """Whether somebody who knows the password is served."""
+    """Whether a client with the right password is served."""
     return bool(proxy.client(password=PASSWORD).ping())
 
 

@@ -16,7 +16,7 @@ from tests.end_to_end.test_switchover import switch
 COUNT = 1000
 ROUNDS = 3
 ALLOWED_MS = 25
-"""What a thousand may cost: when they were moved in the pause it was 150 to 400 ms."""
+"""How much a thousand blocked clients may add; when they were moved in the pause it was 150 to 400 ms."""
 
 
 class Poppers:
@@ -28,7 +28,7 @@ class Poppers:
             sock.sendall(encode_command("BLPOP", f"queue:{number}", "0"))
 
     def fed_once(self, server: RedisServer) -> None:
-        """Push one element for each; each gets its own and nothing else."""
+        """Push one element for each client, and check that each gets its own and nothing else."""
         pipe = server.client().pipeline(transaction=False)
         for number in range(len(self.sockets)):
             pipe.rpush(f"queue:{number}", f"element-{number}", "left over")
@@ -59,7 +59,7 @@ def _readable(sockets: list[socket.socket]) -> list[socket.socket]:
 
 @pytest.fixture
 def poppers(proxy: Proxy) -> Iterator[list[Poppers]]:
-    """Those that a test has made, closed in the end."""
+    """The blocked clients that a test makes; they are closed in the end."""
     made: list[Poppers] = []
     yield made
     for each in made:

@@ -44,7 +44,7 @@ def runaway(proxy: Proxy) -> Iterator[socket.socket]:
 
 
 def end_script(proxy: Proxy) -> None:
-    """End it if it runs; the server sees to that a moment after it has said so."""
+    """Kill the script if one runs; it ends a moment after the server has said so."""
     try:
         proxy.client().execute_command("SCRIPT", "KILL")
     except redis.ResponseError as error:

@@ -1,4 +1,4 @@
-"""A proxy as the uplink of a proxy: the near one is where clients connect, the far one is next to the Redis server."""
+"""Two proxies in a chain: clients connect to the near one, whose uplink is the far one, next to the Redis server."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Call(threading.Thread):
 
 
 def blocked(server: RedisServer, count: int) -> None:
-    """Wait until so many clients are blocked at the server."""
+    """Wait until this many clients are blocked at the server."""
     wait_until(lambda: server.client().info("clients")["blocked_clients"] == count, f"{count} are blocked")
 
 

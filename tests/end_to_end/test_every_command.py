@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from redisproxy.commands.treatments import SUBCOMMANDS, TABLE
+from redisproxy.commands.redis_commands import SUBCOMMANDS, TABLE
 from redisproxy.resp import encode_command
 from tests.end_to_end.harness import (
     Proxy,
@@ -87,7 +87,7 @@ def commands(server: RedisServer) -> list[tuple[str, int]]:
 
 
 def lines(server: RedisServer) -> Iterator[list[str]]:
-    """Every command with made up arguments, then the examples."""
+    """Make every command with made-up arguments, then the examples."""
     for name, arity in commands(server):
         if name in NOT_MADE_UP:
             continue
@@ -112,7 +112,7 @@ class Witness:
         self.check("the beginning")
 
     def check(self, after: str) -> None:
-        """The witness is served in order, with nothing else, and no connection of the proxy's is anything special."""
+        """Check that the witness gets its replies and nothing else, and that no connection of the proxy has state."""
         self._count += 1
         token = b"token-%d" % self._count
         self.sock.sendall(
@@ -127,7 +127,7 @@ class Witness:
         wait_until(lambda: not self.special(), f"no connection is special after {after}: {self.special()}", 5)
 
     def special(self) -> list[dict[str, str]]:
-        """The proxy's connections that are not as they were when they had logged in."""
+        """The proxy's connections that have another state than after the login."""
         return [each for each in self._server.client_list() if each["name"] == "redisproxy" and not ordinary(each)]
 
 
@@ -139,7 +139,7 @@ def ordinary(line: dict[str, str]) -> bool:
 
 
 def send(proxy: Proxy, version: int, *requests: bytes) -> None:
-    """Send them on a connection of its own, wait for an answer for a moment, and leave."""
+    """Send the lines on a new connection, wait a moment for an answer, and leave."""
     with proxy.connect(5) as sock, contextlib.suppress(ConnectionError):
         sock.sendall(encode_command("HELLO", version))
         sock.recv(65536)

@@ -1,4 +1,4 @@
-"""What one client waits beside others that ask for much: with the proxy no longer than on Redis itself."""
+"""Head-of-line blocking: beside clients that ask for much, one client waits no longer than on Redis itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIENTS, ASKS = 20, 300
 VALUE = b"x" * 100_000
 PROBE_S = 1.5
 MARGIN_S = 0.4
-"""What a machine that is shared adds now and then, whoever answers. All these pipelines in one queue take seconds."""
+"""What a shared machine adds now and then, whoever answers. All these pipelines in one queue take seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def connect(port: int) -> socket.socket:
 
 
 def longest_wait(sock: socket.socket, seconds: float = PROBE_S) -> float:
-    """Ask again and again; the longest time until an answer, in seconds."""
+    """Ask again and again; return the longest time until an answer, in seconds."""
     longest, end = 0.0, time.monotonic() + seconds
     while time.monotonic() < end:
         began = time.monotonic()
@@ -63,7 +63,7 @@ class Floods:
             sock.sendall(cmd("GET", "big") * ASKS + cmd("ECHO", number))  # 7 KB: the sockets hold that
 
     def read(self, number: int) -> None:
-        """Read everything, and see that it is what was asked for."""
+        """Read everything, and check that it is what was asked for."""
         file = self.socks[number].makefile("rb")
         for _ in range(ASKS):
             assert file.readline() == b"$100000\r\n" and file.read(len(VALUE) + 2) == VALUE + b"\r\n"
@@ -83,7 +83,7 @@ def beside_floods(port: int) -> float:
 
 
 def beside_readers(port: int) -> float:
-    """The same beside clients that read, and then ask again."""
+    """Measure the same beside clients that read, and then ask again."""
     stop = threading.Event()
 
     def flood() -> None:
@@ -127,7 +127,7 @@ def test_clients_that_read_late_get_everything_in_order(proxy: Proxy) -> None:
 
 
 def mixed_pipeline() -> bytes:
-    """Scripts, small and large values, errors, databases and transactions in one pipeline."""
+    """Make a pipeline of scripts, small and large values, errors, databases and transactions."""
     script = "redis.call('INCR', KEYS[1]) return {KEYS[1], ARGV[1], redis.call('GET', KEYS[1])}"
     sha = hashlib.sha1(script.encode()).hexdigest()
     parts = [cmd("EVAL", script, 1, "n", "first")]
@@ -142,7 +142,7 @@ def mixed_pipeline() -> bytes:
 
 
 def answers(port: int, data: bytes) -> bytes:
-    """What the pipeline is answered, up to a mark at its end."""
+    """Send the pipeline and return its replies, up to a mark at its end."""
     with connect(port) as sock:
         sender = threading.Thread(target=sock.sendall, args=(data + cmd("ECHO", "the end"),))
         sender.start()

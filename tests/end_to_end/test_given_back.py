@@ -1,4 +1,4 @@
-"""Whatever a client does: a connection of its own that it gives back is to others as a new one.
+"""A pinned connection that a client gives back to the pool is like a new one, whatever that client has done.
 
 There is one such connection at most, so that the next client gets it, unless it was closed.
 """
@@ -61,7 +61,7 @@ class Talk:
             self._socket.sendall(data)
 
     def until(self, end: bytes) -> bytes:
-        """What comes up to `end`, or up to the end of the connection."""
+        """Read up to `end`, or up to the end of the connection."""
         while end not in self._got:
             try:
                 data = self._socket.recv(65536)
@@ -74,7 +74,7 @@ class Talk:
         return before + end
 
     def ask(self, *words: str | int) -> bytes:
-        """The one line of an answer."""
+        """Send a command and return the one line of its reply."""
         self.send(cmd(*words))
         return self.until(b"\r\n")
 
@@ -83,7 +83,7 @@ class Talk:
 
 
 def act(chance: random.Random, proxy: Proxy, commands: list[list[str]]) -> None:
-    """Send the commands, and then undo what they have done, or leave."""
+    """Send the commands, then undo what they have done, or leave."""
     client = Talk(proxy)
     stream = b"".join(cmd(*words) for words in commands).replace(cmd("large")[4:], cmd(LARGE)[4:])
     while stream:
@@ -99,7 +99,7 @@ def act(chance: random.Random, proxy: Proxy, commands: list[list[str]]) -> None:
 
 
 def like_a_new_one(chance: random.Random, proxy: Proxy, server: RedisServer) -> None:
-    """Have another client take the connection."""
+    """Let another client take the connection, and check that it finds a new one."""
     client, db, version = Talk(proxy), chance.randrange(2), chance.choice([2, 3])
     client.send(cmd("HELLO", version))
     client.until(b"modules\r\n*0\r\n")

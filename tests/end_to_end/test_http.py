@@ -1,4 +1,4 @@
-"""What a web page or a tricked service sends to the Redis port is answered as by a Redis: hardly ever."""
+"""HTTP that a web page or a tricked service sends to the Redis port gets what Redis gives it: mostly no answer."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def servers() -> Iterator[tuple[RedisServer, RedisServer, Proxy]]:
 
 
 def answer(port: int, before: bytes, until: bytes, request: bytes) -> bytes:
-    """What comes back for the request until the connection is closed."""
+    """Send the request and return what comes back until the connection is closed."""
     with socket.create_connection(("127.0.0.1", port), 5) as sock:
         heard = b""
         if before:

@@ -179,13 +179,13 @@ def ports() -> Iterator[tuple[int, int]]:
 
 
 def commands(text: str) -> list[bytes]:
-    """The commands of a conversation, separated by semicolons and ends of lines."""
+    """Split a conversation into its commands, at semicolons and ends of lines."""
     lines = [each.strip() for each in text.replace("\n", "; ").split("; ")]
     return [encode_command(*shlex.split(line)) for line in lines if line]
 
 
 def talk(port: int, data: bytes) -> bytes:
-    """What comes back until the connection is closed."""
+    """Send a conversation at once and return what comes back until the connection is closed."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), 10) as sock:
         sock.sendall(data)
@@ -200,7 +200,7 @@ def talk(port: int, data: bytes) -> bytes:
 
 
 def ask(port: int, parts: list[bytes]) -> list[bytes]:
-    """The answer to each, one after the other."""
+    """Send one command after the other and return the replies."""
     answers = []
     with socket.create_connection(("127.0.0.1", port), 10) as sock:
         for part in parts:

@@ -1,4 +1,4 @@
-"""Large values, slow readers, time limits, floods: what one client does harms nobody else, and memory stays bounded."""
+"""Large values, slow readers, timeouts, floods: one client harms nobody else, and memory stays bounded."""
 
 from __future__ import annotations
 

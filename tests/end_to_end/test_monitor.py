@@ -25,7 +25,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[RedisServer, Proxy]]:
 
 
 def heard_until(sock: socket.socket, end: bytes) -> bytes:
-    """Everything that arrives up to `end`."""
+    """Read everything up to `end`."""
     heard = b""
     while end not in heard:
         piece = sock.recv(65536)

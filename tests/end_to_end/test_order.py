@@ -35,7 +35,7 @@ def second(proxy: Proxy) -> Iterator[socket.socket]:
 
 @pytest.fixture(autouse=True)
 def others(proxy: Proxy) -> Iterator[None]:
-    """Others keep the shared connection busy."""
+    """Keep the shared connection busy with other clients."""
     with Load(proxy, clients=8):
         yield
 

@@ -21,7 +21,7 @@ SITE = sysconfig.get_paths()["purelib"]
 
 
 def make_venv(folder: Path) -> Path:
-    """A virtual environment of its own, which sees the packages that this one has, but not the project."""
+    """Make a virtual environment that sees the packages of this one, but not the project."""
     venv.create(folder, with_pip=False)
     site = next((folder / "lib").glob("python*")) / "site-packages"
     (site / "shared.pth").write_text(SITE + "\n")
@@ -46,7 +46,7 @@ def plugin_of(python: Path, folder: Path) -> str:
 
 
 def build(what: str, source: Path, folder: Path, **environment: str) -> Path:
-    """An sdist or a wheel of `source`."""
+    """Build an sdist or a wheel of `source`."""
     command = [sys.executable, "-m", "build", f"--{what}", "--no-isolation", "--outdir", str(folder), str(source)]
     subprocess.run(command, check=True, env={**os.environ, **environment}, capture_output=True, timeout=300)
     return next(folder.iterdir())

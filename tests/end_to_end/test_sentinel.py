@@ -53,14 +53,14 @@ class BusyClient(threading.Thread):
 
 
 class Idlers:
-    """Connections that have said something once and nothing since."""
+    """Connections that have sent something once and nothing since."""
 
     def __init__(self, proxy: Proxy, count: int) -> None:
         self.sockets = [proxy.connect() for _ in range(count)]
         assert [ask(sock, b"PING") for sock in self.sockets] == [b"+PONG\r\n"] * count
 
     def check(self) -> None:
-        """They are connected and get answers."""
+        """Check that they are connected and get answers."""
         for number, sock in enumerate(self.sockets):
             assert ask(sock, b"SET idler:%d here" % number) == b"+OK\r\n"
             sock.close()

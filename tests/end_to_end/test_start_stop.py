@@ -1,4 +1,4 @@
-"""What a person sees when the proxy starts, does not start, and stops."""
+"""What a person sees when the proxy starts, fails to start, and stops."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, wai
 
 
 def move(proxy: Proxy, old: RedisServer, new: RedisServer) -> None:
-    """The manual switch of the README: pause, catch up, promote, reload, unpause."""
+    """Switch by hand as the documents say: pause, catch up, promote, reload, unpause."""
     proxy.do("pause-and-wait")
     wait_until(lambda: new.caught_up_with(old), "the replica has caught up")
     new.promote()

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from redisproxy.switch_test.clients import KINDS
+from redisproxy.switch_test.busy_clients import KINDS
+from redisproxy.switch_test.connection import Connection, Word, connect
 from redisproxy.switch_test.ledger import Ledger
-from redisproxy.switch_test.wire import Connection, Word, connect
 from tests.end_to_end.harness import RedisServer, wait_until
 
 SMALL = ["--busy", "12", "--blocked", "10"]

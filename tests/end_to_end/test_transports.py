@@ -90,7 +90,7 @@ def test_there_and_back_between_transports(
 
 
 def refused(proxy: Proxy, old: RedisServer, new: RedisServer, way: dict[str, Any], **more: Any) -> str:
-    """Try it; nothing may have changed. The reason."""
+    """Try a switchover that has to be refused, check that nothing has changed, and return the reason."""
     before = [server.client().config_get() for server in (old, new)]
     proxy.write(uplink=way, **more)
     status, answer = proxy.admin("switchover")

@@ -58,7 +58,7 @@ def fill(client: redis.Redis) -> None:
 
 
 def contents(server: RedisServer) -> dict[tuple[int, str], Any]:
-    """All the data in databases 0 and 5 but the counters of the load; of a time to live only that there is one."""
+    """Read all data of databases 0 and 5, except the counters of the load; of a time to live only that there is one."""
     found = {}
     for db in (0, 5):
         client = server.client(db=db)
@@ -69,7 +69,7 @@ def contents(server: RedisServer) -> dict[tuple[int, str], Any]:
 
 
 def settings_of(server: RedisServer) -> tuple[Any, ...]:
-    """What a switchover that was refused must not have changed."""
+    """The state that a refused switchover must not have changed."""
     client = server.client()
     info = client.info("replication")
     return client.config_get(), info["role"], info["connected_slaves"], info["master_replid"], contents(server)
@@ -186,7 +186,7 @@ def test_clients_have_all_they_need_of_another_server(name: str) -> None:
 
 
 def _answers_parse(proxy: Proxy, server: RedisServer) -> None:
-    """redis-py makes the same of INFO, ROLE, HELLO, CLIENT LIST, CONFIG and COMMAND with and without the proxy."""
+    """Check that redis-py parses INFO, ROLE, HELLO, CLIENT LIST, CONFIG and COMMAND as without the proxy."""
     for protocol in (2, 3):
         through, direct = proxy.client(protocol=protocol), server.client(protocol=protocol)
         assert through.info("server")["run_id"] == direct.info("server")["run_id"]

@@ -1,4 +1,4 @@
-"""The admin site: any bytes get an HTTP answer or a closed connection, no traceback, and nothing is left behind."""
+"""Fuzzes the admin site: any bytes get an HTTP answer or a closed connection, no traceback; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ EXPECTED, HIDDEN = "secret detail", b"secret detail"
 
 
 class _Transport(StringTransport):
-    """Like a real one, which does not mind."""
+    """Takes C{unregisterProducer} without a producer, as real transports do."""
 
     def unregisterProducer(self) -> None:
         self.producer = None

@@ -1,4 +1,4 @@
-"""Loading a configuration: whatever the file holds, there are settings or a L{ConfigError}, and no secret in either."""
+"""Fuzzes loading a configuration: any file gives settings or a L{ConfigError}, and neither shows a secret."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from redisproxy import config
+from redisproxy.net import tls
 from tests.fuzz.cutting import Case
 
 SECRET = "correct-horse-battery"
@@ -108,12 +109,12 @@ def check(data: bytes) -> None:
 
 def _load(path: Path, secret: bool) -> None:
     try:
-        settings = config.load(str(path))
+        settings = config.load(str(path), tls.faults)
     except config.ConfigError as error:
         assert error.faults and all(fault.strip() for fault in error.faults)
         assert not secret or SECRET not in str(error), "a password in an error"
         return
-    assert not config.differences(settings, config.load(str(path)))
+    assert not config.differences(settings, config.load(str(path), tls.faults))
     assert not config.fixed_differences(settings, settings)
     shown = json.dumps(config.public(settings), default=str) + repr(settings)
     assert not secret or SECRET not in shown, "a password is shown"

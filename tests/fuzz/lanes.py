@@ -1,4 +1,4 @@
-"""The straight way of two clients over one uplink queue: the twins agree on every effect, in any order of events."""
+"""Fuzzes the lanes of two clients over one uplink queue: the twins agree on every effect, in any order of events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LIMIT = 25
 
 
 class _Client:
-    """What stands behind a lane: it sends by itself what the lane does not take."""
+    """The client behind a lane: it sends by itself what the lane does not take."""
 
     def __init__(self, name: str, twin: Twin, world: _World) -> None:
         self.name = name
@@ -105,7 +105,7 @@ class _World:
 
 
 def run(twin: Twin, choices: bytes) -> list[Any]:
-    """Play the events that `choices` name; everything that could be seen."""
+    """Play the events that `choices` name; return everything that can be observed."""
     world = _World(twin)
     for choice in choices:
         kind, which = choice & 7, choice >> 3

@@ -52,13 +52,13 @@ def _command(data: bytes, at: int, max_args: int, max_bulk: int) -> tuple[list[b
 
 
 def _line(data: bytes, at: int) -> tuple[bytes, int] | None:
-    """Up to a CR; what follows it is passed over, whatever it is."""
+    """Read up to a CR; the byte after it is skipped, whatever it is."""
     end = data.find(b"\r", at)
     return None if end < 0 or end + 2 > len(data) else (data[at + 1 : end], end + 2)
 
 
 def _number(text: bytes) -> int:
-    """As string2ll reads it."""
+    """Read a number as Redis's string2ll does."""
     digits = text.removeprefix(b"-")
     canonical = digits and all(48 <= byte <= 57 for byte in digits) and len(digits) < 19
     if not canonical or b"%d" % int(text) != text:

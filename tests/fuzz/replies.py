@@ -1,4 +1,4 @@
-"""Framing of replies: the twins agree, cuts do not matter, and hiredis sees as many replies in valid streams."""
+"""Fuzzes framing of replies: the twins agree, cuts do not matter, and hiredis counts as many in valid streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOKENS = [
 
 
 def run(twin: Twin, wants: list[int], counts_pushes: bool, pieces: list[bytes]) -> tuple[Any, ...]:
-    """Scan the pieces; everything that can be observed."""
+    """Scan the pieces; return everything that can be observed."""
     scanner = twin.ReplyScanner()
     scanner.counts_pushes = counts_pushes
     steps: list[Any] = []
@@ -58,7 +58,7 @@ def check(data: bytes) -> None:
 
 
 def _parse(stream: bytes, steps: list[Any]) -> None:
-    """Whatever has been found to be one reply can be parsed or is refused in the one proper way."""
+    """Parse what framing calls one reply: it is parsed, or refused in the one proper way."""
     start = 0
     for end, found, mid, _ in steps:
         if found and not mid:

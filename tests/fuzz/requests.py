@@ -1,4 +1,4 @@
-"""Framing of requests: the twins agree, cuts do not matter, and the commands are those that Redis would see."""
+"""Fuzzes framing of requests: the twins agree, cuts do not matter, and the commands are those that Redis would see."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Seen:
 
 
 def run(twin: Twin, choice: int, pieces: list[bytes]) -> tuple[Any, ...]:
-    """Feed the pieces; everything that can be observed."""
+    """Feed the pieces; return everything that can be observed."""
     special, authenticated, options = OPTIONS[choice % len(OPTIONS)]
     framer = twin.RequestFramer(special, **options)
     framer.authenticated = authenticated
@@ -116,7 +116,7 @@ def _compare(case: Case, units: list[Any], count: int, error: str) -> None:
 
 
 def _as_hiredis(raw: bytes, args: list[bytes]) -> None:
-    """Whatever is encoded in the one right way is an array of just these strings to hiredis."""
+    """Check that hiredis reads a properly encoded command as just these strings."""
     if encode_command(*args) == raw:
         reader = hiredis.Reader()
         reader.feed(raw)

@@ -31,7 +31,7 @@ if twins.NATIVE:
 
 
 def same(run: Callable[[Twin], Result]) -> Result:
-    """What `run` gives, which has to be the same for every twin."""
+    """Run on every twin; the result, which has to be the same for all."""
     first, *others = [run(twin) for twin in TWINS]
     for other in others:
         assert other == first, f"the twins differ:\n{first}\n{other}"

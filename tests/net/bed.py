@@ -16,8 +16,7 @@ from twisted.internet.threads import blockingCallFromThread
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from redisproxy.config import TcpAddress
-from redisproxy.config.model import RawListenSettings, UplinkSettings
+from redisproxy.config import RawListenSettings, TcpAddress, UplinkSettings
 from redisproxy.forwarding import twins
 from redisproxy.net.tls import client_tls, server_tls
 from tests.end_to_end.harness import Certificates, free_port, wait_until

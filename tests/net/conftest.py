@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from redisproxy.net.transports import TwistedNetwork
+from redisproxy.net.twisted_network import TwistedNetwork
 from tests.end_to_end.harness import Certificates, wait_until
 from tests.net.bed import NETWORKS, Bed, call, reactor
 
@@ -28,7 +28,7 @@ def running_reactor() -> Iterator[None]:
 def network(request: pytest.FixtureRequest, running_reactor: None) -> Any:
     if request.param == "twisted":
         return TwistedNetwork(reactor)
-    from redisproxy.net.native import NativeNetwork
+    from redisproxy.net.native_network import NativeNetwork
 
     return call(NativeNetwork, reactor)
 

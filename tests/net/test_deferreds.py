@@ -8,13 +8,13 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, FirstError, ensureDeferred, fail, gatherResults
 from twisted.python.failure import Failure
 
-from redisproxy.net.deferreds import to_the_end, together, why
+from redisproxy.net.deferreds import all_settled, first_cause, shielded
 
 
 def test_each_outcome_is_told() -> None:
     late: Deferred[int] = Deferred()
     outcomes: list[Any] = []
-    ensureDeferred(together([fail(ValueError("x")), late])).addCallback(outcomes.extend)
+    ensureDeferred(all_settled([fail(ValueError("x")), late])).addCallback(outcomes.extend)
     assert not outcomes
     late.callback(7)
     assert not outcomes[0][0] and outcomes[0][1].check(ValueError) and outcomes[1] == (True, 7)
@@ -23,7 +23,7 @@ def test_each_outcome_is_told() -> None:
 def test_a_wait_that_is_cancelled_is_not_over_as_if_nothing_had_happened() -> None:
     works: list[Deferred[int]] = [Deferred(), Deferred()]
     failed: list[Any] = []
-    waiting = ensureDeferred(together(works)).addErrback(failed.append)
+    waiting = ensureDeferred(all_settled(works)).addErrback(failed.append)
     waiting.cancel()
     assert failed[0].check(CancelledError) and all(work.called for work in works)
 
@@ -37,13 +37,13 @@ def _first_error(gathered: Deferred[Any]) -> FirstError:
 
 
 def test_what_made_one_of_several_fail_is_told() -> None:
-    assert why(_first_error(gatherResults([fail(ValueError("x"))], consumeErrors=True))) == "x"
+    assert first_cause(_first_error(gatherResults([fail(ValueError("x"))], consumeErrors=True))) == "x"
 
 
 def test_several_that_are_cancelled_have_not_failed() -> None:
     works: list[Deferred[int]] = [Deferred(), Deferred()]
     with pytest.raises(CancelledError):
-        why(_first_error(gatherResults(works, consumeErrors=True)))
+        first_cause(_first_error(gatherResults(works, consumeErrors=True)))
 
 
 async def _wait_for(work: Deferred[int]) -> int:
@@ -53,7 +53,7 @@ async def _wait_for(work: Deferred[int]) -> int:
 def test_what_must_be_done_is_done_although_the_wait_for_it_is_cancelled() -> None:
     work: Deferred[int] = Deferred()
     results: list[Any] = []
-    waiting = ensureDeferred(to_the_end(_wait_for(work))).addBoth(results.append)
+    waiting = ensureDeferred(shielded(_wait_for(work))).addBoth(results.append)
     waiting.cancel()
     assert not work.called and not results
     work.callback(7)
@@ -63,7 +63,7 @@ def test_what_must_be_done_is_done_although_the_wait_for_it_is_cancelled() -> No
 def test_a_second_cancelling_reaches_it() -> None:
     work: Deferred[int] = Deferred()
     results: list[Any] = []
-    waiting = ensureDeferred(to_the_end(_wait_for(work))).addBoth(results.append)
+    waiting = ensureDeferred(shielded(_wait_for(work))).addBoth(results.append)
     waiting.cancel()
     waiting.cancel()
     assert work.called and results[0].check(CancelledError)
@@ -72,6 +72,6 @@ def test_a_second_cancelling_reaches_it() -> None:
 def test_its_failure_is_told() -> None:
     work: Deferred[int] = Deferred()
     results: list[Any] = []
-    ensureDeferred(to_the_end(_wait_for(work))).addBoth(results.append)
+    ensureDeferred(shielded(_wait_for(work))).addBoth(results.append)
     work.errback(ValueError("x"))
     assert results[0].check(ValueError)

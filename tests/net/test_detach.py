@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from redisproxy.config import UnixAddress
 from redisproxy.net.detached import DetachedSocket, NotDetachable
-from redisproxy.net.transports import TwistedNetwork, set_keepalive
+from redisproxy.net.sockets import set_keepalive
+from redisproxy.net.twisted_network import TwistedNetwork
 from tests.end_to_end.harness import Certificates, wait_until
 from tests.net.bed import NETWORKS, Bed, Recorder, Server, call, reactor, read_all
 
@@ -368,10 +369,10 @@ def test_tls_stays_where_it_is(network: Any, certificates: Certificates) -> None
 def test_twisted_tls_on_a_compiled_transport_stays_where_it_is(
     running_reactor: None, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from redisproxy.net import native
+    from redisproxy.net import native_network
 
-    monkeypatch.setattr(native, "DIRECT_TLS", False)
-    test_tls_stays_where_it_is(call(native.NativeNetwork, reactor), certificates)
+    monkeypatch.setattr(native_network, "DIRECT_TLS", False)
+    test_tls_stays_where_it_is(call(native_network.NativeNetwork, reactor), certificates)
 
 
 def test_a_client_on_a_unix_socket_goes_on(network: Any, tmp_path: Path) -> None:
@@ -412,7 +413,7 @@ def test_a_socket_can_be_sent_away_and_closed_here(plain: Bed) -> None:
 def test_sockets_go_from_each_network_to_each_other(running_reactor: None) -> None:
     networks = [TwistedNetwork(reactor)]
     if "native" in NETWORKS:
-        from redisproxy.net.native import NativeNetwork
+        from redisproxy.net.native_network import NativeNetwork
 
         networks.append(call(NativeNetwork, reactor))
     bed = Bed(networks[0])
@@ -574,7 +575,7 @@ SIZES = st.one_of(st.integers(1, 100), st.sampled_from([65536, 300_000, 1_500_00
 def test_any_move_at_any_place_of_both_streams_changes_nothing_of_them(kind: str, steps: list[tuple[str, int]]) -> None:
     network: Any = TwistedNetwork(reactor)
     if kind == "native":
-        from redisproxy.net.native import NativeNetwork
+        from redisproxy.net.native_network import NativeNetwork
 
         network = call(NativeNetwork, reactor)
     bed = Bed(network)

@@ -17,7 +17,8 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSS
 from zope.interface.verify import verifyObject
 
 from redisproxy.config import RawListenSettings, UplinkSettings
-from redisproxy.net.tls import CertificateRefused, ServerTLS, TLSFault, client_tls, server_tls
+from redisproxy.config.certificates import TLSFault
+from redisproxy.net.tls import CertificateRefused, ServerTLS, client_tls, server_tls
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)

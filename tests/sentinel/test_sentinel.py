@@ -63,7 +63,7 @@ def test_the_primary_is_found_at_the_start_and_that_is_no_switch(world: World) -
     assert world.proxy.server == Undiscovered(NAME, 0)
     world.start()
     assert world.proxy.events == [f"prepare {OLD}", "closed", f"swap {OLD}"] and world.proxy.gate.open
-    assert world.proxy.metrics.sentinel_switches_total == 0 and world.finder.error == ""
+    assert world.proxy.metrics.operations.sentinel_switches_total == 0 and world.finder.error == ""
     assert all(sentinel.subscribed for sentinel in world.finder.sentinels)
     assert "ROLE" in world.old.asked
 
@@ -74,7 +74,7 @@ def test_a_switch_is_followed_at_once_with_a_pause(following: World) -> None:
     following.clock.advance(0.06)
     following.turn()
     assert following.proxy.events == [f"prepare {NEW}", "closed", f"swap {NEW}"] and following.proxy.gate.open
-    assert following.proxy.metrics.sentinel_switches_total == 1 and following.control.last.result == {}
+    assert following.proxy.metrics.operations.sentinel_switches_total == 1 and following.control.last.result == {}
     last = following.finder.describe()["last_switch"]
     assert (last["from"], last["to"], last["dropped"]) == (str(OLD), str(NEW), [])
 
@@ -186,7 +186,7 @@ def test_sentinels_that_have_not_heard_of_the_switch_lead_nobody_back(following:
     following.advance(0.2)
     assert following.proxy.server == NEW
     following.advance(5)
-    assert following.proxy.server == NEW and following.proxy.metrics.sentinel_switches_total == 1
+    assert following.proxy.server == NEW and following.proxy.metrics.operations.sentinel_switches_total == 1
     following.network.peers.pop(following.places[2])
     following.sentinels[2].listeners[-1].lose()
     following.advance(5)
@@ -283,7 +283,7 @@ def test_the_old_primary_that_comes_back_as_a_replica_changes_nothing(following:
     for sentinel in following.sentinels:
         sentinel.publish(f"slave {OLD} 10.0.0.1 6379 @ {NAME} 10.0.0.2 6379", "+promoted-slave")
     following.advance(5)
-    assert following.proxy.server == NEW and following.proxy.metrics.sentinel_switches_total == 1
+    assert following.proxy.server == NEW and following.proxy.metrics.operations.sentinel_switches_total == 1
 
 
 def test_other_sentinels_in_the_configuration_are_taken_up(following: World) -> None:

@@ -12,9 +12,10 @@ from twisted.internet.task import Clock
 
 from redisproxy.config import Settings, TcpAddress
 from redisproxy.control.control import Control
+from redisproxy.control.failover import Follower
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate, GateState
-from redisproxy.sentinel import Finder, Follower
+from redisproxy.sentinel.finder import Finder
 from tests.wire import OK, Transport
 
 NAME = "mymaster"

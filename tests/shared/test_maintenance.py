@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import ensureDeferred
 
-from redisproxy.commands.table import CommandTable
+from redisproxy.commands.lookup import CommandTable
 from redisproxy.dataplane.notice import give_notice
 from redisproxy.resp import encode_command as cmd
 from redisproxy.resp import parse_replies

@@ -24,7 +24,7 @@ def seeds(text: str) -> range:
 
 
 def play(work: tuple[int, str]) -> Outcome:
-    """One seed, with a bug or without."""
+    """Play one seed, with a planted bug or without."""
     seed, bug = work
     with planted(bug):
         outcome = run(seed)
@@ -34,7 +34,7 @@ def play(work: tuple[int, str]) -> Outcome:
 
 
 def outcomes(numbers: range, bug: str, jobs: int) -> Iterator[Outcome]:
-    """What came of each seed, in any order."""
+    """Play the seeds; their outcomes in any order."""
     works = [(seed, bug) for seed in numbers]
     if jobs == 1:
         yield from map(play, works)

@@ -1,4 +1,4 @@
-"""A writer that goes to Redis itself, behind the proxy's back: the fence gives it an error, and no write is lost."""
+"""A writer that bypasses the proxy: it gets an error from the fence, and no acknowledged write is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Bypass:
         self.chance = Random(f"{world.seed} bypass")
 
     async def run(self, count: int) -> None:
-        """So many times, a few writes each."""
+        """Connect this many times, and write a little each time."""
         for at in range(count):
             await self.world.sleep(self.chance.choice((0, 0.005, 0.05)))
             if self.world.ending:

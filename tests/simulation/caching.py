@@ -19,11 +19,11 @@ SHARE = 0.25
 FEW_PINNED = 10
 KEYS = (b"0:reg-0", b"0:reg-1")
 ASKED = object()
-"""In the cache while the value is on its way: an invalidation takes it out, and then the value is not kept."""
+"""Stands in the cache while the value is on its way; if an invalidation removes it, the value is not kept."""
 
 
 class Party:
-    """One of its connections, as the world judges their ends.
+    """One connection of the caching client, with what the world needs to judge how it ends.
 
     @ivar stateful: it may be disconnected when something fails, also while it waits for nothing.
     """
@@ -44,7 +44,7 @@ class Party:
         await self.ask("HELLO", 3, *secret)
 
     async def ask(self, *command: bytes | str | int) -> Any:
-        """The reply, an error too where something fails.
+        """Send a command and return the reply, an error too where something fails.
 
         @raise Gone: the connection was closed.
         """
@@ -65,7 +65,7 @@ class Party:
 
 
 class Caching:
-    """Takes part in some of the worlds.
+    """The caching client; it takes part in some of the worlds.
 
     @ivar active: whether it does in this one. @ivar parties: who is tracked, and who reads; with BCAST they are two.
     """

@@ -36,7 +36,7 @@ class Gone(Exception):
 
 
 class Wire:
-    """The client's end of its connection: requests out, replies to who waits for them, in order.
+    """The client's end of its connection: sends requests, and hands each reply to whoever waits for it, in order.
 
     @ivar on_push: takes messages that are no replies.
     """
@@ -52,7 +52,7 @@ class Wire:
         end.protocol = self
 
     def send(self, *commands: Command, cut: int | None = None) -> list[Deferred[Any]]:
-        """Send commands in one write, or two when cut; what they are answered with."""
+        """Send commands in one write, or in two when cut; return their replies."""
         if self.gone:
             raise Gone
         answers: list[Deferred[Any]] = []
@@ -103,7 +103,7 @@ def _unless_gone(reply: Any, check: Callable[[Any], None]) -> Any:
 
 
 class Client:
-    """One client.
+    """One client and what it does.
 
     @ivar waits: what it is doing now. @ivar stateful: it has something at the server that a lost connection takes.
     """
@@ -129,7 +129,7 @@ class Client:
     # -- the whole
 
     async def run(self, operations: int) -> None:
-        """Do so many operations, connecting again whenever the connection is lost."""
+        """Do this many operations, and reconnect whenever the connection is lost."""
         left = operations
         while left > 0 and not self.world.ending:
             self.wire = self.world.connect(self.name)
@@ -196,7 +196,7 @@ class Client:
         return reply
 
     def _judge(self, error: ReplyError, command: Any) -> None:
-        """Errors are for worlds in which something fails."""
+        """Judge a reply: errors are allowed only in worlds in which something fails."""
         if not (self.world.faulty and str(error).startswith(FAULT_ERRORS)):
             self.world.fail(f"{self.name}: {str(command)[:80]} was answered with {error}")
 
@@ -232,7 +232,7 @@ class Client:
         return self.world.history.add(Op(kind, (self.db, key), self.name, now, value, group=group))
 
     def _done(self, op: Op, reply: Any) -> None:
-        """An operation was answered: with an error, it took no effect."""
+        """Note that an operation was answered; with an error, it took no effect."""
         if isinstance(reply, ReplyError):
             self._judge(reply, op)
             op.refused()
@@ -242,7 +242,7 @@ class Client:
     # -- what it does
 
     async def pipeline(self) -> None:
-        """Simple commands, one or several at once."""
+        """Send simple commands, one or several at once."""
         for answer in self._pipelined(self.chance.choice((1, 1, 2, 5, 12))):
             await self._get(answer)
 
@@ -285,7 +285,7 @@ class Client:
         self._done(op, op.value if not isinstance(reply, ReplyError) else reply)
 
     async def transaction(self) -> None:
-        """Two pushes and an increment, all or nothing."""
+        """Push twice and increment in a transaction: all or nothing."""
         self._group += 1
         ops = [
             self._op("push", self._key("lst"), self._token(), self._group),
@@ -403,7 +403,7 @@ class Client:
                 self._same(fields[b"role"], b"master", "HELLO")
 
     async def large(self) -> None:
-        """A command that is too large to be held."""
+        """Send a command that is too large for the proxy to hold."""
         value = self._token() * 4000
         self._echoed(value, await self._ask("ECHO", value))
 
@@ -419,14 +419,14 @@ class Client:
             self._echoed(token, await self._get(answer))
 
     async def identity(self) -> None:
-        """The id is the same for as long as the connection lives."""
+        """Check that the client id stays the same for as long as the connection lives."""
         number = await self._ask("CLIENT", "ID")
         if self._id and number != self._id:
             self.world.fail(f"{self.name}: CLIENT ID was {self._id} and is {number}")
         self._id = number
 
     async def refused(self) -> None:
-        """A command that is not for this proxy."""
+        """Send a command that the proxy refuses."""
         (answer,) = self.wire.send(["MONITOR"])
         if not isinstance(await self._get(answer), ReplyError):
             self.world.fail(f"{self.name}: MONITOR was not refused")

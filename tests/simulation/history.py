@@ -67,7 +67,7 @@ class History:
     def check(self, dbs: list[dict[bytes, Any]]) -> None:
         """Compare with the data that the server has at the end.
 
-        @raise Violation: that could not have been.
+        @raise Violation: this history can't lead to that data.
         """
         places: dict[Place, list[Op]] = defaultdict(list)
         for op in self.ops:
@@ -112,7 +112,7 @@ def check_counter(ops: list[Op], final: bytes | None) -> None:
 
 
 def check_cas(ops: list[Op], final: bytes | None) -> None:
-    """Two transactions on what both have watched: only one may succeed; the value counts the successes."""
+    """Of two transactions on the same watched value only one may succeed; the value counts the successes."""
     answered = [op for op in ops if op.status == ANSWERED]
     unknown = sum(op.status == UNKNOWN for op in ops)
     for value, count in Counter(op.value for op in answered).items():

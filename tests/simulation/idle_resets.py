@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from redisproxy.uplink import UplinkConnection
-from redisproxy.uplink.urgent import Urgent
+from redisproxy.uplink.urgent_commands import UrgentCommand
 
 if TYPE_CHECKING:
     from tests.simulation.network import End
@@ -17,7 +17,7 @@ LOOK_S = 0.001
 
 
 class IdleResets:
-    """Takes part in some of the worlds in which nothing else fails.
+    """Resets connections in some of the worlds in which nothing else fails.
 
     @ivar active: whether it does in this one.
     """
@@ -29,7 +29,7 @@ class IdleResets:
         self._was_open = True
 
     def begin(self) -> None:
-        """Look for as long as the world goes on: thousands of times a second, so without Deferreds."""
+        """Look for idle connections until the world ends: thousands of times a second, so without Deferreds."""
         if self.active:
             self._look_soon()
 
@@ -59,6 +59,6 @@ def _nobody_waits(end: End) -> bool:
         isinstance(connection, UplinkConnection)
         and connection.alive
         and connection.holder is None
-        and not connection.in_flight
-        and not isinstance(connection.owner, Urgent)
+        and not connection.outstanding.in_flight
+        and not isinstance(connection.uplinks, UrgentCommand)
     )

@@ -1,4 +1,4 @@
-"""A simulated TCP: bytes in order, cut anywhere, late; bounded windows, half-closes, resets, hosts that are gone."""
+"""A simulated TCP: delivers bytes in order, late and cut anywhere; bounded windows, half-closes, resets, lost hosts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 
 from redisproxy.net.detached import DetachedSocket, NotDetachable
-from redisproxy.net.transports import TwistedNetwork
+from redisproxy.net.twisted_network import TwistedNetwork
 from tests.simulation.clock import SimClock
 
 SMALL = (1, 2, 7, 30, 1000)
@@ -31,7 +31,7 @@ LARGE_BYTES = 2000
 
 @dataclass
 class Conditions:
-    """How the network is at this moment; times in seconds, sizes in bytes.
+    """The state of the network at one moment; times in seconds, sizes in bytes.
 
     @ivar small_chunks: how often a delivery is cut short. @ivar window: what may be on its way in one direction.
     @ivar high_water: what a transport holds before it pauses its producer.
@@ -249,7 +249,7 @@ class End:
     # -- the end
 
     def reset(self) -> None:
-        """A RST has arrived: what was not read is lost. One that does not read may notice only when it does again."""
+        """Take a RST: what was not read is lost. Whoever does not read notices only when it reads again."""
         if self.gone or self._reset_by is not None:
             return
         if self._reading or self.disconnecting or self._out or self.net.chance.random() < 0.7:
@@ -284,7 +284,7 @@ class _OpenEnds:
 
 
 class Net:
-    """All connections.
+    """All connections and hosts.
 
     @ivar now: its conditions. @ivar hosts: who accepts at an address: called with the server's end; None refuses.
     """
@@ -299,12 +299,12 @@ class Net:
         self._port = 20000
 
     def delay(self, not_before: float = 0.0) -> float:
-        """How long the next piece takes."""
+        """Draw how long the next piece takes."""
         late = self.now.latency + self.now.jitter * self.chance.random()
         return max(late, not_before - self.clock.seconds())
 
     def pair(self, near: str, far: str) -> tuple[End, End]:
-        """A new connection, without protocols."""
+        """Make a new connection, without protocols."""
         self._port += 1
         ends = (
             End(self, IPv4Address("TCP", "10.9.9.9", self._port), near),
@@ -321,7 +321,7 @@ class Net:
 
 
 class SimNetwork(TwistedNetwork):
-    """What the proxy is given.
+    """The network as the proxy uses it.
 
     @ivar attempts: connections that are being opened, to these addresses.
     """

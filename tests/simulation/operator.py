@@ -1,4 +1,4 @@
-"""The operator, who pauses, reloads and moves Redis while clients work, and the fate that breaks things meanwhile."""
+"""The operator, who pauses, reloads and switches over while clients work; and fate, which breaks things meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Operator:
-    """Carries out one thing after the other, sometimes two at a time.
+    """Gives one order after the other, sometimes two at a time.
 
     @ivar running: answers that are still to come. @ivar done: switchovers that were carried out.
     """
@@ -33,7 +33,7 @@ class Operator:
         self.answers: list[str] = []
 
     async def run(self, operations: int) -> None:
-        """Do so many things."""
+        """Give this many orders."""
         works = [
             self.pause,
             self.pause_and_wait,
@@ -66,7 +66,7 @@ class Operator:
         self._paused_last = self.world.clock.seconds()
 
     async def pause_and_wait(self) -> None:
-        """Pause and wait for it; or lose patience."""
+        """Order pause-and-wait, and wait for the answer or give up."""
         self._paused_last = inf
         answer = self._watch("pause-and-wait", self.world.control.pause_and_wait(self.chance.choice((None, 3000))))
         await self._patience(answer)
@@ -76,7 +76,7 @@ class Operator:
         self._paused_last = self.world.clock.seconds()
 
     async def reload(self) -> None:
-        """Reload: the same server by this or another name."""
+        """Reload, with the same server under this or another name."""
         if not self.world.switching:
             self.world.write_config(self.world.current, alias=self.chance.random() < 0.5)
         await self._patience(self._watch("reload", self.world.control.reload()))
@@ -102,7 +102,7 @@ class Operator:
         await self._patience(answer)
 
     async def _patience(self, answer: Deferred[Any]) -> None:
-        """Wait for the answer, or for a while only, and then perhaps take the request back."""
+        """Wait for the answer, or only for a while and then perhaps take the request back."""
         if self.chance.random() < 0.7:
             while answer in self.running:
                 await self.world.sleep(0.01)
@@ -169,7 +169,7 @@ class Fate:
         self.chance = Random(f"{world.seed} fate")
 
     async def run(self, count: int) -> None:
-        """So many times."""
+        """Break this many things."""
         works = [
             self.reset_uplink,
             self.reset_client,

@@ -1,6 +1,6 @@
-"""Bugs to plant in the proxy, to see that the oracles find them: some made up, and what seeds found, put back.
+"""Plants bugs in the proxy, to see that the simulation finds them: some made up, others once found and put back.
 
-Each is what it replaces in the proxy's classes for as long as C{planted(name)} is entered.
+Each replaces something in the proxy's classes for as long as C{planted(name)} is entered.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
-from redisproxy.servers.server import RedisServer
+from redisproxy.servers.redis_server import RedisServer
 from redisproxy.switchover import Switchover, undoing
-from redisproxy.uplink import pool
+from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
-from redisproxy.uplink.opening import Opener
-from redisproxy.uplink.waitlist import Waitlist, Want
+from redisproxy.uplink.opener import ConnectionOpener
+from redisproxy.uplink.wait_queue import Request, WaitQueue
 
 Patches = Iterator[Any]
 
 
 def _reply_to_the_wrong_client() -> Patches:
-    """The two that wait longest on a shared connection change places."""
+    """The two clients that wait longest on a shared connection change places."""
     original = UplinkConnection.dataReceived
 
     def received(self: UplinkConnection, data: bytes) -> None:
@@ -98,7 +98,7 @@ def _promoted_before_catch_up() -> Patches:
 
 
 def _no_fence() -> Patches:
-    """The old server goes on taking the writes of those who do not come through the proxy."""
+    """The old server goes on accepting the writes of clients that bypass the proxy."""
 
     async def fence(self: Switchover) -> None:
         assert self._old is not None
@@ -140,7 +140,7 @@ def _touched_watch_overlooked() -> Patches:
 
 
 def _popped_and_lost() -> Patches:
-    """What a blocking pop has got at the last moment is taken for nothing."""
+    """The element that a blocking pop has got at the last moment is thrown away."""
     original = Blocking.reply
 
     def reply(self: Blocking, data: bytes, done: int) -> None:
@@ -167,7 +167,7 @@ def _database_forgotten() -> Patches:
 
 
 def _held_for_ever() -> Patches:
-    """One that waits at the gate is not called when it opens."""
+    """A client that waits at the gate is not called when it opens."""
     original = Gate.hold
 
     def hold(self: Gate, holder: Any) -> None:
@@ -215,7 +215,7 @@ def _watch_left_behind() -> Patches:
 
 
 def _half_a_transaction() -> Patches:
-    """When the server could not be reached, commands in a pipeline were refused each for itself, MULTI among them."""
+    """While the server could not be reached, each command of a pipeline was refused for itself, MULTI among them."""
 
     def answer(client: Client, unit: Any, text: str, refused: bool) -> None:
         kind, _, extra = unit
@@ -229,24 +229,24 @@ def _half_a_transaction() -> Patches:
 def _adjustment_forgotten() -> Patches:
     """A client whose pinned connection was being set to its database in a switch was told that the server is gone."""
 
-    def put_back(self: Waitlist, want: Want) -> None:
-        self.refuse(want, UplinkUnavailable("the connection to the uplink was lost"))
+    def put_back(self: WaitQueue, request: Request) -> None:
+        self.refuse(request, UplinkUnavailable("the connection to the uplink was lost"))
 
-    def refuse_all(self: Waitlist, reason: Exception) -> None:
-        for want in [*self._pinned, *(want for group in self._shared.values() for want in group)]:
-            self.refuse(want, reason)
+    def refuse_all(self: WaitQueue, reason: Exception) -> None:
+        for request in [*self._pinned, *(each for group in self._shared.values() for each in group)]:
+            self.refuse(request, reason)
 
-    yield patch.object(Waitlist, "put_back", put_back)
-    yield patch.object(Waitlist, "refuse_all", refuse_all)
+    yield patch.object(WaitQueue, "put_back", put_back)
+    yield patch.object(WaitQueue, "refuse_all", refuse_all)
 
 
 def _cancelling_overlooked() -> Patches:
     """A reload that was cancelled while it opened connections went on as if they could not be had."""
 
-    async def together(works: Any) -> Any:
+    async def all_settled(works: Any) -> Any:
         return await DeferredList(works, consumeErrors=True)
 
-    yield patch.object(pool, "together", together)
+    yield patch.object(warm_up, "all_settled", all_settled)
 
 
 def _fence_left_behind() -> Patches:
@@ -274,7 +274,7 @@ def _unblocked_once() -> Patches:
     def unblock(self: Blocking) -> None:
         client, connection = self.client, self.client.route.connection
         if client.waiting.blocking is self and connection is not None and connection.server_id is not None:
-            client.core.uplinks.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
+            client.core.uplinks.own_commands.run("CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked)
 
     def unblocked(self: Blocking, reply: object) -> None:
         if reply == 0 and self.client.waiting.blocking is self:
@@ -310,7 +310,7 @@ def _done_and_denied() -> Patches:
     async def cut_short(work: Any) -> Any:
         return await work
 
-    yield patch.object(switchover, "to_the_end", cut_short)
+    yield patch.object(switchover, "shielded", cut_short)
 
 
 def _connection_left() -> Patches:
@@ -331,18 +331,14 @@ def _connection_left() -> Patches:
 def _retries_when_closed() -> Patches:
     """A set of connections that was given up because of a failed attempt waited for the next one all the same."""
 
-    def failed(self: Opener, connection: UplinkConnection, why: str) -> None:
+    def failed(self: ConnectionOpener, connection: UplinkConnection, why: str) -> None:
         if self._opening.pop(connection, None) is None or self._closed:
             return
-        owner, limits = self._owner, self._owner.limits
         self.last_error = why
-        owner.unreachable(why)
-        if self._retry is None:
-            delay_s = min(limits.backoff_max_s, limits.backoff_min_s * 2 ** min(self._failures, 16))
-            self._failures += 1
-            self._retry = owner.clock.callLater(delay_s * self._jitter(0.5, 1.0), self._try_again)
+        self._owner.unreachable(why)
+        self._backoff.failed()
 
-    yield patch.object(Opener, "_failed", failed)
+    yield patch.object(ConnectionOpener, "_failed", failed)
 
 
 def _unblocks_the_gone() -> Patches:
@@ -419,7 +415,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
 FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up")
-"""Bugs that hardly any seed finds: C{tests/test_stop.py} and C{tests/test_watches.py} see them."""
+"""Bugs that hardly any seed finds: C{tests/dataplane/test_stop.py} and C{test_watches.py} beside it see them."""
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class Connection:
 
 @dataclass
 class Replication:
-    """What a server is to others.
+    """A server's part in replication.
 
     @ivar offset: bytes of the stream that this server has produced, or applied as a replica.
     @ivar stream: effects on their way from the primary. @ivar number: changes with whom it follows.
@@ -153,18 +153,18 @@ class Server:
             connection.blocked = None
 
     def hang(self, seconds: float) -> None:
-        """Stop for a while."""
+        """Answer nobody until L{wake} (SIGSTOP)."""
         self.hung = True
         self.clock.at(seconds, self.wake)
 
     def wake(self) -> None:
-        """Go on."""
+        """Go on (SIGCONT)."""
         self.hung = False
         for connection in list(self.connections.values()):
             connection.go_on()
 
     def crash(self, seconds: float) -> None:
-        """Die, and come back with all that was acknowledged."""
+        """Die, and come back with everything that was acknowledged."""
         self.down = True
         self.paused_until = 0.0
         for connection in list(self.connections.values()):
@@ -201,7 +201,7 @@ class Server:
         self._connect_to_primary(repl.number)
 
     def lose_primary(self) -> None:
-        """The primary has gone away; try again by and by."""
+        """The primary is gone: try to reach it again from time to time."""
         repl = self.repl
         if repl.primary is None:
             return
@@ -298,7 +298,7 @@ class Server:
         return self.script is connection or args[0].upper() not in ANSWERED_WHILE_BUSY
 
     def end_script(self) -> None:
-        """The script is over, because it was killed or its client has gone."""
+        """End the script: it was killed, or its client is gone."""
         self.script = None
         self.clock.at(0, self.wake)
 
@@ -308,7 +308,7 @@ class Server:
         self.clock.at(seconds, self.wake_paused)
 
     def wake_paused(self) -> None:
-        """The pause may be over."""
+        """Carry out what CLIENT PAUSE has held back, if the pause is over."""
         if self.clock.seconds() >= self.paused_until and not self.hung:
             for connection in list(self.connections.values()):
                 connection.go_on()
@@ -365,7 +365,7 @@ class Server:
         return QUEUED
 
     def write(self, db: int, *args: bytes) -> None:
-        """Do a write, and remember it for the replicas."""
+        """Carry out a write, and remember it for the replicas."""
         self._effects.append((db, list(args)))
         EFFECTS[args[0]](self, db, list(args))
 
@@ -388,7 +388,7 @@ class Server:
                     waiter.connection.unblock([key, value])
 
     def info(self) -> bytes:
-        """INFO, as far as anybody asks."""
+        """INFO, with the fields that the proxy reads."""
         repl = self.repl
         replica = repl.primary is not None
         fields: dict[str, Any] = {

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 SHARE = 0.25
 ENDLESS = "while true do end"
 KILL_LIMIT_S = 3.0
-"""For so long at the most a script may run on although it is being killed, whatever the operator does."""
+"""A script that is being killed may run on for so long at most, whatever the operator does."""
 
 QUIET = 100
-"""After so many attempts in a row that found nothing to kill there is nothing."""
+"""So many attempts in a row that find nothing to kill mean that no script runs."""
 
 
 class Scripting:
-    """Takes part in some of the worlds.
+    """The client with scripts and its killer; they take part in some of the worlds.
 
-    @ivar active: whether it does in this one. @ivar parties: who runs scripts, and who kills them.
+    @ivar active: whether they do in this one. @ivar parties: who runs scripts, and who kills them.
     """
 
     def __init__(self, world: World) -> None:
@@ -56,7 +56,7 @@ class Scripting:
         self._leave()
 
     async def _end_what_goes_on(self) -> None:
-        """A script may have outlived its client, or be on its way still: nobody else would ever end it."""
+        """Kill a script that has outlived its client or is still on its way: nobody else would ever end it."""
         quiet = 0
         while self._goes_on and quiet < QUIET and not self.world.ending:
             try:
@@ -77,7 +77,7 @@ class Scripting:
             party.leave()
 
     async def _short(self) -> None:
-        """Scripts between plain commands: the replies come in order."""
+        """Send scripts between plain commands, and check that replies come in order."""
         names = [f"{self._chance.random()}".encode() for _ in range(5)]
         commands: list[Command] = [
             ["EVAL", "echo", 0, name] if at % 2 else ["ECHO", name] for at, name in enumerate(names)
@@ -86,7 +86,7 @@ class Scripting:
             self._same(await answer, name)
 
     async def _whole(self) -> None:
-        """A transaction that has arrived whole, with a script in it."""
+        """Send a transaction in one piece, with a script in it."""
         answers = self._runs.wire.send(["MULTI"], ["EVAL", "echo", 0, "x"], ["EXEC"])
         for expected, answer in zip((b"OK", b"QUEUED", [b"x"]), answers, strict=True):
             self._same(await answer, expected)
@@ -100,7 +100,7 @@ class Scripting:
             self.world.fail(f"runs: a script was answered with {reply!r}, not {expected!r}")
 
     async def _endless(self) -> None:
-        """Kill it until it has ended: the first time it may not even have begun."""
+        """Run a script that does not end, and kill it until it has: at the first try it may not have begun."""
         ended: list[object] = []
         self._goes_on = True
         (answer,) = self._runs.wire.send(["EVAL", ENDLESS, 0])
@@ -121,7 +121,7 @@ class Scripting:
             self.world.fail(f"a script that does not end has ended with {ended[0]!r}")
 
     async def _kill(self) -> bool:
-        """Whether a script was killed. It takes no longer than a few ways there and back, whatever else goes on."""
+        """Try to kill a script; whether one was killed. It takes no more than a few round trips, whatever goes on."""
         began = self.world.clock.seconds()
         answer: Deferred[object] = self._kills.wire.send(["SCRIPT", "KILL"])[0]
         reply = await answer

@@ -14,7 +14,7 @@ STEPS = ("replicate", "catch up", "connect", "drain", "fence", "verify", "promot
 
 
 def conditions(chance: Random) -> Conditions:
-    """How the network is."""
+    """Draw how the network is."""
     pick = chance.choice
     return Conditions(
         latency=pick((0.0, 0.0002, 0.001)),
@@ -26,7 +26,7 @@ def conditions(chance: Random) -> Conditions:
 
 
 def settings_of(seed: int, chance: Random, faulty: bool, password: str) -> dict[str, Any]:
-    """The configuration file, without the uplink's address and password.
+    """Draw a configuration, without the uplink's address and password.
 
     @param faulty: things break, so that limits may be short.
     """
@@ -62,7 +62,7 @@ def settings_of(seed: int, chance: Random, faulty: bool, password: str) -> dict[
 
 @dataclass
 class Sigterm:
-    """When the proxy is stopped: so many seconds after the beginning, or after a switchover has come to a step."""
+    """When the proxy is stopped: some seconds after the beginning, or after a switchover has reached a step."""
 
     step: str
     after_s: float
@@ -75,7 +75,7 @@ class Sigterm:
 
 
 def sigterm_of(seed: int) -> Sigterm | None:
-    """In a few runs the proxy is stopped in the middle."""
+    """Draw whether, and when, the proxy is stopped in the middle of the run."""
     chance = Random(f"{seed} sigterm")
     if chance.random() >= SIGTERMS:
         return None

@@ -1,4 +1,4 @@
-"""One simulated run: the proxy with everything around it, made from one seed, played to its end, and judged."""
+"""Plays one simulated run: the proxy and everything around it, made from one seed, run to the end, and judged."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.client import ClientFactory
+from redisproxy.net import tls
 from redisproxy.service import ProxyService
 from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
@@ -42,7 +43,7 @@ STOP_S = 20.0
 
 @dataclass
 class Outcome:
-    """What came of one seed.
+    """The outcome of one seed.
 
     @ivar violation: what must never happen, and happened; empty when all was well.
     """
@@ -91,7 +92,7 @@ class World:
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
-        settings = config.load(self.path)
+        settings = config.load(self.path, tls.faults)
         self.network = SimNetwork(self.net)
         self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform)
         self.proxy, self.control = self.service.proxy, self.service.control
@@ -114,9 +115,9 @@ class World:
             json.dump(document, file)
 
     def settle_servers(self) -> None:
-        """What an operator sees to before moving again: the target is empty, fenced by a former move, or a replica.
+        """Perhaps empty and unfence servers that are not in use, as an operator may before moving there again.
 
-        One that somebody is connected to is left as it is: emptied, it would take writes that are lost with it.
+        A server that somebody is connected to stays as it is: emptied, it would accept writes that are lost with it.
         """
         for server in self.servers:
             free = server is not self.current and server.repl.primary is None and not server.down
@@ -126,12 +127,12 @@ class World:
                 server.config["min-replicas-to-write"] = "0"
 
     def find(self, host: str, port: int) -> Server | None:
-        """The server at an address, as another one finds it."""
+        """Find the server at an address, for another server."""
         server: Server | None = self.net.hosts.get(f"{host}:{port}")
         return server
 
     def connect(self, name: str) -> Wire:
-        """A new client connection to the proxy; one of no L{Client} may end at any time."""
+        """Connect a client to the proxy. A connection that belongs to no L{Client} may end at any time."""
         near, far = self.net.pair("client", "proxy")
         wire = Wire(self, name, near)
         self.wires[wire] = self._clients.get(name)
@@ -140,7 +141,7 @@ class World:
         return wire
 
     def connection_over(self, wire: Wire, unanswered: bool) -> None:
-        """A client's connection has ended: may it?"""
+        """Judge the end of a client's connection."""
         client = self.wires.pop(wire)
         if client is None or client.leaving or wire.injected or self.violation:
             return
@@ -164,7 +165,7 @@ class World:
         self.digest = hash_of(line, self.digest)
 
     def fail(self, what: str) -> None:
-        """Something is wrong.
+        """Report that something is wrong.
 
         @raise Violation: always.
         """
@@ -196,7 +197,7 @@ class World:
             os.rmdir(self._folder)
 
     def play(self) -> Outcome:
-        """Play it to its end."""
+        """Play the run to its end."""
         try:
             with self.watched():
                 self._play()
@@ -209,7 +210,7 @@ class World:
             self.violation,
             self.lines,
             self.clock.events,
-            self.proxy.metrics.commands_total,
+            self.proxy.metrics.flow.commands,
             self.operator.done,
             self.digest,
             self.operator.answers,
@@ -266,7 +267,7 @@ class World:
             raise Violation(self.violation)
 
     def _heal(self) -> None:
-        """Nothing fails any more, and the operator has looked at what the last answer said."""
+        """Nothing fails any more, and the operator lets everybody go on."""
         self.control.unpause()
 
     def _who_waits(self) -> None:
@@ -279,7 +280,7 @@ class World:
         return self.sigterm is not None and self.sigterm.is_due(self.clock.seconds() - 1000, step)
 
     def _stop_in_the_middle(self, over: Callable[[], bool]) -> None:
-        """SIGTERM; the server that was in use, or is since a switchover that was over already, takes writes."""
+        """Send SIGTERM; the server that is in use in the end has to take writes."""
         self.note("operator", "SIGTERM")
         self.stop()
         self._run(over, self.clock.seconds() - 1000 + 5)
@@ -288,21 +289,21 @@ class World:
             self.fail(f"{server.name} takes no writes after the proxy was stopped")
 
     def stop(self) -> None:
-        """Have the proxy stop, which takes a moment at most and leaves nothing behind.
+        """Stop the proxy, which has to take a moment at most and leave nothing behind.
 
-        @raise Violation: it did not.
+        @raise Violation: it took longer, or left something.
         """
-        reloads = self.proxy.metrics.reloads_total
+        reloads = self.proxy.metrics.operations.reloads_total
         stopping = self.service.stopService().addErrback(self.crashed)
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if not stopping.called:
             self.fail("the proxy does not stop")
-        if self.proxy.metrics.reloads_total != reloads:
+        if self.proxy.metrics.operations.reloads_total != reloads:
             self.fail("a reload went on although the proxy was to stop")
         self._nothing_goes_on()
 
     def _nothing_goes_on(self) -> None:
-        """The process could end now: nothing is open or about to happen, but for connections that are closing."""
+        """Check that the process could end now: nothing is open but closing connections, nothing is to happen."""
         self._run(lambda: False, self.clock.seconds() - 1000)
         if open_ends := [end for end in self.net.connections("uplink") if not end.disconnecting]:
             self.fail(f"stopped, with connections open: {[type(end.protocol).__name__ for end in open_ends]}")
@@ -313,7 +314,7 @@ class World:
 
     def _nothing_is_left(self) -> None:
         proxy = self.proxy
-        if len(proxy.registry) or proxy.metrics.clients_open:
+        if len(proxy.registry) or proxy.metrics.clients.open:
             self.fail(f"clients are left behind: {[client.id for client in proxy.registry]}")
         if proxy.core.dedicated:
             self.fail(f"{proxy.core.dedicated} connections count as clients' own with no client there")

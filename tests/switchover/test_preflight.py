@@ -1,4 +1,4 @@
-"""May a switchover begin? Two servers' own words, compared."""
+"""May a switchover begin? What two servers say of themselves is compared."""
 
 from __future__ import annotations
 
@@ -7,32 +7,16 @@ from typing import Any
 import pytest
 
 from redisproxy.config import TcpAddress, UnixAddress, UplinkSettings
-from redisproxy.servers.state import FENCE, ServerState, before_fence, fence_value, parse_info, version_of
+from redisproxy.servers.fence import FENCE
+from redisproxy.servers.state import ServerState, parse_info
 from redisproxy.switchover.preflight import Source, faults, follows, is_predecessor, source_of, warnings
+from tests.servers.states import OTHER_ID, old_server, replica, server
 
 SOURCE = Source("10.0.0.1", 6379)
-ID, OTHER_ID = "a" * 40, "b" * 40
-
-
-def server(
-    min_replicas: int = 0, databases: int | None = 16, max_lag: int | None = 10, tls_port: int = 0, **info: Any
-) -> ServerState:
-    fields = {"role": "master", "redis_version": "7.0.15", "master_replid": OTHER_ID, "run_id": "new"}
-    texts = {name: str(value) for name, value in {**fields, **info}.items()}
-    return ServerState(texts, databases=databases, min_replicas=min_replicas, max_lag=max_lag, tls_port=tls_port)
-
-
-def old_server(**info: Any) -> ServerState:
-    return server(**{"run_id": "old", "master_replid": ID, "used_memory": 1000, **info})
 
 
 def told(new: ServerState, old: ServerState | None = None, dbs: int = 0) -> str:
     return "\n".join(faults(old or old_server(), new, SOURCE, dbs))
-
-
-def replica(**info: Any) -> ServerState:
-    fields: dict[str, Any] = {"role": "slave", "master_replid": ID, "master_host": "10.0.0.1", "master_port": 6379}
-    return server(**{**fields, "master_link_status": "up", **info})
 
 
 def test_an_empty_server_and_a_replica_of_the_old_one_may_take_over() -> None:
@@ -137,23 +121,5 @@ def test_warnings_name_what_stays_behind() -> None:
     assert "scripts of clients that bypass" in "\n".join(warnings(old_server(redis_version="6.2.14"), replica()))
 
 
-@pytest.mark.parametrize("value", [0, 1, 3, 1000])
-@pytest.mark.parametrize("lag", [0, 10])
-def test_a_fence_remembers_what_was_before(value: int, lag: int) -> None:
-    fence = fence_value(server(min_replicas=value, max_lag=lag))
-    assert FENCE <= fence < 2**31 and before_fence(fence) == (value, lag == 0)
-    assert server(min_replicas=fence).fenced and not server(min_replicas=value).fenced
-
-
-def test_info_and_versions_are_read_as_they_come() -> None:
-    fields = parse_info("# Replication\r\nrole:slave\r\nslave_repl_offset:17\r\n\r\nodd line\r\nmaster_host:::1\r\n")
-    assert fields == {"role": "slave", "slave_repl_offset": "17", "master_host": "::1"}
-    assert ServerState(fields).offset == 17 and follows(ServerState(fields), old_server(), SOURCE) is False
-    assert version_of("7.0.15") == (7, 0, 15) and version_of("8.0-rc1") == (8, 0) and version_of("") == ()
-
-
-def test_progress_of_a_synchronisation() -> None:
-    syncing = replica(master_sync_in_progress=1, master_sync_left_bytes=500, master_link_status="down")
-    assert syncing.bytes_left == 500 and not syncing.link_up
-    assert replica(master_sync_in_progress=1, master_sync_left_bytes=-1).bytes_left is None
-    assert replica(master_sync_in_progress=0).bytes_left is None
+def test_a_replica_that_does_not_say_whom_it_follows_does_not_follow() -> None:
+    assert not follows(ServerState({"role": "slave", "slave_repl_offset": "17"}), old_server(), SOURCE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands.table import CommandTable, learn
+from redisproxy.commands.lookup import CommandTable, learn
 from redisproxy.resp import encode_command as cmd
 from tests.wire import OK, Wire
 
@@ -44,7 +44,7 @@ class TestTheStateOfAClusterConnection:
         assert refusal.startswith(b"-ERR redisproxy does not support '" + name.lower().encode())
         assert refusal.endswith(b"\r\n") and refusal.count(b"\r\n") == 1
         assert pinned.closed and wire.server is not pinned and wire.server.got() == cmd("GET", "a")
-        assert sum(wire.metrics.refused.values()) == 1 and wire.gate.in_flight == 1
+        assert sum(wire.metrics.clients.refused.values()) == 1 and wire.gate.in_flight == 1
 
     def test_the_answer_may_come_in_pieces(self, wire: Wire, name: str) -> None:
         client = wire.client()

@@ -7,8 +7,10 @@ import pytest
 from redisproxy.client import Client as Inside
 from redisproxy.client.fair_share import KEPT_S, KEPT_WHEN_SHORT_S
 from redisproxy.resp import encode_command as cmd
-from redisproxy.uplink.relief import AGAIN_S, LAG_S, PROBE_S
-from redisproxy.uplink.urgent import AT_ONCE, LIMIT_S, MAX_WAITING
+from redisproxy.uplink.busy_probe import PROBE_S
+from redisproxy.uplink.head_of_line import AGAIN_S
+from redisproxy.uplink.shared_connections import LAG_S
+from redisproxy.uplink.urgent_commands import AT_ONCE, LIMIT_S, MAX_WAITING
 from tests.wire import OK, Client, Server, Wire
 
 GET = cmd("GET", "a")
@@ -41,7 +43,7 @@ def look(wire: Wire) -> None:
         assert isinstance(client, Inside)
         client.share.dedicate()
 
-    wire.uplink_set.relief.look(wire.clock.seconds(), dedicate)
+    wire.uplink_set.head_of_line.check(wire.clock.seconds(), dedicate)
     wire.turn()
 
 
@@ -320,18 +322,18 @@ class TestBusy:
     def test_it_is_known_while_it_lasts(self, wire: Wire) -> None:
         client = connected(wire)
         client.send(EVAL)
-        relief = wire.uplink_set.relief
+        server = wire.uplink_set.busy_probe
         look(wire)
         look(wire)
         probe = wire.servers[-1]
-        assert probe.got() == cmd("PING") and not relief.busy
+        assert probe.got() == cmd("PING") and not server.busy
         probe.send(BUSY)
-        assert relief.busy and probe.closed
+        assert server.busy and probe.closed
         client.close()
         wire.advance(PROBE_S)
         look(wire)
         wire.servers[-1].send(b"+PONG\r\n")
-        assert not relief.busy
+        assert not server.busy
         opened = len(wire.servers)
         for _ in range(20):
             look(wire)
@@ -381,7 +383,7 @@ class TestLag:
         look(wire)
         wire.answer_login = True
         wire.turn()
-        assert not old.closed and wire.uplink_set.shared_connections[(0, 2)].transport is old.transport
+        assert not old.closed and shared(wire) is old.transport.protocol
 
     def test_one_that_lags_again_is_replaced_again_but_not_at_once(self, wire: Wire) -> None:
         self.slow(wire)
@@ -396,7 +398,7 @@ class TestLag:
         assert not replaced
         for _ in range(4):
             look(wire)
-        assert wire.uplink_set.shared_connections[(0, 2)].transport is not wire.servers[2].transport
+        assert shared(wire) is not wire.servers[2].transport.protocol
 
     def test_a_command_that_may_wait_does_not_count(self, wire: Wire) -> None:
         client = connected(wire)
@@ -405,6 +407,11 @@ class TestLag:
         for _ in range(5):
             look(wire)
         assert len(wire.servers) == opened
+
+
+def shared(wire: Wire) -> object:
+    """The connection that clients share."""
+    return dict(wire.uplink_set.shared_connections.items())[(0, 2)]
 
 
 def connected_to(wire: Wire, number: int) -> Client:

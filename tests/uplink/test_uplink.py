@@ -111,7 +111,7 @@ def test_a_promotion_since_the_login_is_learned(wire: Wire) -> None:
     uplinks.server[b"role"] = b"replica"
     assert b"$7\r\nreplica\r\n" in client.ask("HELLO", 2)
     wire.answer_login = False
-    asking = ensureDeferred(uplinks.ask_role())
+    asking = ensureDeferred(uplinks.warm_up.learn_role())
     wire.turn()
     assert wire.server.got() == cmd("HELLO")
     wire.server.send(b"*4\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n")
@@ -123,7 +123,7 @@ def test_a_server_that_does_not_say_its_role_holds_nobody_up(wire: Wire) -> None
     uplinks.server[b"role"] = b"replica"
     wire.answer_login = False
     failed: list[Any] = []
-    ensureDeferred(uplinks.ask_role()).addErrback(failed.append)
+    ensureDeferred(uplinks.warm_up.learn_role()).addErrback(failed.append)
     wire.advance(5.1)
     assert failed[0].check(UplinkUnavailable)
 
@@ -174,7 +174,7 @@ def test_a_connection_whose_closing_hangs_is_aborted(wire: Wire, monkeypatch: py
     wire.advance(CLOSE_DEADLINE_S - 0.1)
     assert not hanging.gone
     wire.advance(0.1)
-    assert hanging.gone and wire.metrics.uplink_connections_open == 0
+    assert hanging.gone and wire.metrics.uplink.connections_open == 0
 
 
 def test_a_connection_that_is_closed_leaves_no_deadline(wire: Wire) -> None:

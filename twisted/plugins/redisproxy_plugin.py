@@ -1,4 +1,4 @@
-"""What makes C{redisproxy} a subcommand of C{twistd} and C{twist}."""
+"""Makes C{redisproxy} a subcommand of C{twistd} and C{twist}."""
 
 from twisted.application.service import ServiceMaker
 

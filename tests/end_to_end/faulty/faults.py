@@ -1,4 +1,4 @@
-"""The faults: each is planted once, and looks to its client as if nothing had happened for as long as it can."""
+"""The faults that are planted between clients and proxy: each happens once, and hides from its client if it can."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Protocol
 from redisproxy.resp import encode_command, parse_reply
 
 AFTER = 20
-"""The fault comes with this one of the commands that it is for."""
+"""The fault hits the command with this number among those that it is for."""
 
 
 class Slot:
-    """A reply that a client waits for. `out` is what it gets; None as long as it gets nothing.
+    """A reply that a client waits for. `out` is what it gets; None while it gets nothing.
 
     @param change: from the reply that has come to what the client gets.
     """
@@ -37,7 +37,7 @@ class Link(Protocol):
 
 
 class Fault:
-    """None at all; L{planted} is called instead of passing the one command on that is for it."""
+    """The base of all faults: L{planted} is called with the one command that is hit; the others are passed on."""
 
     name = b""
     key = b""

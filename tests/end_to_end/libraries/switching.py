@@ -1,8 +1,8 @@
-"""Two servers, a proxy between them and its clients, and many switches while workers work.
+"""Runs workers with client libraries while a proxy switches them between two servers, many times.
 
-A worker is anything that counts its steps, and says what went wrong. It checks every reply itself, so that a command
-lost or run twice is a problem of the step that finds it. What no worker can see of itself is checked here: that no
-connection was closed and none was made anew.
+A worker counts its steps and says what went wrong. It checks every reply itself, so that a command lost or run twice is
+a problem of the step that finds it. What a worker can't see is checked here: no connection was closed, none was made
+anew.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEPS_BETWEEN = 5
 
 
 class Worker(Protocol):
-    """Something that works in the background."""
+    """A worker in the background."""
 
     @property
     def name(self) -> str:
@@ -68,7 +68,7 @@ class Rig:
 
     @contextmanager
     def switching_under(self, *workers: Worker, reconnects: bool = False) -> Iterator[None]:
-        """Let them all work, and switch often; the body runs after the last switch, while they still work.
+        """Switch often while all workers work; the body runs after the last switch, while they still work.
 
         @param reconnects: they make connections of their own accord, as a worker does that forks for each job.
         """

@@ -1,4 +1,4 @@
-"""Client-side caches through many switches: never a value older than one that is known to be overwritten.
+"""Client-side caches through many switches: none ever answers with a value that is known to be overwritten.
 
 As with Redis itself, an invalidation has reached a client once a reply of its connection has come that was sent after
 the write was acknowledged. So a reader notes what has been acknowledged, has a PING answered, and reads.
@@ -37,7 +37,7 @@ KEYS = [f"key:{number}" for number in range(5)]
 
 
 class Acknowledged:
-    """The highest number that has been written to each key and acknowledged."""
+    """The highest number whose write to each key was acknowledged."""
 
     def __init__(self) -> None:
         self.numbers = dict.fromkeys(KEYS, 0)
@@ -55,7 +55,7 @@ def writes(client: redis.Redis, acknowledged: Acknowledged, keys: list[str]) -> 
 
 
 def reads(client: redis.Redis, acknowledged: Acknowledged, tally: dict[str, int]) -> Iterator[None]:
-    """What redis-py's own cache answers."""
+    """Read through redis-py's own cache."""
     while True:
         least = dict(acknowledged.numbers)
         client.ping()
@@ -66,7 +66,7 @@ def reads(client: redis.Redis, acknowledged: Acknowledged, tally: dict[str, int]
 
 
 class Cache:
-    """A cache of its own, filled by `reader` and emptied by what `listener`, another connection or the same, hears."""
+    """A cache that `reader` fills and that `listener`, the same connection or another, empties."""
 
     def __init__(self, port: int, *tracking: str) -> None:
         self.values: dict[str, Any] = {}

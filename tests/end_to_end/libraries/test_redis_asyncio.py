@@ -60,7 +60,7 @@ async def locks(client: Any, key: str) -> AsyncIterator[None]:
 
 
 async def queues(client: Any, key: str) -> AsyncIterator[None]:
-    """One client blocks and another pushes; what it gets is in order and complete."""
+    """One client blocks and another pushes; the elements arrive in order and complete."""
     async with client.client() as blocking:
         for number in count():
             waiting = asyncio.ensure_future(blocking.blpop([f"{key}:jobs"], timeout=0))

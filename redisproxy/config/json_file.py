@@ -1,0 +1,73 @@
+"""Reads a configuration file as JSON, up to a size; a key that occurs twice is a fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from redisproxy.config.errors import ConfigError
+
+MAX_BYTES = 1048576
+
+
+def read_object(path: Path, faults: list[str]) -> dict[str, Any]:
+    """The object in the file at `path`; keys that occur twice are added to `faults`.
+
+    @raise ConfigError: it can't be read, or holds no JSON object.
+    """
+    data = _parsed(path, _content(path))
+    faults += _duplicates(data, "")
+    if not isinstance(data, dict):
+        raise ConfigError([f"{path}: expected an object"])
+    return data
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot read it: {error.strerror}"]) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError([f"{path}: larger than {MAX_BYTES} bytes"])
+    return content
+
+
+def _parsed(path: Path, content: bytes) -> Any:
+    refuse_constant = partial(_no_constant, path)
+    try:
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Object, parse_constant=refuse_constant)
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 (byte {error.start})"]) from None
+    except json.JSONDecodeError as error:
+        raise ConfigError([f"{path}: not JSON: {error.msg}, line {error.lineno}, column {error.colno}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: nested too deeply"]) from None
+    except ValueError:
+        raise ConfigError([f"{path}: not JSON: a number with too many digits"]) from None
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which keys occurred more than once."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [key for key, _ in pairs]
+        self.twice = sorted({key for key in names if names.count(key) > 1}) if len(self) < len(names) else []
+
+
+def _duplicates(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Object):
+        yield from (f"{path}{key}: the key is there twice" for key in value.twice)
+        for key, item in value.items():
+            yield from _duplicates(item, f"{path}{key}.")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _duplicates(item, f"{path.removesuffix('.')}[{number}].")
+
+
+def _no_constant(path: Path, name: str) -> Any:
+    raise ConfigError([f"{path}: not JSON: {name} is no number there"])

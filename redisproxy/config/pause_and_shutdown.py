@@ -1,0 +1,37 @@
+"""The sections C{pause} and C{shutdown}: how long the proxy waits for replies, and what it tells clients."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from redisproxy.config.address import parse_address
+from redisproxy.config.section import Milliseconds, MillisecondsOrOff, Section, Text
+
+
+class PauseSettings(Section):
+    """How long a pause waits for commands in flight."""
+
+    drain_deadline_ms: Milliseconds = 5000
+
+
+class ShutdownSettings(Section):
+    """How the proxy stops.
+
+    Clients that asked for maintenance notifications have C{notice_ms} to leave; they are sent to C{moving_to} if it is
+    set.
+    """
+
+    drain_deadline_ms: Milliseconds = 5000
+    notice_ms: MillisecondsOrOff = 0
+    moving_to: Text | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ShutdownSettings:
+        if self.moving_to is not None:
+            try:
+                host = getattr(parse_address(self.moving_to, "tcp"), "host", "")
+            except ValueError as error:
+                raise ValueError(f".moving_to: {error}") from None
+            if not host:
+                raise ValueError(".moving_to: a host is needed, so that clients know where to go")
+        return self

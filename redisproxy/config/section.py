@@ -1,0 +1,33 @@
+"""The base of every section of the configuration: a frozen model, and the types of fields with their bounds.
+
+Times and sizes carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+MillisecondsOrOff = Annotated[int, Field(ge=0, le=86_400_000)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+CountOrOff = Annotated[int, Field(ge=0, le=10_000_000)]
+Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+FromList = BeforeValidator(_tuple)
+"""Turns a JSON array into a tuple, which is frozen."""
+
+
+class Section(BaseModel):
+    """One object of the configuration: frozen, strict, without unknown keys. Its errors contain no value of it."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, populate_by_name=False
+    )

@@ -1,0 +1,96 @@
+"""The whole configuration: its sections, the keys outside of sections, and the checks across sections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from redisproxy.commands.allow_commands import not_allowable
+from redisproxy.config.address import Address, TcpAddress, on_this_machine
+from redisproxy.config.endpoint import Endpoint
+from redisproxy.config.limits import LimitSettings
+from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
+from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings
+from redisproxy.config.section import MillisecondsOrOff, Section
+from redisproxy.config.switchover import SwitchoverSettings
+from redisproxy.config.uplink import UplinkSettings
+
+CommandName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+(\|[A-Za-z0-9_-]+)?$", max_length=64)]
+
+
+def _allowable(names: frozenset[str]) -> frozenset[str]:
+    if faults := list(not_allowable(names)):
+        raise PydanticCustomError("not_allowable", "\n".join(faults))
+    return names
+
+
+def _as_list(value: Any) -> Any:
+    """Make a tuple of one object or several, without those whose address is empty, as in Codility/redis-proxy."""
+    items = value if isinstance(value, list) else [value]
+    return tuple(item for item in items if not (isinstance(item, dict) and item.get("addr") == ""))
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    uplink: UplinkSettings
+    listen: tuple[ListenSettings, ...] = Field(min_length=1)
+    listen_raw: tuple[RawListenSettings, ...] = ()
+    admin: AdminSettings | None = None
+    read_time_limit_ms: MillisecondsOrOff = 5000
+    idle_timeout_ms: MillisecondsOrOff = 0
+    log_messages: bool = False
+    allow_commands: Annotated[frozenset[CommandName], AfterValidator(_allowable)] = frozenset()
+    allow_scan_across_switch: bool = False
+    pubsub: bool = False
+    limits: LimitSettings = LimitSettings()
+    pause: PauseSettings = PauseSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+    switchover: SwitchoverSettings = SwitchoverSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        shaped = dict(data)
+        for key in ("listen", "listen_raw"):
+            if key in shaped:
+                shaped[key] = _as_list(shaped[key])
+        if isinstance(shaped.get("admin"), dict) and shaped["admin"].get("addr") == "":
+            shaped["admin"] = None
+        names = shaped.get("allow_commands")
+        if isinstance(names, list):
+            shaped["allow_commands"] = frozenset(name.upper() if isinstance(name, str) else "" for name in names)
+        return shaped
+
+    def with_primary_at(self, address: TcpAddress) -> Settings:
+        """The same settings, with the uplink at the address that the sentinels gave."""
+        return self.model_copy(update={"uplink": self.uplink.at(address)})
+
+    def _own(self) -> list[tuple[str, Endpoint]]:
+        places = [("listen", each) for each in self.listen] + [("listen_raw", each) for each in self.listen_raw]
+        return [*places, *([("admin", self.admin)] if self.admin else [])]
+
+    @property
+    def own_addresses(self) -> frozenset[Address]:
+        """Every address at which clients on this machine reach the proxy itself."""
+        addresses = (endpoint.address for _, endpoint in self._own())
+        return frozenset(each for address in addresses for each in on_this_machine(address))
+
+    @model_validator(mode="after")
+    def _distinct_addresses(self) -> Settings:
+        seen: dict[Address, str] = {}
+        for name, endpoint in self._own():
+            if endpoint.address in seen:
+                raise ValueError(f"{name}: the address {endpoint.address} is used by {seen[endpoint.address]} already")
+            seen[endpoint.address] = name
+        if self.uplink.address in seen:
+            raise ValueError(f"uplink.addr: this is where the proxy itself listens ({seen[self.uplink.address]})")
+        for number, sentinel in enumerate(self.uplink.sentinel_addresses):
+            if sentinel in seen:
+                where = f"uplink.sentinels[{number}]"
+                raise ValueError(f"{where}: this is where the proxy itself listens ({seen[sentinel]})")
+        return self

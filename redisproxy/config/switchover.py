@@ -1,0 +1,56 @@
+"""The section C{switchover}: how the data moves to another server, and how long each part may take."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from redisproxy.config.address import TcpAddress, parse_address
+from redisproxy.config.section import Milliseconds, Section, Text
+from redisproxy.config.uplink import UplinkSettings
+
+
+class SwitchoverSettings(Section):
+    """How a switchover moves the data.
+
+    The C{mode} C{external} is for managed servers, which allow neither REPLICAOF nor CONFIG: something else moves the
+    data while the clients are held.
+    """
+
+    mode: Literal["replicate", "external"] = "replicate"
+    pause_budget_ms: Milliseconds = 2000
+    max_lag_ms: Milliseconds = 100
+    sync_deadline_ms: Milliseconds = 3_600_000
+    sync_stall_ms: Milliseconds = 60_000
+    external_deadline_ms: Milliseconds = 60_000
+    replicate_from: Text | None = None
+    replicate_over_tls: bool | None = None
+    replication_user: Text | None = None
+    replication_password: SecretStr | None = Field(default=None, alias="replication_pass")
+
+    @model_validator(mode="after")
+    def _check(self) -> SwitchoverSettings:
+        if self.replication_user is not None and self.replication_password is None:
+            raise ValueError("replication_user needs replication_pass")
+        if self.replicate_from is not None:
+            try:
+                parse_address(self.replicate_from, "tcp")
+            except ValueError as error:
+                raise ValueError(f".replicate_from: {error}") from None
+        return self
+
+    @property
+    def replicate_from_address(self) -> TcpAddress | None:
+        """The address at which the new server reaches the old one, if the configuration gives it."""
+        if self.replicate_from is None:
+            return None
+        address = parse_address(self.replicate_from, "tcp")
+        assert isinstance(address, TcpAddress)
+        return address
+
+    def replication_credentials(self, old: UplinkSettings) -> tuple[str | None, str | None]:
+        """User and password with which a replica logs in at `old`."""
+        if self.replication_password is not None:
+            return self.replication_user, self.replication_password.get_secret_value()
+        return old.user, old.password.get_secret_value() if old.password is not None else None

@@ -1,0 +1,424 @@
+"""The seam between deciding and carrying: the orders that the control plane gives to a data plane.
+
+C{control} and C{switchover} know this module only, whatever stands behind it: the data plane of the same process
+(L{redisproxy.dataplane.local}), one in another process, or many. So every order can cross a process boundary:
+parameters and results are plain, immutable values, and times are durations, because clocks differ.
+
+Rules for all orders:
+
+ - Each returns a Deferred. The data plane of the same process returns one that has fired already wherever the order
+   needs no time, so that C{await} goes straight on within the same turn of the reactor.
+ - An order fails with one of L{ERRORS} and nothing else; anything else is a bug.
+ - Orders take effect in the sequence in which they were given, also when nobody waits for the answers.
+ - Cancelling the Deferred of C{drained}, C{server_known}, C{connect}, C{prove_watches}, C{bring} and C{give_notice}
+   ends the work. All other orders are carried out once they are given; whoever cancels does not learn the result.
+ - C{DataPlaneLost} says nothing about what was carried out. A data plane that has lost its control plane goes on as it
+   was; it drops nobody for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
+from redisproxy.net.errors import (
+    DatabaseRefused,
+    OutcomeUnknown,
+    ServerBusy,
+    UplinkError,
+    UplinkMoved,
+    UplinkRefused,
+    UplinkUnavailable,
+)
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from redisproxy.config import Settings
+
+__all__ = [
+    "ERRORS",
+    "FAILOVER",
+    "OPERATOR",
+    "RELOAD",
+    "SHUTDOWN",
+    "SWITCHOVER",
+    "ClientFilter",
+    "ClientInFlight",
+    "ClientLine",
+    "ClientOrders",
+    "DataPlane",
+    "DataPlaneLost",
+    "Figures",
+    "GateOrders",
+    "GateReopened",
+    "GateStatus",
+    "HandedClient",
+    "Hold",
+    "MoveOrders",
+    "NotSupported",
+    "Rejected",
+    "Release",
+    "UplinkFigures",
+    "WrongOrder",
+]
+
+
+# -- how an order fails
+
+
+class Rejected(Exception):
+    """The settings can't be used, and nothing has changed; C{str()} says why, a fault a line."""
+
+
+class WrongOrder(Exception):
+    """The order can't be given in this state: a bug in whoever gave it. Nothing has changed."""
+
+
+class NotSupported(Exception):
+    """This data plane does not know the order yet."""
+
+
+class DataPlaneLost(Exception):
+    """The data plane in another process can't be reached, or has not answered in time.
+
+    Whether the order was carried out is unknown. The local one never fails like this.
+    """
+
+
+ERRORS: tuple[type[Exception], ...] = (
+    Rejected,
+    WrongOrder,
+    NotSupported,
+    DataPlaneLost,
+    GateReopened,
+    UplinkRefused,
+    DatabaseRefused,
+    ServerBusy,
+    UplinkUnavailable,
+    OutcomeUnknown,
+    UplinkMoved,
+    UplinkError,
+)
+"""Every exception that an order may fail with, the narrower classes first; each is told by its class and its text."""
+
+
+# -- what orders answer
+
+
+@dataclass(frozen=True)
+class GateStatus:
+    """The gate at one moment.
+
+    @ivar state: C{running}, C{pausing} (closed, with commands in flight) or C{paused}.
+    @ivar reasons: why it is closed, sorted; empty when it is open.
+    @ivar in_flight: commands that were sent and not answered. @ivar held: clients that wait at the closed gate.
+    @ivar busy: what an operator can do about a script for which the server answers nobody; empty when there is none.
+    """
+
+    state: str
+    reasons: tuple[str, ...] = ()
+    in_flight: int = 0
+    held: int = 0
+    busy: str = ""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What became of C{hold}.
+
+    @ivar closed: the gate was open before.
+    """
+
+    closed: bool
+    gate: GateStatus
+
+
+@dataclass(frozen=True)
+class Release:
+    """What became of C{release}. All but C{gate} was sampled at the same moment, just before.
+
+    @ivar opened: the gate was closed before and is open now.
+    @ivar gate: what is now.
+    @ivar closed_s: for how long it had been closed; None when it was open.
+    @ivar held: how many clients had waited. @ivar longest_wait_s: how long the first of them; 0 without any.
+    @ivar clients_closed: clients closed by the data plane since it began, by reason.
+    """
+
+    opened: bool
+    gate: GateStatus
+    closed_s: float | None = None
+    held: int = 0
+    longest_wait_s: float = 0.0
+    clients_closed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClientInFlight:
+    """A client that waits for replies of the server.
+
+    @ivar cmd: its last command, in lower case. @ivar pending: how many replies it waits for.
+    """
+
+    id: int
+    addr: str
+    name: str
+    cmd: str
+    pending: int
+    age_s: float
+
+
+@dataclass(frozen=True)
+class ClientFilter:
+    """Which clients; everything that is set has to be true of one.
+
+    @ivar ids: one of these. @ivar pubsub: whether it has subscriptions. @ivar address: its own, as CLIENT LIST shows
+        it. @ivar local_address: that of the listener. @ivar user: who it has logged in as.
+    @ivar min_age_s: connected for at least so long.
+    """
+
+    ids: frozenset[int] | None = None
+    pubsub: bool | None = None
+    address: str | None = None
+    local_address: str | None = None
+    user: bytes | None = None
+    min_age_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ClientLine:
+    """A client as CLIENT LIST shows it.
+
+    @ivar line: with its newline.
+    """
+
+    id: int
+    line: bytes
+
+
+@dataclass(frozen=True)
+class HandedClient:
+    """A client on its way from one data plane to another.
+
+    @ivar session: what its session is, as a value. @ivar descriptor: of its socket, in the process that takes it in.
+    """
+
+    session: Mapping[str, object]
+    descriptor: int
+
+
+@dataclass(frozen=True)
+class UplinkFigures:
+    """The connections to the server in use.
+
+    @ivar connections: all that are open. @ivar shared: those for clients without state. @ivar pinned: those for one
+        client each. @ivar last_error: why the last attempt failed; empty since one succeeded.
+    @ivar server: what it has told of itself (HELLO), as text and numbers.
+    """
+
+    connected: bool
+    connections: int
+    shared: int
+    pinned: int
+    last_error: str
+    server: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All figures of a data plane, of one moment.
+
+    @ivar listening: it accepts clients. @ivar clients_open: that are connected.
+    @ivar blocked_waiting: blocking commands that wait in the proxy instead of at the server.
+    @ivar numbers: counters and gauges by name; see C{figures.metrics}.
+    @ivar clients_closed: by the data plane, by reason. @ivar refused: commands by name.
+    @ivar native: the compiled parts are used. @ivar native_reason: why not. @ivar transports: which are used.
+    """
+
+    gate: GateStatus
+    uplink: UplinkFigures
+    listening: bool
+    clients_open: int
+    blocked_waiting: int
+    raw_connections: int
+    numbers: Mapping[str, int]
+    clients_closed: Mapping[str, int]
+    refused: Mapping[str, int]
+    native: bool
+    native_reason: str
+    transports: str
+
+
+# -- the orders
+
+
+class GateOrders(Protocol):
+    """Holding clients at the gate. The reasons are those of C{forwarding.gate}; the gate is open when there is none."""
+
+    def state(self) -> Deferred[GateStatus]:
+        """The gate now. At any time."""
+
+    def hold(self, reason: str) -> Deferred[Hold]:
+        """Close the gate for `reason`, and call blocked commands back from the server. At any time.
+
+        Twice for one reason is the same as once. For C{SWITCHOVER} the collector of garbage rests as well.
+        """
+
+    def release(self, reason: str) -> Deferred[Release]:
+        """Take `reason` back; with the last one the gate opens, and whoever waits goes on in order of arrival.
+
+        At any time; releasing what is not held changes nothing.
+        """
+
+    def drained(self) -> Deferred[None]:
+        """Fire when the gate is closed and nothing is in flight, in a turn after the last reply. Can be cancelled.
+
+        Several may wait at once.
+
+        @raise GateReopened: it opened first, or is open now.
+        """
+
+    def who_is_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:
+        """The clients that wait for replies of the server. At any time."""
+
+    def drop_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:
+        """Close every connection with commands in flight and disconnect their clients; say who they were.
+
+        At any time; meant for a drain that has taken too long. Nothing to drop is no error.
+        """
+
+
+class MoveOrders(Protocol):
+    """Going to another server, or taking new settings, beside what runs. At most one move is prepared at a time.
+
+    The sequence is C{prepare}, C{connect}, hold and drain, C{prove_watches} (only behind a fence), C{bring}, C{swap},
+    release. C{abandon} may come at any point before C{swap}.
+    """
+
+    def prepare(self, settings: Settings, same_listeners: bool = False) -> Deferred[None]:
+        """Build everything for `settings`; no connection is opened and nothing changes.
+
+        @param settings: whole, with the uplink's address found.
+        @param same_listeners: leave the listeners' certificates as they are, and do not read their files.
+        @raise Rejected: certificates can't be used.
+        @raise WrongOrder: one is prepared already.
+        """
+
+    def connect(self) -> Deferred[None]:
+        """Log in at the prepared server, with all connections that clients will need, and call blocked commands back.
+
+        A reload does so at once, a switchover after replication has caught up. Clients go on meanwhile. On failure the
+        move stays prepared, and whoever gave the order abandons it. Can be cancelled.
+
+        @raise UplinkError: it can't be reached, refuses the password, lacks a database, or is busy.
+        @raise WrongOrder: nothing is prepared.
+        """
+
+    def prove_watches(self) -> Deferred[None]:
+        """Find out at the old server which WATCHes still hold, so that C{bring} makes them again.
+
+        Only while the gate is closed, nothing is in flight, and the old server takes no writes: otherwise a proof is
+        worth nothing. Without this order every WATCH is lost in the move. Can be cancelled.
+
+        @raise WrongOrder: nothing is prepared.
+        """
+
+    def bring(self) -> Deferred[None]:
+        """Bring what clients have at the old server and is not data to the new one: scripts, subscriptions, proven
+        watches, tracking. The gate is closed and nothing is in flight. Can be cancelled.
+
+        @raise UplinkError: the connection was lost.
+        @raise WrongOrder: nothing is prepared.
+        """
+
+    def swap(self) -> Deferred[None]:
+        """Put the prepared settings in force and leave the old server. The gate is closed and nothing is in flight.
+
+        Afterwards nothing is prepared. The local one does it within the call.
+
+        @raise WrongOrder: nothing is prepared.
+        """
+
+    def abandon(self) -> Deferred[None]:
+        """Leave no trace of what is prepared, and let blocked commands go back to the server. At any time.
+
+        Abandoning nothing changes nothing.
+        """
+
+
+class ClientOrders(Protocol):
+    """The clients of the data plane."""
+
+    def list(self, which: ClientFilter) -> Deferred[tuple[ClientLine, ...]]:
+        """Those that `which` describes, in order of their ids. At any time."""
+
+    def kill(self, ids: frozenset[int]) -> Deferred[int]:
+        """Disconnect these; how many there were. Ids of nobody are ignored, so twice is the same as once."""
+
+    def unblock(self, client_id: int, error: bool = False) -> Deferred[bool]:
+        """End the client's blocking command, by a null reply or an UNBLOCKED error; False when it has none."""
+
+    def highest_db(self) -> Deferred[int]:
+        """The highest database that a client has selected; 0 without clients. It walks over all of them."""
+
+    def terminate_raw(self) -> Deferred[int]:
+        """Close every connection of the raw listeners; how many there were."""
+
+    def stop_listening(self) -> Deferred[None]:
+        """Accept no more clients; fire when the ports are closed. Twice is the same as once."""
+
+    def give_notice(self, within_s: float, wait_s: float, endpoint: str = "") -> Deferred[None]:
+        """Tell clients that asked for maintenance notifications that the proxy goes away; fire when they have left.
+
+        After C{stop_listening}, with the gate open. Can be cancelled.
+
+        @param within_s: after so many seconds at the most it is gone. @param wait_s: the longest to wait for them.
+        @param endpoint: C{host:port} where they are to go; without it they connect again where they did.
+        """
+
+    def close_all(self) -> Deferred[None]:
+        """Close every client, raw ones at once; fire when they have gone, after a second at the most. At the end."""
+
+    def adopt(self, client: HandedClient) -> Deferred[None]:
+        """Take in a client of another data plane; it does not notice.
+
+        @raise NotSupported: always, until sessions are values.
+        """
+
+    def hand_over(self, to: str) -> Deferred[int]:
+        """Give every client to the data plane at the Unix socket `to`; how many it took. The gate is closed and nothing
+        is in flight.
+
+        @raise NotSupported: always, until sessions are values.
+        """
+
+
+class DataPlane(Protocol):
+    """Everything in one process that carries commands."""
+
+    @property
+    def gate(self) -> GateOrders: ...
+
+    @property
+    def move(self) -> MoveOrders: ...
+
+    @property
+    def clients(self) -> ClientOrders: ...
+
+    def start(self) -> Deferred[None]:
+        """Connect to the server, again and again for as long as it runs, and supervise time limits. Once, at first."""
+
+    def connected(self) -> Deferred[bool]:
+        """Whether there is a connection to the server in use. At any time; asked ten times a second."""
+
+    def server_known(self) -> Deferred[None]:
+        """Fire when the server in use has told which commands it has, at once if it has. After C{start}; can be
+        cancelled. It never fires once the data plane is stopped."""
+
+    def figures(self) -> Deferred[Figures]:
+        """All figures of this moment. At any time."""
+
+    def stop(self) -> Deferred[None]:
+        """Close every connection to servers and open no more; supervise nothing any more. Once, at the end."""

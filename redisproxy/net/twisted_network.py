@@ -1,0 +1,95 @@
+"""The network on Twisted's own transports; see L{network.Network}."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocol
+from twisted.internet.protocol import Factory
+
+from redisproxy.net.detached import DetachedSocket
+from redisproxy.net.sockets import clear_stale_socket, tcp_socket, without_delay
+from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
+from redisproxy.net.twisted_transports import TcpPort, UnixPort, adopt
+
+
+class _Factory(Factory[Any]):
+    noisy = False
+
+    def __init__(self, make: Callable[[], IProtocol]) -> None:
+        self._make = make
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._make()
+
+
+class TwistedNetwork:
+    """The network on Twisted's own transports."""
+
+    name = "twisted"
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._calls: dict[Callable[[], None], None] = {}
+
+    def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:
+        """Listen on a TCP or unix address.
+
+        @raise CannotListenError: the address can't be bound.
+        """
+        if tls is not None:
+            factory = TLSServerFactory(tls, factory, self._reactor)
+        path = getattr(address, "path", None)
+        if path is not None:
+            clear_stale_socket(path)
+            port: Any = UnixPort(path, factory, backlog, reactor=self._reactor)
+            port.startListening()
+        else:
+            port = TcpPort(address.port, factory, backlog, address.host, self._reactor)
+            port.startListening()
+            # Accepted connections inherit it: TLS writes before a protocol could ask for it.
+            without_delay(port.socket)
+        listening: IListeningPort = port
+        return listening
+
+    def connect(
+        self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any, timeout_s: float
+    ) -> Deferred[Any]:
+        """Connect; with TLS fire after the handshake and verification."""
+        path = getattr(address, "path", None)
+        if path is not None:
+            endpoint: Any = UNIXClientEndpoint(self._reactor, path, timeout=timeout_s)
+        else:
+            endpoint = HostnameEndpoint(self._reactor, address.host, address.port, timeout=timeout_s)
+        if tls is None:
+            connecting: Deferred[Any] = endpoint.connect(_Factory(protocol_factory))
+            return connecting.addCallback(_connected)
+        waiter = HandshakeWaiter(protocol_factory())
+        opened: Deferred[Any] = endpoint.connect(TLSClientFactory(tls, waiter, self._reactor))
+        opened.addCallback(_connected).addCallback(lambda _: waiter.done)
+        return opened.addTimeout(timeout_s, self._reactor)
+
+    def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
+        """Go on with a socket that a transport has let go; see L{network.Network.adopt}."""
+        return adopt(self._reactor, detached, protocol_factory)
+
+    def end_of_turn(self, call: Callable[[], None]) -> None:
+        """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""
+        if not self._calls:
+            self._reactor.callLater(0, self._run)
+        self._calls[call] = None
+
+    def _run(self) -> None:
+        calls, self._calls = self._calls, {}
+        for call in calls:
+            call()
+
+
+def _connected(protocol: Any) -> Any:
+    sock = tcp_socket(protocol.transport)
+    if sock is not None:
+        without_delay(sock)
+    return protocol

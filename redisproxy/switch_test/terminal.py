@@ -1,0 +1,112 @@
+"""What a switch-test shows in a terminal: progress while it runs, then the verdict."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from redisproxy.switch_test.options import Options
+from redisproxy.switch_test.processes import CouldNotRun
+from redisproxy.switch_test.run import switch_test
+from redisproxy.switch_test.timeline import in_words
+
+PASS, FAIL, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
+CODES = {"pass": PASS, "fail": FAIL, "interrupted": INTERRUPTED}
+COLOURS = {"pass": "green", "fail": "red", "interrupted": "yellow"}
+STEPS_MS = (2, 5, 10, 20, 50, 100, 250, 500, 1000)
+BAR = 40
+
+
+def run(options: Options, as_json: bool) -> int:
+    """Run and show the result; the exit code is 0 for pass, 1 fail, 2 could not run, 130 interrupted."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        result = switch_test(options, lambda _: None) if as_json else _watched(options)
+    except CouldNotRun as error:
+        click.echo(
+            json.dumps({"ok": False, "error": str(error)}) if as_json else f"could not run: {error}", err=not as_json
+        )
+        return COULD_NOT_RUN
+    except KeyboardInterrupt:
+        click.echo("interrupted before anything was started", err=True)
+        return INTERRUPTED
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        _tell(result, Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+    return CODES[result["verdict"]]
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _watched(options: Options) -> dict[str, Any]:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"seed {options.seed}")
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=options.switchovers, text="")
+        return switch_test(
+            options, lambda result: progress.update(bar, completed=result["switchovers"], text=_text(result))
+        )
+
+
+def _text(result: dict[str, Any]) -> str:
+    pause = result["pause_ms"]
+    if result["doing"] != "moving" or not pause:
+        return str(result["doing"])
+    rate = result["commands"] / max(result["elapsed_s"], 0.1)
+    return f"pause {pause['median']:.0f}, p99 {pause['p99']:.0f} ms; {rate:,.0f} writes/s"
+
+
+def _tell(result: dict[str, Any], console: Console) -> None:
+    _tell_pauses(result, console)
+    console.print(
+        f"{result['switchovers']} of {result['wanted']} switchovers in {result['elapsed_s']:.0f} s:"
+        f" {result['commands']:,} checked writes, {result['delivered']:,} jobs delivered,"
+        f" {result['idle_checked']:,} looks at idle clients"
+    )
+    if result["options"]["kill"]:
+        console.print(f"the old server was dead before the switchover was over {result['old_gone_at_once']} times")
+    if result["longest"]:
+        waits = ", ".join(f"{name} {ms:.1f}" for name, ms in result["wait_ms"].items())
+        console.print(f"waits for a reply in ms: {waits}, longest {result['longest_ms']:.0f}")
+        console.print(f"  the longest: {escape(in_words(result['longest'][0]))}")
+    for fault in result["faults"]:
+        console.print(f"[red]{escape(fault)}[/]")
+    _tell_verdict(result, console)
+
+
+def _tell_pauses(result: dict[str, Any], console: Console) -> None:
+    pauses, low = result["pauses_ms"], 0
+    table = Table("pause in ms", "times", "", box=None, pad_edge=False)
+    table.columns[0].justify = table.columns[1].justify = "right"
+    for high in (*STEPS_MS, float("inf")):
+        count = sum(1 for pause in pauses if low <= pause < high)
+        if count:
+            label = f"{low} to {high}" if high != float("inf") else f"{low} and more"
+            table.add_row(label, str(count), "#" * max(1, round(BAR * count / len(pauses))))
+        low = int(high) if high != float("inf") else low
+    if pauses:
+        console.print(table)
+        console.print("pauses in ms: " + ", ".join(f"{name} {ms:.1f}" for name, ms in result["pause_ms"].items()))
+
+
+def _tell_verdict(result: dict[str, Any], console: Console) -> None:
+    verdict = result["verdict"]
+    if verdict == "fail":
+        more = result["fault_count"] - len(result["faults"])
+        console.print(f"{f'{more} faults more; ' if more > 0 else ''}logs of all processes: {result['logs']}")
+    console.print(f"again: {result['repeat']}")
+    console.print(f"[bold {COLOURS[verdict]}]{verdict}[/] (seed {result['seed']})")

@@ -1,0 +1,26 @@
+"""No password is ever shown, nor its hash."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from redisproxy import config
+from tests.config.loading import faults, load
+
+
+def test_no_password_shows(write: Any) -> None:
+    users = [{"name": "a", "pass": "hush-3"}]
+    path = write(uplink={"addr": "a:1", "pass": "hush-1"}, listen={"addr": ":1", "pass": "hush-2", "users": users})
+    settings = load(path)
+    for shown in (repr(settings), str(settings), json.dumps(config.public(settings))):
+        assert "hush" not in shown
+    assert config.public(settings)["uplink"]["pass"] == "[removed]"
+    broken = write(uplink={"addr": "a", "pass": "hush-1"}, listen={"addr": ":1", "pass": ["hush-2"]})
+    assert "hush" not in "\n".join(faults(broken))
+
+
+def test_the_hash_of_a_password_does_not_show_either(write: Any) -> None:
+    settings = load(write(admin={"addr": "127.0.0.1:1", "users": [{"name": "a", "sha256": "ab" * 32}]}))
+    assert "abab" not in repr(settings) + json.dumps(config.public(settings))
+    assert config.public(settings)["admin"]["users"][0]["sha256"] == "[removed]"

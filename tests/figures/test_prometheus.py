@@ -1,0 +1,74 @@
+"""What Prometheus reads: every figure under its documented name, whoever counted it."""
+
+from __future__ import annotations
+
+import pytest
+
+from redisproxy.figures import prometheus
+from redisproxy.figures.metrics import MAX_NAMES, OTHER, Metrics
+
+
+def lines(metrics: Metrics, **gauges: float) -> set[str]:
+    text = prometheus.render(metrics, gauges).decode()
+    return {line for line in text.splitlines() if line.startswith("redisproxy_")}
+
+
+def test_every_command_counts_in_the_flow() -> None:
+    metrics = Metrics()
+    metrics.flow.commands, metrics.flow.bytes_from_clients, metrics.flow.bytes_to_clients = 3, 40, 50
+    assert lines(metrics) >= {
+        "redisproxy_commands_total 3.0",
+        "redisproxy_bytes_from_clients_total 40.0",
+        "redisproxy_bytes_to_clients_total 50.0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("group", "figure", "name"),
+    [
+        ("clients", "total", "clients_total"),
+        ("clients", "open", "clients_open"),
+        ("clients", "held_total", "commands_held_total"),
+        ("clients", "auth_failures_total", "auth_failures_total"),
+        ("uplink", "connections_total", "uplink_connections_total"),
+        ("uplink", "connections_open", "uplink_connections_open"),
+        ("uplink", "failures_total", "uplink_failures_total"),
+        ("operations", "pauses_total", "pauses_total"),
+        ("operations", "reloads_total", "reloads_total"),
+        ("operations", "reloads_rejected_total", "reloads_rejected_total"),
+        ("operations", "switchovers_total", "switchovers_total"),
+        ("operations", "switchovers_failed_total", "switchovers_failed_total"),
+        ("operations", "sentinel_switches_total", "sentinel_switches_total"),
+    ],
+)
+def test_a_figure_of_a_group_has_its_name(group: str, figure: str, name: str) -> None:
+    metrics = Metrics()
+    setattr(getattr(metrics, group), figure, 7)
+    assert [line for line in lines(metrics) if line.endswith(" 7.0")] == [f"redisproxy_{name} 7.0"]
+
+
+def test_closed_clients_and_refused_commands_are_told_by_reason_and_name() -> None:
+    metrics = Metrics()
+    metrics.clients.closed["slow_reader"] += 2
+    metrics.clients.refused["DEBUG"] += 1
+    assert lines(metrics) >= {
+        'redisproxy_clients_closed_total{reason="slow_reader"} 2.0',
+        'redisproxy_commands_refused_total{command="DEBUG"} 1.0',
+    }
+
+
+def test_names_that_clients_choose_are_bounded() -> None:
+    metrics = Metrics()
+    for number in range(MAX_NAMES + 50):
+        metrics.clients.refused[f"X{number}"] += 1
+    assert len(metrics.clients.refused) == MAX_NAMES + 1 and metrics.clients.refused[OTHER] == 50
+
+
+def test_pauses_are_a_histogram_and_gauges_are_values_of_the_moment() -> None:
+    metrics = Metrics()
+    metrics.observe_pause(0.004)
+    assert lines(metrics, held=5) >= {
+        'redisproxy_pause_seconds_bucket{le="0.001"} 0.0',
+        'redisproxy_pause_seconds_bucket{le="0.005"} 1.0',
+        "redisproxy_held 5.0",
+    }

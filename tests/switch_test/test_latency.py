@@ -1,0 +1,16 @@
+"""How long clients waited."""
+
+from __future__ import annotations
+
+from redisproxy.switch_test.latency import Latency
+
+
+def test_the_longest_waits_are_kept_and_quantiles_are_near() -> None:
+    waits = Latency()
+    observe = waits.observer("counts")
+    for ms in range(1, 1001):
+        observe(10.0, 10.0 + ms / 1000, "INCR")
+    told = waits.told()
+    assert [each["ms"] for each in told["longest"][:2]] == [1000.0, 999.0]
+    assert told["longest"][0]["load"] == "counts" and told["longest"][0]["command"] == "INCR"
+    assert 500 <= told["quantiles_ms"]["median"] <= 530 and 990 <= told["quantiles_ms"]["p99"] <= 1050
