@@ -36,9 +36,7 @@ class Plane:
     def __init__(self, net: Net, network: SimNetwork) -> None:
         self.metrics = Metrics()
         self.gate = Gate(net.clock, self.metrics.flow)
-        context = UplinkContext(
-            clock=net.clock, gate=self.gate, metrics=self.metrics, end_of_turn=network.end_of_turn
-        )
+        context = UplinkContext(clock=net.clock, gate=self.gate, metrics=self.metrics, end_of_turn=network.end_of_turn)
         self.uplinks = UplinkSet(
             lambda factory: network.connect("redis", factory, None, 1.0), Credentials(None, None), context
         )
