@@ -1,4 +1,4 @@
-"""Two data planes in the simulated network, before the model of a Redis server, and a client that only writes and reads."""
+"""Two data planes in the simulated network, before the model of a Redis server, and a client that only writes."""
 
 from __future__ import annotations
 
