@@ -1,37 +1,30 @@
-"""Builds the graph of objects, starts and stops it in order, and reloads it. The only module that knows everything."""
+"""Builds the data plane, the control plane and the admin site of one process, and starts and stops them in order."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from redisproxy import config
 from redisproxy.admin import make_site
-from redisproxy.control.control import SHUTTING_DOWN, Control
-from redisproxy.control.failover import Follower
-from redisproxy.control.interfaces import Answer
+from redisproxy.control.configuration import Configuration
+from redisproxy.control.control import Control
 from redisproxy.control.signals import Signals
-from redisproxy.dataplane import garbage, info
-from redisproxy.dataplane.listeners import Listeners
-from redisproxy.dataplane.notice import give_notice
-from redisproxy.dataplane.proxy import Proxy
+from redisproxy.dataplane import garbage_collection
+from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.forwarding import twins
-from redisproxy.forwarding.gate import SHUTDOWN, GateReopened
 from redisproxy.net import open_files
 from redisproxy.net.network import best_network
 
 if TYPE_CHECKING:
     from redisproxy.net.network import Network
-
-SUPERVISE_S = 0.1
 
 
 def _cannot_listen(error: CannotListenError) -> str:
@@ -47,7 +40,7 @@ class ProxyService(Service):
     @param config_path: the file that a reload reads again.
     @param settings: what it held at the start.
     @param network: the best one that there is when left out.
-    @param jitter: see L{Proxy}.
+    @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
     """
 
     log = Logger(namespace="redisproxy")
@@ -61,16 +54,13 @@ class ProxyService(Service):
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.setName("redisproxy")
-        self._reactor = reactor
-        self.network = network or best_network(reactor)
-        self.proxy = Proxy(config_path, settings, reactor, self.network, jitter)
-        self.control = Control(self.proxy)
-        self.listeners = Listeners(self.proxy, self.network)
-        self.started = 0.0
-        self._follower = Follower(self.proxy, self.control, reactor)
-        self._supervision = LoopingCall(self._supervise)
-        self._supervision.clock = reactor
-        self._signals = Signals(reactor, self.control.reload_on_signal)
+        self._settings = settings
+        self._network = network = network or best_network(reactor)
+        self.dataplane = LocalDataPlane(settings, reactor, network, jitter)
+        configuration = Configuration(config_path, settings, network, reactor)
+        self.control = Control(configuration, self.dataplane, network, reactor, jitter)
+        self._admin: IListeningPort | None = None
+        self._signals = Signals(reactor, self.control.reload.on_signal)
 
     # -- starting
 
@@ -79,38 +69,38 @@ class ProxyService(Service):
 
         @raise SystemExit: one can't be bound; twistd and twist print its text and end, with no traceback.
         """
-        if self.listeners.ports:
+        listeners = self.dataplane.listeners
+        if listeners.ports:
             return
         try:
-            self.listeners.open(make_site(self, self.proxy.admin_credentials, self.proxy.metrics))
+            listeners.open()
+            self._open_admin()
         except CannotListenError as error:
+            listeners.close_at_once()
             raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
+
+    def _open_admin(self) -> None:
+        admin, configuration, metrics = self._settings.admin, self.control.configuration, self.control.metrics
+        if admin is not None:
+            site = make_site(self.control.operations, lambda: configuration.admin_users, metrics)
+            self._admin = self._network.listen(admin.address, site, configuration.admin_tls, admin.backlog)
 
     def startService(self) -> None:
         """Begin to serve: connect to the uplink, watch the time, answer SIGHUP."""
         super().startService()
-        self.started = self._reactor.seconds()
         self.bind()
-        if shortage := open_files.shortage(self.proxy.settings, open_files.raise_limit()):
+        if shortage := open_files.shortage(self._settings, open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
         self.begin()
         self._signals.install()
-        garbage.leave_out_what_there_is()
+        garbage_collection.leave_out_what_there_is()
         reason = "" if twins.NATIVE else f" ({twins.NATIVE_REASON})"
-        self.log.info("redisproxy is running on {network} transports{reason}", network=self.network.name, reason=reason)
+        network = self._network.name
+        self.log.info("redisproxy is running on {network} transports{reason}", network=network, reason=reason)
 
     def begin(self) -> None:
         """Connect to the uplink and watch the time: what needs neither ports nor signals."""
-        self.proxy.start()
-        self._follower.tick()
-        self._supervision.start(SUPERVISE_S, now=False).addErrback(self._supervision_failed)
-
-    def _supervise(self) -> None:
-        self.proxy.supervise()
-        self._follower.tick()
-
-    def _supervision_failed(self, failure: Failure) -> None:
-        self.log.failure("supervision failed", failure=failure)
+        self.control.start()
 
     # -- stopping
 
@@ -121,86 +111,7 @@ class ProxyService(Service):
 
     async def _stop(self) -> None:
         self._signals.restore()
-        self._follower.stop()
         await self.control.stop()
-        await self.listeners.close_clients()
-        await self._give_notice()
-        self.proxy.gate.close(SHUTDOWN)
-        self.proxy.gate_closed()
-        try:
-            dropped = await self.control.drain(self.proxy.settings.shutdown.drain_deadline_ms / 1000)
-        except GateReopened:
-            dropped = []
-        if dropped:
-            self.log.warn("{count} clients were still waiting for replies", count=len(dropped))
-        await self._close_clients()
-        if self._supervision.running:
-            self._supervision.stop()
-        self.proxy.stop()
-        await self.listeners.close_admin()
-
-    async def _give_notice(self) -> None:
-        shutdown, maintenance = self.proxy.settings.shutdown, self.proxy.core.maintenance
-        wait_s, within_s = shutdown.notice_ms / 1000, (shutdown.notice_ms or shutdown.drain_deadline_ms) / 1000
-        await give_notice(maintenance, self._reactor, within_s, wait_s, shutdown.moving_to or "")
-
-    async def _close_clients(self) -> None:
-        self.proxy.raw.terminate_all()
-        for client in self.proxy.registry:
-            client.closing.close()
-        # Their last replies get a moment to leave; a client that does not read is not waited for.
-        for _ in range(20):
-            if not len(self.proxy.registry) and not len(self.proxy.raw):
-                break
-            await self._sleep(0.05)
-        for client in self.proxy.registry:
-            client.closing.abort()
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        fired: Deferred[None] = Deferred()
-        self._reactor.callLater(seconds, fired.callback, None)
-        return fired
-
-    # -- admin.Operations
-
-    def pause(self) -> Answer:
-        """Close the gate."""
-        return self.control.pause()
-
-    def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]:
-        """Close the gate and tell when every client is suspended."""
-        return self.control.pause_and_wait(timeout_ms)
-
-    def unpause(self) -> Answer:
-        """Open the gate."""
-        return self.control.unpause()
-
-    def reload(self) -> Deferred[Answer]:
-        """Take the configuration file as it is now."""
-        return self.control.reload()
-
-    def switchover(self, dry_run: bool) -> Deferred[Answer]:
-        """Move the data and the clients to the uplink that the configuration file names now."""
-        return self.control.switchover(dry_run)
-
-    def switchover_go_on(self) -> Answer:
-        """In external mode: the new server is promoted."""
-        return self.control.go_on()
-
-    def terminate_raw_connections(self) -> Answer:
-        """Close every raw connection."""
-        return {"terminated": self.proxy.raw.terminate_all()}
-
-    def info(self) -> Answer:
-        """All that the pages show; no secrets."""
-        return info.describe(self.proxy, self.control, self.network, self._reactor.seconds() - self.started)
-
-    def gauges(self) -> Mapping[str, float]:
-        """What the metrics page reads at the moment it is asked."""
-        return info.gauges(self.proxy)
-
-    def ready(self) -> tuple[bool, str]:
-        """Whether commands get through right now, of new clients, too, and why not."""
-        if not self.listeners.ports:
-            return False, SHUTTING_DOWN
-        return info.ready(self.proxy)
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await maybeDeferred(admin.stopListening)

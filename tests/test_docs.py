@@ -17,7 +17,6 @@ from twisted.internet.testing import MemoryReactorClock
 from redisproxy import config
 from redisproxy.cli import main
 from redisproxy.config import Settings
-from redisproxy.figures.prometheus import render
 from redisproxy.net import tls
 from redisproxy.net.twisted_network import TwistedNetwork
 from redisproxy.service import ProxyService
@@ -133,7 +132,9 @@ def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
     path.write_text(json.dumps({"uplink": {"addr": "localhost:1"}, "listen": {"addr": ":2"}}))
     reactor = MemoryReactorClock()
     service = ProxyService(str(path), config.load(str(path), tls.faults), reactor, TwistedNetwork(reactor))
-    text = render(service.proxy.metrics, service.gauges()).decode()
+    exposed: list[bytes] = []
+    service.control.operations.metrics().addCallback(exposed.append)
+    text = exposed[0].decode()
     names = re.findall(r"^# TYPE (redisproxy_\w+)", text, re.MULTILINE)
     shown = {name for name in names if not name.endswith("_created")}
     assert set(_METRIC.findall((DOCS / "admin.md").read_text())) == shown
@@ -143,7 +144,7 @@ def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
 
 def test_reasons_for_closing_clients_are_those_that_are_documented() -> None:
     source = "".join(path.read_text() for path in (ROOT / "redisproxy").rglob("*.py"))
-    reasons = set(re.findall(r'(?:\.drop\(|\bclosed\[)"(\w+)"', source))
+    reasons = set(re.findall(r'(?:\.(?:drop|count|close_for)\(|\bclosed\[)"(\w+)"', source))
     heading = "### Why clients were closed"
     table = (DOCS / "operations.md").read_text().partition(heading)[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == reasons

@@ -174,6 +174,13 @@ def test_the_client_side_and_the_uplink_do_not_know_each_other() -> None:
             }
 
 
+def test_who_decides_knows_the_interface_of_who_carries_and_no_more() -> None:
+    for module in modules():
+        if room_of(module) in ("control", "switchover"):
+            carrying = {other for other in imported(module) if room_of(other) in ("dataplane", "client", "shared")}
+            assert carrying <= {"dataplane.interface"}, module
+
+
 def test_nothing_at_module_level_touches_the_reactor() -> None:
     for path in modules().values():
         for node in tree(path).body:

@@ -28,6 +28,8 @@ from redisproxy.uplink import Credentials, UplinkContext, UplinkLimits, UplinkSe
 
 HELLO = b"*6\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$2\r\nid\r\n:%d\r\n"
 OK = b"+OK\r\n"
+QUEUED = b"+QUEUED\r\n"
+EXECABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 
 
 class Transport(StringTransport):

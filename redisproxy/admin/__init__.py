@@ -3,6 +3,7 @@
 It knows operations, never protocols.
 """
 
-from redisproxy.admin.resources import Operations, make_site
+from redisproxy.admin.resources import Operations
+from redisproxy.admin.site import make_site
 
 __all__ = ["Operations", "make_site"]

@@ -136,13 +136,16 @@ def _duration(seconds: Any) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {total % 60} s"
 
 
+def _uplink_rows(uplink: dict[str, Any]) -> dict[str, Any]:
+    rows = {key: value for key, value in uplink.items() if key not in ("tls", "sentinel", "advice")}
+    rows["TLS"] = "yes" if uplink.get("tls") else "no (plain)"
+    return rows | _sentinel_rows(uplink.get("sentinel") or {})
+
+
 def render_page(info: dict[str, Any]) -> bytes:
     """The page for the state in `info`; keys that are missing leave gaps, no more."""
-    clients, uplink, switchover = info.get("clients", {}), info.get("uplink", {}), info.get("switchover", {})
+    clients, uplink, switchover = (info.get(key, {}) for key in ("clients", "uplink", "switchover"))
     running = switchover.get("current") or {}
-    uplink_rows = {key: value for key, value in uplink.items() if key not in ("tls", "sentinel", "advice")}
-    uplink_rows["TLS"] = "yes" if uplink.get("tls") else "no (plain)"
-    uplink_rows |= _sentinel_rows(uplink.get("sentinel") or {})
     values = {
         "state": info.get("state", "unknown"),
         "why": ", ".join(info.get("paused_for", [])),
@@ -157,7 +160,7 @@ def render_page(info: dict[str, Any]) -> bytes:
     }
     page = _PAGE.substitute(
         {key: escape(str(value)) for key, value in values.items()},
-        uplink=_rows(uplink_rows),
+        uplink=_rows(_uplink_rows(uplink)),
         switchovers=_switchover_rows(switchover.get("last") or []),
         reload=_rows(info.get("last_reload") or {}),
         config=escape(json.dumps(info.get("config", {}), indent=2, default=str)),

@@ -1,38 +1,23 @@
-"""The twisted.web resources."""
+"""The twisted.web resources: pages, and the command endpoint."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET, Request
 
-from redisproxy.admin.guard import Guard, Users
-from redisproxy.admin.page import render_page
-from redisproxy.control.operations import BadRequest, OperationError
-from redisproxy.figures import prometheus
+from redisproxy.admin.guard import Guard
+from redisproxy.control.errors import BadRequest, OperationError
 
-if TYPE_CHECKING:
-    from redisproxy.figures.metrics import Metrics
-
-MAX_BODY_BYTES = 16384
-MAX_CONNECTIONS = 100
-IDLE_S = 60
 MAX_TIMEOUT_MS = 3_600_000
-_HEADERS = {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
-    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-}
+JSON = "application/json; charset=utf-8"
+_log = Logger(namespace="redisproxy.admin")
 
 Answer = dict[str, Any]
 
@@ -40,11 +25,11 @@ Answer = dict[str, Any]
 class Operations(Protocol):
     """What the pages call."""
 
-    def pause(self) -> Answer: ...
+    def pause(self) -> Deferred[Answer]: ...
 
     def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]: ...
 
-    def unpause(self) -> Answer: ...
+    def unpause(self) -> Deferred[Answer]: ...
 
     def reload(self) -> Deferred[Answer]: ...
 
@@ -52,13 +37,50 @@ class Operations(Protocol):
 
     def switchover_go_on(self) -> Answer: ...
 
-    def terminate_raw_connections(self) -> Answer: ...
+    def terminate_raw_connections(self) -> Deferred[Answer]: ...
 
-    def info(self) -> Answer: ...
+    def info(self) -> Deferred[Answer]: ...
 
-    def gauges(self) -> Mapping[str, float]: ...
+    def metrics(self) -> Deferred[bytes]: ...
 
-    def ready(self) -> tuple[bool, str]: ...
+    def ready(self) -> Deferred[tuple[bool, str]]: ...
+
+
+class Rendered(NamedTuple):
+    """A page: its content, and the status with which it is sent."""
+
+    content: bytes
+    status: int = 200
+
+
+def deliver(request: Request, rendering: Deferred[Rendered], content_type: str, name: str) -> int:
+    """Answer with what `rendering` fires with, now or later; a caller that leaves cancels it.
+
+    @param name: how the log calls it when it fails.
+    """
+    gone = False
+
+    def disconnected(_: object) -> None:
+        nonlocal gone
+        gone = True
+        rendering.cancel()
+
+    def finish(page: Rendered, content_type: str = content_type) -> None:
+        if not gone:
+            request.setResponseCode(page.status)
+            request.setHeader("content-type", content_type)
+            request.setHeader("content-length", str(len(page.content)))
+            request.write(page.content)
+            request.finish()
+
+    def failed(failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("{name} failed", failure=failure, name=name)
+            finish(_as_answer(500, {"ok": False, "error": "internal error, see the log"}), JSON)
+
+    request.notifyFinish().addErrback(disconnected)
+    rendering.addCallback(finish).addErrback(failed)
+    return NOT_DONE_YET
 
 
 class Page(Resource):
@@ -66,14 +88,13 @@ class Page(Resource):
 
     isLeaf = True
 
-    def __init__(self, content_type: str, render: Callable[[Request], bytes]) -> None:
+    def __init__(self, content_type: str, render: Callable[[], Deferred[Rendered]]) -> None:
         super().__init__()
         self._content_type = content_type
         self._render = render
 
-    def render_GET(self, request: Request) -> bytes:
-        request.setHeader("content-type", self._content_type)
-        return self._render(request)
+    def render_GET(self, request: Request) -> int:
+        return deliver(request, maybeDeferred(self._render), self._content_type, request.path.decode("latin-1"))
 
 
 class NotFound(Resource):
@@ -98,15 +119,18 @@ class Unauthorized(Resource):
 def answer(request: Request, status: int, value: Answer) -> bytes:
     """A JSON answer with its status."""
     request.setResponseCode(status)
-    request.setHeader("content-type", "application/json; charset=utf-8")
-    return json.dumps(value, default=str).encode() + b"\n"
+    request.setHeader("content-type", JSON)
+    return _as_answer(status, value).content
+
+
+def _as_answer(status: int, value: Answer) -> Rendered:
+    return Rendered(json.dumps(value, default=str).encode() + b"\n", status)
 
 
 class Command(Resource):
     """C{POST /cmd/} with C{cmd=}: one operation, one answer."""
 
     isLeaf = True
-    log = Logger(namespace="redisproxy.admin")
 
     def __init__(self, operations: Operations, guard: Guard) -> None:
         super().__init__()
@@ -136,8 +160,8 @@ class Command(Resource):
             call = self._command(fields)
         except OperationError as error:
             return answer(request, error.status, {"ok": False, "error": str(error)})
-        self._run(request, fields["cmd"], maybeDeferred(call, fields))
-        return NOT_DONE_YET
+        answering = maybeDeferred(call, fields)
+        return deliver(request, answering.addCallbacks(_done, _refused), JSON, fields["cmd"])
 
     def _command(self, fields: dict[str, str]) -> Callable[[dict[str, str]], Any]:
         name = fields.get("cmd")
@@ -148,32 +172,16 @@ class Command(Resource):
             raise BadRequest(f"unknown command {name[:64]!r}; it is one of {known}")
         return self._commands[name]
 
-    def _run(self, request: Request, name: str, running: Deferred[Any]) -> None:
-        gone = False
 
-        def disconnected(_: object) -> None:
-            nonlocal gone
-            gone = True
-            running.cancel()
+def _done(value: Answer) -> Rendered:
+    return _as_answer(200, {"ok": True, **value})
 
-        def finish(status: int, value: Answer) -> None:
-            if not gone:
-                content = answer(request, status, value)
-                request.setHeader("content-length", str(len(content)))
-                request.write(content)
-                request.finish()
 
-        def failed(failure: Failure) -> None:
-            error = failure.value
-            if isinstance(error, OperationError):
-                finish(error.status, {"ok": False, "error": str(error), **error.details})
-            elif not failure.check(CancelledError):
-                self.log.failure("{name} failed", failure=failure, name=name)
-                finish(500, {"ok": False, "error": "internal error, see the log"})
-
-        request.notifyFinish().addErrback(disconnected)
-        running.addCallback(lambda value: finish(200, {"ok": True, **value}))
-        running.addErrback(failed)
+def _refused(failure: Failure) -> Rendered:
+    failure.trap(OperationError)
+    error = failure.value
+    assert isinstance(error, OperationError)
+    return _as_answer(error.status, {"ok": False, "error": str(error), **error.details})
 
 
 def _fields(request: Request) -> dict[str, str]:
@@ -199,115 +207,3 @@ def _flag(fields: dict[str, str], name: str) -> bool:
     if text not in ("0", "1"):
         raise BadRequest(f"{name} has to be 0 or 1")
     return text == "1"
-
-
-class Root(Resource):
-    """Every path of the site, behind its guard."""
-
-    def __init__(self, operations: Operations, guard: Guard, metrics: Metrics) -> None:
-        super().__init__()
-        self._guard = guard
-
-        def ready(request: Request) -> bytes:
-            good, reason = operations.ready()
-            request.setResponseCode(200 if good else 503)
-            return reason.encode() + b"\n"
-
-        def as_json(request: Request) -> bytes:
-            return json.dumps(operations.info(), indent=2, default=str).encode() + b"\n"
-
-        text, html = "text/plain; charset=utf-8", "text/html; charset=utf-8"
-        exposition = "text/plain; version=0.0.4; charset=utf-8"
-        self._healthz = Page(text, lambda _: b"ok\n")
-        self._pages: dict[bytes, Resource] = {
-            b"": Page(html, lambda _: render_page(operations.info())),
-            b"cmd": Command(operations, guard),
-            b"info.json": Page("application/json; charset=utf-8", as_json),
-            b"metrics": Page(exposition, lambda _: prometheus.render(metrics, operations.gauges())),
-            b"readyz": Page(text, ready),
-        }
-
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        for name, value in _HEADERS.items():
-            request.setHeader(name, value)
-        if path == b"healthz":
-            return self._healthz
-        if not self._guard.authenticated(request):
-            return Unauthorized()
-        if any(request.postpath or ()):
-            return NotFound()
-        return self._pages.get(path) or NotFound()
-
-
-class BoundedRequest(Request):
-    """A request whose body is bounded before it is read."""
-
-    def gotLength(self, length: int | None) -> None:
-        if length is not None and length > MAX_BODY_BYTES:
-            self._too_large()
-            return
-        super().gotLength(length)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        content: Any = self.content
-        if content.tell() + len(data) > MAX_BODY_BYTES:
-            self._too_large()
-            return
-        super().handleContentChunk(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        # What is no plain text here makes the parser of bodies raise.
-        types = self.requestHeaders.getRawHeaders(b"content-type") or ()
-        if all(32 <= byte < 127 for each in types for byte in each):
-            super().requestReceived(command, path, version)
-        else:
-            self._refuse(b"400 Bad Request")
-
-    def _too_large(self) -> None:
-        super().gotLength(0) if self.content is None else None
-        self._refuse(b"413 Content Too Large")
-
-    def _refuse(self, status: bytes) -> None:
-        channel: Any = self.channel
-        channel.transport.write(b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
-        channel.loseConnection()
-
-
-class BoundedSite(Site):
-    """A site with a bound on its connections, and no log line for each request."""
-
-    noisy = False
-    displayTracebacks = False
-
-    def __init__(self, root: Resource) -> None:
-        super().__init__(root, requestFactory=BoundedRequest, timeout=IDLE_S)
-        self._open = 0
-
-    def log(self, request: Any) -> None:
-        """Requests are not logged: what they change is."""
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        if self._open >= MAX_CONNECTIONS:
-            return None
-        channel = super().buildProtocol(addr)
-        lost = channel.connectionLost
-        self._open += 1
-
-        def connectionLost(reason: Failure) -> None:
-            self._open -= 1
-            lost(reason)
-
-        channel.connectionLost = connectionLost
-        return channel
-
-
-def make_site(operations: Operations, users: Callable[[], Users | None], metrics: Metrics) -> Site:
-    """The whole admin site.
-
-    @param users: who may use it at the moment of a request; None means anybody.
-    """
-
-    def failed() -> None:
-        metrics.clients.auth_failures_total += 1
-
-    return BoundedSite(Root(operations, Guard(users, failed), metrics))

@@ -11,8 +11,8 @@ from redisproxy.client.waiting import Reason
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
+    from redisproxy.client.message_stream import MessageStream
     from redisproxy.client.session_value import ClientValue
-    from redisproxy.client.stream import Stream
     from redisproxy.forwarding.interfaces import Connection
 
 
@@ -31,7 +31,7 @@ class Arriving:
     def __init__(self, client: Client, value: ClientValue) -> None:
         self.client = client
         self.connection: Connection | None = None
-        self.stream: Stream | None = None
+        self.stream: MessageStream | None = None
         self.with_watch = self.with_transaction = False
         self.take_in(value)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Client:
     """The parts of one client.
 
-    @ivar core: what all clients share. @ivar peers: all clients. @ivar auth: who may log in here.
+    @ivar core: what all clients share. @ivar registry: all clients. @ivar auth: who may log in here.
     @ivar identity: who it is to others. @ivar session: what it has asked for, and is to find again.
     @ivar received: what has arrived and was not taken. @ivar waiting: why it is not taken.
     @ivar lane: the straight way to the uplink and back. @ivar output: what is written to the client.
@@ -49,9 +49,9 @@ class Client:
         "identity",
         "lane",
         "output",
-        "peers",
         "pushes",
         "received",
+        "registry",
         "route",
         "sender",
         "session",
@@ -62,9 +62,9 @@ class Client:
 
     log = Logger(namespace="redisproxy.client")
 
-    def __init__(self, core: Core, peers: ClientRegistry[Client], auth: Authenticator) -> None:
+    def __init__(self, core: Core, registry: ClientRegistry[Client], auth: Authenticator) -> None:
         self.core = core
-        self.peers = peers
+        self.registry = registry
         self.auth = auth
         limits = core.limits
         framer = RequestFramer(None, max_held_bytes=limits.max_held_request_bytes, max_bulk_bytes=limits.max_bulk_bytes)

@@ -161,7 +161,7 @@ def _unblock(client: Client, args: list[bytes]) -> bytes:
     how = args[1].upper() if len(args) > 1 else b"TIMEOUT"
     if how not in (b"TIMEOUT", b"ERROR"):
         raise Problem("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-    blocked = client.peers.get(wanted)
+    blocked = client.registry.get(wanted)
     return resp.integer(1 if blocked is not None and blocking.unblock(blocked, how) else 0)
 
 

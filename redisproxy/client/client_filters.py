@@ -24,15 +24,15 @@ def number(arg: bytes, error: str) -> int:
 def of_type(arg: bytes) -> Test:
     name = arg.lower()
     if name == b"normal":
-        return lambda each: not _subscribes(each)
+        return lambda each: not subscribes(each)
     if name == b"pubsub":
-        return _subscribes
+        return subscribes
     if name in (b"master", b"replica", b"slave"):
         return lambda each: False
     raise Problem(f"ERR Unknown client type '{arg[:64].decode('latin-1')}'")
 
 
-def _subscribes(client: Client) -> bool:
+def subscribes(client: Client) -> bool:
     """Whether it has subscriptions; one that monitors is a normal client, as with Redis."""
     return client.session.subscribed and client.route.stream is not None and client.route.stream.FLAG == "P"
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def kill(client: Client, args: list[bytes]) -> bytes:
     if len(args) == 1:
-        victims = client.peers.matching(at_address(args[0]))
+        victims = client.registry.matching(at_address(args[0]))
         if not victims:
             raise Problem("ERR No such client")
         return _close_all(client, victims, OK)
     tests, skip_me = _kill_filters(client, args)
-    victims = client.peers.matching(*tests)
+    victims = client.registry.matching(*tests)
     if skip_me:
         victims = [each for each in victims if each is not client]
     return _close_all(client, victims, resp.integer(len(victims)))
@@ -65,7 +65,7 @@ def _kill_filter(client: Client, option: bytes, value: bytes) -> Test:
         text = value.decode("latin-1")
         return lambda each: each.local_address == text
     if option == b"USER":
-        if not client.auth.knows(value) and all(each.session.user != value for each in client.peers):
+        if not client.auth.knows(value) and all(each.session.user != value for each in client.registry):
             raise Problem(f"ERR No such user '{value[:64].decode('latin-1')}'")
         return lambda each: each.session.user == value
     if option == b"MAXAGE":

@@ -31,7 +31,7 @@ def listed(client: Client, args: list[bytes]) -> bytes:
     elif args:
         raise Problem("ERR syntax error")
     now = client.core.clock.seconds()
-    return _text(client, b"".join(info_line(each, now) for each in client.peers.matching(*tests)))
+    return _text(client, b"".join(info_line(each, now) for each in client.registry.matching(*tests)))
 
 
 def _text(client: Client, text: bytes) -> bytes:

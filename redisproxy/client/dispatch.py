@@ -10,16 +10,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redisproxy.client import (
-    apart,
     blocking,
     http_guard,
+    large_commands,
     local_commands,
     monitor,
     pubsub,
     scan,
     script_kill,
     select_database,
-    streaming,
+    single_use,
     tracking,
     transactions,
 )
@@ -73,12 +73,12 @@ def large_command(client: Client, data: bytes, args: list[bytes]) -> bool:
     if not _skip_step(client, data):
         return False
     if _needs_auth(client, args):
-        return client.route.barrier() and _answer_error(client, NOAUTH) and client.received.streamed.discard()
+        return client.route.barrier() and _answer_error(client, NOAUTH) and client.received.upload.discard()
     stream = client.route.stream
     if isinstance(stream, monitor.Monitor) and not stream.at_end_of_line():
         return False
     client.identity.last_command = full_name(args)
-    return streaming.begin(client, data, args, client.core.table.treatment(args))
+    return large_commands.begin(client, data, args, client.core.table.treatment(args))
 
 
 def _needs_auth(client: Client, args: list[bytes]) -> bool:
@@ -113,7 +113,7 @@ def _script(client: Client, raw: bytes, args: list[bytes], treatment: Treatment)
 
 
 def _publish(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    if client.core.changes.hold(client.waiting):
+    if client.core.subscription_changes.hold(client.waiting):
         client.waiting.block(Reason.SUBSCRIPTION)
         return False
     return forward(client, raw, 1)
@@ -151,7 +151,7 @@ def _may_as_subscriber(client: Client, args: list[bytes], treatment: Treatment) 
 
 
 def _not_as_subscriber(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
-    if client.session.resp_version == 2 and treatment.rule in streaming.AS_THEY_ARE | {Rule.KILL}:
+    if client.session.resp_version == 2 and treatment.rule in large_commands.AS_THEY_ARE | {Rule.KILL}:
         return forward(client, raw, 1)  # the server refuses it with its own words, whatever is wrong with it
     problem = local_commands.rejection(args) if treatment.rule is Rule.LOCAL else None
     return client.route.barrier() and _answer_error(client, problem or pubsub.refusal(client, args))
@@ -172,8 +172,8 @@ _HANDLERS: dict[Rule, tuple[Handler, bool]] = {
     Rule.REFUSED: (_refused, True),
     Rule.BLOCKING: (blocking.blocking, True),
     Rule.KILL: (script_kill.kill, True),
-    Rule.APART: (apart.apart, True),
-    Rule.CLUSTER_STATE: (apart.cluster_state, True),
+    Rule.APART: (single_use.apart, True),
+    Rule.CLUSTER_STATE: (single_use.cluster_state, True),
     Rule.MONITOR: (monitor.begin, True),
     Rule.WAIT: (blocking.wait, True),
     Rule.SELECT: (select_database.select, True),

@@ -22,7 +22,7 @@ _HEADER_BYTES = 32
 SSUBSCRIBE_DENIED = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"
 
 
-class Merged(Observed):
+class ExecReply(Observed):
     """Passes EXEC's reply on as it arrives, with an answer of the proxy's in the place of each placeholder's reply.
 
     The commands take effect in their order, and only when Redis has run the transaction. Nothing is held but the

@@ -42,8 +42,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from redisproxy.client.message_stream import MONITORS
 from redisproxy.client.session_value import ClientValue, MaintenanceValue, SubscriptionValue
-from redisproxy.client.stream import MONITORS
 from redisproxy.client.stream_cut import StreamCut
 from redisproxy.client.stream_marker import Marker, begin_cut, cut_for, end_cut
 from redisproxy.client.waiting import Reason
@@ -85,7 +85,7 @@ class Leaving:
         """
         client = self.client
         waiting = client.waiting
-        if client.received.streamed.under_way:
+        if client.received.upload.under_way:
             return "it is sending a command too large to hold"
         waiting.block(Reason.HANDOVER)
         client.acquirer.give_up()
@@ -181,14 +181,14 @@ class Leaving:
         """It is with the other data plane: release all that it had here."""
         client = self.client
         client.closing.let_go()
-        client.peers.remove(client.id)
+        client.registry.remove(client.id)
         client.log.info("client {id} handed over", id=client.id)
 
     def take_back(self, network: Any, socket: DetachedSocket) -> None:
         """The other data plane has refused it: have its socket again."""
         client = self.client
         if client.closed:
-            client.peers.remove(client.id)
+            client.registry.remove(client.id)
             socket.close()
             return
         try:

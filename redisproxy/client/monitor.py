@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from redisproxy.client import local_commands, pubsub
 from redisproxy.client.forward import forward
+from redisproxy.client.message_stream import MONITORS
 from redisproxy.client.reply_sinks import Observed
-from redisproxy.client.stream import MONITORS
 from redisproxy.client.subscription import Subscription
 from redisproxy.client.waiting import Reason
 from redisproxy.commands.treatment import Rule, Treatment

@@ -47,14 +47,14 @@ class ClientProtocol(Protocol):
         if client.id:
             self._goes_on()
             return
-        client.identity.id = client.peers.add(client)
+        client.identity.id = client.registry.add(client)
         client.apply_framing()
         client.log.info("client {id} connected from {address}", id=client.id, address=client.address)
 
     def _goes_on(self) -> None:
         """The client comes from another data plane, or comes back from there."""
         client = self.client
-        client.peers.take_in(client, client.id)
+        client.registry.take_in(client, client.id)
         client.slow_reader.resumeProducing()
         client.waiting.begin_reading()
         client.log.info("client {id} goes on here, from {address}", id=client.id, address=client.address)
@@ -76,4 +76,4 @@ class ClientProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.client.closing.lost(reason)
-        self.client.peers.remove(self.client.id)
+        self.client.registry.remove(self.client.id)

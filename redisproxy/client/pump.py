@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted.python.failure import Failure
 
-from redisproxy.client import dispatch, http_guard, script_kill, streaming
+from redisproxy.client import dispatch, http_guard, large_commands, script_kill
 from redisproxy.client.forward import forward
 from redisproxy.client.receive_buffer import Unit
 from redisproxy.client.waiting import Reason
@@ -63,7 +63,7 @@ class Pump:
         if lane.pending >= lane.limit:
             waiting.block(Reason.IN_FLIGHT)
         while not waiting.reasons and not self._output.closed:
-            if not flow.open and not received.streamed.under_way and not script_kill.comes_next(client):
+            if not flow.open and not received.upload.under_way and not script_kill.comes_next(client):
                 if received.waiting:
                     self._hold()
                 break
@@ -80,7 +80,7 @@ class Pump:
     def _take(self, unit: Unit) -> bool:
         """Handle one unit; False when it has to wait, and then a reason to wait is set (or the client closed)."""
         client, (kind, data, extra) = self._client, unit
-        if self._waiting.blocking is not None and not self._received.streamed.sending and not client.route.barrier():
+        if self._waiting.blocking is not None and not self._received.upload.sending and not client.route.barrier():
             return False  # it may have to be sent again, and then nothing may have gone before it
         if kind == RUN:
             return forward(client, data, extra)
@@ -88,7 +88,7 @@ class Pump:
             return dispatch.command(client, data, extra)
         if kind == BEGIN:
             return dispatch.large_command(client, data, extra)
-        return streaming.go_on(client, data, kind == END)
+        return large_commands.go_on(client, data, kind == END)
 
     def _hold(self) -> None:
         """Wait at the gate, which is closed."""
@@ -108,7 +108,7 @@ class Pump:
             and not self._waiting.reasons
             and not self._output.closed
             and received.empty
-            and not received.streamed.under_way
+            and not received.upload.under_way
             and not self._client.session.special
             and self._waiting.blocking is None
         ):
@@ -137,7 +137,7 @@ class Pump:
     def _end_of_input(self) -> None:
         """Everything that has arrived has been taken, and no more will come."""
         closing = self._client.closing
-        if self._received.streamed.sending:
+        if self._received.upload.sending:
             closing.drop("")  # the rest of this command will never come
         elif self._waiting.blocking is not None:
             closing.drop("")  # it could wait for ever

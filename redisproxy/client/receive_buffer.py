@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redisproxy.client.streamed_command import StreamedCommand
+from redisproxy.client.upload import Upload
 from redisproxy.forwarding.twins import RequestFramer
 
 Unit = tuple[int, bytes, Any]
@@ -15,15 +15,15 @@ class ReceiveBuffer:
     """The units of one client, in the order in which they are to be taken.
 
     @ivar current: the unit that is being handled, or that waits.
-    @ivar streamed: the command too large to hold of which the next units are pieces, if one is under way.
+    @ivar upload: the command too large to hold of which the next units are pieces, if one is under way.
     """
 
-    __slots__ = ("_parked", "current", "framer", "streamed")
+    __slots__ = ("_parked", "current", "framer", "upload")
 
     def __init__(self, framer: RequestFramer) -> None:
         self.framer = framer
         self.current: Unit | None = None
-        self.streamed = StreamedCommand()
+        self.upload = Upload()
         self._parked: list[Unit] | None = None
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from twisted.python.failure import Failure
 
-from redisproxy.client.queueing import give_up
+from redisproxy.client.placeholders import give_up
 from redisproxy.client.subscription import stream_of
 from redisproxy.client.unreachable import refuse
 from redisproxy.forwarding.collector import Collector

@@ -14,9 +14,9 @@ from redisproxy.forwarding.collector import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.fair_share import FairShare
+    from redisproxy.client.message_stream import MessageStream
     from redisproxy.client.receive_buffer import ReceiveBuffer
     from redisproxy.client.session import Session
-    from redisproxy.client.stream import Stream
     from redisproxy.client.waiting import Waiting
     from redisproxy.forwarding.interfaces import Connection
     from redisproxy.forwarding.twins import Lane
@@ -57,7 +57,7 @@ class Route:
         self._waiting = waiting
         self._share = share
         self.connection: Connection | None = None
-        self.stream: Stream | None = None
+        self.stream: MessageStream | None = None
         self.pinned = False
         self.unblocked = self.was_tracked = False
 
@@ -106,7 +106,7 @@ class Route:
 
     @property
     def _in_use(self) -> bool:
-        return self._session.bound or self._received.streamed.sending or self._lane.pending > 0
+        return self._session.bound or self._received.upload.sending or self._lane.pending > 0
 
     def settle(self) -> None:
         """The client's state may have left its pinned connection: give it back if so."""
@@ -162,7 +162,7 @@ class Route:
         if self.stream is not None:
             self.stream.connection_lost()
 
-    def adopt(self, connection: Connection, stream: Stream | None = None) -> None:
+    def adopt(self, connection: Connection, stream: MessageStream | None = None) -> None:
         """Change over to a connection to another server, where the client's state has been made again."""
         self._close_pinned()
         self.stream = stream

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from redisproxy.client.client import Client
 
 
-class Marked(Observed):
+class ScanReply(Observed):
     """The reply of a SCAN: its cursor is marked with the number of the server that it comes from."""
 
     __slots__ = ("_held", "_number", "_passed")
@@ -48,5 +48,5 @@ def scan(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) ->
         return forward(client, data, 1)
     if not client.acquirer.obtain(pinned=client.session.bound):
         return False
-    client.sender.one(Marked(client), data)
+    client.sender.one(ScanReply(client), data)
     return True

@@ -20,12 +20,12 @@ def comes_next(client: Client) -> bool:
 
     One that has not arrived completely may be such a command: it is read on.
     """
-    intake = client.received
+    received = client.received
     session = client.session
     if session.user is None or session.transaction is not None or (session.subscribed and session.resp_version == 2):
         return False  # it is refused, or queued at the server
     try:
-        intake.current = unit = intake.current or intake.next()
+        received.current = unit = received.current or received.next()
     except ProtocolError:
         return False  # framing raises it again when the gate has opened
     if unit is None:

@@ -20,7 +20,7 @@ from redisproxy.resp import RespError, encode_command
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
-    from redisproxy.client.stream import Stream
+    from redisproxy.client.message_stream import MessageStream
     from redisproxy.forwarding.interfaces import Connection
 
 _PREFIX = b"__redisproxy:handover:"
@@ -100,7 +100,7 @@ class MarkerLine:
         on_left()
 
 
-async def begin_cut(stream: Stream, cut: StreamCut, marker: Marker) -> None:
+async def begin_cut(stream: MessageStream, cut: StreamCut, marker: Marker) -> None:
     """Have a stream cut at `marker`, which may be sent once this has fired.
 
     @raise UplinkUnavailable: see L{Marker.join}.
@@ -110,7 +110,7 @@ async def begin_cut(stream: Stream, cut: StreamCut, marker: Marker) -> None:
     await marker.join(stream.connection)
 
 
-def end_cut(stream: Stream, cut: StreamCut, marker: Marker) -> None:
+def end_cut(stream: MessageStream, cut: StreamCut, marker: Marker) -> None:
     """The client goes on with this stream: the marker is needed no more."""
 
     def left() -> None:

@@ -25,7 +25,7 @@ from redisproxy.resp import encode_command, parse_reply
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
-    from redisproxy.client.stream import Stream
+    from redisproxy.client.message_stream import MessageStream
     from redisproxy.client.stream_cut import StreamCut
     from redisproxy.forwarding.interfaces import Connection
 
@@ -44,7 +44,7 @@ class Confirmed(Observed):
 
     def __init__(self, client: Client, on_done: Callable[[bytes], None]) -> None:
         super().__init__(client, on_done)
-        self._change = client.core.changes.begin()
+        self._change = client.core.subscription_changes.begin()
 
     def reply(self, data: bytes, done: int) -> None:
         refused = (self._head or data).startswith(b"-")
@@ -53,17 +53,17 @@ class Confirmed(Observed):
             self.client.output.write(data)
         self.client.deliver(data if refused else b"", done)
         if done:
-            self.client.core.changes.end(self._change)
+            self.client.core.subscription_changes.end(self._change)
 
     def lost(self) -> None:
-        self.client.core.changes.end(self._change)
+        self.client.core.subscription_changes.end(self._change)
         super().lost()
 
 
 class Subscription:
     """What one client is subscribed to, and the connection that brings it.
 
-    Part of C{stream.Stream}. It is there while the client is subscribed or has CLIENT TRACKING on.
+    Part of C{message_stream.MessageStream}. It is there while the client is subscribed or has CLIENT TRACKING on.
 
     @ivar passing: what is being passed on in pieces; empty between two messages or replies.
     """
@@ -277,7 +277,7 @@ async def subscribed_at(client: Client, connection: Connection, names: Mapping[b
     return subscription
 
 
-def stream_of(client: Client) -> Stream:
+def stream_of(client: Client) -> MessageStream:
     """What tells messages from replies on the client's pinned connection."""
     route = client.route
     assert route.pinned and route.connection is not None

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from redisproxy.client import local_commands, queueing, whole_transaction
-from redisproxy.client.exec_reply import Merged
+from redisproxy.client import local_commands, placeholders, whole_transaction
+from redisproxy.client.exec_reply import ExecReply
 from redisproxy.client.forward import forward, queue
 from redisproxy.client.open_transaction import EXECABORT, Transaction
 from redisproxy.client.output import OK
-from redisproxy.client.queueing import give_up
+from redisproxy.client.placeholders import give_up
 from redisproxy.client.reply_sinks import Observed, Swallowed
 from redisproxy.client.waiting import Reason
 from redisproxy.commands.treatment import Rule, Treatment
@@ -121,12 +121,12 @@ def within(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) 
     rule = treatment.rule
     if rule is Rule.LOCAL and _ends(args):
         return client.route.barrier() and local_commands.answer(client, args)
-    if rule is Rule.LOCAL and queueing.of_tracking(client, args):
+    if rule is Rule.LOCAL and placeholders.of_tracking(client, args):
         return queue(client, raw, 1)
     if rule in (Rule.LOCAL, Rule.PUBSUB):
-        return queueing.own(client, raw, args, treatment)
+        return placeholders.own(client, raw, args, treatment)
     if rule is Rule.REFUSED:
-        return queueing.refuse(client, args, treatment.error)
+        return placeholders.refuse(client, args, treatment.error)
     if ends(rule, args):
         return _exec(client, raw, args) if rule is Rule.EXEC else _discard(client, raw)
     if rule in (Rule.MULTI, Rule.WATCH):
@@ -150,7 +150,7 @@ def _scan(client: Client, raw: bytes, args: list[bytes]) -> bool:
     """A SCAN as any other command. The cursor in EXEC's reply is not marked, and so refused once there was a switch."""
     sent = client.core.cursors.incoming(args)
     if sent is None:
-        return queueing.refuse(client, args, scan_cursors.STALE)
+        return placeholders.refuse(client, args, scan_cursors.STALE)
     return queue(client, raw if sent is args else encode_command(*sent), 1)
 
 
@@ -207,7 +207,7 @@ def _exec(client: Client, raw: bytes, args: list[bytes]) -> bool:
 
 
 def _reply_of(client: Client, transaction: Transaction, on_done: Callable[[bytes], None]) -> Observed:
-    return Merged(client, transaction, on_done) if transaction.own else Observed(client, on_done)
+    return ExecReply(client, transaction, on_done) if transaction.own else Observed(client, on_done)
 
 
 def _ended(client: Client, answer: bytes) -> bool:

@@ -58,4 +58,4 @@ def _answer_all(client: Client, kind: int, extra: Any, text: str) -> None:
         return
     client.output.error(text)
     if kind == BEGIN:
-        client.received.streamed.discard()
+        client.received.upload.discard()

@@ -6,7 +6,7 @@ Whoever finds that a command can't go on gives a L{Reason} here, and takes it ba
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntFlag
+from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from redisproxy.shared.core import Core
 
 
-class Reason(IntFlag):
-    """Reasons to wait. While there is one, the client's transport is paused."""
+class Reason(IntEnum):
+    """Reasons to wait. While there is one, the client's transport is paused.
+
+    Sums of them are plain integers: a flag of C{enum} would cost more than the rest of what is done with it.
+    """
 
     GATE = 1
     """The gate is closed."""
@@ -158,4 +161,4 @@ class Waiting:
         core = self._core
         core.gate.unhold(self)
         core.blocked_commands.forget(self)
-        core.changes.forget(self)
+        core.subscription_changes.forget(self)

@@ -9,8 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from redisproxy.config import AdminSettings, ListenSettings
 
 DEFAULT_USER = b"default"
 _NOBODY = bytes(32)
@@ -62,3 +66,8 @@ class Authenticator:
         known = self._digests.get(user)
         right = hmac.compare_digest(digest(password), known or _NOBODY)
         return right and known is not None
+
+
+def authenticator(endpoint: ListenSettings | AdminSettings) -> Authenticator:
+    """Who may use `endpoint`."""
+    return Authenticator(endpoint.password, [(user.name, user.password, user.sha256) for user in endpoint.users])

@@ -1,235 +1,51 @@
-"""Keeps the uplink where the sentinels say the primary is.
-
-It looks when a sentinel tells of a change, when the uplink is lost, and from time to time, since events can be missed.
-What counts is where the primary is now, not what was heard: however events come, one look after the last is enough.
-"""
+"""Failover: go where the sentinels say that the primary is now."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from redisproxy.config import Address, TcpAddress, Undiscovered
-from redisproxy.control.operations import OperationError
-from redisproxy.forwarding.gate import FAILOVER
+from redisproxy.control.errors import WrongState
+from redisproxy.dataplane.interface import FAILOVER, DataPlaneLost, Rejected
 from redisproxy.net.errors import UplinkError
-from redisproxy.sentinel.answers import ABORTED, BEGINS
-from redisproxy.sentinel.backoff import Backoff
-from redisproxy.sentinel.subscription import Subscription
 
 if TYPE_CHECKING:
-    from redisproxy.control.interfaces import Answer
-    from redisproxy.figures.metrics import Metrics
-    from redisproxy.sentinel.finder import Finder, Sentinel
+    from twisted.internet.defer import Deferred
 
-GAP_S = 0.05
-
-
-class Mover(Protocol):
-    """What the follower has done by others; see L{control.Control}."""
-
-    def follow(self, address: TcpAddress) -> Deferred[Answer]: ...
-
-    def close_gate(self, reason: str) -> None: ...
-
-    def open_gate(self, reason: str) -> None: ...
+    from redisproxy.config import TcpAddress
+    from redisproxy.control.answers import Answer
+    from redisproxy.control.configuration import Candidate, Configuration
+    from redisproxy.control.exclusion import Exclusion
+    from redisproxy.control.move import Move
 
 
-class Followed(Protocol):
-    """What the follower sees of the proxy."""
+class Failover:
+    """The operation; L{redisproxy.control.sentinel_follower} says when."""
 
-    metrics: Metrics
+    log = Logger(namespace="redisproxy.control")
 
-    @property
-    def finder(self) -> Finder | None:
-        """The sentinels of the configuration in force."""
+    def __init__(self, configuration: Configuration, move: Move, exclusion: Exclusion) -> None:
+        self._configuration = configuration
+        self._move = move
+        self._exclusion = exclusion
 
-    @property
-    def server(self) -> Address:
-        """The server in use."""
+    def go_to(self, address: TcpAddress) -> Deferred[Answer]:
+        """Go to the primary there, as a reload goes to a new uplink; refused while another move runs."""
+        return self._exclusion.run(FAILOVER, lambda: self._go_to(address))
 
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection to it."""
-
-
-class Follower:
-    """One proxy's.
-
-    @param jitter: see L{Backoff}.
-    """
-
-    log = Logger(namespace="redisproxy.sentinel")
-
-    def __init__(
-        self,
-        proxy: Followed,
-        mover: Mover,
-        clock: IReactorTime,
-        jitter: Callable[[float, float], float] = random.uniform,
-    ) -> None:
-        self._proxy = proxy
-        self._mover = mover
-        self._clock = clock
-        self._jitter = jitter
-        self._finder: Finder | None = None
-        self._backoff = Backoff(0.0, 0.0, jitter)
-        self._subscriptions: list[Subscription] = []
-        self._looking: Deferred[None] | None = None
-        self._wanted = False
-        self._first: Sentinel | None = None
-        self._timer: IDelayedCall | None = None
-        self._holding: IDelayedCall | None = None
-        self._held_since = 0.0
-        self._was_connected = False
-        self._closed = False
-
-    # -- what makes it look
-
-    def tick(self) -> None:
-        """Notice other sentinels in the configuration, and the loss of the uplink. To be called often."""
-        if self._closed:
-            return
-        if self._proxy.finder is not self._finder:
-            self._take_up(self._proxy.finder)
-        lost = self._was_connected and not self._proxy.connected
-        self._was_connected = self._proxy.connected
-        if lost:
-            self.look()
-
-    def _take_up(self, finder: Finder | None) -> None:
-        self._leave()
-        self._finder = finder
-        if finder is None:
-            return
-        self._backoff = self._new_backoff(finder)
-        self._subscriptions = [
-            Subscription(sentinel, finder.name, self._new_backoff(finder), self._happened)
-            for sentinel in finder.sentinels
-        ]
-        self.look()
-
-    def _new_backoff(self, finder: Finder) -> Backoff:
-        return Backoff(*finder.backoff_s, self._jitter)
-
-    def look(self, first: Sentinel | None = None) -> None:
-        """Look where the primary is, soon, and go there.
-
-        @param first: the sentinel that may know.
-        """
-        self._wanted = True
-        self._first = first or self._first
-        if self._looking is None and self._finder is not None:
-            self._looking = ensureDeferred(self._look_while_wanted(self._finder))
-            self._looking.addErrback(self._failed).addBoth(self._looked)
-
-    def _happened(self, sentinel: Sentinel, event: str) -> None:
-        if event == BEGINS:
-            self._hold()
-        elif event in ABORTED:
-            self._end_hold()
-        else:
-            self.look(sentinel)
-
-    # -- holding the clients while a failover is under way
-
-    def _hold(self) -> None:
-        """Close the gate for a while: the old primary still takes writes, and they would be lost."""
-        if self._holding is None and self._finder is not None and self._finder.hold_s:
-            self._held_since = self._clock.seconds()
-            self._mover.close_gate(FAILOVER)
-            self._holding = self._clock.callLater(self._finder.hold_s, self._end_hold)
-
-    def _end_hold(self) -> None:
-        holding, self._holding = self._holding, None
-        if holding is None:
-            return
-        if holding.active():
-            holding.cancel()
-        self._mover.open_gate(FAILOVER)
-
-    # -- stopping
-
-    def stop(self) -> None:
-        """Follow nobody any more."""
-        self._closed = True
-        self._leave()
-
-    def _leave(self) -> None:
-        subscriptions, self._subscriptions = self._subscriptions, []
-        for subscription in subscriptions:
-            subscription.stop()
-        self._finder = None
-        self._stop_timer()
-        self._end_hold()
-        if self._looking is not None:
-            self._looking.cancel()
-
-    # -- looking
-
-    async def _look_while_wanted(self, finder: Finder) -> None:
-        while self._wanted:
-            self._wanted = False
-            self._stop_timer()
-            self._look_again_in(await self._look(finder))
-            # Whoever floods us with events makes us ask so often and no more.
-            await deferLater(self._clock, GAP_S, lambda: None)
-
-    async def _look(self, finder: Finder) -> float:
-        """Find the primary and go there; the seconds until the next look."""
-        first, self._first = self._first, None
+    async def _go_to(self, address: TcpAddress) -> Answer:
+        candidate = self._configuration.of_primary_at(address)
         try:
-            await self._follow(finder, first)
-        except (UplinkError, OperationError) as error:
-            if str(error) != finder.error:
-                self.log.warn("{name}: {error}", name=finder.name, error=str(error))
-            finder.error = str(error)
-            return min(finder.poll_s, self._backoff.next_s())
-        finder.error = ""
-        self._backoff.reset()
-        return finder.poll_s
+            await self._connect(candidate)
+            answer = await self._move.carry_out(candidate, FAILOVER)
+        except (Rejected, UplinkError, DataPlaneLost) as error:
+            raise WrongState(str(error)) from error
+        self.log.info("the uplink is {address} now", address=address)
+        return answer
 
-    async def _follow(self, finder: Finder, first: Sentinel | None) -> None:
-        old = self._proxy.server
-        address = await finder.find(old, first)
-        if address == self._proxy.server or finder is not self._proxy.finder:
-            return
-        self.log.info("{name} is {new} now, was {old}", name=finder.name, new=str(address), old=str(old))
-        answer = await self._mover.follow(address)
-        if not isinstance(old, Undiscovered):
-            self._proxy.metrics.operations.sentinel_switches_total += 1
-            finder.last_switch = {"from": str(old), "to": str(address), **self._told(answer)}
-        self._end_hold()
-
-    def _told(self, answer: Answer) -> dict[str, Any]:
-        now = self._clock.seconds()
-        pause_ms = answer["pause_ms"] if self._holding is None else round((now - self._held_since) * 1000, 1)
-        return {"at": now, "pause_ms": pause_ms, "dropped": answer["dropped"]}
-
-    def _look_again_in(self, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = self._clock.callLater(seconds, self.look)
-
-    def _stop_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-
-    def _looked(self, _: object) -> None:
-        self._looking = None
-        if self._wanted:
-            self.look()
-
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            return
-        self.log.failure("following the sentinels failed", failure=failure)
-        if self._finder is not None:
-            self._look_again_in(self._finder.poll_s)
+    async def _connect(self, candidate: Candidate) -> None:
+        try:
+            await self._move.connect(candidate)
+        except Rejected as error:
+            raise Rejected(f"uplink.{error}") from error

@@ -1,37 +1,68 @@
-"""How an operation fails: each error knows the HTTP status that tells an operator what to do about it."""
+"""Everything that the admin site may call: what operators have the proxy do, and what the pages show."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from redisproxy.control.answers import Answer
+    from redisproxy.control.info import Info
+    from redisproxy.control.pause import Pause
+    from redisproxy.control.reload import Reload
+    from redisproxy.control.switchover import SwitchoverOperation
+    from redisproxy.dataplane.interface import DataPlane
 
 
-class OperationError(Exception):
-    """An operation did not do what was asked. C{str()} is fit to be shown.
+class Operations:
+    """Implements C{admin.Operations}: one call, one answer, which may fail with L{OperationError}."""
 
-    @ivar status: the HTTP status.
-    @ivar details: what else the answer holds.
-    """
+    def __init__(
+        self, dataplane: DataPlane, pause: Pause, reload: Reload, switchover: SwitchoverOperation, info: Info
+    ) -> None:
+        self._dataplane = dataplane
+        self._pause = pause
+        self._reload = reload
+        self._switchover = switchover
+        self._info = info
 
-    status = 500
+    def pause(self) -> Deferred[Answer]:
+        """Close the gate."""
+        return self._pause.pause()
 
-    def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.details = details
+    def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]:
+        """Close the gate and tell when every client is suspended."""
+        return self._pause.pause_and_wait(timeout_ms)
 
+    def unpause(self) -> Deferred[Answer]:
+        """Open the gate."""
+        return self._pause.unpause()
 
-class BadRequest(OperationError):
-    """What was asked for is wrong in itself: an unknown command, a configuration with faults."""
+    def reload(self) -> Deferred[Answer]:
+        """Take the configuration file as it is now."""
+        return self._reload.reload()
 
-    status = 400
+    def switchover(self, dry_run: bool) -> Deferred[Answer]:
+        """Move the data and the clients to the uplink that the configuration file names now."""
+        return self._switchover.switch_over(dry_run)
 
+    def switchover_go_on(self) -> Answer:
+        """In external mode: the new server is promoted."""
+        return self._switchover.go_on()
 
-class WrongState(OperationError):
-    """It can't be done in this state."""
+    def terminate_raw_connections(self) -> Deferred[Answer]:
+        """Close every raw connection."""
+        return self._dataplane.clients.terminate_raw().addCallback(lambda count: {"terminated": count})
 
-    status = 409
+    def info(self) -> Deferred[Answer]:
+        """All that the pages show; no secrets."""
+        return self._info.describe()
 
+    def metrics(self) -> Deferred[bytes]:
+        """The text exposition of all figures."""
+        return self._info.expose()
 
-class DeadlineExceeded(OperationError):
-    """It took longer than it may."""
-
-    status = 504
+    def ready(self) -> Deferred[tuple[bool, str]]:
+        """Whether commands get through right now, of new clients, too, and why not."""
+        return self._info.ready()

@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 
 from redisproxy.client import ClientFactory
 from redisproxy.client.arriving import Arriving
+from redisproxy.client.message_stream import MessageStream
 from redisproxy.client.monitor import monitoring_at
 from redisproxy.client.session_value import ClientValue, InvalidState, from_bytes
-from redisproxy.client.stream import Stream
 from redisproxy.client.stream_marker import begin_cut, cut_for
 from redisproxy.client.subscription import subscribed_at
 from redisproxy.dataplane.handover import HandoverRefused
@@ -84,7 +84,7 @@ class Adoption:
         coming = self._coming.pop(client_id, None)
         if coming is not None:
             coming[0].give_up()
-            coming[0].client.peers.unreserve(client_id)
+            coming[0].client.registry.unreserve(client_id)
 
     def _begin(self, value: ClientValue) -> Arriving:
         factory = self._factory_of(value.listener)
@@ -121,12 +121,12 @@ class Adoption:
             arriving.with_watch, arriving.with_transaction = watch, queue
         connection.holder = arriving
 
-    async def _stream(self, arriving: Arriving, value: ClientValue, text: bytes) -> Stream:
+    async def _stream(self, arriving: Arriving, value: ClientValue, text: bytes) -> MessageStream:
         client, connection, subscription = arriving.client, arriving.connection, value.subscription
         assert connection is not None and subscription is not None
         cut, marker = cut_for(client, text, subscription.monitor, is_old=False)
         if subscription.monitor:
-            stream: Stream = await monitoring_at(client, connection, None)
+            stream: MessageStream = await monitoring_at(client, connection, None)
         else:
             stream = await subscribed_at(client, connection, subscription.by_prefix)
         await begin_cut(stream, cut, marker)

@@ -18,20 +18,25 @@ Rules for all orders:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
-from redisproxy.net.errors import (
-    DatabaseRefused,
-    OutcomeUnknown,
-    ServerBusy,
-    UplinkError,
-    UplinkMoved,
-    UplinkRefused,
-    UplinkUnavailable,
+from redisproxy.dataplane.values import (
+    ERRORS,
+    ClientFilter,
+    ClientInFlight,
+    ClientLine,
+    DataPlaneLost,
+    Figures,
+    GateStatus,
+    HandedClient,
+    Hold,
+    NotSupported,
+    Rejected,
+    Release,
+    UplinkStatus,
+    WrongOrder,
 )
+from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -61,194 +66,9 @@ __all__ = [
     "NotSupported",
     "Rejected",
     "Release",
-    "UplinkFigures",
+    "UplinkStatus",
     "WrongOrder",
 ]
-
-
-# -- how an order fails
-
-
-class Rejected(Exception):
-    """The settings can't be used, and nothing has changed; C{str()} says why, a fault a line."""
-
-
-class WrongOrder(Exception):
-    """The order can't be given in this state: a bug in whoever gave it. Nothing has changed."""
-
-
-class NotSupported(Exception):
-    """This data plane does not know the order yet."""
-
-
-class DataPlaneLost(Exception):
-    """The data plane in another process can't be reached, or has not answered in time.
-
-    Whether the order was carried out is unknown. The local one never fails like this.
-    """
-
-
-ERRORS: tuple[type[Exception], ...] = (
-    Rejected,
-    WrongOrder,
-    NotSupported,
-    DataPlaneLost,
-    GateReopened,
-    UplinkRefused,
-    DatabaseRefused,
-    ServerBusy,
-    UplinkUnavailable,
-    OutcomeUnknown,
-    UplinkMoved,
-    UplinkError,
-)
-"""Every exception that an order may fail with, the narrower classes first; each is told by its class and its text."""
-
-
-# -- what orders answer
-
-
-@dataclass(frozen=True)
-class GateStatus:
-    """The gate at one moment.
-
-    @ivar state: C{running}, C{pausing} (closed, with commands in flight) or C{paused}.
-    @ivar reasons: why it is closed, sorted; empty when it is open.
-    @ivar in_flight: commands that were sent and not answered. @ivar held: clients that wait at the closed gate.
-    @ivar busy: what an operator can do about a script for which the server answers nobody; empty when there is none.
-    """
-
-    state: str
-    reasons: tuple[str, ...] = ()
-    in_flight: int = 0
-    held: int = 0
-    busy: str = ""
-
-
-@dataclass(frozen=True)
-class Hold:
-    """What became of C{hold}.
-
-    @ivar closed: the gate was open before.
-    """
-
-    closed: bool
-    gate: GateStatus
-
-
-@dataclass(frozen=True)
-class Release:
-    """What became of C{release}. All but C{gate} was sampled at the same moment, just before.
-
-    @ivar opened: the gate was closed before and is open now.
-    @ivar gate: what is now.
-    @ivar closed_s: for how long it had been closed; None when it was open.
-    @ivar held: how many clients had waited. @ivar longest_wait_s: how long the first of them; 0 without any.
-    @ivar clients_closed: clients closed by the data plane since it began, by reason.
-    """
-
-    opened: bool
-    gate: GateStatus
-    closed_s: float | None = None
-    held: int = 0
-    longest_wait_s: float = 0.0
-    clients_closed: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ClientInFlight:
-    """A client that waits for replies of the server.
-
-    @ivar cmd: its last command, in lower case. @ivar pending: how many replies it waits for.
-    """
-
-    id: int
-    addr: str
-    name: str
-    cmd: str
-    pending: int
-    age_s: float
-
-
-@dataclass(frozen=True)
-class ClientFilter:
-    """Which clients; everything that is set has to be true of one.
-
-    @ivar ids: one of these. @ivar pubsub: whether it has subscriptions. @ivar address: its own, as CLIENT LIST shows
-        it. @ivar local_address: that of the listener. @ivar user: who it has logged in as.
-    @ivar min_age_s: connected for at least so long.
-    """
-
-    ids: frozenset[int] | None = None
-    pubsub: bool | None = None
-    address: str | None = None
-    local_address: str | None = None
-    user: bytes | None = None
-    min_age_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class ClientLine:
-    """A client as CLIENT LIST shows it.
-
-    @ivar line: with its newline.
-    """
-
-    id: int
-    line: bytes
-
-
-@dataclass(frozen=True)
-class HandedClient:
-    """A client on its way from one data plane to another.
-
-    @ivar session: what its session is, as a value. @ivar descriptor: of its socket, in the process that takes it in.
-    """
-
-    session: Mapping[str, object]
-    descriptor: int
-
-
-@dataclass(frozen=True)
-class UplinkFigures:
-    """The connections to the server in use.
-
-    @ivar connections: all that are open. @ivar shared: those for clients without state. @ivar pinned: those for one
-        client each. @ivar last_error: why the last attempt failed; empty since one succeeded.
-    @ivar server: what it has told of itself (HELLO), as text and numbers.
-    """
-
-    connected: bool
-    connections: int
-    shared: int
-    pinned: int
-    last_error: str
-    server: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """All figures of a data plane, of one moment.
-
-    @ivar listening: it accepts clients. @ivar clients_open: that are connected.
-    @ivar blocked_waiting: blocking commands that wait in the proxy instead of at the server.
-    @ivar numbers: counters and gauges by name; see C{figures.metrics}.
-    @ivar clients_closed: by the data plane, by reason. @ivar refused: commands by name.
-    @ivar native: the compiled parts are used. @ivar native_reason: why not. @ivar transports: which are used.
-    """
-
-    gate: GateStatus
-    uplink: UplinkFigures
-    listening: bool
-    clients_open: int
-    blocked_waiting: int
-    raw_connections: int
-    numbers: Mapping[str, int]
-    clients_closed: Mapping[str, int]
-    refused: Mapping[str, int]
-    native: bool
-    native_reason: str
-    transports: str
 
 
 # -- the orders

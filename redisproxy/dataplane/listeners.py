@@ -1,67 +1,108 @@
-"""The listening ports: opened all or none, closed in order, and what a reload changes of them in place."""
+"""The ports that clients connect to: opened all or none, closed at once, and what a move changes of them in place."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from redisproxy.client import ClientFactory
+from redisproxy.client import Client, ClientFactory
+from redisproxy.config.authentication import authenticator
 from redisproxy.net.tls import ServerTLS, server_tls
 
 if TYPE_CHECKING:
-    from redisproxy.dataplane.proxy import Proxy
+    from redisproxy import config
     from redisproxy.net.network import Network
+    from redisproxy.net.raw_relay import RawFactory
+    from redisproxy.shared.core import Core
+    from redisproxy.shared.registry import ClientRegistry
+
+
+def certificates_of(settings: config.Settings) -> list[ServerTLS | None]:
+    """The TLS contexts of all listeners for clients, None for one without TLS.
+
+    @raise TLSFault: their files can't be used.
+    """
+    timeout_s = settings.limits.handshake_timeout_ms / 1000
+    endpoints = [*settings.listen, *settings.listen_raw]
+    return [server_tls(endpoint, timeout_s) if endpoint.tls else None for endpoint in endpoints]
 
 
 class Listeners:
-    """The ports of one proxy."""
+    """The ports of one data plane. Where they listen does not change while it runs.
 
-    def __init__(self, proxy: Proxy, network: Network) -> None:
-        self._proxy = proxy
-        self._network = network
+    @ivar ports: those that are open.
+    """
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        core: Core,
+        registry: ClientRegistry[Client],
+        raw: RawFactory,
+        network: Network,
+    ) -> None:
+        """
+        @raise TLSFault: the certificates can't be used.
+        """
         self.ports: list[IListeningPort] = []
-        self._admin: list[IListeningPort] = []
+        self._settings = settings
+        self._core = core
+        self._registry = registry
+        self._raw = raw
+        self._network = network
+        self._certificates = certificates_of(settings)
+        self._factories: list[ClientFactory] = []
 
-    def open(self, site: Any) -> None:
-        """Bind every address of the configuration.
+    def open(self) -> None:
+        """Bind every address.
 
         @raise twisted.internet.error.CannotListenError: one can't be bound; the others are closed again.
         """
+        settings = self._settings
+        factories = [*map(self.client_factory, settings.listen), *(self._raw for _ in settings.listen_raw)]
+        endpoints = [*settings.listen, *settings.listen_raw]
         try:
-            self._open(site)
+            for endpoint, factory, tls in zip(endpoints, factories, self._certificates, strict=True):
+                self.ports.append(self._network.listen(endpoint.address, factory, tls, endpoint.backlog))
         except Exception:
-            for port in [*self.ports, *self._admin]:
-                port.stopListening()
+            self.close_at_once()
             raise
 
-    def _open(self, site: Any) -> None:
-        proxy, settings = self._proxy, self._proxy.settings
-        for endpoint in settings.listen:
-            auth = proxy.authenticator(endpoint)
-            factory = ClientFactory(proxy.core, proxy.registry, auth, endpoint.tcp_keepalive, endpoint.addr)
-            proxy.client_factories.append(factory)
-            self.ports.append(self._listen(endpoint, factory))
-        for raw in settings.listen_raw:
-            self.ports.append(self._listen(raw, proxy.raw))
-        if settings.admin is not None:
-            self._admin.append(self._listen(settings.admin, site))
+    def client_factory(self, endpoint: config.ListenSettings) -> ClientFactory:
+        """The factory of one listener; to be made in the sequence of the settings."""
+        factory = ClientFactory(
+            self._core, self._registry, authenticator(endpoint), endpoint.tcp_keepalive, endpoint.addr
+        )
+        self._factories.append(factory)
+        return factory
 
-    def _listen(self, endpoint: Any, factory: Any) -> IListeningPort:
-        timeout_s = self._proxy.settings.limits.handshake_timeout_ms / 1000
-        tls: ServerTLS | None = server_tls(endpoint, timeout_s) if endpoint.tls else None
-        self._proxy.server_tls.append(tls)
-        return self._network.listen(endpoint.address, factory, tls, endpoint.backlog)
+    def factory_named(self, name: str) -> ClientFactory | None:
+        """The factory of the listener with this name, which is its address in the settings."""
+        return next((factory for factory in self._factories if factory.name == name), None)
 
-    async def close_clients(self) -> None:
-        """Accept no more clients."""
+    def apply(self, settings: config.Settings) -> None:
+        """Take what may change of listeners, for new clients."""
+        for factory, endpoint in zip(self._factories, settings.listen, strict=False):
+            factory.auth = authenticator(endpoint)
+            factory.keepalive = endpoint.tcp_keepalive
+
+    def take_certificates(self, certificates: Sequence[ServerTLS | None]) -> None:
+        """Use these for new clients."""
+        for current, new in zip(self._certificates, certificates, strict=True):
+            if current is not None and new is not None:
+                current.replace(new)
+
+    def close_at_once(self) -> None:
+        """Give the addresses up without waiting for it; for a start that has failed."""
         ports, self.ports = self.ports, []
         for port in ports:
-            await maybeDeferred(port.stopListening)
+            port.stopListening()
 
-    async def close_admin(self) -> None:
-        """Close the admin port."""
-        ports, self._admin = self._admin, []
+    async def close(self) -> None:
+        """Accept no more clients."""
+        ports, self.ports = self.ports, []
         for port in ports:
             await maybeDeferred(port.stopListening)

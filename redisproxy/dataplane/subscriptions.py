@@ -18,7 +18,7 @@ from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
     from redisproxy.client import Client
-    from redisproxy.client.stream import Stream
+    from redisproxy.client.message_stream import MessageStream
     from redisproxy.shared.registry import ClientRegistry
     from redisproxy.uplink import UplinkSet
     from redisproxy.uplink.connection import UplinkConnection
@@ -43,8 +43,8 @@ class Subscribers:
         self._clock = clock
         self._timeout_s = timeout_s
         self._connections: dict[Client, Any] = {}
-        self._ahead: dict[Client, Stream] = {}
-        self._copies: dict[Client, Stream] = {}
+        self._ahead: dict[Client, MessageStream] = {}
+        self._copies: dict[Client, MessageStream] = {}
 
     async def open(self) -> None:
         """Open the connections that will be needed; before the gate is closed, because it takes time."""
@@ -145,12 +145,12 @@ class Subscribers:
         self._connections.clear()
 
 
-def _can_leave(subscription: Stream | None) -> bool:
+def _can_leave(subscription: MessageStream | None) -> bool:
     """Whether the old connection is not in the middle of a message, whose end the client would never get."""
     return subscription is not None and not subscription.mid_message
 
 
-def _is_as_asked(client: Client, copy: Stream) -> bool:
+def _is_as_asked(client: Client, copy: MessageStream) -> bool:
     """Whether the client still has just what was asked for at the new server."""
     tracking, here = client.session.tracking, client.route.stream
     if client.closed or tracking is None or here is None or here or not copy.connection.alive:

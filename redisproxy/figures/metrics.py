@@ -1,4 +1,4 @@
-"""The counters and histograms of one proxy, in groups; every room adds to them.
+"""Counters and histograms in groups; every room adds to them.
 
 The command path adds to plain integers; L{redisproxy.figures.prometheus} turns them into text when asked.
 """
@@ -6,6 +6,7 @@ The command path adds to plain integers; L{redisproxy.figures.prometheus} turns 
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 
@@ -17,7 +18,7 @@ PAUSE_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class BoundedCounter(Counter[str]):
-    """A counter by name, for names that clients choose: after 100 names, all others count as C{other}."""
+    """A counter by name with at most 100 names; what is counted under further ones is counted as C{other}."""
 
     def __setitem__(self, name: str, value: int) -> None:
         if name not in self and len(self) >= MAX_NAMES and name != OTHER:
@@ -27,9 +28,9 @@ class BoundedCounter(Counter[str]):
 
 
 class ClientFigures:
-    """Figures of clients.
+    """What is counted of clients.
 
-    @ivar held_total: how often a client had to wait at the closed gate.
+    @ivar held_total: times that a client was stopped at the closed gate.
     @ivar closed: clients that the proxy has closed, by reason.
     @ivar refused: commands that were refused, by name.
     """
@@ -43,7 +44,7 @@ class ClientFigures:
 
 
 class UplinkFigures:
-    """Figures of the connections to the uplink."""
+    """What is counted of the connections to the uplink."""
 
     __slots__ = ("connections_open", "connections_total", "failures_total")
 
@@ -55,9 +56,11 @@ class OperationFigures:
     """Figures of pauses, reloads, switchovers and failovers.
 
     @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
+    @ivar auth_failures_total: wrong passwords at the admin pages.
+    @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
-    __slots__ = (
+    _COUNTED = (
         "pauses_total",
         "reloads_rejected_total",
         "reloads_total",
@@ -65,27 +68,12 @@ class OperationFigures:
         "switchovers_failed_total",
         "switchovers_total",
     )
+    __slots__ = (*_COUNTED, "_pauses", "auth_failures_total", "registry")
 
     def __init__(self) -> None:
-        self.pauses_total = self.sentinel_switches_total = 0
+        self.pauses_total = self.sentinel_switches_total = self.auth_failures_total = 0
         self.reloads_total = self.reloads_rejected_total = 0
         self.switchovers_total = self.switchovers_failed_total = 0
-
-
-class Metrics:
-    """All figures of one proxy.
-
-    @ivar flow: the counters that every command changes.
-    @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
-    """
-
-    __slots__ = ("_pauses", "clients", "flow", "operations", "registry", "uplink")
-
-    def __init__(self) -> None:
-        self.flow = Flow()
-        self.clients = ClientFigures()
-        self.uplink = UplinkFigures()
-        self.operations = OperationFigures()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._pauses = Histogram(
@@ -95,3 +83,31 @@ class Metrics:
     def observe_pause(self, seconds: float) -> None:
         """Count a pause; the gate was closed for `seconds`."""
         self._pauses.observe(seconds)
+
+    def numbers(self) -> dict[str, int]:
+        """The counters by their place in the groups; see C{prometheus}."""
+        return {f"operations.{name}": getattr(self, name) for name in self._COUNTED}
+
+
+class Metrics:
+    """All figures of one data plane.
+
+    @ivar flow: the counters that every command changes.
+    """
+
+    __slots__ = ("clients", "flow", "uplink")
+
+    _PLACES = (
+        *(f"flow.{name}" for name in ("commands", "bytes_from_clients", "bytes_to_clients")),
+        *(f"clients.{name}" for name in ("total", "open", "held_total", "auth_failures_total")),
+        *(f"uplink.{name}" for name in UplinkFigures.__slots__),
+    )
+
+    def __init__(self) -> None:
+        self.flow = Flow()
+        self.clients = ClientFigures()
+        self.uplink = UplinkFigures()
+
+    def numbers(self) -> dict[str, int]:
+        """All counters and gauges by their place in the groups; see C{prometheus}."""
+        return {place: attrgetter(place)(self) for place in self._PLACES}

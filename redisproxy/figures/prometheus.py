@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
-from redisproxy.figures.metrics import Metrics
 
 # The name of a counter, where its value is, and its help text.
 _COUNTERS = (
@@ -33,30 +31,41 @@ _GAUGES = (
 )
 
 
-def render(metrics: Metrics, gauges: Mapping[str, float]) -> bytes:
-    """All of `metrics` in the Prometheus text format; `gauges` are further values of this moment, by name."""
-    moment = CollectorRegistry()
-    moment.register(_Snapshot(metrics, gauges))
-    return generate_latest(moment) + generate_latest(metrics.registry)
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What is shown, of one moment.
 
+    @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
+    @ivar clients_closed: by reason. @ivar refused: commands by name.
+    """
 
-class _Snapshot:
-    def __init__(self, metrics: Metrics, gauges: Mapping[str, float]) -> None:
-        self._metrics = metrics
-        self._gauges = gauges
+    numbers: Mapping[str, int]
+    gauges: Mapping[str, float]
+    clients_closed: Mapping[str, int]
+    refused: Mapping[str, int]
 
     def collect(self) -> Iterable[Metric]:
+        """Part of C{prometheus_client.registry.Collector}."""
         for name, place, text in _COUNTERS:
             family = CounterMetricFamily(f"redisproxy_{name}", text)
-            family.add_metric([], attrgetter(place)(self._metrics))
+            family.add_metric([], self.numbers[place])
             yield family
         for name, place, text in _GAUGES:
-            yield GaugeMetricFamily(f"redisproxy_{name}", text, attrgetter(place)(self._metrics))
-        for name, value in self._gauges.items():
+            yield GaugeMetricFamily(f"redisproxy_{name}", text, self.numbers[place])
+        for name, value in self.gauges.items():
             yield GaugeMetricFamily(f"redisproxy_{name}", name.replace("_", " "), value)
-        clients = self._metrics.clients
-        yield _labelled("clients_closed", "Clients closed by the proxy", "reason", clients.closed)
-        yield _labelled("commands_refused", "Commands refused", "command", clients.refused)
+        yield _labelled("clients_closed", "Clients closed by the proxy", "reason", self.clients_closed)
+        yield _labelled("commands_refused", "Commands refused", "command", self.refused)
+
+
+def render(numbers: Numbers, registry: CollectorRegistry) -> bytes:
+    """All of it in the Prometheus text format.
+
+    @param registry: what the client library counts itself.
+    """
+    moment = CollectorRegistry()
+    moment.register(numbers)
+    return generate_latest(moment) + generate_latest(registry)
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

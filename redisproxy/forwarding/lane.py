@@ -170,31 +170,26 @@ class Queue:
 
         @raise ProtocolError: these are no replies, or more than were waited for.
         """
-        released = 0
-        position = 0
-        size = len(data)
-        entries = self._entries
+        released = position = 0
+        size, entries = len(data), self._entries
         try:
             while position < size:
                 if not entries:
                     raise ProtocolError("bytes that belong to no request")
-                entry = entries[0]
-                start = position
+                entry, start = entries[0], position
                 position, done = self._scanner.scan(data, start, entry.want)
                 if done:
-                    if entry.counted:
-                        released += done
+                    released += done if entry.counted else 0
                     entry.want -= done
                     if not entry.want:
                         entries.popleft()
                 entry.sink.reply(data if not start and position == size else data[start:position], done)
         finally:
-            if released:
-                flow = self._flow
-                if flow.open and flow.in_flight >= released:
-                    flow.in_flight -= released
-                else:
-                    self._release(released)
+            flow = self._flow
+            if flow.open and flow.in_flight >= released:
+                flow.in_flight -= released
+            elif released:
+                self._release(released)
 
 
 class Lane:

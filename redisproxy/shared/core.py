@@ -14,7 +14,7 @@ from redisproxy.shared.blocked_commands import BlockedCommands
 from redisproxy.shared.maintenance import Maintenance
 from redisproxy.shared.scan_cursors import ScanCursors
 from redisproxy.shared.script_cache import ScriptCache
-from redisproxy.shared.subscription_changes import Changes
+from redisproxy.shared.subscription_changes import SubscriptionChanges
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -51,7 +51,7 @@ class Core:
     @ivar scripts: the scripts that have passed.
     @ivar cursors: which server a cursor of SCAN comes from.
     @ivar dedicated: how many clients have a connection of their own although no state of theirs is bound to it.
-    @ivar changes: of subscriptions, for which publishers wait.
+    @ivar subscription_changes: those for which publishers wait.
     @ivar blocked_commands: where blocking commands wait during a switch.
     @ivar maintenance: who is told of pauses.
     """
@@ -68,10 +68,10 @@ class Core:
     cursors: ScanCursors = field(default_factory=ScanCursors)
     dedicated: int = 0
     blocked_commands: BlockedCommands = field(init=False)
-    changes: Changes = field(init=False)
+    subscription_changes: SubscriptionChanges = field(init=False)
     maintenance: Maintenance = field(init=False)
 
     def __post_init__(self) -> None:
         self.blocked_commands = BlockedCommands(self.clock)
-        self.changes = Changes(self.clock)
+        self.subscription_changes = SubscriptionChanges(self.clock)
         self.maintenance = Maintenance(self.gate, self.clock)

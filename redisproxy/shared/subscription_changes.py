@@ -21,7 +21,7 @@ class Publisher(Protocol):
         """Go on. Called once."""
 
 
-class Changes:
+class SubscriptionChanges:
     """The commands that change subscriptions and are not answered, and the publishers that came after them."""
 
     def __init__(self, clock: IReactorTime) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from redisproxy.dataplane import garbage
+from redisproxy.dataplane import garbage_collection
 from redisproxy.switch_test.blocked_clients import LAST, BlockedClient
 from redisproxy.switch_test.busy_clients import KINDS, QUEUES, Client
 from redisproxy.switch_test.connection import Broken, Connection, connect
@@ -42,7 +42,7 @@ class Load:
         await self._guard("at the start", self._connect())
         working = [asyncio.create_task(self._guard(each.name, each.work())) for each in self._workers]
         await self._guard("at the start", self._until_blocked())
-        garbage.leave_out_what_there_is()
+        garbage_collection.leave_out_what_there_is()
         busy = [
             asyncio.create_task(self._guard(f"{each.kind} {each.number}", self._busy(each))) for each in self._clients
         ]

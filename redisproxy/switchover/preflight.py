@@ -1,6 +1,6 @@
-"""May this switchover begin? Pure: it compares what two servers say of themselves and changes nothing.
+"""Decides whether a switchover may begin, by comparing the states of two servers. Pure.
 
-Every fault refuses the switchover before anything has been touched, and says what an operator can do about it.
+Every fault refuses the switchover before anything has been changed, and says what an operator can do about it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ONLY_UPWARDS = "replication goes from older to newer versions only"
 
 @dataclass(frozen=True)
 class Source:
-    """Where the new server is to replicate from, and whether over TLS."""
+    """The address that the new server replicates from, and whether over TLS."""
 
     host: str
     port: int
@@ -37,11 +37,11 @@ def source_of(
     given: TcpAddress | None,
     over_tls: bool | None = None,
 ) -> Source:
-    """Where the new server can reach the old one. A replica needs a TCP port, whatever the proxy itself uses.
+    """Where the new server can reach the old one: at a TCP port, whatever the proxy itself uses.
 
     @param uplink: how the proxy reaches the old one.
-    @param given, over_tls: what the configuration says, if it does.
-    @raise ValueError: nobody knows.
+    @param given, over_tls: the settings C{replicate_from} and C{replicate_over_tls}.
+    @raise ValueError: the settings have to say it; the text says why.
     """
     host, port = _place_of(old, uplink.address, new_address, given)
     if over_tls is None:
@@ -83,7 +83,7 @@ def _is_local(address: Address) -> bool:
 
 
 def follows(new: ServerState, old: ServerState, source: Source) -> bool:
-    """Whether `new` is a replica of `old`, in sync or on its way there."""
+    """Whether `new` is a replica of `old`, synchronised or about to be."""
     if new.role != "slave":
         return False
     same_history = bool(new.replication_id) and new.replication_id == old.replication_id
@@ -91,12 +91,12 @@ def follows(new: ServerState, old: ServerState, source: Source) -> bool:
 
 
 def is_predecessor(new: ServerState, old: ServerState) -> bool:
-    """Whether `new` is the fenced server that `old` has taken over from: all its data is in `old`."""
+    """Whether `new` is the fenced server that `old` took over from, so that `old` has all its data."""
     return new.fenced and bool(old.former_id) and new.replication_id == old.former_id
 
 
 def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0) -> Iterator[str]:
-    """Why the switchover can't begin, one text each.
+    """The reasons why the switchover can't begin.
 
     @param dbs: the highest database that a client has selected.
     """
@@ -119,9 +119,9 @@ def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0) -> 
 
 
 def proxy_faults(old: bool, new: bool) -> Iterator[str]:
-    """A switchover has to speak with the servers themselves.
+    """Refuse servers that are proxies: a switchover has to speak with the servers themselves.
 
-    @param old, new: whether there is another redisproxy in its place.
+    @param old, new: whether another redisproxy answers in the place of the server.
     """
     if old:
         yield (
@@ -166,10 +166,10 @@ def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
 
 
 def _unreadable(old: ServerState, new: ServerState) -> str:
-    """Why `new` may be unable to replicate from `old`; empty when it is able to. Patch levels change no format.
+    """Why `new` may be unable to read the data of `old`; empty if it can. Patch levels do not matter.
 
-    Valkey calls itself Redis 7.2.4, from which it forked. Both read whatever is older than that; what each has added
-    since (Redis 7.4: a later RDB version; Valkey 9: one of its own for what is new) the other one does not read.
+    Valkey forked from Redis 7.2.4 and says that it is compatible with it. Both read all older data, but neither reads
+    what the other has added since: Redis 7.4 has a newer RDB version, Valkey 9 one of its own.
     """
     if old.valkey_version and new.valkey_version:
         newer = new.valkey_version[:2] < old.valkey_version[:2]
@@ -183,7 +183,7 @@ def _unreadable(old: ServerState, new: ServerState) -> str:
 
 
 def warnings(old: ServerState, new: ServerState) -> Iterator[str]:
-    """What an operator should know, although the switchover can begin."""
+    """What an operator should know although the switchover may begin."""
     if new.databases is not None and old.databases is not None and new.databases < old.databases:
         yield f"the new server has {new.databases} databases, the old one {old.databases}"
     if old.version and old.version < FENCES_SCRIPTS:

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from redisproxy.admin import make_site
 from redisproxy.admin.page import render_page
 from redisproxy.config.authentication import Authenticator
-from redisproxy.control.operations import DeadlineExceeded, WrongState
-from redisproxy.figures.metrics import Metrics
+from redisproxy.control.errors import DeadlineExceeded, WrongState
+from redisproxy.figures.metrics import OperationFigures
 
 REPORT = {
     "at": 1767323045.5,
@@ -44,16 +44,17 @@ class FakeOperations:
         self.calls: list[object] = []
         self.pending: Deferred[Any] = Deferred(lambda _: self.calls.append("cancelled"))
         self.is_ready = True
+        self.informing: Deferred[Any] | None = None
 
-    def pause(self) -> dict[str, Any]:
+    def pause(self) -> Deferred[Any]:
         self.calls.append("pause")
-        return {"state": "paused"}
+        return succeed({"state": "paused"})
 
     def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Any]:
         self.calls.append(("pause-and-wait", timeout_ms))
         return self.pending
 
-    def unpause(self) -> dict[str, Any]:
+    def unpause(self) -> Deferred[Any]:
         raise RuntimeError("secret detail")
 
     def reload(self) -> Deferred[Any]:
@@ -67,23 +68,23 @@ class FakeOperations:
         self.calls.append("switchover-go-on")
         return {}
 
-    def terminate_raw_connections(self) -> dict[str, Any]:
+    def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])
 
-    def info(self) -> dict[str, Any]:
-        return INFO
+    def info(self) -> Deferred[Any]:
+        return self.informing or succeed(INFO)
 
-    def gauges(self) -> dict[str, float]:
-        return {"in_flight": 1.0}
+    def metrics(self) -> Deferred[bytes]:
+        return succeed(b"redisproxy_in_flight 1.0\n")
 
-    def ready(self) -> tuple[bool, str]:
-        return self.is_ready, "ok" if self.is_ready else "paused"
+    def ready(self) -> Deferred[tuple[bool, str]]:
+        return succeed((self.is_ready, "ok" if self.is_ready else "paused"))
 
 
 class Site:
     def __init__(self, auth: Authenticator | None = None) -> None:
         self.operations = FakeOperations()
-        self.metrics = Metrics()
+        self.metrics = OperationFigures()
         self.site = make_site(self.operations, lambda: auth, self.metrics)
         self.site.reactor = Clock()
 
@@ -229,6 +230,30 @@ def test_pages(site: Site) -> None:
     assert site.ask("GET", "/cmd/../etc")[0] in (404, 405)
 
 
+def test_a_page_waits_for_what_it_shows(site: Site) -> None:
+    site.operations.informing = Deferred()
+    channel, transport = site.open()
+    channel.dataReceived(b"GET /info.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert not transport.value()
+    site.operations.informing.callback(INFO)
+    status, headers, body = parse(transport.value())
+    assert status == 200 and headers["content-length"] == str(len(body)) and json.loads(body) == INFO
+
+
+def test_a_page_that_can_not_be_had_shows_nothing_of_why(site: Site) -> None:
+    site.operations.informing = fail(RuntimeError("secret detail"))
+    status, _, content = site.ask("GET", "/")
+    assert status == 500 and b"secret detail" not in content and b"internal error" in content
+
+
+@pytest.mark.parametrize("path", ["/", "/info.json", "/metrics", "/readyz", "/healthz"])
+def test_the_head_of_a_page_is_that_of_the_page_without_its_body(site: Site, path: str) -> None:
+    status, headers, body = site.ask("HEAD", path)
+    got = site.ask("GET", path)
+    assert (status, headers["content-type"], body) == (got[0], got[1]["content-type"], b"")
+    assert headers["content-length"] == str(len(got[2]))
+
+
 def test_the_page_shows_what_the_sentinels_say_and_believes_none_of_it() -> None:
     each = {"address": "a:1", "subscribed": False, "primary": "<i>:6379", "epoch": 1, "error": "<script>"}
     sentinel = {"master_name": "mymaster", "sentinels": [each], "last_switch": {"to": "<b>"}, "switches": 3}
@@ -265,7 +290,7 @@ class TestAuthentication:
     @pytest.mark.parametrize(("user", "password"), [("", "x"), ("operator", "the-pass"), ("nobody", "the-pass")])
     def test_wrong_ones_are_counted(self, site: Site, user: str, password: str) -> None:
         assert site.ask("GET", "/", authorization=self.basic(user, password))[0] == 401
-        assert site.metrics.clients.auth_failures_total == 1
+        assert site.metrics.auth_failures_total == 1
 
     @pytest.mark.parametrize(
         "value", ["Basic", "Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"nocolon").decode()]

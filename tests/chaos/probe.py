@@ -18,6 +18,7 @@ KINDS = (
     "Deferred",
     "DelayedCall",
     "Failure",
+    "Client",
     "ClientProtocol",
     "UplinkConnection",
     "Connection",

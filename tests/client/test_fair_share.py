@@ -18,21 +18,6 @@ ONE = b":1\r\n"
 LARGE = b"$100000\r\n" + b"x" * 100_000 + b"\r\n"
 
 
-@pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
-@pytest.fixture
-def client(wire: Wire) -> Client:
-    """A client of the shared connection, which is `wire.servers[0]`."""
-    client = wire.client()
-    client.send(GET)
-    wire.server.send(ONE)
-    assert client.got() == ONE and wire.server.got() == GET
-    return client
-
-
 def sent(server: Server) -> int:
     """How many GETs have arrived at the server since it was last asked."""
     data = server.got()

@@ -14,11 +14,6 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nAccept: */*\r\nHOST: x\r\n\r\n"
 
 
-@pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
 @pytest.mark.parametrize("data", [POST, REQUEST, cmd("post"), cmd("Host:", "x"), b" 'post'\r\n", b"HOST:\n"])
 def test_a_paused_proxy_closes_it_at_once(wire: Wire, data: bytes) -> None:
     wire.pause()
@@ -103,3 +98,9 @@ def test_many_request_lines_without_a_host_cost_no_more_than_other_commands() ->
     began = time.process_time()
     client.send(b"GET / HTTP/1.1\r\n" * 12000)
     assert client.got().count(b"NOAUTH") == 12000 and time.process_time() - began < 4
+
+
+def test_http_is_closed_without_a_word(wire: Wire) -> None:
+    client = wire.client()
+    client.send(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert client.closed and client.got() == b"" and wire.metrics.clients.closed["security"] == 1

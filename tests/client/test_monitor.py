@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
-
 import pytest
-from twisted.internet.defer import Deferred, ensureDeferred
 
 from redisproxy.client.tracking_options import INVALIDATE_ALL
 from redisproxy.commands.lookup import CommandTable
-from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.resp import encode_command as cmd
-from tests.wire import OK, Client, Server, Wire
+from tests.client.moving import Move
+from tests.wire import EXECABORT, OK, Client, Server, Wire
 
-EXECABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 LINE = b'+1795776471.193075 [0 127.0.0.1:60894] "SET" "k" "v"\r\n'
 LONG = b'+1795776471.193076 [0 127.0.0.1:60894] "SET" "k" "' + b"x" * 3_000_000 + b'"\r\n'
 PONG = b"+PONG\r\n"
@@ -145,62 +140,42 @@ def test_client_list_shows_it(wire: Wire) -> None:
     assert b" flags=O " in wire.client().ask("CLIENT", "LIST")
 
 
-class Move:
-    """A switch to a new server, step by step."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.uplinks = wire.uplinks()
-        self.subscribers = Subscribers(wire.registry, self.uplinks, wire.clock, 5)
-        self._do(self.subscribers.open())
-        self.new = wire.server
-        wire.pause()
-
-    def _do(self, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
-        done = ensureDeferred(work)
-        self.wire.turn()
-        return done
-
-    def copy(self) -> None:
-        self.copied = self._do(self.subscribers.copy())
-
-    def finish(self) -> None:
-        assert self.copied.called
-        old, self.wire.core.uplinks = self.wire.core.uplinks, self.uplinks
-        self.subscribers.change_over({})
-        self.wire.turn()
-        old.close()  # type: ignore[attr-defined]
-        self.wire.unpause()
+def moving(wire: Wire) -> tuple[Move, Server]:
+    """A move to another server, where MONITOR has been asked for."""
+    move = Move(wire)
+    new = move.open()
+    move.copy()
+    return move, new
 
 
 def test_it_goes_on_at_the_new_server(wire: Wire) -> None:
     client, old = monitoring(wire)
-    move = Move(wire)
-    move.copy()
-    assert move.new.got() == cmd("MONITOR")
-    move.new.send(OK + LINE)
+    move, new = moving(wire)
+    assert new.got() == cmd("MONITOR")
+    new.send(OK + LINE)
     assert client.got() == b"" and old.got() == cmd("PING")
     old.send(LINE + PONG)
     assert client.got() == LINE
-    move.finish()
+    move.swap()
+    wire.unpause()
     assert old.closed and client.got() == b""
-    move.new.send(LINE)
+    new.send(LINE)
     assert client.got() == LINE
     client.send(cmd("PING"))
-    move.new.send(PONG)
+    new.send(PONG)
     assert client.got() == PONG and not wire.gate.in_flight
 
 
 def test_a_line_that_is_cut_by_the_move_is_ended(wire: Wire) -> None:
     client, old = monitoring(wire)
-    move = Move(wire)
-    move.copy()
-    move.new.send(OK)
+    move, new = moving(wire)
+    new.send(OK)
     old.send(PONG + LINE[:40])
     client.send(cmd("CLIENT", "ID"))
-    move.finish()
+    move.swap()
+    wire.unpause()
     assert client.got() == LINE[:40] + b"\r\n:1\r\n"
-    move.new.send(LINE)
+    new.send(LINE)
     assert client.got() == LINE
 
 
@@ -208,11 +183,11 @@ def test_a_command_that_waited_for_the_end_of_a_line_goes_on_after_the_move(wire
     client, old = monitoring(wire)
     old.send(LINE[:40])
     client.send(cmd("CLIENT", "ID"))
-    move = Move(wire)
-    move.copy()
-    move.new.send(OK)
+    move, new = moving(wire)
+    new.send(OK)
     old.send(LINE[40:] + PONG + LINE[:50])
-    move.finish()
+    move.swap()
+    wire.unpause()
     assert client.got() == LINE + LINE[:50] + b"\r\n:1\r\n"
 
 
@@ -239,8 +214,8 @@ def test_a_client_whose_cache_is_told_of_changes_can_not_monitor(wire: Wire) -> 
 
 def test_a_new_server_that_refuses_costs_the_client_its_connection(wire: Wire) -> None:
     client, old = monitoring(wire)
-    move = Move(wire)
-    move.copy()
-    move.new.send(b"-NOPERM no permission\r\n")
-    move.finish()
-    assert client.closed and move.new.closed and old.closed
+    move, new = moving(wire)
+    new.send(b"-NOPERM no permission\r\n")
+    move.swap()
+    wire.unpause()
+    assert client.closed and new.closed and old.closed

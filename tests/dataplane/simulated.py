@@ -57,6 +57,8 @@ class StrictServer(Server):
             return Error(f"ERR wrong number of arguments for '{name.decode().lower()}' command")
         if name == b"WATCH" and queues:
             return Error("ERR WATCH inside MULTI is not allowed")
+        if [each.upper() for each in args] == [b"CLIENT", b"INFO"] and not queues:
+            return b"id=%d db=%d\n" % (connection.id, connection.db)
         return super().command(connection, args)
 
 

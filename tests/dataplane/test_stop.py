@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.defer import Deferred
 
-from redisproxy.control.control import SHUTTING_DOWN, Control
+from redisproxy.control.errors import SHUTTING_DOWN
+from redisproxy.control.operations import Operations
 from tests.simulation.clients import Command
 from tests.simulation.history import Violation
 from tests.simulation.planted import FOUND_AT_A_STOP, planted
@@ -60,15 +61,15 @@ def reload(world: World) -> list[object]:
 
 
 def switch(world: World) -> list[object]:
-    control = ready(world)
+    operations = ready(world)
     world.write_config(world.servers[1])
-    return told(control.switchover())
+    return told(operations.switchover(dry_run=False))
 
 
-def ready(world: World) -> Control:
+def ready(world: World) -> Operations:
     start(world)
     world.clock.run_until(world.clock.seconds() + 0.5)
-    return world.control
+    return world.operations
 
 
 def told(answer: Deferred[dict[str, object]]) -> list[object]:

@@ -6,6 +6,7 @@ and at C{words} for the test, which names the folder of the process that all cli
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,9 +20,8 @@ from twisted.python.failure import Failure
 
 from redisproxy import service as services
 from redisproxy.dataplane.adoption import Adoption
-from redisproxy.dataplane.handover import Handover, HandoverRefused
+from redisproxy.dataplane.handover import HandoverRefused
 
-TIMEOUT_S = 5.0
 LIMIT_S = 10.0
 
 
@@ -42,17 +42,22 @@ class Abandon(amp.Command):
 class Orders(amp.AMP):
     """The process that takes clients in."""
 
-    def __init__(self, target: Adoption) -> None:
+    def __init__(self, target: Adoption, listener: str) -> None:
         super().__init__()
         self._target = target
+        self._listener = listener
+
+    def _here(self, state: bytes) -> bytes:
+        """The same client at this process's listener, which can't have the same port in a test."""
+        return json.dumps({**json.loads(state), "listener": self._listener}).encode()
 
     @Prepare.responder
     def prepare(self, state: bytes, marker: bytes) -> Any:
-        return ensureDeferred(self._target.prepare(state, marker)).addCallback(lambda _: {})
+        return ensureDeferred(self._target.prepare(self._here(state), marker)).addCallback(lambda _: {})
 
     @Adopt.responder
     def adopt(self, state: bytes, fd: int) -> Any:
-        adopting = ensureDeferred(self._target.adopt(state, fd))
+        adopting = ensureDeferred(self._target.adopt(self._here(state), fd))
         return adopting.addCallbacks(lambda _: {}, self._refused, errbackArgs=(fd,))
 
     def _refused(self, failure: Failure, fd: int) -> Failure:
@@ -97,11 +102,10 @@ class Words(LineReceiver):
     async def _hand_over(self, folder: str) -> str:
         from twisted.internet import reactor
 
-        proxy = self._service.proxy
+        dataplane = self._service.dataplane
         connecting: Deferred[Any] = connectProtocol(UNIXClientEndpoint(reactor, f"{folder}/orders"), amp.AMP())
         connection = await connecting
-        handover = Handover(proxy.uplinks, self._service.network, proxy.clock, Remote(connection), TIMEOUT_S)
-        staying = await handover.move(list(proxy.registry), LIMIT_S)
+        staying = await dataplane.handover_to(Remote(connection)).move(list(dataplane.registry), LIMIT_S)
         connection.transport.loseConnection()
         return repr(sorted(staying.values()))
 
@@ -120,10 +124,11 @@ def listen(service: services.ProxyService) -> None:
     """Listen for both kinds of orders."""
     from twisted.internet import reactor
 
-    proxy, folder = service.proxy, Path(service.proxy.config_path).parent
-    target = Adoption(lambda name: proxy.client_factories[0], service.network, proxy.clock, TIMEOUT_S)
+    configuration = service.control.configuration
+    folder, listener = Path.cwd(), configuration.settings.listen[0].addr
+    target = service.dataplane.adoption
     listen_unix: Any = reactor.listenUNIX  # type: ignore[attr-defined]
-    listen_unix(str(folder / "orders"), _Listening(lambda: Orders(target)))
+    listen_unix(str(folder / "orders"), _Listening(lambda: Orders(target, listener)))
     listen_unix(str(folder / "words"), _Listening(lambda: Words(service)))
 
 

@@ -237,7 +237,10 @@ def test_counters_and_optimistic_transactions_are_exact_while_clients_go_to_and_
         return once
 
     def block(client: redis.Redis) -> Callable[[], None]:
-        return lambda: client.blpop(["empty"], 0.05) and None
+        def once() -> None:
+            assert client.blpop(["empty"], 0.05) is None
+
+        return once
 
     def large(client: redis.Redis) -> Callable[[], None]:
         value = os.urandom(700_000).hex()

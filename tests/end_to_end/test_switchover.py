@@ -17,7 +17,7 @@ import pytest
 import redis
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
-from redisproxy.dataplane import reload_plan
+from redisproxy.dataplane import server_commands
 from redisproxy.resp import RespError
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, free_port, wait_until
 
@@ -234,16 +234,16 @@ def test_a_proxy_stopped_at_any_step_tells_where_the_data_is(
 
 DIE = """
 import os, signal
-from redisproxy import switchover
+from redisproxy.switchover.report import SwitchoverReport
 
-step = switchover.Switchover._step
+step = SwitchoverReport.step
 
 def dying(self, name):
     if name == os.environ["REDISPROXY_TEST_DIE_AT"]:
         os.kill(os.getpid(), getattr(signal, os.environ.get("REDISPROXY_TEST_DIE_OF", "SIGKILL")))
     return step(self, name)
 
-switchover.Switchover._step = dying
+SwitchoverReport.step = dying
 """
 
 
@@ -298,26 +298,27 @@ def test_the_fence_is_lifted_though_the_old_server_can_not_be_had_for_a_moment(
 
 REFUSE = """
 import os, time
-from redisproxy import switchover
-from redisproxy.control import relocation
+from redisproxy.switchover import SwitchoverFailed
+from redisproxy.switchover.both_servers import BothServers
+from redisproxy.switchover.takeover import Takeover
 from redisproxy.net.errors import UplinkUnavailable
 
-open_old = relocation.Relocation.open_old
+open_old = BothServers.open_old
 until = 0.0
 
 async def losing(self):
     global until
-    self._old.close()
+    self._servers.at_old.close()
     until = time.monotonic() + float(os.environ["REDISPROXY_TEST_REFUSED_S"])
-    raise switchover.SwitchoverFailed("planted")
+    raise SwitchoverFailed("planted")
 
 async def refusing(self):
     if time.monotonic() < until:
         raise UplinkUnavailable("refused")
     return await open_old(self)
 
-switchover.Switchover._verify = losing
-relocation.Relocation.open_old = refusing
+Takeover.verify = losing
+BothServers.open_old = refusing
 """
 
 
@@ -385,13 +386,13 @@ def test_what_a_server_knows_is_asked_for_in_pieces_and_is_the_same(
 ) -> None:
     uplinks: Any = Asking(server)
     found: list[Any] = []
-    monkeypatch.setattr(reload_plan, "in_table", lambda name: False)
-    monkeypatch.setattr(reload_plan, "learn", lambda reply: {item[0]: item[2] for item in reply})
-    ensureDeferred(reload_plan.commands_of(uplinks)).addCallback(found.append)
+    monkeypatch.setattr(server_commands, "in_table", lambda name: False)
+    monkeypatch.setattr(server_commands, "learn", lambda reply: {item[0]: item[2] for item in reply})
+    ensureDeferred(server_commands.commands_of(uplinks)).addCallback(found.append)
     whole = {item[0]: item[2] for item in uplinks.ask("COMMAND").result}
     assert found == [whole] and len(whole) > 200
     if server.client().info("server")["redis_version"] >= "7":
-        assert len(uplinks.asked) > len(whole) / reload_plan.LEARNED_AT_ONCE
+        assert len(uplinks.asked) > len(whole) / server_commands.LEARNED_AT_ONCE
 
 
 WATCHES_GARBAGE = """

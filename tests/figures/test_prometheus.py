@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.figures import prometheus
-from redisproxy.figures.metrics import MAX_NAMES, OTHER, Metrics
+from redisproxy.figures.metrics import MAX_NAMES, OTHER, Metrics, OperationFigures
 
 
-def lines(metrics: Metrics, **gauges: float) -> set[str]:
-    text = prometheus.render(metrics, gauges).decode()
+def lines(metrics: Metrics, operations: OperationFigures | None = None, **gauges: float) -> set[str]:
+    operations, clients = operations or OperationFigures(), metrics.clients
+    numbers = metrics.numbers() | operations.numbers()
+    shown = prometheus.Numbers(numbers, gauges, clients.closed, clients.refused)
+    text = prometheus.render(shown, operations.registry).decode()
     return {line for line in text.splitlines() if line.startswith("redisproxy_")}
 
 
@@ -42,9 +45,9 @@ def test_every_command_counts_in_the_flow() -> None:
     ],
 )
 def test_a_figure_of_a_group_has_its_name(group: str, figure: str, name: str) -> None:
-    metrics = Metrics()
-    setattr(getattr(metrics, group), figure, 7)
-    assert [line for line in lines(metrics) if line.endswith(" 7.0")] == [f"redisproxy_{name} 7.0"]
+    metrics, operations = Metrics(), OperationFigures()
+    setattr(operations if group == "operations" else getattr(metrics, group), figure, 7)
+    assert [line for line in lines(metrics, operations) if line.endswith(" 7.0")] == [f"redisproxy_{name} 7.0"]
 
 
 def test_closed_clients_and_refused_commands_are_told_by_reason_and_name() -> None:
@@ -65,9 +68,9 @@ def test_names_that_clients_choose_are_bounded() -> None:
 
 
 def test_pauses_are_a_histogram_and_gauges_are_values_of_the_moment() -> None:
-    metrics = Metrics()
-    metrics.observe_pause(0.004)
-    assert lines(metrics, held=5) >= {
+    operations = OperationFigures()
+    operations.observe_pause(0.004)
+    assert lines(Metrics(), operations, held=5) >= {
         'redisproxy_pause_seconds_bucket{le="0.001"} 0.0',
         'redisproxy_pause_seconds_bucket{le="0.005"} 1.0',
         "redisproxy_held 5.0",

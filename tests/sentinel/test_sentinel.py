@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from redisproxy.config import TcpAddress, Undiscovered
@@ -30,10 +31,10 @@ def logged() -> Iterator[list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def world(logged: list[dict[str, Any]]) -> Iterator[World]:
-    world = World()
+def world(logged: list[dict[str, Any]], tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
     yield world
-    world.follower.stop()
+    world.control.follower.stop()
     world.turn()
     assert not any("log_failure" in event for event in logged)
     assert world.clock.getDelayedCalls() == []
@@ -43,8 +44,8 @@ def world(logged: list[dict[str, Any]]) -> Iterator[World]:
 @pytest.fixture
 def following(world: World) -> World:
     world.start()
-    assert world.proxy.server == OLD
-    world.proxy.events.clear()
+    assert world.server == OLD
+    world.events.clear()
     return world
 
 
@@ -60,10 +61,10 @@ def outcome(coroutine: Any, world: World) -> Any:
 
 
 def test_the_primary_is_found_at_the_start_and_that_is_no_switch(world: World) -> None:
-    assert world.proxy.server == Undiscovered(NAME, 0)
+    assert world.server == Undiscovered(NAME, 0)
     world.start()
-    assert world.proxy.events == [f"prepare {OLD}", "closed", f"swap {OLD}"] and world.proxy.gate.open
-    assert world.proxy.metrics.operations.sentinel_switches_total == 0 and world.finder.error == ""
+    assert world.events == [f"prepare {OLD}", "closed", f"swap {OLD}"] and world.gate.open
+    assert world.control.metrics.sentinel_switches_total == 0 and world.finder.error == ""
     assert all(sentinel.subscribed for sentinel in world.finder.sentinels)
     assert "ROLE" in world.old.asked
 
@@ -73,8 +74,8 @@ def test_a_switch_is_followed_at_once_with_a_pause(following: World) -> None:
     following.turn()
     following.clock.advance(0.06)
     following.turn()
-    assert following.proxy.events == [f"prepare {NEW}", "closed", f"swap {NEW}"] and following.proxy.gate.open
-    assert following.proxy.metrics.operations.sentinel_switches_total == 1 and following.control.last.result == {}
+    assert following.events == [f"prepare {NEW}", "closed", f"swap {NEW}"] and following.gate.open
+    assert following.control.metrics.sentinel_switches_total == 1 and following.control.results.reload == {}
     last = following.finder.describe()["last_switch"]
     assert (last["from"], last["to"], last["dropped"]) == (str(OLD), str(NEW), [])
 
@@ -83,7 +84,7 @@ def test_a_promotion_is_followed_before_the_switch_is_told(following: World) -> 
     following.sentinels[2].primary, following.sentinels[2].epoch = NEW, 1
     following.sentinels[2].publish(f"slave {NEW} 10.0.0.2 6379 @ {NAME} 10.0.0.1 6379", "+promoted-slave")
     following.advance(0.1)
-    assert following.proxy.server == NEW
+    assert following.server == NEW
 
 
 def begin_failover(world: World) -> None:
@@ -93,45 +94,45 @@ def begin_failover(world: World) -> None:
 
 def test_clients_are_held_while_a_failover_is_under_way(following: World) -> None:
     begin_failover(following)
-    assert following.proxy.gate.reasons == {"failover"} and following.proxy.events == ["closed"]
+    assert following.gate.reasons == {"failover"} and following.events == ["closed"]
     following.advance(1)
-    assert not following.proxy.gate.open
+    assert not following.gate.open
     following.sentinels[1].switch(NEW, 1)
     following.advance(0.2)
-    assert following.proxy.server == NEW and following.proxy.gate.open
+    assert following.server == NEW and following.gate.open
     assert 1000 <= following.finder.last_switch["pause_ms"] < 1300
     following.advance(3)
-    assert following.proxy.gate.open
+    assert following.gate.open
 
 
 def test_a_failover_that_does_not_end_holds_nobody_for_longer_than_allowed(following: World) -> None:
     begin_failover(following)
     following.advance(1.5)
     begin_failover(following)
-    assert not following.proxy.gate.open
+    assert not following.gate.open
     following.advance(0.6)
-    assert following.proxy.gate.open and following.proxy.server == OLD
+    assert following.gate.open and following.server == OLD
 
 
 def test_a_failover_that_is_given_up_lets_the_clients_go_on(following: World) -> None:
     begin_failover(following)
     following.sentinels[1].publish(f"master {NAME} 10.0.0.1 6379", "-failover-abort-no-good-slave")
     following.turn()
-    assert following.proxy.gate.open
+    assert following.gate.open
 
 
 def test_stopping_or_other_sentinels_end_the_hold(following: World) -> None:
     begin_failover(following)
-    following.proxy.finder = None
-    following.follower.tick()
-    assert following.proxy.gate.open
+    following.configuration.finder = None
+    following.tick()
+    assert following.gate.open
 
 
 def test_nobody_is_held_when_that_is_switched_off(following: World) -> None:
-    following.proxy.finder = following.new_finder(following.configured(sentinel_hold_ms=0))
+    following.configuration.finder = following.new_finder(following.configured(sentinel_hold_ms=0))
     following.advance(0.3)
     begin_failover(following)
-    assert following.proxy.gate.open
+    assert following.gate.open
 
 
 def test_events_about_other_primaries_are_no_reason_to_look(following: World) -> None:
@@ -145,29 +146,29 @@ def test_a_switch_whose_event_was_missed_is_found_by_polling(following: World) -
     for sentinel in following.sentinels:
         sentinel.primary, sentinel.epoch = NEW, 1
     following.advance(2.2)
-    assert following.proxy.server == NEW
+    assert following.server == NEW
 
 
 def test_the_loss_of_the_uplink_is_a_reason_to_look(following: World) -> None:
     for sentinel in following.sentinels:
         sentinel.primary, sentinel.epoch = NEW, 1
-    following.proxy.connected = False
+    following.dataplane.is_connected = False
     following.advance(0.2)
-    assert following.proxy.server == NEW
+    assert following.server == NEW
 
 
 def test_a_server_that_says_it_is_a_replica_is_not_taken(following: World) -> None:
     following.new.role = "slave"
     following.sentinels[0].switch(NEW, 1)
     following.advance(0.3)
-    assert following.proxy.server == OLD and following.proxy.events == []
+    assert following.server == OLD and following.events == []
     assert "still a replica" in following.finder.error
     asked = following.new.asked.count("ROLE")
     following.advance(20)
     assert 5 < following.new.asked.count("ROLE") - asked < 25
     following.new.role = "master"
     following.advance(2.2)
-    assert following.proxy.server == NEW and following.finder.error == ""
+    assert following.server == NEW and following.finder.error == ""
 
 
 def test_a_server_that_does_not_allow_role_may_tell_by_info(following: World) -> None:
@@ -175,26 +176,26 @@ def test_a_server_that_does_not_allow_role_may_tell_by_info(following: World) ->
     following.new.role = "slave"
     following.sentinels[0].switch(NEW, 1)
     following.advance(0.3)
-    assert following.proxy.server == OLD
+    assert following.server == OLD
     following.new.role = "master"
     following.advance(2.2)
-    assert following.proxy.server == NEW
+    assert following.server == NEW
 
 
 def test_sentinels_that_have_not_heard_of_the_switch_lead_nobody_back(following: World) -> None:
     following.sentinels[2].switch(NEW, 1)
     following.advance(0.2)
-    assert following.proxy.server == NEW
+    assert following.server == NEW
     following.advance(5)
-    assert following.proxy.server == NEW and following.proxy.metrics.operations.sentinel_switches_total == 1
+    assert following.server == NEW and following.control.metrics.sentinel_switches_total == 1
     following.network.peers.pop(following.places[2])
     following.sentinels[2].listeners[-1].lose()
     following.advance(5)
-    assert following.proxy.server == NEW and "a change 1" in following.finder.error
+    assert following.server == NEW and "a change 1" in following.finder.error
     for sentinel in following.sentinels[:2]:
         sentinel.primary, sentinel.epoch = NEW, 1
     following.advance(2.2)
-    assert following.proxy.server == NEW and following.finder.error == ""
+    assert following.server == NEW and following.finder.error == ""
 
 
 def test_what_is_the_matter_with_sentinels_is_logged_once(following: World, logged: list[dict[str, Any]]) -> None:
@@ -222,55 +223,58 @@ def test_sentinels_that_were_all_set_up_anew_are_believed(following: World) -> N
     for sentinel in following.sentinels:
         sentinel.primary, sentinel.epoch = OLD, 0
     following.advance(2.2)
-    assert following.proxy.server == OLD
+    assert following.server == OLD
 
 
 def test_a_reload_that_runs_is_waited_for_and_the_switch_is_not_lost(following: World) -> None:
-    following.control.reload().addErrback(lambda _: None)
+    following.dataplane.move.connecting = connecting = Deferred[None]()
+    following.control.operations.reload()
+    following.advance(0.1)
     following.sentinels[0].switch(NEW, 1)
     following.advance(1)
-    assert following.proxy.server == OLD and "a reload is running already" in following.finder.error
-    following.proxy.reloading.callback(None)
+    assert following.server == OLD and "a reload is running already" in following.finder.error
+    following.dataplane.move.connecting = succeed(None)
+    connecting.callback(None)
     following.advance(2)
-    assert following.proxy.server == NEW and following.proxy.gate.open
+    assert following.server == NEW and following.gate.open
 
 
 def test_a_reload_during_a_failover_is_refused(following: World) -> None:
-    following.proxy.gate.admit(1)
+    following.gate.admit(1)
     following.sentinels[0].switch(NEW, 1)
     following.advance(0.2)
-    assert following.proxy.gate.reasons == {"failover"}
+    assert following.gate.reasons == {"failover"}
     refused: list[Any] = []
-    following.control.reload().addErrback(refused.append)
+    following.control.operations.reload().addErrback(refused.append)
     assert str(refused[0].value) == "a failover is running already"
-    following.proxy.gate.release(1)
+    following.gate.release(1)
     following.advance(0.1)
-    assert following.proxy.server == NEW
+    assert following.server == NEW
 
 
 def test_what_is_in_flight_at_a_hanging_server_is_dropped_at_the_deadline(following: World) -> None:
-    following.proxy.gate.admit(2)
+    following.gate.admit(2)
     following.sentinels[0].switch(NEW, 1)
     following.advance(4.8)
-    assert following.proxy.server == OLD
+    assert following.server == OLD
     following.advance(0.5)
-    assert following.proxy.server == NEW and following.finder.last_switch["dropped"] == [{"id": 0}, {"id": 1}]
+    assert following.server == NEW and [each["id"] for each in following.finder.last_switch["dropped"]] == [0, 1]
 
 
 def test_a_proxy_that_an_operator_paused_takes_the_address_and_stays_paused(following: World) -> None:
-    following.control.pause()
+    following.control.operations.pause()
     following.sentinels[0].switch(NEW, 1)
     following.advance(0.3)
-    assert following.proxy.server == NEW and following.proxy.gate.reasons == {"operator"}
+    assert following.server == NEW and following.gate.reasons == {"operator"}
 
 
 def test_a_new_primary_that_refuses_the_proxy_is_tried_again(following: World) -> None:
-    following.proxy.trouble = [UplinkUnavailable("no"), UplinkUnavailable("no")]
+    following.dataplane.move.trouble = [UplinkUnavailable("no"), UplinkUnavailable("no")]
     following.sentinels[0].switch(NEW, 1)
     following.advance(0.1)
-    assert following.proxy.server == OLD and following.proxy.gate.open
+    assert following.server == OLD and following.gate.open
     following.advance(1)
-    assert following.proxy.server == NEW and following.proxy.events.count(f"prepare {NEW}") == 3
+    assert following.server == NEW and following.events.count(f"prepare {NEW}") == 3
 
 
 def test_the_old_primary_that_comes_back_as_a_replica_changes_nothing(following: World) -> None:
@@ -283,15 +287,15 @@ def test_the_old_primary_that_comes_back_as_a_replica_changes_nothing(following:
     for sentinel in following.sentinels:
         sentinel.publish(f"slave {OLD} 10.0.0.1 6379 @ {NAME} 10.0.0.2 6379", "+promoted-slave")
     following.advance(5)
-    assert following.proxy.server == NEW and following.proxy.metrics.operations.sentinel_switches_total == 1
+    assert following.server == NEW and following.control.metrics.sentinel_switches_total == 1
 
 
 def test_other_sentinels_in_the_configuration_are_taken_up(following: World) -> None:
     settings = following.configured(sentinels=[str(following.places[0])])
-    following.proxy.finder = following.new_finder(settings, following.finder)
+    following.configuration.finder = following.new_finder(settings, following.finder)
     following.advance(0.3)
     assert [len(peer.connections) for peer in following.sentinels] == [1, 0, 0]
-    following.proxy.finder = None
+    following.configuration.finder = None
     following.advance(0.3)
     assert [len(peer.connections) for peer in following.sentinels] == [0, 0, 0]
     asked = len(following.sentinels[0].asked)
@@ -303,11 +307,11 @@ def test_what_the_sentinels_before_a_reload_said_is_no_reason_to_move(following:
     following.new.silent = True
     following.sentinels[0].switch(NEW, 1)
     following.turn()
-    following.proxy.finder = following.new_finder(following.configured(master_name="other"))
+    following.configuration.finder = following.new_finder(following.configured(master_name="other"))
     following.new.connections[0].arrive(bulk("master") * 2)
     following.turn()
     assert not following.new.connections
-    assert following.proxy.server == OLD and following.proxy.events == []
+    assert following.server == OLD and following.events == []
 
 
 def test_a_flood_of_events_makes_it_ask_within_bounds(following: World) -> None:
@@ -323,10 +327,10 @@ def test_a_flood_of_events_makes_it_ask_within_bounds(following: World) -> None:
 def test_stopping_in_the_middle_leaves_nothing_behind(world: World) -> None:
     for sentinel in world.sentinels:
         sentinel.silent = True
-    world.follower.tick()
+    world.tick()
     world.advance(0.5)
-    world.follower.stop()
-    world.follower.tick()
+    world.control.follower.stop()
+    world.tick()
     world.turn()
     assert world.clock.getDelayedCalls() == []
 
@@ -337,7 +341,7 @@ def test_stopping_in_the_middle_leaves_nothing_behind(world: World) -> None:
 def test_a_sentinel_that_is_gone_is_tried_again_ever_more_rarely(world: World) -> None:
     world.network.peers.pop(world.places[0])
     world.start()
-    assert world.proxy.server == OLD and "refused" in world.finder.describe()["sentinels"][0]["error"]
+    assert world.server == OLD and "refused" in world.finder.describe()["sentinels"][0]["error"]
     world.advance(10)
     attempts = world.network.attempts.count(world.places[0])
     world.advance(10)
@@ -351,17 +355,17 @@ def test_a_sentinel_that_is_silent_holds_nobody_up_for_long(world: World) -> Non
     world.sentinels[0].silent = True
     world.start()
     world.advance(1)
-    assert world.proxy.server == OLD and "no answer within 1 s" in world.finder.sentinels[0].error
+    assert world.server == OLD and "no answer within 1 s" in world.finder.sentinels[0].error
 
 
 def test_no_sentinel_at_all_is_told_and_retried(world: World) -> None:
     peers, world.network.peers = world.network.peers, {}
     world.start()
     world.advance(5)
-    assert isinstance(world.proxy.server, Undiscovered) and world.finder.error.count("refused") == 3
+    assert isinstance(world.server, Undiscovered) and world.finder.error.count("refused") == 3
     world.network.peers = peers
     world.advance(2.2)
-    assert world.proxy.server == OLD
+    assert world.server == OLD
 
 
 def test_an_event_connection_that_is_lost_is_opened_again(following: World) -> None:
@@ -384,7 +388,7 @@ def test_a_sentinel_that_lets_nobody_subscribe_is_asked_all_the_same(world: Worl
     world.sentinels[0].deaf = b"-NOPERM no\r\n"
     world.start()
     shown = world.finder.describe()["sentinels"][0]
-    assert world.proxy.server == OLD and not shown["subscribed"] and "NOPERM" in shown["error"]
+    assert world.server == OLD and not shown["subscribed"] and "NOPERM" in shown["error"]
 
 
 NONSENSE = [
@@ -421,7 +425,7 @@ def test_nonsense_of_one_sentinel_is_noted_and_the_others_suffice(world: World, 
     world.sentinels[0].where = nonsense
     world.start()
     world.advance(2)
-    assert world.proxy.server == OLD and world.finder.sentinels[0].error and world.finder.error == ""
+    assert world.server == OLD and world.finder.sentinels[0].error and world.finder.error == ""
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE, ids=lambda each: repr(each[:24]))
@@ -431,7 +435,7 @@ def test_nonsense_instead_of_events_ends_that_connection_at_most(following: Worl
         following.advance(0.5)
     following.sentinels[1].switch(NEW, 1)
     following.advance(0.3)
-    assert following.proxy.server == NEW
+    assert following.server == NEW
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE, ids=lambda each: repr(each[:24]))
@@ -439,7 +443,7 @@ def test_nonsense_of_the_server_that_they_name_is_no_reason_to_go_there(followin
     following.new.answers = {"ROLE": nonsense, "INFO": nonsense}
     following.sentinels[0].switch(NEW, 1)
     following.advance(1)
-    assert following.proxy.server == OLD and following.finder.error
+    assert following.server == OLD and following.finder.error
 
 
 def test_endless_events_of_no_kind_are_bounded(following: World) -> None:
@@ -454,11 +458,11 @@ def test_the_proxy_itself_is_no_primary(world: World) -> None:
     for sentinel in world.sentinels:
         sentinel.primary = TcpAddress("10.0.0.9", 7010)
     world.start()
-    assert isinstance(world.proxy.server, Undiscovered) and "the proxy itself listens" in world.finder.error
+    assert isinstance(world.server, Undiscovered) and "the proxy itself listens" in world.finder.error
 
 
 def test_a_primary_that_nobody_knows_is_told(world: World) -> None:
-    world.proxy.finder = world.new_finder(world.configured(master_name="other"))
+    world.configuration.finder = world.new_finder(world.configured(master_name="other"))
     assert "knows no primary called other" in str(outcome(world.finder.find(), world))
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import hiredis
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 
-from redisproxy.config import Settings, TcpAddress
+from redisproxy.config import Address, Settings, TcpAddress
+from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
-from redisproxy.control.failover import Follower
-from redisproxy.figures.metrics import Metrics
+from redisproxy.dataplane.interface import ClientInFlight, GateStatus, Hold, Release
 from redisproxy.forwarding.gate import Gate, GateState
 from redisproxy.sentinel.finder import Finder
 from tests.wire import OK, Transport
@@ -154,74 +156,92 @@ class PeerNetwork:
         return connected
 
 
-class Plan:
-    """A move to another address."""
+class HeldGate:
+    """Orders to a real gate, behind which nobody is."""
 
-    changed = ()
+    def __init__(self, gate: Gate, events: list[str]) -> None:
+        self._gate = gate
+        self._events = events
 
-    def __init__(self, proxy: MovableProxy, address: TcpAddress, finder: Finder | None) -> None:
-        self.proxy = proxy
-        self.address = address
-        self.finder = finder
+    def _status(self) -> GateStatus:
+        return GateStatus(self._gate.state.value, tuple(sorted(self._gate.reasons)), self._gate.in_flight)
 
-    async def prepare(self) -> None:
-        assert self.proxy.gate.state is GateState.PAUSED
+    def state(self) -> Deferred[GateStatus]:
+        return succeed(self._status())
 
-    def swap(self) -> None:
-        assert self.proxy.gate.state is GateState.PAUSED
-        self.proxy.server, self.proxy.finder = self.address, self.finder
-        self.proxy.events.append(f"swap {self.address}")
+    def hold(self, reason: str) -> Deferred[Hold]:
+        closed = self._gate.open
+        self._gate.close(reason)
+        self._events += ["closed"] if closed else []
+        return succeed(Hold(closed, self._status()))
 
-    def abandon(self) -> None:
-        self.proxy.events.append("abandon")
+    def release(self, reason: str) -> Deferred[Release]:
+        assert "closed" in self._events
+        closed = not self._gate.open
+        self._gate.reopen(reason)
+        return succeed(Release(closed and self._gate.open, self._status(), 0.0))
+
+    def drained(self) -> Deferred[None]:
+        return self._gate.drained()
+
+    def drop_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:
+        count = self._gate.in_flight
+        self._gate.release(count)
+        return succeed(tuple(ClientInFlight(number, "", "", "get", 1, 0.0) for number in range(count)))
 
 
-class MovableProxy:
-    """What control and the follower see of a proxy.
+class Moves:
+    """Orders to go to another server, of which only the address counts.
 
-    @ivar trouble: what a move fails with, once. @ivar reloading: what a reload waits for.
+    @ivar trouble: what connecting fails with, once each. @ivar connecting: what the next ones wait for.
     """
 
-    drain_limit_s = 5.0
-    busy = ""
-
-    def __init__(self, clock: Clock, server: Any, finder: Finder) -> None:
-        self.clock = clock
-        self.metrics = Metrics()
-        self.gate = Gate(clock)
-        self.server = server
-        self.finder: Finder | None = finder
-        self.connected = True
-        self.events: list[str] = []
+    def __init__(self, gate: Gate, events: list[str]) -> None:
+        self._gate = gate
+        self._events = events
+        self._address: Any = None
         self.trouble: list[Exception] = []
-        self.reloading: Deferred[Any] = Deferred()
+        self.connecting: Deferred[None] = succeed(None)
 
-    async def prepare_move(self, address: TcpAddress) -> Plan:
-        self.events.append(f"prepare {address}")
-        if self.trouble:
-            raise self.trouble.pop()
-        return Plan(self, address, self.finder)
+    def prepare(self, settings: Settings, same_listeners: bool = False) -> Deferred[None]:
+        assert self._address is None
+        self._address = settings.uplink.address
+        self._events.append(f"prepare {self._address}")
+        return succeed(None)
 
-    async def prepare_reload(self) -> Plan:
-        await self.reloading
-        return Plan(self, self.server, self.finder)
+    def connect(self) -> Deferred[None]:
+        return fail(self.trouble.pop()) if self.trouble else self.connecting
 
-    def drop_in_flight(self) -> list[dict[str, Any]]:
-        count = self.gate.in_flight
-        self.gate.release(count)
-        return [{"id": number} for number in range(count)]
+    def bring(self) -> Deferred[None]:
+        assert self._gate.state is GateState.PAUSED
+        return succeed(None)
 
-    def gate_closed(self) -> None:
-        self.events.append("closed")
+    def swap(self) -> Deferred[None]:
+        assert self._gate.state is GateState.PAUSED
+        self._events.append(f"swap {self._address}")
+        self._address = None
+        return succeed(None)
 
-    def gate_opened(self) -> None:
-        assert "closed" in self.events
+    def abandon(self) -> Deferred[None]:
+        self._address = None
+        return succeed(None)
+
+
+class MovableDataPlane:
+    """A data plane without clients and connections, which can be moved."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.flow = Gate(clock)
+        self.events: list[str] = []
+        self.gate = HeldGate(self.flow, self.events)
+        self.move = Moves(self.flow, self.events)
+        self.is_connected = True
 
 
 class World:
     """Three sentinels, an old and a new server, and a follower in between."""
 
-    def __init__(self, **uplink: Any) -> None:
+    def __init__(self, folder: Path, **uplink: Any) -> None:
         self.clock = Clock()
         self.network = PeerNetwork(self.clock)
         self.sentinels = [SentinelPeer() for _ in range(3)]
@@ -229,34 +249,52 @@ class World:
         self.old, self.new = ServerPeer(), ServerPeer()
         self.network.peers = {**dict(zip(self.places, self.sentinels, strict=True)), OLD: self.old, NEW: self.new}
         self.settings = self.configured(**uplink)
-        self.proxy = MovableProxy(self.clock, self.settings.uplink.address, self.new_finder(self.settings))
-        self.control = Control(self.proxy)  # type: ignore[arg-type]
-        self.follower = Follower(self.proxy, self.control, self.clock, lambda low, high: high)
+        self.dataplane = MovableDataPlane(self.clock)
+        self.gate, self.events = self.dataplane.flow, self.dataplane.events
+        network: Any = self.network
+        path = folder / "config.json"
+        path.write_text(json.dumps(self.document(**uplink)))
+        self.configuration = Configuration(str(path), self.settings, network, self.clock)
+        seam: Any = self.dataplane
+        self.control = Control(self.configuration, seam, network, self.clock, lambda low, high: high)
 
     def configured(self, **uplink: Any) -> Settings:
         """A configuration with these sentinels."""
+        return Settings.model_validate(self.document(**uplink))
+
+    def document(self, **uplink: Any) -> dict[str, Any]:
+        """The same as a file has it."""
         keys = {"sentinels": [str(place) for place in self.places], "master_name": NAME, **uplink}
-        return Settings.model_validate({"uplink": keys, "listen": {"addr": "10.0.0.9:7010"}})
+        return {"uplink": keys, "listen": {"addr": "10.0.0.9:7010"}}
 
     def new_finder(self, settings: Settings, before: Finder | None = None) -> Finder:
         return Finder(settings, self.network, self.clock, before)  # type: ignore[arg-type]
 
     @property
     def finder(self) -> Finder:
-        assert self.proxy.finder is not None
-        return self.proxy.finder
+        assert self.configuration.finder is not None
+        return self.configuration.finder
+
+    @property
+    def server(self) -> Address:
+        """The server in use."""
+        return self.configuration.settings.uplink.address
 
     def start(self) -> None:
         """Begin to follow, and arrive at the old server."""
-        self.follower.tick()
+        self.tick()
         self.advance(0.3)
+
+    def tick(self) -> None:
+        """Have the follower look around, which happens every 100 ms."""
+        self.control.follower.tick(self.dataplane.is_connected)
 
     def advance(self, seconds: float) -> None:
         """Let time pass, with a tick every 100 ms."""
         for _ in range(round(seconds * 10)):
             self.turn()
             self.clock.advance(0.1)
-            self.follower.tick()
+            self.tick()
         self.turn()
 
     def turn(self) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import ensureDeferred
 
 from redisproxy.commands.lookup import CommandTable
-from redisproxy.dataplane.notice import give_notice
+from redisproxy.dataplane.shutdown_notice import give_notice
 from redisproxy.resp import encode_command as cmd
 from redisproxy.resp import parse_replies
 from redisproxy.shared.maintenance import BATCH, UNNOTICED_S

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from redisproxy.control.operations import OperationError
-from redisproxy.switchover.undoing import HOLD_S
+from redisproxy.control.errors import OperationError
+from redisproxy.switchover.rollback import HOLD_S
 
 if TYPE_CHECKING:
     from tests.simulation.redis import Server
@@ -59,34 +59,34 @@ class Operator:
         """Pause, wait a moment, unpause."""
         self._note("pause")
         self._paused_last = inf
-        self.world.control.pause()
+        self.world.operations.pause().addErrback(self.world.crashed)
         await self.world.sleep(self.chance.choice((0, 0.01, 0.2, 1)))
         self._note("unpause")
-        self.world.control.unpause()
+        self.world.operations.unpause().addErrback(self.world.crashed)
         self._paused_last = self.world.clock.seconds()
 
     async def pause_and_wait(self) -> None:
         """Order pause-and-wait, and wait for the answer or give up."""
         self._paused_last = inf
-        answer = self._watch("pause-and-wait", self.world.control.pause_and_wait(self.chance.choice((None, 3000))))
+        answer = self._watch("pause-and-wait", self.world.operations.pause_and_wait(self.chance.choice((None, 3000))))
         await self._patience(answer)
         await self.world.sleep(self.chance.choice((0, 0.1)))
         self._note("unpause")
-        self.world.control.unpause()
+        self.world.operations.unpause().addErrback(self.world.crashed)
         self._paused_last = self.world.clock.seconds()
 
     async def reload(self) -> None:
         """Reload, with the same server under this or another name."""
         if not self.world.switching:
             self.world.write_config(self.world.current, alias=self.chance.random() < 0.5)
-        await self._patience(self._watch("reload", self.world.control.reload()))
+        await self._patience(self._watch("reload", self.world.operations.reload()))
 
     async def hang_up(self) -> None:
         """SIGHUP."""
         self._note("SIGHUP")
         if not self.world.switching:
             self.world.write_config(self.world.current)
-        self.world.control.reload_on_signal()
+        self.world.control.reload.on_signal()
 
     async def switchover(self) -> None:
         """Move to another server."""
@@ -98,7 +98,7 @@ class Operator:
         world.switching = True
         world.write_config(target)
         world.settle_servers()
-        answer = self._watch(f"switchover to {target.name}", world.control.switchover(dry), target)
+        answer = self._watch(f"switchover to {target.name}", world.operations.switchover(dry), target)
         await self._patience(answer)
 
     async def _patience(self, answer: Deferred[Any]) -> None:
@@ -137,7 +137,7 @@ class Operator:
 
         A rollback may take a moment longer to lift the fence, because clients would get errors.
         """
-        budget_ms: float = self.world.proxy.settings.switchover.pause_budget_ms
+        budget_ms: float = self.world.control.configuration.settings.switchover.pause_budget_ms
         budget_ms += 0 if report.get("result") == "done" else HOLD_S * 1000
         if self._paused_last < began and report.get("pause_ms", 0) > budget_ms + 1:
             self.world.fail(f"a switchover has held clients for {report['pause_ms']} ms, {budget_ms} were allowed")

@@ -12,8 +12,7 @@ from unittest.mock import patch
 
 from twisted.internet.defer import DeferredList
 
-from redisproxy import switchover
-from redisproxy.client import Client, dispatch, queueing, script_kill, streaming, unreachable
+from redisproxy.client import Client, dispatch, large_commands, placeholders, script_kill, unreachable
 from redisproxy.client.blocking import RETRY_S, Blocking
 from redisproxy.client.forward import forward
 from redisproxy.client.open_transaction import Transaction
@@ -24,7 +23,7 @@ from redisproxy.client.sending import Sender
 from redisproxy.client.session import Session
 from redisproxy.client.subscription import Subscription
 from redisproxy.client.tracking_options import Tracking
-from redisproxy.control.control import Control
+from redisproxy.control.exclusion import Exclusion
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
 from redisproxy.forwarding.collector import Collector
@@ -32,7 +31,9 @@ from redisproxy.forwarding.gate import Gate
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.servers.redis_server import RedisServer
-from redisproxy.switchover import Switchover, undoing
+from redisproxy.switchover import Switchover, rollback, switchover
+from redisproxy.switchover.both_servers import BothServers
+from redisproxy.switchover.takeover import Takeover
 from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
@@ -91,29 +92,29 @@ def _lost_release() -> Patches:
 def _promoted_before_catch_up() -> Patches:
     """The new server is promoted without a look at its offset."""
 
-    async def verify(self: Switchover) -> None:
-        self.report["new_offset"] = self.report["old_offset"]
+    async def verify(self: Takeover) -> None:
+        fields = self._report.fields
+        fields["new_offset"] = fields["old_offset"]
 
-    yield patch.object(Switchover, "_verify", verify)
+    yield patch.object(Takeover, "verify", verify)
 
 
 def _no_fence() -> Patches:
     """The old server goes on accepting the writes of clients that bypass the proxy."""
 
-    async def fence(self: Switchover) -> None:
-        assert self._old is not None
-        self.report["old_offset"] = (await self._old.state()).offset
+    async def fence(self: Takeover, pause_ms: int) -> None:
+        self._report.fields["old_offset"] = (await self._servers.at_old.state()).offset
 
-    yield patch.object(Switchover, "_fence", fence)
+    yield patch.object(Takeover, "fence", fence)
 
 
 def _not_drained() -> Patches:
     """A switchover does not wait for what is in flight."""
-    from twisted.internet.defer import succeed
 
-    from redisproxy.control.relocation import Relocation
+    async def drain(self: Switchover) -> None:
+        pass
 
-    yield patch.object(Relocation, "drained", lambda self: succeed(None))
+    yield patch.object(Switchover, "_drain", drain)
 
 
 def _watch_forgotten() -> Patches:
@@ -181,10 +182,10 @@ def _held_for_ever() -> Patches:
 def _not_rolled_back() -> Patches:
     """SIGTERM in the middle of a switchover ends the process as if nothing was going on."""
 
-    async def stop(self: Control) -> None:
+    async def stop(self: Exclusion) -> None:
         pass
 
-    yield patch.object(Control, "stop", stop)
+    yield patch.object(Exclusion, "stop", stop)
 
 
 # -- what seeds have found, put back
@@ -199,7 +200,9 @@ def _blocked_after_others() -> Patches:
             return forward(client, data, extra)
         if kind == COMMAND:
             return dispatch.command(client, data, extra)
-        return dispatch.large_command(client, data, extra) if kind == BEGIN else streaming.go_on(client, data, True)
+        return (
+            dispatch.large_command(client, data, extra) if kind == BEGIN else large_commands.go_on(client, data, True)
+        )
 
     yield patch.object(Pump, "_take", take)
 
@@ -221,7 +224,7 @@ def _half_a_transaction() -> Patches:
         kind, _, extra = unit
         client.output.answer(error(text) * (extra if kind == RUN else 1))
         if kind == BEGIN:
-            client.received.streamed.discard()
+            client.received.upload.discard()
 
     yield patch.object(unreachable, "unreachable", answer)
 
@@ -251,7 +254,7 @@ def _cancelling_overlooked() -> Patches:
 
 def _fence_left_behind() -> Patches:
     """A rollback let clients go at the end of the budget, although the fence could not be lifted in that time."""
-    yield patch.object(undoing, "HOLD_S", 0.0)
+    yield patch.object(rollback, "HOLD_S", 0.0)
 
 
 def _proof_given_up() -> Patches:
@@ -294,7 +297,7 @@ def _queued_again_at_any_time() -> Patches:
             if replies is not None:
                 transaction.lost = False
                 if any(isinstance(reply, RespError) for reply in replies):
-                    queueing.give_up(self._client)
+                    placeholders.give_up(self._client)
             if not self._client.closed:
                 on_done()
 
@@ -316,16 +319,16 @@ def _done_and_denied() -> Patches:
 def _connection_left() -> Patches:
     """A rollback that tried again left the control connection that it had open."""
 
-    async def reach_old(self: Switchover) -> RedisServer:
-        self._old = await self._world.open_old()
-        return self._old
+    async def reach_old(self: BothServers) -> RedisServer:
+        self._at_old = await self._open("old", self.old)
+        return self._at_old
 
-    async def reach_new(self: Switchover) -> RedisServer:
-        self._new = await self._world.open_new()
-        return self._new
+    async def reach_new(self: BothServers) -> RedisServer:
+        self._at_new = await self._open("new", self.new)
+        return self._at_new
 
-    yield patch.object(Switchover, "_reach_old", reach_old)
-    yield patch.object(Switchover, "_reach_new", reach_new)
+    yield patch.object(BothServers, "reach_old", reach_old)
+    yield patch.object(BothServers, "reach_new", reach_new)
 
 
 def _retries_when_closed() -> Patches:

@@ -44,8 +44,10 @@ def unsubscribe(server: Server, connection: Connection, args: list[bytes]) -> An
     """UNSUBSCRIBE, PUNSUBSCRIBE, SUNSUBSCRIBE."""
     word = args[0].upper()
     names = connection.names[word.removesuffix(b"UNSUBSCRIBE")]
-    for name in args[1:] or list(names) or [None]:
-        names.pop(name, None)  # type: ignore[arg-type]
+    given: list[bytes | None] = [*(args[1:] or names)] or [None]
+    for name in given:
+        if name is not None:
+            names.pop(name, None)
         _send(connection, [word.lower(), name, _count(connection, word)])
     return NOTHING
 

@@ -20,7 +20,6 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from redisproxy import config
-from redisproxy.client import ClientFactory
 from redisproxy.net import tls
 from redisproxy.service import ProxyService
 from tests.simulation.bypass import Bypass
@@ -95,11 +94,9 @@ class World:
         settings = config.load(self.path, tls.faults)
         self.network = SimNetwork(self.net)
         self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform)
-        self.proxy, self.control = self.service.proxy, self.service.control
-        endpoint = settings.listen[0]
-        self.factory = ClientFactory(self.proxy.core, self.proxy.registry, self.proxy.authenticator(endpoint))
-        self.proxy.client_factories.append(self.factory)
-        self.proxy.server_tls.append(None)
+        self.dataplane, self.control = self.service.dataplane, self.service.control
+        self.core, self.operations = self.dataplane.core, self.control.operations
+        self.factory = self.dataplane.listeners.client_factory(settings.listen[0])
         self._clients: dict[str, Client | Party] = {}
         self.operator = Operator(self)
         self.idle_resets = IdleResets(self)
@@ -210,7 +207,7 @@ class World:
             self.violation,
             self.lines,
             self.clock.events,
-            self.proxy.metrics.flow.commands,
+            self.core.metrics.flow.commands,
             self.operator.done,
             self.digest,
             self.operator.answers,
@@ -259,7 +256,7 @@ class World:
         return ensureDeferred(work).addErrback(self.crashed)
 
     def _quiet(self) -> bool:
-        return not len(self.proxy.registry) and not self.net.connections("client") and not self.proxy.gate.in_flight
+        return not (len(self.dataplane.registry) or self.net.connections("client") or self.core.gate.in_flight)
 
     def _run(self, done: Any, until: float) -> None:
         self.clock.run_until(1000 + until, lambda: bool(self.violation) or done())
@@ -268,14 +265,14 @@ class World:
 
     def _heal(self) -> None:
         """Nothing fails any more, and the operator lets everybody go on."""
-        self.control.unpause()
+        self.operations.unpause().addErrback(self.crashed)
 
     def _who_waits(self) -> None:
         waiting = [f"{client.name} ({client.waits})" for client in self._clients.values() if client.waits]
         self.fail(f"waits for ever: {', '.join([*waiting, *self.operator.running.values()])}")
 
     def _is_time_to_stop(self) -> bool:
-        switching = self.control.switching
+        switching = self.control.switchover.running
         step = switching.report["step"] if switching is not None else ""
         return self.sigterm is not None and self.sigterm.is_due(self.clock.seconds() - 1000, step)
 
@@ -293,12 +290,12 @@ class World:
 
         @raise Violation: it took longer, or left something.
         """
-        reloads = self.proxy.metrics.operations.reloads_total
+        reloads = self.control.metrics.reloads_total
         stopping = self.service.stopService().addErrback(self.crashed)
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if not stopping.called:
             self.fail("the proxy does not stop")
-        if self.proxy.metrics.operations.reloads_total != reloads:
+        if self.control.metrics.reloads_total != reloads:
             self.fail("a reload went on although the proxy was to stop")
         self._nothing_goes_on()
 
@@ -313,15 +310,16 @@ class World:
             self.fail(f"stopped, with calls to come: {calls}")
 
     def _nothing_is_left(self) -> None:
-        proxy = self.proxy
-        if len(proxy.registry) or proxy.metrics.clients.open:
-            self.fail(f"clients are left behind: {[client.id for client in proxy.registry]}")
-        if proxy.core.dedicated:
-            self.fail(f"{proxy.core.dedicated} connections count as clients' own with no client there")
-        if proxy.gate.in_flight:
-            self.fail(f"the gate counts {proxy.gate.in_flight} in flight with no client there")
-        if proxy.gate.held or not (proxy.gate.open or self.sigterm):
-            self.fail(f"the gate is {proxy.gate.state.value} with {proxy.gate.held} held")
+        core, registry = self.core, self.dataplane.registry
+        gate = core.gate
+        if len(registry) or core.metrics.clients.open:
+            self.fail(f"clients are left behind: {[client.id for client in registry]}")
+        if core.dedicated:
+            self.fail(f"{core.dedicated} connections count as clients' own with no client there")
+        if gate.in_flight:
+            self.fail(f"the gate counts {gate.in_flight} in flight with no client there")
+        if gate.held or not (gate.open or self.sigterm):
+            self.fail(f"the gate is {gate.state.value} with {gate.held} held")
         if not self.sigterm:
             self.stop()
         self._run(lambda: False, self.clock.seconds() - 1000 + 20)

@@ -1,0 +1,148 @@
+"""The whole admin site: every path behind its guard, with bounds on connections and bodies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import succeed
+from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from redisproxy.admin.guard import Guard, Users
+from redisproxy.admin.page import render_page
+from redisproxy.admin.resources import Answer, Command, NotFound, Operations, Page, Rendered, Unauthorized
+
+if TYPE_CHECKING:
+    from redisproxy.figures.metrics import OperationFigures
+
+MAX_BODY_BYTES = 16384
+MAX_CONNECTIONS = 100
+IDLE_S = 60
+_HEADERS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+}
+
+
+class Root(Resource):
+    """Every path of the site, behind its guard."""
+
+    def __init__(self, operations: Operations, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+        text, html = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+        exposition = "text/plain; version=0.0.4; charset=utf-8"
+        self._healthz = Page(text, lambda: succeed(Rendered(b"ok\n")))
+        self._pages: dict[bytes, Resource] = {
+            b"": Page(html, lambda: operations.info().addCallback(_as_page)),
+            b"cmd": Command(operations, guard),
+            b"info.json": Page("application/json; charset=utf-8", lambda: operations.info().addCallback(_as_json)),
+            b"metrics": Page(exposition, lambda: operations.metrics().addCallback(Rendered)),
+            b"readyz": Page(text, lambda: operations.ready().addCallback(_as_readiness)),
+        }
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        for name, value in _HEADERS.items():
+            request.setHeader(name, value)
+        if path == b"healthz":
+            return self._healthz
+        if not self._guard.authenticated(request):
+            return Unauthorized()
+        if any(request.postpath or ()):
+            return NotFound()
+        return self._pages.get(path) or NotFound()
+
+
+def _as_page(info: Answer) -> Rendered:
+    return Rendered(render_page(info))
+
+
+def _as_json(info: Answer) -> Rendered:
+    return Rendered(json.dumps(info, indent=2, default=str).encode() + b"\n")
+
+
+def _as_readiness(ready: tuple[bool, str]) -> Rendered:
+    good, reason = ready
+    return Rendered(reason.encode() + b"\n", 200 if good else 503)
+
+
+class BoundedRequest(Request):
+    """A request whose body is bounded before it is read."""
+
+    def gotLength(self, length: int | None) -> None:
+        if length is not None and length > MAX_BODY_BYTES:
+            self._too_large()
+            return
+        super().gotLength(length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        content: Any = self.content
+        if content.tell() + len(data) > MAX_BODY_BYTES:
+            self._too_large()
+            return
+        super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        # What is no plain text here makes the parser of bodies raise.
+        types = self.requestHeaders.getRawHeaders(b"content-type") or ()
+        if all(32 <= byte < 127 for each in types for byte in each):
+            super().requestReceived(command, path, version)
+        else:
+            self._refuse(b"400 Bad Request")
+
+    def _too_large(self) -> None:
+        super().gotLength(0) if self.content is None else None
+        self._refuse(b"413 Content Too Large")
+
+    def _refuse(self, status: bytes) -> None:
+        channel: Any = self.channel
+        channel.transport.write(b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
+        channel.loseConnection()
+
+
+class BoundedSite(Site):
+    """A site with a bound on its connections, and no log line for each request."""
+
+    noisy = False
+    displayTracebacks = False
+
+    def __init__(self, root: Resource) -> None:
+        super().__init__(root, requestFactory=BoundedRequest, timeout=IDLE_S)
+        self._open = 0
+
+    def log(self, request: Any) -> None:
+        """Requests are not logged: what they change is."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        if self._open >= MAX_CONNECTIONS:
+            return None
+        channel = super().buildProtocol(addr)
+        lost = channel.connectionLost
+        self._open += 1
+
+        def connectionLost(reason: Failure) -> None:
+            self._open -= 1
+            lost(reason)
+
+        channel.connectionLost = connectionLost
+        return channel
+
+
+def make_site(operations: Operations, users: Callable[[], Users | None], metrics: OperationFigures) -> Site:
+    """The whole admin site.
+
+    @param users: who may use it at the moment of a request; None means anybody.
+    """
+
+    def failed() -> None:
+        metrics.auth_failures_total += 1
+
+    return BoundedSite(Root(operations, Guard(users, failed)))

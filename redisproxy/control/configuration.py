@@ -1,0 +1,150 @@
+"""The configuration in force, the file that it comes from, and the candidates that may replace it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redisproxy import config
+from redisproxy.config.authentication import Authenticator, authenticator
+from redisproxy.config.certificates import TLSFault
+from redisproxy.dataplane.interface import Rejected
+from redisproxy.net import tls
+from redisproxy.net.errors import UplinkError
+from redisproxy.net.tls import ServerTLS
+from redisproxy.sentinel.finder import Finder
+
+if TYPE_CHECKING:
+    from redisproxy.net.network import Network
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration that may be taken.
+
+    @ivar settings: with the uplink's address found. @ivar finder: its sentinels, if it has any.
+    @ivar changed: the key paths in which it differs from what is in force.
+    @ivar same_listeners: the listeners' certificates stay, and their files are not read.
+    @ivar admin_tls: the new certificate of the admin pages; None when that stays, or there is none.
+    """
+
+    settings: config.Settings
+    finder: Finder | None
+    changed: tuple[str, ...]
+    same_listeners: bool = False
+    admin_tls: ServerTLS | None = None
+
+
+class Configuration:
+    """What is in force.
+
+    @ivar finder: the sentinels that tell where the uplink is, if there are any.
+    @ivar admin_users: who may use the admin pages; None when anybody may.
+    @ivar admin_tls: the certificate of the admin pages, if they have one; a reload replaces what is in it.
+    """
+
+    def __init__(self, path: str, settings: config.Settings, network: Network, clock: Any) -> None:
+        """
+        @param path: the file that a reload reads again.
+        @raise TLSFault: certificates can't be used.
+        """
+        self._path = path
+        self._network = network
+        self._clock = clock
+        self.settings = settings
+        self.finder: Finder | None = None
+        self.finder = self._finder_of(settings)
+        self.admin_users = _admin_users(settings)
+        self.admin_tls = _admin_tls(settings)
+
+    @property
+    def drain_limit_s(self) -> float:
+        """How long a pause waits for what is in flight."""
+        return self.settings.pause.drain_deadline_ms / 1000
+
+    # -- candidates
+
+    async def of_the_file(self) -> Candidate:
+        """What the file says now.
+
+        @raise Rejected: why that is not taken.
+        """
+        settings = self._read()
+        try:
+            finder = self._finder_of(settings)
+            if finder is not None:
+                settings = settings.with_primary_at(await finder.find())
+            return self._candidate(settings, finder)
+        except UplinkError as error:
+            raise Rejected(f"uplink: {error}") from error
+        except TLSFault as error:
+            raise Rejected(str(error)) from error
+
+    def of_another_server(self) -> Candidate:
+        """What the file says now; it has to name another server, which the sentinels have nothing to do with.
+
+        @raise Rejected: why that is not taken.
+        """
+        settings, uplink = self._read(), self.settings.uplink
+        if settings.uplink.sentinels or uplink.sentinels:
+            raise Rejected(
+                "uplink.sentinels: a server that Sentinel watches can't be moved by the proxy, Sentinel would undo it;"
+                f" SENTINEL FAILOVER {settings.uplink.master_name or uplink.master_name} moves it"
+            )
+        if settings.uplink.address == uplink.address:
+            raise Rejected(
+                f"uplink: the configuration file still names {uplink.address}, the server in use now;"
+                " point it at the new one first"
+            )
+        try:
+            return self._candidate(settings, None)
+        except TLSFault as error:
+            raise Rejected(str(error)) from error
+
+    def of_primary_at(self, address: config.TcpAddress) -> Candidate:
+        """What is in force, with another primary."""
+        settings = self.settings.with_primary_at(address)
+        changed = config.differences(self.settings, settings)
+        return Candidate(settings, self.finder, changed, same_listeners=True)
+
+    def _candidate(self, settings: config.Settings, finder: Finder | None) -> Candidate:
+        changed = config.differences(self.settings, settings)
+        return Candidate(settings, finder, changed, admin_tls=_admin_tls(settings))
+
+    def _read(self) -> config.Settings:
+        try:
+            settings = config.load(self._path, tls.faults)
+        except config.ConfigError as error:
+            raise Rejected(str(error)) from error
+        fixed = config.fixed_differences(self.settings, settings)
+        if fixed:
+            raise Rejected("\n".join(f"{key}: can't change while the proxy runs; restart it" for key in fixed))
+        return settings
+
+    def _finder_of(self, settings: config.Settings) -> Finder | None:
+        return Finder(settings, self._network, self._clock, self.finder) if settings.uplink.sentinels else None
+
+    # -- taking one
+
+    def take(self, candidate: Candidate) -> None:
+        """It is in force; the data plane has swapped."""
+        self.settings = candidate.settings
+        self.finder = candidate.finder
+        self.admin_users = _admin_users(candidate.settings)
+        if self.admin_tls is not None and candidate.admin_tls is not None:
+            self.admin_tls.replace(candidate.admin_tls)
+
+
+def _admin_users(settings: config.Settings) -> Authenticator | None:
+    users = authenticator(settings.admin) if settings.admin is not None else None
+    return users if users is not None and users.required else None
+
+
+def _admin_tls(settings: config.Settings) -> ServerTLS | None:
+    """
+    @raise TLSFault: its files can't be used.
+    """
+    admin = settings.admin
+    if admin is None or not admin.tls:
+        return None
+    return tls.server_tls(admin, settings.limits.handshake_timeout_ms / 1000)

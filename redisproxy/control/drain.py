@@ -1,0 +1,44 @@
+"""Waiting until nothing is in flight; what takes too long is dropped and named. A slow drain is looked for here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from redisproxy.control.answers import Answer
+
+if TYPE_CHECKING:
+    from redisproxy.dataplane.interface import ClientInFlight, GateOrders
+
+MAX_NAMED = 100
+_log = Logger(namespace="redisproxy.control")
+
+
+async def drain(gate: GateOrders, clock: IReactorTime, limit_s: float) -> list[Answer]:
+    """Wait until nothing is in flight, at most `limit_s` seconds; name the clients that were dropped then.
+
+    @raise GateReopened: the gate was opened first.
+    """
+    dropping: list[Deferred[tuple[ClientInFlight, ...]]] = []
+    deadline = clock.callLater(limit_s, lambda: dropping.append(ensureDeferred(_drop(gate))))
+    try:
+        await gate.drained()
+    finally:
+        if deadline.active():
+            deadline.cancel()
+    dropped = [client for each in dropping for client in await each]
+    return [asdict(client) for client in dropped[:MAX_NAMED]]
+
+
+async def _drop(gate: GateOrders) -> tuple[ClientInFlight, ...]:
+    dropped = await gate.drop_in_flight()
+    if dropped:
+        _log.warn("the drain deadline has passed: {count} clients dropped", count=len(dropped))
+        busy = (await gate.state()).busy
+        if busy:
+            _log.warn("the uplink: {busy}", busy=busy)
+    return dropped

@@ -1,0 +1,82 @@
+"""One move at a time: a second one that comes meanwhile is refused, or waits its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, ensureDeferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.control.errors import SHUTTING_DOWN, WrongState
+from redisproxy.dataplane.interface import SWITCHOVER
+
+if TYPE_CHECKING:
+    from redisproxy.control.answers import Answer
+    from redisproxy.control.results import Results
+
+
+def _took_place(switchover: Answer | Failure) -> bool:
+    return not isinstance(switchover, Failure) and switchover["report"]["result"] == "done"
+
+
+class Exclusion:
+    """Runs reloads, failovers and switchovers.
+
+    @param results: where it is noted what has failed.
+    """
+
+    log = Logger(namespace="redisproxy.control")
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._running: Deferred[Any] | None = None
+        self._name = ""
+        self._next: Callable[[], object] | None = None
+        self._stopping = False
+
+    def run(self, name: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Deferred[Answer]:
+        """Run `work`; its answer fails with L{WrongState} at once while another one runs.
+
+        @param name: what it is, in the words of an answer.
+        """
+        if self._stopping:
+            return fail(WrongState(SHUTTING_DOWN))
+        if self._running is not None:
+            return fail(WrongState(f"a {self._name} is running already"))
+        answer: Deferred[Answer] = Deferred()
+        self._name = name
+        self._running = running = ensureDeferred(work())
+        running.addErrback(self._results.failed, name)
+        running.addBoth(self._ended, answer)
+        return answer
+
+    def run_next(self, begin: Callable[[], object]) -> None:
+        """Call `begin` now, or, however often this is asked for, once after what is running.
+
+        Not after a switchover that did not take place: the file names the new server then, and nobody is to go there.
+        """
+        if self._running is not None:
+            self._next = begin
+        else:
+            begin()
+
+    def _ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
+        self._running = None
+        begin, self._next = self._next, None
+        if begin is not None and self._name == SWITCHOVER and not _took_place(result):
+            self.log.warn("the switchover did not take place: the SIGHUP that came meanwhile is not carried out")
+            begin = None
+        answer.callback(result)
+        if begin is not None:
+            self.run_next(begin)
+
+    async def stop(self) -> None:
+        """End what is running, and begin nothing any more: a switchover is rolled back."""
+        self._next, self._stopping = None, True
+        if self._running is not None:
+            running, done = self._running, Deferred[None]()
+            running.addBoth(lambda _: done.callback(None))
+            running.cancel()
+            await done

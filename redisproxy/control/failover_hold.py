@@ -1,0 +1,50 @@
+"""Holds the clients, for a bounded time, while the sentinels change the primary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.dataplane.interface import FAILOVER
+
+if TYPE_CHECKING:
+    from redisproxy.control.holding import Holding
+
+
+class FailoverHold:
+    """The old primary still takes writes between a promotion and the first news of it, and they would be lost."""
+
+    log = Logger(namespace="redisproxy.sentinel")
+
+    def __init__(self, holding: Holding, clock: IReactorTime) -> None:
+        self._holding = holding
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+        self._since = 0.0
+
+    @property
+    def ms(self) -> float | None:
+        """How long it has lasted; None when nobody is held."""
+        return None if self._timer is None else round((self._clock.seconds() - self._since) * 1000, 1)
+
+    def begin(self, limit_s: float) -> None:
+        """Hold them, for `limit_s` at the most. One that has begun is not made longer."""
+        if self._timer is None and limit_s:
+            self._since = self._clock.seconds()
+            self._holding.hold(FAILOVER).addErrback(self._failed)
+            self._timer = self._clock.callLater(limit_s, self.end)
+
+    def end(self) -> None:
+        """Let them go on, if they are held."""
+        timer, self._timer = self._timer, None
+        if timer is None:
+            return
+        if timer.active():
+            timer.cancel()
+        self._holding.release(FAILOVER).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("holding the clients for a failover failed", failure=failure)

@@ -1,0 +1,142 @@
+"""What the admin pages show of the proxy; read only, and without secrets.
+
+The data plane's figures and what the control plane knows become one answer each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+import redisproxy
+from redisproxy import config
+from redisproxy.control.errors import SHUTTING_DOWN
+from redisproxy.figures import prometheus
+
+if TYPE_CHECKING:
+    from redisproxy.control.answers import Answer
+    from redisproxy.control.configuration import Configuration
+    from redisproxy.control.results import Results
+    from redisproxy.control.switchover import SwitchoverOperation
+    from redisproxy.control.uplink_advice import UplinkAdvice
+    from redisproxy.dataplane.interface import DataPlane, Figures
+    from redisproxy.figures.metrics import OperationFigures
+
+
+class Info:
+    """The contents of the pages, as they are at the moment of asking."""
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        configuration: Configuration,
+        advice: UplinkAdvice,
+        results: Results,
+        switchover: SwitchoverOperation,
+        metrics: OperationFigures,
+        clock: IReactorTime,
+    ) -> None:
+        self._dataplane = dataplane
+        self._configuration = configuration
+        self._advice = advice
+        self._results = results
+        self._switchover = switchover
+        self._metrics = metrics
+        self._clock = clock
+        self._began = clock.seconds()
+
+    def describe(self) -> Deferred[Answer]:
+        """The contents of /info.json."""
+        return self._dataplane.figures().addCallback(self._describe)
+
+    def expose(self) -> Deferred[bytes]:
+        """The contents of /metrics."""
+        return self._dataplane.figures().addCallback(self._expose)
+
+    def ready(self) -> Deferred[tuple[bool, str]]:
+        """Whether commands get through right now, of new clients, too, and why not."""
+        return self._dataplane.figures().addCallback(_ready)
+
+    def _describe(self, figures: Figures) -> Answer:
+        gate, results = figures.gate, self._results
+        return {
+            "version": redisproxy.__version__,
+            "state": gate.state,
+            "paused_for": list(gate.reasons),
+            "in_flight": gate.in_flight,
+            "held": gate.held,
+            "aside": figures.blocked_waiting,
+            "clients": {
+                "open": figures.clients_open,
+                "total": figures.numbers["clients.total"],
+                "closed": dict(figures.clients_closed),
+            },
+            "raw_connections": figures.raw_connections,
+            "uplink": self._uplink(figures),
+            "native": _native(figures),
+            "config": config.public(self._configuration.settings),
+            "last_reload": results.reload,
+            "switchover": {"current": self._switchover.progress, "last": results.switchovers},
+            "uptime_s": round(self._clock.seconds() - self._began, 1),
+        }
+
+    def _uplink(self, figures: Figures) -> Answer:
+        uplink, settings = figures.uplink, self._configuration.settings.uplink
+        return {
+            "address": str(settings.address),
+            "tls": settings.tls,
+            "connected": uplink.connected,
+            "connections": uplink.connections,
+            "shared": uplink.shared,
+            "pinned": uplink.pinned,
+            "max_pinned": settings.max_pinned,
+            "last_error": uplink.last_error,
+            "advice": figures.gate.busy or self._advice.text,
+            **self._sentinel(),
+            "server": dict(uplink.server),
+        }
+
+    def _sentinel(self) -> Answer:
+        finder = self._configuration.finder
+        if finder is None:
+            return {}
+        return {"sentinel": {**finder.describe(), "switches": self._metrics.sentinel_switches_total}}
+
+    def _expose(self, figures: Figures) -> bytes:
+        numbers = dict(figures.numbers) | self._metrics.numbers()
+        numbers["clients.auth_failures_total"] += self._metrics.auth_failures_total
+        shown = prometheus.Numbers(numbers, self._gauges(figures), figures.clients_closed, figures.refused)
+        return prometheus.render(shown, self._metrics.registry)
+
+    def _gauges(self, figures: Figures) -> Mapping[str, float]:
+        gate, uplink, finder = figures.gate, figures.uplink, self._configuration.finder
+        sentinels = finder.sentinels if finder is not None else []
+        return {
+            "paused": 1.0 if gate.reasons else 0.0,
+            "in_flight": float(gate.in_flight),
+            "held": float(gate.held),
+            "raw_connections": float(figures.raw_connections),
+            "uplink_connected": 1.0 if uplink.connected else 0.0,
+            "uplink_pinned": float(uplink.pinned),
+            "uplink_shared": float(uplink.shared),
+            "sentinels": float(len(sentinels)),
+            "sentinels_subscribed": float(sum(each.subscribed for each in sentinels)),
+        }
+
+
+def _native(figures: Figures) -> Answer:
+    return {"active": figures.native, "reason": figures.native_reason, "transports": figures.transports}
+
+
+def _ready(figures: Figures) -> tuple[bool, str]:
+    gate, uplink = figures.gate, figures.uplink
+    if not figures.listening:
+        return False, SHUTTING_DOWN
+    if gate.reasons:
+        return False, f"{gate.state} ({', '.join(gate.reasons)})"
+    if not uplink.connected:
+        return False, f"the uplink is not connected: {uplink.last_error or 'connecting'}"
+    return True, "ok"

@@ -1,0 +1,46 @@
+"""Reload: take the configuration file as it is now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from redisproxy.dataplane.interface import RELOAD, Rejected
+from redisproxy.net.errors import UplinkError
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from redisproxy.control.answers import Answer
+    from redisproxy.control.configuration import Configuration
+    from redisproxy.control.exclusion import Exclusion
+    from redisproxy.control.move import Move
+    from redisproxy.control.results import Results
+
+
+class Reload:
+    """The operation. It always goes to the server anew, because its name may stand for another address by now."""
+
+    def __init__(self, configuration: Configuration, move: Move, exclusion: Exclusion, results: Results) -> None:
+        self._configuration = configuration
+        self._move = move
+        self._exclusion = exclusion
+        self._results = results
+
+    def reload(self) -> Deferred[Answer]:
+        """Do it; refused while another move runs."""
+        return self._exclusion.run(RELOAD, self._reload)
+
+    def on_signal(self) -> None:
+        """Do it for a SIGHUP; one that comes while another move runs is carried out after it."""
+        # Nobody waits for the answer, and the log has it.
+        self._exclusion.run_next(lambda: self.reload().addErrback(lambda _: None))
+
+    async def _reload(self) -> Answer:
+        candidate = await self._configuration.of_the_file()
+        try:
+            await self._move.connect(candidate)
+        except UplinkError as error:
+            raise Rejected(f"uplink: {error}") from error
+        answer = await self._move.carry_out(candidate, RELOAD)
+        self._results.reloaded(answer)
+        return answer

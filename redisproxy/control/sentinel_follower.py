@@ -1,0 +1,196 @@
+"""Keeps the uplink where the sentinels say the primary is.
+
+It looks when a sentinel tells of a change, when the uplink is lost, and from time to time, since events can be missed.
+What counts is where the primary is now, not what was heard: however events come, one look after the last is enough.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.config import Undiscovered
+from redisproxy.control.errors import OperationError
+from redisproxy.net.errors import UplinkError
+from redisproxy.sentinel.answers import ABORTED, BEGINS
+from redisproxy.sentinel.backoff import Backoff
+from redisproxy.sentinel.subscription import Subscription
+
+if TYPE_CHECKING:
+    from redisproxy.control.answers import Answer
+    from redisproxy.control.configuration import Configuration
+    from redisproxy.control.failover import Failover
+    from redisproxy.control.failover_hold import FailoverHold
+    from redisproxy.figures.metrics import OperationFigures
+    from redisproxy.sentinel.finder import Finder, Sentinel
+
+GAP_S = 0.05
+
+
+class Follower:
+    """One proxy's.
+
+    @param jitter: see L{Backoff}.
+    """
+
+    log = Logger(namespace="redisproxy.sentinel")
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        failover: Failover,
+        hold: FailoverHold,
+        metrics: OperationFigures,
+        clock: IReactorTime,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._configuration = configuration
+        self._failover = failover
+        self._hold = hold
+        self._metrics = metrics
+        self._clock = clock
+        self._jitter = jitter
+        self._finder: Finder | None = None
+        self._backoff = Backoff(0.0, 0.0, jitter)
+        self._subscriptions: list[Subscription] = []
+        self._looking: Deferred[None] | None = None
+        self._wanted = False
+        self._first: Sentinel | None = None
+        self._timer: IDelayedCall | None = None
+        self._was_connected = False
+        self._closed = False
+
+    # -- what makes it look
+
+    def tick(self, connected: bool) -> None:
+        """Notice other sentinels in the configuration, and the loss of the uplink. To be called often.
+
+        @param connected: whether there is a connection to the server in use.
+        """
+        if self._closed:
+            return
+        if self._configuration.finder is not self._finder:
+            self._take_up(self._configuration.finder)
+        lost = self._was_connected and not connected
+        self._was_connected = connected
+        if lost:
+            self.look()
+
+    def _take_up(self, finder: Finder | None) -> None:
+        self._leave()
+        self._finder = finder
+        if finder is None:
+            return
+        self._backoff = self._new_backoff(finder)
+        self._subscriptions = [
+            Subscription(sentinel, finder.name, self._new_backoff(finder), self._happened)
+            for sentinel in finder.sentinels
+        ]
+        self.look()
+
+    def _new_backoff(self, finder: Finder) -> Backoff:
+        return Backoff(*finder.backoff_s, self._jitter)
+
+    def look(self, first: Sentinel | None = None) -> None:
+        """Look where the primary is, soon, and go there.
+
+        @param first: the sentinel that may know.
+        """
+        self._wanted = True
+        self._first = first or self._first
+        if self._looking is None and self._finder is not None:
+            self._looking = ensureDeferred(self._look_while_wanted(self._finder))
+            self._looking.addErrback(self._failed).addBoth(self._looked)
+
+    def _happened(self, sentinel: Sentinel, event: str) -> None:
+        if event == BEGINS:
+            self._hold.begin(self._finder.hold_s if self._finder is not None else 0.0)
+        elif event in ABORTED:
+            self._hold.end()
+        else:
+            self.look(sentinel)
+
+    # -- stopping
+
+    def stop(self) -> None:
+        """Follow nobody any more."""
+        self._closed = True
+        self._leave()
+
+    def _leave(self) -> None:
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for subscription in subscriptions:
+            subscription.stop()
+        self._finder = None
+        self._stop_timer()
+        self._hold.end()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    # -- looking
+
+    async def _look_while_wanted(self, finder: Finder) -> None:
+        while self._wanted:
+            self._wanted = False
+            self._stop_timer()
+            self._look_again_in(await self._look(finder))
+            # Whoever floods us with events makes us ask so often and no more.
+            await deferLater(self._clock, GAP_S, lambda: None)
+
+    async def _look(self, finder: Finder) -> float:
+        """Find the primary and go there; the seconds until the next look."""
+        first, self._first = self._first, None
+        try:
+            await self._follow(finder, first)
+        except (UplinkError, OperationError) as error:
+            if str(error) != finder.error:
+                self.log.warn("{name}: {error}", name=finder.name, error=str(error))
+            finder.error = str(error)
+            return min(finder.poll_s, self._backoff.next_s())
+        finder.error = ""
+        self._backoff.reset()
+        return finder.poll_s
+
+    async def _follow(self, finder: Finder, first: Sentinel | None) -> None:
+        old = self._configuration.settings.uplink.address
+        address = await finder.find(old, first)
+        if address == self._configuration.settings.uplink.address or finder is not self._configuration.finder:
+            return
+        self.log.info("{name} is {new} now, was {old}", name=finder.name, new=str(address), old=str(old))
+        answer = await self._failover.go_to(address)
+        if not isinstance(old, Undiscovered):
+            self._metrics.sentinel_switches_total += 1
+            finder.last_switch = {"from": str(old), "to": str(address), **self._told(answer)}
+        self._hold.end()
+
+    def _told(self, answer: Answer) -> dict[str, Any]:
+        pause_ms = answer["pause_ms"] if self._hold.ms is None else self._hold.ms
+        return {"at": self._clock.seconds(), "pause_ms": pause_ms, "dropped": answer["dropped"]}
+
+    def _look_again_in(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self._clock.callLater(seconds, self.look)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _looked(self, _: object) -> None:
+        self._looking = None
+        if self._wanted:
+            self.look()
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        self.log.failure("following the sentinels failed", failure=failure)
+        if self._finder is not None:
+            self._look_again_in(self._finder.poll_s)

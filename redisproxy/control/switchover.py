@@ -1,0 +1,153 @@
+"""The switchover as an operation: reads where it goes, runs C{redisproxy.switchover}, and keeps the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from redisproxy.control.answers import Answer, gate_answer
+from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
+from redisproxy.dataplane.interface import SWITCHOVER
+from redisproxy.switchover import Switchover, SwitchoverFailed
+from redisproxy.switchover.both_servers import BothServers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from redisproxy.control.configuration import Candidate, Configuration
+    from redisproxy.control.exclusion import Exclusion
+    from redisproxy.control.holding import Holding
+    from redisproxy.control.move import Move
+    from redisproxy.control.results import Results
+    from redisproxy.dataplane.interface import DataPlane, GateStatus, Release
+    from redisproxy.net.network import Network
+
+
+class SwitchoverCut:
+    """Implements C{switchover.control_plane.ControlPlane}: the pause of one switchover, and its change of settings.
+
+    @param clients_closed: how many clients had been closed before, by reason.
+    """
+
+    def __init__(self, candidate: Candidate, holding: Holding, move: Move, clients_closed: Mapping[str, int]) -> None:
+        self._candidate = candidate
+        self._holding = holding
+        self._move = move
+        self._clients_closed = clients_closed
+        self._waiting_for_word: Deferred[None] | None = None
+
+    def hold(self) -> Deferred[GateStatus]:
+        return self._holding.hold(SWITCHOVER)
+
+    def release(self) -> Deferred[Answer]:
+        return self._holding.release(SWITCHOVER).addCallback(self._report)
+
+    def _report(self, release: Release) -> Answer:
+        before = self._clients_closed
+        closed = {why: count - before.get(why, 0) for why, count in release.clients_closed.items()}
+        return {
+            "pause_ms": round((release.closed_s or 0.0) * 1000, 2),
+            "held": release.held,
+            "longest_wait_ms": round(release.longest_wait_s * 1000, 2),
+            "clients_closed": {why: count for why, count in closed.items() if count > 0},
+        }
+
+    async def swap(self) -> None:
+        await self._move.swap(self._candidate)
+
+    def told_to_go_on(self) -> Deferred[None]:
+        self._waiting_for_word = Deferred()
+        return self._waiting_for_word
+
+    def go_on(self) -> bool:
+        """The operator's word; False when nobody waits for it."""
+        waiting, self._waiting_for_word = self._waiting_for_word, None
+        if waiting is None or waiting.called:
+            return False
+        waiting.callback(None)
+        return True
+
+
+class SwitchoverOperation:
+    """The operation.
+
+    @ivar running: the switchover that runs.
+    """
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        configuration: Configuration,
+        holding: Holding,
+        move: Move,
+        exclusion: Exclusion,
+        results: Results,
+        network: Network,
+        clock: Any,
+    ) -> None:
+        self._dataplane = dataplane
+        self._configuration = configuration
+        self._holding = holding
+        self._move = move
+        self._exclusion = exclusion
+        self._results = results
+        self._network = network
+        self._clock = clock
+        self._cut: SwitchoverCut | None = None
+        self.running: Switchover | None = None
+
+    @property
+    def progress(self) -> Answer | None:
+        """What the pages show of the one that runs."""
+        return self.running.current() if self.running is not None else None
+
+    def switch_over(self, dry_run: bool = False) -> Deferred[Answer]:
+        """Move the data and the clients to the uplink that the configuration file names now.
+
+        Refused while another move runs.
+        """
+        return self._exclusion.run(SWITCHOVER, lambda: self._prepare(dry_run))
+
+    def go_on(self) -> Answer:
+        """In external mode: the new server is promoted.
+
+        @raise WrongState: no switchover waits for that.
+        """
+        if self._cut is None or not self._cut.go_on():
+            raise WrongState("no switchover waits for your word")
+        return {"state": "going on"}
+
+    async def _prepare(self, dry_run: bool) -> Answer:
+        candidate = self._configuration.of_another_server()
+        await self._dataplane.move.prepare(candidate.settings)
+        swapped = False
+        try:
+            switchover = await self._made(candidate, dry_run)
+            await self._run(switchover)
+            swapped = not dry_run
+        finally:
+            if not swapped:
+                await self._dataplane.move.abandon()
+        return {**gate_answer(await self._dataplane.gate.state()), "report": switchover.report}
+
+    async def _made(self, candidate: Candidate, dry_run: bool) -> Switchover:
+        before = (await self._dataplane.figures()).clients_closed
+        self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
+        servers = BothServers(self._configuration.settings, candidate.settings, self._network, self._clock)
+        return Switchover(
+            servers, self._dataplane, self._cut, candidate.settings.switchover, self._clock, dry_run=dry_run
+        )
+
+    async def _run(self, switchover: Switchover) -> None:
+        self.running = switchover
+        try:
+            await switchover.run()
+        except SwitchoverFailed as error:
+            kind = BadRequest if error.refused else DeadlineExceeded if error.late else WrongState
+            raise kind(switchover.report["error"], report=switchover.report) from error
+        except CancelledError as error:
+            raise WrongState(f"{SHUTTING_DOWN}: {switchover.report['error']}", report=switchover.report) from error
+        finally:
+            self._cut = self.running = None
+            self._results.switched_over(switchover.report)

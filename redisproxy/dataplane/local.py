@@ -1,0 +1,136 @@
+"""The data plane of this process: the parts that carry commands, and how they obey the control plane."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from redisproxy.dataplane.adoption import Adoption
+from redisproxy.dataplane.blocked_clients import BlockedClients
+from redisproxy.dataplane.client_orders import LocalClients
+from redisproxy.dataplane.gate_orders import LocalGate
+from redisproxy.dataplane.handover import Handover, Target
+from redisproxy.dataplane.in_force import InForce
+from redisproxy.dataplane.interface import Figures, UplinkStatus
+from redisproxy.dataplane.listeners import Listeners
+from redisproxy.dataplane.move_orders import LocalMove
+from redisproxy.dataplane.server_commands import Learning
+from redisproxy.dataplane.supervision import Supervision
+from redisproxy.dataplane.uplinks import UplinkBuilder
+from redisproxy.figures.metrics import Metrics
+from redisproxy.forwarding import twins
+from redisproxy.forwarding.gate import Gate
+from redisproxy.net.raw_relay import RawFactory
+from redisproxy.shared.core import Core
+from redisproxy.shared.registry import ClientRegistry
+
+if TYPE_CHECKING:
+    from redisproxy import config
+    from redisproxy.client import Client
+    from redisproxy.net.network import Network
+    from redisproxy.uplink import UplinkSet
+
+
+class LocalDataPlane:
+    """Implements C{interface.DataPlane}.
+
+    @param jitter: see C{uplink.UplinkSet}.
+    @ivar core: what all clients share. @ivar registry: the clients.
+    @ivar in_force: the settings, and the connections to their server.
+    @ivar listeners: the ports; whoever starts the process opens them.
+    """
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        reactor: Any,
+        network: Network,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """
+        @raise TLSFault: certificates can't be used.
+        """
+        self._network = network
+        metrics = Metrics()
+        gate = Gate(reactor, metrics.flow)
+        builder = UplinkBuilder(network, reactor, gate, metrics, jitter)
+        uplinks = builder.build(settings)
+        self.core = core = Core(gate, metrics, reactor, uplinks)
+        self.registry: ClientRegistry[Client] = ClientRegistry(metrics, settings.limits.max_clients)
+        self.raw = RawFactory(builder.dial(settings), settings.limits.max_raw_connections, metrics)
+        self.listeners = Listeners(settings, core, self.registry, self.raw, network)
+        self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)
+        blocked = BlockedClients(self.registry, core.blocked_commands, gate, reactor)
+        self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
+        self._supervision = Supervision(self.in_force, self.registry, reactor)
+        self.gate = LocalGate(core, self.in_force, blocked, reactor)
+        self.move = LocalMove(core, self.registry, self.in_force, builder, self.listeners, blocked, reactor)
+        self.clients = LocalClients(self.registry, core.maintenance, self.raw, self.listeners, reactor)
+
+    @cached_property
+    def adoption(self) -> Adoption:
+        """What takes clients of other data planes in."""
+        step_s = self.in_force.settings.uplink.connect_timeout_ms / 1000
+        return Adoption(self.listeners.factory_named, self._network, self.core.clock, step_s)
+
+    def handover_to(self, target: Target) -> Handover:
+        """What hands clients over to another data plane for the same server. Not while either has a move prepared."""
+        uplinks, step_s = self.in_force.uplinks, self.in_force.settings.uplink.connect_timeout_ms / 1000
+        return Handover(uplinks, self._network, self.core.clock, target, step_s)
+
+    def start(self) -> Deferred[None]:
+        self.in_force.connect_ahead()
+        self._learning.start()
+        self._supervision.start()
+        return succeed(None)
+
+    def connected(self) -> Deferred[bool]:
+        return succeed(self.in_force.uplinks.registry.connected)
+
+    def server_known(self) -> Deferred[None]:
+        return self._learning.wait()
+
+    def figures(self) -> Deferred[Figures]:
+        core, metrics = self.core, self.core.metrics
+        return succeed(
+            Figures(
+                gate=self.gate.status(),
+                uplink=_uplink_figures(self.in_force.uplinks),
+                listening=bool(self.listeners.ports),
+                clients_open=len(self.registry),
+                blocked_waiting=len(core.blocked_commands),
+                raw_connections=len(self.raw),
+                numbers=metrics.numbers(),
+                clients_closed=dict(metrics.clients.closed),
+                refused=dict(metrics.clients.refused),
+                native=twins.NATIVE,
+                native_reason=twins.NATIVE_REASON,
+                transports=self._network.name,
+            )
+        )
+
+    def stop(self) -> Deferred[None]:
+        self._supervision.stop()
+        self._learning.stop()
+        self.core.maintenance.stop()
+        self.in_force.stop()
+        return succeed(None)
+
+
+def _uplink_figures(uplinks: UplinkSet) -> UplinkStatus:
+    return UplinkStatus(
+        connected=uplinks.registry.connected,
+        connections=len(uplinks.registry),
+        shared=len(uplinks.shared_connections),
+        pinned=len(uplinks.pinned_connections),
+        last_error=uplinks.last_error,
+        server={
+            key.decode("utf-8", "replace"): value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            for key, value in uplinks.server.items()
+            if not isinstance(value, list)
+        },
+    )

@@ -1,0 +1,78 @@
+"""Looks at the clock for everybody: commands that take too long, idle clients, connections that nobody needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.client import Client
+
+if TYPE_CHECKING:
+    from redisproxy.dataplane.in_force import InForce
+    from redisproxy.shared.registry import ClientRegistry
+
+LOOK_S = 0.1
+TICK_S = 1.0
+
+
+class Supervision:
+    """Looks ten times a second, at what costs more once."""
+
+    log = Logger(namespace="redisproxy")
+
+    def __init__(self, in_force: InForce, registry: ClientRegistry[Client], clock: Any) -> None:
+        self._in_force = in_force
+        self._registry = registry
+        self._clock = clock
+        self._ticked = 0.0
+        self._loop = LoopingCall(self.look)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._loop.start(LOOK_S, now=False).addErrback(self._failed)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("supervision failed", failure=failure)
+
+    def look(self) -> None:
+        """Look once."""
+        now, settings = self._clock.seconds(), self._in_force.settings
+        self._in_force.uplinks.head_of_line.check(now, self._dedicate)
+        if settings.read_time_limit_ms:
+            self._end_overdue(now, settings.read_time_limit_ms / 1000)
+        if now - self._ticked >= TICK_S:
+            self._ticked = now
+            self._in_force.uplinks.tick(now)
+            self._in_force.connect_ahead()
+            self._end_idle(now, settings.idle_timeout_ms / 1000)
+
+    @staticmethod
+    def _dedicate(client: object) -> None:
+        if isinstance(client, Client):
+            client.share.dedicate()
+
+    def _end_overdue(self, now: float, limit_s: float) -> None:
+        for connection, client in self._in_force.uplinks.registry.overdue(now, limit_s):
+            if isinstance(client, Client) and not client.closed:
+                client.closing.drop("time_limit")
+            else:
+                # Its client has gone and the server still does not answer: nobody behind it gets anywhere.
+                connection.abort()
+
+    def _end_idle(self, now: float, limit_s: float) -> None:
+        for client in self._registry:
+            if client.lane.active:
+                client.lane.active = False
+                client.identity.last_seen = now
+            elif limit_s and now - client.identity.last_seen >= limit_s and client.idle:
+                client.closing.drop("idle")
+            client.second_passed(now)

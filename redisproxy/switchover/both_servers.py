@@ -1,0 +1,78 @@
+"""Control connections to the old and the new server, opened beside those that carry commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redisproxy.net.dialing import uplink_dial
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.servers.redis_server import RedisServer, open_control
+
+if TYPE_CHECKING:
+    from redisproxy.config import Settings, UplinkSettings
+    from redisproxy.net.network import Network
+
+
+class BothServers:
+    """The two servers of one switchover, and one control connection to each.
+
+    @ivar old, new: the settings of their uplinks.
+    """
+
+    def __init__(self, old: Settings, new: Settings, network: Network, clock: Any) -> None:
+        self.old = old.uplink
+        self.new = new.uplink
+        self._network = network
+        self._clock = clock
+        self._at_old: RedisServer | None = None
+        self._at_new: RedisServer | None = None
+
+    @property
+    def at_old(self) -> RedisServer:
+        """The control connection to the old server, once L{reach_old} has opened it."""
+        assert self._at_old is not None
+        return self._at_old
+
+    @property
+    def at_new(self) -> RedisServer:
+        """The control connection to the new server, once L{reach_new} has opened it."""
+        assert self._at_new is not None
+        return self._at_new
+
+    async def reach_old(self) -> RedisServer:
+        """Open the control connection to the old server; one that was open before is closed.
+
+        @raise UplinkError: the server can't be reached.
+        """
+        if self._at_old is not None:
+            self._at_old.close()
+        self._at_old = await self.open_old()
+        return self._at_old
+
+    async def reach_new(self) -> RedisServer:
+        """Open the control connection to the new server; one that was open before is closed.
+
+        @raise UplinkError: the server can't be reached.
+        """
+        if self._at_new is not None:
+            self._at_new.close()
+        self._at_new = await self._open("new", self.new)
+        return self._at_new
+
+    async def open_old(self) -> RedisServer:
+        """Open a further connection to the old server; the caller closes it.
+
+        @raise UplinkError: the server can't be reached.
+        """
+        return await self._open("old", self.old)
+
+    def close(self) -> None:
+        """Close the control connections."""
+        for server in (self._at_old, self._at_new):
+            if server is not None:
+                server.close()
+
+    async def _open(self, which: str, uplink: UplinkSettings) -> RedisServer:
+        name, timeout_s = f"the {which} server ({uplink.address})", uplink.connect_timeout_ms / 1000
+        dial = uplink_dial(self._network, uplink)
+        return await open_control(name, dial, credentials_of(uplink), self._clock, timeout_s)

@@ -1,0 +1,93 @@
+"""The step preflight: asks both servers for their state, and refuses before anything has been changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from redisproxy.servers.control_connection import ServerSaidNo
+from redisproxy.servers.state import ServerState
+from redisproxy.switchover import preflight
+from redisproxy.switchover.failure import SwitchoverFailed
+from redisproxy.switchover.replica_setup import ReplicaSetup
+
+if TYPE_CHECKING:
+    from redisproxy.config import SwitchoverSettings
+    from redisproxy.dataplane.interface import ClientOrders
+    from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.report import SwitchoverReport
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The state of both servers before the switchover, and what follows from it.
+
+    @ivar source: where the new server replicates from.
+    @ivar setup: how the new server is made a replica.
+    """
+
+    old: ServerState
+    new: ServerState
+    source: preflight.Source
+    setup: ReplicaSetup
+
+    @property
+    def follows(self) -> bool:
+        """Whether the new server was a replica of the old one already."""
+        return preflight.follows(self.new, self.old, self.source)
+
+
+class Inspection:
+    """Looks at both servers, and changes nothing."""
+
+    def __init__(self, servers: BothServers, settings: SwitchoverSettings, report: SwitchoverReport) -> None:
+        self._servers = servers
+        self._settings = settings
+        self._report = report
+
+    async def inspect(self, clients: ClientOrders) -> Findings:
+        """Find out whether the switchover may begin.
+
+        @param clients: the clients that would move.
+        @raise SwitchoverFailed: it may not; the text has every reason.
+        @raise UplinkError: a server can't be reached.
+        """
+        at_old, at_new = await self._servers.reach_old(), await self._servers.reach_new()
+        proxies = await at_old.is_redisproxy(), await at_new.is_redisproxy()
+        _refuse(preflight.proxy_faults(*proxies))
+        old, new = await at_old.state(), await at_new.state()
+        source = self._source(old)
+        setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old))
+        findings = Findings(old, new, source, setup)
+        _refuse(preflight.faults(old, new, source, await clients.highest_db()))
+        _refuse(await self._missing_rights(findings))
+        self._report.warn(preflight.warnings(old, new))
+        self._report.fields["versions"] = [old.product, new.product]
+        return findings
+
+    async def inspect_new_server(self) -> None:
+        """In external mode: see that the new server answers, and report its role."""
+        info = await (await self._servers.reach_new()).replication()
+        self._report.fields["role_of_new"] = info.role
+
+    def _source(self, old: ServerState) -> preflight.Source:
+        given, over_tls = self._settings.replicate_from_address, self._settings.replicate_over_tls
+        try:
+            return preflight.source_of(old, self._servers.old, self._servers.new.address, given, over_tls)
+        except ValueError as error:
+            raise SwitchoverFailed(str(error), refused=True) from None
+
+    async def _missing_rights(self, findings: Findings) -> list[str]:
+        """Try what will be needed in ways that change nothing."""
+        same = ("CONFIG", "SET", "min-replicas-to-write", findings.old.min_replicas)
+        (reply,) = await self._servers.at_old.ask_all(same)
+        missing = [f"the fence would not work: {reply}"] if isinstance(reply, ServerSaidNo) else []
+        if not findings.follows:
+            missing += await findings.setup.faults(self._servers.open_old, self._servers.at_new)
+        return missing
+
+
+def _refuse(faults: Iterable[str]) -> None:
+    if text := "\n".join(faults):
+        raise SwitchoverFailed(text, refused=True)

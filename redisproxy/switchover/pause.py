@@ -1,0 +1,60 @@
+"""The pause of a switchover: the clients are held, and everything that happens meanwhile has to fit the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+
+if TYPE_CHECKING:
+    from redisproxy.switchover.control_plane import ControlPlane
+    from redisproxy.switchover.report import SwitchoverReport
+
+T = TypeVar("T")
+ROLLBACK_SHARE = 0.2
+"""The part of the pause budget that is kept for rolling back."""
+
+
+class Pause:
+    """The pause of one switchover.
+
+    @param budget_ms: the setting C{switchover.pause_budget_ms}.
+    """
+
+    def __init__(
+        self, control_plane: ControlPlane, report: SwitchoverReport, budget_ms: int, clock: IReactorTime
+    ) -> None:
+        self.budget_ms = budget_ms
+        self._control_plane = control_plane
+        self._report = report
+        self._clock = clock
+        self._began: float | None = None
+
+    @property
+    def budget_ends(self) -> float | None:
+        """When the budget is used up, on the clock; None while clients are not held."""
+        return None if self._began is None else self._began + self.budget_ms / 1000
+
+    async def begin(self) -> None:
+        """Hold the clients."""
+        self._began = self._clock.seconds()
+        await self._control_plane.hold()
+
+    async def end(self) -> None:
+        """Let the clients go on, and report how long they waited; nothing happens if they are not held."""
+        if self._began is None:
+            return
+        self._began = None
+        self._report.fields.update(await self._control_plane.release())
+
+    async def within(self, work: Coroutine[Deferred[Any], Any, T] | Deferred[T]) -> T:
+        """Wait for `work`, at most for what is left of the budget without the part for rolling back.
+
+        @raise TimeoutError: the budget was not enough.
+        """
+        assert self._began is not None
+        left_s = self._began + self.budget_ms / 1000 * (1 - ROLLBACK_SHARE) - self._clock.seconds()
+        working: Deferred[T] = ensureDeferred(work)
+        return await working.addTimeout(max(0.0, left_s), self._clock)

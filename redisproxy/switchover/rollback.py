@@ -1,0 +1,158 @@
+"""The way back: undoes what a switchover has changed, so that the clients go on at the old server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.net.errors import UplinkError
+
+if TYPE_CHECKING:
+    from redisproxy.dataplane.interface import MoveOrders
+    from redisproxy.servers.redis_server import RedisServer
+    from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.effects import Effects
+    from redisproxy.switchover.inspection import Findings
+    from redisproxy.switchover.pause import Pause
+    from redisproxy.switchover.report import SwitchoverReport
+
+HOLD_S = 1.0
+"""How long clients are held for lifting the fence, if the pause budget is used up."""
+RETRY_DELAYS_S = (0.0, 0.1, 0.2)
+"""Before each attempt to undo something."""
+LATE_RETRY_DELAYS_S = (0.5, 1.0, 2.0)
+"""Before further attempts, when clients go on already."""
+Undo = Callable[[int], Awaitable[None]]
+
+
+class Rollback:
+    """The rollback of one switchover.
+
+    @param findings: the state of both servers before the switchover; without it nothing was changed there.
+    """
+
+    log = Logger(namespace="redisproxy.switchover")
+
+    def __init__(
+        self,
+        servers: BothServers,
+        move: MoveOrders,
+        findings: Findings | None,
+        effects: Effects,
+        pause: Pause,
+        report: SwitchoverReport,
+        clock: IReactorTime,
+    ) -> None:
+        self._servers = servers
+        self._move = move
+        self._findings = findings
+        self._effects = effects
+        self._pause = pause
+        self._report = report
+        self._clock = clock
+
+    async def roll_back(self) -> bool:
+        """Make the old server take writes again, then let the clients go on there, then tidy up the new server.
+
+        False when nothing was undone, because the clients may go to the new server yet.
+        """
+        effects = self._effects
+        if (effects.promoted or effects.swap_ordered) and not await self._clients_stay():
+            self._report.not_undone(
+                "the data plane was lost when the new server was promoted, or may have been. It asks both servers and"
+                " goes where the data is; nothing was undone, and the old server may still refuse writes. See where the"
+                " clients are, and have the configuration name that server"
+            )
+            return False
+        await self._undo()
+        return True
+
+    async def _clients_stay(self) -> bool:
+        """See to it that the data plane does not go to the new server any more; False when that is not certain.
+
+        One that has lost its control plane goes where a promoted server and a fenced one show it.
+        """
+        try:
+            await self._move.abandon()
+        except DataPlaneLost:
+            return False
+        return True
+
+    async def _undo(self) -> None:
+        effects = self._effects
+        fenced = effects.fenced and not await self._attempt(self._unfence, RETRY_DELAYS_S, self._hold_until)
+        await self._let_go_on()
+        if fenced and not await self._attempt(self._unfence, LATE_RETRY_DELAYS_S):
+            self._report.not_undone("the old server may still refuse writes: run redisproxy unfence")
+        if effects.promoted:
+            if not await self._attempt(self._demote, RETRY_DELAYS_S):
+                self._report.not_undone("the new server may have been promoted: make it a replica before you retry")
+        elif effects.following and not await self._attempt(self._stop_following, RETRY_DELAYS_S):
+            self._report.not_undone("the new server may still try to follow the old one")
+
+    async def _let_go_on(self) -> None:
+        try:
+            await self._pause.end()
+        except DataPlaneLost as error:
+            self._report.not_undone(f"{error}: it lets the clients go on by itself when the old server takes writes")
+
+    @property
+    def _hold_until(self) -> float | None:
+        """How long to hold the clients while the fence is lifted, behind which they would get errors."""
+        ends = self._pause.budget_ends
+        return None if ends is None else max(ends, self._clock.seconds() + HOLD_S)
+
+    async def _attempt(self, undo: Undo, delays_s: tuple[float, ...], until: float | None = None) -> bool:
+        """Undo one thing, in several attempts if need be; whether that succeeded.
+
+        @param until: the deadline of all attempts, on the clock.
+        """
+        for attempt, delay_s in enumerate(delays_s):
+            trying = ensureDeferred(self._after(delay_s, undo, attempt))
+            try:
+                if until is not None:
+                    trying.addTimeout(max(0.0, until - self._clock.seconds()), self._clock)
+                await trying
+                return True
+            except (UplinkError, CancelledError, TimeoutError) as error:
+                self.log.warn("switchover: rolling back: {error}", error=str(error) or type(error).__name__)
+        return False
+
+    async def _after(self, delay_s: float, undo: Undo, attempt: int) -> None:
+        await deferLater(self._clock, delay_s)
+        await undo(attempt)
+
+    async def _unfence(self, attempt: int) -> None:
+        held = self._pause.budget_ends is not None
+        old = await self._servers.reach_old() if attempt or not held else self._servers.at_old
+        state = await old.state()
+        assert self._findings is not None
+        if state.fenced and not self._findings.old.fenced:
+            await old.unfence(state)
+        else:
+            await old.end_pause()
+
+    async def _demote(self, attempt: int) -> None:
+        assert self._findings is not None
+        source = self._findings.source
+        await (await self._new_server(attempt)).follow(source.host, source.port)
+
+    async def _stop_following(self, attempt: int) -> None:
+        """Let a new server go that never got in sync; one that did stays a replica, for the next try."""
+        new = await self._new_server(attempt)
+        state = await new.replication()
+        if state.link_up:
+            return
+        if state.role == "slave":
+            await new.ask("REPLICAOF", "NO", "ONE")
+        assert self._findings is not None
+        self._report.warn(await self._findings.setup.restore(new))
+
+    async def _new_server(self, attempt: int) -> RedisServer:
+        return await self._servers.reach_new() if attempt else self._servers.at_new

@@ -1,0 +1,187 @@
+"""The switchover: one coroutine that moves the data and the clients from the old Redis server to the new one.
+
+Preflight, replicate, catch up, pause, drain, fence, verify, promote, swap, resume. Whatever fails before the gate opens
+on the new server is rolled back: the old one takes writes again, the gate opens on it, and the new configuration is not
+taken. No client is dropped for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.net.deferreds import shielded
+from redisproxy.net.errors import UplinkError
+from redisproxy.switchover.catch_up import CatchUp
+from redisproxy.switchover.effects import Effects
+from redisproxy.switchover.failure import SwitchoverFailed, explain
+from redisproxy.switchover.inspection import Findings, Inspection
+from redisproxy.switchover.pause import Pause
+from redisproxy.switchover.report import Report, SwitchoverReport
+from redisproxy.switchover.rollback import Rollback
+from redisproxy.switchover.takeover import Takeover
+
+if TYPE_CHECKING:
+    from redisproxy.config import SwitchoverSettings
+    from redisproxy.dataplane.interface import ClientInFlight, DataPlane
+    from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.control_plane import ControlPlane
+
+
+class Switchover:
+    """One switchover from the uplink in force to the one in the configuration file.
+
+    @param dataplane: with the new settings prepared; whoever has prepared them abandons them if this fails.
+    """
+
+    def __init__(
+        self,
+        servers: BothServers,
+        dataplane: DataPlane,
+        control_plane: ControlPlane,
+        settings: SwitchoverSettings,
+        clock: IReactorTime,
+        dry_run: bool = False,
+    ) -> None:
+        self._servers = servers
+        self._dataplane = dataplane
+        self._control_plane = control_plane
+        self._settings = settings
+        self._clock = clock
+        self._dry_run = dry_run
+        self._report = SwitchoverReport(clock, servers.old.address, servers.new.address)
+        self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
+        self._effects = Effects()
+        self._findings: Findings | None = None
+        self._stuck: tuple[ClientInFlight, ...] = ()
+
+    @property
+    def report(self) -> Report:
+        """What has happened so far, and in the end."""
+        return self._report.fields
+
+    def current(self) -> Report:
+        """What the pages show while it runs."""
+        return self._report.current()
+
+    async def run(self) -> Report:
+        """Carry it out.
+
+        @raise SwitchoverFailed: it was refused or rolled back, or it is unknown what became of it, because the data
+            plane was lost after the promotion.
+        @raise CancelledError: the proxy is stopped, and it was rolled back. Once the clients are on the new server that
+            is too late.
+        """
+        try:
+            await (self._run_external() if self._settings.mode == "external" else self._run())
+        except BaseException as error:
+            self.report["error"] = explain(error, self.report, self._settings.pause_budget_ms, self._stuck)
+            refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
+            self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
+            if isinstance(error, (UplinkError, DataPlaneLost, TimeoutError)):
+                raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
+            raise
+        finally:
+            self._servers.close()
+        return self.report
+
+    async def _run(self) -> None:
+        with self._report.step("preflight"):
+            inspection = Inspection(self._servers, self._settings, self._report)
+            findings = self._findings = await inspection.inspect(self._dataplane.clients)
+        if self._dry_run:
+            self.report["result"] = "dry_run"
+            return
+        with self._report.step("replicate"):
+            await self._replicate(findings)
+        with self._report.step("catch up"):
+            history = await CatchUp(self._servers, findings, self._settings, self._report, self._clock).until_near()
+        with self._report.step("connect"):
+            await self._dataplane.move.connect()
+        takeover = Takeover(self._servers, findings, history, self._effects, self._report, self._clock)
+        await self._move(takeover)
+        self.report["result"] = "done"
+        with self._report.step("finish"):
+            await shielded(takeover.finish())
+
+    async def _replicate(self, findings: Findings) -> None:
+        if not findings.follows:
+            self._effects.following = True
+            await findings.setup.begin(self._servers.at_new)
+
+    async def _move(self, takeover: Takeover) -> None:
+        move, pause, report = self._dataplane.move, self._pause, self._report
+        await pause.begin()
+        with report.step("drain"):
+            await self._drain()
+        with report.step("fence"):
+            await pause.within(takeover.fence(pause.budget_ms))
+            await pause.within(move.prove_watches())
+        with report.step("verify"):
+            await pause.within(takeover.verify())
+        with report.step("promote"):
+            await pause.within(takeover.promote())
+            await pause.within(move.bring())
+        await self._resume_on_the_new()
+
+    async def _drain(self) -> None:
+        try:
+            await self._pause.within(self._dataplane.gate.drained())
+        except TimeoutError:
+            self._stuck = await self._dataplane.gate.who_is_in_flight()
+            raise
+
+    async def _resume_on_the_new(self) -> None:
+        with self._report.step("swap"):
+            # There is no way back once this is ordered, and whoever gave up would not know where the clients are.
+            await shielded(self._swap())
+
+    async def _swap(self) -> None:
+        self._effects.swap_ordered = True
+        await self._control_plane.swap()
+        self._effects.swapped = True
+        try:
+            await self._pause.end()
+        except DataPlaneLost as error:
+            self.report["clients_closed"] = {}
+            self._report.warn([f"{error}: it lets the clients go on by itself"])
+
+    async def _roll_back(self) -> bool:
+        if self._effects.swapped:
+            return True
+        move, clock = self._dataplane.move, self._clock
+        rollback = Rollback(self._servers, move, self._findings, self._effects, self._pause, self._report, clock)
+        return await rollback.roll_back()
+
+    # -- external mode: somebody else moves the data
+
+    async def _run_external(self) -> None:
+        with self._report.step("preflight"):
+            await Inspection(self._servers, self._settings, self._report).inspect_new_server()
+        if self._dry_run:
+            self.report["result"] = "dry_run"
+            return
+        with self._report.step("connect"):
+            await self._dataplane.move.connect()
+        await self._move_external()
+        self.report["result"] = "done"
+
+    async def _move_external(self) -> None:
+        await self._pause.begin()
+        with self._report.step("drain"):
+            await self._drain()
+        with self._report.step("wait for the operator"):
+            limit_s = self._settings.external_deadline_ms / 1000
+            try:
+                await self._control_plane.told_to_go_on().addTimeout(limit_s, self._clock)
+            except TimeoutError:
+                raise SwitchoverFailed("nobody said go on within switchover.external_deadline_ms", late=True) from None
+        with self._report.step("verify"):
+            if (await self._servers.at_new.replication()).role != "master":
+                raise SwitchoverFailed("the new server is a replica still")
+            await self._servers.at_new.probe_write()
+            await self._dataplane.move.bring()
+        await self._resume_on_the_new()

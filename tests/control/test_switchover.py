@@ -1,0 +1,167 @@
+"""The switchover in memory: the sequence of its orders, and what is left when any of them fails or is cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from redisproxy.control.errors import BadRequest, OperationError, WrongState
+from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.net.errors import UplinkUnavailable
+from tests.control.rig import Outcome, Rig
+
+TIME_S = 5.0
+"""What a switchover takes, with time for a rollback."""
+IN_SEQUENCE = [
+    "prepare",
+    "figures",
+    "highest_db",
+    "connect",
+    "hold switchover",
+    "drained",
+    "prove_watches",
+    "bring",
+    "swap",
+    "release switchover",
+]
+ORDERS = [order.split()[0] for order in IN_SEQUENCE[:-1]]
+
+
+def switch(rig: Rig, dry_run: bool = False) -> Outcome:
+    rig.name_server(rig.servers[1])
+    return Outcome(rig.operations.switchover(dry_run))
+
+
+def moves(rig: Rig) -> list[str]:
+    return [order for order in rig.orders if order not in ("connected", "state")]
+
+
+def as_before(rig: Rig) -> bool:
+    """Whether the old server is in use, and takes writes."""
+    return rig.server == rig.servers[0].name and rig.servers[0].config["min-replicas-to-write"] == "0" and rig.gate.open
+
+
+def test_it_fences_the_old_server_while_the_clients_are_held(rig: Rig) -> None:
+    client = rig.client()
+    client.send("INCR", "n")
+    rig.advance(0.1)
+    outcome = switch(rig)
+    rig.advance(TIME_S)
+    assert outcome.value["report"]["result"] == "done" and moves(rig) == IN_SEQUENCE
+    assert rig.server == rig.servers[1].name and rig.gate.open
+    client.send("INCR", "n")
+    rig.advance(0.1)
+    assert client.got == b":1\r\n:2\r\n" and not client.gone
+
+
+def test_a_dry_run_changes_nothing(rig: Rig) -> None:
+    outcome = switch(rig, dry_run=True)
+    rig.advance(TIME_S)
+    assert outcome.value["report"]["result"] == "dry_run" and as_before(rig)
+    assert moves(rig) == ["prepare", "figures", "highest_db", "abandon"]
+
+
+def test_the_file_has_to_name_another_server(rig: Rig) -> None:
+    outcome = Outcome(rig.operations.switchover(dry_run=False))
+    assert isinstance(outcome.error, BadRequest) and "still names" in str(outcome.error) and moves(rig) == []
+
+
+def test_the_report_counts_who_was_held_and_for_how_long(rig: Rig) -> None:
+    rig.held_up["bring"] = held_up = Deferred[None]()
+    outcome = switch(rig)
+    rig.advance(1.0)
+    clients = [rig.client() for _ in range(3)]
+    for client in clients:
+        client.send("GET", "k")
+    rig.advance(0.05)
+    held_up.callback(None)
+    rig.advance(TIME_S)
+    report = outcome.value["report"]
+    assert report["held"] == 3 and 45 <= report["longest_wait_ms"] <= report["pause_ms"]
+    assert report["clients_closed"] == {} and all(client.got == b"$-1\r\n" for client in clients)
+
+
+def test_who_keeps_the_drain_from_its_end_is_named(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(switchover={"pause_budget_ms": 300})
+    rig.held_up["connect"] = held_up = Deferred[None]()
+    outcome = switch(rig)
+    rig.advance(1.0)
+    rig.in_flight(1)
+    held_up.callback(None)
+    rig.advance(0.5)
+    assert isinstance(outcome.error, OperationError) and rig.gate.open
+    assert "1 clients had commands in flight: a command of client 1" in str(outcome.error)
+    rig.servers[0].wake()
+    assert as_before(rig)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("error", [UplinkUnavailable("no"), DataPlaneLost("gone"), RuntimeError("bang")])
+def test_an_order_that_fails_leaves_the_old_server_in_use(rig: Rig, order: str, error: Exception) -> None:
+    rig.faults[order] = error
+    outcome = switch(rig)
+    rig.advance(TIME_S)
+    assert outcome.error is not None and as_before(rig)
+    assert rig.orders.count("release switchover") == rig.orders.count("hold switchover")
+    assert ("abandon" in rig.orders) == (order != "prepare")
+    rig.faults.clear()
+    again = switch(rig)
+    rig.advance(TIME_S)
+    assert again.value["report"]["result"] == "done" and rig.server == rig.servers[1].name
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_one_that_is_stopped_while_an_order_is_carried_out_is_whole_or_nothing(rig: Rig, order: str) -> None:
+    rig.held_up[order] = held_up = Deferred[None]()
+    outcome = switch(rig)
+    rig.advance(1.0)
+    assert any(given.split()[0] == order for given in rig.orders) and not outcome.deferred.called
+    stopped = rig.stop()
+    rig.advance(0.01)
+    if not held_up.called:
+        held_up.callback(None)
+    rig.advance(TIME_S)
+    assert stopped.deferred.called and stopped.error is None and outcome.deferred.called
+    assert rig.orders.count("release switchover") == rig.orders.count("hold switchover")
+    if order == "swap":
+        assert outcome.value["report"]["result"] == "done" and rig.server == rig.servers[1].name
+    else:
+        assert isinstance(outcome.error, WrongState) and rig.server == rig.servers[0].name
+        assert rig.servers[0].config["min-replicas-to-write"] == "0"
+
+
+def test_a_hangup_during_one_that_does_not_take_place_is_not_carried_out(rig: Rig) -> None:
+    rig.faults["bring"] = UplinkUnavailable("no")
+    switch(rig)
+    rig.control.reload.on_signal()
+    rig.advance(TIME_S)
+    assert rig.control.metrics.reloads_total == 0 and as_before(rig)
+
+
+def test_in_external_mode_it_waits_for_the_operators_word(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(switchover={"mode": "external"})
+    with pytest.raises(WrongState, match="no switchover waits"):
+        rig.operations.switchover_go_on()
+    rig.servers[1].follow("10.0.0.1", 6379)
+    rig.advance(1)
+    outcome: Any = switch(rig)
+    rig.advance(1)
+    assert not rig.gate.open and not outcome.deferred.called
+    rig.servers[1].promote()
+    assert rig.operations.switchover_go_on() == {"state": "going on"}
+    rig.advance(1)
+    assert outcome.value["report"]["result"] == "done" and rig.server == rig.servers[1].name
+    with pytest.raises(WrongState, match="no switchover waits"):
+        rig.operations.switchover_go_on()
+
+
+def test_a_release_that_does_not_reach_the_data_plane_keeps_nothing_else_from_being_undone(rig: Rig) -> None:
+    rig.faults |= {"bring": UplinkUnavailable("no"), "release": DataPlaneLost("gone")}
+    outcome = switch(rig)
+    rig.advance(TIME_S)
+    assert "gone: it lets the clients go on by itself" in str(outcome.error)
+    assert rig.servers[0].config["min-replicas-to-write"] == "0"
+    assert rig.servers[1].repl.primary is rig.servers[0], "the new server was promoted, and follows again"

@@ -1,0 +1,170 @@
+"""Orders to the data plane of the same process: each may come twice, or at the wrong time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+
+from redisproxy import config
+from redisproxy.dataplane.interface import (
+    SWITCHOVER,
+    ClientFilter,
+    DataPlane,
+    GateReopened,
+    HandedClient,
+    NotSupported,
+    WrongOrder,
+)
+from tests.control.rig import Outcome, Rig, same_process
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Any:
+    rig = Rig(same_process, tmp_path)
+    yield rig
+    rig.end()
+
+
+@pytest.fixture
+def dataplane(rig: Rig) -> DataPlane:
+    return rig.local
+
+
+def settings_of(rig: Rig, at: int) -> config.Settings:
+    """The settings with another server."""
+    rig.name_server(rig.servers[at])
+    return rig.read()
+
+
+def dataplane_is_at(rig: Rig, at: int) -> bool:
+    return str(rig.local.in_force.settings.uplink.address) == rig.servers[at].name
+
+
+def now(deferred: Deferred[Any]) -> Any:
+    """What has fired already: its result, or its error."""
+    outcome = Outcome(deferred)
+    assert outcome.deferred.called
+    return outcome.value if outcome.error is None else outcome.error
+
+
+def test_a_move_that_is_not_prepared_can_not_go_on(dataplane: DataPlane) -> None:
+    move = dataplane.move
+    for order in (move.connect, move.prove_watches, move.bring, move.swap):
+        assert isinstance(now(order()), WrongOrder)
+    assert now(move.abandon()) is None
+
+
+def test_at_most_one_move_is_prepared(rig: Rig, dataplane: DataPlane) -> None:
+    assert now(dataplane.move.prepare(settings_of(rig, 1))) is None
+    assert isinstance(now(dataplane.move.prepare(settings_of(rig, 1))), WrongOrder)
+    now(dataplane.move.abandon())
+    assert now(dataplane.move.prepare(settings_of(rig, 1))) is None
+    now(dataplane.move.abandon())
+
+
+def test_abandoning_ends_a_move_that_connects(rig: Rig, dataplane: DataPlane) -> None:
+    rig.servers[1].unreachable = True
+    now(dataplane.move.prepare(settings_of(rig, 1)))
+    connecting = Outcome(dataplane.move.connect())
+    rig.advance(0.1)
+    now(dataplane.move.abandon())
+    assert isinstance(connecting.error, CancelledError) and dataplane_is_at(rig, 0)
+
+
+def test_a_move_takes_no_turn_of_the_reactor_between_drained_and_released(rig: Rig, dataplane: DataPlane) -> None:
+    now(dataplane.move.prepare(settings_of(rig, 1)))
+    connecting = Outcome(dataplane.move.connect())
+    rig.advance(0.5)
+    assert connecting.deferred.called and connecting.error is None
+    now(dataplane.gate.hold("reload"))
+    drained = Outcome(dataplane.gate.drained())
+    rig.advance(0)
+    assert drained.deferred.called
+    assert [now(dataplane.move.bring()), now(dataplane.move.swap())] == [None, None]
+    assert now(dataplane.gate.release("reload")).opened
+    assert dataplane_is_at(rig, 1)
+
+
+def test_holding_twice_for_one_reason_is_the_same_as_once(dataplane: DataPlane) -> None:
+    assert [now(dataplane.gate.hold("reload")).closed for _ in range(2)] == [True, False]
+    assert now(dataplane.gate.hold("operator")).gate.reasons == ("operator", "reload")
+    assert not now(dataplane.gate.release("reload")).opened
+    assert now(dataplane.gate.release("operator")).opened
+    assert not now(dataplane.gate.release("operator")).opened
+
+
+def test_the_collector_of_garbage_rests_while_a_switchover_holds_the_clients(dataplane: DataPlane) -> None:
+    import gc
+
+    now(dataplane.gate.hold(SWITCHOVER))
+    assert not gc.isenabled()
+    now(dataplane.gate.release(SWITCHOVER))
+    assert gc.isenabled()
+
+
+def test_waiting_for_the_drain_ends_when_the_gate_opens_or_the_waiting_is_cancelled(
+    rig: Rig, dataplane: DataPlane
+) -> None:
+    assert isinstance(now(dataplane.gate.drained()), GateReopened)
+    rig.in_flight(1)
+    now(dataplane.gate.hold("reload"))
+    first, second = Outcome(dataplane.gate.drained()), Outcome(dataplane.gate.drained())
+    first.deferred.cancel()
+    now(dataplane.gate.release("reload"))
+    assert isinstance(first.error, CancelledError) and isinstance(second.error, GateReopened)
+
+
+def test_clients_are_listed_by_what_describes_them(rig: Rig, dataplane: DataPlane) -> None:
+    clients = [rig.client() for _ in range(3)]
+    clients[1].send("SELECT", 5)
+    rig.advance(0.1)
+    listed = now(dataplane.clients.list(ClientFilter()))
+    assert [each.id for each in listed] == [1, 2, 3] and b"id=2 " in listed[1].line and b" db=5 " in listed[1].line
+    address = rig.local.registry.get(3).address  # type: ignore[union-attr]
+    for which, ids in {
+        ClientFilter(ids=frozenset({1, 3, 9})): [1, 3],
+        ClientFilter(address=address): [3],
+        ClientFilter(local_address="nowhere"): [],
+        ClientFilter(pubsub=True): [],
+        ClientFilter(pubsub=False): [1, 2, 3],
+        ClientFilter(user=b"somebody"): [],
+        ClientFilter(min_age_s=10): [],
+    }.items():
+        assert [each.id for each in now(dataplane.clients.list(which))] == ids, which
+    assert now(dataplane.clients.highest_db()) == 5
+
+
+def test_killing_twice_is_the_same_as_once(rig: Rig, dataplane: DataPlane) -> None:
+    clients = [rig.client() for _ in range(2)]
+    rig.advance(0.1)
+    assert now(dataplane.clients.kill(frozenset({2, 7}))) == 1
+    rig.advance(0.1)
+    assert [client.gone for client in clients] == [False, True]
+    assert now(dataplane.clients.kill(frozenset({2}))) == 0
+    assert now(dataplane.figures()).clients_closed == {"killed": 1}
+
+
+@pytest.mark.parametrize(("error", "reply"), [(False, b"*-1\r\n"), (True, b"-UNBLOCKED ")])
+def test_a_blocking_command_is_ended(rig: Rig, dataplane: DataPlane, error: bool, reply: bytes) -> None:
+    client = rig.client()
+    assert now(dataplane.clients.unblock(1, error)) is False
+    client.send("BLPOP", "list", 0)
+    rig.advance(0.2)
+    assert now(dataplane.clients.unblock(1, error)) is True
+    rig.advance(0.2)
+    assert client.got.startswith(reply)
+    assert now(dataplane.clients.unblock(99)) is False
+
+
+def test_handing_clients_over_is_not_known_yet(dataplane: DataPlane) -> None:
+    assert isinstance(now(dataplane.clients.hand_over("/run/other.sock")), NotSupported)
+    assert isinstance(now(dataplane.clients.adopt(HandedClient({}, 0))), NotSupported)
+
+
+def test_the_server_is_known_once_it_has_answered(rig: Rig, dataplane: DataPlane) -> None:
+    assert now(dataplane.server_known()) is None
+    figures = now(dataplane.figures())
+    assert figures.uplink.connected and figures.uplink.server and now(dataplane.connected())
