@@ -7,7 +7,7 @@ whether its parts go together.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -44,6 +44,9 @@ class Value(BaseModel):
         ser_json_bytes="base64",
         val_json_bytes="base64",
     )
+
+
+V = TypeVar("V", bound=Value)
 
 
 def count_commands(data: bytes) -> int | None:
@@ -232,18 +235,26 @@ def from_bytes(data: bytes) -> ClientValue:
 
     @raise InvalidState: it is not a client's state, or of a version that this one does not read.
     """
+    return read(ClientValue, data, "a client's state")
+
+
+def read(kind: type[V], data: bytes, what: str) -> V:
+    """Read a value.
+
+    @param what: what it is to be, for the error.
+    @raise InvalidState: it is not.
+    """
     if len(data) > MAX_BYTES:
-        raise InvalidState(f"a client's state of {len(data)} bytes is larger than any can be")
+        raise InvalidState(f"{what} is larger than any can be: {len(data)} bytes")
     try:
-        return ClientValue.model_validate_json(data)
+        return kind.model_validate_json(data)
     except ValidationError as error:
-        raise InvalidState(_why(error)) from None
+        raise InvalidState(_why(error, what)) from None
 
 
-def _why(error: ValidationError) -> str:
-    faults: list[Any] = error.errors(include_url=False, include_input=False, include_context=False)
-    first = faults[0]
+def _why(error: ValidationError, what: str) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"]))
     if where == "version":
-        return f"a client's state is of another version; this process reads version {VERSION}"
-    return f"this is not a client's state: {where + ': ' if where else ''}{first['msg']}"
+        return f"{what} is of another version; this process reads version {VERSION}"
+    return f"this is not {what}: {where + ': ' if where else ''}{first['msg']}"

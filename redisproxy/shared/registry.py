@@ -52,6 +52,15 @@ class ClientRegistry(Generic[Client]):
         self._last_id = max(self._last_id, client_id)
         return True
 
+    @property
+    def last_id(self) -> int:
+        """The highest id that anybody has had."""
+        return self._last_id
+
+    def give_no_id_up_to(self, last_id: int) -> None:
+        """Another process has given ids up to this one."""
+        self._last_id = max(self._last_id, last_id)
+
     def unreserve(self, client_id: int) -> None:
         """Whoever has this id does not come."""
         self._reserved.discard(client_id)

@@ -225,7 +225,7 @@ def test_a_subscriber_with_a_transaction_is_refused() -> None:
 
 def test_more_bytes_than_any_client_can_have_are_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_value, "MAX_BYTES", 10)
-    with pytest.raises(InvalidState, match="larger than any"):
+    with pytest.raises(InvalidState, match="larger than any can be"):
         from_bytes(PLAIN.to_bytes())
 
 

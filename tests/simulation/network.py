@@ -57,6 +57,7 @@ class End:
         self.protocol: Any = None
         self.disconnecting = False
         self.gone = self.left = False
+        self._successor: End | None = None
         self._address = address
         self._out = bytearray()
         self._inbox = bytearray()
@@ -157,6 +158,7 @@ class End:
         """The end at which its socket goes on."""
         end = End(self.net, self._address, self.name)
         end.peer, self.peer.peer = self.peer, end
+        self._successor = end
         end._inbox, end._eof_in, end._reset_by = self._inbox, self._eof_in, self._reset_by
         self.gone = True
         self.net.open.ends.pop(self, None)
@@ -250,6 +252,12 @@ class End:
 
     def reset(self) -> None:
         """Take a RST: what was not read is lost. Whoever does not read notices only when it reads again."""
+        if self._successor is not None:
+            self._successor.reset()
+            return
+        if self.left:
+            self._reset_by = ConnectionLost()
+            return
         if self.gone or self._reset_by is not None:
             return
         if self._reading or self.disconnecting or self._out or self.net.chance.random() < 0.7:
