@@ -11,11 +11,10 @@ from enum import Enum
 
 from redisproxy import resp
 from redisproxy.client.open_transaction import Transaction
-from redisproxy.client.session_value import SessionValue
+from redisproxy.client.session_value import MAX_WATCHED, SessionValue
 from redisproxy.client.tracking_options import Tracking
 
 DEFAULT_USER = b"default"
-MAX_WATCHED = 1000
 
 
 class Skip(Enum):

@@ -19,6 +19,7 @@ VERSION = 1
 MAX_BYTES = 268435456
 """No client's state is larger in its form as bytes; one with more unsent replies stays where it is."""
 MAX_ID = (1 << 53) - 1
+MAX_WATCHED = 1000
 MAX_PREFIXES = 1000
 MAX_PREFIX_BYTES = 65536
 """Of CLIENT TRACKING, for one client."""
@@ -128,13 +129,15 @@ class SessionValue(Value):
     transaction: TransactionValue | None
     watching: bool
     watch_lost: bool
-    watched: _NAMES | None = Field(repr=False)
+    watched: Annotated[_NAMES, Field(max_length=MAX_WATCHED)] | None = Field(repr=False)
     tracking: TrackingValue | None
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         if not all(map(valid_name, (self.name, self.lib_name, self.lib_version))):
             raise ValueError("a name has spaces or special characters")
+        if self.user is not None and any(byte < 32 for byte in self.user):
+            raise ValueError("the user's name has control characters")
         if self.skipped_waits and self.skip != "now":
             raise ValueError("no command is skipped")
         if self.watching and not self.watched:
@@ -210,6 +213,8 @@ class ClientValue(Value):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
+        if not valid_name(self.last_command):
+            raise ValueError("the last command has no name of a command")
         session, monitors = self.session, self.subscription is not None and self.subscription.monitor
         if session.tracking is not None and monitors:
             raise ValueError("a client that monitors has CLIENT TRACKING on")

@@ -72,7 +72,7 @@ def clients(draw: st.DrawFn) -> ClientValue:
     skip: Any = draw(st.sampled_from(["no", "next", "now"]))
     unread = draw(st.binary(max_size=50))
     session = SessionValue(
-        user=draw(st.none() | WORDS),
+        user=draw(st.none() | NAMES),
         failed_logins=draw(st.integers(0, 20)),
         db=draw(st.integers(0, 20)),
         resp_version=draw(st.sampled_from([2, 3])),
@@ -95,7 +95,7 @@ def clients(draw: st.DrawFn) -> ClientValue:
         listener=draw(st.text(max_size=10)),
         peer="127.0.0.1:1234",
         local="[::1]:6379",
-        last_command=draw(WORDS),
+        last_command=draw(NAMES),
         session=session,
         subscription=subscription,
         maintenance=draw(st.none() | MAINTENANCE),
@@ -188,6 +188,9 @@ def test_half_of_it_is_refused(data: st.DataObject) -> None:
         (["session", "resp_version"], 4, "session.resp_version: "),
         (["session", "skip"], "then", "session.skip: "),
         (["session", "name"], "YSBi", "a name has spaces"),
+        (["session", "user"], "YQpi", "control characters"),
+        (["session", "watched"], ["YQ=="] * 1001, "session.watched"),
+        (["last_command"], "YQpi", "no name of a command"),
         (["session", "skipped_waits"], True, "no command is skipped"),
         (["session", "watching"], True, "a WATCH without its keys"),
         (["session", "tracking"], {"flags": ["QkFE"], "prefixes": [], "caching": "", "owed": False}, "no such option"),
