@@ -54,7 +54,7 @@ class Move:
             before, dropped = await self._take(candidate, reason)
         except BaseException:
             with suppress(DataPlaneLost):
-                await self._holding.release(reason)
+                await shielded(self._release(reason))
             raise
         release = await shielded(self._released(reason))
         pause_ms = round((self._clock.seconds() - started) * 1000, 1)
@@ -63,10 +63,13 @@ class Move:
 
     async def _released(self, reason: str) -> Release:
         try:
-            return await self._holding.release(reason)
+            return await self._release(reason)
         except DataPlaneLost as error:
             text = f"{error}: the new configuration is in force, and the data plane lets the clients go on by itself"
             raise DataPlaneLost(text) from error
+
+    async def _release(self, reason: str) -> Release:
+        return await self._holding.release(reason)
 
     async def _take(self, candidate: Candidate, reason: str) -> tuple[Answer, list[Answer]]:
         gate, move, limit_s = self._dataplane.gate, self._dataplane.move, self._configuration.drain_limit_s

@@ -130,7 +130,10 @@ class SwitchoverOperation:
         finally:
             if not swapped:
                 await self._move.abandon()
-        return {**await shielded(self._gate_now()), "report": switchover.report}
+        return await shielded(self._answer(switchover))
+
+    async def _answer(self, switchover: Switchover) -> Answer:
+        return {**await self._gate_now(), "report": switchover.report}
 
     async def _gate_now(self) -> Answer:
         """What the answer says of the gate; nothing when the data plane is lost, which does not undo the report."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from twisted.internet.defer import CancelledError
+
 from redisproxy.dataplane.interface import ERRORS, NotSupported
 
 MAX_TEXT = 20_000
@@ -18,10 +20,12 @@ class VersionRefused(Exception):
     """The two sides have no version of the orders in common."""
 
 
-_BY_NAME: dict[str, type[Exception]] = {error.__name__: error for error in (*ERRORS, DataPlaneFailed, VersionRefused)}
+_BY_NAME: dict[str, type[Exception]] = {
+    error.__name__: error for error in (*ERRORS, CancelledError, DataPlaneFailed, VersionRefused)
+}
 
 
-def encoded(error: BaseException) -> str | None:
+def encoded(error: BaseException | None) -> str | None:
     """An error as the text that crosses the link; None for one that the interface does not know."""
     for kind in _BY_NAME.values():
         if isinstance(error, kind):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.protocols import amp
 from twisted.python.failure import Failure
@@ -106,10 +106,9 @@ class OrderServer(Link):
         return Failure(amp.RemoteAmpError(Order.errors[OrderFailed], self._told(result, order)))
 
     def _told(self, failure: Failure, order: type[Order]) -> str:
-        if (text := encoded(failure.value or CancelledError())) is not None:
+        if (text := encoded(failure.value)) is not None:
             return text
-        if not failure.check(CancelledError):
-            self.log.failure("the order {order} failed", failure=failure, order=order.__name__)
+        self.log.failure("the order {order} failed", failure=failure, order=order.__name__)
         unknown = encoded(DataPlaneFailed(f"the order {order.__name__} failed; the log of the data plane says why"))
         assert unknown is not None
         return unknown

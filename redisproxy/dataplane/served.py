@@ -53,12 +53,13 @@ class ServedDataPlane:
         """The protocol for a new connection of a control plane. Once it has greeted, the one before is cut off."""
         return OrderServer(self._clock, self._handlers(), self._lost, self._greeted)
 
-    def stop(self) -> None:
-        """The process ends."""
+    async def stop(self) -> None:
+        """The process ends: take no more orders, and leave nothing of what is prepared."""
         if self._control is not None:
             self._control.abort()
         if self._ending is not None:
             self._ending.cancel()
+        await self._moves.abandon()
 
     def _greeted(self, link: Link) -> None:
         if self._control is not None:

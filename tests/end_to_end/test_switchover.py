@@ -369,6 +369,7 @@ class Asking:
     """Stands in for the connections of an uplink: asks a real server over one of redis-py's."""
 
     def __init__(self, server: RedisServer) -> None:
+        self.own_commands = self
         self._connection = redis.Connection(port=server.port)
         self.asked: list[tuple[Any, ...]] = []
         self.own_commands = self
