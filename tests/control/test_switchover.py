@@ -12,6 +12,7 @@ from redisproxy.control.errors import BadRequest, OperationError, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkUnavailable
 from tests.control.rig import Outcome, Rig
+from tests.simulation.planted import planted
 
 TIME_S = 5.0
 """What a switchover takes, with time for a rollback."""
@@ -183,3 +184,30 @@ def test_stopping_while_a_rollback_waits_for_the_data_plane_keeps_nothing_from_b
     assert outcome.deferred.called and stopped.deferred.called and rig.orders.count("release switchover") == 1
     assert rig.server == rig.servers[0].name and rig.servers[0].config["min-replicas-to-write"] == "0"
     assert rig.servers[1].repl.primary is rig.servers[0]
+
+
+def rolled_back_over_a_slow_network(make_rig: Callable[..., Rig]) -> tuple[Outcome, bytes]:
+    """The budget is over behind the fence, and lifting it takes longer than the rest; what a held client gets."""
+    rig = make_rig(switchover={"pause_budget_ms": 100})
+    rig.held_up["bring"] = Deferred[None]()
+    client = rig.client()
+    outcome = switch(rig)
+    while "bring" not in rig.orders:
+        rig.advance(0.001)
+    client.send("SET", "k", "v")
+    rig.net.now.latency, rig.net.now.jitter = 0.03, 0.0
+    rig.advance(TIME_S)
+    assert as_before(rig)
+    return outcome, client.got
+
+
+def test_clients_are_held_a_moment_longer_for_the_fence_to_be_lifted(make_rig: Callable[..., Rig]) -> None:
+    outcome, got = rolled_back_over_a_slow_network(make_rig)
+    assert "pause_budget_ms" in str(outcome.error) and got == b"+OK\r\n"
+
+
+@pytest.mark.one_twin
+def test_the_bug_that_left_the_fence_behind_is_seen(make_rig: Callable[..., Rig]) -> None:
+    with planted("fence-left-behind"):
+        _, got = rolled_back_over_a_slow_network(make_rig)
+    assert got.startswith(b"-NOREPLICAS")
