@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError
 from redisproxy.dataplane.interface import ERRORS, NotSupported
 
 MAX_TEXT = 5_000
-"""Of an error's text, in characters, each of which is twelve bytes at most when it is escaped, so that it fits a box."""
+"""Of an error's text, in characters. Each becomes twelve bytes at most when it is escaped, and a box holds 65,535."""
 
 
 class DataPlaneFailed(Exception):

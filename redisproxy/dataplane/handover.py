@@ -121,8 +121,8 @@ class Handover:
     async def _prepared(self, leaving: Leaving, until: float) -> None:
         """Have the other data plane make what the client has at the server, and end it here."""
         marker, value = new_marker(), leaving.export()
-        await self._target.prepare(value.to_bytes(), marker)
         try:
+            await self._target.prepare(value.to_bytes(), marker)
             await self._in_time(self._part(leaving, marker))
             await self._held(leaving, until)
         except BaseException:

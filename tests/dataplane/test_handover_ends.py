@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import CancelledError, ensureDeferred
 
 from redisproxy.client.leaving import Leaving
-from redisproxy.dataplane.handover import HandoverRefused
+from redisproxy.client.session_value import from_bytes
+from redisproxy.dataplane.handover import AT_ONCE, HandoverRefused
 from redisproxy.resp import bulk, parse_replies, push_header
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.core import ClientLimits
@@ -223,6 +224,53 @@ def test_a_server_that_does_not_answer_keeps_the_client_where_it_is(planes: Plan
     assert planes.staying == {client.inside: why} and new.closed
     client.send(cmd("MULTI"))
     assert old.got().endswith(cmd("MULTI"))
+
+
+class Forgetful:
+    """A target that says of nobody what it has made for him; L{abandon} makes it forget.
+
+    @ivar prepared: the ids of those for whom it has made something.
+    """
+
+    def __init__(self) -> None:
+        self.prepared: list[int] = []
+
+    async def prepare(self, state: bytes, marker: bytes) -> None:
+        self.prepared.append(from_bytes(state).id)
+        raise ConnectionError("the answer is lost")
+
+    async def adopt(self, state: bytes, fd: int) -> None:
+        raise AssertionError
+
+    def abandon(self, client_id: int) -> None:
+        self.prepared.remove(client_id)
+
+
+def test_a_target_whose_answer_is_lost_is_told_to_abandon(planes: Planes) -> None:
+    client = planes.client()
+    client.send(cmd("WATCH", "a"))
+    planes.old.turn()
+    planes.servers[-1].send(OK)
+    target = Forgetful()
+    planes.handover._target = target
+    planes.begin(client)
+    assert planes.staying == {client.inside: "the answer is lost"} and not target.prepared
+
+
+def test_a_handover_that_is_cancelled_while_state_is_made_begins_with_nobody_else(planes: Planes) -> None:
+    clients = [planes.client() for _ in range(AT_ONCE + 1)]
+    for client in clients[:AT_ONCE]:
+        client.send(cmd("WATCH", "a"))
+        planes.servers[-1].send(OK)
+    moving = ensureDeferred(planes.handover.move([client.inside for client in clients], LIMIT_S))
+    planes.old.turn()
+    assert len(planes.target._coming) == AT_ONCE
+    failed: list[Any] = []
+    moving.addErrback(failed.append)
+    moving.cancel()
+    planes.old.turn()
+    assert failed and failed[0].check(CancelledError)
+    assert len(planes.old.registry) == AT_ONCE + 1 and not planes.target._coming
 
 
 class Lost:
