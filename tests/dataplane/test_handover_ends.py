@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
 from redisproxy.client.leaving import Leaving
 from redisproxy.client.session_value import from_bytes
@@ -271,6 +271,43 @@ def test_a_handover_that_is_cancelled_while_state_is_made_begins_with_nobody_els
     planes.old.turn()
     assert failed and failed[0].check(CancelledError)
     assert len(planes.old.registry) == AT_ONCE + 1 and not planes.target._coming
+
+
+class Slow:
+    """A target that takes its time to answer."""
+
+    def __init__(self) -> None:
+        self.answers: list[Deferred[None]] = []
+
+    async def prepare(self, state: bytes, marker: bytes) -> None:
+        raise AssertionError
+
+    async def adopt(self, state: bytes, fd: int) -> None:
+        self.answers.append(Deferred())
+        await self.answers[-1]
+
+    def abandon(self, client_id: int) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_socket_on_its_way_stays_open_until_the_answer_also_when_it_is_cancelled(
+    planes: Planes, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr("os.close", closed.append)
+    clients = [planes.client() for _ in range(AT_ONCE + 1)]
+    target = planes.handover._target = Slow()
+    failed: list[Any] = []
+    moving = ensureDeferred(planes.handover.move([client.inside for client in clients], LIMIT_S))
+    moving.addErrback(failed.append)
+    moving.cancel()
+    assert not closed and not failed and len(planes.old.registry) == len(clients)
+    for answer in target.answers:
+        answer.errback(HandoverRefused("no")) if refused else answer.callback(None)
+    assert failed[0].check(CancelledError) and len(target.answers) == AT_ONCE
+    assert len(planes.old.registry) == len(clients) - (0 if refused else AT_ONCE)
+    planes.nothing_is_left()
 
 
 class Lost:

@@ -24,6 +24,7 @@ from redisproxy.dataplane.link import Descriptor, Link
 from redisproxy.dataplane.order import Order, answering, taking
 from redisproxy.dataplane.order_client import OrderClient
 from redisproxy.dataplane.order_server import OrderServer
+from redisproxy.dataplane.orders import CLOSING_S, Adopt
 from redisproxy.net.errors import UplinkRefused, UplinkUnavailable
 from redisproxy.servers.control_connection import ServerSaidNo
 from tests.dataplane.pair import pipe
@@ -451,6 +452,15 @@ def test_a_descriptor_is_passed(pair: Pair) -> None:
     pair.turn()
     os.close(read)
     assert outcome.value == "hello" and _files() == before
+
+
+def test_a_client_whose_adoption_is_not_answered_in_time_ends_the_connection(pair: Pair) -> None:
+    """Its socket may not have left yet, and its number be that of another client's when it does."""
+    pair.server._handlers[Adopt.commandName] = Adopt, lambda **arguments: Deferred()
+    with open("/dev/null") as file:
+        outcome = pair.give(Adopt, session={}, descriptor=file.fileno())
+        pair.turn(CLOSING_S + 1)
+    assert isinstance(outcome.error, DataPlaneLost) and pair.control.lost
 
 
 @pytest.mark.parametrize("what", ["before the greeting", "the number of one that runs"])
