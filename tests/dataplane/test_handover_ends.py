@@ -170,6 +170,16 @@ def test_a_full_data_plane_takes_nobody(planes: Planes) -> None:
     refused(planes, "there are as many clients as there may be (limits.max_clients)", client)
 
 
+def test_those_who_are_on_their_way_have_their_places(planes: Planes) -> None:
+    clients = [planes.client() for _ in range(3)]
+    for client in clients:
+        client.send(cmd("WATCH", "a"))
+        planes.servers[-1].send(OK)
+    planes.new.registry.max_clients = 2
+    planes.begin(*clients)
+    assert len(planes.target._coming) == 2 and planes.new.registry.full
+
+
 def test_an_id_that_somebody_has_is_not_given_twice(planes: Planes) -> None:
     client, other = planes.client(), planes.new.client()
     planes.begin(client)
