@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
+from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -50,7 +50,7 @@ class Adoption:
         making = ensureDeferred(self._make(arriving, value, marker))
         try:
             await making.addTimeout(self._timeout_s, self._clock)
-        except (UplinkError, TimeoutError, CancelledError) as error:
+        except (UplinkError, TimeoutError) as error:
             self._forget(arriving)
             why = "the server does not answer" if isinstance(error, TimeoutError) else str(error)
             raise HandoverRefused(f"what it has at the server can't be made again: {why}") from error

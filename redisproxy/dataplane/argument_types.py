@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ConfigDict, SecretStr, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from redisproxy.config import Settings, TcpAddress, Undiscovered
 from redisproxy.dataplane.large import Large, ProtocolBroken
@@ -33,8 +34,15 @@ class Typed(Large):
         self._adapter: TypeAdapter[Any] = TypeAdapter(tuple[kind], config=_CONFIG)
 
     def toStringProto(self, inObject: Any, proto: Any) -> bytes:
-        """As JSON, checked first: what the other side would not take is a bug on this side."""
-        return super().toStringProto(self._adapter.dump_json((inObject,)), proto)
+        """As JSON, checked: what the other side would not take is a bug on this side.
+
+        @raise ValueError: it is not of this type.
+        """
+        try:
+            data = self._adapter.dump_json((inObject,), warnings="error")
+        except PydanticSerializationError:
+            raise ValueError(f"a value that is no {self.kind}") from None
+        return super().toStringProto(data, proto)
 
     def fromStringProto(self, inString: bytes, proto: Any) -> Any:
         """

@@ -8,8 +8,8 @@ from twisted.internet.defer import CancelledError
 
 from redisproxy.dataplane.interface import ERRORS, NotSupported
 
-MAX_TEXT = 20_000
-"""Of an error's text, in characters, so that it fits into a box however it is escaped."""
+MAX_TEXT = 5_000
+"""Of an error's text, in characters. Each becomes twelve bytes at most when it is escaped, and a box holds 65,535."""
 
 
 class DataPlaneFailed(Exception):
@@ -29,7 +29,7 @@ def encoded(error: BaseException | None) -> str | None:
     """An error as the text that crosses the link; None for one that the interface does not know."""
     for kind in _BY_NAME.values():
         if isinstance(error, kind):
-            return json.dumps({"error": kind.__name__, "text": str(error)[:MAX_TEXT]}, ensure_ascii=False)
+            return json.dumps({"error": kind.__name__, "text": str(error)[:MAX_TEXT]})
     return None
 
 

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from redisproxy.client.leaving import Leaving
 from redisproxy.client.stream_marker import new_marker
 from redisproxy.dataplane.watches import still_holds
-from redisproxy.net.deferreds import all_settled
+from redisproxy.net.deferreds import all_settled, shielded
 from redisproxy.net.detached import NotDetachable
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
 
@@ -122,8 +122,8 @@ class Handover:
     async def _prepared(self, leaving: Leaving, value: ClientValue, until: float) -> None:
         """Have the other data plane make what the client has at the server, and end it here."""
         marker = new_marker()
-        await self._target.prepare(value.to_bytes(), marker)
         try:
+            await self._target.prepare(value.to_bytes(), marker)
             await self._in_time(self._part(leaving, value, marker))
             await self._held(leaving, until)
         except BaseException:
@@ -166,7 +166,8 @@ class Handover:
             self._target.abandon(leaving.client.id)
             raise HandoverRefused(str(error)) from error
         try:
-            await self._target.adopt(value.to_bytes(), socket.fd)
+            # The descriptor may not have left yet: closed too early, its number would be that of another client.
+            await shielded(self._target.adopt(value.to_bytes(), socket.fd))
         except HandoverRefused:
             leaving.take_back(self._network, socket)
             raise

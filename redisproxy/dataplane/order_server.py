@@ -79,11 +79,12 @@ class OrderServer(Link):
 
     def _take(self, order: type[Order], handler: Handler, box: amp.AmpBox) -> Deferred[amp.AmpBox]:
         try:
-            arguments = order.parseArguments(box, self)
-            number = self._checked(order, arguments.pop("number"))
+            number = self._checked(order, int(box[b"number"]))
+            arguments = order.parseArguments(box, self)  # a descriptor among them is the handler's from here on
         except (ValueError, KeyError) as error:
             self.broken(f"the order {order.__name__} with {error if isinstance(error, ProtocolBroken) else 'nonsense'}")
             return Deferred()  # AMP would log what was sent
+        del arguments["number"]
         running = _begun(handler, arguments)
         self._running[number] = order, running
         running.addBoth(self._ended, order, number)

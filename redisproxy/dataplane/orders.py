@@ -173,6 +173,7 @@ class Adopt(Order):
     """C{ClientOrders.adopt}; the giver keeps the descriptor open until the answer."""
 
     limit_s = CLOSING_S
+    decides = True
     arguments = taking(session=PlainValue(), descriptor=Descriptor())
 
 

@@ -24,6 +24,7 @@ from redisproxy.dataplane.link import Descriptor, Link
 from redisproxy.dataplane.order import Order, answering, taking
 from redisproxy.dataplane.order_client import OrderClient
 from redisproxy.dataplane.order_server import OrderServer
+from redisproxy.dataplane.orders import CLOSING_S, Adopt
 from redisproxy.net.errors import UplinkRefused, UplinkUnavailable
 from redisproxy.servers.control_connection import ServerSaidNo
 from tests.dataplane.pair import pipe
@@ -174,6 +175,13 @@ def test_a_value_that_is_too_large_is_not_sent(pair: Pair, monkeypatch: pytest.M
     assert len(pair.ends[0].sent) == before and not pair.control.lost
 
 
+def test_a_value_of_another_type_is_not_sent_and_not_told(pair: Pair) -> None:
+    outcome = pair.give(Wait, name=["secret"])
+    pair.turn()
+    assert isinstance(outcome.error, DataPlaneFailed) and "secret" not in str(outcome.error)
+    assert not pair.waiting
+
+
 def test_settings_cross_with_secrets_files_and_the_primary_that_was_found(pair: Pair) -> None:
     uplink = {"sentinels": ["s:1"], "master_name": "m", "pass": "hidden"}
     listen = [{"addr": "h:2", "users": [{"name": "u", "sha256": "a" * 64}]}]
@@ -231,6 +239,15 @@ def test_any_other_failure_is_told_without_its_text_and_logged(pair: Pair, log: 
     pair.turn()
     assert isinstance(outcome.error, DataPlaneFailed) and "hidden" not in str(outcome.error)
     assert any("RuntimeError" in line for line in log) and not pair.server.lost
+
+
+@pytest.mark.parametrize("letter", ["x", "\x01", "\U0001f600", "\udc80"])
+def test_an_error_s_text_fits_whatever_it_is_of(pair: Pair, letter: str) -> None:
+    pair.fails = Rejected(letter * 100_000)
+    outcome = pair.give(Wait, name="a")
+    pair.turn()
+    assert isinstance(outcome.error, Rejected) and str(outcome.error).startswith(letter * 1000)
+    assert not pair.server.lost and not pair.control.lost
 
 
 def test_an_order_that_the_data_plane_does_not_know_is_not_supported(pair: Pair) -> None:
@@ -435,6 +452,32 @@ def test_a_descriptor_is_passed(pair: Pair) -> None:
     pair.turn()
     os.close(read)
     assert outcome.value == "hello" and _files() == before
+
+
+def test_a_client_whose_adoption_is_not_answered_in_time_ends_the_connection(pair: Pair) -> None:
+    """Its socket may not have left yet, and its number be that of another client's when it does."""
+    pair.server._handlers[Adopt.commandName] = Adopt, lambda **arguments: Deferred()
+    with open("/dev/null") as file:
+        outcome = pair.give(Adopt, session={}, descriptor=file.fileno())
+        pair.turn(CLOSING_S + 1)
+    assert isinstance(outcome.error, DataPlaneLost) and pair.control.lost
+
+
+@pytest.mark.parametrize("what", ["before the greeting", "the number of one that runs"])
+def test_the_descriptor_of_an_order_that_is_not_taken_is_closed(what: str) -> None:
+    pair = Pair()
+    if what != "before the greeting":
+        ensureDeferred(pair.control.greet())
+        pair.turn()
+        pair.give(Wait, name="a")
+        pair.turn()
+    before, (number, *_) = _files(), (*pair.server._running, 1)
+    with open("/dev/null") as file:
+        pair.ends[0].sendFileDescriptor(file.fileno())
+    pair.turn()
+    pair.ends[1].arrive(_box(_ask=b"9", _command=b"Take", number=b"%d" % number, descriptor=b"0"))
+    pair.turn()
+    assert pair.server.lost and _files() == before
 
 
 def test_descriptors_that_nobody_claims_are_closed(pair: Pair) -> None:
