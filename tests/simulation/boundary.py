@@ -17,17 +17,17 @@ from twisted.protocols import amp
 
 from redisproxy.control.shutdown import close_clients
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
-from redisproxy.dataplane.interrupted import MARGIN_S
-from redisproxy.dataplane.order_client import OrderClient
-from redisproxy.dataplane.remote import RemoteDataPlane
-from redisproxy.dataplane.served import ServedDataPlane
+from redisproxy.remote.data_plane import RemoteDataPlane
+from redisproxy.remote.interrupted import MARGIN_S
+from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.served import ServedDataPlane
 from tests.simulation.network import End
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.control.configuration import Configuration
     from redisproxy.dataplane.local import LocalDataPlane
-    from redisproxy.dataplane.order_server import OrderServer
+    from redisproxy.remote.order_server import OrderServer
     from tests.simulation.world import World
 
 Responder = Callable[[amp.AmpBox], Any]
