@@ -94,7 +94,9 @@ class Blocking(Observed):
         client.route.leave_unblocked()
         if not client.closed:
             client.session.say_caching(self._caching)
-            client.received.take_again((COMMAND, encode_command(*args), args))
+            raw = encode_command(*args)
+            client.session.reply_mode.comes_again_as(raw)
+            client.received.take_again((COMMAND, raw, args))
             client.deliver(b"", 1)
             if client.core.blocked_commands.closed:
                 client.waiting.until_the_switch_is_over()

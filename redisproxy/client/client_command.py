@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from redisproxy import resp
 from redisproxy.client import blocking, client_kill, client_list
 from redisproxy.client.client_filters import Problem, number
+from redisproxy.client.names import valid_name
 from redisproxy.client.output import OK
-from redisproxy.client.session import valid_name
 from redisproxy.shared.maintenance import ENDPOINT_TYPES, NO_ENDPOINT
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ The client side asks it for commands that framing has stopped at; a plain comman
 
 from __future__ import annotations
 
-from redisproxy.client.session import valid_name
+from redisproxy.client.names import valid_name
 
 MAX_NAME = 32
 

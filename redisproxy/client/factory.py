@@ -47,6 +47,7 @@ class ClientFactory(Factory[Protocol]):
     """The factory of one listener.
 
     @ivar registry: all clients, of every listener.
+    @ivar name: the listener's name, by which another data plane finds its own like it.
     @ivar auth: who may use the listener; a reload replaces it for new clients.
     """
 
@@ -58,15 +59,23 @@ class ClientFactory(Factory[Protocol]):
         registry: ClientRegistry[Client],
         auth: Authenticator,
         keepalive: KeepaliveSettings | None = None,
+        name: str = "",
     ) -> None:
         self.core = core
         self.registry = registry
         self.auth = auth
         self.keepalive = keepalive
+        self.name = name
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         core = self.core
         if self.registry.full:
             core.metrics.clients.closed["max_clients"] += 1
             return Refusal(core.clock)
-        return ClientProtocol(Client(core, self.registry, self.auth), self.keepalive)
+        return self.protocol_of_new_client()
+
+    def protocol_of_new_client(self) -> ClientProtocol:
+        """The protocol of one more client."""
+        client = Client(self.core, self.registry, self.auth)
+        client.identity.listener = self.name
+        return ClientProtocol(client, self.keepalive)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from redisproxy import resp
 from redisproxy.client.login import WRONGPASS, close_guesser, login
-from redisproxy.client.session import valid_name
+from redisproxy.client.names import valid_name
 from redisproxy.client.waiting import Reason
 from redisproxy.forwarding.collector import Collector
 

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.client import local_commands, pubsub
 from redisproxy.client.forward import forward
+from redisproxy.client.message_stream import MONITORS
 from redisproxy.client.reply_sinks import Observed
 from redisproxy.client.subscription import Subscription
 from redisproxy.client.waiting import Reason
@@ -47,7 +48,7 @@ class Monitor(Subscription):
     @ivar in_line: a line has begun and not ended.
     """
 
-    FLAG = "O"
+    FLAG = MONITORS
 
     def __init__(self, client: Client, connection: Connection, before: Monitor | None = None) -> None:
         """
@@ -65,8 +66,8 @@ class Monitor(Subscription):
 
     @property
     def amid(self) -> bool:
-        """Part of L{Subscription}."""
-        return self.in_line
+        """Part of L{Subscription}. Behind the marker of a cut, the client has nothing of a line that has not ended."""
+        return self.in_line and (self.cut is None or not self.cut.passed)
 
     def feed(self, data: bytes) -> None:
         """Take what the server has sent.
@@ -94,7 +95,9 @@ class Monitor(Subscription):
         return end or len(data)
 
     def _pass(self, lines: bytes) -> None:
-        if lines and self.client.route.stream is self:
+        if lines and self.cut is not None:
+            self.cut.lines(lines)
+        elif lines and self.client.route.stream is self:
             self.end_cut_line()
             self.client.deliver(lines, 0)
 
@@ -142,26 +145,34 @@ class Monitor(Subscription):
 
         @raise UplinkUnavailable: the connection was lost, or it refused.
         """
-        copy = Monitor(self.client, connection, self)
-        agreed: Deferred[None] = Deferred()
+        return await monitoring_at(self.client, connection, self)
 
-        def answered(replies: list[object] | None) -> None:
-            if replies is None:
-                agreed.errback(Failure(UplinkUnavailable("the connection was lost while MONITOR was sent")))
-            elif isinstance(replies[0], RespError):
-                agreed.errback(Failure(UplinkUnavailable(replies[0].text)))
-            else:
-                agreed.callback(None)
 
-        connection.holder = copy
-        connection.submit_own(Collector(1, answered), encode_command("MONITOR"), 1)
-        try:
-            await agreed
-        except (UplinkUnavailable, CancelledError):
-            if connection.alive:
-                connection.abort()
-            raise
-        return copy
+async def monitoring_at(client: Client, connection: Connection, before: Monitor | None) -> Monitor:
+    """Have a connection bring the lines; see L{Monitor.copy_to}.
+
+    @param before: what has brought them up to now.
+    """
+    monitor = Monitor(client, connection, before)
+    agreed: Deferred[None] = Deferred()
+
+    def answered(replies: list[object] | None) -> None:
+        if replies is None:
+            agreed.errback(Failure(UplinkUnavailable("the connection was lost while MONITOR was sent")))
+        elif isinstance(replies[0], RespError):
+            agreed.errback(Failure(UplinkUnavailable(replies[0].text)))
+        else:
+            agreed.callback(None)
+
+    connection.holder = monitor
+    connection.submit_own(Collector(1, answered), encode_command("MONITOR"), 1)
+    try:
+        await agreed
+    except (UplinkUnavailable, CancelledError):
+        if connection.alive:
+            connection.abort()
+        raise
+    return monitor
 
 
 def _undecided(data: bytes, at: int) -> bool:

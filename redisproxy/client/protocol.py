@@ -44,9 +44,20 @@ class ClientProtocol(Protocol):
         if self._keepalive is not None:
             keep = self._keepalive
             set_keepalive(transport, keep.idle_s, keep.interval_s, keep.count)
+        if client.id:
+            self._goes_on()
+            return
         client.identity.id = client.registry.add(client)
         client.apply_framing()
         client.log.info("client {id} connected from {address}", id=client.id, address=client.address)
+
+    def _goes_on(self) -> None:
+        """The client comes from another data plane, or comes back from there."""
+        client = self.client
+        client.registry.take_in(client, client.id)
+        client.slow_reader.resumeProducing()
+        client.waiting.begin_reading()
+        client.log.info("client {id} goes on here, from {address}", id=client.id, address=client.address)
 
     def dataReceived(self, data: bytes) -> None:
         if self._output.closed or self._lane.take(data):

@@ -11,10 +11,10 @@ changes over.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from redisproxy.client.reply_sinks import Observed
@@ -26,6 +26,7 @@ from redisproxy.resp import encode_command, parse_reply
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
     from redisproxy.client.message_stream import MessageStream
+    from redisproxy.client.stream_cut import StreamCut
     from redisproxy.forwarding.interfaces import Connection
 
 MAX_HELD_BYTES = 524288
@@ -80,6 +81,7 @@ class Subscription:
         self._size = 0
         self.passing = ""
         self.reads_on = False
+        self.cut: StreamCut | None = None
         self._in_use = True
         self._swallow = 0
         self._swallowed: Deferred[None] | None = None
@@ -122,7 +124,7 @@ class Subscription:
 
     def _pass_on(self, kind: str, piece: bytes) -> None:
         if kind == "message":
-            self.client.output.write(piece)
+            (self.client.output.write if self.cut is None else self.cut.message)(piece)
             self.client.deliver(b"", 0)
         elif kind == "reply":
             if piece[:1] == b"-":
@@ -149,6 +151,10 @@ class Subscription:
         if not self._may_be_message(piece):
             return "reply"
         word = piece.split(b"\r\n", 3)[2].lower() if piece.count(b"\r\n", 0, 64) >= 3 else b""
+        if self.cut is not None and done and (word in _MESSAGES or word in CONFIRMATIONS):
+            kind = self.cut.kind(piece)
+            if kind:
+                return kind
         if word in _MESSAGES:
             return "message"
         if word == b"invalidate" and not (self._in_use and self.client.session.resp_version == 3):
@@ -191,18 +197,19 @@ class Subscription:
 
         @raise UplinkUnavailable: the connection was lost, or it refused.
         """
-        copy = Subscription(self.client, connection)
-        copy._in_use = False
-        wanted = [(prefix, list(names)) for prefix, names in self.names.items() if names]
-        copy._swallow = sum(len(names) for _, names in wanted)
-        connection.holder = copy
-        for prefix, names in wanted:
-            connection.queue.send(encode_command(prefix + b"SUBSCRIBE", *names))
-        if copy._swallow:
-            copy._swallowed = Deferred()
-            await copy._swallowed
-        await copy._track()
-        return copy
+        return await subscribed_at(self.client, connection, self.names)
+
+    async def _make(self, names: Mapping[bytes, Iterable[bytes]]) -> None:
+        self._in_use = False
+        wanted = [(prefix, list(each)) for prefix, each in names.items() if each]
+        self._swallow = sum(len(each) for _, each in wanted)
+        self.connection.holder = self
+        for prefix, each in wanted:
+            self.connection.queue.send(encode_command(prefix + b"SUBSCRIBE", *each))
+        if self._swallow:
+            self._swallowed = Deferred()
+            await self._swallowed
+        await self._track()
 
     async def _track(self) -> None:
         tracking = self.client.session.tracking
@@ -219,16 +226,22 @@ class Subscription:
         """The client goes on at this connection, where everything has been made again."""
         self._in_use = True
         self.client.pushes.forget_all()
+        if self.cut is not None and not self.cut.open():
+            self.client.closing.drop("slow_reader")
 
     async def last_messages(self) -> None:
-        """Fire when everything that the server has sent up to now has been passed on.
+        """Fire when everything that the server has sent up to now has been passed on."""
+        await self.reading_on(ensureDeferred(self._answers(encode_command("PING"), 1)))
+
+    async def reading_on(self, until: Deferred[Any]) -> None:
+        """Wait for this, and read meanwhile whatever happens.
 
         A client that does not read gets it all the same, within its limit: everybody would wait for it.
         """
         self.reads_on = True
         self.connection.resume_reading()
         try:
-            await self._answers(encode_command("PING"), 1)
+            await until
         finally:
             self.reads_on = False
             if self.client.output.unread:
@@ -252,6 +265,16 @@ class Subscription:
         swallowed, self._swallowed = self._swallowed, None
         if swallowed is not None:
             swallowed.errback(Failure(UplinkUnavailable("the connection was lost while subscribing")))
+
+
+async def subscribed_at(client: Client, connection: Connection, names: Mapping[bytes, Iterable[bytes]]) -> Subscription:
+    """Have a connection bring `client` messages, and track for it as it has asked for; see L{Subscription.copy_to}.
+
+    @param names: channels, patterns and shard channels, by the prefix of their commands.
+    """
+    subscription = Subscription(client, connection)
+    await subscription._make(names)
+    return subscription
 
 
 def stream_of(client: Client) -> MessageStream:

@@ -54,7 +54,9 @@ def _replace(client: Client, args: list[bytes], replies: dict[int, object]) -> N
     fixed = list(args)
     for position, reply in replies.items():
         fixed[position] = _last_id(reply)
-    client.received.current = (COMMAND, encode_command(*fixed), fixed)
+    raw = encode_command(*fixed)
+    client.session.reply_mode.comes_again_as(raw)
+    client.received.current = (COMMAND, raw, fixed)
 
 
 def _where_to_ask(client: Client) -> Connection | None:

@@ -73,9 +73,15 @@ class Listeners:
 
     def client_factory(self, endpoint: config.ListenSettings) -> ClientFactory:
         """The factory of one listener; to be made in the sequence of the settings."""
-        factory = ClientFactory(self._core, self._registry, authenticator(endpoint), endpoint.tcp_keepalive)
+        factory = ClientFactory(
+            self._core, self._registry, authenticator(endpoint), endpoint.tcp_keepalive, endpoint.addr
+        )
         self._factories.append(factory)
         return factory
+
+    def factory_named(self, name: str) -> ClientFactory | None:
+        """The factory of the listener with this name, which is its address in the settings."""
+        return next((factory for factory in self._factories if factory.name == name), None)
 
     def apply(self, settings: config.Settings) -> None:
         """Take what may change of listeners, for new clients."""

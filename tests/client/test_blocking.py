@@ -281,3 +281,22 @@ def test_client_unblock_of_one_that_is_called_back_ends_its_wait(wire: Wire, cli
     assert wire.client().ask("CLIENT", "UNBLOCK", client.inside.id) == b":1\r\n"
     server.send(b"*-1\r\n")
     assert client.got() == b"*-1\r\n" and not len(wire.core.blocked_commands)
+
+
+@pytest.mark.parametrize("command", ["BLPOP q 0", "XREAD BLOCK 0 STREAMS q $"])
+def test_a_skipped_reply_stays_skipped_when_its_command_is_sent_again(wire: Wire, command: str) -> None:
+    wire.client().send(GET)
+    shared = wire.server
+    shared.send(b":0\r\n")
+    client = wire.client()
+    client.ask("CLIENT", "REPLY", "SKIP")
+    client.send(cmd(*command.split()) + GET)
+    if "$" in command:
+        shared.send(b"*0\r\n")
+    wire.pause()
+    wire.server.send(b"*-1\r\n")
+    wire.unpause()
+    wire.server.send(b"*0\r\n")
+    assert client.got() == b""
+    shared.send(b":1\r\n:2\r\n")
+    assert client.got() == b":2\r\n"

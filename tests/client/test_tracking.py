@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.client.tracking_options import INVALIDATE_ALL, MAX_PREFIXES
+from redisproxy.client.session_value import MAX_PREFIXES
+from redisproxy.client.tracking_options import INVALIDATE_ALL
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
 from tests.client.caching import GET, ON, VALUE, YES, invalidate, move, resp3, track
