@@ -201,6 +201,7 @@ class RemoteDataPlane:
     def __init__(self, clock: IReactorTime, found_in_force: Callable[[Settings], None]) -> None:
         self._clock = clock
         self._found_in_force = found_in_force
+        self._started = False
         self._connection = Connection()
         self.gate = RemoteGate(self._connection)
         self.move = RemoteMove(self._connection)
@@ -222,6 +223,8 @@ class RemoteDataPlane:
         standing: Standing = await link.give(orders.TakeOver if take_over else orders.Settled)
         self._found_in_force(await link.give(orders.SettingsInForce))
         self._connection.use(link, take_over)
+        if self._started:
+            self.start().addErrback(lambda failure: failure.trap(DataPlaneLost))
         return standing
 
     def _lost(self, link: Link) -> None:
@@ -229,7 +232,8 @@ class RemoteDataPlane:
             self._connection.link = None
 
     def start(self) -> Deferred[None]:
-        """Connect to the server."""
+        """Connect to the server. The order is given again on each later connection, because it may have been lost."""
+        self._started = True
         return self._connection.give(orders.Start)
 
     def connected(self) -> Deferred[bool]:

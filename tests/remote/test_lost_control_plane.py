@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import provider
 
@@ -248,6 +249,15 @@ def test_a_data_plane_that_runs_already_is_not_started_again(rig: Rig, links: Li
     started = Outcome(links.remote.start())
     rig.advance(0.1)
     assert started.deferred.called and started.error is None and is_served(rig, 0)
+
+
+def test_an_order_to_start_that_was_lost_is_given_again(rig: Rig, links: Links) -> None:
+    links.cut()
+    lost = Outcome(links.remote.start())
+    with patch.object(LocalDataPlane, "start", return_value=succeed(None)) as start:
+        links.served._started = False
+        links.connect()
+    assert isinstance(lost.error, DataPlaneLost) and start.call_count == 1
 
 
 def test_of_two_control_planes_the_later_one_is_heard(rig: Rig, links: Links) -> None:
