@@ -24,6 +24,7 @@ from redisproxy.net.errors import UplinkError, UplinkUnavailable
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
+    from redisproxy.client.session_value import ClientValue
     from redisproxy.uplink import UplinkSet
 
 AT_ONCE = 25
@@ -121,10 +122,19 @@ class Handover:
     async def _prepared(self, leaving: Leaving, until: float) -> None:
         """Have the other data plane make what the client has at the server, and end it here."""
         marker, value = new_marker(), leaving.export()
+        await self._made_there(value, marker)
         try:
-            await self._target.prepare(value.to_bytes(), marker)
             await self._in_time(self._part(leaving, marker))
             await self._held(leaving, until)
+        except BaseException:
+            self._target.abandon(value.id)
+            raise
+
+    async def _made_there(self, value: ClientValue, marker: bytes) -> None:
+        try:
+            await self._target.prepare(value.to_bytes(), marker)
+        except HandoverRefused:
+            raise
         except BaseException:
             self._target.abandon(value.id)
             raise
