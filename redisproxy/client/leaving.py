@@ -42,11 +42,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from redisproxy.client.message_stream import MONITORS
+from redisproxy.client.message_stream import MONITORS, MessageStream
 from redisproxy.client.session_value import ClientValue, MaintenanceValue, SubscriptionValue
 from redisproxy.client.stream_cut import StreamCut
 from redisproxy.client.stream_marker import Marker, begin_cut, cut_for, end_cut
 from redisproxy.client.waiting import Reason
+from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
@@ -67,6 +68,7 @@ class Leaving:
         self.watch_spent = False
         self._protocol: Any = None
         self._wish: MaintenanceValue | None = None
+        self._stream: MessageStream | None = None
         self._cut: StreamCut | None = None
         self._marker: Marker | None = None
 
@@ -150,16 +152,17 @@ class Leaving:
         @raise UplinkUnavailable: the server does not let them.
         """
         client, stream = self.client, self.client.route.stream
-        assert stream is not None
+        if stream is None:
+            raise UplinkUnavailable("the connection is lost on which messages come")
+        self._stream = stream
         self._cut, self._marker = cut_for(client, text, stream.FLAG == MONITORS, is_old=True)
         await begin_cut(stream, self._cut, self._marker)
         return self._marker.command
 
     async def messages_cut(self) -> None:
         """Fire when the marker has come."""
-        stream = self.client.route.stream
-        assert stream is not None and self._cut is not None
-        await stream.reading_on(self._cut.reached())
+        assert self._stream is not None and self._cut is not None
+        await self._stream.reading_on(self._cut.reached())
 
     def take_socket(self) -> tuple[ClientValue, DetachedSocket]:
         """Take its socket away; all that it is, with what lay in its transport. Right after L{hold} has agreed.
@@ -168,6 +171,8 @@ class Leaving:
         """
         transport = self.client.output.transport
         self._protocol = transport.protocol
+        if self.client.output.holding:
+            self.client.pushes.look()
         before = self.export()
         socket = transport.detach()
         self.client.core.maintenance.forget(self.client)
@@ -208,16 +213,20 @@ class Leaving:
         if client.closed:
             return
         self._mend()
-        if self.watch_spent and client.session.watching:
-            client.session.lose_watch()
-            if client.route.stream is None:
-                client.route.leave()
+        if self.watch_spent:
+            self._lose_watch()
         client.waiting.unblock(Reason.HANDOVER)
+
+    def _lose_watch(self) -> None:
+        if self.client.session.watching:
+            self.client.session.lose_watch()
+        if self.client.route.stream is None:
+            self.client.route.leave()
 
     def _mend(self) -> None:
         """Have the messages go on here as well that came after the marker."""
-        stream, cut = self.client.route.stream, self._cut
-        if stream is None or cut is None or self._marker is None:
+        stream, cut = self._stream, self._cut
+        if stream is None or cut is None or self._marker is None or self.client.route.stream is not stream:
             return
         cut.on_over = lambda: None
         fits = cut.open()

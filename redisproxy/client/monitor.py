@@ -66,8 +66,8 @@ class Monitor(Subscription):
 
     @property
     def amid(self) -> bool:
-        """Part of L{Subscription}."""
-        return self.in_line
+        """Part of L{Subscription}. Behind the marker of a cut, the client has nothing of a line that has not ended."""
+        return self.in_line and (self.cut is None or not self.cut.passed)
 
     def feed(self, data: bytes) -> None:
         """Take what the server has sent.

@@ -98,7 +98,7 @@ class Handover:
             await self._held(leaving, until)
             value = leaving.export()
             if value.needs_connection:
-                await self._prepared(leaving, until)
+                await self._prepared(leaving, value, until)
             await self._give(leaving)
         except BaseException:
             leaving.stay()
@@ -119,12 +119,12 @@ class Handover:
                 raise HandoverRefused(why)
             await deferLater(self._clock, POLL_S, lambda: None)
 
-    async def _prepared(self, leaving: Leaving, until: float) -> None:
+    async def _prepared(self, leaving: Leaving, value: ClientValue, until: float) -> None:
         """Have the other data plane make what the client has at the server, and end it here."""
-        marker, value = new_marker(), leaving.export()
+        marker = new_marker()
         await self._made_there(value, marker)
         try:
-            await self._in_time(self._part(leaving, marker))
+            await self._in_time(self._part(leaving, value, marker))
             await self._held(leaving, until)
         except BaseException:
             self._target.abandon(value.id)
@@ -147,15 +147,14 @@ class Handover:
         except UplinkError as error:
             raise HandoverRefused(str(error)) from error
 
-    async def _part(self, leaving: Leaving, text: bytes) -> None:
+    async def _part(self, leaving: Leaving, value: ClientValue, text: bytes) -> None:
         """End here what the other data plane has made for the client."""
-        client = leaving.client
-        if client.session.subscribed:
+        if value.subscription is not None:
             answer = await self._uplinks.own_commands.ask(*await leaving.begin_cut(text))
             if answer not in (BOTH_GET_IT, text):
                 raise UplinkUnavailable("the two data planes do not have their messages from the same server")
             await leaving.messages_cut()
-        elif client.session.watching:
+        elif value.session.watching and leaving.client.session.watching:
             await self._prove(leaving)
 
     async def _prove(self, leaving: Leaving) -> None:

@@ -45,6 +45,7 @@ class ServedDataPlane:
         self._clock = clock
         self._moves = Moves(plane, settings)
         self._interrupted = Interrupted(plane, self._moves, network, clock)
+        self._started = False
         self._control: Link | None = None
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []
@@ -83,7 +84,7 @@ class ServedDataPlane:
             orders.CloseAll: clients.close_all,
             orders.Adopt: self._adopt,
             orders.HandOver: clients.hand_over,
-            orders.Start: plane.start,
+            orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
             orders.ReadFigures: plane.figures,
@@ -109,6 +110,12 @@ class ServedDataPlane:
             orders.Swap: lambda: self._unless_ending(moves.swap),
             orders.Abandon: lambda: self._unless_ending(moves.abandon),
         }
+
+    async def _start(self) -> None:
+        """Once: each control plane that comes anew gives this order."""
+        if not self._started:
+            self._started = True
+            await self._plane.start()
 
     async def _adopt(self, session: Mapping[str, object], descriptor: int) -> None:
         try:

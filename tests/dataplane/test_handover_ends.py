@@ -222,6 +222,24 @@ def test_a_connection_that_was_lost_before_the_client_came_keeps_it_where_it_is(
     assert client.inside.session.watch_lost
 
 
+def test_a_late_failure_of_one_attempt_does_not_end_the_next_one(planes: Planes) -> None:
+    client = planes.client()
+    client.send(cmd("WATCH", "k"))
+    planes.old.server.send(OK)
+    state = Leaving(client.inside).export().to_bytes()
+    first, failures = ensureDeferred(planes.target.prepare(state, b"m")), list[Any]()
+    first.addErrback(failures.append)
+    planes.old.turn()
+    late = planes.new.server
+    planes.target.abandon(1)
+    second = ensureDeferred(planes.target.prepare(state, b"m"))
+    planes.old.turn()
+    planes.new.server.send(OK)
+    assert late.closed and second.called and failures
+    adopted = ensureDeferred(planes.target.adopt(state, client.transport.port))
+    assert adopted.called and len(planes.new.registry) == 1
+
+
 def test_a_server_that_does_not_answer_keeps_the_client_where_it_is(planes: Planes) -> None:
     client = planes.client()
     client.send(cmd("WATCH", "k"))

@@ -242,6 +242,14 @@ def test_what_was_begun_on_one_connection_is_not_ended_on_the_next(rig: Rig, lin
     assert again.value.closed and rig.gate.open
 
 
+def test_a_data_plane_that_runs_already_is_not_started_again(rig: Rig, links: Links) -> None:
+    links.cut()
+    links.connect()
+    started = Outcome(links.remote.start())
+    rig.advance(0.1)
+    assert started.deferred.called and started.error is None and is_served(rig, 0)
+
+
 def test_of_two_control_planes_the_later_one_is_heard(rig: Rig, links: Links) -> None:
     first = links.ends
     held = Outcome(links.remote.gate.hold(RELOAD))
