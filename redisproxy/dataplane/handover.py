@@ -122,10 +122,19 @@ class Handover:
     async def _prepared(self, leaving: Leaving, value: ClientValue, until: float) -> None:
         """Have the other data plane make what the client has at the server, and end it here."""
         marker = new_marker()
+        await self._made_there(value, marker)
         try:
-            await self._target.prepare(value.to_bytes(), marker)
             await self._in_time(self._part(leaving, value, marker))
             await self._held(leaving, until)
+        except BaseException:
+            self._target.abandon(value.id)
+            raise
+
+    async def _made_there(self, value: ClientValue, marker: bytes) -> None:
+        try:
+            await self._target.prepare(value.to_bytes(), marker)
+        except HandoverRefused:
+            raise
         except BaseException:
             self._target.abandon(value.id)
             raise

@@ -262,10 +262,11 @@ class Forgetful:
 
     def __init__(self) -> None:
         self.prepared: list[int] = []
+        self.answer: Exception = ConnectionError("the answer is lost")
 
     async def prepare(self, state: bytes, marker: bytes) -> None:
         self.prepared.append(from_bytes(state).id)
-        raise ConnectionError("the answer is lost")
+        raise self.answer
 
     async def adopt(self, state: bytes, fd: int) -> None:
         raise AssertionError
@@ -283,6 +284,16 @@ def test_a_target_whose_answer_is_lost_is_told_to_abandon(planes: Planes) -> Non
     planes.handover._target = target
     planes.begin(client)
     assert planes.staying == {client.inside: "the answer is lost"} and not target.prepared
+
+
+def test_a_target_that_has_refused_is_not_told_to_abandon_somebody_else_with_the_id(planes: Planes) -> None:
+    client = planes.client()
+    client.send(cmd("WATCH", "a"))
+    planes.servers[-1].send(OK)
+    target = planes.handover._target = Forgetful()
+    target.answer = HandoverRefused("there is a client with the id 1 already")
+    planes.begin(client)
+    assert planes.staying == {client.inside: str(target.answer)} and target.prepared == [client.inside.id]
 
 
 def test_a_handover_that_is_cancelled_while_state_is_made_begins_with_nobody_else(planes: Planes) -> None:
