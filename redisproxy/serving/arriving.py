@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import TimeoutError
+
 from redisproxy.client.waiting import Reason
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from redisproxy.client.message_stream import MessageStream
     from redisproxy.client.session_value import ClientValue
     from redisproxy.forwarding.interfaces import Connection
+
+MARKER_LIMIT_S = 1.0
 
 
 class Arriving:
@@ -71,7 +75,16 @@ class Arriving:
             client.share.dedicate()
         mode = client.session.reply_mode
         mode.skipped = client.received.take_in(value.unread, value.session.skipped_waits)
-        client.waiting.unblock(Reason.HANDOVER)
+        cut = self.stream.cut if self.stream is not None else None
+        if cut is None or cut.passed:
+            self._take_commands()
+        else:
+            # The server would count the marker's channel in its replies to commands that come before its end.
+            marked = cut.reached().addTimeout(MARKER_LIMIT_S, client.core.clock)
+            marked.addErrback(lambda failure: failure.trap(TimeoutError)).addCallback(lambda _: self._take_commands())
+
+    def _take_commands(self) -> None:
+        self.client.waiting.unblock(Reason.HANDOVER)
 
     def _take_connection(self, connection: Connection, value: ClientValue) -> None:
         session, watches = self.client.session, self.with_watch and value.session.watching
