@@ -13,17 +13,17 @@ from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from redisproxy.client import ClientFactory
-from redisproxy.client.arriving import Arriving
 from redisproxy.client.message_stream import MessageStream
-from redisproxy.client.monitor import monitoring_at
 from redisproxy.client.session_value import ClientValue, InvalidState, from_bytes
-from redisproxy.client.stream_marker import begin_cut, cut_for
-from redisproxy.client.subscription import subscribed_at
 from redisproxy.dataplane.handover import HandoverRefused
 from redisproxy.dataplane.watches import made_besides
+from redisproxy.handlers.monitor import monitoring_at
+from redisproxy.handlers.stream_marker import begin_cut, cut_for
+from redisproxy.handlers.subscription import subscribed_at
 from redisproxy.net.detached import DetachedSocket
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
+from redisproxy.serving import ClientFactory
+from redisproxy.serving.arriving import Arriving
 
 
 class Adoption:

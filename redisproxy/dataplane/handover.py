@@ -15,12 +15,12 @@ from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from redisproxy.client.leaving import Leaving
-from redisproxy.client.stream_marker import new_marker
 from redisproxy.dataplane.watches import still_holds
+from redisproxy.handlers.stream_marker import new_marker
 from redisproxy.net.deferreds import all_settled, shielded
 from redisproxy.net.detached import NotDetachable
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
+from redisproxy.serving.leaving import Leaving
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from redisproxy.client import Client, ClientFactory
+from redisproxy.client import Client
 from redisproxy.config.authentication import authenticator
 from redisproxy.net.tls import ServerTLS, server_tls
+from redisproxy.serving import ClientFactory
 
 if TYPE_CHECKING:
     from redisproxy import config

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
-from redisproxy.client.leaving import Leaving
 from redisproxy.client.session_value import from_bytes
 from redisproxy.dataplane.handover import AT_ONCE, HandoverRefused
 from redisproxy.resp import bulk, parse_replies, push_header
 from redisproxy.resp import encode_command as cmd
+from redisproxy.serving.leaving import Leaving
 from redisproxy.shared.core import ClientLimits
 from redisproxy.shared.maintenance import UNNOTICED_S
 from tests.dataplane.planes import LIMIT_S, POLL_S, Planes
