@@ -28,7 +28,9 @@ AHEAD_AT_ONCE = 25
 
 
 class MessageStreams:
-    """Moves the clients that have such a connection. What happens to one that can't be moved is C{Subscription.connection_lost}'s business.
+    """Moves the clients that have such a connection.
+
+    What happens to one that can't be moved is C{Subscription.connection_lost}'s business.
 
     @param timeout_s: for each of them.
     """

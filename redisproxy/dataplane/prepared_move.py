@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import FirstError, TimeoutError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
-from redisproxy.dataplane.server_commands import Known, known_of
 from redisproxy.dataplane.message_streams import MessageStreams
+from redisproxy.dataplane.server_commands import Known, known_of
 from redisproxy.dataplane.watches import Watches
 from redisproxy.net.deferreds import first_cause
 from redisproxy.net.errors import UplinkUnavailable
