@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError, Unavailable
-from redisproxy.dataplane.order_server import SILENCE_S
+from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
 
 if TYPE_CHECKING:
