@@ -133,6 +133,30 @@ def test_one_that_is_stopped_while_an_order_is_carried_out_is_whole_or_nothing(r
         assert rig.servers[0].config["min-replicas-to-write"] == "0"
 
 
+@pytest.mark.parametrize("order", ["swap", "release"])
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_swap_that_is_ordered_is_waited_for_however_often_it_is_cancelled(rig: Rig, order: str, times: int) -> None:
+    rig.held_up[order] = held_up = Deferred[None]()
+    outcome = switch(rig)
+    rig.advance(2.0)
+    running: Any = rig.control._exclusion._running
+    for _ in range(times):
+        running.cancel()
+    assert not held_up.called
+    held_up.callback(None)
+    rig.advance(TIME_S)
+    assert outcome.value["report"]["result"] == "done" and rig.server == rig.servers[1].name and rig.gate.open
+    assert rig.servers[1].repl.primary is None
+
+
+def test_nothing_stays_prepared_of_one_that_is_cancelled_at_once(rig: Rig) -> None:
+    switch(rig)
+    running: Any = rig.control._exclusion._running
+    running.cancel()
+    rig.advance(2)
+    assert rig.orders.count("prepare") == 1 and rig.local.move._prepared is None and rig.gate.open
+
+
 def test_a_hangup_during_one_that_does_not_take_place_is_not_carried_out(rig: Rig) -> None:
     rig.faults["bring"] = UplinkUnavailable("no")
     switch(rig)

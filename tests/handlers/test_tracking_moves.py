@@ -272,7 +272,7 @@ class TestTransactions:
         wire.pause()
         moving.run(moving.watches.prove())
         pinned.send(OK + QUEUED + (b"*1\r\n:-1\r\n" if proven else b"_\r\n") + OK)
-        moving.run(moving.subscribers.copy())
+        moving.run(moving.streams.copy())
         assert new.got() == ON
         new.send(OK)
         moving.renew()
@@ -390,7 +390,7 @@ def test_what_client_caching_says_of_a_blocking_command_goes_with_it_to_the_new_
     new = moving.open()
     wire.pause()
     server.send(b"_\r\n")
-    moving.run(moving.subscribers.copy())
+    moving.run(moving.streams.copy())
     new.got()
     new.send(OK)
     moving.swap()
@@ -406,7 +406,7 @@ class TestAhead:
     def ahead(wire: Wire) -> tuple[Move, Server]:
         moving = Move(wire)
         new = moving.open()
-        going = moving.run(moving.subscribers.go_ahead())
+        going = moving.run(moving.streams.go_ahead())
         assert new.got() == ON
         new.send(OK)
         assert going.called
@@ -468,4 +468,4 @@ class TestAhead:
         client.send(cmd("SUBSCRIBE", "c"))
         moving = Move(wire)
         new = moving.open()
-        assert moving.run(moving.subscribers.go_ahead()).called and new.got() == b""
+        assert moving.run(moving.streams.go_ahead()).called and new.got() == b""

@@ -1,6 +1,6 @@
 """Connections that bring messages, made again at the new server while the gate is closed.
 
-They are those of subscribers and of clients with CLIENT TRACKING on.
+They are those of subscribers, of clients with CLIENT TRACKING on (invalidations), and of those that MONITOR.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 AHEAD_AT_ONCE = 25
 
 
-class Subscribers:
-    """Moves those clients. What happens to one that can't be moved is C{Subscription.connection_lost}'s business.
+class MessageStreams:
+    """Moves the clients that have such a connection.
+
+    What happens to one that can't be moved is C{Subscription.connection_lost}'s business.
 
     @param timeout_s: for each of them.
     """
