@@ -73,7 +73,7 @@ class ProxyService(Service):
         reached = reach(self.dataplane, configuration)
         self.control = Control(configuration, reached, network, reactor, jitter)
         self._admin: IListeningPort | None = None
-        self._signals = Signals(reactor, self.control.reload.on_signal)
+        self._signals = Signals(reactor, self.control.reload.on_signal, self.control.shutdown.hurry)
 
     # -- starting
 
@@ -118,13 +118,13 @@ class ProxyService(Service):
     # -- stopping
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, let what is in flight finish within the bound, close everything."""
+        """Stop listening, let clients leave and what is in flight finish within the bounds, close everything."""
         super().stopService()
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        self._signals.restore()
         await self.control.stop()
+        self._signals.restore()
         admin, self._admin = self._admin, None
         if admin is not None:
             await maybeDeferred(admin.stopListening)

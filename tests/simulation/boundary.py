@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 
-from redisproxy.control.shutdown import close_clients
+from redisproxy.control.shutdown import Shutdown
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.dataplane.order_client import OrderClient
 from redisproxy.dataplane.remote import RemoteDataPlane
@@ -106,7 +106,10 @@ class Boundary:
             self._client.abort()
         if self._stopped:
             return
-        await close_clients(self._local, self._local.in_force.settings.shutdown, self._world.clock)
+        shutdown = Shutdown(self._local, lambda: self._local.in_force.settings.shutdown, self._world.clock)
+        shutdown.begin()
+        await shutdown.let_clients_leave()
+        await shutdown.close_clients()
         await self._local.stop()
 
     # -- breaking it
