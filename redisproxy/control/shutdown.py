@@ -1,4 +1,4 @@
-"""The end: accept nobody, let clients leave, let what is in flight finish, each within its bound; then close everything.
+"""The end: accept nobody, let clients leave, let what is in flight finish, all within bounds; then close everything.
 
 Behind a load balancer clients leave by themselves once it sends new ones elsewhere. Those that asked for maintenance
 notifications are told to.

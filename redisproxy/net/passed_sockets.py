@@ -12,12 +12,15 @@ import socket
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from twisted.logger import Logger
+
 from redisproxy.config import AdminSettings, TcpAddress
 
 if TYPE_CHECKING:
-    from redisproxy.config import Address, Endpoint, Settings
+    from redisproxy.config import Address, RawListenSettings, Settings
 
 FIRST_DESCRIPTOR = 3
+log = Logger(namespace="redisproxy.network")
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _NAME = re.compile(r"(listen|listen_raw|admin)(?:\[(\d{1,4})\])?")
 
@@ -32,19 +35,24 @@ class PassedSocket(NamedTuple):
     @ivar name: what the socket unit calls it (C{FileDescriptorName}).
     """
 
-    socket: socket.socket
+    listening: socket.socket
     name: str
 
     @property
     def place(self) -> str:
         """Where it listens, written as in the configuration."""
-        name = self.socket.getsockname()
+        name = self.listening.getsockname()
         if isinstance(name, tuple):
             return str(TcpAddress(name[0], name[1]))
         return name if isinstance(name, str) else f"@{os.fsdecode(name)[1:]}"
 
+    @property
+    def network(self) -> str:
+        """C{tcp} or C{unix}."""
+        return "unix" if self.listening.family == socket.AF_UNIX else "tcp"
+
     def __str__(self) -> str:
-        return f"socket {self.socket.fileno()} ({self.name}) at {self.place}"
+        return f"socket {self.listening.fileno()} ({self.name}) at {self.place}"
 
 
 def take(environ: MutableMapping[str, str]) -> tuple[PassedSocket, ...]:
@@ -56,6 +64,8 @@ def take(environ: MutableMapping[str, str]) -> tuple[PassedSocket, ...]:
     """
     pid, count, names = (environ.pop(variable, "") for variable in _VARIABLES)
     if pid != str(os.getpid()):
+        if pid:
+            log.warn("sockets were passed to process {pid}, not to this one ({own})", pid=pid, own=os.getpid())
         return ()
     if not re.fullmatch(r"\d{1,5}", count):
         raise PassedSocketFault(f"LISTEN_FDS has to be a number of sockets, not {count!r}")
@@ -96,29 +106,29 @@ def assign(passed: Sequence[PassedSocket], settings: Settings) -> Mapping[Addres
         owner = _owner(each, settings)
         if owner is None:
             faults.append(_nobodys(each, settings))
-        elif isinstance(owner, AdminSettings) and owner.open_to_anybody(each.place, each.socket.family):
+        elif isinstance(owner, AdminSettings) and owner.open_to_anybody(each.place, each.network):
             faults.append(f"{each}: anybody could pause the proxy there; set pass, users or cacertfile of admin")
         else:
-            owned.setdefault(owner.address, []).append(each.socket)
+            owned.setdefault(owner.address, []).append(each.listening)
     if faults:
         raise PassedSocketFault("\n".join(faults))
     return owned
 
 
-def _owner(passed: PassedSocket, settings: Settings) -> Endpoint | None:
+def _owner(passed: PassedSocket, settings: Settings) -> RawListenSettings | None:
     named = _NAME.fullmatch(passed.name)
     candidates = [endpoint for section, endpoint in settings.listeners if not named or section == named[1]]
     if named and named[2]:
         return candidates[int(named[2])] if int(named[2]) < len(candidates) else None
     if named and len(candidates) == 1:
         return candidates[0]
-    return next((endpoint for endpoint in candidates if _is_at(passed.socket, endpoint.address)), None)
+    return next((endpoint for endpoint in candidates if _is_at(passed.listening, endpoint.address)), None)
 
 
 def _nobodys(passed: PassedSocket, settings: Settings) -> str:
     places = ", ".join(f"{section} {endpoint.address}" for section, endpoint in settings.listeners)
     return (
-        f"systemd has passed {passed}, which is no listener of the configuration ({places}):"
+        f"the service manager has passed {passed}, which is no listener of the configuration ({places}):"
         " correct addr there or ListenStream= in the socket unit, or name the listener with FileDescriptorName="
     )
 
