@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -84,10 +84,10 @@ class ProxyService(Service):
 
     # -- starting
 
-    def bind(self, environ: MutableMapping[str, str]) -> None:
+    def bind(self, environ: Mapping[str, str]) -> None:
         """Listen at every address, unless that has been done.
 
-        @param environ: tells of sockets that the process was started with, and does not any more afterwards.
+        @param environ: tells of sockets that the process was started with.
         @raise SystemExit: one can't be bound, or a passed socket can't be used; twistd and twist print its text and
             end, with no traceback.
         """

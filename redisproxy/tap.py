@@ -9,7 +9,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from redisproxy import config
-from redisproxy.net import tls
+from redisproxy.net import passed_sockets, tls
 
 
 class Options(usage.Options):
@@ -51,5 +51,6 @@ def makeService(options: Options) -> IService:
 
     manager = ServiceManager.take(os.environ)
     service = ProxyService(options["config"], options["settings"], reactor, manager=manager)
-    service.bind(os.environ)
+    service.bind(passed_sockets.started_with())
+    passed_sockets.forget(os.environ)
     return service

@@ -55,14 +55,31 @@ class PassedSocket(NamedTuple):
         return f"socket {self.listening.fileno()} ({self.name}) at {self.place}"
 
 
-def take(environ: MutableMapping[str, str]) -> tuple[PassedSocket, ...]:
-    """The sockets that were passed to this process; no process that it starts inherits them.
+def started_with() -> Mapping[str, str]:
+    """The environment that this process was started with.
 
-    What `environ` says of them is removed there.
+    Twisted's endpoints remove the variables from C{os.environ} when they are imported, whoever imports them.
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return dict(os.environ)
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def forget(environ: MutableMapping[str, str]) -> None:
+    """Remove what `environ` says of the sockets, so that no other process takes them for its own."""
+    for variable in _VARIABLES:
+        environ.pop(variable, None)
+
+
+def take(environ: Mapping[str, str]) -> tuple[PassedSocket, ...]:
+    """The sockets that were passed to this process; no process that it starts inherits them.
 
     @raise PassedSocketFault: it makes no sense, or one of them is no listening stream socket.
     """
-    pid, count, names = (environ.pop(variable, "") for variable in _VARIABLES)
+    pid, count, names = (environ.get(variable, "") for variable in _VARIABLES)
     if pid != str(os.getpid()):
         if pid:
             log.warn("sockets were passed to process {pid}, not to this one ({own})", pid=pid, own=os.getpid())

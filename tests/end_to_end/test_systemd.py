@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -156,9 +157,7 @@ def test_sockets_are_taken_also_by_a_twistd_that_becomes_a_daemon(
     server: RedisServer, sockets: list[socket.socket], tmp_path: Path
 ) -> None:
     pidfile, log, config = tmp_path / "pid", tmp_path / "log", tmp_path / "config.json"
-    config.write_text(
-        '{"uplink": {"addr": "%s"}, "listen": {"addr": "127.0.0.1:%d"}}' % (server.uplink["addr"], port_of(sockets[0]))
-    )
+    config.write_text(json.dumps({"uplink": server.uplink, "listen": {"addr": f"127.0.0.1:{port_of(sockets[0])}"}}))
     command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--pidfile", str(pidfile)]
     command += ["--logfile", str(log), "redisproxy", "-c", str(config)]
     early = ask(port_of(sockets[0]))
