@@ -49,7 +49,7 @@ class Activated(Proxy):
         super().__init__(uplink, **how)
 
     def _start(self, plugin: str = "", environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n"]
+        twistd = [sys.executable, "-c", f"{plugin}\nfrom twisted.scripts.twistd import run; run()", "-n"]
         command = [*twistd, "--pidfile", str(self.pidfile), "redisproxy", "-c", str(self.path)]
         out = self.log_path.open("ab")
         return start(command, self._passed, environment or {}, cwd=self.folder, stdout=out, stderr=subprocess.STDOUT)

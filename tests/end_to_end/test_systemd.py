@@ -79,8 +79,6 @@ def test_who_connects_before_the_start_in_a_restart_or_after_the_end_is_answered
         proxy.process = proxy._start(environment=environment)
         assert between.recv(100) == b"+PONG\r\n"
         wait_until(proxy._ready, "it is ready")
-        with Path(f"/proc/{proxy.process.pid}/environ").open("rb") as file:
-            assert b"LISTEN_FDS" in file.read(), "it was told of sockets"
     late = ask(client_port)
     for each in (early, between, late):
         each.close()
@@ -169,6 +167,26 @@ def test_sockets_are_taken_also_by_a_twistd_that_becomes_a_daemon(
         wait_until(pidfile.exists, "it has a pidfile")
         os.kill(int(pidfile.read_text()), signal.SIGTERM)
         wait_until(lambda: not pidfile.exists(), "the daemon ends")
+
+
+def test_no_process_that_it_starts_takes_the_sockets_for_its_own(
+    server: RedisServer, sockets: list[socket.socket], notifications: Notifications
+) -> None:
+    told = "[name for name in os.environ if name.startswith('LISTEN_') or name == 'NOTIFY_SOCKET']"
+    plugin = f"import atexit, os; atexit.register(lambda: print('still told:', {told}))"
+    passed, environment = [("listen", sockets[0])], {"NOTIFY_SOCKET": notifications.path}
+    with Activated(server.uplink, passed, environment=environment, plugin=plugin) as proxy:
+        assert listening_descriptors(proxy.process.pid, sockets[0]) == [True]
+        assert proxy.stop() == 0
+        assert "still told: []" in proxy.log
+
+
+def listening_descriptors(pid: int, wanted: socket.socket) -> list[bool]:
+    """The process's descriptors of this socket: whether each is closed in programs that it starts."""
+    link = os.readlink(f"/proc/self/fd/{wanted.fileno()}")
+    found = [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{fd}") == link]
+    flags = [Path(f"/proc/{pid}/fdinfo/{fd}").read_text().split("flags:")[1].split()[0] for fd in found]
+    return [bool(int(each, 8) & os.O_CLOEXEC) for each in flags]
 
 
 def test_sockets_of_another_process_are_left_alone(server: RedisServer, sockets: list[socket.socket]) -> None:
