@@ -173,12 +173,12 @@ def test_no_process_that_it_starts_takes_the_sockets_for_its_own(
     server: RedisServer, sockets: list[socket.socket], notifications: Notifications
 ) -> None:
     told = "[name for name in os.environ if name.startswith('LISTEN_') or name == 'NOTIFY_SOCKET']"
-    plugin = f"import atexit, os; atexit.register(lambda: print('still told:', {told}))"
+    plugin = f"import atexit, os; atexit.register(lambda: os.write(1, repr(('still told', {told})).encode()))"
     passed, environment = [("listen", sockets[0])], {"NOTIFY_SOCKET": notifications.path}
     with Activated(server.uplink, passed, environment=environment, plugin=plugin) as proxy:
         assert listening_descriptors(proxy.process.pid, sockets[0]) == [True]
         assert proxy.stop() == 0
-        assert "still told: []" in proxy.log
+        assert "('still told', [])" in proxy.log
 
 
 def listening_descriptors(pid: int, wanted: socket.socket) -> list[bool]:
