@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
+from redisproxy.config import TcpAddress
 from redisproxy.control.errors import SHUTTING_DOWN, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost
 from tests.control.rig import Outcome, Rig
@@ -130,10 +132,30 @@ def test_the_pages_say_that_it_ends_and_who_is_left(waiting: Rig) -> None:
     assert now["shutdown"]["clients_left"] == 1 and 5.5 < now["shutdown"]["waits_for_s"] < 6.1
 
 
-def told(rig: Rig) -> dict[str, object]:
+def test_a_failover_is_still_followed_while_clients_leave(waiting: Rig) -> None:
+    client = waiting.client()
+    waiting.advance(A_MOMENT_S)
+    stop = waiting.stop()
+    waiting.advance(A_MOMENT_S)
+    host, _, port = waiting.servers[1].name.rpartition(":")
+    failover = waiting.control.follower._failover
+    gone_there = Outcome(failover.go_to(TcpAddress(host, int(port))))
+    waiting.advance(1)
+    assert gone_there.error is None and waiting.server == waiting.servers[1].name
+    client.send("SET", "a", 1)
+    waiting.advance(A_MOMENT_S)
+    assert client.got == b"+OK\r\n"
+    waiting.control.shutdown.hurry()
+    waiting.advance(A_MOMENT_S)
+    assert over(stop)
+    too_late = Outcome(failover.go_to(TcpAddress(host, int(port))))
+    assert str(too_late.error) == SHUTTING_DOWN
+
+
+def told(rig: Rig) -> dict[str, Any]:
     info = Outcome(rig.operations.info())
     rig.advance(0.01)
-    found: dict[str, object] = info.value
+    found: dict[str, Any] = info.value
     return found
 
 
