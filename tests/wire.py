@@ -5,6 +5,7 @@ The test plays both the clients and the Redis server: `>>` is what it sends, `<<
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -15,11 +16,12 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from redisproxy.client import Client as Inside
-from redisproxy.client import ClientFactory
 from redisproxy.config.authentication import Authenticator
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
+from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.resp import encode_command as cmd
+from redisproxy.serving import ClientFactory
 from redisproxy.shared.core import Core
 from redisproxy.shared.registry import ClientRegistry
 from redisproxy.uplink import Credentials, UplinkContext, UplinkLimits, UplinkSet
@@ -37,11 +39,28 @@ class Transport(StringTransport):
         super().__init__(peerAddress=IPv4Address("TCP", "127.0.0.1", port))
         self._clock = clock
         self.protocol: Any = None
+        self.port = port
         self.gone = False
         self.half_closed = False
+        self.detachable = True
+        self.full = False
+        self.unsent = b""
 
     def getHandle(self) -> None:
         return None
+
+    def write(self, data: bytes) -> None:
+        if self.full:
+            self.unsent += data
+        elif self.detachable or not self.gone:
+            super().write(data)
+
+    def detach(self) -> DetachedSocket:
+        """Let the socket go, of which the number is that of its port."""
+        if not self.detachable or self.disconnecting or self.gone:
+            raise NotDetachable("the connection is closing")
+        self.detachable, self.gone = False, True
+        return DetachedSocket(self.port, b"", self.unsent)
 
     def loseConnection(self) -> None:
         self.disconnecting = True
@@ -64,6 +83,31 @@ class Transport(StringTransport):
         return self.producerState == "paused"
 
 
+class Sockets:
+    """What of a network a data plane needs that takes clients in: sockets are clients' ends, by their ports.
+
+    @ivar refuses: no socket can be used.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.refuses = False
+
+    def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], Any]) -> Any:
+        """See C{net.transports.Network.adopt}."""
+        client = self._wire.clients.get(detached.fd)
+        if client is None or self.refuses:
+            raise OSError(9, "Bad file descriptor")
+        transport = Transport(self._wire.clock, detached.fd)
+        transport.protocol = protocol_factory()
+        client.move_to(transport)
+        transport.write(detached.unsent)
+        transport.protocol.makeConnection(transport)
+        for data in client.take_arrived():
+            transport.protocol.dataReceived(data)
+        return transport.protocol
+
+
 class End:
     """One end of a connection, as the test sees it."""
 
@@ -75,14 +119,22 @@ class End:
     def send(self, *data: bytes) -> None:
         """Let the bytes arrive at the proxy, as one turn of the reactor."""
         for each in data:
-            self.transport.protocol.dataReceived(each)
+            self.arrive(each)
         self.wire.turn()
+
+    def arrive(self, data: bytes) -> None:
+        """Let the bytes arrive at the proxy."""
+        self.transport.protocol.dataReceived(data)
 
     def got(self) -> bytes:
         """What the proxy has sent here since the last call."""
         value = self.transport.value()
         new, self._seen = value[self._seen :], len(value)
         return new
+
+    def waiting(self) -> bytes:
+        """What the proxy has sent here since the last L{got}, which will tell of it still."""
+        return self.transport.value()[self._seen :]
 
     def close(self) -> None:
         """Disconnect."""
@@ -103,6 +155,25 @@ class Server(End):
 class Client(End):
     """A connection as a client sees it."""
 
+    _arrived: tuple[bytes, ...] = ()
+
+    def arrive(self, data: bytes) -> None:
+        """Let the bytes arrive at the proxy, or wait in the socket while no data plane has it."""
+        if self.transport.detachable:
+            super().arrive(data)
+        else:
+            self._arrived = (*self._arrived, data)
+
+    def take_arrived(self) -> tuple[bytes, ...]:
+        """What waits in the socket."""
+        arrived, self._arrived = self._arrived, ()
+        return arrived
+
+    def move_to(self, transport: Transport) -> None:
+        """Another data plane has the socket; what was sent and not looked at stays sent."""
+        transport.write(self.got())
+        self.transport, self._seen = transport, 0
+
     @property
     def inside(self) -> Inside:
         """The proxy's side of it."""
@@ -116,18 +187,30 @@ class Client(End):
 
 
 class Wire:
-    """The proxy's objects between the two ends, and the ends."""
+    """The proxy's objects between the two ends, and the ends.
 
-    def __init__(self, *, password: str | None = None, max_clients: int = 100, **limits: Any) -> None:
-        self.clock = Clock()
+    @ivar clients: those on this machine, by their ports.
+    """
+
+    def __init__(
+        self, *, password: str | None = None, max_clients: int = 100, beside: Wire | None = None, **limits: Any
+    ) -> None:
+        """
+        @param beside: another data plane on the same machine, and for the same server.
+        """
+        self.clock: Clock = Clock() if beside is None else beside.clock
         self.metrics = Metrics()
         self.gate = Gate(self.clock, self.metrics.flow)
-        self.servers: list[Server] = []
+        self.servers: list[Server] = [] if beside is None else beside.servers
+        self.clients: dict[int, Client] = {} if beside is None else beside.clients
         self.refuse_connections = False
         self.answer_login = True
         self.login_error = b""
         self.attempts = 0
         self._calls: dict[Any, None] = {}
+        self._others: list[Wire] = [] if beside is None else [beside]
+        if beside is not None:
+            beside._others.append(self)
         self.registry: ClientRegistry[Inside] = ClientRegistry(self.metrics, max_clients)
         self.limits = UplinkLimits(**limits)
         self.core = Core(self.gate, self.metrics, self.clock, self.uplinks())
@@ -135,7 +218,7 @@ class Wire:
 
         auth = Authenticator(SecretStr(password) if password else None)
         self.factory = ClientFactory(self.core, self.registry, auth)
-        self._ports = 1000
+        self._ports: int = 1000 if beside is None else beside._ports + 1000
 
     def uplinks(self) -> UplinkSet:
         context = UplinkContext(
@@ -159,12 +242,13 @@ class Wire:
     def turn(self) -> None:
         """End the turn of the reactor, and run what is due now."""
         for _ in range(20):
-            calls, self._calls = self._calls, {}
-            for call in calls:
-                call()
+            for wire in (self, *self._others):
+                calls, wire._calls = wire._calls, {}
+                for call in calls:
+                    call()
             self.clock.advance(0)
             self._log_in()
-            if not self._calls:
+            if not any(wire._calls for wire in (self, *self._others)):
                 break
 
     def _connect(self, factory: Any) -> Deferred[Any]:
@@ -201,7 +285,8 @@ class Wire:
         transport = Transport(self.clock, self._ports)
         transport.protocol = self.factory.buildProtocol(None)
         transport.protocol.makeConnection(transport)
-        return Client(self, transport)
+        client = self.clients[self._ports] = Client(self, transport)
+        return client
 
     @property
     def server(self) -> Server:

@@ -41,6 +41,11 @@ cdef class RequestFramer(CommandScanner):
         self._special = value
         self._names = None if value is None else names_of(value)
 
+    @property
+    def unread(self):
+        """What is held and not yet returned; it stays."""
+        return self.slice(self.pos, self.total)
+
     def take_buffer(self):
         """Hand over all bytes that were not returned."""
         cdef bytes data = self.slice(self.pos, self.total)

@@ -135,6 +135,13 @@ class Acquirer:
         self.acquire(False, key)
         return not self._waiting.reasons
 
+    def give_up(self) -> None:
+        """Wait for no connection any more; the command that wants one comes again."""
+        acquiring, self._acquiring = self._acquiring, None
+        if acquiring is not None:
+            acquiring.cancel()
+            self._waiting.unblock(Reason.UPLINK)
+
     def let_go(self) -> None:
         """The client has gone: wait for nothing."""
         if self._acquiring is not None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from redisproxy.client.stream_cut import StreamCut
     from redisproxy.forwarding.interfaces import Connection
+
+
+MONITORS = "O"
+"""The C{FLAG} of a client that monitors."""
 
 
 class MessageStream(Protocol):
@@ -15,6 +22,7 @@ class MessageStream(Protocol):
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
     @ivar asked: the commands with which tracking was asked for at the server that is moved to.
     @ivar reads_on: the connection is read although the client does not read.
+    @ivar cut: where the messages for the client end or begin here, while it changes over.
     """
 
     FLAG: str
@@ -23,6 +31,7 @@ class MessageStream(Protocol):
     names: dict[bytes, dict[bytes, None]]
     asked: list[bytes]
     reads_on: bool
+    cut: StreamCut | None
 
     @property
     def mid_message(self) -> bool:
@@ -39,6 +48,9 @@ class MessageStream(Protocol):
 
     async def last_messages(self) -> None:
         """Fire when everything that the server has sent up to now has been passed on."""
+
+    async def reading_on(self, until: Deferred[Any]) -> None:
+        """Wait for `until`, and pass on what comes meanwhile whether the client reads or not."""
 
     def take_over(self) -> None:
         """The client goes on at this connection, where everything has been made again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redisproxy import resp
+from redisproxy.client.session_value import TransactionValue
 
 SPOILER = resp.encode_command("ECHO")
 """Redis refuses to queue it, and EXEC fails from then on."""
@@ -87,3 +88,25 @@ class Transaction:
         self.lost = True
         if not self.replayable:
             self.dead = True
+
+    def export(self) -> TransactionValue:
+        """What another process has to know of it."""
+        return TransactionValue(
+            commands=b"".join(self._chunks),
+            count=self.count,
+            own=tuple(self.own),
+            dead=self.dead,
+            replayable=self.replayable,
+            selects=self.selects,
+            caching=self.caching,
+        )
+
+    def take_in(self, value: TransactionValue) -> None:
+        """Be what another process has exported, lost with its connection there."""
+        self.remember(value.commands, value.count)
+        if not value.replayable:
+            self.forget()
+        self.own = list(value.own)
+        self._own_size = sum(len(raw) for _, raw in value.own)
+        self.dead, self.selects, self.caching = value.dead, value.selects, value.caching
+        self.connection_lost()

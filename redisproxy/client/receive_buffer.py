@@ -48,6 +48,22 @@ class ReceiveBuffer:
             self.framer.feed(data)
         return data
 
+    def export(self) -> bytes:
+        """Everything that has arrived and is not done with, in order; framing finds the same units in it again."""
+        units = [*([] if self.current is None else [self.current]), *(self._parked or ())]
+        return b"".join([*(data for _, data, _ in units), self.framer.unread])
+
+    def take_in(self, data: bytes, first_waits: bool) -> bytes | None:
+        """Begin with what L{export} has told.
+
+        @param first_waits: the first unit has been looked at already.
+        @return: its bytes; None when it is not there.
+        @raise ProtocolError: there is an error in place of the first unit.
+        """
+        self.framer.feed(data)
+        self.current = self.framer.next() if first_waits else None
+        return None if self.current is None else self.current[1]
+
     def next(self) -> Unit | None:
         """The unit after the current one; None when more has to arrive first.
 

@@ -7,28 +7,23 @@ asks it and tells it what Redis answered.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum
 
 from redisproxy import resp
 from redisproxy.client.open_transaction import Transaction
+from redisproxy.client.session_value import MAX_WATCHED, SessionValue
 from redisproxy.client.tracking_options import Tracking
 
 DEFAULT_USER = b"default"
-MAX_WATCHED = 1000
-
-
-def valid_name(name: bytes) -> bool:
-    """Whether Redis takes `name` for a connection's name or a library's: printable ASCII without spaces."""
-    return all(33 <= byte <= 126 for byte in name)
 
 
 class Skip(Enum):
     """Where a CLIENT REPLY SKIP is."""
 
-    NO = auto()
-    NEXT = auto()
+    NO = "no"
+    NEXT = "next"
     """The next command gets no reply."""
-    NOW = auto()
+    NOW = "now"
     """The command that gets no reply has been taken; the one after it ends the silence."""
 
 
@@ -69,6 +64,11 @@ class ReplyMode:
         self.muted = now
         self.skip = Skip.NOW if now else Skip.NO
         self.skipped = raw if now else None
+
+    def comes_again_as(self, raw: bytes) -> None:
+        """The last command that was taken is taken again, in other words."""
+        if self.skip is Skip.NOW:
+            self.skipped = raw
 
 
 class Session:
@@ -200,6 +200,54 @@ class Session:
         self.connection_lost()
         if self.transaction is not None:
             self.transaction.dead = True
+
+    def export(self, first: bytes | None) -> SessionValue:
+        """What another process has to know of it.
+
+        @param first: the command that is to be taken next, if it has left framing.
+        """
+        mode, watches = self.reply_mode, self._watch_can_be_proven
+        return SessionValue(
+            user=self.user,
+            failed_logins=self.failed_logins,
+            db=self.db,
+            resp_version=3 if self.resp_version == 3 else 2,
+            name=self.name,
+            lib_name=self.lib_name,
+            lib_version=self.lib_version,
+            muted=mode.muted,
+            skip=mode.skip.value,
+            skipped_waits=mode.skip is Skip.NOW and first is not None and mode.skipped is first,
+            transaction=None if self.transaction is None else self.transaction.export(),
+            watching=watches,
+            watch_lost=self.watch_lost or (self.watching and not watches),
+            watched=None if self.watched is None else tuple(self.watched),
+            tracking=None if self.tracking is None else self.tracking.export(),
+        )
+
+    @property
+    def _watch_can_be_proven(self) -> bool:
+        """Whether the WATCH can be made again elsewhere. A subscriber changes over with its subscriptions only."""
+        transaction = self.transaction
+        queued_again = transaction is None or (transaction.replayable and not transaction.dead and not transaction.lost)
+        return self.watching and bool(self.watched) and not self.subscribed and queued_again
+
+    def take_in(self, value: SessionValue, max_commands: int, max_bytes: int) -> None:
+        """Be what another process has exported; what it had at its connection there is lost.
+
+        The caller says so again of what has been made again at another one.
+        """
+        self.user, self.failed_logins = value.user, value.failed_logins
+        self.db, self.resp_version = value.db, value.resp_version
+        self.name, self.lib_name, self.lib_version = value.name, value.lib_name, value.lib_version
+        mode = self.reply_mode
+        mode.muted, mode.skip, mode.skipped = value.muted, Skip(value.skip), None
+        self.transaction = None
+        if value.transaction is not None:
+            self.begin(max_commands, max_bytes).take_in(value.transaction)
+        self.watching, self.watch_lost = False, value.watch_lost or value.watching
+        self.watched = None if value.watched is None else list(value.watched)
+        self.tracking = None if value.tracking is None else Tracking.take_in(value.tracking)
 
     def exec_lost(self) -> bytes:
         """EXEC's answer when the transaction has lost against a WATCH: nil."""

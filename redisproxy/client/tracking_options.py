@@ -7,12 +7,11 @@ what it has taken.
 
 from __future__ import annotations
 
+from redisproxy.client.session_value import MAX_PREFIX_BYTES, MAX_PREFIXES, TRACKING_FLAGS, TrackingValue
 from redisproxy.resp import encode_command
 
 INVALIDATE_ALL = b">2\r\n$10\r\ninvalidate\r\n_\r\n"
 """What Redis sends after FLUSHALL: the client forgets everything that it has cached."""
-MAX_PREFIXES = 1000
-MAX_PREFIX_BYTES = 65536
 REDIRECTED = (
     "ERR redisproxy does not support 'client|tracking' with REDIRECT: another client's connection could not be moved"
     " together with this one; in RESP3 (HELLO 3) the messages come on this connection"
@@ -21,7 +20,6 @@ TOO_MANY = (
     f"ERR redisproxy remembers no more than {MAX_PREFIXES} prefixes of {MAX_PREFIX_BYTES} bytes for a client;"
     " use shorter ones or none"
 )
-_FLAGS = (b"BCAST", b"OPTIN", b"OPTOUT", b"NOLOOP")
 _NOT_TRACKED = (
     "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
 )
@@ -58,12 +56,24 @@ class Tracking:
 
         The empty prefix is that of BCAST without any, and is taken beside others only when it is not named.
         """
-        on = [b"CLIENT", b"TRACKING", b"ON", *(flag for flag in _FLAGS if flag in self.flags)]
+        on = [b"CLIENT", b"TRACKING", b"ON", *(flag for flag in TRACKING_FLAGS if flag in self.flags)]
         named = [word for prefix in self.prefixes if prefix for word in (b"PREFIX", prefix)]
         asked = [encode_command(*on, *named)] if named else []
         if not named or b"" in self.prefixes:
             asked.append(encode_command(*on))
         return asked
+
+    def export(self) -> TrackingValue:
+        """What another process has to know of it."""
+        flags = tuple(flag for flag in TRACKING_FLAGS if flag in self.flags)
+        return TrackingValue(flags=flags, prefixes=tuple(self.prefixes), caching=self.caching, owed=self.owed)
+
+    @classmethod
+    def take_in(cls, value: TrackingValue) -> Tracking:
+        """What another process has exported, lost with its connection there."""
+        tracking = cls(set(value.flags), dict.fromkeys(value.prefixes))
+        tracking.caching, tracking.owed, tracking.lost = value.caching, value.owed, True
+        return tracking
 
     def caching_command(self) -> bytes:
         """The CLIENT CACHING that has to go right before the next command; empty when there is none."""

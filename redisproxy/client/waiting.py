@@ -38,6 +38,8 @@ class Reason(IntEnum):
     """What it publishes came after a change of a subscription that the server has not confirmed yet."""
     SWITCH = 64
     """Its blocking command waits until a switch is over."""
+    HANDOVER = 256
+    """It is on its way to another data plane."""
 
 
 _FOR_REPLIES = Reason.REPLIES | Reason.IN_FLIGHT
@@ -129,6 +131,11 @@ class Waiting:
             self.reading = reading
             transport = self._output.transport
             (transport.resumeProducing if reading else transport.pauseProducing)()
+
+    def begin_reading(self) -> None:
+        """There is another transport, which reads."""
+        self.reading = True
+        self.steer_reading()
 
     # -- for whom others wait
 

@@ -101,7 +101,10 @@ class Control:
         self.follower.tick(connected)
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("the control plane failed", failure=failure)
+        if failure.check(DataPlaneLost):
+            self.log.warn("the data plane is not started yet: {error}", error=failure.getErrorMessage())
+        else:
+            self.log.failure("the control plane failed", failure=failure)
 
     async def stop(self) -> None:
         """Undo what is under way, part with the clients, and close everything.

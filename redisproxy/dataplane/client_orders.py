@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from redisproxy.client import blocking
-from redisproxy.client.client_filters import subscribes
-from redisproxy.client.client_list import info_line
 from redisproxy.dataplane.interface import ClientFilter, ClientLine, HandedClient, NotSupported
 from redisproxy.dataplane.shutdown_notice import give_notice
+from redisproxy.handlers import blocking
+from redisproxy.handlers.client_filters import subscribes
+from redisproxy.handlers.client_list import info_line
 
 if TYPE_CHECKING:
     from redisproxy.client import Client

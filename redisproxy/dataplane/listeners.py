@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from redisproxy.client import Client, ClientFactory
+from redisproxy.client import Client
 from redisproxy.config.authentication import authenticator
 from redisproxy.net.network import open_ports
 from redisproxy.net.tls import ServerTLS, server_tls
+from redisproxy.serving import ClientFactory
 
 if TYPE_CHECKING:
     from redisproxy import config
@@ -77,9 +78,15 @@ class Listeners:
 
     def client_factory(self, endpoint: config.ListenSettings) -> ClientFactory:
         """The factory of one listener; to be made in the sequence of the settings."""
-        factory = ClientFactory(self._core, self._registry, authenticator(endpoint), endpoint.tcp_keepalive)
+        factory = ClientFactory(
+            self._core, self._registry, authenticator(endpoint), endpoint.tcp_keepalive, endpoint.addr
+        )
         self._factories.append(factory)
         return factory
+
+    def factory_named(self, name: str) -> ClientFactory | None:
+        """The factory of the listener with this name, which is its address in the settings."""
+        return next((factory for factory in self._factories if factory.name == name), None)
 
     def apply(self, settings: config.Settings) -> None:
         """Take what may change of listeners, for new clients."""

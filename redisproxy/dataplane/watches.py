@@ -138,6 +138,34 @@ async def _made_again(client: Client, connection: Any, watch: bool) -> bool:
     return await _answers(connection, data, len(wanted)) == wanted
 
 
+async def made_besides(client: Client, connection: Any, watch: bool) -> bool:
+    """Make the client's WATCH, if asked for, and its MULTI, if one is open, at another connection to the same server.
+
+    What the server has refused to queue it refuses again, and EXEC fails at both connections.
+    """
+    transaction = client.session.transaction
+    data, count = (b"", 0) if transaction is None else transaction.replay()
+    begins = count + watch - (0 if transaction is None else transaction.count)
+    if watch:
+        data = encode_command("WATCH", *(client.session.watched or [])) + data
+    replies = await _answers(connection, data, count + watch)
+    return replies is not None and replies[:begins] == [OK] * begins
+
+
+async def still_holds(client: Client, by_exec: bool) -> bool | None:
+    """Whether no key has changed that the client watches; None when there is no answer.
+
+    For a client whose WATCH was made at another connection to the same server before: who changes a key later, or lets
+    it expire, is seen there.
+
+    @param by_exec: no MULTI is open; the WATCH ends with the proof.
+    """
+    if not by_exec:
+        return await _proof_by_flag(client, same_server=True)
+    replies = await _answers(client.route.connection, encode_command("MULTI") + encode_command("EXEC"), 2)
+    return None if replies is None else replies[0] == OK and isinstance(replies[1], list)
+
+
 async def _forgotten(connection: Any) -> bool:
     """Have the server forget what was made again in part, so that the client can go on there without it."""
     return await _answers(connection, encode_command("DISCARD") + encode_command("UNWATCH"), 2) is not None
@@ -171,8 +199,10 @@ async def _proof_by_exec(client: Client) -> bool | None:
     return ran and replies[-1] == OK
 
 
-async def _proof_by_flag(client: Client) -> bool | None:
+async def _proof_by_flag(client: Client, same_server: bool = False) -> bool | None:
     """None when there is no answer.
+
+    @param same_server: the WATCH was made again, so that a key may expire later, but must not have done so before.
 
     A key that has expired is gone for PTTL while it is still in memory and its WATCH not touched: MEMORY USAGE tells.
     """
@@ -188,7 +218,12 @@ async def _proof_by_flag(client: Client) -> bool | None:
     if replies is None:
         return None
     pairs = zip(replies[: len(keys)], replies[len(keys) : -1], strict=True)
-    lasting = all(time == NO_TIME_TO_LIVE or (time == NO_KEY and size is None) for time, size in pairs)
+    lasting = all(
+        time == NO_TIME_TO_LIVE
+        or (time == NO_KEY and size is None)
+        or (same_server and isinstance(time, int) and time >= 0)
+        for time, size in pairs
+    )
     return lasting and _watches_untouched(replies[-1])
 
 

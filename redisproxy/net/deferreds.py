@@ -17,7 +17,22 @@ async def all_settled(works: Sequence[Deferred[T]]) -> list[tuple[bool, Any]]:
     @raise CancelledError: the wait was cancelled. C{DeferredList} alone makes failures like any other of that, and who
         waits would go on as if nothing had happened.
     """
-    results: list[tuple[bool, Any]] = await DeferredList(works, consumeErrors=True)
+    settling = DeferredList(works, consumeErrors=True)
+    settled: Deferred[None] = Deferred()
+
+    def over(results: list[tuple[bool, T]]) -> list[tuple[bool, T]]:
+        if not settled.called:
+            settled.callback(None)
+        return results
+
+    settling.addCallback(over)
+    try:
+        await settled
+    except CancelledError:
+        settling.cancel()
+        await settling  # a work that is carried out all the same does not tell that it was cancelled
+        raise
+    results: list[tuple[bool, Any]] = await settling
     if any(not good and value.check(CancelledError) for good, value in results):
         raise CancelledError
     return results

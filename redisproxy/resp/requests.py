@@ -71,6 +71,11 @@ class RequestFramer:
         """How many bytes were fed and not yet returned."""
         return len(self._buffer) - self._pos
 
+    @property
+    def unread(self) -> bytes:
+        """What is held and not yet returned; it stays."""
+        return bytes(self._buffer[self._pos :])
+
     def take_buffer(self) -> bytes:
         """Take out all bytes that were not returned."""
         data = bytes(self._buffer[self._pos :])

@@ -32,6 +32,8 @@ _WITHIN_S = 1
 _SHARDS = b'["0"]'
 _PAUSE = (b"MIGRATING", b"MIGRATED")
 _FAILOVER = (b"FAILING_OVER", b"FAILED_OVER")
+ENDS = (_PAUSE[1], _FAILOVER[1])
+"""The names of the events that end one."""
 
 
 class Library(Protocol):
@@ -54,16 +56,19 @@ class Client(Protocol):
 
 
 class Maintenance:
-    """All who want to know."""
+    """All who want to know.
+
+    @ivar sequence: the number of the last notification.
+    """
 
     def __init__(self, gate: Gate, clock: IReactorTime) -> None:
         self._gate = gate
         self._clock = clock
         self._wishes: dict[Client, bytes] = {}
         self._told: dict[Client, bytes] = {}
+        self.sequence = 0
         self._event: tuple[bytes, bytes] | None = None
         self._begins: IDelayedCall | None = None
-        self._sequence = 0
         self._left: Iterator[Client] = iter(())
         self._next: IDelayedCall | None = None
 
@@ -81,6 +86,24 @@ class Maintenance:
         """Tell `client` no more."""
         self._wishes.pop(client, None)
         self._told.pop(client, None)
+
+    def export(self, client: Client) -> tuple[bytes, bytes] | None:
+        """What `client` has asked for, and the name of the end that it is to be told; None if it has not asked."""
+        wish = self._wishes.get(client)
+        return None if wish is None else (wish, self._told.get(client, b""))
+
+    def take_in(self, client: Client, endpoint_type: bytes, told: bytes, sequence: int) -> None:
+        """Tell `client` from now on, as another process has until now; of the end of its pause at once if all goes on.
+
+        @param told, sequence: see L{export}, and C{sequence} there.
+        """
+        self._wishes[client] = endpoint_type
+        self.sequence = max(self.sequence, sequence)
+        if told:
+            self._told[client] = told
+        if told and self._event is None:
+            self._next_number()
+            self._bring_up_to_date(client)
 
     # -- pauses
 
@@ -163,10 +186,10 @@ class Maintenance:
 
     def _next_number(self) -> None:
         # Libraries pass over numbers below one that they have seen, also from the proxy before this one.
-        self._sequence = max(self._sequence + 1, int(self._clock.seconds() * 1000))
+        self.sequence = max(self.sequence + 1, int(self._clock.seconds() * 1000))
 
     def _push(self, name: bytes, *rest: bytes | int | None) -> bytes:
-        values = (self._sequence, *rest)
+        values = (self.sequence, *rest)
         return resp.push_header(len(values) + 1, 3) + resp.bulk(name) + b"".join(map(_encode, values))
 
 

@@ -19,17 +19,22 @@ class ClientRegistry(Generic[Client]):
         self._metrics = metrics
         self._clients: dict[int, Client] = {}
         self._last_id = 0
+        self._reserved: set[int] = set()
+        self._in_order = True
 
     def __len__(self) -> int:
         return len(self._clients)
 
     def __iter__(self) -> Iterator[Client]:
+        if not self._in_order:
+            self._clients = dict(sorted(self._clients.items()))
+            self._in_order = True
         return iter(list(self._clients.values()))
 
     @property
     def full(self) -> bool:
-        """Whether one more client would be too many."""
-        return len(self._clients) >= self.max_clients
+        """Whether one more client would be too many. Those who are on their way here have their places already."""
+        return len(self._clients) + len(self._reserved) >= self.max_clients
 
     def add(self, client: Client) -> int:
         """Remember `client`, and return the id that it gets."""
@@ -38,6 +43,36 @@ class ClientRegistry(Generic[Client]):
         self._metrics.clients.total += 1
         self._metrics.clients.open += 1
         return self._last_id
+
+    def reserve(self, client_id: int) -> bool:
+        """Give this id to nobody else: whoever has it comes from another process. False when somebody has it here."""
+        if client_id in self._clients or client_id in self._reserved:
+            return False
+        self._reserved.add(client_id)
+        self._last_id = max(self._last_id, client_id)
+        return True
+
+    @property
+    def last_id(self) -> int:
+        """The highest id that anybody has had."""
+        return self._last_id
+
+    def give_no_id_up_to(self, last_id: int) -> None:
+        """Another process has given ids up to this one."""
+        self._last_id = max(self._last_id, last_id)
+
+    def unreserve(self, client_id: int) -> None:
+        """Whoever has this id does not come."""
+        self._reserved.discard(client_id)
+
+    def take_in(self, client: Client, client_id: int) -> None:
+        """Remember a client that has its id already; see L{reserve}. Twice is the same as once."""
+        self._reserved.discard(client_id)
+        if client_id in self._clients:
+            return
+        self._in_order = self._in_order and client_id > next(reversed(self._clients), 0)
+        self._clients[client_id] = client
+        self._metrics.clients.open += 1
 
     def remove(self, client_id: int) -> None:
         """This client has disconnected; one that was never added, or has been removed, is ignored."""

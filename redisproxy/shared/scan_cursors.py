@@ -10,6 +10,8 @@ remembered together, and a mark of our own stands for the two.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 SHIFT = 40
 NUMBERS = 4096
 STALE = (
@@ -55,6 +57,16 @@ class Marks:
         self._marks[number, further] = self._last
         return self._last
 
+    def export(self) -> tuple[tuple[int, int, int], ...]:
+        """Every mark with the server number and the further mark that it stands for, in the order they were given."""
+        return tuple((mark, number, further) for (number, further), mark in self._marks.items())
+
+    def take_in(self, marks: Iterable[tuple[int, int, int]]) -> None:
+        """Go on with the marks that another process has given, and this one has not begun to."""
+        for mark, number, further in marks:
+            self._meanings[mark] = (number, further)
+            self._marks[number, further] = self._last = mark
+
     def further(self, mark: int, number: int, lenient: bool) -> int | None:
         """The mark that the server knows, in place of `mark`; None when that was given for another server."""
         meaning = self._meanings.get(mark)
@@ -67,21 +79,21 @@ class ScanCursors:
     """The cursors of the server in use.
 
     @ivar server_number: how many Redis servers there have been before it; 0 for the first.
-    @ivar lenient: pass cursors of former servers on.
+    @ivar lenient: pass cursors of former servers on. @ivar marks: what the marks in cursors stand for.
     """
 
     def __init__(self) -> None:
         self.server_number = 0
         self.lenient = False
-        self._marks = Marks()
+        self.marks = Marks()
 
     def incoming(self, args: list[bytes]) -> list[bytes] | None:
         """See L{incoming}."""
-        return incoming(args, self.server_number, self.lenient, self._marks)
+        return incoming(args, self.server_number, self.lenient, self.marks)
 
     def outgoing(self, data: bytes, number: int) -> bytes:
         """See L{outgoing}."""
-        return outgoing(data, number, self._marks)
+        return outgoing(data, number, self.marks)
 
 
 def position(args: list[bytes]) -> int:

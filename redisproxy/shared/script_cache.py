@@ -24,6 +24,11 @@ class ScriptCache:
     def __len__(self) -> int:
         return len(self._bodies)
 
+    @property
+    def bodies(self) -> tuple[bytes, ...]:
+        """What is kept, the longest unused one first."""
+        return tuple(self._bodies)
+
     def see(self, args: list[bytes]) -> None:
         """Take note of one command: EVAL, EVAL_RO or SCRIPT."""
         name = args[0].upper()

@@ -111,7 +111,7 @@ class Rig:
     """Everything.
 
     @ivar orders: what the control plane has ordered, with the reason if there is one.
-    @ivar same_process: nothing is between the two.
+    @ivar same_process: nothing is between the two. @ivar dataplane: what the control plane is given.
     @ivar faults: what orders fail with. @ivar held_up: what orders wait for before they are carried out.
     """
 
@@ -133,6 +133,7 @@ class Rig:
         self.local = LocalDataPlane(read, self.clock, network, lambda low, high: high)
         self.factory = self.local.listeners.client_factory(read.listen[0])
         watched: Any = Watched(seam(self.local, self.clock), self)
+        self.dataplane: DataPlane = watched
         self.control = Control(Configuration(str(self._path), read, network, self.clock), watched, network, self.clock)
         self.operations = self.control.operations
         self.gate = self.local.core.gate

@@ -9,9 +9,9 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from redisproxy.control.errors import BadRequest, WrongState
-from redisproxy.dataplane.errors import DataPlaneFailed
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.remote.errors import DataPlaneFailed
 from tests.control.rig import Outcome, Rig
 
 TIME_S = 0.2

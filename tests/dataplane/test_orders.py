@@ -1,4 +1,4 @@
-"""Orders to the data plane of the same process: each may come twice, or at the wrong time."""
+"""Orders to a data plane, in the same process and in another one: each may come twice, or at the wrong time."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from redisproxy.dataplane.interface import (
     NotSupported,
     WrongOrder,
 )
+from tests.control.over_amp import over_amp, promptly
 from tests.control.rig import Outcome, Rig, same_process
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Any:
-    rig = Rig(same_process, tmp_path)
+@pytest.fixture(params=[same_process, over_amp])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    rig = Rig(request.param, tmp_path)
     yield rig
     rig.end()
 
 
 @pytest.fixture
 def dataplane(rig: Rig) -> DataPlane:
-    return rig.local
+    return rig.local if rig.same_process else promptly(rig.dataplane, rig.clock)
 
 
 def settings_of(rig: Rig, at: int) -> config.Settings:
@@ -75,6 +76,8 @@ def test_abandoning_ends_a_move_that_connects(rig: Rig, dataplane: DataPlane) ->
 
 
 def test_a_move_takes_no_turn_of_the_reactor_between_drained_and_released(rig: Rig, dataplane: DataPlane) -> None:
+    if not rig.same_process:
+        pytest.skip("orders to another process take time")
     now(dataplane.move.prepare(settings_of(rig, 1)))
     connecting = Outcome(dataplane.move.connect())
     rig.advance(0.5)

@@ -1,6 +1,7 @@
-"""The data plane's end of a link in a process of its own: takes a client's socket, and answers the client itself.
+"""The data plane's end of a link in a process of its own.
 
-C{python -m tests.end_to_end.data_plane_process PATH} listens at the Unix socket PATH and says so on its output.
+C{python -m tests.end_to_end.data_plane_process PATH [CONFIG]} listens at the Unix socket PATH, and says so then.
+With CONFIG there is a whole data plane behind it; without, it takes clients' sockets and answers the clients itself.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from typing import Any
 
 from twisted.internet.protocol import Factory
 
-from redisproxy.dataplane.link import Descriptor
-from redisproxy.dataplane.order import Order, answering, taking
-from redisproxy.dataplane.order_server import OrderServer
+from redisproxy import config
+from redisproxy.dataplane.local import LocalDataPlane
+from redisproxy.net import tls
+from redisproxy.net.network import best_network
+from redisproxy.remote.link import Descriptor
+from redisproxy.remote.order import Order, answering, taking
+from redisproxy.remote.order_server import OrderServer
+from redisproxy.remote.served import ServedDataPlane
 
 
 class Greeted(Order):
@@ -37,13 +43,22 @@ def order_server(reactor: Any) -> OrderServer:
     return OrderServer(reactor, {Greeted: greeted}, lambda link: None)
 
 
-def main(path: str) -> None:
+def data_plane(reactor: Any, config_path: str) -> ServedDataPlane:
+    """A data plane that accepts clients."""
+    settings, network = config.load(config_path, tls.faults), best_network(reactor)
+    plane = LocalDataPlane(settings, reactor, network)
+    plane.listeners.open({})
+    return ServedDataPlane(plane, settings, network, reactor)
+
+
+def main(path: str, config_path: str = "") -> None:
     """Listen until the process is ended, which is a minute later at the latest."""
     from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor
     factory: Any = Factory()
-    factory.buildProtocol = lambda address: order_server(reactor)
+    make = data_plane(reactor, config_path).link if config_path else lambda: order_server(reactor)
+    factory.buildProtocol = lambda address: make()
     reactor.listenUNIX(path, factory, mode=0o600)
     reactor.callLater(60, reactor.stop)
     print("listening", flush=True)
@@ -51,4 +66,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -28,6 +28,20 @@ def test_a_wait_that_is_cancelled_is_not_over_as_if_nothing_had_happened() -> No
     assert failed[0].check(CancelledError) and all(work.called for work in works)
 
 
+def test_a_wait_that_is_cancelled_ends_with_works_that_are_carried_out_all_the_same() -> None:
+    work: Deferred[int] = Deferred()
+
+    async def working() -> int:
+        return await work
+
+    failed: list[Any] = []
+    waiting = ensureDeferred(all_settled([ensureDeferred(shielded(working()))])).addErrback(failed.append)
+    waiting.cancel()
+    assert not failed
+    work.callback(7)
+    assert failed[0].check(CancelledError)
+
+
 def _first_error(gathered: Deferred[Any]) -> FirstError:
     failed: list[Failure] = []
     gathered.addErrback(failed.append)

@@ -16,16 +16,18 @@ from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 
 from redisproxy.control.shutdown import Shutdown
-from redisproxy.dataplane.interface import DataPlaneLost
-from redisproxy.dataplane.order_client import OrderClient
-from redisproxy.dataplane.remote import RemoteDataPlane
-from redisproxy.dataplane.served import ServedDataPlane
+from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
+from redisproxy.remote.data_plane import RemoteDataPlane
+from redisproxy.remote.interrupted import MARGIN_S
+from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.served import ServedDataPlane
 from tests.simulation.network import End
 
 if TYPE_CHECKING:
+    from redisproxy.config import Settings
     from redisproxy.control.configuration import Configuration
     from redisproxy.dataplane.local import LocalDataPlane
-    from redisproxy.dataplane.order_server import OrderServer
+    from redisproxy.remote.order_server import OrderServer
     from tests.simulation.world import World
 
 Responder = Callable[[amp.AmpBox], Any]
@@ -50,10 +52,14 @@ class Boundary:
         self._world = world
         self._chance = Random(f"{world.seed} boundary")
         self._local = local
+        self._configuration = configuration
         self.remote = RemoteDataPlane(world.clock, configuration.found_in_force)
         self._served = ServedDataPlane(local, local.in_force.settings, world.network, world.clock)
+        self._lost_at: float | None = None
+        self._watch_the_end_of_a_switchover()
         self._ends: tuple[End, End] | None = None
         self._client: OrderClient | None = None
+        self._newest: OrderClient | None = None
         self._over = self._stopped = False
         self._cuts = self._drawn_cuts() if world.faulty else []
 
@@ -76,6 +82,7 @@ class Boundary:
         near, far = self._world.net.pair("control", "data plane")
         self._ends = near, far
         client, server = self.remote.link(), self._served.link()
+        self._newest = client
         self._watch_orders(server)
         for end, protocol in ((near, client), (far, server)):
             end.protocol = protocol
@@ -90,6 +97,8 @@ class Boundary:
             return
         self._client = client
         self._world.note("boundary", "control plane and data plane are connected")
+        if self._configuration.settings != self._local.in_force.settings:
+            self._world.fail("the control plane is connected and does not know which settings are in force")
 
     def _look(self, client: OrderClient) -> None:
         """Connect again some time after the control plane has noticed the loss."""
@@ -101,9 +110,9 @@ class Boundary:
     async def stop(self) -> None:
         """The data plane's process is told to end, too. One that has its control plane has ended with it."""
         self._over = True
-        self._served.stop()
-        if self._client is not None:
-            self._client.abort()
+        await self._served.stop()
+        if self._newest is not None:
+            self._newest.abort()
         if self._stopped:
             return
         shutdown = Shutdown(self._local, lambda: self._local.in_force.settings.shutdown, self._world.clock)
@@ -111,6 +120,35 @@ class Boundary:
         await shutdown.let_clients_leave()
         await shutdown.close_clients()
         await self._local.stop()
+
+    # -- what the data plane decides by itself
+
+    def _watch_the_end_of_a_switchover(self) -> None:
+        moves: Any = self._served._moves
+        interrupted: Any = self._served._interrupted
+        ask, release, new = interrupted._look, moves.release, ""
+
+        async def look(old: Settings, prepared: Settings | None) -> Any:
+            nonlocal new
+            new = "" if prepared is None else str(prepared.uplink.address)
+            self._lost_at = self._lost_at or self._world.clock.seconds()
+            return await ask(old, prepared)
+
+        def released(reason: str) -> Any:
+            if reason == SWITCHOVER and self._lost_at is not None:
+                self._check_decision(self._world.net.hosts.get(new), self._world.clock.seconds() - self._lost_at)
+                self._lost_at = None
+            return release(reason)
+
+        interrupted._look, moves.release = look, released
+
+    def _check_decision(self, new: Any, after_s: float) -> None:
+        """Nobody is left at a fenced server while the other one has its data and takes writes."""
+        old, world = self._world.in_use, self._world
+        if new is None or new is old or old.config["min-replicas-to-write"] == "0" or after_s >= MARGIN_S:
+            return
+        if new.repl.primary is None and new.repl.replid2 == old.repl.replid:
+            world.fail(f"clients go on at {old.name}, which is fenced, and {new.name} was promoted")
 
     # -- breaking it
 

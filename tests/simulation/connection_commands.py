@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation import pubsub
 from tests.simulation.data_commands import COMMANDS, blpop_in_multi, echo_script
 from tests.simulation.values import NOTHING, NULL_ARRAY, OK, Error, Key, encode
 
@@ -223,6 +224,11 @@ SPECIAL: dict[bytes, Callable[[Server, Connection, list[bytes]], Any]] = {
     b"REPLCONF": lambda server, connection, args: OK,
     b"EVAL": _eval,
     b"SCRIPT": _script,
+    **{prefix + b"SUBSCRIBE": pubsub.subscribe for prefix in (b"", b"P", b"S")},
+    **{prefix + b"UNSUBSCRIBE": pubsub.unsubscribe for prefix in (b"", b"P", b"S")},
+    b"PING": pubsub.ping,
+    b"PUBLISH": pubsub.publish,
+    b"SPUBLISH": pubsub.publish,
 }
 ANSWERED_WHILE_BUSY = frozenset({b"HELLO", b"AUTH", b"CLIENT", b"SELECT", b"SCRIPT"})
 IN_MULTI = frozenset({b"EXEC", b"DISCARD", b"MULTI", b"WATCH"})

@@ -115,7 +115,7 @@ COMMANDS: dict[bytes, Callable[[Server, int, list[bytes]], Any]] = {
     b"EVAL": echo_script,
     b"SETRANGE": _setrange,
     b"ECHO": lambda server, db, args: args[1],
-    b"PING": lambda server, db, args: Status("PONG"),
+    b"PING": lambda server, db, args: args[1] if len(args) > 1 else Status("PONG"),
     b"PTTL": lambda server, db, args: -1 if args[1] in server.dbs[db] else -2,
     b"MEMORY": lambda server, db, args: 50 if args[2] in server.dbs[db] else None,
     b"COMMAND": lambda server, db, args: [],

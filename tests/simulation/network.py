@@ -19,6 +19,7 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 
+from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.twisted_network import TwistedNetwork
 from tests.simulation.clock import SimClock
 
@@ -55,7 +56,8 @@ class End:
         self.peer: End = self
         self.protocol: Any = None
         self.disconnecting = False
-        self.gone = False
+        self.gone = self.left = False
+        self._successor: End | None = None
         self._address = address
         self._out = bytearray()
         self._inbox = bytearray()
@@ -71,7 +73,7 @@ class End:
     # -- what protocols call
 
     def write(self, data: bytes) -> None:
-        if self.gone or self.disconnecting or not data:
+        if self.gone or self.left or self.disconnecting or not data:
             return
         if self._reset_by is not None:
             self.net.clock.at(0, self._lost, self._reset_by)
@@ -133,6 +135,36 @@ class End:
 
     def getHandle(self) -> None:
         return None
+
+    # -- the socket leaves this end, and goes on at another one
+
+    @property
+    def detachable(self) -> bool:
+        return not (self.gone or self.left or self.disconnecting)
+
+    def detach(self) -> DetachedSocket:
+        """See C{net.detached.Detachable}. The number of the socket is that of its peer's port."""
+        if not self.detachable:
+            raise NotDetachable("the connection is closing")
+        unsent, self._out = bytes(self._out), bytearray()
+        self._reading = False
+        self._producer = None
+        self.left = True
+        number = self.peer._address.port
+        self.net.detached[number] = self
+        return DetachedSocket(number, b"", unsent)
+
+    def moved(self) -> End:
+        """The end at which its socket goes on."""
+        end = End(self.net, self._address, self.name)
+        end.peer, self.peer.peer = self.peer, end
+        self._successor = end
+        end._inbox, end._eof_in, end._reset_by = self._inbox, self._eof_in, self._reset_by
+        self.gone = True
+        self.net.open.ends.pop(self, None)
+        self.net.open.add(end)
+        end._deliver_later()
+        return end
 
     # -- bytes on their way
 
@@ -220,6 +252,12 @@ class End:
 
     def reset(self) -> None:
         """Take a RST: what was not read is lost. Whoever does not read notices only when it reads again."""
+        if self._successor is not None:
+            self._successor.reset()
+            return
+        if self.left:
+            self._reset_by = ConnectionLost()
+            return
         if self.gone or self._reset_by is not None:
             return
         if self._reading or self.disconnecting or self._out or self.net.chance.random() < 0.7:
@@ -265,6 +303,7 @@ class Net:
         self.now = Conditions()
         self.open = _OpenEnds()
         self.hosts: dict[str, Any] = {}
+        self.detached: dict[int, End] = {}
         self._port = 20000
 
     def delay(self, not_before: float = 0.0) -> float:
@@ -325,6 +364,14 @@ class SimNetwork(TwistedNetwork):
 
         net.clock.at(2 * net.delay(), connect)
         return answer
+
+    def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], Any]) -> Any:
+        """Go on with a socket."""
+        end = self._net.detached.pop(detached.fd).moved()
+        end.protocol = protocol_factory()
+        end.write(detached.unsent)
+        end.protocol.makeConnection(end)
+        return end.protocol
 
     def _over(self, result: Any, answer: Deferred[Any]) -> Any:
         del self.attempts[answer]

@@ -12,25 +12,26 @@ from unittest.mock import patch
 
 from twisted.internet.defer import DeferredList
 
-from redisproxy.client import Client, dispatch, large_commands, placeholders, script_kill, unreachable
-from redisproxy.client.blocking import RETRY_S, Blocking
-from redisproxy.client.forward import forward
+from redisproxy.client import Client
 from redisproxy.client.open_transaction import Transaction
-from redisproxy.client.pump import Pump
-from redisproxy.client.recovery import Recovery
 from redisproxy.client.route import Route
 from redisproxy.client.sending import Sender
 from redisproxy.client.session import Session
-from redisproxy.client.subscription import Subscription
 from redisproxy.client.tracking_options import Tracking
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
 from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.gate import Gate
+from redisproxy.handlers import dispatch, large_commands, placeholders, script_kill, unreachable
+from redisproxy.handlers.blocking import RETRY_S, Blocking
+from redisproxy.handlers.forward import forward
+from redisproxy.handlers.recovery import Recovery
+from redisproxy.handlers.subscription import Subscription
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.servers.redis_server import RedisServer
+from redisproxy.serving.pump import Pump
 from redisproxy.switchover import Switchover, rollback, switchover
 from redisproxy.switchover.both_servers import BothServers
 from redisproxy.switchover.takeover import Takeover
@@ -38,6 +39,7 @@ from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
+from tests.simulation.planted_losses import LOSSES
 
 Patches = Iterator[Any]
 
@@ -413,6 +415,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "tracked-no-more": _tracked_no_more,
     "not-tracked-again": _not_tracked_again,
     "kill-waits-at-the-gate": _kill_waits_at_the_gate,
+    **LOSSES,
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import hiredis
 
+from tests.simulation import pubsub
 from tests.simulation.clock import SimClock
 from tests.simulation.connection_commands import ANSWERED_WHILE_BUSY, DATABASES, IN_MULTI, SPECIAL, Blocked
 from tests.simulation.data_commands import COMMANDS, EFFECTS, WRITES
@@ -41,6 +42,7 @@ class Connection:
         self.tracking: set[bytes] = set()
         self.tracked: set[bytes] = set()
         self.caching = False
+        self.names = pubsub.no_names()
         end.protocol = self
 
     def dataReceived(self, data: bytes) -> None:
@@ -322,6 +324,7 @@ class Server:
             special = SPECIAL.get(name)
             if connection.queue is not None and name not in IN_MULTI:
                 return self._queue(connection, args)
+            pubsub.may_run(connection, name)
             if special is not None:
                 return special(self, connection, args)
             self._may_write(connection, [args])

@@ -1,0 +1,8 @@
+"""What may be the name of a connection or of a client library. Pure."""
+
+from __future__ import annotations
+
+
+def valid_name(name: bytes) -> bool:
+    """Whether Redis takes `name` for a connection's name or a library's: printable ASCII without spaces."""
+    return all(33 <= byte <= 126 for byte in name)

@@ -1,0 +1,62 @@
+"""What the clients of a data plane share and count on when another process goes on with them, as a value.
+
+It goes there before the first of them: a cursor that a client holds bears the number of the server it comes from, a
+script may have been loaded by somebody who has left, and no id may be given twice. It is taken in by a data plane that
+has no clients yet; workers that run beside one another do not need it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from redisproxy.client.session_value import MAX_ID, Value, read
+from redisproxy.shared.scan_cursors import NUMBERS
+
+if TYPE_CHECKING:
+    from redisproxy.client import Client
+    from redisproxy.shared.core import Core
+    from redisproxy.shared.registry import ClientRegistry
+
+_NUMBER = Annotated[int, Field(ge=0, le=MAX_ID)]
+_MARK = Annotated[int, Field(ge=1, lt=NUMBERS)]
+
+
+class SharedValue(Value):
+    """What clients share.
+
+    @ivar server_number, cursor_marks: see C{scan_cursors}.
+    @ivar scripts: bodies, the longest unused one first.
+    @ivar last_id: the highest id that a client has had.
+    """
+
+    version: Literal[1] = 1
+    server_number: _NUMBER
+    cursor_marks: Annotated[tuple[tuple[_MARK, _NUMBER, _NUMBER], ...], Field(max_length=NUMBERS)]
+    scripts: tuple[bytes, ...] = Field(repr=False)
+    last_id: _NUMBER
+
+
+def export(core: Core, registry: ClientRegistry[Client]) -> bytes:
+    """What the clients of this data plane share, in its form as bytes."""
+    value = SharedValue(
+        server_number=core.cursors.server_number,
+        cursor_marks=core.cursors.marks.export(),
+        scripts=core.scripts.bodies,
+        last_id=registry.last_id,
+    )
+    return value.model_dump_json().encode()
+
+
+def take_in(state: bytes, core: Core, registry: ClientRegistry[Client]) -> None:
+    """Go on with what another data plane has exported.
+
+    @raise InvalidState: it is nothing of the kind, or of a version that this process does not read.
+    """
+    value = read(SharedValue, state, "what clients share")
+    core.cursors.server_number = value.server_number
+    core.cursors.marks.take_in(value.cursor_marks)
+    for body in value.scripts:
+        core.scripts.see([b"SCRIPT", b"LOAD", body])
+    registry.give_no_id_up_to(value.last_id)
