@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CLOSING_POLL_S = 0.05
 CLOSING_POLLS = 20
+LEAVING_POLL_S = 0.05
 
 
 class LocalClients:
@@ -71,6 +72,13 @@ class LocalClients:
 
     def give_notice(self, within_s: float, wait_s: float, endpoint: str = "") -> Deferred[None]:
         return ensureDeferred(give_notice(self._maintenance, self._clock, within_s, wait_s, endpoint))
+
+    def all_left(self) -> Deferred[None]:
+        return ensureDeferred(self._all_left())
+
+    async def _all_left(self) -> None:
+        while len(self._registry) or len(self._raw):
+            await deferLater(self._clock, LEAVING_POLL_S, lambda: None)
 
     def close_all(self) -> Deferred[None]:
         return ensureDeferred(self._close_all())

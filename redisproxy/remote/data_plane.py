@@ -178,6 +178,10 @@ class RemoteClients:
             orders.GiveNotice, within_s=float(within_s), wait_s=float(wait_s), endpoint=endpoint
         )
 
+    def all_left(self) -> Deferred[None]:
+        """Fire when no client is connected."""
+        return self._connection.give(orders.AllLeft)
+
     def close_all(self) -> Deferred[None]:
         """Close every client."""
         return self._connection.give(orders.CloseAll)

@@ -163,6 +163,13 @@ class GiveNotice(Order):
     arguments = taking(within_s=float, wait_s=float, endpoint=str)
 
 
+class AllLeft(Order):
+    """C{ClientOrders.all_left}."""
+
+    limit_s = None
+    can_be_cancelled = True
+
+
 class CloseAll(Order):
     """C{ClientOrders.close_all}."""
 

@@ -81,6 +81,7 @@ class ServedDataPlane:
             orders.TerminateRaw: clients.terminate_raw,
             orders.StopListening: clients.stop_listening,
             orders.GiveNotice: clients.give_notice,
+            orders.AllLeft: clients.all_left,
             orders.CloseAll: clients.close_all,
             orders.Adopt: self._adopt,
             orders.HandOver: clients.hand_over,

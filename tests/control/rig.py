@@ -83,6 +83,10 @@ class Client:
     def send(self, *command: str | int) -> None:
         self._end.write(encode_command(*command))
 
+    def leave(self) -> None:
+        """Disconnect."""
+        self._end.loseConnection()
+
     def dataReceived(self, data: bytes) -> None:
         self.got += data
 

@@ -47,7 +47,7 @@ def data_plane(reactor: Any, config_path: str) -> ServedDataPlane:
     """A data plane that accepts clients."""
     settings, network = config.load(config_path, tls.faults), best_network(reactor)
     plane = LocalDataPlane(settings, reactor, network)
-    plane.listeners.open()
+    plane.listeners.open({})
     return ServedDataPlane(plane, settings, network, reactor)
 
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 
-from redisproxy.control.shutdown import close_clients
+from redisproxy.control.shutdown import Shutdown
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
 from redisproxy.remote.data_plane import RemoteDataPlane
 from redisproxy.remote.interrupted import MARGIN_S
@@ -115,7 +115,10 @@ class Boundary:
             self._newest.abort()
         if self._stopped:
             return
-        await close_clients(self._local, self._local.in_force.settings.shutdown, self._world.clock)
+        shutdown = Shutdown(self._local, lambda: self._local.in_force.settings.shutdown, self._world.clock)
+        shutdown.begin()
+        await shutdown.let_clients_leave()
+        await shutdown.close_clients()
         await self._local.stop()
 
     # -- what the data plane decides by itself
