@@ -179,6 +179,13 @@ class Rig:
         """Let time pass."""
         self.clock.run_until(self.clock.seconds() + seconds)
 
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Let time pass, at most ten seconds, until `holds()`."""
+        deadline = self.clock.seconds() + 10
+        while not holds():
+            assert self.clock.seconds() < deadline
+            self.advance(0.001)
+
     def stop(self) -> Outcome:
         """End the process."""
         return Outcome(ensureDeferred(self.control.stop()))

@@ -11,7 +11,10 @@ from twisted.internet.defer import Deferred
 from redisproxy.control.errors import BadRequest, OperationError, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.servers.redis_server import RedisServer
+from redisproxy.servers.state import ServerState
 from tests.control.rig import Outcome, Rig
+from tests.simulation.planted import planted
 
 TIME_S = 5.0
 """What a switchover takes, with time for a rollback."""
@@ -30,8 +33,8 @@ IN_SEQUENCE = [
 ORDERS = [order.split()[0] for order in IN_SEQUENCE[:-1]]
 
 
-def switch(rig: Rig, dry_run: bool = False) -> Outcome:
-    rig.name_server(rig.servers[1])
+def switch(rig: Rig, dry_run: bool = False, **settings: Any) -> Outcome:
+    rig.name_server(rig.servers[1], **({"switchover": settings} if settings else {}))
     return Outcome(rig.operations.switchover(dry_run))
 
 
@@ -207,3 +210,35 @@ def test_stopping_while_a_rollback_waits_for_the_data_plane_keeps_nothing_from_b
     assert outcome.deferred.called and stopped.deferred.called and rig.orders.count("release switchover") == 1
     assert rig.server == rig.servers[0].name and rig.servers[0].config["min-replicas-to-write"] == "0"
     assert rig.servers[1].repl.primary is rig.servers[0]
+
+
+def increased_behind_a_fence_that_stays(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What a client gets that is held while a rollback can't lift the fence before the budget is used up."""
+    unfence, refusals = RedisServer.unfence, [UplinkUnavailable("not now"), UplinkUnavailable("nor now")]
+
+    async def late(server: RedisServer, state: ServerState) -> None:
+        if refusals:
+            raise refusals.pop()
+        await unfence(server, state)
+
+    monkeypatch.setattr(RedisServer, "unfence", late)
+    rig.held_up["bring"] = Deferred()
+    client = rig.client()
+    outcome = switch(rig, pause_budget_ms=100)
+    rig.until(lambda: not rig.gate.open)
+    client.send("INCR", "n")
+    rig.advance(TIME_S)
+    rig.held_up.pop("bring").callback(None)
+    assert outcome.error is not None and not refusals and as_before(rig)
+    return client.got
+
+
+def test_clients_are_held_beyond_the_budget_while_the_fence_is_lifted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert increased_behind_a_fence_that_stays(rig, monkeypatch) == b":1\r\n"
+
+
+def test_the_bug_that_let_them_go_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with planted("fence-left-behind"):
+        assert increased_behind_a_fence_that_stays(rig, monkeypatch).startswith(b"-NOREPLICAS")

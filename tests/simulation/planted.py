@@ -420,8 +420,8 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
-FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up")
-"""Bugs that hardly any seed finds: C{tests/dataplane/test_stop.py} and C{test_watches.py} beside it see them."""
+FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
+"""Bugs that hardly any seed finds; tests in C{tests/dataplane} and C{tests/control} see them."""
 
 
 @contextmanager
