@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -16,12 +17,14 @@ from redisproxy import config
 from redisproxy.admin import make_site
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
+from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.forwarding import twins
-from redisproxy.net import open_files
-from redisproxy.net.network import best_network
+from redisproxy.net import open_files, passed_sockets
+from redisproxy.net.network import best_network, open_ports
+from redisproxy.net.passed_sockets import PassedSocketFault
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
@@ -52,6 +55,7 @@ class ProxyService(Service):
     @param network: the best one that there is when left out.
     @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
     @param reach: gives the control plane its data plane.
+    @param manager: what is told how the process is doing; nobody when left out.
     """
 
     log = Logger(namespace="redisproxy")
@@ -64,6 +68,7 @@ class ProxyService(Service):
         network: Network | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
         reach: Reach = in_this_process,
+        manager: ServiceManager | None = None,
     ) -> None:
         self.setName("redisproxy")
         self._settings = settings
@@ -72,40 +77,49 @@ class ProxyService(Service):
         configuration = Configuration(config_path, settings, network, reactor)
         reached = reach(self.dataplane, configuration)
         self.control = Control(configuration, reached, network, reactor, jitter)
-        self._admin: IListeningPort | None = None
-        self._signals = Signals(reactor, self.control.reload.on_signal)
+        self._reactor = reactor
+        self._manager = manager or ServiceManager()
+        self._admin: list[IListeningPort] = []
+        self._signals = Signals(reactor, self._reload, self.control.shutdown.hurry)
 
     # -- starting
 
-    def bind(self) -> None:
-        """Bind every address, unless that has been done.
+    def bind(self, environ: Mapping[str, str]) -> None:
+        """Listen at every address, unless that has been done.
 
-        @raise SystemExit: one can't be bound; twistd and twist print its text and end, with no traceback.
+        @param environ: tells of sockets that the process was started with.
+        @raise SystemExit: one can't be bound, or a passed socket can't be used; twistd and twist print its text and
+            end, with no traceback.
         """
         listeners = self.dataplane.listeners
         if listeners.ports:
             return
         try:
-            listeners.open()
-            self._open_admin()
+            passed = passed_sockets.assign(passed_sockets.take(environ), self._settings)
+            listeners.open(passed)
+            self._open_admin(passed)
+        except PassedSocketFault as error:
+            raise SystemExit(f"redisproxy can't start: {error}") from None
         except CannotListenError as error:
             listeners.close_at_once()
             raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
 
-    def _open_admin(self) -> None:
+    def _open_admin(self, passed: Mapping[config.Address, Sequence[socket.socket]]) -> None:
         admin, configuration, metrics = self._settings.admin, self.control.configuration, self.control.metrics
         if admin is not None:
             site = make_site(self.control.operations, lambda: configuration.admin_users, metrics)
-            self._admin = self._network.listen(admin.address, site, configuration.admin_tls, admin.backlog)
+            self._admin = open_ports(self._network, admin, site, configuration.admin_tls, passed)
 
     def startService(self) -> None:
         """Begin to serve: connect to the uplink, watch the time, answer SIGHUP."""
         super().startService()
-        self.bind()
+        self.bind({})
         if shortage := open_files.shortage(self._settings, open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
         self.begin()
         self._signals.install()
+        # After the signals, of which some are taken a turn later, too.
+        self._reactor.callWhenRunning(self._reactor.callLater, 0, self._manager.ready, "running")
         garbage_collection.leave_out_what_there_is()
         reason = "" if twins.NATIVE else f" ({twins.NATIVE_REASON})"
         network = self._network.name
@@ -115,16 +129,29 @@ class ProxyService(Service):
         """Connect to the uplink and watch the time: what needs neither ports nor signals."""
         self.control.start()
 
+    def _reload(self) -> None:
+        """For a SIGHUP."""
+        reloading = self.control.reload.on_signal()
+        if self.running:
+            self._manager.reloading()
+            reloading.addCallback(self._reloaded)
+
+    def _reloaded(self, _: None) -> None:
+        if self.running:
+            error = self.control.results.reload.get("error")
+            self._manager.ready(f"running; the last reload was rejected: {error}" if error else "running")
+
     # -- stopping
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, let what is in flight finish within the bound, close everything."""
+        """Stop listening, let clients leave and what is in flight finish within the bounds, close everything."""
         super().stopService()
+        self._manager.stopping(self.control.shutdown.longest_s)
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        self._signals.restore()
         await self.control.stop()
-        admin, self._admin = self._admin, None
-        if admin is not None:
-            await maybeDeferred(admin.stopListening)
+        self._signals.restore()
+        admin, self._admin = self._admin, []
+        for port in admin:
+            await maybeDeferred(port.stopListening)

@@ -7,6 +7,7 @@ import socket
 import stat
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 
 
@@ -71,6 +72,13 @@ def clear_stale_socket(path: str) -> None:
         except OSError as error:
             raise CannotListenError(None, path, error) from None
     raise CannotListenError(None, path, OSError(98, "Address already in use"))
+
+
+def address_from(name: Any) -> Any:
+    """A Twisted address from what a socket calls itself."""
+    if isinstance(name, tuple):
+        return (IPv6Address if len(name) == 4 else IPv4Address)("TCP", *name[:2])
+    return UNIXAddress(name or None)
 
 
 def tcp_socket(transport: Any) -> socket.socket | None:
