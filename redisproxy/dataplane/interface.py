@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from redisproxy.dataplane.values import (
     ERRORS,
-    ClientFilter,
     ClientInFlight,
     ClientLine,
     DataPlaneLost,
@@ -37,6 +36,7 @@ from redisproxy.dataplane.values import (
     WrongOrder,
 )
 from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
+from redisproxy.shared.every_worker import ClientFilter
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

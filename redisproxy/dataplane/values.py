@@ -124,23 +124,6 @@ class ClientInFlight:
 
 
 @dataclass(frozen=True)
-class ClientFilter:
-    """Which clients; everything that is set has to be true of one.
-
-    @ivar ids: one of these. @ivar pubsub: whether it has subscriptions. @ivar address: its own, as CLIENT LIST shows
-        it. @ivar local_address: that of the listener. @ivar user: who it has logged in as.
-    @ivar min_age_s: connected for at least so long.
-    """
-
-    ids: frozenset[int] | None = None
-    pubsub: bool | None = None
-    address: str | None = None
-    local_address: str | None = None
-    user: bytes | None = None
-    min_age_s: float = 0.0
-
-
-@dataclass(frozen=True)
 class ClientLine:
     """A client as CLIENT LIST shows it.
 
