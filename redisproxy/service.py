@@ -1,10 +1,10 @@
-"""Builds the data plane, the control plane and the admin site of one process, and starts and stops them in order."""
+"""Builds the data plane (here or of workers), the control plane and the admin site; starts and stops them in order."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -22,6 +22,8 @@ from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.forwarding import twins
 from redisproxy.net import open_files
 from redisproxy.net.network import best_network
+from redisproxy.workers.data_plane import WorkersDataPlane
+from redisproxy.workers.share import files_of_one
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
@@ -44,34 +46,48 @@ def in_this_process(dataplane: LocalDataPlane, configuration: Configuration) -> 
     return dataplane
 
 
-class ProxyService(Service):
-    """The proxy as a Twisted service.
+class Ports(Protocol):
+    """The addresses at which clients are accepted.
 
-    @param config_path: the file that a reload reads again.
-    @param settings: what it held at the start.
-    @param network: the best one that there is when left out.
-    @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
-    @param reach: gives the control plane its data plane.
+    @ivar ports: those that are open.
+    """
+
+    @property
+    def ports(self) -> Sequence[object]: ...
+
+    def open(self) -> None:
+        """Bind every address.
+
+        @raise CannotListenError: one can't be bound; the others are closed again.
+        """
+
+    def close_at_once(self) -> None:
+        """Give the addresses up without waiting for it; for a start that has failed."""
+
+
+class Proxy(Service):
+    """The proxy as a Twisted service, whatever its data plane is.
+
+    @param configuration: what is in force. @param dataplane: what the control plane drives.
+    @param ports: of clients.
     """
 
     log = Logger(namespace="redisproxy")
 
     def __init__(
         self,
-        config_path: str,
-        settings: config.Settings,
+        configuration: Configuration,
+        dataplane: DataPlane,
+        ports: Ports,
+        network: Network,
         reactor: Any,
-        network: Network | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
-        reach: Reach = in_this_process,
     ) -> None:
         self.setName("redisproxy")
-        self._settings = settings
-        self._network = network = network or best_network(reactor)
-        self.dataplane = LocalDataPlane(settings, reactor, network, jitter)
-        configuration = Configuration(config_path, settings, network, reactor)
-        reached = reach(self.dataplane, configuration)
-        self.control = Control(configuration, reached, network, reactor, jitter)
+        self._settings = configuration.settings
+        self._network = network
+        self._ports = ports
+        self.control = Control(configuration, dataplane, network, reactor, jitter)
         self._admin: IListeningPort | None = None
         self._signals = Signals(reactor, self.control.reload.on_signal)
 
@@ -82,14 +98,13 @@ class ProxyService(Service):
 
         @raise SystemExit: one can't be bound; twistd and twist print its text and end, with no traceback.
         """
-        listeners = self.dataplane.listeners
-        if listeners.ports:
+        if self._ports.ports:
             return
         try:
-            listeners.open()
+            self._ports.open()
             self._open_admin()
         except CannotListenError as error:
-            listeners.close_at_once()
+            self._ports.close_at_once()
             raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
 
     def _open_admin(self) -> None:
@@ -102,14 +117,21 @@ class ProxyService(Service):
         """Begin to serve: connect to the uplink, watch the time, answer SIGHUP."""
         super().startService()
         self.bind()
-        if shortage := open_files.shortage(self._settings, open_files.raise_limit()):
+        if shortage := open_files.shortage(files_of_one(self._settings), open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
         self.begin()
         self._signals.install()
         garbage_collection.leave_out_what_there_is()
         reason = "" if twins.NATIVE else f" ({twins.NATIVE_REASON})"
         network = self._network.name
-        self.log.info("redisproxy is running on {network} transports{reason}", network=network, reason=reason)
+        count = self._settings.worker_count
+        workers = f", with {count} workers" if count > 1 else ""
+        self.log.info(
+            "redisproxy is running on {network} transports{reason}{workers}",
+            network=network,
+            reason=reason,
+            workers=workers,
+        )
 
     def begin(self) -> None:
         """Connect to the uplink and watch the time: what needs neither ports nor signals."""
@@ -128,3 +150,45 @@ class ProxyService(Service):
         admin, self._admin = self._admin, None
         if admin is not None:
             await maybeDeferred(admin.stopListening)
+
+
+class ProxyService(Proxy):
+    """The proxy in one process.
+
+    @param config_path: the file that a reload reads again.
+    @param settings: what it held at the start.
+    @param network: the best one that there is when left out.
+    @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
+    @param reach: gives the control plane its data plane.
+    """
+
+    def __init__(
+        self,
+        config_path: str,
+        settings: config.Settings,
+        reactor: Any,
+        network: Network | None = None,
+        jitter: Callable[[float, float], float] = random.uniform,
+        reach: Reach = in_this_process,
+    ) -> None:
+        network = network or best_network(reactor)
+        self.dataplane = LocalDataPlane(settings, reactor, network, jitter)
+        configuration = Configuration(config_path, settings, network, reactor)
+        reached = reach(self.dataplane, configuration)
+        super().__init__(configuration, reached, self.dataplane.listeners, network, reactor, jitter)
+
+
+class WorkersService(Proxy):
+    """The control process of a proxy with workers; see L{ProxyService}."""
+
+    def __init__(self, config_path: str, settings: config.Settings, reactor: Any) -> None:
+        network = best_network(reactor)
+        self.dataplane = WorkersDataPlane(settings, reactor)
+        configuration = Configuration(config_path, settings, network, reactor)
+        super().__init__(configuration, self.dataplane, self.dataplane.ports, network, reactor)
+
+
+def service_of(config_path: str, settings: config.Settings, reactor: Any) -> Proxy:
+    """The service for these settings."""
+    kind = WorkersService if settings.worker_count > 1 else ProxyService
+    return kind(config_path, settings, reactor)

@@ -46,8 +46,8 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    from redisproxy.service import ProxyService
+    from redisproxy.service import service_of
 
-    service = ProxyService(options["config"], options["settings"], reactor)
+    service = service_of(options["config"], options["settings"], reactor)
     service.bind()
     return service

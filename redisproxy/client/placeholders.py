@@ -24,7 +24,9 @@ TOO_MUCH = (
 )
 NOT_INSIDE = "ERR redisproxy does not subscribe inside of MULTI; send the command before MULTI or after EXEC"
 NO_TRACKING_INSIDE = "ERR redisproxy does not change CLIENT TRACKING inside of MULTI; send it before or after"
-NO_OTHERS_INSIDE = "ERR redisproxy does not ask other workers inside of MULTI; send the command before MULTI or after EXEC"
+NO_OTHERS_INSIDE = (
+    "ERR redisproxy does not ask other workers inside of MULTI; send the command before MULTI or after EXEC"
+)
 _ABOUT_ALL = [[b"CLIENT", name] for name in (b"LIST", b"KILL", b"UNBLOCK")]
 _PLACEHOLDER = encode_command("PING")
 

@@ -9,7 +9,9 @@ from pydantic import BaseModel
 
 from redisproxy.config.settings import Settings
 
-_FIXED = re.compile(r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?|workers")
+_FIXED = re.compile(
+    r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?|workers"
+)
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

@@ -33,6 +33,7 @@ from redisproxy.dataplane.values import (
     Rejected,
     Release,
     UplinkStatus,
+    WorkerFigures,
     WrongOrder,
 )
 from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
@@ -67,6 +68,7 @@ __all__ = [
     "Rejected",
     "Release",
     "UplinkStatus",
+    "WorkerFigures",
     "WrongOrder",
 ]
 

@@ -36,15 +36,27 @@ class ServedDataPlane:
 
     @param settings: those that are in force in `plane`.
     @param network: to ask servers how an interrupted switchover stands.
+    @param more: further orders, by who carries them out.
+    @param on_alone: called when the control plane is lost, and what it had begun is ended.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
 
-    def __init__(self, plane: DataPlane, settings: Settings, network: Network, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        settings: Settings,
+        network: Network,
+        clock: IReactorTime,
+        more: Mapping[type[Order], Handler] | None = None,
+        on_alone: Callable[[], None] = lambda: None,
+    ) -> None:
         self._plane = plane
         self._clock = clock
         self._moves = Moves(plane, settings)
         self._interrupted = Interrupted(plane, self._moves, network, clock)
+        self._more = more or {}
+        self._on_alone = on_alone
         self._control: Link | None = None
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []
@@ -73,6 +85,7 @@ class ServedDataPlane:
         plane, clients = self._plane, self._plane.clients
         return {
             **self._of_gate_and_moves(),
+            **self._more,
             orders.ListClients: clients.list,
             orders.KillClients: clients.kill,
             orders.UnblockClient: clients.unblock,
@@ -158,6 +171,8 @@ class ServedDataPlane:
         unsettled, self._unsettled = self._unsettled, []
         for waiting in unsettled:
             waiting.callback(None)
+        if self._control is None:
+            self._on_alone()
 
     async def _settled(self) -> Standing:
         if self._ending is not None:

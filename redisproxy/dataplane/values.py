@@ -163,6 +163,27 @@ class UplinkStatus:
 
 
 @dataclass(frozen=True)
+class WorkerFigures:
+    """One worker, as the process that has started it sees it.
+
+    @ivar answers: it has said what follows; one that is too slow shows here.
+    @ivar restarts: how often the worker of this number was replaced.
+    @ivar clients: that are connected. @ivar commands: sent to the server since it was started.
+    @ivar connected: it has a connection to the server in use.
+    """
+
+    number: int
+    pid: int
+    answers: bool
+    restarts: int
+    clients: int
+    in_flight: int = 0
+    held: int = 0
+    commands: int = 0
+    connected: bool = False
+
+
+@dataclass(frozen=True)
 class Figures:
     """All figures of a data plane, of one moment.
 
@@ -171,6 +192,7 @@ class Figures:
     @ivar numbers: counters and gauges by name; see C{figures.metrics}.
     @ivar clients_closed: by the data plane, by reason. @ivar refused: commands by name.
     @ivar native: the compiled parts are used. @ivar native_reason: why not. @ivar transports: which are used.
+    @ivar workers: each of them; empty in one process.
     """
 
     gate: GateStatus
@@ -185,3 +207,4 @@ class Figures:
     native: bool
     native_reason: str
     transports: str
+    workers: tuple[WorkerFigures, ...] = ()

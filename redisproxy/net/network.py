@@ -56,7 +56,20 @@ class Network(Protocol):
         """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""
 
 
-def best_network(reactor: Any) -> Network:
+class ServingNetwork(Network, Protocol):
+    """A network that goes on with connections of other processes."""
+
+    def serve(self, fd: int, factory: Any, tls: Any) -> None:
+        """Have `factory` serve a connection that another process has accepted, as if it had been accepted here.
+
+        @param fd: the connection's from now on; it is closed when this method raises.
+        @param tls: as for L{Network.listen}; nothing of the handshake has passed yet.
+        @raise ValueError: it is no TCP or unix stream socket.
+        @raise OSError: it is no open socket.
+        """
+
+
+def best_network(reactor: Any) -> ServingNetwork:
     """The fastest network that works here."""
     if twins.NATIVE and IReactorFDSet.providedBy(reactor):
         from redisproxy.net.native_network import NativeNetwork

@@ -1,0 +1,74 @@
+"""Takes connections in that the control process has accepted, and tells it how many clients there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.task import LoopingCall
+
+from redisproxy.client import ClientFactory
+from redisproxy.workers import orders
+
+if TYPE_CHECKING:
+    from redisproxy.client.factory import Refusal
+    from redisproxy.dataplane.local import LocalDataPlane
+    from redisproxy.dataplane.order_client import OrderClient
+    from redisproxy.net.network import ServingNetwork
+
+TELL_S = 0.05
+
+
+class _Refusing:
+    """The factory for those who are too many."""
+
+    def __init__(self, factory: ClientFactory) -> None:
+        self._factory = factory
+
+    def buildProtocol(self, addr: object) -> Refusal:
+        return self._factory.refusal()
+
+
+class Taking:
+    """The connections of one worker.
+
+    @param asking: the link to the control process.
+    """
+
+    def __init__(self, plane: LocalDataPlane, network: ServingNetwork, asking: OrderClient, clock: Any) -> None:
+        self._plane = plane
+        self._network = network
+        self._asking = asking
+        self._listeners = plane.listeners.factories()
+        refusing = next(factory for factory, _ in self._listeners if isinstance(factory, ClientFactory))
+        self._refusing = _Refusing(refusing)
+        self._given = self._given_raw = 0
+        self._told = (0, 0, 0, 0)
+        self._loop = LoopingCall(self._tell)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        """Tell how many clients there are, whenever that changes."""
+        self._loop.start(TELL_S, now=False)
+
+    def stop(self) -> None:
+        """Tell no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def take(self, listener: int, full: bool, descriptor: int) -> None:
+        """Serve a connection."""
+        factory, tls = self._listeners[listener]
+        if isinstance(factory, ClientFactory):
+            self._given += 1
+        else:
+            self._given_raw += 1
+        self._network.serve(descriptor, self._refusing if full else factory, tls)
+
+    def _tell(self) -> None:
+        plane = self._plane
+        now = (self._given, len(plane.registry), self._given_raw, len(plane.raw))
+        if now != self._told and not self._asking.lost:
+            self._told = now
+            given, clients, given_raw, raw = now
+            told = self._asking.give(orders.Occupied, given=given, clients=clients, given_raw=given_raw, raw=raw)
+            told.addErrback(lambda _: None)  # the link is lost, or it is told again

@@ -1,0 +1,179 @@
+"""One worker as the control process sees it: the process, the two connections to it, and how many clients it has."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.dataplane.order_server import OrderServer
+from redisproxy.dataplane.remote import RemoteDataPlane
+from redisproxy.workers import orders
+from redisproxy.workers.log_pipe import Lines
+from redisproxy.workers.process import ASKING_FD, ORDERS_FD, Beginning, connected
+
+if TYPE_CHECKING:
+    from redisproxy.dataplane.interface import Figures
+    from redisproxy.dataplane.link import Link
+    from redisproxy.dataplane.order import Order
+    from redisproxy.dataplane.order_server import Handler
+
+START_S = 30.0
+"""A worker that does not take orders after this time is ended."""
+_MAIN = "from redisproxy.workers.process import main; main()"
+
+
+class Answers(Protocol):
+    """What workers ask for; see L{orders}."""
+
+    def handlers(self) -> dict[type[Order], Handler]: ...
+
+
+class Worker:
+    """Implements L{members.Member}.
+
+    @ivar settings: the whole ones in force when it was started.
+    @ivar given, given_raw: how many clients it was given. @ivar clients, raw: how many of those it knew of are left.
+    @ivar under_way: how many connections are on their way to it.
+    @ivar pid: of the process. @ivar last: its figures, as it told them last.
+    @param on_ready: called when it takes orders. @param on_end: called once, when the process has ended.
+    """
+
+    log = Logger(namespace="redisproxy.workers")
+
+    def __init__(
+        self,
+        beginning: Beginning,
+        settings: Any,
+        answers: Answers,
+        reactor: Any,
+        on_ready: Callable[[Worker], None],
+        on_end: Callable[[Worker, str], None],
+    ) -> None:
+        self.number = beginning.number
+        self.settings = settings
+        self.plane = RemoteDataPlane(reactor, lambda settings: None)
+        self.given = self.given_raw = self.clients = self.raw = self.under_way = 0
+        self.last: Figures | None = None
+        self.began = reactor.seconds()
+        self._known = self._known_raw = 0
+        self._reactor = reactor
+        self._answers = answers
+        self._on_ready = on_ready
+        self._on_end = on_end
+        self._why = ""
+        self._lines = Lines()
+        self._process = self._start(beginning)
+        self.pid: int = self._process.pid
+
+    @property
+    def load(self) -> int:
+        """How many clients it has, with those on their way to it."""
+        return self.clients_now + self.raw_now
+
+    @property
+    def clients_now(self) -> int:
+        """How many clients it has, without raw ones; those that it has not told of yet are taken for connected."""
+        return self.clients + self.given - self._known
+
+    @property
+    def raw_now(self) -> int:
+        """How many raw clients it has."""
+        return self.raw + self.given_raw - self._known_raw
+
+    # -- beginning
+
+    def _start(self, beginning: Beginning) -> Any:
+        pairs = [socket.socketpair() for _ in range(2)]
+        child = {0: "w", 1: "r", 2: "r", ORDERS_FD: pairs[0][1].fileno(), ASKING_FD: pairs[1][1].fileno()}
+        code = f"import sys; sys.path[:] = {sys.path!r}; {_MAIN}"
+        arguments = [sys.executable, "-P", "-c", code, f"redisproxy-worker-{self.number}"]
+        process = self._reactor.spawnProcess(_Process(self), sys.executable, arguments, env=None, childFDs=child)
+        link = self.plane.link()
+        connected(self._reactor, pairs[0][0].detach(), link)
+        asked: dict[type[Order], Handler] = {**self._answers.handlers(), orders.Occupied: self._occupied}
+        connected(self._reactor, pairs[1][0].detach(), OrderServer(self._reactor, asked, self._lost))
+        for _, theirs in pairs:
+            theirs.close()
+        process.writeToChild(0, beginning.to_bytes())
+        process.closeChildFD(0)
+        greeting = ensureDeferred(self._greet(link)).addTimeout(START_S, self._reactor)
+        greeting.addErrback(self._not_begun)
+        return process
+
+    async def _greet(self, link: Any) -> None:
+        await self.plane.use(link)
+        await self.plane.start()
+        self._on_ready(self)
+
+    def _not_begun(self, failure: Failure) -> None:
+        self.end(f"it has not begun: {failure.getErrorMessage()}")
+
+    # -- what it tells
+
+    def _occupied(self, given: int, clients: int, given_raw: int, raw: int) -> None:
+        self._known, self.clients, self._known_raw, self.raw = given, clients, given_raw, raw
+
+    def told(self, text: bytes) -> None:
+        """It has written to its log."""
+        for line in self._lines.add(text):
+            self.log.info("worker {number}: {line}", number=self.number, line=line)
+
+    def take(self, listener: int, is_raw: bool, full: bool, descriptor: int) -> Deferred[None]:
+        """Give it a connection, which stays open here until this has fired."""
+        self.under_way += 1
+        if is_raw:
+            self.given_raw += 1
+        else:
+            self.given += 1
+        giving = self.plane.give(orders.TakeClient, listener=listener, full=full, descriptor=descriptor)
+        return giving.addBoth(self._taken)
+
+    def _taken(self, result: Any) -> Any:
+        self.under_way -= 1
+        return result
+
+    def shared(self) -> Deferred[bytes]:
+        """What its clients share."""
+        return self.plane.give(orders.TellShared)
+
+    # -- the end
+
+    def _lost(self, link: Link) -> None:
+        self.end("its connection is lost")
+
+    def end(self, why: str) -> None:
+        """Part of L{members.Member}."""
+        self._why = self._why or why
+        with suppress(ProcessExitedAlready):
+            self._process.signalProcess(signal.SIGKILL)
+
+    def process_ended(self, status: Any) -> None:
+        """The process has ended, of itself or not."""
+        sent = getattr(status, "signal", None)
+        how = f"signal {sent}" if sent is not None else f"exit code {status.exitCode}"
+        self._on_end(self, f"{how}; {self._why}" if self._why and self._why != "its connection is lost" else how)
+
+
+class _Process(ProcessProtocol):
+    """What Twisted tells of the process."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def outReceived(self, data: bytes) -> None:
+        self._worker.told(data)
+
+    errReceived = outReceived
+
+    def processEnded(self, reason: Failure) -> None:
+        self._worker.process_ended(reason.value)
