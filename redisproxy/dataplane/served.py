@@ -140,6 +140,8 @@ class ServedDataPlane:
 
     def _lost(self, link: Link) -> None:
         if link is not self._control:
+            if self._control is None and self._ending is None:
+                self._on_alone()
             return
         self._control = None
         if self._ending is None:

@@ -44,7 +44,8 @@ class Numbers:
     """What is shown, of one moment.
 
     @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
-    @ivar clients_closed: by reason. @ivar refused: commands by name. @ivar workers: the values of C{_OF_WORKERS} by the worker's number.
+    @ivar clients_closed: by reason. @ivar refused: commands by name.
+    @ivar workers: the values of C{_OF_WORKERS} by the worker's number.
     """
 
     numbers: Mapping[str, int]

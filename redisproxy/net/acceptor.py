@@ -1,4 +1,4 @@
-"""Accepts connections for other processes: a listening socket whose connections are given away before a byte is read."""
+"""Accepts connections for other processes: they are given away before a byte of them is read."""
 
 from __future__ import annotations
 

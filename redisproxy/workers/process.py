@@ -1,8 +1,9 @@
 """A worker: the process in which a data plane carries commands by order of the control process.
 
-It reads what it begins with from its standard input, and has two connections to the control process: on one it takes
-orders, on the other one it asks. Without the control process it can get no clients and is told nothing, so it ends what
-that had begun, lets what is in flight finish within C{shutdown.drain_deadline_ms}, and ends.
+It reads what it begins with from its standard input, says once on its standard output that it is up, and logs to its
+standard error. It has two connections to the control process: on one it takes orders, on the other one it asks. Without
+the control process it can get no clients and is told nothing, so it ends what that had begun, lets what is in flight
+finish within C{shutdown.drain_deadline_ms}, and ends.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.order_server import Handler
 
 ORDERS_FD, ASKING_FD = 3, 4
+STARTED = b"started\n"
 MARGIN_S = 10.0
 """Added to the drain deadline: when the process has not ended by then, it ends at once."""
 
@@ -149,8 +151,10 @@ def main() -> None:
         os.setsid()  # Ctrl-C in the terminal is for the control process
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    globalLogBeginner.beginLoggingTo([LogPipe(os.dup(2))], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([LogPipe(2)], redirectStandardIO=False)
     worker = WorkerProcess(Beginning.from_bytes(sys.stdin.buffer.read()), reactor)
     worker.start(ORDERS_FD, ASKING_FD)
+    os.write(1, STARTED)
+    os.close(1)
     running: Any = reactor
     running.run(installSignalHandlers=False)

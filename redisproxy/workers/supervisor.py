@@ -133,7 +133,7 @@ class Supervisor:
 
     async def _tell_to_end(self, worker: Worker) -> None:
         await worker.plane.gate.release(SHUTDOWN)  # its clients have gone
-        await worker.plane.stop()
+        await worker.stop()
 
     def _end_all(self) -> None:
         for worker in list(self.workers.values()):

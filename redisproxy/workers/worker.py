@@ -15,6 +15,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from redisproxy.dataplane.order_client import OrderClient
 from redisproxy.dataplane.order_server import OrderServer
 from redisproxy.dataplane.remote import RemoteDataPlane
 from redisproxy.workers import orders
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 """A worker that does not take orders after this time is ended."""
+LOST = "the connection to it is lost"
 _MAIN = "from redisproxy.workers.process import main; main()"
 
 
@@ -72,6 +74,8 @@ class Worker:
         self._on_end = on_end
         self._why = ""
         self._lines = Lines()
+        self._stopping = False
+        self._deadline = reactor.callLater(START_S, self.end, f"it has not begun within {START_S:g} s")
         self._process = self._start(beginning)
         self.pid: int = self._process.pid
 
@@ -94,25 +98,30 @@ class Worker:
 
     def _start(self, beginning: Beginning) -> Any:
         pairs = [socket.socketpair() for _ in range(2)]
+        self._sockets = [ours for ours, _ in pairs]
         child = {0: "w", 1: "r", 2: "r", ORDERS_FD: pairs[0][1].fileno(), ASKING_FD: pairs[1][1].fileno()}
         code = f"import sys; sys.path[:] = {sys.path!r}; {_MAIN}"
         arguments = [sys.executable, "-P", "-c", code, f"redisproxy-worker-{self.number}"]
         process = self._reactor.spawnProcess(_Process(self), sys.executable, arguments, env=None, childFDs=child)
-        link = self.plane.link()
-        connected(self._reactor, pairs[0][0].detach(), link)
-        asked: dict[type[Order], Handler] = {**self._answers.handlers(), orders.Occupied: self._occupied}
-        connected(self._reactor, pairs[1][0].detach(), OrderServer(self._reactor, asked, self._lost))
         for _, theirs in pairs:
             theirs.close()
         process.writeToChild(0, beginning.to_bytes())
         process.closeChildFD(0)
-        greeting = ensureDeferred(self._greet(link)).addTimeout(START_S, self._reactor)
-        greeting.addErrback(self._not_begun)
         return process
+
+    def started(self) -> None:
+        """The process is up: speak to it. Before, the time limits of the links would count its imports."""
+        orders_socket, asking_socket = self._sockets
+        link = OrderClient(self._reactor, self._lost)
+        asked: dict[type[Order], Handler] = {**self._answers.handlers(), orders.Occupied: self._occupied}
+        connected(self._reactor, orders_socket.detach(), link)
+        connected(self._reactor, asking_socket.detach(), OrderServer(self._reactor, asked, self._lost))
+        ensureDeferred(self._greet(link)).addErrback(self._not_begun)
 
     async def _greet(self, link: Any) -> None:
         await self.plane.use(link)
         await self.plane.start()
+        self._deadline.cancel()
         self._on_ready(self)
 
     def _not_begun(self, failure: Failure) -> None:
@@ -148,8 +157,14 @@ class Worker:
 
     # -- the end
 
+    def stop(self) -> Deferred[None]:
+        """Have it end; all its clients have gone."""
+        self._stopping = True
+        return self.plane.stop()
+
     def _lost(self, link: Link) -> None:
-        self.end("its connection is lost")
+        if not self._stopping:
+            self.end(LOST)
 
     def end(self, why: str) -> None:
         """Part of L{members.Member}."""
@@ -159,9 +174,13 @@ class Worker:
 
     def process_ended(self, status: Any) -> None:
         """The process has ended, of itself or not."""
+        if self._deadline.active():
+            self._deadline.cancel()
+        for each in self._sockets:
+            each.close()
         sent = getattr(status, "signal", None)
         how = f"signal {sent}" if sent is not None else f"exit code {status.exitCode}"
-        self._on_end(self, f"{how}; {self._why}" if self._why and self._why != "its connection is lost" else how)
+        self._on_end(self, f"{how}; {self._why}" if self._why else how)
 
 
 class _Process(ProcessProtocol):
@@ -171,9 +190,10 @@ class _Process(ProcessProtocol):
         self._worker = worker
 
     def outReceived(self, data: bytes) -> None:
-        self._worker.told(data)
+        self._worker.started()
 
-    errReceived = outReceived
+    def errReceived(self, data: bytes) -> None:
+        self._worker.told(data)
 
     def processEnded(self, reason: Failure) -> None:
         self._worker.process_ended(reason.value)
