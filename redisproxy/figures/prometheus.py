@@ -30,7 +30,7 @@ _GAUGES = (
     ("uplink_connections_open", "uplink.connections_open", "Connections open to the uplink"),
 )
 
-_OF_WORKERS = (
+OF_WORKERS = (
     ("clients", "Clients connected to the worker"),
     ("in_flight", "Commands of the worker that were sent and not answered"),
     ("held", "Clients of the worker that wait at the closed gate"),
@@ -45,7 +45,7 @@ class Numbers:
 
     @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
     @ivar clients_closed: by reason. @ivar refused: commands by name.
-    @ivar workers: the values of C{_OF_WORKERS} by the worker's number.
+    @ivar workers: the values of C{OF_WORKERS} by the worker's number.
     """
 
     numbers: Mapping[str, int]
@@ -69,7 +69,7 @@ class Numbers:
         yield _labelled("commands_refused", "Commands refused", "command", self.refused)
 
     def _of_workers(self) -> Iterable[Metric]:
-        for name, text in _OF_WORKERS if self.workers else ():
+        for name, text in OF_WORKERS if self.workers else ():
             family = GaugeMetricFamily(f"redisproxy_worker_{name}", text, labels=["worker"])
             for number, values in self.workers.items():
                 family.add_metric([str(number)], values[name])

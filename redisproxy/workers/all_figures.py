@@ -11,8 +11,6 @@ from redisproxy.workers.all_gates import status_of
 
 GAUGES = frozenset({"clients.open", "uplink.connections_open"})
 """Of the numbers, those that are no counters: a worker that is gone has none."""
-LOST = "worker_lost"
-"""The reason for which the clients of a worker that is gone were closed."""
 
 
 class Gone:
@@ -28,12 +26,13 @@ class Gone:
 
     def add(self, last: Figures | None, clients: int) -> None:
         """A worker is gone. @param last: what it told last. @param clients: how many it had."""
+        closed = self.clients_closed
         if clients:
-            self.clients_closed[LOST] += clients
+            closed["worker_lost"] += clients
         if last is not None:
-            self.numbers += Counter({name: value for name, value in last.numbers.items() if name not in GAUGES})
-            self.clients_closed += Counter(last.clients_closed)
-            self.refused += Counter(last.refused)
+            self.numbers.update({name: value for name, value in last.numbers.items() if name not in GAUGES})
+            closed.update(last.clients_closed)
+            self.refused.update(last.refused)
 
 
 def together(each: Sequence[Figures], gone: Gone) -> Figures:

@@ -86,7 +86,7 @@ class WorkersDataPlane:
 
     def _one(self, number: int, figures: Figures | None) -> WorkerFigures:
         worker, restarts = self._supervisor.workers.get(number), self._supervisor.restarts[number]
-        pid, clients = (0, 0) if worker is None else (worker.pid, worker.clients_now)
+        pid, clients = (0, 0) if worker is None else (worker.pid, worker.clients.now)
         if figures is None:
             return WorkerFigures(number, pid, False, restarts, clients)
         gate = figures.gate

@@ -92,8 +92,8 @@ class Dealing:
     def _full(self, is_raw: bool) -> bool:
         limits, workers = self._members.settings.limits, self._supervisor.workers.values()
         if is_raw:
-            return sum(worker.raw_now for worker in workers) >= limits.max_raw_connections
-        return sum(worker.clients_now for worker in workers) >= limits.max_clients
+            return sum(worker.raw.now for worker in workers) >= limits.max_raw_connections
+        return sum(worker.clients.now for worker in workers) >= limits.max_clients
 
     def _not_taken(self, failure: Failure, worker: Worker) -> None:
         """Whether the worker has begun with the client is unknown, so that it can't be given to another one."""

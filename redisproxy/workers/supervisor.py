@@ -52,7 +52,7 @@ class Supervisor:
     @property
     def given(self) -> int:
         """How many clients all workers have been given, since the control process was started."""
-        return self._given_before + sum(worker.given for worker in self.workers.values())
+        return self._given_before + sum(worker.clients.given for worker in self.workers.values())
 
     def start(self) -> None:
         """Start all."""
@@ -88,7 +88,7 @@ class Supervisor:
 
     def _ended(self, worker: Worker, how: str) -> None:
         del self.workers[worker.number]
-        self._given_before += worker.given
+        self._given_before += worker.clients.given
         self._members.forget(worker)
         if self._stopping is not None:
             self._stopping()
@@ -96,7 +96,7 @@ class Supervisor:
         backoff = self._backoffs[worker.number]
         backoff.lasted(self._reactor.seconds() - worker.began)
         again_s = backoff.next_s()
-        self._gone.add(worker.last, worker.clients_now)
+        self._gone.add(worker.last, worker.clients.now)
         self.restarts[worker.number] += 1
         self.log.error(
             "worker {number} (process {pid}) has ended ({how}): its {clients} clients are disconnected, and another one"
@@ -104,7 +104,7 @@ class Supervisor:
             number=worker.number,
             pid=worker.pid,
             how=how,
-            clients=worker.clients_now,
+            clients=worker.clients.now,
             again_s=round(again_s, 2),
         )
         self._waiting[worker.number] = self._reactor.callLater(again_s, self._begin, worker.number)

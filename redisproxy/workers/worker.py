@@ -21,6 +21,7 @@ from redisproxy.dataplane.remote import RemoteDataPlane
 from redisproxy.workers import orders
 from redisproxy.workers.log_pipe import Lines
 from redisproxy.workers.process import ASKING_FD, ORDERS_FD, Beginning, connected
+from redisproxy.workers.tally import Tally
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import Figures
@@ -44,7 +45,7 @@ class Worker:
     """Implements L{members.Member}.
 
     @ivar settings: the whole ones in force when it was started.
-    @ivar given, given_raw: how many clients it was given. @ivar clients, raw: how many of those it knew of are left.
+    @ivar clients, raw: how many clients it has, the raw ones apart.
     @ivar under_way: how many connections are on their way to it.
     @ivar pid: of the process. @ivar last: its figures, as it told them last.
     @param on_ready: called when it takes orders. @param on_end: called once, when the process has ended.
@@ -64,10 +65,10 @@ class Worker:
         self.number = beginning.number
         self.settings = settings
         self.plane = RemoteDataPlane(reactor, lambda settings: None)
-        self.given = self.given_raw = self.clients = self.raw = self.under_way = 0
+        self.clients, self.raw = Tally(), Tally()
+        self.under_way = 0
         self.last: Figures | None = None
         self.began = reactor.seconds()
-        self._known = self._known_raw = 0
         self._reactor = reactor
         self._answers = answers
         self._on_ready = on_ready
@@ -82,17 +83,7 @@ class Worker:
     @property
     def load(self) -> int:
         """How many clients it has, with those on their way to it."""
-        return self.clients_now + self.raw_now
-
-    @property
-    def clients_now(self) -> int:
-        """How many clients it has, without raw ones; those that it has not told of yet are taken for connected."""
-        return self.clients + self.given - self._known
-
-    @property
-    def raw_now(self) -> int:
-        """How many raw clients it has."""
-        return self.raw + self.given_raw - self._known_raw
+        return self.clients.now + self.raw.now
 
     # -- beginning
 
@@ -130,7 +121,8 @@ class Worker:
     # -- what it tells
 
     def _occupied(self, given: int, clients: int, given_raw: int, raw: int) -> None:
-        self._known, self.clients, self._known_raw, self.raw = given, clients, given_raw, raw
+        self.clients.told(given, clients)
+        self.raw.told(given_raw, raw)
 
     def told(self, text: bytes) -> None:
         """It has written to its log."""
@@ -140,10 +132,7 @@ class Worker:
     def take(self, listener: int, is_raw: bool, full: bool, descriptor: int) -> Deferred[None]:
         """Give it a connection, which stays open here until this has fired."""
         self.under_way += 1
-        if is_raw:
-            self.given_raw += 1
-        else:
-            self.given += 1
+        (self.raw if is_raw else self.clients).given += 1
         giving = self.plane.give(orders.TakeClient, listener=listener, full=full, descriptor=descriptor)
         return giving.addBoth(self._taken)
 
