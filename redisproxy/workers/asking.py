@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from twisted.internet.defer import DeferredSemaphore, TimeoutError
 from twisted.python.failure import Failure
 
 from redisproxy.dataplane.errors import DataPlaneFailed
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.order_client import OrderClient
 
 
+AT_ONCE = 2
+"""Questions of one worker; those of further clients wait, so that no number of them keeps the control process busy."""
+
+
 class Asking:
     """Implements C{shared.every_worker.EveryWorker}."""
 
-    def __init__(self, link: OrderClient) -> None:
+    def __init__(self, link: OrderClient, clock: Any) -> None:
         self._link = link
+        self._clock = clock
+        self._turns = DeferredSemaphore(AT_ONCE)
 
     def list(self, which: ClientFilter) -> Deferred[bytes]:
         return self._ask(orders.ListEverywhere, which=which)
@@ -34,9 +41,11 @@ class Asking:
         return self._ask(orders.UnblockEverywhere, client_id=client_id, error=error)
 
     def _ask(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
-        return self._link.give(order, **arguments).addErrback(_not_answered)
+        asking: Deferred[Any] = self._turns.run(self._link.give, order, **arguments)
+        return asking.addTimeout(orders.ASKING_S, self._clock).addErrback(_not_answered)
 
 
 def _not_answered(failure: Failure) -> NoReturn:
-    failure.trap(*ERRORS, DataPlaneFailed)
-    raise NotAnswered(failure.getErrorMessage())
+    failure.trap(*ERRORS, DataPlaneFailed, TimeoutError)
+    late = f"other workers have not answered within {orders.ASKING_S:g} s; try again"
+    raise NotAnswered(late if failure.check(TimeoutError) else failure.getErrorMessage())

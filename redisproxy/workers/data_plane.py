@@ -54,11 +54,12 @@ class WorkersDataPlane:
     async def _server_known(self) -> None:
         while True:
             await self._members.first()
+            member = self._members.in_use[0]
             try:
-                await self._members.in_use[0].plane.server_known()
+                await member.plane.server_known()
                 return
-            except DataPlaneLost:
-                continue  # the worker that was asked
+            except DataPlaneLost as error:
+                self._members.lose(member, str(error))
 
     def figures(self) -> Deferred[Figures]:
         return ensureDeferred(self._figures())

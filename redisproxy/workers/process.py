@@ -91,7 +91,7 @@ class WorkerProcess:
         if beginning.shared:
             shared_value.take_in(beginning.shared, plane.core, plane.registry)
         self._asking = OrderClient(reactor, lambda link: None)
-        plane.core.every_worker = Asking(self._asking)
+        plane.core.every_worker = Asking(self._asking, reactor)
         self._taking = Taking(plane, network, self._asking, reactor)
         more: dict[type[Order], Handler] = {orders.TakeClient: self._taking.take, orders.TellShared: self._tell_shared}
         self._served = ServedDataPlane(plane, settings, network, reactor, more, self.end)

@@ -61,10 +61,16 @@ class Supervisor:
 
     def _begin(self, number: int) -> None:
         self._waiting.pop(number, None)
-        ensureDeferred(self._start(number)).addErrback(self._failed)
+        ensureDeferred(self._start(number)).addErrback(self._not_started, number)
 
-    def _failed(self, failure: Failure) -> None:
-        self.log.failure("starting a worker failed", failure=failure)
+    def _not_started(self, failure: Failure, number: int) -> None:
+        """The system has no process or no file descriptor to give."""
+        self.log.error("worker {number} can't be started: {error}", number=number, error=failure.getErrorMessage())
+        self._begin_in(self._backoffs[number].next_s(), number)
+
+    def _begin_in(self, seconds: float, number: int) -> None:
+        if self._stopping is None:
+            self._waiting[number] = self._reactor.callLater(seconds, self._begin, number)
 
     async def _start(self, number: int) -> None:
         shared = await self._shared()
@@ -73,9 +79,7 @@ class Supervisor:
         settings = self._members.settings
         # No worker has given a higher id: each of its clients was one of those that were given to all.
         beginning = Beginning(number, share_of(settings), self.given * ID_STEP + ID_STEP, shared)
-        self.workers[number] = Worker(
-            beginning, settings, self._answers, self._reactor, self._members.join, self._ended
-        )
+        self.workers[number] = Worker(beginning, settings, self._answers, self._reactor, self._members, self._ended)
 
     async def _shared(self) -> bytes:
         """What the clients of another worker share; empty when no other one can say."""
@@ -107,7 +111,7 @@ class Supervisor:
             clients=worker.clients.now,
             again_s=round(again_s, 2),
         )
-        self._waiting[worker.number] = self._reactor.callLater(again_s, self._begin, worker.number)
+        self._begin_in(again_s, worker.number)
 
     # -- the end
 
@@ -124,7 +128,7 @@ class Supervisor:
             waiting.cancel()
         self._waiting.clear()
         for worker in list(self.workers.values()):
-            ensureDeferred(self._tell_to_end(worker)).addErrback(lambda failure: failure.trap(DataPlaneLost))
+            ensureDeferred(self._tell_to_end(worker)).addErrback(self._not_told, worker)
         look()
         deadline = self._reactor.callLater(ENDING_S, self._end_all)
         await all_ended
@@ -134,6 +138,9 @@ class Supervisor:
     async def _tell_to_end(self, worker: Worker) -> None:
         await worker.plane.gate.release(SHUTDOWN)  # its clients have gone
         await worker.stop()
+
+    def _not_told(self, failure: Failure, worker: Worker) -> None:
+        worker.end(failure.getErrorMessage())
 
     def _end_all(self) -> None:
         for worker in list(self.workers.values()):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.link import Link
     from redisproxy.dataplane.order import Order
     from redisproxy.dataplane.order_server import Handler
+    from redisproxy.workers.members import Members
 
 START_S = 30.0
 """A worker that does not take orders after this time is ended."""
@@ -48,7 +49,8 @@ class Worker:
     @ivar clients, raw: how many clients it has, the raw ones apart.
     @ivar under_way: how many connections are on their way to it.
     @ivar pid: of the process. @ivar last: its figures, as it told them last.
-    @param on_ready: called when it takes orders. @param on_end: called once, when the process has ended.
+    @param members: which it joins when it takes orders, and leaves when it is lost.
+    @param on_end: called once, when the process has ended.
     """
 
     log = Logger(namespace="redisproxy.workers")
@@ -59,7 +61,7 @@ class Worker:
         settings: Any,
         answers: Answers,
         reactor: Any,
-        on_ready: Callable[[Worker], None],
+        members: Members,
         on_end: Callable[[Worker, str], None],
     ) -> None:
         self.number = beginning.number
@@ -71,13 +73,13 @@ class Worker:
         self.began = reactor.seconds()
         self._reactor = reactor
         self._answers = answers
-        self._on_ready = on_ready
+        self._members = members
         self._on_end = on_end
         self._why = ""
         self._lines = Lines()
         self._stopping = False
-        self._deadline = reactor.callLater(START_S, self.end, f"it has not begun within {START_S:g} s")
         self._process = self._start(beginning)
+        self._deadline = reactor.callLater(START_S, self.end, f"it has not begun within {START_S:g} s")
         self.pid: int = self._process.pid
 
     @property
@@ -113,7 +115,7 @@ class Worker:
         await self.plane.use(link)
         await self.plane.start()
         self._deadline.cancel()
-        self._on_ready(self)
+        self._members.join(self)
 
     def _not_begun(self, failure: Failure) -> None:
         self.end(f"it has not begun: {failure.getErrorMessage()}")
@@ -158,6 +160,7 @@ class Worker:
     def end(self, why: str) -> None:
         """Part of L{members.Member}."""
         self._why = self._why or why
+        self._members.forget(self)
         with suppress(ProcessExitedAlready):
             self._process.signalProcess(signal.SIGKILL)
 
