@@ -7,6 +7,7 @@ LOCKS := tests/end_to_end/node/package-lock.json
 
 SECONDS := 60
 SEEDS := 0-1999
+BOUNDARY_SEEDS := 0-499
 
 .PHONY: run test lint bench bench-quick demo fuzz chaos sanitize simulate clean setup
 
@@ -21,6 +22,7 @@ run: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m tests.simulation $(SEEDS)
+	$(PY) -m tests.simulation --boundary $(BOUNDARY_SEEDS)
 	$(PY) -m pytest -n 2 --dist loadfile
 	REDISPROXY_PURE=1 $(PY) -m pytest -n 2 --dist loadfile -m "not one_twin"
 
@@ -51,6 +53,7 @@ fuzz: $(STAMP)
 
 simulate: $(STAMP)
 	$(PY) -m tests.simulation $(SEEDS)
+	$(PY) -m tests.simulation --boundary $(BOUNDARY_SEEDS)
 
 chaos: SECONDS := 110
 chaos: $(STAMP)

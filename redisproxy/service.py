@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
@@ -16,12 +17,14 @@ from redisproxy import config
 from redisproxy.admin import make_site
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
+from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.forwarding import twins
-from redisproxy.net import open_files
-from redisproxy.net.network import best_network
+from redisproxy.net import open_files, passed_sockets
+from redisproxy.net.network import best_network, open_ports
+from redisproxy.net.passed_sockets import PassedSocketFault
 from redisproxy.workers.data_plane import WorkersDataPlane
 from redisproxy.workers.share import files_of_one
 
@@ -55,9 +58,10 @@ class Ports(Protocol):
     @property
     def ports(self) -> Sequence[object]: ...
 
-    def open(self) -> None:
-        """Bind every address.
+    def open(self, passed: Mapping[config.Address, Sequence[socket.socket]]) -> None:
+        """Listen at every address.
 
+        @param passed: sockets that listen there already, by address; the others are bound.
         @raise CannotListenError: one can't be bound; the others are closed again.
         """
 
@@ -69,7 +73,7 @@ class Proxy(Service):
     """The proxy as a Twisted service, whatever its data plane is.
 
     @param configuration: what is in force. @param dataplane: what the control plane drives.
-    @param ports: of clients.
+    @param ports: of clients. @param manager: what is told how the process is doing.
     """
 
     log = Logger(namespace="redisproxy")
@@ -82,45 +86,55 @@ class Proxy(Service):
         network: Network,
         reactor: Any,
         jitter: Callable[[float, float], float] = random.uniform,
+        manager: ServiceManager | None = None,
     ) -> None:
         self.setName("redisproxy")
         self._settings = configuration.settings
         self._network = network
         self._ports = ports
         self.control = Control(configuration, dataplane, network, reactor, jitter)
-        self._admin: IListeningPort | None = None
-        self._signals = Signals(reactor, self.control.reload.on_signal)
+        self._reactor = reactor
+        self._manager = manager or ServiceManager()
+        self._admin: list[IListeningPort] = []
+        self._signals = Signals(reactor, self._reload, self.control.shutdown.hurry)
 
     # -- starting
 
-    def bind(self) -> None:
-        """Bind every address, unless that has been done.
+    def bind(self, environ: Mapping[str, str]) -> None:
+        """Listen at every address, unless that has been done.
 
-        @raise SystemExit: one can't be bound; twistd and twist print its text and end, with no traceback.
+        @param environ: tells of sockets that the process was started with.
+        @raise SystemExit: one can't be bound, or a passed socket can't be used; twistd and twist print its text and
+            end, with no traceback.
         """
         if self._ports.ports:
             return
         try:
-            self._ports.open()
-            self._open_admin()
+            passed = passed_sockets.assign(passed_sockets.take(environ), self._settings)
+            self._ports.open(passed)
+            self._open_admin(passed)
+        except PassedSocketFault as error:
+            raise SystemExit(f"redisproxy can't start: {error}") from None
         except CannotListenError as error:
             self._ports.close_at_once()
             raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
 
-    def _open_admin(self) -> None:
+    def _open_admin(self, passed: Mapping[config.Address, Sequence[socket.socket]]) -> None:
         admin, configuration, metrics = self._settings.admin, self.control.configuration, self.control.metrics
         if admin is not None:
             site = make_site(self.control.operations, lambda: configuration.admin_users, metrics)
-            self._admin = self._network.listen(admin.address, site, configuration.admin_tls, admin.backlog)
+            self._admin = open_ports(self._network, admin, site, configuration.admin_tls, passed)
 
     def startService(self) -> None:
         """Begin to serve: connect to the uplink, watch the time, answer SIGHUP."""
         super().startService()
-        self.bind()
+        self.bind({})
         if shortage := open_files.shortage(files_of_one(self._settings), open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
         self.begin()
         self._signals.install()
+        # After the signals, of which some are taken a turn later, too.
+        self._reactor.callWhenRunning(self._reactor.callLater, 0, self._manager.ready, "running")
         garbage_collection.leave_out_what_there_is()
         reason = "" if twins.NATIVE else f" ({twins.NATIVE_REASON})"
         network = self._network.name
@@ -137,19 +151,32 @@ class Proxy(Service):
         """Connect to the uplink and watch the time: what needs neither ports nor signals."""
         self.control.start()
 
+    def _reload(self) -> None:
+        """For a SIGHUP."""
+        reloading = self.control.reload.on_signal()
+        if self.running:
+            self._manager.reloading()
+            reloading.addCallback(self._reloaded)
+
+    def _reloaded(self, _: None) -> None:
+        if self.running:
+            error = self.control.results.reload.get("error")
+            self._manager.ready(f"running; the last reload was rejected: {error}" if error else "running")
+
     # -- stopping
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, let what is in flight finish within the bound, close everything."""
+        """Stop listening, let clients leave and what is in flight finish within the bounds, close everything."""
         super().stopService()
+        self._manager.stopping(self.control.shutdown.longest_s)
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        self._signals.restore()
         await self.control.stop()
-        admin, self._admin = self._admin, None
-        if admin is not None:
-            await maybeDeferred(admin.stopListening)
+        self._signals.restore()
+        admin, self._admin = self._admin, []
+        for port in admin:
+            await maybeDeferred(port.stopListening)
 
 
 class ProxyService(Proxy):
@@ -160,6 +187,7 @@ class ProxyService(Proxy):
     @param network: the best one that there is when left out.
     @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
     @param reach: gives the control plane its data plane.
+    @param manager: what is told how the process is doing; nobody when left out.
     """
 
     def __init__(
@@ -170,25 +198,27 @@ class ProxyService(Proxy):
         network: Network | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
         reach: Reach = in_this_process,
+        manager: ServiceManager | None = None,
     ) -> None:
         network = network or best_network(reactor)
         self.dataplane = LocalDataPlane(settings, reactor, network, jitter)
         configuration = Configuration(config_path, settings, network, reactor)
         reached = reach(self.dataplane, configuration)
-        super().__init__(configuration, reached, self.dataplane.listeners, network, reactor, jitter)
+        super().__init__(configuration, reached, self.dataplane.listeners, network, reactor, jitter, manager)
 
 
 class WorkersService(Proxy):
     """The control process of a proxy with workers; see L{ProxyService}."""
 
-    def __init__(self, config_path: str, settings: config.Settings, reactor: Any) -> None:
+    def __init__(self, config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager) -> None:
         network = best_network(reactor)
         self.dataplane = WorkersDataPlane(settings, reactor)
         configuration = Configuration(config_path, settings, network, reactor)
-        super().__init__(configuration, self.dataplane, self.dataplane.ports, network, reactor)
+        super().__init__(configuration, self.dataplane, self.dataplane.ports, network, reactor, manager=manager)
 
 
-def service_of(config_path: str, settings: config.Settings, reactor: Any) -> Proxy:
+def service_of(config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager) -> Proxy:
     """The service for these settings."""
-    kind = WorkersService if settings.worker_count > 1 else ProxyService
-    return kind(config_path, settings, reactor)
+    if settings.worker_count > 1:
+        return WorkersService(config_path, settings, reactor, manager)
+    return ProxyService(config_path, settings, reactor, manager=manager)

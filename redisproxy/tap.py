@@ -9,7 +9,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from redisproxy import config
-from redisproxy.net import tls
+from redisproxy.net import passed_sockets, tls
 
 
 class Options(usage.Options):
@@ -40,14 +40,17 @@ def makeService(options: Options) -> IService:
     """The service for these options, with its ports bound.
 
     They are bound here, before twistd has written its pidfile or become a daemon, so that a start that fails says so in
-    the terminal and leaves nothing behind.
+    the terminal and leaves nothing behind; and as the process that the service manager has passed sockets to.
 
-    @raise SystemExit: an address can't be bound.
+    @raise SystemExit: an address can't be bound, or a passed socket can't be used.
     """
     from twisted.internet import reactor
 
+    from redisproxy.control.service_manager import ServiceManager
     from redisproxy.service import service_of
 
-    service = service_of(options["config"], options["settings"], reactor)
-    service.bind()
+    manager = ServiceManager.take(os.environ)
+    service = service_of(options["config"], options["settings"], reactor, manager)
+    service.bind(passed_sockets.started_with())
+    passed_sockets.forget(os.environ)
     return service

@@ -21,7 +21,6 @@ MOST_SEEDS = 400
 RARE = {
     "adjustment-forgotten": 6444,
     "cancelling-overlooked": 909,
-    "fence-left-behind": 688,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

@@ -16,12 +16,12 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from redisproxy.client import Client as Inside
-from redisproxy.client import ClientFactory
 from redisproxy.config.authentication import Authenticator
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.resp import encode_command as cmd
+from redisproxy.serving import ClientFactory
 from redisproxy.shared.core import Core
 from redisproxy.shared.registry import ClientRegistry
 from redisproxy.uplink import Credentials, UplinkContext, UplinkLimits, UplinkSet

@@ -18,6 +18,7 @@ h1 { font-size: 1.25rem; margin: 0 } h2 { font-size: 1rem; margin: 2rem 0 .5rem 
 header { display: flex; gap: 1rem; align-items: center; flex-wrap: wrap }
 .state { color: #fff; padding: .15rem .8rem; border-radius: 1rem; font-weight: 600 }
 .running { background: var(--running) } .pausing { background: var(--pausing) } .paused { background: var(--paused) }
+.shutting { background: #57606a }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin: 1.5rem 0 }
 .tile { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .9rem }
 .tile b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums } .tile span { opacity: .75; font-size: .85rem }
@@ -57,7 +58,8 @@ async function refresh() {
   try {
     const info = await (await fetch("/info.json")).json();
     get("state").textContent = info.state; get("state").className = "state " + info.state;
-    get("why").textContent = (info.paused_for || []).join(", ");
+    const end = info.shutdown, waits = end && end.waits_for_s ? ", for " + end.waits_for_s + " s at the most" : "";
+    get("why").textContent = end ? "clients left: " + end.clients_left + waits : (info.paused_for || []).join(", ");
     get("clients").textContent = info.clients.open; get("in_flight").textContent = info.in_flight;
     const running = info.switchover.current;
     get("step").textContent = running ? running.from + " to " + running.to + ": " + running.step : "";
@@ -154,13 +156,21 @@ def _uplink_rows(uplink: dict[str, Any]) -> dict[str, Any]:
     return rows | _sentinel_rows(uplink.get("sentinel") or {})
 
 
+def _why(info: dict[str, Any]) -> str:
+    end = info.get("shutdown")
+    if not end:
+        return ", ".join(info.get("paused_for", []))
+    waits = f", for {end['waits_for_s']} s at the most" if end["waits_for_s"] else ""
+    return f"clients left: {end['clients_left']}{waits}"
+
+
 def render_page(info: dict[str, Any]) -> bytes:
     """The page for the state in `info`; keys that are missing leave gaps, no more."""
     clients, uplink, switchover = (info.get(key, {}) for key in ("clients", "uplink", "switchover"))
     running = switchover.get("current") or {}
     values = {
         "state": info.get("state", "unknown"),
-        "why": ", ".join(info.get("paused_for", [])),
+        "why": _why(info),
         "advice": f"The uplink: {uplink['advice']}" if uplink.get("advice") else "",
         "clients": clients.get("open", 0),
         "in_flight": info.get("in_flight", 0),

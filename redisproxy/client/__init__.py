@@ -1,11 +1,8 @@
-"""The client's side: transport <-> session.
+"""What one client consists of: its session, what has arrived and is to leave, and its way to the server.
 
-On a command's path this is where bytes arrive and where the bytes of replies leave. C{protocol} passes on what the
-transport tells, C{pump} takes commands in order, C{dispatch} says what happens with each, C{client} is what one client
-consists of.
+C{client.Client} holds the parts, which know one another downward only. What happens with a command is in C{handlers}.
 """
 
 from redisproxy.client.client import Client
-from redisproxy.client.factory import ClientFactory
 
-__all__ = ["Client", "ClientFactory"]
+__all__ = ["Client"]

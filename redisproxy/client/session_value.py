@@ -1,8 +1,8 @@
 """A client's connection as a value: all that a data plane has to know to go on with it where another one has stopped.
 
-C{client/handover.py} makes it and takes it in; nothing in here knows a socket. It crosses from one process to the
-other as JSON, with bytes in base64, and what arrives is checked before anything is done with it: types, sizes, and
-whether its parts go together.
+C{serving/leaving.py} makes it and C{serving/arriving.py} takes it in; nothing in here knows a socket. It crosses from
+one process to the other as JSON, with bytes in base64, and what arrives is checked before anything is done with it:
+types, sizes, and whether its parts go together.
 """
 
 from __future__ import annotations

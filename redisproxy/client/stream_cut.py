@@ -84,10 +84,10 @@ class StreamCut:
 
     def _marker_came(self) -> None:
         self.passed = True
+        self._look()
         reached, self._reached = self._reached, None
         if reached is not None:
             reached.callback(None)
-        self._look()
 
     # -- what becomes of it
 

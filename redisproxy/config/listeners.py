@@ -61,10 +61,14 @@ class AdminSettings(ListenSettings):
 
     allow_open: bool = False
 
+    def open_to_anybody(self, addr: str, network: str) -> bool:
+        """Whether anybody who reaches this address could use the pages there, and that is not wanted."""
+        guarded = self.password is not None or self.users or self.cacertfile
+        return not guarded and not self.allow_open and not _is_local(addr, network)
+
     def _wrong(self) -> Iterator[str]:
         yield from super()._wrong()
-        guarded = self.password is not None or self.users or self.cacertfile
-        if not guarded and not self.allow_open and not _is_local(self.addr, self.network):
+        if self.open_to_anybody(self.addr, self.network):
             yield (
                 "anybody who reaches this address could pause the proxy: set pass, users or cacertfile,"
                 ' use a loopback address, or set "allow_open": true'

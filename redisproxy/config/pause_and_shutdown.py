@@ -18,12 +18,18 @@ class ShutdownSettings(Section):
     """How the proxy stops.
 
     Clients that asked for maintenance notifications have C{notice_ms} to leave; they are sent to C{moving_to} if it is
-    set.
+    set. All others have C{wait_for_clients_ms}.
     """
 
     drain_deadline_ms: Milliseconds = 5000
+    wait_for_clients_ms: MillisecondsOrOff = 0
     notice_ms: MillisecondsOrOff = 0
     moving_to: Text | None = None
+
+    @property
+    def leaving_ms(self) -> int:
+        """How long clients have to leave, at the most."""
+        return max(self.wait_for_clients_ms, self.notice_ms)
 
     @model_validator(mode="after")
     def _check(self) -> ShutdownSettings:

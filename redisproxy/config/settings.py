@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from redisproxy.commands.allow_commands import not_allowable
 from redisproxy.config.address import Address, TcpAddress, on_this_machine
-from redisproxy.config.endpoint import Endpoint
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings
@@ -79,20 +78,23 @@ class Settings(Section):
         """How many processes carry commands: one for each processor that this process may use with C{auto}."""
         return min(len(os.sched_getaffinity(0)), MAX_WORKERS) if self.workers == "auto" else self.workers
 
-    def _own(self) -> list[tuple[str, Endpoint]]:
-        places = [("listen", each) for each in self.listen] + [("listen_raw", each) for each in self.listen_raw]
+    @property
+    def listeners(self) -> list[tuple[str, RawListenSettings]]:
+        """Every listener, each with the key of its section."""
+        places: list[tuple[str, RawListenSettings]] = [("listen", each) for each in self.listen]
+        places += [("listen_raw", each) for each in self.listen_raw]
         return [*places, *([("admin", self.admin)] if self.admin else [])]
 
     @property
     def own_addresses(self) -> frozenset[Address]:
         """Every address at which clients on this machine reach the proxy itself."""
-        addresses = (endpoint.address for _, endpoint in self._own())
+        addresses = (endpoint.address for _, endpoint in self.listeners)
         return frozenset(each for address in addresses for each in on_this_machine(address))
 
     @model_validator(mode="after")
     def _distinct_addresses(self) -> Settings:
         seen: dict[Address, str] = {}
-        for name, endpoint in self._own():
+        for name, endpoint in self.listeners:
             if endpoint.address in seen:
                 raise ValueError(f"{name}: the address {endpoint.address} is used by {seen[endpoint.address]} already")
             seen[endpoint.address] = name

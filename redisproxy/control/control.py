@@ -22,10 +22,10 @@ from redisproxy.control.pause import Pause
 from redisproxy.control.reload import Reload
 from redisproxy.control.results import Results
 from redisproxy.control.sentinel_follower import Follower
-from redisproxy.control.shutdown import close_clients
+from redisproxy.control.shutdown import Shutdown
 from redisproxy.control.switchover import SwitchoverOperation
 from redisproxy.control.uplink_advice import UplinkAdvice
-from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.dataplane.interface import FAILOVER, DataPlaneLost
 from redisproxy.figures.metrics import OperationFigures
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ TICK_S = 0.1
 class Control:
     """Drives one data plane.
 
-    @ivar operations: what operators may ask for. @ivar reload: what a SIGHUP does.
+    @ivar operations: what operators may ask for. @ivar reload: what a SIGHUP does. @ivar shutdown: how it ends.
     @ivar switchover: whose C{running} is the switchover that runs. @ivar follower: of the sentinels.
     """
 
@@ -61,6 +61,7 @@ class Control:
         self._dataplane, self._clock = dataplane, clock
         self._exclusion = exclusion = Exclusion(results)
         self._advice = UplinkAdvice(configuration, network, clock)
+        self.shutdown = Shutdown(dataplane, lambda: configuration.settings.shutdown, clock)
         holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
         self.reload = Reload(configuration, move, exclusion, results)
@@ -70,13 +71,19 @@ class Control:
         failover = Failover(configuration, move, exclusion)
         self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)
         self.operations = self._operations(holding)
-        self._loop = LoopingCall(self._tick)
-        self._loop.clock = clock
+        self._loop = self._ticking()
+
+    def _ticking(self) -> LoopingCall:
+        loop = LoopingCall(self._tick)
+        loop.clock = self._clock
+        return loop
 
     def _operations(self, holding: Holding) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
-        pause = Pause(dataplane.gate, holding, configuration, clock)
-        info = Info(dataplane, configuration, self._advice, self.results, self.switchover, self.metrics, clock)
+        pause = Pause(dataplane.gate, holding, configuration, self.shutdown, clock)
+        info = Info(
+            dataplane, configuration, self._advice, self.results, self.switchover, self.shutdown, self.metrics, clock
+        )
         return Operations(dataplane, pause, self.reload, self.switchover, info)
 
     def start(self) -> None:
@@ -94,13 +101,22 @@ class Control:
         self.follower.tick(connected)
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("the control plane failed", failure=failure)
+        if failure.check(DataPlaneLost):
+            self.log.warn("the data plane is not started yet: {error}", error=failure.getErrorMessage())
+        else:
+            self.log.failure("the control plane failed", failure=failure)
 
     async def stop(self) -> None:
-        """Undo what is under way, part with the clients, and close everything."""
+        """Undo what is under way, part with the clients, and close everything.
+
+        Clients that have time to leave need their server until then, so that a failover is followed meanwhile.
+        """
+        self.shutdown.begin()
+        await self._exclusion.stop(still=FAILOVER)
+        await self._unless_lost(self.shutdown.let_clients_leave())
         self.follower.stop()
         await self._exclusion.stop()
-        await self._unless_lost(close_clients(self._dataplane, self.configuration.settings.shutdown, self._clock))
+        await self._unless_lost(self.shutdown.close_clients())
         if self._loop.running:
             self._loop.stop()
         self._advice.stop()

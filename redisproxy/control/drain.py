@@ -28,10 +28,6 @@ async def drain(gate: GateOrders, clock: IReactorTime, limit_s: float) -> list[A
     deadline = clock.callLater(limit_s, lambda: dropping.append(ensureDeferred(_drop(gate))))
     try:
         await gate.drained()
-    except DataPlaneLost:
-        for each in dropping:
-            each.addErrback(lambda failure: failure.trap(DataPlaneLost))  # the same loss, and nobody waits for it
-        raise
     finally:
         if deadline.active():
             deadline.cancel()

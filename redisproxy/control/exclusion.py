@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, fail
+from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -33,15 +33,17 @@ class Exclusion:
         self._results = results
         self._running: Deferred[Any] | None = None
         self._name = ""
-        self._next: Callable[[], object] | None = None
+        self._next: Callable[[], Deferred[Any]] | None = None
+        self._waiting: list[Deferred[None]] = []
         self._stopping = False
+        self._still = ""
 
     def run(self, name: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Deferred[Answer]:
         """Run `work`; its answer fails with L{WrongState} at once while another one runs.
 
         @param name: what it is, in the words of an answer.
         """
-        if self._stopping:
+        if self._stopping and name != self._still:
             return fail(WrongState(SHUTTING_DOWN))
         if self._running is not None:
             return fail(WrongState(f"a {self._name} is running already"))
@@ -52,30 +54,38 @@ class Exclusion:
         running.addBoth(self._ended, answer)
         return answer
 
-    def run_next(self, begin: Callable[[], object]) -> None:
+    def run_next(self, begin: Callable[[], Deferred[Any]]) -> Deferred[None]:
         """Call `begin` now, or, however often this is asked for, once after what is running.
 
         Not after a switchover that did not take place: the file names the new server then, and nobody is to go there.
+
+        @return: fires when what was begun has ended, or will not begin; it never fails.
         """
-        if self._running is not None:
-            self._next = begin
-        else:
-            begin()
+        if self._running is None:
+            return begin().addBoth(lambda _: None)
+        self._next = begin
+        self._waiting.append(waiting := Deferred[None]())
+        return waiting
 
     def _ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
         self._running = None
         begin, self._next = self._next, None
+        waiting, self._waiting = self._waiting, []
         if begin is not None and self._name == SWITCHOVER and not _took_place(result):
             self.log.warn("the switchover did not take place: the SIGHUP that came meanwhile is not carried out")
             begin = None
         answer.callback(result)
-        if begin is not None:
-            self.run_next(begin)
+        over = succeed(None) if begin is None else self.run_next(begin)
+        for each in waiting:
+            over.chainDeferred(each)
 
-    async def stop(self) -> None:
-        """End what is running, and begin nothing any more: a switchover is rolled back."""
-        self._next, self._stopping = None, True
-        if self._running is not None:
+    async def stop(self, still: str = "") -> None:
+        """End what is running, and begin nothing any more: a switchover is rolled back.
+
+        @param still: the name of what may go on and begin all the same.
+        """
+        self._next, self._stopping, self._still = None, True, still
+        if self._running is not None and self._name != still:
             running, done = self._running, Deferred[None]()
             running.addBoth(lambda _: done.callback(None))
             running.cancel()

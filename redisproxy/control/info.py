@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.configuration import Configuration
     from redisproxy.control.results import Results
+    from redisproxy.control.shutdown import Shutdown
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.uplink_advice import UplinkAdvice
     from redisproxy.dataplane.interface import DataPlane, Figures
@@ -37,6 +38,7 @@ class Info:
         advice: UplinkAdvice,
         results: Results,
         switchover: SwitchoverOperation,
+        shutdown: Shutdown,
         metrics: OperationFigures,
         clock: IReactorTime,
     ) -> None:
@@ -45,6 +47,7 @@ class Info:
         self._advice = advice
         self._results = results
         self._switchover = switchover
+        self._shutdown = shutdown
         self._metrics = metrics
         self._clock = clock
         self._began = clock.seconds()
@@ -59,7 +62,7 @@ class Info:
 
     def ready(self) -> Deferred[tuple[bool, str]]:
         """Whether commands get through right now, of new clients, too, and why not."""
-        return self._dataplane.figures().addCallback(_ready)
+        return self._dataplane.figures().addCallback(self._ready)
 
     def _describe(self, figures: Figures) -> Answer:
         workers = {"workers": [asdict(each) for each in figures.workers]} if figures.workers else {}
@@ -69,7 +72,7 @@ class Info:
         gate, results = figures.gate, self._results
         return {
             "version": redisproxy.__version__,
-            "state": gate.state,
+            "state": "shutting down" if self._shutdown.begun else gate.state,
             "paused_for": list(gate.reasons),
             "in_flight": gate.in_flight,
             "held": gate.held,
@@ -80,6 +83,7 @@ class Info:
                 "closed": dict(figures.clients_closed),
             },
             "raw_connections": figures.raw_connections,
+            "shutdown": self._ending(figures),
             "uplink": self._uplink(figures),
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
@@ -87,6 +91,15 @@ class Info:
             "switchover": {"current": self._switchover.progress, "last": results.switchovers},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
+
+    def _ending(self, figures: Figures) -> Answer | None:
+        if not self._shutdown.begun:
+            return None
+        left = figures.clients_open + figures.raw_connections
+        return {"clients_left": left, "waits_for_s": round(self._shutdown.left_s, 1)}
+
+    def _ready(self, figures: Figures) -> tuple[bool, str]:
+        return (False, SHUTTING_DOWN) if self._shutdown.begun else _ready(figures)
 
     def _uplink(self, figures: Figures) -> Answer:
         uplink, settings = figures.uplink, self._configuration.settings.uplink

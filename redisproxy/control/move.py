@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.drain import drain
 from redisproxy.dataplane.interface import DataPlaneLost
-from redisproxy.net.deferreds import shielded
+from redisproxy.net.deferreds import carried_out, shielded
 
 if TYPE_CHECKING:
     from redisproxy.control.configuration import Candidate, Configuration
@@ -29,15 +30,25 @@ class Move:
         self._holding = holding
         self._clock = clock
 
+    async def prepare(self, candidate: Candidate) -> None:
+        """Have the data plane build it; nothing changes, and on failure nothing is left.
+
+        @raise Rejected: certificates can't be used.
+        """
+        try:
+            await self._dataplane.move.prepare(candidate.settings, candidate.same_listeners)
+        except CancelledError:
+            await self.abandon()  # the order is carried out all the same
+            raise
+
     async def connect(self, candidate: Candidate) -> None:
         """Prepare it and log in at its server; nothing changes, and on failure nothing is left.
 
         @raise Rejected: certificates can't be used. @raise UplinkError: the server can't be used.
         """
-        move = self._dataplane.move
-        await move.prepare(candidate.settings, candidate.same_listeners)
+        await self.prepare(candidate)
         try:
-            await move.connect()
+            await self._dataplane.move.connect()
         except BaseException:
             await self.abandon()
             raise
@@ -78,7 +89,7 @@ class Move:
             await self._holding.hold(reason)
             dropped = await drain(gate, self._clock, limit_s)
             await move.bring()
-            await shielded(self.swap(candidate))
+            await carried_out(self.swap(candidate))
         except BaseException:
             await self.abandon()
             raise

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.drain import drain
-from redisproxy.control.errors import WrongState
+from redisproxy.control.errors import SHUTTING_DOWN, WrongState
 from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, GateReopened
 
 if TYPE_CHECKING:
     from redisproxy.control.configuration import Configuration
     from redisproxy.control.holding import Holding
+    from redisproxy.control.shutdown import Shutdown
     from redisproxy.dataplane.interface import GateOrders
 
 UNPAUSED = "unpaused before every client was suspended"
@@ -27,15 +28,28 @@ class Pause:
 
     log = Logger(namespace="redisproxy.control")
 
-    def __init__(self, gate: GateOrders, holding: Holding, configuration: Configuration, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        gate: GateOrders,
+        holding: Holding,
+        configuration: Configuration,
+        shutdown: Shutdown,
+        clock: IReactorTime,
+    ) -> None:
         self._gate = gate
         self._holding = holding
         self._configuration = configuration
+        self._shutdown = shutdown
         self._clock = clock
         self._waiting: list[Deferred[Answer]] = []
 
     def pause(self) -> Deferred[Answer]:
-        """Close the gate and answer at once; what runs longer than the drain deadline is dropped later."""
+        """Close the gate and answer at once; what runs longer than the drain deadline is dropped later.
+
+        Refused while the proxy shuts down, because clients that are to leave could not end what they have begun.
+        """
+        if self._shutdown.begun:
+            return fail(WrongState(SHUTTING_DOWN))
         return ensureDeferred(self._pause())
 
     async def _pause(self) -> Answer:
@@ -50,6 +64,8 @@ class Pause:
 
     def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]:
         """Close the gate; fire when every client is suspended, after dropping what runs longer than the limit."""
+        if self._shutdown.begun:
+            return fail(WrongState(SHUTTING_DOWN))
         limit_s = self._configuration.drain_limit_s if timeout_ms is None else timeout_ms / 1000
         answer: Deferred[Answer] = Deferred(lambda _: suspending.cancel())
         suspending = ensureDeferred(self._suspend(limit_s))

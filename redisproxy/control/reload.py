@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+
+from redisproxy.control.errors import WrongState
 from redisproxy.dataplane.interface import RELOAD, Rejected
 from redisproxy.net.errors import UplinkError
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
 
     from redisproxy.control.answers import Answer
     from redisproxy.control.configuration import Configuration
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 class Reload:
     """The operation. It always goes to the server anew, because its name may stand for another address by now."""
 
+    log = Logger(namespace="redisproxy.control")
+
     def __init__(self, configuration: Configuration, move: Move, exclusion: Exclusion, results: Results) -> None:
         self._configuration = configuration
         self._move = move
@@ -30,10 +36,16 @@ class Reload:
         """Do it; refused while another move runs."""
         return self._exclusion.run(RELOAD, self._reload)
 
-    def on_signal(self) -> None:
-        """Do it for a SIGHUP; one that comes while another move runs is carried out after it."""
-        # Nobody waits for the answer, and the log has it.
-        self._exclusion.run_next(lambda: self.reload().addErrback(lambda _: None))
+    def on_signal(self) -> Deferred[None]:
+        """Do it for a SIGHUP; one that comes while another move runs is carried out after it.
+
+        @return: fires when it is over, however; the log has the result.
+        """
+        return self._exclusion.run_next(lambda: self.reload().addErrback(self._not_begun))
+
+    def _not_begun(self, failure: Failure) -> None:
+        if failure.check(WrongState):
+            self.log.warn("the SIGHUP is not carried out: {error}", error=failure.getErrorMessage())
 
     async def _reload(self) -> Answer:
         candidate = await self._configuration.of_the_file()

@@ -1,5 +1,7 @@
 """What the process does on signals: SIGHUP reloads; SIGTERM and SIGINT stop the reactor, and the exit code is 0.
 
+A second SIGTERM or SIGINT ends the wait for clients to leave.
+
 Twisted installs no SIGHUP handler (the default action kills the process and leaves its pidfile), and after a SIGTERM
 twistd kills itself with the same signal once it has stopped in order, which looks like a crash to whoever started it.
 """
@@ -16,11 +18,13 @@ class Signals:
     """Our handlers while the service runs.
 
     @param reload: called in the reactor thread for a SIGHUP.
+    @param hurry: called there for a SIGTERM or SIGINT after the first one.
     """
 
-    def __init__(self, reactor: Any, reload: Callable[[], None]) -> None:
+    def __init__(self, reactor: Any, reload: Callable[[], None], hurry: Callable[[], None]) -> None:
         self._reactor = reactor
         self._reload = reload
+        self._hurry = hurry
         self._stopping = False
         self._old: dict[int, Any] = {}
 
@@ -43,7 +47,9 @@ class Signals:
             return  # not the main thread, where there are no signals
 
     def _stop(self) -> None:
-        if not self._stopping:
+        if self._stopping:
+            self._hurry()
+        else:
             self._stopping = True
             self._reactor.stop()
 

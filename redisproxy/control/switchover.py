@@ -121,7 +121,7 @@ class SwitchoverOperation:
 
     async def _prepare(self, dry_run: bool) -> Answer:
         candidate = self._configuration.of_another_server()
-        await self._dataplane.move.prepare(candidate.settings)
+        await self._move.prepare(candidate)
         swapped = False
         try:
             switchover = await self._made(candidate, dry_run)

@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
+from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from redisproxy.client import ClientFactory
-from redisproxy.client.arriving import Arriving
 from redisproxy.client.message_stream import MessageStream
-from redisproxy.client.monitor import monitoring_at
 from redisproxy.client.session_value import ClientValue, InvalidState, from_bytes
-from redisproxy.client.stream_marker import begin_cut, cut_for
-from redisproxy.client.subscription import subscribed_at
 from redisproxy.dataplane.handover import HandoverRefused
 from redisproxy.dataplane.watches import made_besides
+from redisproxy.handlers.monitor import monitoring_at
+from redisproxy.handlers.stream_marker import begin_cut, cut_for
+from redisproxy.handlers.subscription import subscribed_at
 from redisproxy.net.detached import DetachedSocket
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
+from redisproxy.serving import ClientFactory
+from redisproxy.serving.arriving import Arriving
 
 
 class Adoption:
@@ -50,12 +50,12 @@ class Adoption:
         making = ensureDeferred(self._make(arriving, value, marker))
         try:
             await making.addTimeout(self._timeout_s, self._clock)
-        except (UplinkError, TimeoutError, CancelledError) as error:
-            self.abandon(value.id)
+        except (UplinkError, TimeoutError) as error:
+            self._forget(arriving)
             why = "the server does not answer" if isinstance(error, TimeoutError) else str(error)
             raise HandoverRefused(f"what it has at the server can't be made again: {why}") from error
         except BaseException:
-            self.abandon(value.id)
+            self._forget(arriving)
             raise
 
     async def adopt(self, state: bytes, fd: int) -> None:
@@ -64,7 +64,7 @@ class Adoption:
         if value.id not in self._coming:
             self._begin(value)
         arriving, protocol = self._coming[value.id]
-        if value.needs_connection and arriving.connection is None:
+        if value.needs_connection and (arriving.connection is None or not arriving.connection.alive):
             self.abandon(value.id)
             raise HandoverRefused("the connection on which it was to go on is lost")
         arriving.take_in(value)
@@ -81,10 +81,17 @@ class Adoption:
 
     def abandon(self, client_id: int) -> None:
         """Part of L{handover.Target}."""
-        coming = self._coming.pop(client_id, None)
+        coming = self._coming.get(client_id)
         if coming is not None:
-            coming[0].give_up()
-            coming[0].client.registry.unreserve(client_id)
+            self._forget(coming[0])
+
+    def _forget(self, arriving: Arriving) -> None:
+        """Leave nothing of this one; another one with its id may be coming."""
+        arriving.give_up()
+        client = arriving.client
+        if self._coming.get(client.id, (None,))[0] is arriving:
+            del self._coming[client.id]
+            client.registry.unreserve(client.id)
 
     def _begin(self, value: ClientValue) -> Arriving:
         factory = self._factory_of(value.listener)
@@ -92,10 +99,10 @@ class Adoption:
             raise HandoverRefused(f"there is no listener {value.listener!r} here")
         if factory.registry.full:
             raise HandoverRefused("there are as many clients as there may be (limits.max_clients)")
-        if not factory.registry.reserve(value.id):
-            raise HandoverRefused(f"there is a client with the id {value.id} already")
         protocol = factory.protocol_of_new_client()
         arriving = Arriving(protocol.client, value)
+        if not factory.registry.reserve(value.id):
+            raise HandoverRefused(f"there is a client with the id {value.id} already")
         self._coming[value.id] = arriving, protocol
         return arriving
 

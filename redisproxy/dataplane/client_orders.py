@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from redisproxy.client import blocking
-from redisproxy.client.client_filters import matches
-from redisproxy.client.client_list import info_line
 from redisproxy.dataplane.interface import ClientFilter, ClientLine, HandedClient, NotSupported
 from redisproxy.dataplane.shutdown_notice import give_notice
+from redisproxy.handlers import blocking
+from redisproxy.handlers.client_filters import matches
+from redisproxy.handlers.client_list import info_line
 
 if TYPE_CHECKING:
     from redisproxy.client import Client
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CLOSING_POLL_S = 0.05
 CLOSING_POLLS = 20
+LEAVING_POLL_S = 0.05
 
 
 class LocalClients:
@@ -71,6 +72,13 @@ class LocalClients:
 
     def give_notice(self, within_s: float, wait_s: float, endpoint: str = "") -> Deferred[None]:
         return ensureDeferred(give_notice(self._maintenance, self._clock, within_s, wait_s, endpoint))
+
+    def all_left(self) -> Deferred[None]:
+        return ensureDeferred(self._all_left())
+
+    async def _all_left(self) -> None:
+        while len(self._registry) or len(self._raw):
+            await deferLater(self._clock, LEAVING_POLL_S, lambda: None)
 
     def close_all(self) -> Deferred[None]:
         return ensureDeferred(self._close_all())

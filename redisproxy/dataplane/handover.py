@@ -15,15 +15,16 @@ from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from redisproxy.client.leaving import Leaving
-from redisproxy.client.stream_marker import new_marker
 from redisproxy.dataplane.watches import still_holds
-from redisproxy.net.deferreds import all_settled
+from redisproxy.handlers.stream_marker import new_marker
+from redisproxy.net.deferreds import all_settled, shielded
 from redisproxy.net.detached import NotDetachable
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
+from redisproxy.serving.leaving import Leaving
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
+    from redisproxy.client.session_value import ClientValue
     from redisproxy.uplink import UplinkSet
 
 AT_ONCE = 25
@@ -97,7 +98,7 @@ class Handover:
             await self._held(leaving, until)
             value = leaving.export()
             if value.needs_connection:
-                await self._prepared(leaving, until)
+                await self._prepared(leaving, value, until)
             await self._give(leaving)
         except BaseException:
             leaving.stay()
@@ -118,13 +119,22 @@ class Handover:
                 raise HandoverRefused(why)
             await deferLater(self._clock, POLL_S, lambda: None)
 
-    async def _prepared(self, leaving: Leaving, until: float) -> None:
+    async def _prepared(self, leaving: Leaving, value: ClientValue, until: float) -> None:
         """Have the other data plane make what the client has at the server, and end it here."""
-        marker, value = new_marker(), leaving.export()
-        await self._target.prepare(value.to_bytes(), marker)
+        marker = new_marker()
+        await self._made_there(value, marker)
         try:
-            await self._in_time(self._part(leaving, marker))
+            await self._in_time(self._part(leaving, value, marker))
             await self._held(leaving, until)
+        except BaseException:
+            self._target.abandon(value.id)
+            raise
+
+    async def _made_there(self, value: ClientValue, marker: bytes) -> None:
+        try:
+            await self._target.prepare(value.to_bytes(), marker)
+        except HandoverRefused:
+            raise
         except BaseException:
             self._target.abandon(value.id)
             raise
@@ -137,15 +147,14 @@ class Handover:
         except UplinkError as error:
             raise HandoverRefused(str(error)) from error
 
-    async def _part(self, leaving: Leaving, text: bytes) -> None:
+    async def _part(self, leaving: Leaving, value: ClientValue, text: bytes) -> None:
         """End here what the other data plane has made for the client."""
-        client = leaving.client
-        if client.session.subscribed:
+        if value.subscription is not None:
             answer = await self._uplinks.own_commands.ask(*await leaving.begin_cut(text))
             if answer not in (BOTH_GET_IT, text):
                 raise UplinkUnavailable("the two data planes do not have their messages from the same server")
             await leaving.messages_cut()
-        elif client.session.watching:
+        elif value.session.watching and leaving.client.session.watching:
             await self._prove(leaving)
 
     async def _prove(self, leaving: Leaving) -> None:
@@ -166,7 +175,8 @@ class Handover:
             self._target.abandon(leaving.client.id)
             raise HandoverRefused(str(error)) from error
         try:
-            await self._target.adopt(value.to_bytes(), socket.fd)
+            # The descriptor may not have left yet: closed too early, its number would be that of another client.
+            await shielded(self._target.adopt(value.to_bytes(), socket.fd))
         except HandoverRefused:
             leaving.take_back(self._network, socket)
             raise

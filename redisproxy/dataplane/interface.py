@@ -10,8 +10,9 @@ Rules for all orders:
    needs no time, so that C{await} goes straight on within the same turn of the reactor.
  - An order fails with one of L{ERRORS} and nothing else; anything else is a bug.
  - Orders take effect in the sequence in which they were given, also when nobody waits for the answers.
- - Cancelling the Deferred of C{drained}, C{server_known}, C{connect}, C{prove_watches}, C{bring} and C{give_notice}
-   ends the work. All other orders are carried out once they are given; whoever cancels does not learn the result.
+ - Cancelling the Deferred of C{drained}, C{server_known}, C{connect}, C{prove_watches}, C{bring}, C{give_notice}
+   and C{all_left} ends the work. All other orders are carried out once they are given; whoever cancels does not learn
+   the result.
  - C{DataPlaneLost} says nothing about what was carried out. A data plane that has lost its control plane goes on as it
    was; it drops nobody for that.
 """
@@ -198,6 +199,12 @@ class ClientOrders(Protocol):
 
         @param within_s: after so many seconds at the most it is gone. @param wait_s: the longest to wait for them.
         @param endpoint: C{host:port} where they are to go; without it they connect again where they did.
+        """
+
+    def all_left(self) -> Deferred[None]:
+        """Fire when no client is connected, raw ones included; at once without any. Can be cancelled.
+
+        After C{stop_listening}: whoever comes later is waited for, too.
         """
 
     def close_all(self) -> Deferred[None]:

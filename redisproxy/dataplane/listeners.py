@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from redisproxy.client import Client, ClientFactory
+from redisproxy.client import Client
 from redisproxy.config.authentication import authenticator
+from redisproxy.net.network import open_ports
 from redisproxy.net.tls import ServerTLS, server_tls
+from redisproxy.serving import ClientFactory
 
 if TYPE_CHECKING:
     from redisproxy import config
+    from redisproxy.config import Address
     from redisproxy.net.network import Network
     from redisproxy.net.raw_relay import RawFactory
     from redisproxy.shared.core import Core
@@ -56,16 +60,17 @@ class Listeners:
         self._certificates = certificates_of(settings)
         self._factories: list[ClientFactory] = []
 
-    def open(self) -> None:
-        """Bind every address.
+    def open(self, passed: Mapping[Address, Sequence[socket.socket]]) -> None:
+        """Listen at every address.
 
+        @param passed: sockets that listen there already, by address; the others are bound.
         @raise twisted.internet.error.CannotListenError: one can't be bound; the others are closed again.
         """
         settings = self._settings
         endpoints = [*settings.listen, *settings.listen_raw]
         try:
             for endpoint, (factory, tls) in zip(endpoints, self.factories(), strict=True):
-                self.ports.append(self._network.listen(endpoint.address, factory, tls, endpoint.backlog))
+                self.ports += open_ports(self._network, endpoint, factory, tls, passed)
         except Exception:
             self.close_at_once()
             raise

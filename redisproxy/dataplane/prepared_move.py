@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import FirstError, TimeoutError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
+from redisproxy.dataplane.message_streams import MessageStreams
 from redisproxy.dataplane.server_commands import Known, known_of
-from redisproxy.dataplane.subscriptions import Subscribers
 from redisproxy.dataplane.watches import Watches
 from redisproxy.net.deferreds import first_cause
 from redisproxy.net.errors import UplinkUnavailable
@@ -60,7 +60,7 @@ class PreparedMove:
         self._known = Known()
         self._loaded: set[bytes] = set()
         limit_s = settings.uplink.connect_timeout_ms / 1000
-        self._subscribers = Subscribers(registry, uplinks, clock, limit_s)
+        self._streams = MessageStreams(registry, uplinks, clock, limit_s)
         self.watches = Watches(registry, uplinks, clock, limit_s)
 
     async def connect(self) -> None:
@@ -75,8 +75,8 @@ class PreparedMove:
                 await self._uplinks.acquire_shared(key)
         self._known = await known_of(self._uplinks)
         await self._load_scripts()
-        await self._subscribers.open()
-        await self._subscribers.go_ahead()
+        await self._streams.open()
+        await self._streams.go_ahead()
         await self._uplinks.warm_up.open_pinned(self._pinned_keys())
         await self._blocked.call_back()
 
@@ -94,8 +94,8 @@ class PreparedMove:
         """
         await self._load_scripts()
         await self._uplinks.warm_up.learn_role()
-        await self._subscribers.copy()
-        await self.watches.renew(self._subscribers.connections())
+        await self._streams.copy()
+        await self.watches.renew(self._streams.connections())
 
     async def _load_scripts(self) -> None:
         missing = self._scripts.missing(self._loaded)
@@ -113,7 +113,7 @@ class PreparedMove:
 
     def swap(self) -> None:
         """Put it in force."""
-        self._subscribers.change_over(self.watches.on_copies)
+        self._streams.change_over(self.watches.on_copies)
         self.watches.change_over()
         self._listeners.take_certificates(self._certificates)
         self._in_force.take(self._settings, self._uplinks, self._known)

@@ -13,8 +13,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from redisproxy.net.sockets import listening_socket
-
 AT_ONCE = 16
 REST_S = 0.2
 _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -24,18 +22,18 @@ _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Acceptor:
     """Listens from the beginning and accepts between L{resume} and L{pause}; meanwhile the kernel's backlog holds.
 
+    @param listening: not blocking; it is closed at the end. @param path: the file that goes with it.
     @param take: called with each connection, which is its own.
     """
 
     log = Logger(namespace="redisproxy.network")
 
-    def __init__(self, reactor: Any, address: Any, backlog: int, take: Callable[[socket.socket], None]) -> None:
-        """
-        @raise CannotListenError: the address can't be bound.
-        """
+    def __init__(
+        self, reactor: Any, listening: socket.socket, path: str | None, take: Callable[[socket.socket], None]
+    ) -> None:
         self._reactor = reactor
-        self._path = getattr(address, "path", None)
-        self._socket = listening_socket(address, backlog)
+        self._path = path
+        self._socket = listening
         self._take = take
         self._accepting = False
         self._rest: IDelayedCall | None = None

@@ -17,7 +17,16 @@ async def all_settled(works: Sequence[Deferred[T]]) -> list[tuple[bool, Any]]:
     @raise CancelledError: the wait was cancelled. C{DeferredList} alone makes failures like any other of that, and who
         waits would go on as if nothing had happened.
     """
-    results: list[tuple[bool, Any]] = await DeferredList(works, consumeErrors=True)
+    settling = DeferredList(works, consumeErrors=True)
+    waits: list[Deferred[list[tuple[bool, Any]]]] = [Deferred(), Deferred()]
+    settling.addCallback(lambda results: waits[-1].callback(results))
+    try:
+        results = await waits[-1]
+    except CancelledError:
+        waits.pop()
+        settling.cancel()
+        await waits[-1]  # a work that is carried out all the same does not tell that it was cancelled
+        raise
     if any(not good and value.check(CancelledError) for good, value in results):
         raise CancelledError
     return results
@@ -49,3 +58,17 @@ async def shielded(work: Coroutine[Deferred[Any], Any, T]) -> T:
             raise
         waits.pop()
     return await waits[-1]
+
+
+async def carried_out(work: Coroutine[Deferred[Any], Any, T]) -> T:
+    """Wait for `work`, however often the wait is cancelled: for what can't be taken back, and ends by itself."""
+    working = ensureDeferred(work)
+    waits: list[Deferred[T]] = [Deferred()]
+    working.addBoth(lambda result: waits[-1].callback(result))
+    while True:
+        try:
+            return await waits[-1]
+        except CancelledError:
+            if working.called:
+                raise
+            waits.append(Deferred())

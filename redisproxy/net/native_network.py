@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.internet.error import ConnectError, TimeoutError, getConnectError
 from twisted.internet.interfaces import IListeningPort, IProtocol, IReadDescriptor
@@ -24,19 +24,12 @@ from zope.interface import classImplements, implementer
 from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.native_tls import DIRECT_TLS, Verification, pointers
-from redisproxy.net.sockets import closed_on_error, listening_socket, stream_socket
+from redisproxy.net.sockets import address_from, closed_on_error, listening_socket, stream_socket
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
 
 REST_S = 0.2
 
 classImplements(Hub, IReadDescriptor)
-
-
-def address_from(name: Any) -> Any:
-    """A Twisted address from what a socket calls itself."""
-    if isinstance(name, tuple):
-        return (IPv6Address if len(name) == 4 else IPv4Address)("TCP", *name[:2])
-    return UNIXAddress(name or None)
 
 
 def _address_of(fd: int, peer: bool) -> Any:
@@ -68,17 +61,21 @@ def serve(connection: Any, factory: Any, tls: Any, reactor: Any) -> None:
 
 @implementer(IListeningPort)
 class NativePort:
-    """One listening socket."""
+    """One listening socket.
 
-    def __init__(self, hub: Hub, reactor: Any, address: Any, factory: Any, tls: Any, backlog: int) -> None:
+    @param path: of a unix socket's file, which goes when it stops listening; None leaves it.
+    """
+
+    def __init__(
+        self, hub: Hub, reactor: Any, listening: socket.socket, factory: Any, tls: Any, path: str | None = None
+    ) -> None:
         self._factory = factory
         self._reactor = reactor
         self._tls = tls
-        self._path = getattr(address, "path", None)
-        bound = listening_socket(address, backlog)
-        self._host = address_from(bound.getsockname())
-        kind = Connection if tls is None else TLSConnection
-        self._listener: Listener | None = Listener(hub, bound.detach(), self._accepted, self._path is None, kind)
+        self._path = path
+        self._host = address_from(listening.getsockname())
+        is_tcp, kind = listening.family != socket.AF_UNIX, Connection if tls is None else TLSConnection
+        self._listener: Listener | None = Listener(hub, listening.detach(), self._accepted, is_tcp, kind)
         factory.doStart()
 
     def _accepted(self, connection: Any) -> None:
@@ -88,7 +85,7 @@ class NativePort:
         """It listens from the beginning."""
 
     def stopListening(self) -> Deferred[None]:
-        """Listen no more; a unix socket's file goes, too."""
+        """Listen no more."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -134,9 +131,16 @@ class NativeNetwork:
 
         @raise CannotListenError: the address can't be bound.
         """
+        return self._port(listening_socket(address, backlog), factory, tls, getattr(address, "path", None))
+
+    def listen_on(self, listening: socket.socket, factory: Any, tls: Any) -> IListeningPort:
+        """Accept from a socket that listens already, which is also another process's; see L{network.Network}."""
+        return self._port(listening, factory, tls)
+
+    def _port(self, listening: socket.socket, factory: Any, tls: Any, path: str | None = None) -> IListeningPort:
         if tls is not None and not DIRECT_TLS:
             factory, tls = TLSServerFactory(tls, factory, self._reactor), None
-        port: IListeningPort = NativePort(self._hub, self._reactor, address, factory, tls, backlog)
+        port: IListeningPort = NativePort(self._hub, self._reactor, listening, factory, tls, path)
         return port
 
     def connect(

@@ -5,8 +5,9 @@ There are two behind the same interface: on the compiled transports, where those
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocol, IReactorFDSet
@@ -14,6 +15,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocol, IReactorFDSet
 from redisproxy.forwarding import twins
 from redisproxy.net.detached import DetachedSocket
 from redisproxy.net.twisted_network import TwistedNetwork
+
+if TYPE_CHECKING:
+    from redisproxy.config import Address, RawListenSettings
 
 
 class Network(Protocol):
@@ -30,6 +34,14 @@ class Network(Protocol):
         @param tls: a L{redisproxy.tls.ServerTLS}, or None. A client that has not shaken hands within its
             C{handshake_timeout_s} is disconnected.
         @raise CannotListenError: the address can't be bound.
+        """
+
+    def listen_on(self, listening: socket.socket, factory: Any, tls: Any) -> IListeningPort:
+        """Accept from a TCP or unix socket that listens already, which is also another process's.
+
+        When the port stops listening, the other process's socket goes on, and a unix socket's file stays.
+
+        @param listening: not blocking; the port owns it from now on. @param tls: see L{listen}.
         """
 
     def connect(
@@ -67,6 +79,22 @@ class ServingNetwork(Network, Protocol):
         @raise ValueError: it is no TCP or unix stream socket.
         @raise OSError: it is no open socket.
         """
+
+
+def open_ports(
+    network: Network,
+    endpoint: RawListenSettings,
+    factory: Any,
+    tls: Any,
+    passed: Mapping[Address, Sequence[socket.socket]],
+) -> list[IListeningPort]:
+    """Listen for `endpoint`: on the sockets that were passed for it, else at its address.
+
+    @raise CannotListenError: the address can't be bound.
+    """
+    if sockets := passed.get(endpoint.address):
+        return [network.listen_on(each, factory, tls) for each in sockets]
+    return [network.listen(endpoint.address, factory, tls, endpoint.backlog)]
 
 
 def best_network(reactor: Any) -> ServingNetwork:

@@ -28,24 +28,34 @@ class _Side(Protocol):
 
     other: _Side | None = None
     transport: Any
+    input_ended = output_ended = False
 
     def dataReceived(self, data: bytes) -> None:
         if self.other is not None:
             self.other.transport.write(data)
 
     def readConnectionLost(self) -> None:
+        self.input_ended = True
         other = self.other
         if other is not None and other.connected:
             other.end_writing()
+        self._close_if_done()
 
     def writeConnectionLost(self) -> None:
-        self.transport.abortConnection()
+        """Twisted's transports tell of each half-close, which was ours."""
 
     def end_writing(self) -> None:
         """Half-close where the transport can, close where it can't (TLS)."""
+        self.output_ended = True
         if hasattr(self.transport, "loseWriteConnection"):
             self.transport.loseWriteConnection()
+            self._close_if_done()
         else:
+            self.finish()
+
+    def _close_if_done(self) -> None:
+        """A connection of which both halves have ended stays open until it is closed."""
+        if self.input_ended and self.output_ended:
             self.finish()
 
     def finish(self) -> None:
@@ -106,6 +116,8 @@ class RawClient(_Side):
             uplink.transport.write(b"".join(self._early))
             self._early.clear()
             self.transport.resumeProducing()
+        if self.input_ended:
+            uplink.end_writing()
 
     def _failed(self, failure: Failure) -> None:
         self._connecting = None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 
 
@@ -107,6 +108,13 @@ def closed_on_error(fd: int) -> Iterator[None]:
     except BaseException:
         os.close(fd)
         raise
+
+
+def address_from(name: Any) -> Any:
+    """A Twisted address from what a socket calls itself."""
+    if isinstance(name, tuple):
+        return (IPv6Address if len(name) == 4 else IPv4Address)("TCP", *name[:2])
+    return UNIXAddress(name or None)
 
 
 def tcp_socket(transport: Any) -> socket.socket | None:

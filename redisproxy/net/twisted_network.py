@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.internet.protocol import Factory
 
 from redisproxy.net.detached import DetachedSocket
 from redisproxy.net.sockets import clear_stale_socket, closed_on_error, tcp_socket, without_delay
+from redisproxy.net.twisted_passed_port import PassedPort
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
 from redisproxy.net.twisted_transports import TcpPort, UnixPort, adopt
 
@@ -54,6 +56,12 @@ class TwistedNetwork:
             without_delay(port.socket)
         listening: IListeningPort = port
         return listening
+
+    def listen_on(self, listening: socket.socket, factory: Any, tls: Any) -> IListeningPort:
+        """Accept from a socket that listens already, which is also another process's; see L{network.Network}."""
+        if tls is not None:
+            factory = TLSServerFactory(tls, factory, self._reactor)
+        return PassedPort(self._reactor, listening, factory)
 
     def connect(
         self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any, timeout_s: float

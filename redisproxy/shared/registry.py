@@ -57,8 +57,8 @@ class ClientRegistry(Generic[Client]):
 
     @property
     def full(self) -> bool:
-        """Whether one more client would be too many."""
-        return len(self._clients) >= self.max_clients
+        """Whether one more client would be too many. Those who are on their way here have their places already."""
+        return len(self._clients) + len(self._reserved) >= self.max_clients
 
     def add(self, client: Client) -> int:
         """Remember `client`, and return the id that it gets."""

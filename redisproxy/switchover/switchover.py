@@ -13,7 +13,7 @@ from twisted.internet.defer import TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.dataplane.interface import DataPlaneLost
-from redisproxy.net.deferreds import shielded
+from redisproxy.net.deferreds import carried_out, shielded
 from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.catch_up import CatchUp
 from redisproxy.switchover.effects import Effects
@@ -137,7 +137,7 @@ class Switchover:
     async def _resume_on_the_new(self) -> None:
         with self._report.step("swap"):
             # There is no way back once this is ordered, and whoever gave up would not know where the clients are.
-            await shielded(self._swap())
+            await carried_out(self._swap())
 
     async def _swap(self) -> None:
         self._effects.swap_ordered = True

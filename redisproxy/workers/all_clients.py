@@ -79,6 +79,12 @@ class AllClients:
     async def _give_notice(self, within_s: float, wait_s: float, endpoint: str) -> None:
         await self._members.each(lambda plane: plane.clients.give_notice(within_s, wait_s, endpoint))
 
+    def all_left(self) -> Deferred[None]:
+        return ensureDeferred(self._all_left())
+
+    async def _all_left(self) -> None:
+        await self._members.each(lambda plane: plane.clients.all_left())
+
     def close_all(self) -> Deferred[None]:
         return ensureDeferred(self._close_all())
 

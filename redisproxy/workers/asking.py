@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.internet.defer import DeferredSemaphore, TimeoutError
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.errors import DataPlaneFailed
 from redisproxy.dataplane.interface import ERRORS
+from redisproxy.remote.errors import DataPlaneFailed
 from redisproxy.shared.every_worker import ClientFilter, NotAnswered
 from redisproxy.workers import orders
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from redisproxy.dataplane.order import Order
-    from redisproxy.dataplane.order_client import OrderClient
+    from redisproxy.remote.order import Order
+    from redisproxy.remote.order_client import OrderClient
 
 
 AT_ONCE = 2

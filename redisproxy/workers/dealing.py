@@ -7,6 +7,7 @@ nobody is accepted, and clients wait in the kernel's backlog.
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -15,8 +16,10 @@ from twisted.python.failure import Failure
 
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.acceptor import Acceptor
+from redisproxy.net.sockets import listening_socket
 
 if TYPE_CHECKING:
+    from redisproxy.config import Address
     from redisproxy.workers.members import Members
     from redisproxy.workers.supervisor import Supervisor
     from redisproxy.workers.worker import Worker
@@ -40,9 +43,10 @@ class Dealing:
         self._reactor = reactor
         members.changed = self.steer
 
-    def open(self) -> None:
-        """Bind every address.
+    def open(self, passed: Mapping[Address, Sequence[socket.socket]]) -> None:
+        """Listen at every address.
 
+        @param passed: sockets that listen there already, by address; the others are bound.
         @raise twisted.internet.error.CannotListenError: one can't be bound; the others are closed again.
         """
         settings = self._members.settings
@@ -50,15 +54,19 @@ class Dealing:
         try:
             for number, endpoint in enumerate(endpoints):
                 is_raw = number >= len(settings.listen)
-                self.ports.append(self._acceptor(endpoint, number, is_raw))
+                self.ports += self._acceptors(endpoint, number, is_raw, passed.get(endpoint.address, ()))
         except Exception:
             self.close_at_once()
             raise
 
-    def _acceptor(self, endpoint: Any, number: int, is_raw: bool) -> Acceptor:
-        return Acceptor(
-            self._reactor, endpoint.address, endpoint.backlog, lambda accepted: self._give(accepted, number, is_raw)
-        )
+    def _acceptors(self, endpoint: Any, number: int, is_raw: bool, passed: Sequence[socket.socket]) -> list[Acceptor]:
+        def give(accepted: socket.socket) -> None:
+            self._give(accepted, number, is_raw)
+
+        if passed:
+            return [Acceptor(self._reactor, listening, None, give) for listening in passed]
+        path = getattr(endpoint.address, "path", None)
+        return [Acceptor(self._reactor, listening_socket(endpoint.address, endpoint.backlog), path, give)]
 
     def close_at_once(self) -> None:
         """Give the addresses up."""

@@ -8,8 +8,8 @@ from redisproxy.workers import orders
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import ClientFilter
-    from redisproxy.dataplane.order import Order
-    from redisproxy.dataplane.order_server import Handler
+    from redisproxy.remote.order import Order
+    from redisproxy.remote.order_server import Handler
     from redisproxy.workers.all_clients import AllClients
 
 

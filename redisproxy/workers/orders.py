@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from redisproxy.dataplane.link import Descriptor
-from redisproxy.dataplane.order import Order, answering, taking
+from redisproxy.remote.link import Descriptor
+from redisproxy.remote.order import Order, answering, taking
 from redisproxy.shared.every_worker import ClientFilter
 
 ASKING_S = 3.0

@@ -23,12 +23,12 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger, globalLogBeginner
 
 from redisproxy.dataplane import garbage_collection, shared_value
-from redisproxy.dataplane.argument_types import settings_from_bytes, settings_to_bytes
 from redisproxy.dataplane.interface import SHUTDOWN
 from redisproxy.dataplane.local import LocalDataPlane
-from redisproxy.dataplane.order_client import OrderClient
-from redisproxy.dataplane.served import ServedDataPlane
 from redisproxy.net.network import best_network
+from redisproxy.remote.argument_types import settings_from_bytes, settings_to_bytes
+from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.served import ServedDataPlane
 from redisproxy.shared.registry import Ids
 from redisproxy.workers import orders
 from redisproxy.workers.all_clients import ID_STEP
@@ -38,8 +38,8 @@ from redisproxy.workers.taking import Taking
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
-    from redisproxy.dataplane.order import Order
-    from redisproxy.dataplane.order_server import Handler
+    from redisproxy.remote.order import Order
+    from redisproxy.remote.order_server import Handler
 
 ORDERS_FD, ASKING_FD = 3, 4
 STARTED = b"started\n"

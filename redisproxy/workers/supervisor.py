@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.errors import DataPlaneFailed
 from redisproxy.dataplane.interface import SHUTDOWN, DataPlaneLost
+from redisproxy.remote.errors import DataPlaneFailed
 from redisproxy.sentinel.backoff import Backoff
 from redisproxy.workers.all_clients import ID_STEP
 from redisproxy.workers.process import Beginning

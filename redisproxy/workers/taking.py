@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import LoopingCall
 
-from redisproxy.client import ClientFactory
+from redisproxy.serving import ClientFactory
 from redisproxy.workers import orders
 
 if TYPE_CHECKING:
-    from redisproxy.client.factory import Refusal
     from redisproxy.dataplane.local import LocalDataPlane
-    from redisproxy.dataplane.order_client import OrderClient
     from redisproxy.net.network import ServingNetwork
+    from redisproxy.remote.order_client import OrderClient
+    from redisproxy.serving.factory import Refusal
 
 TELL_S = 0.05
 

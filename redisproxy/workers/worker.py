@@ -15,9 +15,9 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.order_client import OrderClient
-from redisproxy.dataplane.order_server import OrderServer
-from redisproxy.dataplane.remote import RemoteDataPlane
+from redisproxy.remote.data_plane import RemoteDataPlane
+from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.order_server import OrderServer
 from redisproxy.workers import orders
 from redisproxy.workers.log_pipe import Lines
 from redisproxy.workers.process import ASKING_FD, ORDERS_FD, Beginning, connected
@@ -25,9 +25,9 @@ from redisproxy.workers.tally import Tally
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import Figures
-    from redisproxy.dataplane.link import Link
-    from redisproxy.dataplane.order import Order
-    from redisproxy.dataplane.order_server import Handler
+    from redisproxy.remote.link import Link
+    from redisproxy.remote.order import Order
+    from redisproxy.remote.order_server import Handler
     from redisproxy.workers.members import Members
 
 START_S = 30.0
@@ -53,8 +53,6 @@ class Worker:
     @param on_end: called once, when the process has ended.
     """
 
-    log = Logger(namespace="redisproxy.workers")
-
     def __init__(
         self,
         beginning: Beginning,
@@ -75,9 +73,7 @@ class Worker:
         self._answers = answers
         self._members = members
         self._on_end = on_end
-        self._why = ""
-        self._lines = Lines()
-        self._stopping = False
+        self._why, self._stopping = "", False
         self._process = self._start(beginning)
         self._deadline = reactor.callLater(START_S, self.end, f"it has not begun within {START_S:g} s")
         self.pid: int = self._process.pid
@@ -126,11 +122,6 @@ class Worker:
         self.clients.told(given, clients)
         self.raw.told(given_raw, raw)
 
-    def told(self, text: bytes) -> None:
-        """It has written to its log."""
-        for line in self._lines.add(text):
-            self.log.info("worker {number}: {line}", number=self.number, line=line)
-
     def take(self, listener: int, is_raw: bool, full: bool, descriptor: int) -> Deferred[None]:
         """Give it a connection, which stays open here until this has fired."""
         self.under_way += 1
@@ -178,14 +169,18 @@ class Worker:
 class _Process(ProcessProtocol):
     """What Twisted tells of the process."""
 
+    log = Logger(namespace="redisproxy.workers")
+
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._lines = Lines()
 
     def outReceived(self, data: bytes) -> None:
         self._worker.started()
 
     def errReceived(self, data: bytes) -> None:
-        self._worker.told(data)
+        for line in self._lines.add(data):
+            self.log.info("worker {number}: {line}", number=self._worker.number, line=line)
 
     def processEnded(self, reason: Failure) -> None:
         self._worker.process_ended(reason.value)

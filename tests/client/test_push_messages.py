@@ -7,8 +7,8 @@ import pytest
 from redisproxy.client.tracking_options import INVALIDATE_ALL
 from redisproxy.resp import encode_command as cmd
 from redisproxy.uplink.connection import UplinkConnection
-from tests.client.caching import GET, ON, VALUE, invalidate, resp3, track
-from tests.client.moving import Move
+from tests.handlers.caching import GET, ON, VALUE, invalidate, resp3, track
+from tests.handlers.moving import Move
 from tests.wire import HELLO, OK, QUEUED, Client, Wire
 
 HELLO_3 = b"%3" + HELLO[2:] % 9

@@ -6,8 +6,8 @@ import pytest
 
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.resp import encode_command as cmd
-from tests.client.caching import GET, invalidate, resp3, track
-from tests.client.moving import Move
+from tests.handlers.caching import GET, invalidate, resp3, track
+from tests.handlers.moving import Move
 from tests.wire import Client, Server, Wire
 
 CONFIRMED = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from twisted.internet.defer import ensureDeferred
 
 from redisproxy.dataplane.interface import DataPlane
-from redisproxy.dataplane.remote import RemoteDataPlane
-from redisproxy.dataplane.served import ServedDataPlane
-from tests.dataplane.pair import pipe
+from redisproxy.remote.data_plane import RemoteDataPlane
+from redisproxy.remote.served import ServedDataPlane
+from tests.remote.pair import pipe
 from tests.simulation.network import Net, SimNetwork
 
 if TYPE_CHECKING:

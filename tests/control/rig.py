@@ -83,6 +83,10 @@ class Client:
     def send(self, *command: str | int) -> None:
         self._end.write(encode_command(*command))
 
+    def leave(self) -> None:
+        """Disconnect."""
+        self._end.loseConnection()
+
     def dataReceived(self, data: bytes) -> None:
         self.got += data
 
@@ -174,6 +178,13 @@ class Rig:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.clock.run_until(self.clock.seconds() + seconds)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Let time pass, at most ten seconds, until `holds()`."""
+        deadline = self.clock.seconds() + 10
+        while not holds():
+            assert self.clock.seconds() < deadline
+            self.advance(0.001)
 
     def stop(self) -> Outcome:
         """End the process."""

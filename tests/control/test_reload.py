@@ -9,9 +9,9 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from redisproxy.control.errors import BadRequest, WrongState
-from redisproxy.dataplane.errors import DataPlaneFailed
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.remote.errors import DataPlaneFailed
 from tests.control.rig import Outcome, Rig
 
 TIME_S = 0.2
@@ -167,6 +167,28 @@ def test_one_that_is_stopped_while_an_order_is_carried_out_is_whole_or_nothing(r
     assert rig.orders.count("release reload") >= rig.orders.count("hold reload")
     done = outcome.error is None
     assert rig.server == rig.servers[done].name and done == (order in ("swap", "release"))
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_swap_that_is_ordered_is_waited_for_however_often_it_is_cancelled(rig: Rig, times: int) -> None:
+    rig.held_up["swap"] = held_up = Deferred[None]()
+    outcome = reload(rig)
+    rig.advance(TIME_S)
+    running: Any = rig.control._exclusion._running
+    for _ in range(times):
+        running.cancel()
+    assert not held_up.called
+    held_up.callback(None)
+    rig.advance(TIME_S)
+    assert outcome.error is None and rig.server == rig.servers[1].name and rig.gate.open
+
+
+def test_nothing_stays_prepared_of_one_that_is_cancelled_at_once(rig: Rig) -> None:
+    reload(rig)
+    running: Any = rig.control._exclusion._running
+    running.cancel()
+    rig.advance(2)
+    assert rig.orders.count("prepare") == 1 and rig.local.move._prepared is None and rig.gate.open
 
 
 def test_a_failure_in_the_middle_of_the_swap_opens_the_gate(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,10 @@ from twisted.internet.defer import Deferred
 from redisproxy.control.errors import BadRequest, OperationError, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.servers.redis_server import RedisServer
+from redisproxy.servers.state import ServerState
 from tests.control.rig import Outcome, Rig
+from tests.simulation.planted import planted
 
 TIME_S = 5.0
 """What a switchover takes, with time for a rollback."""
@@ -30,8 +33,8 @@ IN_SEQUENCE = [
 ORDERS = [order.split()[0] for order in IN_SEQUENCE[:-1]]
 
 
-def switch(rig: Rig, dry_run: bool = False) -> Outcome:
-    rig.name_server(rig.servers[1])
+def switch(rig: Rig, dry_run: bool = False, **settings: Any) -> Outcome:
+    rig.name_server(rig.servers[1], **({"switchover": settings} if settings else {}))
     return Outcome(rig.operations.switchover(dry_run))
 
 
@@ -133,6 +136,30 @@ def test_one_that_is_stopped_while_an_order_is_carried_out_is_whole_or_nothing(r
         assert rig.servers[0].config["min-replicas-to-write"] == "0"
 
 
+@pytest.mark.parametrize("order", ["swap", "release"])
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_swap_that_is_ordered_is_waited_for_however_often_it_is_cancelled(rig: Rig, order: str, times: int) -> None:
+    rig.held_up[order] = held_up = Deferred[None]()
+    outcome = switch(rig)
+    rig.advance(2.0)
+    running: Any = rig.control._exclusion._running
+    for _ in range(times):
+        running.cancel()
+    assert not held_up.called
+    held_up.callback(None)
+    rig.advance(TIME_S)
+    assert outcome.value["report"]["result"] == "done" and rig.server == rig.servers[1].name and rig.gate.open
+    assert rig.servers[1].repl.primary is None
+
+
+def test_nothing_stays_prepared_of_one_that_is_cancelled_at_once(rig: Rig) -> None:
+    switch(rig)
+    running: Any = rig.control._exclusion._running
+    running.cancel()
+    rig.advance(2)
+    assert rig.orders.count("prepare") == 1 and rig.local.move._prepared is None and rig.gate.open
+
+
 def test_a_hangup_during_one_that_does_not_take_place_is_not_carried_out(rig: Rig) -> None:
     rig.faults["bring"] = UplinkUnavailable("no")
     switch(rig)
@@ -183,3 +210,35 @@ def test_stopping_while_a_rollback_waits_for_the_data_plane_keeps_nothing_from_b
     assert outcome.deferred.called and stopped.deferred.called and rig.orders.count("release switchover") == 1
     assert rig.server == rig.servers[0].name and rig.servers[0].config["min-replicas-to-write"] == "0"
     assert rig.servers[1].repl.primary is rig.servers[0]
+
+
+def increased_behind_a_fence_that_stays(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What a client gets that is held while a rollback can't lift the fence before the budget is used up."""
+    unfence, refusals = RedisServer.unfence, [UplinkUnavailable("not now"), UplinkUnavailable("nor now")]
+
+    async def late(server: RedisServer, state: ServerState) -> None:
+        if refusals:
+            raise refusals.pop()
+        await unfence(server, state)
+
+    monkeypatch.setattr(RedisServer, "unfence", late)
+    rig.held_up["bring"] = Deferred()
+    client = rig.client()
+    outcome = switch(rig, pause_budget_ms=100)
+    rig.until(lambda: not rig.gate.open)
+    client.send("INCR", "n")
+    rig.advance(TIME_S)
+    rig.held_up.pop("bring").callback(None)
+    assert outcome.error is not None and not refusals and as_before(rig)
+    return client.got
+
+
+def test_clients_are_held_beyond_the_budget_while_the_fence_is_lifted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert increased_behind_a_fence_that_stays(rig, monkeypatch) == b":1\r\n"
+
+
+def test_the_bug_that_let_them_go_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with planted("fence-left-behind"):
+        assert increased_behind_a_fence_that_stays(rig, monkeypatch).startswith(b"-NOREPLICAS")

@@ -9,13 +9,14 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
-from redisproxy.client import Client, ClientFactory
+from redisproxy.client import Client
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.config.authentication import Authenticator
 from redisproxy.dataplane.adoption import Adoption
 from redisproxy.dataplane.handover import Handover
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
+from redisproxy.serving import ClientFactory
 from redisproxy.shared.core import ClientLimits, Core
 from redisproxy.shared.registry import ClientRegistry
 from redisproxy.uplink import Credentials, UplinkSet

@@ -90,3 +90,9 @@ def test_the_replies_are_the_same(commands: st.SearchStrategy[list[bytes]]) -> N
         assert gone == was_gone
 
     check()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_counts_of_subscriptions_do_not_include_the_marker(seed: int) -> None:
+    stream = cmd("SUBSCRIBE", "c") + cmd("SSUBSCRIBE", "c")
+    assert conversation(stream, 26, 0.004, seed, True) == conversation(stream, 26, 0.004, seed, False)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
-from redisproxy.client.leaving import Leaving
-from redisproxy.dataplane.handover import HandoverRefused
+from redisproxy.client.session_value import from_bytes
+from redisproxy.dataplane.handover import AT_ONCE, HandoverRefused
 from redisproxy.resp import bulk, parse_replies, push_header
 from redisproxy.resp import encode_command as cmd
+from redisproxy.serving.leaving import Leaving
 from redisproxy.shared.core import ClientLimits
 from redisproxy.shared.maintenance import UNNOTICED_S
 from tests.dataplane.planes import LIMIT_S, POLL_S, Planes
@@ -169,6 +170,16 @@ def test_a_full_data_plane_takes_nobody(planes: Planes) -> None:
     refused(planes, "there are as many clients as there may be (limits.max_clients)", client)
 
 
+def test_those_who_are_on_their_way_have_their_places(planes: Planes) -> None:
+    clients = [planes.client() for _ in range(3)]
+    for client in clients:
+        client.send(cmd("WATCH", "a"))
+        planes.servers[-1].send(OK)
+    planes.new.registry.max_clients = 2
+    planes.begin(*clients)
+    assert len(planes.target._coming) == 2 and planes.new.registry.full
+
+
 def test_an_id_that_somebody_has_is_not_given_twice(planes: Planes) -> None:
     client, other = planes.client(), planes.new.client()
     planes.begin(client)
@@ -211,6 +222,24 @@ def test_a_connection_that_was_lost_before_the_client_came_keeps_it_where_it_is(
     assert client.inside.session.watch_lost
 
 
+def test_a_late_failure_of_one_attempt_does_not_end_the_next_one(planes: Planes) -> None:
+    client = planes.client()
+    client.send(cmd("WATCH", "k"))
+    planes.old.server.send(OK)
+    state = Leaving(client.inside).export().to_bytes()
+    first, failures = ensureDeferred(planes.target.prepare(state, b"m")), list[Any]()
+    first.addErrback(failures.append)
+    planes.old.turn()
+    late = planes.new.server
+    planes.target.abandon(1)
+    second = ensureDeferred(planes.target.prepare(state, b"m"))
+    planes.old.turn()
+    planes.new.server.send(OK)
+    assert late.closed and second.called and failures
+    adopted = ensureDeferred(planes.target.adopt(state, client.transport.port))
+    assert adopted.called and len(planes.new.registry) == 1
+
+
 def test_a_server_that_does_not_answer_keeps_the_client_where_it_is(planes: Planes) -> None:
     client = planes.client()
     client.send(cmd("WATCH", "k"))
@@ -223,6 +252,101 @@ def test_a_server_that_does_not_answer_keeps_the_client_where_it_is(planes: Plan
     assert planes.staying == {client.inside: why} and new.closed
     client.send(cmd("MULTI"))
     assert old.got().endswith(cmd("MULTI"))
+
+
+class Forgetful:
+    """A target that says of nobody what it has made for him; L{abandon} makes it forget.
+
+    @ivar prepared: the ids of those for whom it has made something.
+    """
+
+    def __init__(self) -> None:
+        self.prepared: list[int] = []
+        self.answer: Exception = ConnectionError("the answer is lost")
+
+    async def prepare(self, state: bytes, marker: bytes) -> None:
+        self.prepared.append(from_bytes(state).id)
+        raise self.answer
+
+    async def adopt(self, state: bytes, fd: int) -> None:
+        raise AssertionError
+
+    def abandon(self, client_id: int) -> None:
+        self.prepared.remove(client_id)
+
+
+def test_a_target_whose_answer_is_lost_is_told_to_abandon(planes: Planes) -> None:
+    client = planes.client()
+    client.send(cmd("WATCH", "a"))
+    planes.old.turn()
+    planes.servers[-1].send(OK)
+    target = Forgetful()
+    planes.handover._target = target
+    planes.begin(client)
+    assert planes.staying == {client.inside: "the answer is lost"} and not target.prepared
+
+
+def test_a_target_that_has_refused_is_not_told_to_abandon_somebody_else_with_the_id(planes: Planes) -> None:
+    client = planes.client()
+    client.send(cmd("WATCH", "a"))
+    planes.servers[-1].send(OK)
+    target = planes.handover._target = Forgetful()
+    target.answer = HandoverRefused("there is a client with the id 1 already")
+    planes.begin(client)
+    assert planes.staying == {client.inside: str(target.answer)} and target.prepared == [client.inside.id]
+
+
+def test_a_handover_that_is_cancelled_while_state_is_made_begins_with_nobody_else(planes: Planes) -> None:
+    clients = [planes.client() for _ in range(AT_ONCE + 1)]
+    for client in clients[:AT_ONCE]:
+        client.send(cmd("WATCH", "a"))
+        planes.servers[-1].send(OK)
+    moving = ensureDeferred(planes.handover.move([client.inside for client in clients], LIMIT_S))
+    planes.old.turn()
+    assert len(planes.target._coming) == AT_ONCE
+    failed: list[Any] = []
+    moving.addErrback(failed.append)
+    moving.cancel()
+    planes.old.turn()
+    assert failed and failed[0].check(CancelledError)
+    assert len(planes.old.registry) == AT_ONCE + 1 and not planes.target._coming
+
+
+class Slow:
+    """A target that takes its time to answer."""
+
+    def __init__(self) -> None:
+        self.answers: list[Deferred[None]] = []
+
+    async def prepare(self, state: bytes, marker: bytes) -> None:
+        raise AssertionError
+
+    async def adopt(self, state: bytes, fd: int) -> None:
+        self.answers.append(Deferred())
+        await self.answers[-1]
+
+    def abandon(self, client_id: int) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_socket_on_its_way_stays_open_until_the_answer_also_when_it_is_cancelled(
+    planes: Planes, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr("os.close", closed.append)
+    clients = [planes.client() for _ in range(AT_ONCE + 1)]
+    target = planes.handover._target = Slow()
+    failed: list[Any] = []
+    moving = ensureDeferred(planes.handover.move([client.inside for client in clients], LIMIT_S))
+    moving.addErrback(failed.append)
+    moving.cancel()
+    assert not closed and not failed and len(planes.old.registry) == len(clients)
+    for answer in target.answers:
+        answer.errback(HandoverRefused("no")) if refused else answer.callback(None)
+    assert failed[0].check(CancelledError) and len(target.answers) == AT_ONCE
+    assert len(planes.old.registry) == len(clients) - (0 if refused else AT_ONCE)
+    planes.nothing_is_left()
 
 
 class Lost:

@@ -306,6 +306,36 @@ def test_lines_go_on_after_a_refusal(planes: Planes) -> None:
     assert client.got() == OK + line('"GET" "1"') + line('"GET" "2"')
 
 
+def test_a_push_that_waited_for_the_end_of_a_line_comes_before_the_client_goes(planes: Planes) -> None:
+    client = planes.client(("HELLO", 3), ("CLIENT", "MAINT_NOTIFICATIONS", "ON"))
+    client.send(cmd("MONITOR"))
+    old = planes.old.server
+    old.send(OK + line('"GET" "1"')[:40])
+    client.inside.push(b">1\r\n+pushed\r\n")
+    planes.begin(client)
+    new = planes.new.server
+    new.send(OK)
+    asking = planes.asked(b"PING")
+    ping = commands_of(asking.got())[0]
+    mark = line(f'"PING" "{ping[1].decode()}"')
+    asking.send(bulk(ping[1]))
+    new.send(mark + line('"GET" "2"'))
+    assert b"pushed" not in client.got()
+    old.send(line('"GET" "1"')[40:] + mark + line('"GET" "2"')[:40])
+    planes.done()
+    assert client.got() == line('"GET" "1"')[40:] + b">1\r\n+pushed\r\n" + line('"GET" "2"')
+
+
+def test_a_subscriber_whose_connection_is_lost_meanwhile_leaves_nothing(planes: Planes, version: int) -> None:
+    crossing = Crossing(planes, version)
+    crossing.publish()
+    crossing.old.close()
+    planes.old.advance(TIMEOUT_S)
+    assert planes.staying and crossing.client.closed and crossing.new.closed
+    assert not len(planes.old.registry) and not len(planes.new.registry)
+    planes.nothing_is_left()
+
+
 # -- CLIENT TRACKING
 
 

@@ -14,13 +14,13 @@ from typing import Any
 from twisted.internet.protocol import Factory
 
 from redisproxy import config
-from redisproxy.dataplane.link import Descriptor
 from redisproxy.dataplane.local import LocalDataPlane
-from redisproxy.dataplane.order import Order, answering, taking
-from redisproxy.dataplane.order_server import OrderServer
-from redisproxy.dataplane.served import ServedDataPlane
 from redisproxy.net import tls
 from redisproxy.net.network import best_network
+from redisproxy.remote.link import Descriptor
+from redisproxy.remote.order import Order, answering, taking
+from redisproxy.remote.order_server import OrderServer
+from redisproxy.remote.served import ServedDataPlane
 
 
 class Greeted(Order):
@@ -47,7 +47,7 @@ def data_plane(reactor: Any, config_path: str) -> ServedDataPlane:
     """A data plane that accepts clients."""
     settings, network = config.load(config_path, tls.faults), best_network(reactor)
     plane = LocalDataPlane(settings, reactor, network)
-    plane.listeners.open()
+    plane.listeners.open({})
     return ServedDataPlane(plane, settings, network, reactor)
 
 

@@ -220,14 +220,16 @@ class Proxy:
         wait: bool = True,
         environment: dict[str, str] | None = None,
         plugin: str = "",
+        ports: tuple[int, int] | None = None,
         **more: Any,
     ) -> None:
         """Start it.
 
+        @param ports: of clients and of the admin pages; free ones when left out.
         @param plugin: Python code that the process runs before it starts, once (a restart is without it).
         """
         self.folder = Path(tempfile.mkdtemp(prefix="proxy-", dir="/tmp"))
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = ports or (free_port(), free_port())
         self.tls = tls
         listen: dict[str, Any] = {"addr": f"127.0.0.1:{self.port}", **more.pop("listen_more", {})}
         if tls:

@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import Factory
 
 from redisproxy.dataplane.interface import DataPlaneLost
-from redisproxy.dataplane.order_client import OrderClient
+from redisproxy.remote.order_client import OrderClient
 from tests.end_to_end.data_plane_process import Greeted, order_server
 
 LIMIT_S = 20.0

@@ -135,6 +135,25 @@ def test_nobody_is_disconnected_by_a_failover_on_command() -> None:
         assert SENTINEL_PASSWORD not in shown + proxy.log + proxy.get("/info.json")[1].decode()
 
 
+def test_clients_that_have_time_to_leave_are_taken_along_in_a_failover() -> None:
+    with (
+        running_group(replicas=1, sentinels=1, quorum=1) as group,
+        Proxy(group.uplink, shutdown={"wait_for_clients_ms": 60_000}) as proxy,
+    ):
+        wait_until(lambda: all_subscribed(proxy, 1), "the sentinel is heard")
+        busy = BusyClient(proxy, 1)
+        busy.start()
+        wait_until(lambda: busy.done, "it is at it")
+        proxy.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: proxy.get("/readyz")[0] == 503, "the proxy is about to end")
+        group.sentinels[0].client().execute_command("SENTINEL", "FAILOVER", NAME)
+        wait_until(lambda: switches(proxy) == 1, "the proxy has followed")
+        before = busy.done
+        wait_until(lambda: busy.done > before or busy.problem, "it goes on")
+        busy.finish()
+        assert not busy.problem and proxy.stop(0) == 0
+
+
 def test_idle_clients_survive_a_primary_that_hangs_and_wakes_up_again() -> None:
     quick = {"drain_deadline_ms": 300}
     with running_group(replicas=1, sentinels=3, quorum=2) as group, Proxy(group.uplink, pause=quick) as proxy:

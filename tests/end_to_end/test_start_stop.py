@@ -198,6 +198,26 @@ def test_the_raw_listener_relays_and_is_ended_by_command(server: RedisServer) ->
         wait_until(lambda: proxy.info()["raw_connections"] == 0, "it is gone")
 
 
+@pytest.mark.parametrize("environment", [{}, {"REDISPROXY_PURE": "1"}], ids=["this twin", "pure"])
+def test_a_raw_client_that_ends_its_input_gets_its_reply_and_is_gone(
+    server: RedisServer, environment: dict[str, str]
+) -> None:
+    port = free_port()
+    with Proxy(server.uplink, listen_raw={"addr": f"127.0.0.1:{port}"}, environment=environment) as proxy:
+        for early in (True, False):
+            with socket.create_connection(("127.0.0.1", port), 30) as client:
+                if not early:
+                    client.sendall(b"PING\r\n")
+                    assert client.recv(100) == b"+PONG\r\n"
+                client.sendall(b"ECHO x\r\n")
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(100) == b"$1\r\nx\r\n" and client.recv(100) == b""
+        with socket.create_connection(("127.0.0.1", port), 30) as client:
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(100) == b""
+        wait_until(lambda: proxy.info()["raw_connections"] == 0, "they are gone")
+
+
 def test_until_its_notice_is_over_it_serves_those_who_stay_and_is_not_ready_for_others(server: RedisServer) -> None:
     with Proxy(server.uplink, shutdown={"notice_ms": 3000}) as proxy:
         client, other = proxy.client(), proxy.connect()

@@ -18,9 +18,9 @@ from twisted.internet.task import deferLater
 from redisproxy import config
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
-from redisproxy.dataplane.remote import RemoteDataPlane
 from redisproxy.net import tls
 from redisproxy.net.twisted_network import TwistedNetwork
+from redisproxy.remote.data_plane import RemoteDataPlane
 from tests.end_to_end.harness import Load, RedisServer, free_port
 from tests.end_to_end.test_link import run
 

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, FirstError, ensureDeferred, fail, gatherResults
 from twisted.python.failure import Failure
 
-from redisproxy.net.deferreds import all_settled, first_cause, shielded
+from redisproxy.net.deferreds import all_settled, carried_out, first_cause, shielded
 
 
 def test_each_outcome_is_told() -> None:
@@ -26,6 +26,20 @@ def test_a_wait_that_is_cancelled_is_not_over_as_if_nothing_had_happened() -> No
     waiting = ensureDeferred(all_settled(works)).addErrback(failed.append)
     waiting.cancel()
     assert failed[0].check(CancelledError) and all(work.called for work in works)
+
+
+def test_a_wait_that_is_cancelled_ends_with_works_that_are_carried_out_all_the_same() -> None:
+    work: Deferred[int] = Deferred()
+
+    async def working() -> int:
+        return await work
+
+    failed: list[Any] = []
+    waiting = ensureDeferred(all_settled([ensureDeferred(shielded(working()))])).addErrback(failed.append)
+    waiting.cancel()
+    assert not failed
+    work.callback(7)
+    assert failed[0].check(CancelledError)
 
 
 def _first_error(gathered: Deferred[Any]) -> FirstError:
@@ -75,3 +89,20 @@ def test_its_failure_is_told() -> None:
     ensureDeferred(shielded(_wait_for(work))).addBoth(results.append)
     work.errback(ValueError("x"))
     assert results[0].check(ValueError)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 5])
+@pytest.mark.parametrize("good", [True, False])
+def test_what_is_carried_out_is_waited_for_however_often_it_is_cancelled(times: int, good: bool) -> None:
+    work: Deferred[int] = Deferred()
+
+    async def working() -> int:
+        return await work
+
+    outcome: list[Any] = []
+    waiting = ensureDeferred(carried_out(working())).addBoth(outcome.append)
+    for _ in range(times):
+        waiting.cancel()
+    assert not outcome and not work.called
+    work.callback(7) if good else work.errback(Failure(ValueError("x")))
+    assert outcome == [7] if good else outcome[0].check(ValueError)

@@ -15,19 +15,19 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.protocols import amp
 
-from redisproxy.control.shutdown import close_clients
+from redisproxy.control.shutdown import Shutdown
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
-from redisproxy.dataplane.interrupted import MARGIN_S
-from redisproxy.dataplane.order_client import OrderClient
-from redisproxy.dataplane.remote import RemoteDataPlane
-from redisproxy.dataplane.served import ServedDataPlane
+from redisproxy.remote.data_plane import RemoteDataPlane
+from redisproxy.remote.interrupted import MARGIN_S
+from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.served import ServedDataPlane
 from tests.simulation.network import End
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.control.configuration import Configuration
     from redisproxy.dataplane.local import LocalDataPlane
-    from redisproxy.dataplane.order_server import OrderServer
+    from redisproxy.remote.order_server import OrderServer
     from tests.simulation.world import World
 
 Responder = Callable[[amp.AmpBox], Any]
@@ -59,6 +59,7 @@ class Boundary:
         self._watch_the_end_of_a_switchover()
         self._ends: tuple[End, End] | None = None
         self._client: OrderClient | None = None
+        self._newest: OrderClient | None = None
         self._over = self._stopped = False
         self._cuts = self._drawn_cuts() if world.faulty else []
 
@@ -81,6 +82,7 @@ class Boundary:
         near, far = self._world.net.pair("control", "data plane")
         self._ends = near, far
         client, server = self.remote.link(), self._served.link()
+        self._newest = client
         self._watch_orders(server)
         for end, protocol in ((near, client), (far, server)):
             end.protocol = protocol
@@ -109,11 +111,14 @@ class Boundary:
         """The data plane's process is told to end, too. One that has its control plane has ended with it."""
         self._over = True
         await self._served.stop()
-        if self._client is not None:
-            self._client.abort()
+        if self._newest is not None:
+            self._newest.abort()
         if self._stopped:
             return
-        await close_clients(self._local, self._local.in_force.settings.shutdown, self._world.clock)
+        shutdown = Shutdown(self._local, lambda: self._local.in_force.settings.shutdown, self._world.clock)
+        shutdown.begin()
+        await shutdown.let_clients_leave()
+        await shutdown.close_clients()
         await self._local.stop()
 
     # -- what the data plane decides by itself

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError, Unavailable
+from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class Operator:
         """
         budget_ms: float = self.world.control.configuration.settings.switchover.pause_budget_ms
         budget_ms += 0 if report.get("result") == "done" else HOLD_S * 1000
+        if self.world.boundary is not None and self.world.faulty:
+            budget_ms += SILENCE_S * 1000  # orders that stall for longer have lost their connection
         if self._paused_last < began and report.get("pause_ms", 0) > budget_ms + 1:
             self.world.fail(f"a switchover has held clients for {report['pause_ms']} ms, {budget_ms} were allowed")
 

@@ -12,25 +12,26 @@ from unittest.mock import patch
 
 from twisted.internet.defer import DeferredList
 
-from redisproxy.client import Client, dispatch, large_commands, placeholders, script_kill, unreachable
-from redisproxy.client.blocking import RETRY_S, Blocking
-from redisproxy.client.forward import forward
+from redisproxy.client import Client
 from redisproxy.client.open_transaction import Transaction
-from redisproxy.client.pump import Pump
-from redisproxy.client.recovery import Recovery
 from redisproxy.client.route import Route
 from redisproxy.client.sending import Sender
 from redisproxy.client.session import Session
-from redisproxy.client.subscription import Subscription
 from redisproxy.client.tracking_options import Tracking
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
 from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.gate import Gate
+from redisproxy.handlers import dispatch, large_commands, placeholders, script_kill, unreachable
+from redisproxy.handlers.blocking import RETRY_S, Blocking
+from redisproxy.handlers.forward import forward
+from redisproxy.handlers.recovery import Recovery
+from redisproxy.handlers.subscription import Subscription
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.servers.redis_server import RedisServer
+from redisproxy.serving.pump import Pump
 from redisproxy.switchover import Switchover, rollback, switchover
 from redisproxy.switchover.both_servers import BothServers
 from redisproxy.switchover.takeover import Takeover
@@ -419,8 +420,8 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
-FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up")
-"""Bugs that hardly any seed finds: C{tests/dataplane/test_stop.py} and C{test_watches.py} beside it see them."""
+FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
+"""Bugs that hardly any seed finds; tests in C{tests/dataplane} and C{tests/control} see them."""
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from unittest.mock import patch
 
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.move import Move
-from redisproxy.dataplane import interrupted
 from redisproxy.dataplane.interface import DataPlaneLost
-from redisproxy.dataplane.interrupted import Verdict
-from redisproxy.dataplane.order_client import OrderClient
-from redisproxy.dataplane.served import ServedDataPlane
+from redisproxy.remote import interrupted
+from redisproxy.remote.interrupted import Verdict
+from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.served import ServedDataPlane
 from redisproxy.switchover.rollback import Rollback
 
 if TYPE_CHECKING:

@@ -326,7 +326,8 @@ class World:
         if self.boundary is not None:
             stopping = ensureDeferred(self.boundary.stop()).addErrback(self.crashed)
             self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
-        if self.control.metrics.reloads_total != reloads:
+        # With a boundary the order to swap may be on its way, which is not taken back.
+        if self.control.metrics.reloads_total > reloads + (self.boundary is not None):
             self.fail("a reload went on although the proxy was to stop")
         self._nothing_goes_on()
 

@@ -1,0 +1,1 @@
+"""A data plane in another process: the orders of C{dataplane.interface} over AMP, and what becomes of a lost link."""

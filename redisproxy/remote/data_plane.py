@@ -1,0 +1,269 @@
+"""A data plane in another process, as the control plane sees it: L{interface.DataPlane} over a link.
+
+Without a connection every order fails with C{DataPlaneLost}. A connection that is lost takes with it what was begun on
+it: what the data plane makes of a prepared move and of its holds it decides by itself (L{interrupted}), so the orders
+that finish or undo them fail on a later connection, too. A later connection is used when that is decided, and the
+control plane knows which settings are in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+
+from redisproxy.dataplane.interface import (
+    OPERATOR,
+    ClientFilter,
+    ClientInFlight,
+    ClientLine,
+    DataPlaneLost,
+    Figures,
+    GateStatus,
+    HandedClient,
+    Hold,
+    Release,
+)
+from redisproxy.remote import orders
+from redisproxy.remote.order_client import OrderClient
+
+if TYPE_CHECKING:
+    from redisproxy.config import Settings
+    from redisproxy.remote.link import Link
+    from redisproxy.remote.order import Order
+    from redisproxy.remote.standing import Standing
+
+NOT_CONNECTED = "there is no connection to the data plane"
+LOST_MEANWHILE = "the connection to the data plane was lost meanwhile; it decides by itself what becomes of the move"
+
+
+class Connection:
+    """The link of the moment, and which link it was on which something was begun that has to be ended there."""
+
+    def __init__(self) -> None:
+        self.link: OrderClient | None = None
+        self._begun_on: dict[str, OrderClient] = {}
+
+    def give(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
+        """Give an order.
+
+        @raise DataPlaneLost: there is no connection.
+        """
+        return fail(DataPlaneLost(NOT_CONNECTED)) if self.link is None else self.link.give(order, **arguments)
+
+    def use(self, link: OrderClient, taken_over: bool) -> None:
+        """Give orders on this link from now on, also those that end what has begun before if it is taken over."""
+        self.link = link
+        if taken_over:
+            self._begun_on.clear()
+
+    def begin(self, what: str) -> None:
+        """Remember that `what` has begun on this link."""
+        if self.link is not None:
+            self._begun_on[what] = self.link
+
+    def go_on(self, what: str, order: type[Order], **arguments: Any) -> Deferred[Any]:
+        """Give an order that belongs to what has begun.
+
+        @raise DataPlaneLost: that was on another link.
+        """
+        if self.link is not None and self._begun_on.get(what, self.link) is not self.link:
+            return fail(DataPlaneLost(LOST_MEANWHILE))
+        return self.give(order, **arguments)
+
+
+class RemoteGate:
+    """See L{interface.GateOrders}."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def state(self) -> Deferred[GateStatus]:
+        """The gate now."""
+        return self._connection.give(orders.GateState)
+
+    def hold(self, reason: str) -> Deferred[Hold]:
+        """Close the gate for `reason`."""
+        if reason != OPERATOR:
+            self._connection.begin(reason)
+        return self._connection.give(orders.HoldGate, reason=reason)
+
+    def release(self, reason: str) -> Deferred[Release]:
+        """Take `reason` back."""
+        return self._connection.go_on(reason, orders.ReleaseGate, reason=reason)
+
+    def drained(self) -> Deferred[None]:
+        """Fire when the gate is closed and nothing is in flight."""
+        return self._connection.give(orders.Drained)
+
+    def who_is_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:
+        """The clients that wait for replies of the server."""
+        return self._connection.give(orders.WhoIsInFlight)
+
+    def drop_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:
+        """Close every connection with commands in flight."""
+        return self._connection.give(orders.DropInFlight)
+
+
+_MOVE = "move"
+
+
+class RemoteMove:
+    """See L{interface.MoveOrders}."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def prepare(self, settings: Settings, same_listeners: bool = False) -> Deferred[None]:
+        """Build everything for `settings`."""
+        self._connection.begin(_MOVE)
+        return self._connection.give(orders.Prepare, settings=settings, same_listeners=same_listeners)
+
+    def connect(self) -> Deferred[None]:
+        """Log in at the prepared server."""
+        return self._connection.go_on(_MOVE, orders.Connect)
+
+    def prove_watches(self) -> Deferred[None]:
+        """Find out which WATCHes still hold."""
+        return self._connection.go_on(_MOVE, orders.ProveWatches)
+
+    def bring(self) -> Deferred[None]:
+        """Bring what is no data to the new server."""
+        return self._connection.go_on(_MOVE, orders.Bring)
+
+    def swap(self) -> Deferred[None]:
+        """Put the prepared settings in force."""
+        return self._connection.go_on(_MOVE, orders.Swap)
+
+    def abandon(self) -> Deferred[None]:
+        """Leave no trace of what is prepared."""
+        return self._connection.go_on(_MOVE, orders.Abandon)
+
+
+class RemoteClients:
+    """See L{interface.ClientOrders}."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self, which: ClientFilter) -> Deferred[tuple[ClientLine, ...]]:
+        """Those that `which` describes."""
+        return self._connection.give(orders.ListClients, which=which)
+
+    def kill(self, ids: frozenset[int]) -> Deferred[int]:
+        """Disconnect these."""
+        return self._connection.give(orders.KillClients, ids=ids)
+
+    def unblock(self, client_id: int, error: bool = False) -> Deferred[bool]:
+        """End the client's blocking command."""
+        return self._connection.give(orders.UnblockClient, client_id=client_id, error=error)
+
+    def highest_db(self) -> Deferred[int]:
+        """The highest database that a client has selected."""
+        return self._connection.give(orders.HighestDb)
+
+    def terminate_raw(self) -> Deferred[int]:
+        """Close every connection of the raw listeners."""
+        return self._connection.give(orders.TerminateRaw)
+
+    def stop_listening(self) -> Deferred[None]:
+        """Accept no more clients."""
+        return self._connection.give(orders.StopListening)
+
+    def give_notice(self, within_s: float, wait_s: float, endpoint: str = "") -> Deferred[None]:
+        """Tell clients that the proxy goes away."""
+        return self._connection.give(
+            orders.GiveNotice, within_s=float(within_s), wait_s=float(wait_s), endpoint=endpoint
+        )
+
+    def all_left(self) -> Deferred[None]:
+        """Fire when no client is connected."""
+        return self._connection.give(orders.AllLeft)
+
+    def close_all(self) -> Deferred[None]:
+        """Close every client."""
+        return self._connection.give(orders.CloseAll)
+
+    def adopt(self, client: HandedClient) -> Deferred[None]:
+        """Take in a client of another data plane; the descriptor stays the caller's, open until this has fired."""
+        return self._connection.give(orders.Adopt, session=client.session, descriptor=client.descriptor)
+
+    def hand_over(self, to: str) -> Deferred[int]:
+        """Give every client to the data plane at the Unix socket `to`."""
+        return self._connection.give(orders.HandOver, to=to)
+
+
+class RemoteDataPlane:
+    """See L{interface.DataPlane}. L{use} gives it a connection, and a new one when the last one is lost.
+
+    @param found_in_force: called with the settings that are in force in the data plane, before any order is given on a
+        new connection: those of a move whose end the control plane has not seen may have become so.
+    """
+
+    def __init__(self, clock: IReactorTime, found_in_force: Callable[[Settings], None]) -> None:
+        self._clock = clock
+        self._found_in_force = found_in_force
+        self._started = False
+        self._connection = Connection()
+        self.gate = RemoteGate(self._connection)
+        self.move = RemoteMove(self._connection)
+        self.clients = RemoteClients(self._connection)
+
+    def link(self) -> OrderClient:
+        """The protocol for a new connection to the data plane, for L{use}."""
+        return OrderClient(self._clock, self._lost)
+
+    async def use(self, link: OrderClient, take_over: bool = False) -> Standing:
+        """Give orders at the other end of `link` as soon as nothing is left there of a control plane that was lost.
+
+        @param take_over: do not wait until the data plane has ended what the lost one had begun; the caller ends it.
+        @return: what has begun and not ended.
+        @raise VersionRefused: there is no version of the orders that both know.
+        @raise DataPlaneLost: the connection was lost.
+        """
+        await link.greet()
+        standing: Standing = await link.give(orders.TakeOver if take_over else orders.Settled)
+        self._found_in_force(await link.give(orders.SettingsInForce))
+        self._connection.use(link, take_over)
+        if self._started:
+            self.start().addErrback(lambda failure: failure.trap(DataPlaneLost))
+        return standing
+
+    def _lost(self, link: Link) -> None:
+        if self._connection.link is link:
+            self._connection.link = None
+
+    def give(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
+        """Give an order that is none of the interface, to a data plane that knows it.
+
+        @raise DataPlaneLost: there is no connection.
+        """
+        return self._connection.give(order, **arguments)
+
+    def start(self) -> Deferred[None]:
+        """Connect to the server. The order is given again on each later connection, because it may have been lost."""
+        self._started = True
+        return self._connection.give(orders.Start)
+
+    def connected(self) -> Deferred[bool]:
+        """Whether there is a connection to the server in use."""
+        return self._connection.give(orders.IsConnected)
+
+    def server_known(self) -> Deferred[None]:
+        """Fire when the server in use has told which commands it has."""
+        return self._connection.give(orders.ServerKnown)
+
+    def figures(self) -> Deferred[Figures]:
+        """All figures of this moment."""
+        return self._connection.give(orders.ReadFigures)
+
+    def stop(self) -> Deferred[None]:
+        """Close every connection to servers, and the one to the data plane."""
+        return self._connection.give(orders.Stop).addBoth(self._stopped)
+
+    def _stopped(self, result: None) -> None:
+        if self._connection.link is not None:
+            self._connection.link.abort()
+        return result

@@ -1,0 +1,175 @@
+"""A switchover whose control plane is gone: the data plane asks both servers how it stands, and ends it.
+
+The servers are the arbiter. The control plane promotes the new one only behind the fence on the old one, and lifts the
+fence again only when the data plane has abandoned the move, or when nothing was promoted. So:
+
+ - the server in use takes writes: nothing was promoted, or it is being undone. The move is abandoned, clients go on.
+ - it is fenced, and the other one was promoted from its data and takes writes: clients go there.
+ - anything else, or no answer: clients are held, and the servers asked again, for a bounded time. Then the clients go
+   on at the server in use, and the log says what an operator has to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from redisproxy.dataplane.interface import SWITCHOVER, DataPlane
+from redisproxy.net.errors import UplinkError
+from redisproxy.remote.moving import Moves
+from redisproxy.remote.standing import Brought
+from redisproxy.servers.connecting import connect_to
+from redisproxy.servers.redis_server import RedisServer
+from redisproxy.servers.state import ServerState
+
+if TYPE_CHECKING:
+    from redisproxy.config import Settings, UplinkSettings
+    from redisproxy.net.network import Network
+
+
+FIRST_LOOK_S = 0.1
+"""A control plane that lives has noticed the loss by then, and gives no more orders to the servers but to undo."""
+LOOK_AGAIN_S = 0.1
+LOOK_LIMIT_S = 1.0
+MARGIN_S = 5.0
+"""Added to the pause budget: how long clients are held at the most for an interrupted switchover."""
+DRAIN_S = 1.0
+
+
+class Verdict(Enum):
+    """What the servers say."""
+
+    STAY = "the server in use takes writes"
+    GO = "the new server was promoted"
+    UNCLEAR = "unclear"
+
+
+def verdict(old: ServerState | None, new: ServerState | None, writable: bool) -> Verdict:
+    """Where clients belong.
+
+    @param old: the server in use; None when it does not answer. @param new: the other one.
+    @param writable: the new one takes writes.
+    """
+    if old is None or not old.can_config:
+        return Verdict.UNCLEAR
+    if not old.fenced:
+        return Verdict.STAY if old.role == "master" else Verdict.UNCLEAR
+    promoted = new is not None and new.role == "master" and new.former_id == old.replication_id != ""
+    return Verdict.GO if promoted and writable else Verdict.UNCLEAR
+
+
+class Interrupted:
+    """Ends an interrupted switchover."""
+
+    log = Logger(namespace="redisproxy.interrupted")
+
+    def __init__(self, plane: DataPlane, moves: Moves, network: Network, clock: IReactorTime) -> None:
+        self._plane = plane
+        self._moves = moves
+        self._clock = clock
+        self._network = network
+
+    async def end(self) -> None:
+        """End it, in one way or the other."""
+        begun = self._moves.begun
+        settings = begun.prepared or begun.settings
+        if settings.switchover.mode == "external":
+            await self._stay("nothing is fenced in external mode")
+            return
+        deadline = self._clock.seconds() + settings.switchover.pause_budget_ms / 1000 + MARGIN_S
+        await self._sleep(FIRST_LOOK_S)
+        while self._clock.seconds() < deadline:
+            found = await self._look(begun.settings, begun.prepared)
+            if found is Verdict.STAY:
+                await self._stay(found.value)
+                return
+            if found is Verdict.GO and await self._go():
+                return
+            await self._sleep(LOOK_AGAIN_S)
+        await self._give_up(begun.settings, begun.prepared)
+
+    async def _look(self, old: Settings, new: Settings | None) -> Verdict:
+        state_of_old = await self._asked(old.uplink, RedisServer.state)
+        if new is None:
+            return verdict(state_of_old, None, False)
+        state_of_new = await self._asked(new.uplink, RedisServer.state)
+        writable = await self._asked(new.uplink, _takes_writes) or False
+        return verdict(state_of_old, state_of_new, writable)
+
+    async def _asked(self, uplink: UplinkSettings, ask: Callable[[RedisServer], Coroutine[Any, Any, Any]]) -> Any:
+        """What a server answers; None when it does not."""
+        try:
+            return await ensureDeferred(self._ask(uplink, ask)).addTimeout(LOOK_LIMIT_S, self._clock)
+        except (UplinkError, TimeoutError):
+            return None
+
+    async def _ask(self, uplink: UplinkSettings, ask: Callable[[RedisServer], Coroutine[Any, Any, Any]]) -> Any:
+        server = await connect_to(uplink, f"the server {uplink.address}", self._network, self._clock)
+        try:
+            return await ask(server)
+        finally:
+            server.close()
+
+    async def _stay(self, why: str) -> None:
+        await self._moves.abandon()
+        await self._moves.release(SWITCHOVER)
+        self.log.warn(
+            "the control plane was lost in a switchover: clients go on at {server} ({why})",
+            server=str(self._moves.begun.settings.uplink.address),
+            why=why,
+        )
+
+    async def _go(self) -> bool:
+        """Go to the new server; False when that has to be tried again."""
+        try:
+            await self._drain()
+            if self._moves.bringing:
+                return False  # the control plane's last order is being carried out still
+            if self._moves.begun.brought is Brought.PART:
+                await self._moves.prepare_again()
+            if self._moves.begun.brought is Brought.NOTHING:
+                await self._moves.bring()
+        except UplinkError as error:
+            self.log.warn("clients can't go to the new server yet: {error}", error=error)
+            return False
+        await self._moves.swap()
+        await self._moves.release(SWITCHOVER)
+        self.log.warn(
+            "the control plane was lost in a switchover: clients go on at {server}, which was promoted",
+            server=str(self._moves.begun.settings.uplink.address),
+        )
+        return True
+
+    async def _drain(self) -> None:
+        gate = self._plane.gate
+        try:
+            await gate.drained().addTimeout(DRAIN_S, self._clock)
+        except TimeoutError:
+            await gate.drop_in_flight()
+            await gate.drained()
+
+    async def _give_up(self, old: Settings, new: Settings | None) -> None:
+        await self._moves.abandon()
+        await self._moves.release(SWITCHOVER)
+        other = "" if new is None else f" and {new.uplink.address}"
+        self.log.error(
+            "the control plane was lost in a switchover, and it can't be told from {old}{other} how it stands: clients"
+            " go on at {old}. If the new server was promoted, have the configuration name it and reload; if not, run:"
+            " redisproxy unfence -c CONFIG",
+            old=str(old.uplink.address),
+            other=other,
+        )
+
+    def _sleep(self, seconds: float) -> Deferred[None]:
+        return deferLater(self._clock, seconds, lambda: None)
+
+
+async def _takes_writes(server: RedisServer) -> bool:
+    await server.probe_write()
+    return True

@@ -1,0 +1,114 @@
+"""The control plane's end of a link: gives orders, and waits for their answers within their deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.remote.errors import DataPlaneFailed, decoded, unknown_order
+from redisproxy.remote.link import Link
+from redisproxy.remote.order import OLDEST, VERSION, Cancel, Greet, Order, OrderFailed, StillThere
+
+BEAT_S = 1.0
+
+
+class OrderClient(Link):
+    """Gives orders. Answers come in any order; one that comes too late, or after it was cancelled, is ignored.
+
+    @ivar version: of the orders that the other side takes; 0 before the greeting.
+    """
+
+    def __init__(self, clock: IReactorTime, on_lost: Callable[[Link], None]) -> None:
+        super().__init__(clock, on_lost)
+        self.version = 0
+        self._numbers = count(1)
+        self._waiting: dict[int, Deferred[Any]] = {}
+        self._beat = LoopingCall(self._show_life)
+        self._beat.clock = clock
+
+    async def greet(self) -> None:
+        """Agree on a version, before any other order.
+
+        @raise VersionRefused: there is none that both speak.
+        @raise DataPlaneLost: the connection was lost.
+        """
+        self.version = await self.give(Greet, oldest=OLDEST, newest=VERSION)
+        self._beat.start(BEAT_S, now=False)
+
+    def _show_life(self) -> None:
+        self.give(StillThere).addErrback(lambda _: None)
+
+    def give(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
+        """Give an order; fires with its answer. Cancelling it cancels it at the data plane, if it can be.
+
+        @raise DataPlaneLost: there is no connection, or it was lost before the answer, or that took too long.
+        """
+        number = next(self._numbers)
+        if self.lost:
+            return fail(DataPlaneLost("there is no connection to the data plane"))
+        try:
+            asked = self.callRemote(order, number=number, **arguments)
+        except ValueError as error:
+            return fail(DataPlaneFailed(f"the order {order.__name__} can't be sent: {error}"))
+        return self._wait(order, number, asked)
+
+    def _wait(self, order: type[Order], number: int, asked: Deferred[Any]) -> Deferred[Any]:
+        answer: Deferred[Any] = Deferred(lambda _: self._give_up(order, number, CancelledError()))
+        self._waiting[number] = answer
+        limit_s = order.limit_s
+        timer = None if limit_s is None else self.clock.callLater(limit_s, self._too_late, order, number)
+
+        def over(result: Any) -> Any:
+            del self._waiting[number]
+            if timer is not None and timer.active():
+                timer.cancel()
+            return result
+
+        answer.addBoth(over)
+        asked.addCallbacks(self._answered, self._failed, callbackArgs=(number,), errbackArgs=(number,))
+        return answer
+
+    def _answered(self, response: dict[str, Any], number: int) -> None:
+        if number in self._waiting:
+            self._waiting[number].callback(response.get("answer"))
+
+    def _failed(self, failure: Failure, number: int) -> None:
+        error = self._error_of(failure)
+        if number in self._waiting:
+            self._waiting[number].errback(Failure(error))
+
+    def _error_of(self, failure: Failure) -> Exception:
+        if failure.check(OrderFailed):
+            return decoded(str(failure.value))
+        if failure.check(amp.AmpError):
+            return unknown_order()
+        if not self.lost and failure.check(ValueError, KeyError):
+            self.broken("an answer that makes no sense")
+        return DataPlaneLost("the connection to the data plane was lost")
+
+    def _give_up(self, order: type[Order], number: int, error: Exception) -> None:
+        if order.can_be_cancelled:
+            self.callRemote(Cancel, number=number)
+        self._waiting[number].errback(Failure(error))
+
+    def _too_late(self, order: type[Order], number: int) -> None:
+        text = f"the data plane has not answered the order {order.__name__} within {order.limit_s:g} s"
+        self._give_up(order, number, DataPlaneLost(text))
+        if order.decides and not self.lost:
+            self.log.error("{text}: the connection is closed", text=text)
+            self.abort()
+
+    def end_work(self) -> None:
+        """Part of L{Link}: nobody answers any more."""
+        if self._beat.running:
+            self._beat.stop()
+        for answer in list(self._waiting.values()):
+            answer.errback(Failure(DataPlaneLost("the connection to the data plane was lost")))

@@ -1,0 +1,197 @@
+"""A data plane that takes its orders over a link, from one control plane at a time, and survives the loss of it.
+
+Whatever stands behind L{interface.DataPlane} carries the orders out. This module says which order is which call, and
+what happens when the control plane is gone: a prepared move is abandoned and what it has held is released, except in a
+switchover, where the servers say how it stands (L{interrupted}). The operator's own pause stays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from redisproxy.dataplane.interface import OPERATOR, SWITCHOVER, DataPlane, DataPlaneLost, HandedClient
+from redisproxy.remote import orders
+from redisproxy.remote.interrupted import Interrupted
+from redisproxy.remote.moving import Moves
+from redisproxy.remote.order_server import Handler, OrderServer
+from redisproxy.remote.standing import Standing, standing_of
+
+if TYPE_CHECKING:
+    from redisproxy.config import Settings
+    from redisproxy.net.network import Network
+    from redisproxy.remote.link import Link
+    from redisproxy.remote.order import Order
+
+ENDING = "the data plane ends by itself what a lost control plane has begun; ask again when it has"
+
+
+class ServedDataPlane:
+    """One data plane and its control plane of the moment.
+
+    @param settings: those that are in force in `plane`.
+    @param network: to ask servers how an interrupted switchover stands.
+    @param more: further orders, by who carries them out.
+    @param on_alone: called when the control plane is lost, and what it had begun is ended.
+    """
+
+    log = Logger(namespace="redisproxy.dataplane")
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        settings: Settings,
+        network: Network,
+        clock: IReactorTime,
+        more: Mapping[type[Order], Handler] | None = None,
+        on_alone: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._plane = plane
+        self._clock = clock
+        self._moves = Moves(plane, settings)
+        self._interrupted = Interrupted(plane, self._moves, network, clock)
+        self._more = more or {}
+        self._on_alone = on_alone
+        self._started = False
+        self._control: Link | None = None
+        self._ending: Deferred[None] | None = None
+        self._unsettled: list[Deferred[None]] = []
+
+    def link(self) -> OrderServer:
+        """The protocol for a new connection of a control plane. Once it has greeted, the one before is cut off."""
+        return OrderServer(self._clock, self._handlers(), self._lost, self._greeted)
+
+    async def stop(self) -> None:
+        """The process ends: take no more orders, and leave nothing of what is prepared."""
+        if self._control is not None:
+            self._control.abort()
+        if self._ending is not None:
+            self._ending.cancel()
+        await self._moves.abandon()
+
+    def _greeted(self, link: Link) -> None:
+        if self._control is not None:
+            self.log.warn("another control plane has connected: the one before is cut off")
+            self._control.abort()
+        self._control = link
+
+    # -- orders
+
+    def _handlers(self) -> dict[type[Order], Handler]:
+        plane, clients = self._plane, self._plane.clients
+        return {
+            **self._of_gate_and_moves(),
+            **self._more,
+            orders.ListClients: clients.list,
+            orders.KillClients: clients.kill,
+            orders.UnblockClient: clients.unblock,
+            orders.HighestDb: clients.highest_db,
+            orders.TerminateRaw: clients.terminate_raw,
+            orders.StopListening: clients.stop_listening,
+            orders.GiveNotice: clients.give_notice,
+            orders.AllLeft: clients.all_left,
+            orders.CloseAll: clients.close_all,
+            orders.Adopt: self._adopt,
+            orders.HandOver: clients.hand_over,
+            orders.Start: self._start,
+            orders.IsConnected: plane.connected,
+            orders.ServerKnown: plane.server_known,
+            orders.ReadFigures: plane.figures,
+            orders.Stop: plane.stop,
+            orders.Settled: self._settled,
+            orders.SettingsInForce: lambda: self._moves.begun.settings,
+            orders.TakeOver: self._take_over,
+        }
+
+    def _of_gate_and_moves(self) -> dict[type[Order], Handler]:
+        gate, move, moves = self._plane.gate, self._plane.move, self._moves
+        return {
+            orders.GateState: gate.state,
+            orders.HoldGate: lambda reason: self._unless_ending(moves.hold, reason, but=OPERATOR),
+            orders.ReleaseGate: lambda reason: self._unless_ending(moves.release, reason, but=OPERATOR),
+            orders.Drained: gate.drained,
+            orders.WhoIsInFlight: gate.who_is_in_flight,
+            orders.DropInFlight: gate.drop_in_flight,
+            orders.Prepare: lambda **arguments: self._unless_ending(moves.prepare, **arguments),
+            orders.Connect: lambda: self._unless_ending(move.connect),
+            orders.ProveWatches: lambda: self._unless_ending(move.prove_watches),
+            orders.Bring: lambda: self._unless_ending(moves.bring),
+            orders.Swap: lambda: self._unless_ending(moves.swap),
+            orders.Abandon: lambda: self._unless_ending(moves.abandon),
+        }
+
+    async def _start(self) -> None:
+        """Once: each control plane that comes anew gives this order."""
+        if not self._started:
+            self._started = True
+            await self._plane.start()
+
+    async def _adopt(self, session: Mapping[str, object], descriptor: int) -> None:
+        try:
+            await self._plane.clients.adopt(HandedClient(session, descriptor))
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def _unless_ending(self, order: Callable[..., Any], *arguments: Any, but: str = "", **named: Any) -> Any:
+        """What a lost control plane has begun is no other one's to end, until it takes over."""
+        if self._ending is not None and (not but or but not in arguments):
+            raise DataPlaneLost(ENDING)
+        return order(*arguments, **named)
+
+    # -- after a loss
+
+    def _lost(self, link: Link) -> None:
+        if link is not self._control:
+            if self._control is None and self._ending is None:
+                self._on_alone()
+            return
+        self._control = None
+        if self._ending is None:
+            self._ending = ending = ensureDeferred(self._end())
+            ending.addBoth(self._ended)
+
+    async def _end(self) -> None:
+        try:
+            await self._end_what_was_begun()
+        except CancelledError:
+            return  # another control plane has taken over, or the process ends
+        except Exception:
+            self.log.failure("ending what a lost control plane had begun failed: its clients go on")
+            await self._moves.abandon()
+            await self._moves.release(SWITCHOVER)
+
+    async def _end_what_was_begun(self) -> None:
+        holds = set(self._moves.begun.holds)
+        if SWITCHOVER not in holds:
+            await self._moves.abandon()
+        for reason in sorted(holds - {SWITCHOVER}):
+            self.log.warn("the control plane was lost: what it held ({reason}) is released", reason=reason)
+            await self._moves.release(reason)
+        if SWITCHOVER in holds:
+            await self._interrupted.end()
+
+    def _ended(self, result: object) -> None:
+        self._ending = None
+        unsettled, self._unsettled = self._unsettled, []
+        for waiting in unsettled:
+            waiting.callback(None)
+        if self._control is None:
+            self._on_alone()
+
+    async def _settled(self) -> Standing:
+        if self._ending is not None:
+            waiting: Deferred[None] = Deferred(self._unsettled.remove)
+            self._unsettled.append(waiting)
+            await waiting
+        return standing_of(self._moves.begun)
+
+    def _take_over(self) -> Standing:
+        if self._ending is not None:
+            self._ending.cancel()
+        return standing_of(self._moves.begun)

@@ -1,0 +1,79 @@
+"""The Twisted protocol of one client connection: what its transport tells, passed on to the parts of the client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from redisproxy.handlers.recovery import Recovery
+from redisproxy.net.sockets import set_keepalive
+from redisproxy.serving.pump import Pump
+
+if TYPE_CHECKING:
+    from redisproxy.client.client import Client
+    from redisproxy.config import KeepaliveSettings
+
+
+@implementer(IHalfCloseableProtocol)
+class ClientProtocol(Protocol):
+    """One client's connection.
+
+    @ivar client: the client, which goes with the connection.
+    """
+
+    __slots__ = ("_keepalive", "_lane", "_output", "_pump", "_waiting", "client", "connected", "factory", "transport")
+
+    def __init__(self, client: Client, keepalive: KeepaliveSettings | None = None) -> None:
+        self.client = client
+        self._keepalive = keepalive
+        self._lane = client.lane
+        self._output = client.output
+        self._waiting = client.waiting
+        self._pump = Pump(client)
+        client.acquirer.recovery = Recovery(client)
+
+    def connectionMade(self) -> None:
+        client = self.client
+        transport: Any = self.transport
+        transport.registerProducer(client.slow_reader, True)
+        self._output.transport = self._lane.transport = transport
+        if self._keepalive is not None:
+            keep = self._keepalive
+            set_keepalive(transport, keep.idle_s, keep.interval_s, keep.count)
+        if client.id:
+            self._goes_on()
+            return
+        client.identity.id = client.registry.add(client)
+        client.apply_framing()
+        client.log.info("client {id} connected from {address}", id=client.id, address=client.address)
+
+    def _goes_on(self) -> None:
+        """The client comes from another data plane, or comes back from there."""
+        client = self.client
+        client.registry.take_in(client, client.id)
+        client.slow_reader.resumeProducing()
+        client.waiting.begin_reading()
+        client.log.info("client {id} goes on here, from {address}", id=client.id, address=client.address)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._output.closed or self._lane.take(data):
+            return
+        self.client.look()
+        if self._waiting.reasons:
+            self._waiting.steer_reading()
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more."""
+        self._pump.no_more_comes()
+
+    def writeConnectionLost(self) -> None:
+        """The client reads no more."""
+        self.client.closing.drop("")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.client.closing.lost(reason)
+        self.client.registry.remove(self.client.id)
