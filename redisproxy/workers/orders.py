@@ -34,6 +34,12 @@ class Occupied(Order):
     arguments = taking(given=int, clients=int, given_raw=int, raw=int)
 
 
+class Present(Order):
+    """Which clients have come and gone since the worker told last: ids with addresses, and ids."""
+
+    arguments = taking(came=tuple[tuple[int, str], ...], gone=frozenset[int])
+
+
 class ListEverywhere(Order):
     """C{EveryWorker.list}."""
 

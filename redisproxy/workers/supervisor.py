@@ -104,12 +104,13 @@ class Supervisor:
         self.restarts[worker.number] += 1
         self.log.error(
             "worker {number} (process {pid}) has ended ({how}): its {clients} clients are disconnected, and another one"
-            " is started in {again_s} s",
+            " is started in {again_s} s. As it told last, they were: {present}",
             number=worker.number,
             pid=worker.pid,
             how=how,
             clients=worker.clients.now,
             again_s=round(again_s, 2),
+            present=str(worker.present),
         )
         self._begin_in(again_s, worker.number)
 

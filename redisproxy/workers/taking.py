@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from redisproxy.serving.factory import Refusal
 
 TELL_S = 0.05
+NAME_S = 1.0
 
 
 class _Refusing:
@@ -43,17 +44,20 @@ class Taking:
         self._refusing = _Refusing(refusing)
         self._given = self._given_raw = 0
         self._told = (0, 0, 0, 0)
-        self._loop = LoopingCall(self._tell)
-        self._loop.clock = clock
+        self._named: frozenset[int] = frozenset()
+        self._loops = {LoopingCall(self._tell): TELL_S, LoopingCall(self._name): NAME_S}
+        for loop in self._loops:
+            loop.clock = clock
 
     def start(self) -> None:
-        """Tell how many clients there are, whenever that changes."""
-        self._loop.start(TELL_S, now=False)
+        """Tell how many clients there are, whenever that changes, and which they are, a little later."""
+        for loop, seconds in self._loops.items():
+            loop.start(seconds, now=False)
 
     def stop(self) -> None:
         """Tell no more."""
-        if self._loop.running:
-            self._loop.stop()
+        for loop in (each for each in self._loops if each.running):
+            loop.stop()
 
     def take(self, listener: int, full: bool, descriptor: int) -> None:
         """Serve a connection."""
@@ -72,3 +76,12 @@ class Taking:
             given, clients, given_raw, raw = now
             told = self._asking.give(orders.Occupied, given=given, clients=clients, given_raw=given_raw, raw=raw)
             told.addErrback(lambda _: None)  # the link is lost, or it is told again
+
+    def _name(self) -> None:
+        """Tell which clients have come and gone, so that the log can name them if this process is lost."""
+        present = {client.id: client for client in self._plane.registry}
+        gone = self._named - present.keys()
+        came = tuple((number, present[number].address) for number in present.keys() - self._named)
+        if (came or gone) and not self._asking.lost:
+            self._named = frozenset(present)
+            self._asking.give(orders.Present, came=came, gone=gone).addErrback(lambda _: None)  # the link is lost

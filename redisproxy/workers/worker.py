@@ -21,7 +21,7 @@ from redisproxy.remote.order_server import OrderServer
 from redisproxy.workers import orders
 from redisproxy.workers.log_pipe import Lines
 from redisproxy.workers.process import ASKING_FD, ORDERS_FD, Beginning, connected
-from redisproxy.workers.tally import Tally
+from redisproxy.workers.tally import Present, Tally
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import Figures
@@ -46,7 +46,7 @@ class Worker:
     """Implements L{members.Member}.
 
     @ivar settings: the whole ones in force when it was started.
-    @ivar clients, raw: how many clients it has, the raw ones apart.
+    @ivar clients, raw: how many clients it has, the raw ones apart. @ivar present: which they are.
     @ivar under_way: how many connections are on their way to it.
     @ivar pid: of the process. @ivar last: its figures, as it told them last.
     @param members: which it joins when it takes orders, and leaves when it is lost.
@@ -65,7 +65,7 @@ class Worker:
         self.number = beginning.number
         self.settings = settings
         self.plane = RemoteDataPlane(reactor, lambda settings: None)
-        self.clients, self.raw = Tally(), Tally()
+        self.clients, self.raw, self.present = Tally(), Tally(), Present()
         self.under_way = 0
         self.last: Figures | None = None
         self.began = reactor.seconds()
@@ -102,7 +102,8 @@ class Worker:
         """The process is up: speak to it. Before, the time limits of the links would count its imports."""
         orders_socket, asking_socket = self._sockets
         link = OrderClient(self._reactor, self._lost)
-        asked: dict[type[Order], Handler] = {**self._answers.handlers(), orders.Occupied: self._occupied}
+        own: dict[type[Order], Handler] = {orders.Occupied: self._occupied, orders.Present: self.present.change}
+        asked = {**self._answers.handlers(), **own}
         connected(self._reactor, orders_socket.detach(), link)
         connected(self._reactor, asking_socket.detach(), OrderServer(self._reactor, asked, self._lost))
         ensureDeferred(self._greet(link)).addErrback(self._not_begun)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.end_to_end.harness import Certificates, CountingClient, Proxy, RedisServer, wait_until
+from tests.end_to_end.harness import Certificates, CountingClient, Proxy, RedisServer, free_port, wait_until
 
 WORKERS = 3
 
@@ -212,6 +212,8 @@ def test_clients_are_spread_evenly_after_many_have_come_and_gone(proxy: Proxy) -
 def test_a_killed_worker_costs_its_own_clients_only_and_is_replaced(proxy: Proxy) -> None:
     first, second, third = clients_on_all(proxy)
     ids = {int(client.client_id()) for client in (first, second, third)}
+    lost_id = second.client_id()
+    time.sleep(1.5)  # who the clients are is told once a second
     os.kill(workers_of(proxy)[1]["pid"], signal.SIGKILL)
     with pytest.raises(redis.ConnectionError):
         second.ping()
@@ -221,6 +223,7 @@ def test_a_killed_worker_costs_its_own_clients_only_and_is_replaced(proxy: Proxy
     again = proxy.client(single_connection_client=True)
     assert worker_of(again) == 2 and int(again.client_id()) not in ids
     assert "worker 2 (process" in proxy.log and "its 1 clients are disconnected" in proxy.log
+    assert f"they were: {lost_id} from 127.0.0.1:" in proxy.log
     assert proxy.info()["clients"]["closed"]["worker_lost"] == 1
 
 
@@ -269,6 +272,32 @@ def test_the_number_of_workers_is_not_changed_by_a_reload(proxy: Proxy) -> None:
     proxy.write(workers=2)
     status, answer = proxy.admin("reload")
     assert status == 400 and "workers: can't change while the proxy runs" in answer["error"]
+
+
+def test_raw_clients_are_given_to_workers_too(server: RedisServer) -> None:
+    port = free_port()
+    raw = {"addr": f"127.0.0.1:{port}"}
+    with Proxy(server.uplink, workers=WORKERS, listen_raw=raw, limits={"max_raw_connections": 3}) as proxy:
+        all_there(proxy)
+        clients = [redis.Redis(port=port, single_connection_client=True) for _ in range(3)]
+        assert all(client.ping() for client in clients)
+        wait_until(lambda: proxy.info()["raw_connections"] == 3, "they are counted")
+        with pytest.raises(redis.ConnectionError, match="max number of clients"):
+            redis.Redis(port=port, single_connection_client=True).ping()
+        assert proxy.do("terminate-raw-connections")["terminated"] == 3
+        with pytest.raises(redis.ConnectionError):
+            clients[0].ping()
+
+
+def test_clients_come_by_a_unix_socket(server: RedisServer, tmp_path: Path) -> None:
+    path = str(tmp_path / "proxy.sock")
+    listen = [{"addr": f"127.0.0.1:{free_port()}"}, {"addr": path, "network": "unix"}]
+    with Proxy(server.uplink, workers=WORKERS, listen=listen) as proxy:
+        all_there(proxy)
+        client = redis.Redis(unix_socket_path=path, single_connection_client=True)
+        assert client.ping()
+        proxy.stop()
+        assert not os.path.exists(path)
 
 
 # -- TLS
