@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.serving import ClientFactory
 from redisproxy.workers import orders
 
@@ -75,13 +77,17 @@ class Taking:
             self._told = now
             given, clients, given_raw, raw = now
             told = self._asking.give(orders.Occupied, given=given, clients=clients, given_raw=given_raw, raw=raw)
-            told.addErrback(lambda _: None)  # the link is lost, or it is told again
+            told.addErrback(_link_lost)
 
     def _name(self) -> None:
         """Tell which clients have come and gone, so that the log can name them if this process is lost."""
         present = {client.id: client for client in self._plane.registry}
-        gone = self._named - present.keys()
+        gone = self._named.difference(present)
         came = tuple((number, present[number].address) for number in present.keys() - self._named)
         if (came or gone) and not self._asking.lost:
             self._named = frozenset(present)
-            self._asking.give(orders.Present, came=came, gone=gone).addErrback(lambda _: None)  # the link is lost
+            self._asking.give(orders.Present, came=came, gone=gone).addErrback(_link_lost)
+
+
+def _link_lost(failure: Failure) -> None:
+    failure.trap(DataPlaneLost)

@@ -164,7 +164,7 @@ class Worker:
             each.close()
         sent = getattr(status, "signal", None)
         how = f"signal {sent}" if sent is not None else f"exit code {status.exitCode}"
-        self._on_end(self, f"{how}; {self._why}" if self._why else how)
+        self._on_end(self, f"{how}; {self._why}" if self._why not in ("", LOST) else how)
 
 
 class _Process(ProcessProtocol):
