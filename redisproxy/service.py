@@ -1,11 +1,11 @@
-"""Builds the data plane, the control plane and the admin site of one process, and starts and stops them in order."""
+"""Builds the data plane (here or of workers), the control plane and the admin site; starts and stops them in order."""
 
 from __future__ import annotations
 
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -25,6 +25,8 @@ from redisproxy.forwarding import twins
 from redisproxy.net import open_files, passed_sockets
 from redisproxy.net.network import best_network, open_ports
 from redisproxy.net.passed_sockets import PassedSocketFault
+from redisproxy.workers.data_plane import WorkersDataPlane
+from redisproxy.workers.share import files_of_one
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
@@ -47,36 +49,50 @@ def in_this_process(dataplane: LocalDataPlane, configuration: Configuration) -> 
     return dataplane
 
 
-class ProxyService(Service):
-    """The proxy as a Twisted service.
+class Ports(Protocol):
+    """The addresses at which clients are accepted.
 
-    @param config_path: the file that a reload reads again.
-    @param settings: what it held at the start.
-    @param network: the best one that there is when left out.
-    @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
-    @param reach: gives the control plane its data plane.
-    @param manager: what is told how the process is doing; nobody when left out.
+    @ivar ports: those that are open.
+    """
+
+    @property
+    def ports(self) -> Sequence[object]: ...
+
+    def open(self, passed: Mapping[config.Address, Sequence[socket.socket]]) -> None:
+        """Listen at every address.
+
+        @param passed: sockets that listen there already, by address; the others are bound.
+        @raise CannotListenError: one can't be bound; the others are closed again.
+        """
+
+    def close_at_once(self) -> None:
+        """Give the addresses up without waiting for it; for a start that has failed."""
+
+
+class Proxy(Service):
+    """The proxy as a Twisted service, whatever its data plane is.
+
+    @param configuration: what is in force. @param dataplane: what the control plane drives.
+    @param ports: of clients. @param manager: what is told how the process is doing.
     """
 
     log = Logger(namespace="redisproxy")
 
     def __init__(
         self,
-        config_path: str,
-        settings: config.Settings,
+        configuration: Configuration,
+        dataplane: DataPlane,
+        ports: Ports,
+        network: Network,
         reactor: Any,
-        network: Network | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
-        reach: Reach = in_this_process,
         manager: ServiceManager | None = None,
     ) -> None:
         self.setName("redisproxy")
-        self._settings = settings
-        self._network = network = network or best_network(reactor)
-        self.dataplane = LocalDataPlane(settings, reactor, network, jitter)
-        configuration = Configuration(config_path, settings, network, reactor)
-        reached = reach(self.dataplane, configuration)
-        self.control = Control(configuration, reached, network, reactor, jitter)
+        self._settings = configuration.settings
+        self._network = network
+        self._ports = ports
+        self.control = Control(configuration, dataplane, network, reactor, jitter)
         self._reactor = reactor
         self._manager = manager or ServiceManager()
         self._admin: list[IListeningPort] = []
@@ -91,17 +107,16 @@ class ProxyService(Service):
         @raise SystemExit: one can't be bound, or a passed socket can't be used; twistd and twist print its text and
             end, with no traceback.
         """
-        listeners = self.dataplane.listeners
-        if listeners.ports:
+        if self._ports.ports:
             return
         try:
             passed = passed_sockets.assign(passed_sockets.take(environ), self._settings)
-            listeners.open(passed)
+            self._ports.open(passed)
             self._open_admin(passed)
         except PassedSocketFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
         except CannotListenError as error:
-            listeners.close_at_once()
+            self._ports.close_at_once()
             raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
 
     def _open_admin(self, passed: Mapping[config.Address, Sequence[socket.socket]]) -> None:
@@ -114,7 +129,7 @@ class ProxyService(Service):
         """Begin to serve: connect to the uplink, watch the time, answer SIGHUP."""
         super().startService()
         self.bind({})
-        if shortage := open_files.shortage(self._settings, open_files.raise_limit()):
+        if shortage := open_files.shortage(files_of_one(self._settings), open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
         self.begin()
         self._signals.install()
@@ -123,7 +138,14 @@ class ProxyService(Service):
         garbage_collection.leave_out_what_there_is()
         reason = "" if twins.NATIVE else f" ({twins.NATIVE_REASON})"
         network = self._network.name
-        self.log.info("redisproxy is running on {network} transports{reason}", network=network, reason=reason)
+        count = self._settings.worker_count
+        workers = f", with {count} workers" if count > 1 else ""
+        self.log.info(
+            "redisproxy is running on {network} transports{reason}{workers}",
+            network=network,
+            reason=reason,
+            workers=workers,
+        )
 
     def begin(self) -> None:
         """Connect to the uplink and watch the time: what needs neither ports nor signals."""
@@ -155,3 +177,48 @@ class ProxyService(Service):
         admin, self._admin = self._admin, []
         for port in admin:
             await maybeDeferred(port.stopListening)
+
+
+class ProxyService(Proxy):
+    """The proxy in one process.
+
+    @param config_path: the file that a reload reads again.
+    @param settings: what it held at the start.
+    @param network: the best one that there is when left out.
+    @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
+    @param reach: gives the control plane its data plane.
+    @param manager: what is told how the process is doing; nobody when left out.
+    """
+
+    def __init__(
+        self,
+        config_path: str,
+        settings: config.Settings,
+        reactor: Any,
+        network: Network | None = None,
+        jitter: Callable[[float, float], float] = random.uniform,
+        reach: Reach = in_this_process,
+        manager: ServiceManager | None = None,
+    ) -> None:
+        network = network or best_network(reactor)
+        self.dataplane = LocalDataPlane(settings, reactor, network, jitter)
+        configuration = Configuration(config_path, settings, network, reactor)
+        reached = reach(self.dataplane, configuration)
+        super().__init__(configuration, reached, self.dataplane.listeners, network, reactor, jitter, manager)
+
+
+class WorkersService(Proxy):
+    """The control process of a proxy with workers; see L{ProxyService}."""
+
+    def __init__(self, config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager) -> None:
+        network = best_network(reactor)
+        self.dataplane = WorkersDataPlane(settings, reactor)
+        configuration = Configuration(config_path, settings, network, reactor)
+        super().__init__(configuration, self.dataplane, self.dataplane.ports, network, reactor, manager=manager)
+
+
+def service_of(config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager) -> Proxy:
+    """The service for these settings."""
+    if settings.worker_count > 1:
+        return WorkersService(config_path, settings, reactor, manager)
+    return ProxyService(config_path, settings, reactor, manager=manager)

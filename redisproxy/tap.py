@@ -47,10 +47,10 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from redisproxy.control.service_manager import ServiceManager
-    from redisproxy.service import ProxyService
+    from redisproxy.service import service_of
 
     manager = ServiceManager.take(os.environ)
-    service = ProxyService(options["config"], options["settings"], reactor, manager=manager)
+    service = service_of(options["config"], options["settings"], reactor, manager)
     service.bind(passed_sockets.started_with())
     passed_sockets.forget(os.environ)
     return service

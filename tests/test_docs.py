@@ -17,6 +17,7 @@ from twisted.internet.testing import MemoryReactorClock
 from redisproxy import config
 from redisproxy.cli import main
 from redisproxy.config import Settings
+from redisproxy.figures.prometheus import OF_WORKERS
 from redisproxy.net import tls
 from redisproxy.net.twisted_network import TwistedNetwork
 from redisproxy.service import ProxyService
@@ -150,6 +151,7 @@ def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
     text = exposed[0].decode()
     names = re.findall(r"^# TYPE (redisproxy_\w+)", text, re.MULTILINE)
     shown = {name for name in names if not name.endswith("_created")}
+    shown |= {f"redisproxy_worker_{name}" for name, _ in OF_WORKERS}
     assert set(_METRIC.findall((DOCS / "admin.md").read_text())) == shown
     for page in PAGES:
         assert set(_METRIC.findall(page.read_text())) <= shown | {"redisproxy_plugin"}

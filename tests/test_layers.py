@@ -23,6 +23,7 @@ ROOMS = [
     "admin",
     "control",
     "switchover",
+    "workers",
     "remote",
     "dataplane",
     "sentinel",

@@ -48,7 +48,7 @@ pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { co
 </form>
 <p id="answer" role="status"></p>
 <h2>Uplink</h2><table>$uplink</table>
-<h2>Switchovers</h2><p id="step">$step</p><table class="log">$switchovers</table>
+$workers<h2>Switchovers</h2><p id="step">$step</p><table class="log">$switchovers</table>
 <h2>Last reload</h2><table>$reload</table>
 <h2>Configuration</h2><pre>$config</pre>
 <p><a href="/info.json">info.json</a> &middot; <a href="/metrics">metrics</a> &middot; version $version, up $uptime</p>
@@ -126,6 +126,18 @@ def _switchover_rows(reports: list[dict[str, Any]]) -> str:
     return "".join(f"<tr>{row}</tr>" for row in rows)
 
 
+def _workers_table(workers: list[dict[str, Any]]) -> str:
+    """One row for each worker; nothing when there are none."""
+    if not workers:
+        return ""
+    heads = ("number", "pid", "clients", "in_flight", "held", "commands", "connected", "restarts")
+    rows = ["".join(f"<td>{head.replace('_', ' ')}</td>" for head in heads)]
+    for worker in workers:
+        late = "" if worker.get("answers") else '<td class="bad">does not answer</td>'
+        rows.append("".join(f"<td>{_cell(worker.get(head, ''))}</td>" for head in heads) + late)
+    return f'<h2>Workers</h2><table class="log">{"".join(f"<tr>{row}</tr>" for row in rows)}</table>'
+
+
 def _time(at: Any) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
 
@@ -170,6 +182,7 @@ def render_page(info: dict[str, Any]) -> bytes:
     }
     page = _PAGE.substitute(
         {key: escape(str(value)) for key, value in values.items()},
+        workers=_workers_table(info.get("workers") or []),
         uplink=_rows(_uplink_rows(uplink)),
         switchovers=_switchover_rows(switchover.get("last") or []),
         reload=_rows(info.get("last_reload") or {}),

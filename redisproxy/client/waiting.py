@@ -40,6 +40,8 @@ class Reason(IntEnum):
     """Its blocking command waits until a switch is over."""
     HANDOVER = 256
     """It is on its way to another data plane."""
+    WORKERS = 512
+    """It has asked about clients of other workers."""
 
 
 _FOR_REPLIES = Reason.REPLIES | Reason.IN_FLIGHT

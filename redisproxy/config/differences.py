@@ -9,7 +9,9 @@ from pydantic import BaseModel
 
 from redisproxy.config.settings import Settings
 
-_FIXED = re.compile(r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?")
+_FIXED = re.compile(
+    r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?|workers"
+)
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -35,7 +37,7 @@ def differences(old: Settings, new: Settings) -> tuple[str, ...]:
 
 
 def fixed_differences(old: Settings, new: Settings) -> tuple[str, ...]:
-    """The differences that need a restart: the addresses where the proxy listens, and whether with TLS."""
+    """The differences that need a restart: where the proxy listens, whether with TLS, and the number of workers."""
     fixed = tuple(key for key in differences(old, new) if _FIXED.fullmatch(key))
     if (old.admin is None) != (new.admin is None):
         return ("admin", *(key for key in fixed if not key.startswith("admin")))

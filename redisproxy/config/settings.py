@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +16,8 @@ from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings
 from redisproxy.config.section import MillisecondsOrOff, Section
 from redisproxy.config.switchover import SwitchoverSettings
 from redisproxy.config.uplink import UplinkSettings
+
+MAX_WORKERS = 64
 
 CommandName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+(\|[A-Za-z0-9_-]+)?$", max_length=64)]
 
@@ -44,6 +47,7 @@ class Settings(Section):
     allow_commands: Annotated[frozenset[CommandName], AfterValidator(_allowable)] = frozenset()
     allow_scan_across_switch: bool = False
     pubsub: bool = False
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | Literal["auto"] = 1
     limits: LimitSettings = LimitSettings()
     pause: PauseSettings = PauseSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
@@ -68,6 +72,11 @@ class Settings(Section):
     def with_primary_at(self, address: TcpAddress) -> Settings:
         """The same settings, with the uplink at the address that the sentinels gave."""
         return self.model_copy(update={"uplink": self.uplink.at(address)})
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes carry commands: one for each processor that this process may use with C{auto}."""
+        return min(len(os.sched_getaffinity(0)), MAX_WORKERS) if self.workers == "auto" else self.workers
 
     @property
     def listeners(self) -> list[tuple[str, RawListenSettings]]:

@@ -6,6 +6,7 @@ The data plane's figures and what the control plane knows become one answer each
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -64,6 +65,10 @@ class Info:
         return self._dataplane.figures().addCallback(self._ready)
 
     def _describe(self, figures: Figures) -> Answer:
+        workers = {"workers": [asdict(each) for each in figures.workers]} if figures.workers else {}
+        return {**self._description(figures), **workers}
+
+    def _description(self, figures: Figures) -> Answer:
         gate, results = figures.gate, self._results
         return {
             "version": redisproxy.__version__,
@@ -121,7 +126,9 @@ class Info:
     def _expose(self, figures: Figures) -> bytes:
         numbers = dict(figures.numbers) | self._metrics.numbers()
         numbers["clients.auth_failures_total"] += self._metrics.auth_failures_total
-        shown = prometheus.Numbers(numbers, self._gauges(figures), figures.clients_closed, figures.refused)
+        shown = prometheus.Numbers(
+            numbers, self._gauges(figures), figures.clients_closed, figures.refused, _of_workers(figures)
+        )
         return prometheus.render(shown, self._metrics.registry)
 
     def _gauges(self, figures: Figures) -> Mapping[str, float]:
@@ -138,6 +145,12 @@ class Info:
             "sentinels": float(len(sentinels)),
             "sentinels_subscribed": float(sum(each.subscribed for each in sentinels)),
         }
+
+
+def _of_workers(figures: Figures) -> Mapping[int, Mapping[str, int]]:
+    """The numbers of each worker, by its own."""
+    names = ("clients", "in_flight", "held", "commands", "restarts")
+    return {each.number: {name: getattr(each, name) for name in names} for each in figures.workers if each.answers}
 
 
 def _native(figures: Figures) -> Answer:

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from redisproxy.dataplane.interface import ClientFilter, ClientLine, HandedClient, NotSupported
 from redisproxy.dataplane.shutdown_notice import give_notice
 from redisproxy.handlers import blocking
-from redisproxy.handlers.client_filters import subscribes
+from redisproxy.handlers.client_filters import matches
 from redisproxy.handlers.client_list import info_line
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class LocalClients:
 
     def list(self, which: ClientFilter) -> Deferred[tuple[ClientLine, ...]]:
         now = self._clock.seconds()
-        clients = self._registry.matching(lambda client: _matches(client, which, now))
+        clients = self._registry.matching(lambda client: matches(client, which, now))
         return succeed(tuple(ClientLine(client.id, info_line(client, now)) for client in clients))
 
     def kill(self, ids: frozenset[int]) -> Deferred[int]:
@@ -100,16 +100,3 @@ class LocalClients:
 
     def hand_over(self, to: str) -> Deferred[int]:
         return fail(NotSupported("clients can't be handed over yet"))
-
-
-def _matches(client: Client, which: ClientFilter, now: float) -> bool:
-    session = client.session
-    wrong = (
-        which.ids is not None and client.id not in which.ids,
-        which.pubsub is not None and subscribes(client) is not which.pubsub,
-        which.address not in (None, client.address),
-        which.local_address not in (None, client.local_address),
-        which.user not in (None, session.user),
-        now - client.identity.created < which.min_age_s,
-    )
-    return not any(wrong)

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from redisproxy.dataplane.values import (
     ERRORS,
-    ClientFilter,
     ClientInFlight,
     ClientLine,
     DataPlaneLost,
@@ -35,9 +34,11 @@ from redisproxy.dataplane.values import (
     Rejected,
     Release,
     UplinkStatus,
+    WorkerFigures,
     WrongOrder,
 )
 from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
+from redisproxy.shared.every_worker import ClientFilter
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -68,6 +69,7 @@ __all__ = [
     "Rejected",
     "Release",
     "UplinkStatus",
+    "WorkerFigures",
     "WrongOrder",
 ]
 

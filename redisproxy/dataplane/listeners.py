@@ -67,14 +67,20 @@ class Listeners:
         @raise twisted.internet.error.CannotListenError: one can't be bound; the others are closed again.
         """
         settings = self._settings
-        factories = [*map(self.client_factory, settings.listen), *(self._raw for _ in settings.listen_raw)]
         endpoints = [*settings.listen, *settings.listen_raw]
         try:
-            for endpoint, factory, tls in zip(endpoints, factories, self._certificates, strict=True):
+            for endpoint, (factory, tls) in zip(endpoints, self.factories(), strict=True):
                 self.ports += open_ports(self._network, endpoint, factory, tls, passed)
         except Exception:
             self.close_at_once()
             raise
+
+    def factories(self) -> list[tuple[ClientFactory | RawFactory, ServerTLS | None]]:
+        """What serves the clients of each listener, in the sequence of the settings, raw ones last; asked for once."""
+        settings = self._settings
+        clients = [self.client_factory(endpoint) for endpoint in settings.listen]
+        factories: list[ClientFactory | RawFactory] = [*clients, *(self._raw for _ in settings.listen_raw)]
+        return list(zip(factories, self._certificates, strict=True))
 
     def client_factory(self, endpoint: config.ListenSettings) -> ClientFactory:
         """The factory of one listener; to be made in the sequence of the settings."""

@@ -26,7 +26,7 @@ from redisproxy.forwarding import twins
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.raw_relay import RawFactory
 from redisproxy.shared.core import Core
-from redisproxy.shared.registry import ClientRegistry
+from redisproxy.shared.registry import ALL_IDS, ClientRegistry, Ids
 
 if TYPE_CHECKING:
     from redisproxy import config
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class LocalDataPlane:
     """Implements C{interface.DataPlane}.
 
-    @param jitter: see C{uplink.UplinkSet}.
+    @param jitter: see C{uplink.UplinkSet}. @param ids: which ids its clients get.
     @ivar core: what all clients share. @ivar registry: the clients.
     @ivar in_force: the settings, and the connections to their server.
     @ivar listeners: the ports; whoever starts the process opens them.
@@ -50,6 +50,7 @@ class LocalDataPlane:
         reactor: Any,
         network: Network,
         jitter: Callable[[float, float], float] = random.uniform,
+        ids: Ids = ALL_IDS,
     ) -> None:
         """
         @raise TLSFault: certificates can't be used.
@@ -60,7 +61,7 @@ class LocalDataPlane:
         builder = UplinkBuilder(network, reactor, gate, metrics, jitter)
         uplinks = builder.build(settings)
         self.core = core = Core(gate, metrics, reactor, uplinks)
-        self.registry: ClientRegistry[Client] = ClientRegistry(metrics, settings.limits.max_clients)
+        self.registry: ClientRegistry[Client] = ClientRegistry(metrics, settings.limits.max_clients, ids)
         self.raw = RawFactory(builder.dial(settings), settings.limits.max_raw_connections, metrics)
         self.listeners = Listeners(settings, core, self.registry, self.raw, network)
         self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)

@@ -124,23 +124,6 @@ class ClientInFlight:
 
 
 @dataclass(frozen=True)
-class ClientFilter:
-    """Which clients; everything that is set has to be true of one.
-
-    @ivar ids: one of these. @ivar pubsub: whether it has subscriptions. @ivar address: its own, as CLIENT LIST shows
-        it. @ivar local_address: that of the listener. @ivar user: who it has logged in as.
-    @ivar min_age_s: connected for at least so long.
-    """
-
-    ids: frozenset[int] | None = None
-    pubsub: bool | None = None
-    address: str | None = None
-    local_address: str | None = None
-    user: bytes | None = None
-    min_age_s: float = 0.0
-
-
-@dataclass(frozen=True)
 class ClientLine:
     """A client as CLIENT LIST shows it.
 
@@ -180,6 +163,27 @@ class UplinkStatus:
 
 
 @dataclass(frozen=True)
+class WorkerFigures:
+    """One worker, as the process that has started it sees it.
+
+    @ivar answers: it has said what follows; one that is too slow shows here.
+    @ivar restarts: how often the worker of this number was replaced.
+    @ivar clients: that are connected. @ivar commands: sent to the server since it was started.
+    @ivar connected: it has a connection to the server in use.
+    """
+
+    number: int
+    pid: int
+    answers: bool
+    restarts: int
+    clients: int
+    in_flight: int = 0
+    held: int = 0
+    commands: int = 0
+    connected: bool = False
+
+
+@dataclass(frozen=True)
 class Figures:
     """All figures of a data plane, of one moment.
 
@@ -188,6 +192,7 @@ class Figures:
     @ivar numbers: counters and gauges by name; see C{figures.metrics}.
     @ivar clients_closed: by the data plane, by reason. @ivar refused: commands by name.
     @ivar native: the compiled parts are used. @ivar native_reason: why not. @ivar transports: which are used.
+    @ivar workers: each of them; empty in one process.
     """
 
     gate: GateStatus
@@ -202,3 +207,4 @@ class Figures:
     native: bool
     native_reason: str
     transports: str
+    workers: tuple[WorkerFigures, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -30,6 +30,14 @@ _GAUGES = (
     ("uplink_connections_open", "uplink.connections_open", "Connections open to the uplink"),
 )
 
+OF_WORKERS = (
+    ("clients", "Clients connected to the worker"),
+    ("in_flight", "Commands of the worker that were sent and not answered"),
+    ("held", "Clients of the worker that wait at the closed gate"),
+    ("commands", "Commands sent to the uplink since the worker was started"),
+    ("restarts", "How often the worker was replaced"),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
@@ -37,12 +45,14 @@ class Numbers:
 
     @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
     @ivar clients_closed: by reason. @ivar refused: commands by name.
+    @ivar workers: the values of C{OF_WORKERS} by the worker's number.
     """
 
     numbers: Mapping[str, int]
     gauges: Mapping[str, float]
     clients_closed: Mapping[str, int]
     refused: Mapping[str, int]
+    workers: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
     def collect(self) -> Iterable[Metric]:
         """Part of C{prometheus_client.registry.Collector}."""
@@ -54,8 +64,16 @@ class Numbers:
             yield GaugeMetricFamily(f"redisproxy_{name}", text, self.numbers[place])
         for name, value in self.gauges.items():
             yield GaugeMetricFamily(f"redisproxy_{name}", name.replace("_", " "), value)
+        yield from self._of_workers()
         yield _labelled("clients_closed", "Clients closed by the proxy", "reason", self.clients_closed)
         yield _labelled("commands_refused", "Commands refused", "command", self.refused)
+
+    def _of_workers(self) -> Iterable[Metric]:
+        for name, text in OF_WORKERS if self.workers else ():
+            family = GaugeMetricFamily(f"redisproxy_worker_{name}", text, labels=["worker"])
+            for number, values in self.workers.items():
+                family.add_metric([str(number)], values[name])
+            yield family
 
 
 def render(numbers: Numbers, registry: CollectorRegistry) -> bytes:

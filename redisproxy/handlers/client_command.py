@@ -14,6 +14,7 @@ from redisproxy.client.names import valid_name
 from redisproxy.client.output import OK
 from redisproxy.handlers import blocking, client_kill, client_list
 from redisproxy.handlers.client_filters import Problem, number
+from redisproxy.handlers.waiting_for_workers import reply_later
 from redisproxy.shared.maintenance import ENDPOINT_TYPES, NO_ENDPOINT
 
 if TYPE_CHECKING:
@@ -161,7 +162,9 @@ def _unblock(client: Client, args: list[bytes]) -> bytes:
     how = args[1].upper() if len(args) > 1 else b"TIMEOUT"
     if how not in (b"TIMEOUT", b"ERROR"):
         raise Problem("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-    blocked = client.registry.get(wanted)
+    blocked, every = client.registry.get(wanted), client.core.every_worker
+    if blocked is None and every is not None:
+        return reply_later(client, every.unblock(wanted, how == b"ERROR"), lambda done: resp.integer(int(done)))
     return resp.integer(1 if blocked is not None and blocking.unblock(blocked, how) else 0)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from redisproxy.shared.every_worker import ClientFilter
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
 
-Test = Callable[["Client"], bool]
+NOBODY: frozenset[int] = frozenset()
 
 
 class Problem(Exception):
@@ -21,14 +23,13 @@ def number(arg: bytes, error: str) -> int:
     return int(arg)
 
 
-def of_type(arg: bytes) -> Test:
+def of_type(which: ClientFilter, arg: bytes) -> ClientFilter:
+    """Narrow `which` to clients of a type; a proxy has no replicas."""
     name = arg.lower()
-    if name == b"normal":
-        return lambda each: not subscribes(each)
-    if name == b"pubsub":
-        return subscribes
+    if name in (b"normal", b"pubsub"):
+        return replace(which, pubsub=name == b"pubsub")
     if name in (b"master", b"replica", b"slave"):
-        return lambda each: False
+        return replace(which, ids=NOBODY)
     raise Problem(f"ERR Unknown client type '{arg[:64].decode('latin-1')}'")
 
 
@@ -37,6 +38,21 @@ def subscribes(client: Client) -> bool:
     return client.session.subscribed and client.route.stream is not None and client.route.stream.FLAG == "P"
 
 
-def at_address(address: bytes) -> Test:
-    text = address.decode("latin-1")
-    return lambda each: each.address == text
+def matches(client: Client, which: ClientFilter, now: float) -> bool:
+    """Whether `client` is one of those that are meant."""
+    session = client.session
+    wrong = (
+        which.ids is not None and client.id not in which.ids,
+        which.pubsub is not None and subscribes(client) is not which.pubsub,
+        which.address not in (None, client.address),
+        which.local_address not in (None, client.local_address),
+        which.user not in (None, session.user),
+        now - client.identity.created < which.min_age_s,
+    )
+    return not any(wrong)
+
+
+def matching(client: Client, which: ClientFilter) -> list[Client]:
+    """Those of the clients of this process, as `client` sees them."""
+    now = client.core.clock.seconds()
+    return client.registry.matching(lambda each: matches(each, which, now))

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redisproxy import resp
-from redisproxy.handlers.client_filters import Problem, Test, number, of_type
+from redisproxy.handlers.client_filters import Problem, matching, number, of_type
+from redisproxy.handlers.waiting_for_workers import reply_later
+from redisproxy.shared.every_worker import ClientFilter
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
@@ -22,16 +24,22 @@ def info(client: Client, args: list[bytes]) -> bytes:
 def listed(client: Client, args: list[bytes]) -> bytes:
     if client.session.reply_mode.muted:
         return b""  # no backlog would stop a client that asks for many lists
-    tests: list[Test] = []
-    if args and args[0].upper() == b"TYPE" and len(args) == 2:
-        tests.append(of_type(args[1]))
-    elif args and args[0].upper() == b"ID" and len(args) > 1:
-        wanted = {number(arg, "ERR Invalid client ID") for arg in args[1:]}
-        tests.append(lambda each: each.id in wanted)
-    elif args:
-        raise Problem("ERR syntax error")
+    which, every = _wanted(args), client.core.every_worker
+    if every is not None:
+        return reply_later(client, every.list(which), lambda lines: _text(client, lines))
     now = client.core.clock.seconds()
-    return _text(client, b"".join(info_line(each, now) for each in client.registry.matching(*tests)))
+    return _text(client, b"".join(info_line(each, now) for each in matching(client, which)))
+
+
+def _wanted(args: list[bytes]) -> ClientFilter:
+    option = args[0].upper() if args else b""
+    if option == b"TYPE" and len(args) == 2:
+        return of_type(ClientFilter(), args[1])
+    if option == b"ID" and len(args) > 1:
+        return ClientFilter(ids=frozenset(number(arg, "ERR Invalid client ID") for arg in args[1:]))
+    if args:
+        raise Problem("ERR syntax error")
+    return ClientFilter()
 
 
 def _text(client: Client, text: bytes) -> bytes:

@@ -24,6 +24,10 @@ TOO_MUCH = (
 )
 NOT_INSIDE = "ERR redisproxy does not subscribe inside of MULTI; send the command before MULTI or after EXEC"
 NO_TRACKING_INSIDE = "ERR redisproxy does not change CLIENT TRACKING inside of MULTI; send it before or after"
+NO_OTHERS_INSIDE = (
+    "ERR redisproxy does not ask other workers inside of MULTI; send the command before MULTI or after EXEC"
+)
+_ABOUT_ALL = [[b"CLIENT", name] for name in (b"LIST", b"KILL", b"UNBLOCK")]
 _PLACEHOLDER = encode_command("PING")
 
 
@@ -57,8 +61,11 @@ def own(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> 
     """Queue a command that the proxy answers itself."""
     transaction = client.session.transaction
     assert transaction is not None
-    if [arg.upper() for arg in args[:2]] == [b"CLIENT", b"TRACKING"]:
+    command = [arg.upper() for arg in args[:2]]
+    if command == [b"CLIENT", b"TRACKING"]:
         return refuse(client, args, NO_TRACKING_INSIDE)
+    if client.core.every_worker is not None and command in _ABOUT_ALL:
+        return refuse(client, args, NO_OTHERS_INSIDE)
     problem = _rejection(args, treatment)
     if problem is not None:
         return _reject(client, problem)

@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
-from twisted.internet.error import CannotListenError, ConnectError, TimeoutError, getConnectError
+from twisted.internet.error import ConnectError, TimeoutError, getConnectError
 from twisted.internet.interfaces import IListeningPort, IProtocol, IReadDescriptor
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -24,7 +24,7 @@ from zope.interface import classImplements, implementer
 from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.native_tls import DIRECT_TLS, Verification, pointers
-from redisproxy.net.sockets import address_from, clear_stale_socket, stream_socket
+from redisproxy.net.sockets import address_from, closed_on_error, listening_socket, stream_socket
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
 
 REST_S = 0.2
@@ -42,28 +42,21 @@ def _address_of(fd: int, peer: bool) -> Any:
             return IPv4Address("TCP", "", 0)
 
 
-def _bound(address: Any, backlog: int) -> socket.socket:
-    """A socket that listens there.
-
-    @raise CannotListenError: the address can't be bound.
-    """
-    path = getattr(address, "path", None)
-    if path is not None:
-        clear_stale_socket(path)
-        bound, place = socket.socket(socket.AF_UNIX), path
-    else:
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        bound, place = socket.socket(family), (address.host, address.port)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def serve(connection: Any, factory: Any, tls: Any, reactor: Any) -> None:
+    """Have `factory` serve a connection that was accepted, with TLS if there is `tls`."""
     try:
-        bound.bind(place)
-        bound.listen(backlog)
-    except OSError as error:
-        bound.close()
-        interface, port = (None, path) if path is not None else (address.host, address.port)
-        raise CannotListenError(interface, port, error) from None
-    bound.setblocking(False)
-    return bound
+        shaking = tls.serverConnectionForTLS(connection) if tls is not None else None
+        protocol = factory.buildProtocol(None)
+    except Exception:
+        connection.discard()
+        raise
+    if protocol is None:
+        connection.discard()
+        return
+    connection.begin(protocol)
+    if shaking is not None:
+        deadline = reactor.callLater(tls.handshake_timeout_s, connection.overdue)
+        connection.start_tls(shaking, pointers(shaking), True, None, deadline)
 
 
 @implementer(IListeningPort)
@@ -86,19 +79,7 @@ class NativePort:
         factory.doStart()
 
     def _accepted(self, connection: Any) -> None:
-        try:
-            tls = self._tls.serverConnectionForTLS(connection) if self._tls is not None else None
-            protocol = self._factory.buildProtocol(None)
-        except Exception:
-            connection.discard()
-            raise
-        if protocol is None:
-            connection.discard()
-            return
-        connection.begin(protocol)
-        if tls is not None:
-            deadline = self._reactor.callLater(self._tls.handshake_timeout_s, connection.overdue)
-            connection.start_tls(tls, pointers(tls), True, None, deadline)
+        serve(connection, self._factory, self._tls, self._reactor)
 
     def startListening(self) -> None:
         """It listens from the beginning."""
@@ -150,7 +131,7 @@ class NativeNetwork:
 
         @raise CannotListenError: the address can't be bound.
         """
-        return self._port(_bound(address, backlog), factory, tls, getattr(address, "path", None))
+        return self._port(listening_socket(address, backlog), factory, tls, getattr(address, "path", None))
 
     def listen_on(self, listening: socket.socket, factory: Any, tls: Any) -> IListeningPort:
         """Accept from a socket that listens already, which is also another process's; see L{network.Network}."""
@@ -179,6 +160,15 @@ class NativeNetwork:
             fd = sock.detach()
         Connection(self._hub, fd).adopt(protocol, detached.unread, detached.unsent)
         return protocol
+
+    def serve(self, fd: int, factory: Any, tls: Any) -> None:
+        """Serve a connection that another process has accepted; see L{network.ServingNetwork.serve}."""
+        if tls is not None and not DIRECT_TLS:
+            factory, tls = TLSServerFactory(tls, factory, self._reactor), None
+        kind = Connection if tls is None else TLSConnection
+        with closed_on_error(fd):
+            stream_socket(fd).detach()
+        serve(kind(self._hub, fd), factory, tls, self._reactor)
 
     async def _connect(self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any) -> Any:
         direct = tls is not None and DIRECT_TLS

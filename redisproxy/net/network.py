@@ -68,6 +68,19 @@ class Network(Protocol):
         """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""
 
 
+class ServingNetwork(Network, Protocol):
+    """A network that goes on with connections of other processes."""
+
+    def serve(self, fd: int, factory: Any, tls: Any) -> None:
+        """Have `factory` serve a connection that another process has accepted, as if it had been accepted here.
+
+        @param fd: the connection's from now on; it is closed when this method raises.
+        @param tls: as for L{Network.listen}; nothing of the handshake has passed yet.
+        @raise ValueError: it is no TCP or unix stream socket.
+        @raise OSError: it is no open socket.
+        """
+
+
 def open_ports(
     network: Network,
     endpoint: RawListenSettings,
@@ -84,7 +97,7 @@ def open_ports(
     return [network.listen(endpoint.address, factory, tls, endpoint.backlog)]
 
 
-def best_network(reactor: Any) -> Network:
+def best_network(reactor: Any) -> ServingNetwork:
     """The fastest network that works here."""
     if twins.NATIVE and IReactorFDSet.providedBy(reactor):
         from redisproxy.net.native_network import NativeNetwork

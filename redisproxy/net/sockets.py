@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -52,6 +54,30 @@ def stream_socket(fd: int) -> socket.socket:
     return sock
 
 
+def listening_socket(address: Any, backlog: int) -> socket.socket:
+    """A socket that listens on a TCP or unix address, not blocking.
+
+    @raise CannotListenError: the address can't be bound.
+    """
+    path = getattr(address, "path", None)
+    if path is not None:
+        clear_stale_socket(path)
+        bound, place = socket.socket(socket.AF_UNIX), path
+    else:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        bound, place = socket.socket(family), (address.host, address.port)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(place)
+        bound.listen(backlog)
+    except OSError as error:
+        bound.close()
+        interface, port = (None, path) if path is not None else (address.host, address.port)
+        raise CannotListenError(interface, port, error) from None
+    bound.setblocking(False)
+    return bound
+
+
 def clear_stale_socket(path: str) -> None:
     """Remove a unix socket that nobody listens on any more; anything else at `path` stays.
 
@@ -72,6 +98,16 @@ def clear_stale_socket(path: str) -> None:
         except OSError as error:
             raise CannotListenError(None, path, error) from None
     raise CannotListenError(None, path, OSError(98, "Address already in use"))
+
+
+@contextmanager
+def closed_on_error(fd: int) -> Iterator[None]:
+    """Close `fd` when what is done with it fails."""
+    try:
+        yield
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def address_from(name: Any) -> Any:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocol
 from twisted.internet.protocol import Factory
 
 from redisproxy.net.detached import DetachedSocket
-from redisproxy.net.sockets import clear_stale_socket, tcp_socket, without_delay
+from redisproxy.net.sockets import clear_stale_socket, closed_on_error, tcp_socket, without_delay
 from redisproxy.net.twisted_passed_port import PassedPort
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
 from redisproxy.net.twisted_transports import TcpPort, UnixPort, adopt
@@ -83,6 +83,13 @@ class TwistedNetwork:
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
         """Go on with a socket that a transport has let go; see L{network.Network.adopt}."""
         return adopt(self._reactor, detached, protocol_factory)
+
+    def serve(self, fd: int, factory: Any, tls: Any) -> None:
+        """Serve a connection that another process has accepted; see L{network.ServingNetwork.serve}."""
+        if tls is not None:
+            factory = TLSServerFactory(tls, factory, self._reactor)
+        with closed_on_error(fd):
+            adopt(self._reactor, DetachedSocket(fd), lambda: factory.buildProtocol(None))
 
     def end_of_turn(self, call: Callable[[], None]) -> None:
         """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""

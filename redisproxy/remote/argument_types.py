@@ -93,22 +93,35 @@ class SettingsValue(Large):
 
     def toStringProto(self, inObject: Settings, proto: Any) -> bytes:
         """As the configuration file would have them."""
-        document = {"settings": inObject.model_dump(by_alias=True, exclude_unset=True), "primary": _primary(inObject)}
-        return super().toStringProto(json.dumps(document, default=_plain).encode(), proto)
+        return super().toStringProto(settings_to_bytes(inObject), proto)
 
     def fromStringProto(self, inString: bytes, proto: Any) -> Settings:
         """
         @raise ProtocolBroken: they are no settings, or those of another version.
         """
-        try:
-            document = json.loads(super().fromStringProto(inString, proto))
-            settings = Settings.model_validate_json(json.dumps(document["settings"]))
-            primary = document["primary"]
-            return settings if primary is None else settings.with_primary_at(TcpAddress(*primary))
-        except ValidationError as error:
-            raise ProtocolBroken(_without_values(error)) from None
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise ProtocolBroken("settings that are none") from None
+        return settings_from_bytes(super().fromStringProto(inString, proto))
+
+
+def settings_to_bytes(settings: Settings) -> bytes:
+    """Settings as JSON, with their secrets."""
+    document = {"settings": settings.model_dump(by_alias=True, exclude_unset=True), "primary": _primary(settings)}
+    return json.dumps(document, default=_plain).encode()
+
+
+def settings_from_bytes(data: bytes) -> Settings:
+    """The reverse of L{settings_to_bytes}.
+
+    @raise ProtocolBroken: they are no settings, or those of another version.
+    """
+    try:
+        document = json.loads(data)
+        settings = Settings.model_validate_json(json.dumps(document["settings"]))
+        primary = document["primary"]
+        return settings if primary is None else settings.with_primary_at(TcpAddress(*primary))
+    except ValidationError as error:
+        raise ProtocolBroken(_without_values(error)) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ProtocolBroken("settings that are none") from None
 
 
 def _primary(settings: Settings) -> tuple[str, int] | None:

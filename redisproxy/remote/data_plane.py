@@ -235,6 +235,13 @@ class RemoteDataPlane:
         if self._connection.link is link:
             self._connection.link = None
 
+    def give(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
+        """Give an order that is none of the interface, to a data plane that knows it.
+
+        @raise DataPlaneLost: there is no connection.
+        """
+        return self._connection.give(order, **arguments)
+
     def start(self) -> Deferred[None]:
         """Connect to the server. The order is given again on each later connection, because it may have been lost."""
         self._started = True

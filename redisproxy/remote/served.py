@@ -36,15 +36,27 @@ class ServedDataPlane:
 
     @param settings: those that are in force in `plane`.
     @param network: to ask servers how an interrupted switchover stands.
+    @param more: further orders, by who carries them out.
+    @param on_alone: called when the control plane is lost, and what it had begun is ended.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
 
-    def __init__(self, plane: DataPlane, settings: Settings, network: Network, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        settings: Settings,
+        network: Network,
+        clock: IReactorTime,
+        more: Mapping[type[Order], Handler] | None = None,
+        on_alone: Callable[[], None] = lambda: None,
+    ) -> None:
         self._plane = plane
         self._clock = clock
         self._moves = Moves(plane, settings)
         self._interrupted = Interrupted(plane, self._moves, network, clock)
+        self._more = more or {}
+        self._on_alone = on_alone
         self._started = False
         self._control: Link | None = None
         self._ending: Deferred[None] | None = None
@@ -74,6 +86,7 @@ class ServedDataPlane:
         plane, clients = self._plane, self._plane.clients
         return {
             **self._of_gate_and_moves(),
+            **self._more,
             orders.ListClients: clients.list,
             orders.KillClients: clients.kill,
             orders.UnblockClient: clients.unblock,
@@ -135,6 +148,8 @@ class ServedDataPlane:
 
     def _lost(self, link: Link) -> None:
         if link is not self._control:
+            if self._control is None and self._ending is None:
+                self._on_alone()
             return
         self._control = None
         if self._ending is None:
@@ -166,6 +181,8 @@ class ServedDataPlane:
         unsettled, self._unsettled = self._unsettled, []
         for waiting in unsettled:
             waiting.callback(None)
+        if self._control is None:
+            self._on_alone()
 
     async def _settled(self) -> Standing:
         if self._ending is not None:

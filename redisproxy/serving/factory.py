@@ -68,11 +68,12 @@ class ClientFactory(Factory[Protocol]):
         self.name = name
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        core = self.core
-        if self.registry.full:
-            core.metrics.clients.closed["max_clients"] += 1
-            return Refusal(core.clock)
-        return self.protocol_of_new_client()
+        return self.refusal() if self.registry.full else self.protocol_of_new_client()
+
+    def refusal(self) -> Refusal:
+        """The protocol of one who is too many."""
+        self.core.metrics.clients.closed["max_clients"] += 1
+        return Refusal(self.core.clock)
 
     def protocol_of_new_client(self) -> ClientProtocol:
         """The protocol of one more client."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redisproxy.figures.metrics import Metrics
     from redisproxy.forwarding.gate import Gate
     from redisproxy.forwarding.interfaces import Uplinks
+    from redisproxy.shared.every_worker import EveryWorker
 
 
 MAX_SCRIPT_BYTES = 16777216
@@ -54,6 +55,7 @@ class Core:
     @ivar subscription_changes: those for which publishers wait.
     @ivar blocked_commands: where blocking commands wait during a switch.
     @ivar maintenance: who is told of pauses.
+    @ivar every_worker: where to ask about clients of all workers; None when this process has them all.
     """
 
     gate: Gate
@@ -67,6 +69,7 @@ class Core:
     scripts: ScriptCache = field(default_factory=lambda: ScriptCache(MAX_SCRIPT_BYTES))
     cursors: ScanCursors = field(default_factory=ScanCursors)
     dedicated: int = 0
+    every_worker: EveryWorker | None = None
     blocked_commands: BlockedCommands = field(init=False)
     subscription_changes: SubscriptionChanges = field(init=False)
     maintenance: Maintenance = field(init=False)

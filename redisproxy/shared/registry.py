@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -11,14 +12,37 @@ if TYPE_CHECKING:
 Client = TypeVar("Client")
 
 
-class ClientRegistry(Generic[Client]):
-    """The clients, in order of their ids. Ids start at 1, grow, and are never used again."""
+@dataclass(frozen=True)
+class Ids:
+    """The ids that one process gives to clients: those whose remainder by C{step} is C{worker}.
 
-    def __init__(self, metrics: Metrics, max_clients: int) -> None:
+    @ivar after: they are higher than this.
+    """
+
+    worker: int = 0
+    step: int = 1
+    after: int = 0
+
+    def next(self, last: int) -> int:
+        """The lowest one above `last`."""
+        return last + self.step - (last - self.worker) % self.step
+
+
+ALL_IDS = Ids()
+
+
+class ClientRegistry(Generic[Client]):
+    """The clients, in order of their ids. Ids start at 1, grow, and are never used again.
+
+    @param ids: which of all numbers this process gives out.
+    """
+
+    def __init__(self, metrics: Metrics, max_clients: int, ids: Ids = ALL_IDS) -> None:
         self.max_clients = max_clients
         self._metrics = metrics
         self._clients: dict[int, Client] = {}
-        self._last_id = 0
+        self._ids = ids
+        self._last_id = ids.after
         self._reserved: set[int] = set()
         self._in_order = True
 
@@ -38,7 +62,7 @@ class ClientRegistry(Generic[Client]):
 
     def add(self, client: Client) -> int:
         """Remember `client`, and return the id that it gets."""
-        self._last_id += 1
+        self._last_id = self._ids.next(self._last_id)
         self._clients[self._last_id] = client
         self._metrics.clients.total += 1
         self._metrics.clients.open += 1

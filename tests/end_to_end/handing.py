@@ -140,4 +140,4 @@ def install() -> None:
         begin(self)
         listen(self)
 
-    services.ProxyService.begin = begin_and_listen  # type: ignore[method-assign]
+    services.ProxyService.begin = begin_and_listen  # type: ignore[method-assign,assignment]

@@ -1,0 +1,100 @@
+"""The clients of all workers. The last two digits of a client's id are the number of its worker."""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred, succeed
+
+from redisproxy.dataplane.interface import ClientFilter, ClientLine, DataPlaneLost, HandedClient, NotSupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redisproxy.workers.members import Member, Members
+
+ID_STEP = 100
+ANSWER_S = 1.0
+NOT_HERE = "clients are not handed over between workers yet"
+
+
+class AllClients:
+    """Implements C{interface.ClientOrders}.
+
+    @param stop_listening: accept no more clients.
+    """
+
+    def __init__(self, members: Members, stop_listening: Callable[[], None]) -> None:
+        self._members = members
+        self._stop_listening = stop_listening
+
+    def list(self, which: ClientFilter) -> Deferred[tuple[ClientLine, ...]]:
+        return ensureDeferred(self._list(which))
+
+    async def _list(self, which: ClientFilter) -> tuple[ClientLine, ...]:
+        answers = await self._members.each_in_time(lambda plane: plane.clients.list(which), ANSWER_S)
+        self._all_answered(answers)
+        return tuple(sorted((line for _, lines in answers for line in lines or ()), key=lambda line: line.id))
+
+    def _all_answered(self, answers: builtins.list[tuple[Member, tuple[ClientLine, ...] | None]]) -> None:
+        """
+        @raise DataPlaneLost: one that is alive has not answered: what the others say is not the whole.
+        """
+        for member, lines in answers:
+            if lines is None and self._members.get(member.number) is member:
+                raise DataPlaneLost(f"worker {member.number} has not answered within {ANSWER_S:g} s; try again")
+
+    def kill(self, ids: frozenset[int]) -> Deferred[int]:
+        return ensureDeferred(self._kill(ids))
+
+    async def _kill(self, ids: frozenset[int]) -> int:
+        answers = await self._members.each_in_time(lambda plane: plane.clients.kill(ids), ANSWER_S)
+        return sum(count or 0 for _, count in answers)
+
+    def unblock(self, client_id: int, error: bool = False) -> Deferred[bool]:
+        member = self._members.get(client_id % ID_STEP)
+        return succeed(False) if member is None else member.plane.clients.unblock(client_id, error)
+
+    def highest_db(self) -> Deferred[int]:
+        return ensureDeferred(self._highest_db())
+
+    async def _highest_db(self) -> int:
+        return max(await self._members.each(lambda plane: plane.clients.highest_db()))
+
+    def terminate_raw(self) -> Deferred[int]:
+        return ensureDeferred(self._terminate_raw())
+
+    async def _terminate_raw(self) -> int:
+        return sum(await self._members.each(lambda plane: plane.clients.terminate_raw()))
+
+    # -- the end
+
+    def stop_listening(self) -> Deferred[None]:
+        return maybeDeferred(self._stop_listening)
+
+    def give_notice(self, within_s: float, wait_s: float, endpoint: str = "") -> Deferred[None]:
+        return ensureDeferred(self._give_notice(within_s, wait_s, endpoint))
+
+    async def _give_notice(self, within_s: float, wait_s: float, endpoint: str) -> None:
+        await self._members.each(lambda plane: plane.clients.give_notice(within_s, wait_s, endpoint))
+
+    def all_left(self) -> Deferred[None]:
+        return ensureDeferred(self._all_left())
+
+    async def _all_left(self) -> None:
+        await self._members.each(lambda plane: plane.clients.all_left())
+
+    def close_all(self) -> Deferred[None]:
+        return ensureDeferred(self._close_all())
+
+    async def _close_all(self) -> None:
+        await self._members.each(lambda plane: plane.clients.close_all())
+
+    # -- not yet
+
+    def adopt(self, client: HandedClient) -> Deferred[None]:
+        return fail(NotSupported(NOT_HERE))
+
+    def hand_over(self, to: str) -> Deferred[int]:
+        return fail(NotSupported(NOT_HERE))

@@ -1,0 +1,96 @@
+"""The gates of all workers as one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, ensureDeferred
+
+from redisproxy.dataplane.interface import ClientInFlight, DataPlaneLost, GateStatus, Hold, Release
+
+if TYPE_CHECKING:
+    from redisproxy.workers.members import Members
+
+
+class AllGates:
+    """Implements C{interface.GateOrders}."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+
+    def state(self) -> Deferred[GateStatus]:
+        return ensureDeferred(self._state())
+
+    async def _state(self) -> GateStatus:
+        return status_of(await self._members.each(lambda plane: plane.gate.state()))
+
+    def hold(self, reason: str) -> Deferred[Hold]:
+        return ensureDeferred(self._hold(reason))
+
+    async def _hold(self, reason: str) -> Hold:
+        members = self._members
+        members.reasons.add(reason)
+        try:
+            holds = await members.each(lambda plane: plane.gate.hold(reason))
+        except Exception:
+            await self._release(reason)
+            raise
+        return Hold(any(each.closed for each in holds), status_of([each.gate for each in holds]))
+
+    def release(self, reason: str) -> Deferred[Release]:
+        return ensureDeferred(self._release(reason))
+
+    async def _release(self, reason: str) -> Release:
+        members = self._members
+        members.reasons.discard(reason)
+        try:
+            released = await members.each(lambda plane: plane.gate.release(reason))
+        except DataPlaneLost:
+            released = []  # there is nobody who could wait
+        finally:
+            members.let_join()
+        return _together(released)
+
+    def drained(self) -> Deferred[None]:
+        return ensureDeferred(self._drained())
+
+    async def _drained(self) -> None:
+        await self._members.each(lambda plane: plane.gate.drained(), cut_short=True)
+
+    def who_is_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:
+        return ensureDeferred(self._in_flight(drop=False))
+
+    def drop_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:
+        return ensureDeferred(self._in_flight(drop=True))
+
+    async def _in_flight(self, drop: bool) -> tuple[ClientInFlight, ...]:
+        found = await self._members.each(
+            lambda plane: plane.gate.drop_in_flight() if drop else plane.gate.who_is_in_flight()
+        )
+        return tuple(sorted((client for clients in found for client in clients), key=lambda client: client.id))
+
+
+def status_of(gates: Sequence[GateStatus]) -> GateStatus:
+    """Several gates as one: it is paused when each is."""
+    states = {gate.state for gate in gates}
+    return GateStatus(
+        state=states.pop() if len(states) == 1 else "pausing",
+        reasons=tuple(sorted({reason for gate in gates for reason in gate.reasons})),
+        in_flight=sum(gate.in_flight for gate in gates),
+        held=sum(gate.held for gate in gates),
+        busy=next((gate.busy for gate in gates if gate.busy), ""),
+    )
+
+
+def _together(released: Sequence[Release]) -> Release:
+    closed = [each.closed_s for each in released if each.closed_s is not None]
+    return Release(
+        opened=any(each.opened for each in released),
+        gate=status_of([each.gate for each in released]) if released else GateStatus("running"),
+        closed_s=max(closed, default=None),
+        held=sum(each.held for each in released),
+        longest_wait_s=max((each.longest_wait_s for each in released), default=0.0),
+        clients_closed=dict(sum((Counter(each.clients_closed) for each in released), Counter[str]())),
+    )

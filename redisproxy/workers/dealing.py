@@ -1,0 +1,115 @@
+"""The control process accepts, and gives each connection to the worker with the fewest clients.
+
+No byte of a client is read here. While there is no worker, or all have as many connections on their way as they may,
+nobody is accepted, and clients wait in the kernel's backlog.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.net.acceptor import Acceptor
+from redisproxy.net.sockets import listening_socket
+
+if TYPE_CHECKING:
+    from redisproxy.config import Address
+    from redisproxy.workers.members import Members
+    from redisproxy.workers.supervisor import Supervisor
+    from redisproxy.workers.worker import Worker
+
+MOST_UNDER_WAY = 32
+"""Connections on their way to one worker."""
+
+
+class Dealing:
+    """The listening sockets.
+
+    @ivar ports: those that are open.
+    """
+
+    log = Logger(namespace="redisproxy.workers")
+
+    def __init__(self, members: Members, supervisor: Supervisor, reactor: Any) -> None:
+        self.ports: list[Acceptor] = []
+        self._members = members
+        self._supervisor = supervisor
+        self._reactor = reactor
+        members.changed = self.steer
+
+    def open(self, passed: Mapping[Address, Sequence[socket.socket]]) -> None:
+        """Listen at every address.
+
+        @param passed: sockets that listen there already, by address; the others are bound.
+        @raise twisted.internet.error.CannotListenError: one can't be bound; the others are closed again.
+        """
+        settings = self._members.settings
+        endpoints = [*settings.listen, *settings.listen_raw]
+        try:
+            for number, endpoint in enumerate(endpoints):
+                is_raw = number >= len(settings.listen)
+                self.ports += self._acceptors(endpoint, number, is_raw, passed.get(endpoint.address, ()))
+        except Exception:
+            self.close_at_once()
+            raise
+
+    def _acceptors(self, endpoint: Any, number: int, is_raw: bool, passed: Sequence[socket.socket]) -> list[Acceptor]:
+        def give(accepted: socket.socket) -> None:
+            self._give(accepted, number, is_raw)
+
+        if passed:
+            return [Acceptor(self._reactor, listening, None, give) for listening in passed]
+        path = getattr(endpoint.address, "path", None)
+        return [Acceptor(self._reactor, listening_socket(endpoint.address, endpoint.backlog), path, give)]
+
+    def close_at_once(self) -> None:
+        """Give the addresses up."""
+        ports, self.ports = self.ports, []
+        for port in ports:
+            port.close()
+
+    def steer(self) -> None:
+        """Accept if there is a worker that may be given a connection."""
+        able = bool(self._able())
+        for port in self.ports:
+            (port.resume if able else port.pause)()
+
+    def _able(self) -> list[Worker]:
+        workers = self._supervisor.workers
+        in_use = [workers[member.number] for member in self._members.in_use if member.number in workers]
+        return [worker for worker in in_use if worker.under_way < MOST_UNDER_WAY]
+
+    def _give(self, accepted: socket.socket, listener: int, is_raw: bool) -> None:
+        able = self._able()
+        if not able:  # the last one was lost in this very moment
+            accepted.close()
+            return
+        full = self._full(is_raw)
+        worker = min(able, key=lambda worker: worker.load)
+        giving: Deferred[None] = worker.take(listener, is_raw, full, accepted.fileno())
+        giving.addErrback(self._not_taken, worker)
+        giving.addBoth(self._given, accepted)
+        self.steer()
+
+    def _full(self, is_raw: bool) -> bool:
+        limits, workers = self._members.settings.limits, self._supervisor.workers.values()
+        if is_raw:
+            return sum(worker.raw.now for worker in workers) >= limits.max_raw_connections
+        return sum(worker.clients.now for worker in workers) >= limits.max_clients
+
+    def _not_taken(self, failure: Failure, worker: Worker) -> None:
+        """Whether the worker has begun with the client is unknown, so that it can't be given to another one."""
+        if failure.check(DataPlaneLost):
+            self._members.lose(worker, failure.getErrorMessage())
+        else:
+            self.log.error("a connection was not taken: {error}", error=failure.getErrorMessage())
+
+    def _given(self, _: object, accepted: socket.socket) -> None:
+        accepted.close()
+        self.steer()

@@ -1,0 +1,180 @@
+"""The workers in use, what they have been told, and how an order is given to all of them.
+
+A worker that is lost costs its own clients only. It is ended for certain before anything goes on without it, so that
+nothing is left in doubt, and the one that replaces it joins when no move is under way, with the settings in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost
+
+if TYPE_CHECKING:
+    from redisproxy.config import Settings
+    from redisproxy.dataplane.interface import DataPlane
+
+T = TypeVar("T")
+
+NONE_LEFT = "no worker is running; the log says why"
+
+
+class Member(Protocol):
+    """One worker.
+
+    @ivar number: from 1 on; the one that replaces a worker has its number. @ivar plane: its data plane.
+    @ivar settings: those that it was started with.
+    """
+
+    number: int
+    settings: Settings
+
+    @property
+    def plane(self) -> DataPlane: ...
+
+    def end(self, why: str) -> None:
+        """End the process at once; its clients are disconnected."""
+
+
+class Members:
+    """The workers in use.
+
+    @ivar settings: those in force. @ivar prepared: those of a prepared move.
+    @ivar reasons: for which clients are held.
+    @ivar changed: called when a worker comes or goes.
+    """
+
+    def __init__(self, settings: Settings, clock: IReactorTime) -> None:
+        self.settings = settings
+        self.prepared: Settings | None = None
+        self.reasons: set[str] = set()
+        self.changed: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._in_use: dict[int, Member] = {}
+        self._joining: list[Member] = []
+        self._waiting: list[Deferred[None]] = []
+
+    @property
+    def in_use(self) -> list[Member]:
+        """Those that carry commands, by their numbers."""
+        return [self._in_use[number] for number in sorted(self._in_use)]
+
+    def get(self, number: int) -> Member | None:
+        """The worker of this number."""
+        return self._in_use.get(number)
+
+    def first(self) -> Deferred[None]:
+        """Fire when there is a worker, at once if there is. Can be cancelled."""
+        if self._in_use:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    # -- coming and going
+
+    def join(self, member: Member) -> None:
+        """Use this worker from now on, or as soon as no move is under way."""
+        self._joining.append(member)
+        self.let_join()
+
+    def let_join(self) -> None:
+        """A move may have ended: use those that wait for that."""
+        if self.prepared is not None or not self.reasons <= {OPERATOR}:
+            return
+        joining, self._joining = self._joining, []
+        for member in joining:
+            self._use(member)
+
+    def _use(self, member: Member) -> None:
+        if member.settings is not self.settings:
+            member.end("it has begun with settings that are not in force any more")
+            return
+        self._in_use[member.number] = member
+        if self.reasons:
+            # Whatever it is told later finds it held: orders take effect in their sequence.
+            member.plane.gate.hold(OPERATOR).addErrback(self._failed, member)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+        self.changed()
+
+    def _failed(self, failure: Failure, member: Member) -> None:
+        self.lose(member, failure.getErrorMessage())
+
+    def lose(self, member: Member, why: str) -> None:
+        """Go on without this worker."""
+        self.forget(member)
+        member.end(why)
+
+    def forget(self, member: Member) -> None:
+        """This worker is gone."""
+        if member in self._joining:
+            self._joining.remove(member)
+        if self._in_use.get(member.number) is member:
+            del self._in_use[member.number]
+            self.changed()
+
+    # -- orders
+
+    async def each(
+        self,
+        order: Callable[[DataPlane], Deferred[T]],
+        cut_short: bool = False,
+    ) -> list[T]:
+        """Give an order to all, and wait for all; the answers of those that are not lost.
+
+        @param cut_short: cancel the others when one fails.
+        @raise DataPlaneLost: all are lost. Any other failure of one is raised when all have come to their end.
+        """
+        answers: list[T] = []
+        failures: list[Failure] = []
+        works: list[Deferred[None]] = []
+
+        def failed(failure: Failure, member: Member) -> None:
+            if failure.check(DataPlaneLost):
+                self.lose(member, failure.getErrorMessage())
+                return
+            failures.append(failure)
+            for work in works if cut_short and len(failures) == 1 else ():
+                work.cancel()
+
+        for member in self.in_use:
+            works.append(order(member.plane).addCallback(answers.append).addErrback(failed, member))
+        await DeferredList(works)
+        if failures:
+            failures[0].raiseException()
+        if not answers:
+            raise DataPlaneLost(NONE_LEFT)
+        return answers
+
+    async def each_or_lose(self, order: Callable[[DataPlane], Deferred[T]], limit_s: float) -> list[T]:
+        """Give an order to all, and go on without those that do not carry it out within `limit_s` seconds."""
+        answers: list[T] = []
+        works = [self._in_time(member, order, limit_s) for member in self.in_use]
+        for member, work in works:
+            work.addCallback(answers.append).addErrback(self._failed, member)
+        await DeferredList([work for _, work in works])
+        return answers
+
+    async def each_in_time(
+        self, order: Callable[[DataPlane], Deferred[T]], limit_s: float
+    ) -> list[tuple[Member, T | None]]:
+        """Ask all, and wait for `limit_s` seconds at the most; None for those that have not answered."""
+        works = [self._in_time(member, order, limit_s) for member in self.in_use]
+        answers = await DeferredList([work.addErrback(_no_answer) for _, work in works])
+        return [(member, answer) for (member, _), (_, answer) in zip(works, answers, strict=True)]
+
+    def _in_time(
+        self, member: Member, order: Callable[[DataPlane], Deferred[T]], limit_s: float
+    ) -> tuple[Member, Deferred[T]]:
+        return member, order(member.plane).addTimeout(limit_s, self._clock)
+
+
+def _no_answer(failure: Failure) -> None:
+    failure.trap(DataPlaneLost, TimeoutError)

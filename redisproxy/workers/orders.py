@@ -1,0 +1,65 @@
+"""The orders that only workers take, and what they ask the control process for."""
+
+from __future__ import annotations
+
+from redisproxy.remote.link import Descriptor
+from redisproxy.remote.order import Order, answering, taking
+from redisproxy.shared.every_worker import ClientFilter
+
+ASKING_S = 3.0
+"""A client that asks about clients of other workers waits for no longer."""
+
+
+# -- to a worker
+
+
+class TakeClient(Order):
+    """Serve a connection that was accepted: of which listener, and whether only to say that it is one too many."""
+
+    arguments = taking(listener=int, full=bool, descriptor=Descriptor())  # type: ignore[no-untyped-call]
+
+
+class TellShared(Order):
+    """What the clients of the worker share, for the one that replaces another; see C{dataplane.shared_value}."""
+
+    response = answering(bytes)
+
+
+# -- from a worker
+
+
+class Occupied(Order):
+    """How many clients the worker has been given in its life, and how many of them are left; the same of raw ones."""
+
+    arguments = taking(given=int, clients=int, given_raw=int, raw=int)
+
+
+class Present(Order):
+    """Which clients have come and gone since the worker told last: ids with addresses, and ids."""
+
+    arguments = taking(came=tuple[tuple[int, str], ...], gone=frozenset[int])
+
+
+class ListEverywhere(Order):
+    """C{EveryWorker.list}."""
+
+    limit_s = ASKING_S
+    can_be_cancelled = True
+    arguments = taking(which=ClientFilter)
+    response = answering(bytes)
+
+
+class KillEverywhere(Order):
+    """C{EveryWorker.kill}."""
+
+    limit_s = ASKING_S
+    arguments = taking(which=ClientFilter, but=int)
+    response = answering(int)
+
+
+class UnblockEverywhere(Order):
+    """C{EveryWorker.unblock}."""
+
+    limit_s = ASKING_S
+    arguments = taking(client_id=int, error=bool)
+    response = answering(bool)

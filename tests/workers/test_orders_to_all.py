@@ -1,0 +1,234 @@
+"""Orders to all workers at once: what is one to the control plane, and what happens when a worker is lost in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+
+from redisproxy.dataplane.interface import (
+    OPERATOR,
+    RELOAD,
+    ClientFilter,
+    DataPlaneLost,
+    GateReopened,
+    Rejected,
+    WrongOrder,
+)
+from redisproxy.net.errors import UplinkError
+from tests.workers.rig import LOST, Client, Outcome, Rig, now
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig()
+    yield rig
+    rig.end()
+
+
+def reasons(rig: Rig) -> list[set[str]]:
+    return [set(worker.local.core.gate.reasons) for worker in rig.workers if not worker.why]
+
+
+def servers(rig: Rig) -> list[str]:
+    return [worker.server for worker in rig.workers if not worker.why]
+
+
+# -- the gate
+
+
+def test_clients_of_all_workers_are_held_and_let_go_as_one(rig: Rig) -> None:
+    clients = [Client(worker) for worker in rig.workers]
+    hold = now(rig.gate.hold(RELOAD))
+    assert hold.closed and reasons(rig) == [{RELOAD}] * 3
+    for client in clients:
+        client.send("SET", "key", "value")
+    rig.advance(0.1)
+    assert now(rig.gate.state()).held == 3
+    release = now(rig.gate.release(RELOAD))
+    assert release.opened and release.held == 3 and release.closed_s == pytest.approx(0.1)
+    rig.advance(0.1)
+    assert [client.got for client in clients] == [b"+OK\r\n"] * 3
+
+
+def test_they_are_drained_when_each_worker_is(rig: Rig) -> None:
+    rig.servers[0].hang(3600)
+    client = Client(rig.workers[2])
+    client.send("INCR", "n")
+    rig.advance(0.01)
+    assert now(rig.gate.hold(RELOAD)).gate.state == "pausing"
+    drained = Outcome(rig.gate.drained())
+    rig.advance(1)
+    assert not drained.deferred.called
+    assert [each.id for each in now(rig.gate.drop_in_flight())] == [client.id]
+    rig.advance(0.1)
+    assert drained.deferred.called and drained.error is None
+    now(rig.gate.release(RELOAD))
+
+
+def test_waiting_for_the_drain_ends_when_the_gate_is_opened_and_when_it_is_cancelled(rig: Rig) -> None:
+    rig.servers[0].hang(3600)
+    Client(rig.workers[0]).send("INCR", "n")
+    rig.advance(0.01)
+    now(rig.gate.hold(RELOAD))
+    first, second = Outcome(rig.gate.drained()), Outcome(rig.gate.drained())
+    first.deferred.cancel()
+    now(rig.gate.release(RELOAD))
+    assert isinstance(first.error, CancelledError) and isinstance(second.error, GateReopened)
+
+
+def test_a_hold_that_fails_is_taken_back_from_all(rig: Rig) -> None:
+    rig.workers[1].faults["hold"] = RuntimeError("a bug")
+    assert isinstance(now(rig.gate.hold(RELOAD)), RuntimeError)
+    rig.workers[1].faults.clear()
+    assert reasons(rig) == [set()] * 3 and rig.members.reasons == set()
+
+
+def test_a_worker_that_is_lost_is_not_waited_for(rig: Rig) -> None:
+    rig.servers[0].hang(3600)
+    Client(rig.workers[1]).send("INCR", "n")
+    rig.advance(0.01)
+    now(rig.gate.hold(RELOAD))
+    waiting: Deferred[None] = Deferred()
+    rig.workers[0].held_up["drained"] = waiting
+    rig.workers[1].held_up["drained"] = Deferred()
+    drained = Outcome(rig.gate.drained())
+    rig.workers[1].held_up["drained"].errback(LOST)
+    assert rig.workers[1].why and not drained.deferred.called
+    waiting.callback(None)
+    rig.advance(0.1)
+    assert drained.deferred.called and drained.error is None
+    assert now(rig.gate.release(RELOAD)).opened
+
+
+# -- a move
+
+
+def test_a_move_takes_all_workers_to_the_other_server(rig: Rig) -> None:
+    rig.prepared()
+    assert now(rig.move.swap()) is None and now(rig.gate.release(RELOAD)).opened
+    assert servers(rig) == [rig.servers[1].name] * 3
+    assert rig.members.settings.uplink.address == rig.settings(1).uplink.address
+
+
+def test_what_one_worker_refuses_none_has_prepared(rig: Rig) -> None:
+    rig.workers[2].faults["prepare"] = Rejected("a certificate")
+    assert isinstance(now(rig.move.prepare(rig.settings(1))), Rejected)
+    rig.workers[2].faults.clear()
+    assert now(rig.move.prepare(rig.settings(1))) is None
+    assert isinstance(now(rig.move.prepare(rig.settings(1))), WrongOrder)
+    now(rig.move.abandon())
+
+
+def test_when_one_can_not_connect_the_others_stop_trying(rig: Rig) -> None:
+    now(rig.move.prepare(rig.settings(1)))
+    rig.workers[1].held_up["connect"] = Deferred()
+    rig.servers[1].unreachable = True
+    connecting = Outcome(rig.move.connect())
+    rig.workers[1].held_up["connect"].errback(UplinkError("refused"))
+    assert isinstance(connecting.error, UplinkError)
+    now(rig.move.abandon())
+    assert servers(rig) == [rig.servers[0].name] * 3
+
+
+def test_a_move_that_is_not_prepared_can_not_go_on(rig: Rig) -> None:
+    for order in (rig.move.connect, rig.move.prove_watches, rig.move.bring, rig.move.swap):
+        assert isinstance(now(order()), WrongOrder)
+    assert now(rig.move.abandon()) is None
+
+
+@pytest.mark.parametrize("order", ["bring", "swap", "release"])
+def test_a_move_goes_on_without_a_worker_that_is_lost(rig: Rig, order: str) -> None:
+    rig.prepared()
+    rig.workers[1].faults[order] = LOST
+    for step in (rig.move.bring, rig.move.swap, lambda: rig.gate.release(RELOAD)):
+        assert not isinstance(now(step()), Exception)
+    assert rig.workers[1].why and servers(rig) == [rig.servers[1].name] * 2 and reasons(rig) == [set()] * 2
+
+
+def test_a_worker_that_can_not_swap_does_not_stay_at_the_old_server(rig: Rig) -> None:
+    rig.prepared()
+    rig.workers[0].faults["swap"] = WrongOrder("a bug")
+    rig.workers[2].held_up["swap"] = Deferred()
+    swapping = Outcome(rig.move.swap())
+    rig.advance(1)
+    assert rig.workers[0].why and not swapping.deferred.called
+    rig.advance(2)
+    assert rig.workers[2].why and swapping.deferred.called and swapping.error is None
+    now(rig.gate.release(RELOAD))
+    assert servers(rig) == [rig.servers[1].name]
+
+
+def test_when_all_are_lost_a_move_is_undone_before_the_swap_and_done_behind_it(rig: Rig) -> None:
+    rig.prepared()
+    for worker in rig.workers:
+        worker.end("killed")
+    assert isinstance(now(rig.gate.drained()), DataPlaneLost)
+    assert isinstance(now(rig.move.bring()), DataPlaneLost)
+    assert now(rig.move.swap()) is None and not isinstance(now(rig.gate.release(RELOAD)), Exception)
+    again = rig.worker(1)
+    rig.members.join(again)
+    rig.advance(0.1)
+    assert again.server == rig.servers[1].name and rig.members.in_use == [again]
+
+
+# -- workers that come
+
+
+def test_a_worker_joins_when_no_move_is_under_way(rig: Rig) -> None:
+    rig.workers[0].end("killed")
+    rig.prepared()
+    late = rig.worker(1)
+    rig.members.join(late)
+    assert rig.members.get(1) is None
+    now(rig.move.abandon())
+    assert rig.members.get(1) is None
+    now(rig.gate.release(RELOAD))
+    assert rig.members.get(1) is late
+
+
+def test_one_that_has_begun_with_other_settings_is_begun_again(rig: Rig) -> None:
+    rig.workers[0].end("killed")
+    rig.prepared()
+    late = rig.worker(1)
+    rig.members.join(late)
+    now(rig.move.swap())
+    now(rig.gate.release(RELOAD))
+    assert "settings" in late.why and rig.members.get(1) is None
+
+
+def test_one_that_joins_in_a_pause_of_the_operator_is_paused_before_it_has_clients(rig: Rig) -> None:
+    rig.workers[0].end("killed")
+    now(rig.gate.hold(OPERATOR))
+    late = rig.worker(1)
+    rig.members.changed = lambda: late.orders.append("clients may come")
+    rig.members.join(late)
+    assert late.orders == ["hold operator", "clients may come"]
+    now(rig.gate.release(OPERATOR))
+    assert late.local.core.gate.open
+
+
+# -- clients
+
+
+def test_clients_of_all_are_listed_in_order_killed_and_unblocked_by_their_ids(rig: Rig) -> None:
+    clients = [Client(rig.workers[at]) for at in (2, 0, 1, 0)]
+    assert sorted(client.id for client in clients) == [1, 2, 3, 101]
+    assert [line.id for line in now(rig.clients.list(ClientFilter()))] == [1, 2, 3, 101]
+    clients[2].send("BLPOP", "nothing", 0)
+    rig.advance(0.1)
+    assert now(rig.clients.unblock(2)) and not now(rig.clients.unblock(3)) and not now(rig.clients.unblock(9904))
+    assert now(rig.clients.kill(frozenset({101, 3, 9904}))) == 2
+    rig.advance(0.1)
+    assert [client.gone for client in clients] == [True, False, False, True] and clients[2].got == b"*-1\r\n"
+
+
+def test_a_list_is_whole_or_says_who_has_not_answered(rig: Rig) -> None:
+    rig.workers[1].held_up["list"] = Deferred()
+    listing = Outcome(rig.clients.list(ClientFilter()))
+    rig.advance(0.5)
+    assert not listing.deferred.called
+    rig.advance(1)
+    assert isinstance(listing.error, DataPlaneLost) and "worker 2" in str(listing.error)
+    assert not rig.workers[1].why
