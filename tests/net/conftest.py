@@ -14,7 +14,7 @@ from tests.end_to_end.harness import Certificates, wait_until
 from tests.net.bed import NETWORKS, Bed, call, reactor
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def running_reactor() -> Iterator[None]:
     thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
     thread.start()
@@ -33,7 +33,7 @@ def network(request: pytest.FixtureRequest, running_reactor: None) -> Any:
     return call(NativeNetwork, reactor)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(Path(tmp_path_factory.mktemp("net")))
 
