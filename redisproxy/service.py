@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
@@ -25,6 +26,7 @@ from redisproxy.forwarding import twins
 from redisproxy.net import open_files, passed_sockets
 from redisproxy.net.network import best_network, open_ports
 from redisproxy.net.passed_sockets import PassedSocketFault
+from redisproxy.remote import peer
 from redisproxy.workers.data_plane import WorkersDataPlane
 from redisproxy.workers.share import files_of_one
 
@@ -201,7 +203,8 @@ class ProxyService(Proxy):
         manager: ServiceManager | None = None,
     ) -> None:
         network = network or best_network(reactor)
-        self.dataplane = LocalDataPlane(settings, reactor, network, jitter)
+        peers = partial(peer.reach, reactor)
+        self.dataplane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
         configuration = Configuration(config_path, settings, network, reactor)
         reached = reach(self.dataplane, configuration)
         super().__init__(configuration, reached, self.dataplane.listeners, network, reactor, jitter, manager)

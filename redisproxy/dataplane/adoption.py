@@ -6,6 +6,7 @@ before its socket comes, so that it never waits for that.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.client.message_stream import MessageStream
 from redisproxy.client.session_value import ClientValue, InvalidState, from_bytes
-from redisproxy.dataplane.handover import HandoverRefused
+from redisproxy.dataplane.values import HandedClient, HandoverRefused
 from redisproxy.dataplane.watches import made_besides
 from redisproxy.handlers.monitor import monitoring_at
 from redisproxy.handlers.stream_marker import begin_cut, cut_for
@@ -56,6 +57,14 @@ class Adoption:
             raise HandoverRefused(f"what it has at the server can't be made again: {why}") from error
         except BaseException:
             self._forget(arriving)
+            raise
+
+    async def take(self, client: HandedClient) -> None:
+        """Like L{adopt}, but the descriptor is closed when the client is refused."""
+        try:
+            await self.adopt(client.state, client.descriptor)
+        except BaseException:
+            os.close(client.descriptor)
             raise
 
     async def adopt(self, state: bytes, fd: int) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from redisproxy.dataplane.interface import ClientFilter, ClientLine, HandedClient, NotSupported
+from redisproxy.dataplane.interface import ClientFilter, ClientLine
 from redisproxy.dataplane.shutdown_notice import give_notice
 from redisproxy.handlers import blocking
 from redisproxy.handlers.client_filters import matches
@@ -94,9 +94,3 @@ class LocalClients:
             await deferLater(self._clock, CLOSING_POLL_S, lambda: None)
         for client in self._registry:
             client.closing.abort()
-
-    def adopt(self, client: HandedClient) -> Deferred[None]:
-        return fail(NotSupported("a client can't be taken in yet"))
-
-    def hand_over(self, to: str) -> Deferred[int]:
-        return fail(NotSupported("clients can't be handed over yet"))

@@ -15,6 +15,7 @@ from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from redisproxy.dataplane.values import HandoverRefused
 from redisproxy.dataplane.watches import still_holds
 from redisproxy.handlers.stream_marker import new_marker
 from redisproxy.net.deferreds import all_settled, shielded
@@ -31,10 +32,6 @@ AT_ONCE = 25
 POLL_S = 0.002
 BOTH_GET_IT = 2
 """How many connections get a marker that is published; one that MONITOR shows is answered with its text."""
-
-
-class HandoverRefused(Exception):
-    """The client stays where it is. C{str()} says why."""
 
 
 class Target(Protocol):

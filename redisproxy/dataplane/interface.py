@@ -29,6 +29,7 @@ from redisproxy.dataplane.values import (
     Figures,
     GateStatus,
     HandedClient,
+    HandoverRefused,
     Hold,
     NotSupported,
     Rejected,
@@ -63,6 +64,8 @@ __all__ = [
     "GateReopened",
     "GateStatus",
     "HandedClient",
+    "HandoverOrders",
+    "HandoverRefused",
     "Hold",
     "MoveOrders",
     "NotSupported",
@@ -210,17 +213,40 @@ class ClientOrders(Protocol):
     def close_all(self) -> Deferred[None]:
         """Close every client, raw ones at once; fire when they have gone, after a second at the most. At the end."""
 
-    def adopt(self, client: HandedClient) -> Deferred[None]:
-        """Take in a client of another data plane; it does not notice.
 
-        @raise NotSupported: always, until sessions are values.
+class HandoverOrders(Protocol):
+    """Clients go from one data plane to another of the same server, and do not notice.
+
+    The data plane that they leave gives C{expect}, C{adopt} and C{forget} to the one that they come to, on its own
+    C{hand_over}. Not while a move is prepared in either.
+    """
+
+    def expect(self, state: bytes, marker: bytes) -> Deferred[None]:
+        """Make at the server what this client has there, on a connection of its own, until it comes or is forgotten.
+
+        @param state: a C{client.session_value.ClientValue} as bytes. @param marker: see C{client.stream_cut}.
+        @raise HandoverRefused: it can't be; nothing is left of it.
         """
 
-    def hand_over(self, to: str) -> Deferred[int]:
-        """Give every client to the data plane at the Unix socket `to`; how many it took. The gate is closed and nothing
-        is in flight.
+    def adopt(self, client: HandedClient) -> Deferred[None]:
+        """Go on with a client. One that was not expected has nothing at the server.
 
-        @raise NotSupported: always, until sessions are values.
+        The descriptor is this data plane's own from now on, also when it refuses.
+
+        @raise HandoverRefused: it does not go on here, and nothing is left of it.
+        """
+
+    def forget(self, client_id: int) -> Deferred[None]:
+        """Leave no trace of a client that was expected; nothing, if none was."""
+
+    def hand_over(self, to: str, limit_s: float) -> Deferred[int]:
+        """Give every client to the data plane that listens at the Unix socket `to`; fire with how many it has taken.
+
+        Those that can't go, or not in time, stay and go on. At any time.
+
+        @param limit_s: how long each may take to have nothing under way.
+        @raise DataPlaneLost: the other one can't be reached.
+        @raise NotSupported: this data plane can't hand clients over.
         """
 
 
@@ -235,6 +261,9 @@ class DataPlane(Protocol):
 
     @property
     def clients(self) -> ClientOrders: ...
+
+    @property
+    def handover(self) -> HandoverOrders: ...
 
     def start(self) -> Deferred[None]:
         """Connect to the server, again and again for as long as it runs, and supervise time limits. Once, at first."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from redisproxy.dataplane.adoption import Adoption
 from redisproxy.dataplane.blocked_clients import BlockedClients
 from redisproxy.dataplane.client_orders import LocalClients
 from redisproxy.dataplane.gate_orders import LocalGate
-from redisproxy.dataplane.handover import Handover, Target
+from redisproxy.dataplane.handover_orders import LocalHandover, Reach
 from redisproxy.dataplane.in_force import InForce
 from redisproxy.dataplane.interface import Figures, UplinkStatus
 from redisproxy.dataplane.listeners import Listeners
@@ -39,6 +37,7 @@ class LocalDataPlane:
     """Implements C{interface.DataPlane}.
 
     @param jitter: see C{uplink.UplinkSet}. @param ids: which ids its clients get.
+    @param reach: see L{LocalHandover}.
     @ivar core: what all clients share. @ivar registry: the clients.
     @ivar in_force: the settings, and the connections to their server.
     @ivar listeners: the ports; whoever starts the process opens them.
@@ -51,12 +50,12 @@ class LocalDataPlane:
         network: Network,
         jitter: Callable[[float, float], float] = random.uniform,
         ids: Ids = ALL_IDS,
+        reach: Reach | None = None,
     ) -> None:
         """
         @raise TLSFault: certificates can't be used.
         """
-        self._network = network
-        metrics = Metrics()
+        self._network, metrics = network, Metrics()
         gate = Gate(reactor, metrics.flow)
         builder = UplinkBuilder(network, reactor, gate, metrics, jitter)
         uplinks = builder.build(settings)
@@ -71,17 +70,7 @@ class LocalDataPlane:
         self.gate = LocalGate(core, self.in_force, blocked, reactor)
         self.move = LocalMove(core, self.registry, self.in_force, builder, self.listeners, blocked, reactor)
         self.clients = LocalClients(self.registry, core.maintenance, self.raw, self.listeners, reactor)
-
-    @cached_property
-    def adoption(self) -> Adoption:
-        """What takes clients of other data planes in."""
-        step_s = self.in_force.settings.uplink.connect_timeout_ms / 1000
-        return Adoption(self.listeners.factory_named, self._network, self.core.clock, step_s)
-
-    def handover_to(self, target: Target) -> Handover:
-        """What hands clients over to another data plane for the same server. Not while either has a move prepared."""
-        uplinks, step_s = self.in_force.uplinks, self.in_force.settings.uplink.connect_timeout_ms / 1000
-        return Handover(uplinks, self._network, self.core.clock, target, step_s)
+        self.handover = LocalHandover(self.in_force, self.listeners, self.registry, network, reactor, reach)
 
     def start(self) -> Deferred[None]:
         self.in_force.connect_ahead()

@@ -41,7 +41,12 @@ class DataPlaneLost(Exception):
     """
 
 
+class HandoverRefused(Exception):
+    """The client stays where it is. C{str()} says why."""
+
+
 ERRORS: tuple[type[Exception], ...] = (
+    HandoverRefused,
     Rejected,
     WrongOrder,
     NotSupported,
@@ -138,10 +143,11 @@ class ClientLine:
 class HandedClient:
     """A client on its way from one data plane to another.
 
-    @ivar session: what its session is, as a value. @ivar descriptor: of its socket, in the process that takes it in.
+    @ivar state: what it is, a C{client.session_value.ClientValue} as bytes.
+    @ivar descriptor: of its socket, in the process that takes it in.
     """
 
-    session: Mapping[str, object]
+    state: bytes
     descriptor: int
 
 

@@ -8,6 +8,7 @@ control plane knows which settings are in force.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -186,13 +187,34 @@ class RemoteClients:
         """Close every client."""
         return self._connection.give(orders.CloseAll)
 
-    def adopt(self, client: HandedClient) -> Deferred[None]:
-        """Take in a client of another data plane; the descriptor stays the caller's, open until this has fired."""
-        return self._connection.give(orders.Adopt, session=client.session, descriptor=client.descriptor)
 
-    def hand_over(self, to: str) -> Deferred[int]:
+class RemoteHandover:
+    """See L{interface.HandoverOrders}."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def expect(self, state: bytes, marker: bytes) -> Deferred[None]:
+        """Make at the server what this client has there."""
+        return self._connection.give(orders.Expect, state=state, marker=marker)
+
+    def adopt(self, client: HandedClient) -> Deferred[None]:
+        """Go on with a client. The descriptor here is closed when the other side has answered."""
+        given = self._connection.give(orders.Adopt, state=client.state, descriptor=client.descriptor)
+        return given.addBoth(_closed, client.descriptor)
+
+    def forget(self, client_id: int) -> Deferred[None]:
+        """Leave no trace of a client that was expected."""
+        return self._connection.give(orders.Forget, client_id=client_id)
+
+    def hand_over(self, to: str, limit_s: float) -> Deferred[int]:
         """Give every client to the data plane at the Unix socket `to`."""
-        return self._connection.give(orders.HandOver, to=to)
+        return self._connection.give(orders.HandOver, to=to, limit_s=float(limit_s))
+
+
+def _closed(result: Any, descriptor: int) -> Any:
+    os.close(descriptor)
+    return result
 
 
 class RemoteDataPlane:
@@ -210,6 +232,7 @@ class RemoteDataPlane:
         self.gate = RemoteGate(self._connection)
         self.move = RemoteMove(self._connection)
         self.clients = RemoteClients(self._connection)
+        self.handover = RemoteHandover(self._connection)
 
     def link(self) -> OrderClient:
         """The protocol for a new connection to the data plane, for L{use}."""

@@ -15,7 +15,7 @@ from redisproxy.dataplane.interface import (
     Hold,
     Release,
 )
-from redisproxy.remote.argument_types import PlainValue, SettingsValue
+from redisproxy.remote.argument_types import SettingsValue
 from redisproxy.remote.link import Descriptor
 from redisproxy.remote.order import Order, answering, taking
 from redisproxy.remote.standing import Standing
@@ -176,19 +176,35 @@ class CloseAll(Order):
     limit_s = CLOSING_S
 
 
+# -- clients that come and go
+
+
+class Expect(Order):
+    """C{HandoverOrders.expect}."""
+
+    limit_s = CLOSING_S
+    arguments = taking(state=bytes, marker=bytes)
+
+
 class Adopt(Order):
-    """C{ClientOrders.adopt}; the giver keeps the descriptor open until the answer."""
+    """C{HandoverOrders.adopt}; the giver keeps the descriptor open until the answer."""
 
     limit_s = CLOSING_S
     decides = True
-    arguments = taking(session=PlainValue(), descriptor=Descriptor())
+    arguments = taking(state=bytes, descriptor=Descriptor())
+
+
+class Forget(Order):
+    """C{HandoverOrders.forget}."""
+
+    arguments = taking(client_id=int)
 
 
 class HandOver(Order):
-    """C{ClientOrders.hand_over}."""
+    """C{HandoverOrders.hand_over}."""
 
-    limit_s = LONG_S
-    arguments = taking(to=str)
+    limit_s = None
+    arguments = taking(to=str, limit_s=float)
     response = answering(int)
 
 

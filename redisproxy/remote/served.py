@@ -7,7 +7,6 @@ switchover, where the servers say how it stands (L{interrupted}). The operator's
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.dataplane.interface import OPERATOR, SWITCHOVER, DataPlane, DataPlaneLost, HandedClient
+from redisproxy.dataplane.interface import OPERATOR, SWITCHOVER, DataPlane, DataPlaneLost, HandedClient, HandoverOrders
 from redisproxy.remote import orders
 from redisproxy.remote.interrupted import Interrupted
 from redisproxy.remote.moving import Moves
@@ -96,8 +95,8 @@ class ServedDataPlane:
             orders.GiveNotice: clients.give_notice,
             orders.AllLeft: clients.all_left,
             orders.CloseAll: clients.close_all,
-            orders.Adopt: self._adopt,
-            orders.HandOver: clients.hand_over,
+            **of_handover(plane.handover),
+            orders.HandOver: plane.handover.hand_over,
             orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
@@ -130,13 +129,6 @@ class ServedDataPlane:
         if not self._started:
             self._started = True
             await self._plane.start()
-
-    async def _adopt(self, session: Mapping[str, object], descriptor: int) -> None:
-        try:
-            await self._plane.clients.adopt(HandedClient(session, descriptor))
-        except BaseException:
-            os.close(descriptor)
-            raise
 
     def _unless_ending(self, order: Callable[..., Any], *arguments: Any, but: str = "", **named: Any) -> Any:
         """What a lost control plane has begun is no other one's to end, until it takes over."""
@@ -195,3 +187,12 @@ class ServedDataPlane:
         if self._ending is not None:
             self._ending.cancel()
         return standing_of(self._moves.begun)
+
+
+def of_handover(handover: HandoverOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about clients that come from another data plane."""
+    return {
+        orders.Expect: handover.expect,
+        orders.Adopt: lambda state, descriptor: handover.adopt(HandedClient(state, descriptor)),
+        orders.Forget: handover.forget,
+    }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 
-from redisproxy.dataplane.interface import ClientFilter, ClientLine, DataPlaneLost, HandedClient, NotSupported
+from redisproxy.dataplane.interface import ClientFilter, ClientLine, DataPlaneLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 ID_STEP = 100
 ANSWER_S = 1.0
-NOT_HERE = "clients are not handed over between workers yet"
 
 
 class AllClients:
@@ -90,11 +89,3 @@ class AllClients:
 
     async def _close_all(self) -> None:
         await self._members.each(lambda plane: plane.clients.close_all())
-
-    # -- not yet
-
-    def adopt(self, client: HandedClient) -> Deferred[None]:
-        return fail(NotSupported(NOT_HERE))
-
-    def hand_over(self, to: str) -> Deferred[int]:
-        return fail(NotSupported(NOT_HERE))

@@ -14,6 +14,7 @@ from redisproxy.workers.all_moves import AllMoves
 from redisproxy.workers.dealing import Dealing
 from redisproxy.workers.everywhere import Everywhere
 from redisproxy.workers.members import NONE_LEFT, Members
+from redisproxy.workers.no_handover import NoHandover
 from redisproxy.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class WorkersDataPlane:
         self.gate = AllGates(members)
         self.move = AllMoves(members)
         self.clients = AllClients(members, lambda: self.ports.close_at_once())
+        self.handover = NoHandover()
         answers = Everywhere(self.clients)
         self._supervisor = Supervisor(settings.worker_count, members, self._gone, answers, reactor)
         self.ports = Dealing(members, self._supervisor, reactor)

@@ -63,6 +63,7 @@ class Watched(_Orders):
         self.gate = _Orders(dataplane.gate, rig)
         self.move = _Orders(dataplane.move, rig)
         self.clients = _Orders(dataplane.clients, rig)
+        self.handover = _Orders(dataplane.handover, rig)
 
 
 class Client:

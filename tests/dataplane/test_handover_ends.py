@@ -8,7 +8,8 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
 from redisproxy.client.session_value import from_bytes
-from redisproxy.dataplane.handover import AT_ONCE, HandoverRefused
+from redisproxy.dataplane.handover import AT_ONCE
+from redisproxy.dataplane.values import HandoverRefused
 from redisproxy.resp import bulk, parse_replies, push_header
 from redisproxy.resp import encode_command as cmd
 from redisproxy.serving.leaving import Leaving

@@ -14,7 +14,6 @@ from redisproxy.dataplane.interface import (
     ClientFilter,
     DataPlane,
     GateReopened,
-    HandedClient,
     NotSupported,
     WrongOrder,
 )
@@ -162,9 +161,8 @@ def test_a_blocking_command_is_ended(rig: Rig, dataplane: DataPlane, error: bool
     assert now(dataplane.clients.unblock(99)) is False
 
 
-def test_handing_clients_over_is_not_known_yet(dataplane: DataPlane) -> None:
-    assert isinstance(now(dataplane.clients.hand_over("/run/other.sock")), NotSupported)
-    assert isinstance(now(dataplane.clients.adopt(HandedClient({}, 0))), NotSupported)
+def test_a_data_plane_that_reaches_no_other_refuses_to_hand_clients_over(dataplane: DataPlane) -> None:
+    assert isinstance(now(dataplane.handover.hand_over("/run/other.sock", 1.0)), NotSupported)
 
 
 def test_the_server_is_known_once_it_has_answered(rig: Rig, dataplane: DataPlane) -> None:

@@ -7,84 +7,37 @@ and at C{words} for the test, which names the folder of the process that all cli
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory
-from twisted.protocols import amp
 from twisted.protocols.basic import LineReceiver
-from twisted.python.failure import Failure
 
 from redisproxy import service as services
-from redisproxy.dataplane.adoption import Adoption
-from redisproxy.dataplane.handover import HandoverRefused
+from redisproxy.dataplane.interface import HandedClient, HandoverOrders
+from redisproxy.remote import peer
 
 LIMIT_S = 10.0
 
 
-class Prepare(amp.Command):
-    arguments: ClassVar[Any] = [(b"state", amp.String()), (b"marker", amp.String())]
-    errors: ClassVar[Any] = {HandoverRefused: b"REFUSED"}
+class Here:
+    """The orders for clients that come, at this process's listener: it can't have the same port in a test."""
 
-
-class Adopt(amp.Command):
-    arguments: ClassVar[Any] = [(b"state", amp.String()), (b"fd", amp.Descriptor())]
-    errors: ClassVar[Any] = {HandoverRefused: b"REFUSED"}
-
-
-class Abandon(amp.Command):
-    arguments: ClassVar[Any] = [(b"id", amp.Integer())]
-
-
-class Orders(amp.AMP):
-    """The process that takes clients in."""
-
-    def __init__(self, target: Adoption, listener: str) -> None:
-        super().__init__()
-        self._target = target
+    def __init__(self, handover: HandoverOrders, listener: str) -> None:
+        self._handover = handover
         self._listener = listener
+        self.forget = handover.forget
+        self.hand_over = handover.hand_over
+
+    def expect(self, state: bytes, marker: bytes) -> Deferred[None]:
+        return self._handover.expect(self._here(state), marker)
+
+    def adopt(self, client: HandedClient) -> Deferred[None]:
+        return self._handover.adopt(HandedClient(self._here(client.state), client.descriptor))
 
     def _here(self, state: bytes) -> bytes:
-        """The same client at this process's listener, which can't have the same port in a test."""
         return json.dumps({**json.loads(state), "listener": self._listener}).encode()
-
-    @Prepare.responder
-    def prepare(self, state: bytes, marker: bytes) -> Any:
-        return ensureDeferred(self._target.prepare(self._here(state), marker)).addCallback(lambda _: {})
-
-    @Adopt.responder
-    def adopt(self, state: bytes, fd: int) -> Any:
-        adopting = ensureDeferred(self._target.adopt(self._here(state), fd))
-        return adopting.addCallbacks(lambda _: {}, self._refused, errbackArgs=(fd,))
-
-    def _refused(self, failure: Failure, fd: int) -> Failure:
-        os.close(fd)
-        return failure
-
-    @Abandon.responder
-    def abandon(self, id: int) -> Any:
-        self._target.abandon(id)
-        return {}
-
-
-class Remote:
-    """The other process, as the one sees it that hands clients over."""
-
-    def __init__(self, connection: amp.AMP) -> None:
-        self._connection = connection
-
-    async def prepare(self, state: bytes, marker: bytes) -> None:
-        await self._connection.callRemote(Prepare, state=state, marker=marker)
-
-    async def adopt(self, state: bytes, fd: int) -> None:
-        await self._connection.callRemote(Adopt, state=state, fd=fd)
-        os.close(fd)
-
-    def abandon(self, client_id: int) -> None:
-        self._connection.callRemote(Abandon, id=client_id)
 
 
 class Words(LineReceiver):
@@ -100,14 +53,9 @@ class Words(LineReceiver):
         done.addBoth(lambda result: self.sendLine(str(result).replace("\n", " ").encode()))
 
     async def _hand_over(self, folder: str) -> str:
-        from twisted.internet import reactor
-
         dataplane = self._service.dataplane
-        connecting: Deferred[Any] = connectProtocol(UNIXClientEndpoint(reactor, f"{folder}/orders"), amp.AMP())
-        connection = await connecting
-        staying = await dataplane.handover_to(Remote(connection)).move(list(dataplane.registry), LIMIT_S)
-        connection.transport.loseConnection()
-        return repr(sorted(staying.values()))
+        there = len(dataplane.registry)
+        return str(there - await dataplane.handover.hand_over(f"{folder}/orders", LIMIT_S))
 
 
 class _Listening(Factory[Any]):
@@ -126,9 +74,9 @@ def listen(service: services.ProxyService) -> None:
 
     configuration = service.control.configuration
     folder, listener = Path.cwd(), configuration.settings.listen[0].addr
-    target = service.dataplane.adoption
+    here = Here(service.dataplane.handover, listener)
+    peer.listen(reactor, str(folder / "orders"), here)
     listen_unix: Any = reactor.listenUNIX  # type: ignore[attr-defined]
-    listen_unix(str(folder / "orders"), _Listening(lambda: Orders(target, listener)))
     listen_unix(str(folder / "words"), _Listening(lambda: Words(service)))
 
 

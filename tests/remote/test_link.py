@@ -458,7 +458,7 @@ def test_a_client_whose_adoption_is_not_answered_in_time_ends_the_connection(pai
     """Its socket may not have left yet, and its number be that of another client's when it does."""
     pair.server._handlers[Adopt.commandName] = Adopt, lambda **arguments: Deferred()
     with open("/dev/null") as file:
-        outcome = pair.give(Adopt, session={}, descriptor=file.fileno())
+        outcome = pair.give(Adopt, state=b"", descriptor=file.fileno())
         pair.turn(CLOSING_S + 1)
     assert isinstance(outcome.error, DataPlaneLost) and pair.control.lost
 
