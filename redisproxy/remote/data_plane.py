@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.dataplane.interface import (
@@ -27,6 +27,7 @@ from redisproxy.dataplane.interface import (
     Hold,
     Release,
 )
+from redisproxy.net.deferreds import shielded
 from redisproxy.remote import orders
 from redisproxy.remote.order_client import OrderClient
 
@@ -200,8 +201,17 @@ class RemoteHandover:
 
     def adopt(self, client: HandedClient) -> Deferred[None]:
         """Go on with a client. The descriptor here is closed when the other side has answered."""
-        given = self._connection.give(orders.Adopt, state=client.state, descriptor=client.descriptor)
-        return given.addBoth(_closed, client.descriptor)
+        return ensureDeferred(self._adopt(client))
+
+    async def _adopt(self, client: HandedClient) -> None:
+        try:
+            # It may not have left yet: closed too early, its number would be that of another client.
+            await shielded(self._given(client))
+        finally:
+            os.close(client.descriptor)
+
+    async def _given(self, client: HandedClient) -> None:
+        await self._connection.give(orders.Adopt, state=client.state, descriptor=client.descriptor)
 
     def forget(self, client_id: int) -> Deferred[None]:
         """Leave no trace of a client that was expected."""
@@ -210,11 +220,6 @@ class RemoteHandover:
     def hand_over(self, to: str, limit_s: float) -> Deferred[int]:
         """Give every client to the data plane at the Unix socket `to`."""
         return self._connection.give(orders.HandOver, to=to, limit_s=float(limit_s))
-
-
-def _closed(result: Any, descriptor: int) -> Any:
-    os.close(descriptor)
-    return result
 
 
 class RemoteDataPlane:
