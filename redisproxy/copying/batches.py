@@ -14,7 +14,7 @@ from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.servers.control_connection import ServerSaidNo
 
 if TYPE_CHECKING:
-    from redisproxy.copying.connection import CopyConnection
+    from redisproxy.copying.bulk_connection import BulkConnection
     from redisproxy.copying.endpoint import Command, Features
 
 LARGE_BYTES = 1024 * 1024
@@ -83,7 +83,7 @@ class Batches:
     @param not_restored: types of which no key is to be restored.
     """
 
-    def __init__(self, old: CopyConnection, features: Features, not_restored: frozenset[str]) -> None:
+    def __init__(self, old: BulkConnection, features: Features, not_restored: frozenset[str]) -> None:
         self._old = old
         self._script = _SCRIPT.replace("{expiry}", _EXPIRY if features.expiry_times else _EXPIRY_BEFORE_7)
         self._not_restored = "".join(f" {each} " for each in sorted(not_restored))

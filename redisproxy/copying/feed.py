@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from redisproxy.copying.connection import connected
+from redisproxy.copying.bulk_connection import dialled
 from redisproxy.copying.interface import CopyFailed
 from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.net.errors import UplinkUnavailable
@@ -167,7 +167,7 @@ async def open_feed(uplink: UplinkSettings, name: str, network: Network, clock: 
 
     @raise CopyFailed: it does not do that. @raise UplinkError: it can't be reached.
     """
-    feed = Feed(await connected(uplink, name, network, clock, lambda: FeedProtocol(changes)), name, clock)
+    feed = Feed(await dialled(uplink, name, network, clock, lambda: FeedProtocol(changes)), name, clock)
     for command in (("HELLO", 3, *credentials_of(uplink).hello()), ("CLIENT", "TRACKING", "ON", "BCAST")):
         reply = await feed.ask(*command)
         if isinstance(reply, RespError):

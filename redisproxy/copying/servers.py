@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from redisproxy.copying.connection import CopyConnection, open_copy_connection
+from redisproxy.copying.bulk_connection import BulkConnection, open_bulk
 from redisproxy.copying.endpoint import Endpoint, endpoint
 from redisproxy.copying.trial import Trial, Way, try_types
 from redisproxy.servers.state import ServerState, parse_info
@@ -12,6 +12,9 @@ from redisproxy.servers.state import ServerState, parse_info
 if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.net.network import Network
+
+ANSWER_S = 60.0
+"""How long an answer may take: reading or writing a large value takes seconds."""
 
 
 class CopiedServers:
@@ -21,7 +24,7 @@ class CopiedServers:
     @ivar trial: how values of each type come across.
     """
 
-    def __init__(self, old: CopyConnection, new: CopyConnection, ends: tuple[Endpoint, Endpoint], trial: Trial) -> None:
+    def __init__(self, old: BulkConnection, new: BulkConnection, ends: tuple[Endpoint, Endpoint], trial: Trial) -> None:
         self.old = old
         self.new = new
         self.source, self.target = ends
@@ -63,9 +66,9 @@ async def open_servers(old: Settings, new: Settings, network: Network, clock: An
 
     @raise UplinkError: a server can't be reached.
     """
-    at_old = await open_copy_connection(old.uplink, f"the old server ({old.uplink.address})", network, clock)
+    at_old = await open_bulk(old.uplink, f"the old server ({old.uplink.address})", network, clock, ANSWER_S)
     try:
-        at_new = await open_copy_connection(new.uplink, f"the new server ({new.uplink.address})", network, clock)
+        at_new = await open_bulk(new.uplink, f"the new server ({new.uplink.address})", network, clock, ANSWER_S)
     except BaseException:
         at_old.close()
         raise
@@ -78,7 +81,7 @@ async def open_servers(old: Settings, new: Settings, network: Network, clock: An
         raise
 
 
-async def state_of(server: CopyConnection) -> ServerState:
+async def state_of(server: BulkConnection) -> ServerState:
     """The server's state, from INFO.
 
     @raise UplinkError: it does not answer.
@@ -87,7 +90,7 @@ async def state_of(server: CopyConnection) -> ServerState:
     return ServerState(parse_info(reply.decode("utf-8", "replace") if isinstance(reply, bytes) else ""))
 
 
-async def keyspace(server: CopyConnection) -> dict[int, int]:
+async def keyspace(server: BulkConnection) -> dict[int, int]:
     """The number of keys in each database that has any.
 
     @raise UplinkError: the server does not answer.

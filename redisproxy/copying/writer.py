@@ -11,7 +11,7 @@ from redisproxy.copying.interface import CopyFailed
 from redisproxy.resp import RespError, parse_replies
 
 if TYPE_CHECKING:
-    from redisproxy.copying.connection import CopyConnection
+    from redisproxy.copying.bulk_connection import BulkConnection
 
 MAX_BYTES = 4 * 1024 * 1024
 """What may be on its way at one time."""
@@ -26,7 +26,7 @@ class Writer:
     @ivar sent_bytes: since the beginning.
     """
 
-    def __init__(self, new: CopyConnection) -> None:
+    def __init__(self, new: BulkConnection) -> None:
         self.sent_bytes = 0
         self._new = new
         self._under_way: deque[tuple[bytes, int, Deferred[bytes]]] = deque()
@@ -40,7 +40,7 @@ class Writer:
         """
         if not count:
             return
-        self._under_way.append((wire, count, self._new.send(wire, count)))
+        self._under_way.append((wire, count, self._new.exchange(wire, count)))
         self._bytes += len(wire)
         self.sent_bytes += len(wire)
         while self._bytes > MAX_BYTES:
