@@ -31,6 +31,9 @@ class Changes:
     def __len__(self) -> int:
         return len(self._names)
 
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._names
+
     @property
     def none(self) -> bool:
         """Whether the new server has all that is known to have changed."""

@@ -168,12 +168,13 @@ async def open_feed(uplink: UplinkSettings, name: str, network: Network, clock: 
     @raise CopyFailed: it does not do that. @raise UplinkError: it can't be reached.
     """
     feed = Feed(await dialled(uplink, name, network, clock, lambda: FeedProtocol(changes)), name, clock)
-    for command in (("HELLO", 3, *credentials_of(uplink).hello()), ("CLIENT", "TRACKING", "ON", "BCAST")):
+    commands: list[tuple[Arg, ...]] = [("HELLO", 3, *credentials_of(uplink).hello()), ("CLIENT", "TRACKING", "ON", "BCAST")]
+    for command in commands:
         reply = await feed.ask(*command)
         if isinstance(reply, RespError):
             feed.end()
             raise CopyFailed(
-                f"{name} does not tell what changes, which copying needs ({command[0]}: {reply.text}): let the proxy's"
+                f"{name} does not tell what changes, which copying needs ({command[0]!s}: {reply.text}): let the proxy's"
                 " user run CLIENT TRACKING and HELLO there"
             )
     return feed

@@ -38,12 +38,14 @@ class NamedKeys:
 
     @ivar losses: what the new server can't hold of what was copied, in words.
     @ivar slow: how long a key took that took long, in seconds, by database and name; those changed last at the end.
+    @ivar slow_s: how long slow keys have taken, since the beginning.
     @ivar recent: the keys that were copied last.
     """
 
     def __init__(self, servers: CopiedServers, writer: Writer, clock: IReactorTime) -> None:
         self.losses: dict[str, None] = {}
         self.slow: dict[tuple[int, bytes], float] = {}
+        self.slow_s = 0.0
         self.recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT)
         self._servers = servers
         self._writer = writer
@@ -72,7 +74,9 @@ class NamedKeys:
         """What follows reads the old server now; what was read before is on its way, in front of it."""
         kinds, sizes = await self._looked_at(names)
         absent = [name for name, kind in zip(names, kinds, strict=True) if kind == "none"]
-        whole, others, large = [], [], []
+        whole: list[bytes] = []
+        others: list[bytes] = []
+        large: list[bytes] = []
         for name, kind, size in zip(names, kinds, sizes, strict=True):
             if kind == "none":
                 continue
@@ -93,6 +97,7 @@ class NamedKeys:
         self.slow.pop(key, None)
         if seconds > SLOW_S:
             self.slow[key] = seconds
+            self.slow_s += seconds
         while len(self.slow) > RECENT:
             del self.slow[next(iter(self.slow))]
 
@@ -129,12 +134,13 @@ class NamedKeys:
     async def _expiry_before_7(self, name: bytes) -> int:
         """When it expires: what is left is told together with the time of the same millisecond."""
         for _ in range(EXPIRY_TRIES):
+            left: Any
             before, left, after = await self._servers.old.ask_all(("TIME",), ("PTTL", name), ("TIME",))
             if not isinstance(left, int) or left < 0:
                 return -1
             if _ms(before) == _ms(after):
                 break
-        return _ms(after) + left
+        return _ms(after) + int(left)
 
     # -- by type
 

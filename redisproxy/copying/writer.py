@@ -33,6 +33,11 @@ class Writer:
         self._bytes = 0
         self._not_restored: list[bytes] = []
 
+    @property
+    def has_refused(self) -> bool:
+        """Whether there are values that the new server has refused."""
+        return bool(self._not_restored)
+
     async def restore(self, wire: bytes, count: int) -> None:
         """Send `count` RESTOREs; returns when more may be sent.
 
