@@ -22,6 +22,7 @@ class SwitchoverSettings(Section):
     verify: Literal["counts", "sample", "all"] = "sample"
     replace_data: bool = False
     writers_behind_proxy: bool = False
+    accept_losses: bool = False
     pause_budget_ms: Milliseconds = 2000
     max_lag_ms: Milliseconds = 100
     sync_deadline_ms: Milliseconds = 3_600_000

@@ -65,7 +65,7 @@ class CopyEngine:
         """Part of L{interface.Copying}."""
         return self._begin(self._survey())
 
-    def copy(self, replace: bool) -> Deferred[None]:
+    def copy(self, replace: bool) -> Deferred[tuple[str, ...]]:
         """Part of L{interface.Copying}."""
         return self._begin(self._copy(replace))
 
@@ -123,7 +123,7 @@ class CopyEngine:
         uplink = self._old.uplink
         return await open_feed(uplink, f"the old server ({uplink.address})", self._network, self._clock, self._changes)
 
-    async def _copy(self, replace: bool) -> None:
+    async def _copy(self, replace: bool) -> tuple[str, ...]:
         for attempt in range(ATTEMPTS):
             try:
                 await self._copy_once(replace and not attempt)
@@ -136,6 +136,7 @@ class CopyEngine:
                 await deferLater(self._clock, AGAIN_S)
         self._keeping_up = keeping_up = ensureDeferred(self._keep_up())
         keeping_up.addErrback(lambda _: None)
+        return tuple(self._current().named.losses)
 
     async def _copy_once(self, replace: bool) -> None:
         servers = await open_servers(self._old, self._new, self._network, self._clock)

@@ -168,8 +168,8 @@ async def open_feed(uplink: UplinkSettings, name: str, network: Network, clock: 
     @raise CopyFailed: it does not do that. @raise UplinkError: it can't be reached.
     """
     feed = Feed(await dialled(uplink, name, network, clock, lambda: FeedProtocol(changes)), name, clock)
-    commands: list[tuple[Arg, ...]] = [("HELLO", 3, *credentials_of(uplink).hello()), ("CLIENT", "TRACKING", "ON", "BCAST")]
-    for command in commands:
+    login: tuple[Arg, ...] = ("HELLO", 3, *credentials_of(uplink).hello())
+    for command in (login, ("CLIENT", "TRACKING", "ON", "BCAST")):
         reply = await feed.ask(*command)
         if isinstance(reply, RespError):
             feed.end()

@@ -67,7 +67,7 @@ class Rest:
     """What was copied last, behind the fence.
 
     @ivar keys: how many keys that was.
-    @ivar losses: what the new server does not hold of all that was copied, in words.
+    @ivar losses: what the new server does not hold of all that was copied since the beginning, in words.
     """
 
     keys: int
@@ -97,10 +97,10 @@ class Copying(Protocol):
     def survey(self) -> Deferred[Survey]:
         """Log in at both servers, and try how they can be copied. Changes nothing that lasts."""
 
-    def copy(self, replace: bool) -> Deferred[None]:
+    def copy(self, replace: bool) -> Deferred[tuple[str, ...]]:
         """Copy all keys beside the load; fire when so little is left that it fits the pause.
 
-        From then on changes are copied as they come, until L{copy_rest}.
+        It fires with what the new server does not hold of what was copied, in words. From then on changes are copied as they come, until L{copy_rest}.
 
         @param replace: empty the new server first.
         """

@@ -19,6 +19,7 @@ class CopyAll(Order):
     limit_s = None
     can_be_cancelled = True
     arguments = taking(replace=bool)
+    response = answering(tuple[str, ...])
 
 
 class NoteChanges(Order):

@@ -54,7 +54,7 @@ class SeparateCopying:
         """Part of L{interface.Copying}."""
         return self._give(orders.TakeSurvey)
 
-    def copy(self, replace: bool) -> Deferred[None]:
+    def copy(self, replace: bool) -> Deferred[tuple[str, ...]]:
         """Part of L{interface.Copying}."""
         return self._give(orders.CopyAll, replace=replace)
 
