@@ -23,6 +23,7 @@ ROOMS = [
     "admin",
     "control",
     "switchover",
+    "copying",
     "workers",
     "remote",
     "dataplane",
