@@ -135,6 +135,11 @@ def proxy_faults(old: bool, new: bool) -> Iterator[str]:
         )
 
 
+def _is_foreign(old: ServerState, new: ServerState) -> bool:
+    """Whether `new` reads the data of `old` only because it is told to try."""
+    return bool(new.valkey_version) and not old.valkey_version and new.version[:2] < old.version[:2]
+
+
 def _role_faults(old: ServerState, new: ServerState, source: Source) -> Iterator[str]:
     if old.role != "master":
         yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)
@@ -149,11 +154,21 @@ def _role_faults(old: ServerState, new: ServerState, source: Source) -> Iterator
             f"the new server holds {new.keys} keys and does not follow the old one: replication would replace them;"
             " if that is right, empty it (FLUSHALL) or make it a replica of the old one (REPLICAOF)"
         )
+    yield from _errors_in_replication(new)
     writable_with = new.min_replicas
     if not new.fenced and writable_with > new.number("connected_slaves"):
         yield (
             f"the new server wants {writable_with} replicas before it takes writes (min-replicas-to-write),"
             f" and has {new.number('connected_slaves')}"
+        )
+
+
+def _errors_in_replication(new: ServerState) -> Iterator[str]:
+    if new.role == "slave" and new.errors_in_replication:
+        yield (
+            f"the new server has answered {new.errors_in_replication} commands of its primary with errors, and may lack"
+            " what they wrote; its log has them. Have it synchronise anew (REPLICAOF NO ONE, FLUSHALL); or, if it"
+            " lacks nothing, CONFIG RESETSTAT"
         )
 
 
@@ -178,18 +193,26 @@ def _unreadable(old: ServerState, new: ServerState) -> str:
     else:
         newer = new.version[:2] < old.version[:2]
     if newer and new.valkey_version and not old.valkey_version:
-        return f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only"
+        if new.reads_newer:
+            return ""
+        return (
+            f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only; Valkey 9 tries to with"
+            " CONFIG SET rdb-version-check relaxed"
+        )
     return _ONLY_UPWARDS if newer else ""
 
 
 def warnings(old: ServerState, new: ServerState) -> Iterator[str]:
     """What an operator should know although the switchover may begin."""
-    if new.databases is not None and old.databases is not None and new.databases < old.databases:
-        yield f"the new server has {new.databases} databases, the old one {old.databases}"
     if old.version and old.version < FENCES_SCRIPTS:
         yield (
             f"the old server is {old.product}: scripts of clients that bypass the proxy do not look at its fence"
             " afterwards, and what they write there is lost"
+        )
+    if _is_foreign(old, new):
+        yield (
+            f"the new server ({new.product}) reads the data of {old.product} only as far as both know it"
+            " (rdb-version-check relaxed): types and commands that Valkey lacks end the switchover, or undo it"
         )
     if old.fenced:
         yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"
