@@ -24,6 +24,7 @@ from redisproxy.control.results import Results
 from redisproxy.control.sentinel_follower import Follower
 from redisproxy.control.shutdown import Shutdown
 from redisproxy.control.switchover import SwitchoverOperation
+from redisproxy.control.upgrade import UPGRADE, Upgrade
 from redisproxy.control.uplink_advice import UplinkAdvice
 from redisproxy.dataplane.interface import FAILOVER, DataPlaneLost
 from redisproxy.figures.metrics import OperationFigures
@@ -39,7 +40,8 @@ class Control:
     """Drives one data plane.
 
     @ivar operations: what operators may ask for. @ivar reload: what a SIGHUP does. @ivar shutdown: how it ends.
-    @ivar switchover: whose C{running} is the switchover that runs. @ivar follower: of the sentinels.
+    @ivar switchover: whose C{running} is the switchover that runs. @ivar upgrade: what a SIGUSR2 does.
+    @ivar follower: of the sentinels.
     """
 
     log = Logger(namespace="redisproxy.control")
@@ -68,6 +70,7 @@ class Control:
         self.switchover = SwitchoverOperation(
             dataplane, configuration, holding, move, exclusion, results, network, clock
         )
+        self.upgrade = Upgrade(dataplane, configuration, exclusion, results, clock)
         failover = Failover(configuration, move, exclusion)
         self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)
         self.operations = self._operations(holding)
@@ -82,9 +85,17 @@ class Control:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
         pause = Pause(dataplane.gate, holding, configuration, self.shutdown, clock)
         info = Info(
-            dataplane, configuration, self._advice, self.results, self.switchover, self.shutdown, self.metrics, clock
+            dataplane,
+            configuration,
+            self._advice,
+            self.results,
+            self.switchover,
+            self.upgrade,
+            self.shutdown,
+            self.metrics,
+            clock,
         )
-        return Operations(dataplane, pause, self.reload, self.switchover, info)
+        return Operations(dataplane, pause, self.reload, self.switchover, self.upgrade, info)
 
     def start(self) -> None:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""
@@ -117,10 +128,19 @@ class Control:
         self.follower.stop()
         await self._exclusion.stop()
         await self._unless_lost(self.shutdown.close_clients())
+        self._end_deciding()
+        await self._unless_lost(self._dataplane.stop())
+
+    async def retire(self) -> None:
+        """Another process is in charge: decide nothing any more. The data plane serves whoever is left."""
+        self._end_deciding()
+        await self._exclusion.stop(still=UPGRADE)
+
+    def _end_deciding(self) -> None:
+        self.follower.stop()
         if self._loop.running:
             self._loop.stop()
         self._advice.stop()
-        await self._unless_lost(self._dataplane.stop())
 
     async def _unless_lost(self, work: Awaitable[None]) -> None:
         try:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from redisproxy.control.results import Results
     from redisproxy.control.shutdown import Shutdown
     from redisproxy.control.switchover import SwitchoverOperation
+    from redisproxy.control.upgrade import Upgrade
     from redisproxy.control.uplink_advice import UplinkAdvice
     from redisproxy.dataplane.interface import DataPlane, Figures
     from redisproxy.figures.metrics import OperationFigures
@@ -38,6 +39,7 @@ class Info:
         advice: UplinkAdvice,
         results: Results,
         switchover: SwitchoverOperation,
+        upgrade: Upgrade,
         shutdown: Shutdown,
         metrics: OperationFigures,
         clock: IReactorTime,
@@ -47,6 +49,7 @@ class Info:
         self._advice = advice
         self._results = results
         self._switchover = switchover
+        self._upgrade = upgrade
         self._shutdown = shutdown
         self._metrics = metrics
         self._clock = clock
@@ -89,6 +92,10 @@ class Info:
             "config": config.public(self._configuration.settings),
             "last_reload": results.reload,
             "switchover": {"current": self._switchover.progress, "last": results.switchovers},
+            "upgrade": {
+                "current": {"step": self._upgrade.step} if self._upgrade.step else None,
+                "last": results.upgrades,
+            },
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
 
