@@ -95,19 +95,22 @@ class Proxy(Service):
         origin: Origin | None = None,
     ) -> None:
         self.setName("redisproxy")
-        self._settings = settings = configuration.settings
+        self._settings = configuration.settings
         self._network = network
         self._ports = ports
         self._reactor = reactor
         self._manager = manager = manager or ServiceManager()
         self.control = control = Control(configuration, dataplane, network, reactor, jitter)
-        site = make_site(control.operations, lambda: configuration.admin_users, control.metrics)
-        self._admin = AdminPorts(network, settings.admin, site, configuration.admin_tls)
+        self._admin = self._admin_ports(configuration)
         self._signals = Signals(reactor, self._reload, self._upgrade, control.shutdown.hurry)
         self._sockets: Sockets = {}
         self._place: Place | None = None
         if origin is not None and shared is not None:
             self._place = Place(origin, control, dataplane, ports, self._admin, shared, reactor, manager)
+
+    def _admin_ports(self, configuration: Configuration) -> AdminPorts:
+        site = make_site(self.control.operations, lambda: configuration.admin_users, self.control.metrics)
+        return AdminPorts(self._network, configuration.settings.admin, site, configuration.admin_tls)
 
     # -- starting
 

@@ -67,19 +67,13 @@ class Control:
         holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
         self.reload = Reload(configuration, move, exclusion, results)
-        self.switchover = SwitchoverOperation(
-            dataplane, configuration, holding, move, exclusion, results, network, clock
-        )
+        moving = dataplane, configuration, holding, move, exclusion, results
+        self.switchover = SwitchoverOperation(*moving, network, clock)
         self.upgrade = Upgrade(dataplane, configuration, exclusion, results, clock)
         failover = Failover(configuration, move, exclusion)
         self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)
         self.operations = self._operations(holding)
-        self._loop = self._ticking()
-
-    def _ticking(self) -> LoopingCall:
-        loop = LoopingCall(self._tick)
-        loop.clock = self._clock
-        return loop
+        self._loop = LoopingCall(self._tick)
 
     def _operations(self, holding: Holding) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
@@ -101,6 +95,7 @@ class Control:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""
         self._dataplane.start().addErrback(self._failed)
         self._advice.start(self._dataplane)
+        self._loop.clock = self._clock
         self._loop.start(TICK_S, now=True).addErrback(self._failed)
 
     async def _tick(self) -> None:

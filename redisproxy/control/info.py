@@ -80,11 +80,7 @@ class Info:
             "in_flight": gate.in_flight,
             "held": gate.held,
             "aside": figures.blocked_waiting,
-            "clients": {
-                "open": figures.clients_open,
-                "total": figures.numbers["clients.total"],
-                "closed": dict(figures.clients_closed),
-            },
+            "clients": _clients(figures),
             "raw_connections": figures.raw_connections,
             "shutdown": self._ending(figures),
             "uplink": self._uplink(figures),
@@ -92,10 +88,7 @@ class Info:
             "config": config.public(self._configuration.settings),
             "last_reload": results.reload,
             "switchover": {"current": self._switchover.progress, "last": results.switchovers},
-            "upgrade": {
-                "current": {"step": self._upgrade.step} if self._upgrade.step else None,
-                "last": results.upgrades,
-            },
+            "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
 
@@ -152,6 +145,11 @@ class Info:
             "sentinels": float(len(sentinels)),
             "sentinels_subscribed": float(sum(each.subscribed for each in sentinels)),
         }
+
+
+def _clients(figures: Figures) -> Answer:
+    total, closed = figures.numbers["clients.total"], dict(figures.clients_closed)
+    return {"open": figures.clients_open, "total": total, "closed": closed}
 
 
 def _of_workers(figures: Figures) -> Mapping[int, Mapping[str, int]]:

@@ -1,7 +1,7 @@
 """The sockets at which this process listens, kept apart from the ports that accept from them.
 
-A port accepts from a copy, so that it can stop and begin again while the kernel's backlog holds who comes meanwhile, and
-another process can go on with the same sockets.
+A port accepts from a copy, so that it can stop and begin again while the kernel's backlog holds who comes meanwhile,
+and another process can go on with the same sockets.
 """
 
 from __future__ import annotations

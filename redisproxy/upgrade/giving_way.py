@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from redisproxy.control.service_manager import ServiceManager
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.listening import ListeningSocket
-    from redisproxy.upgrade.pidfile import Pidfile
     from redisproxy.upgrade.origin import CommandLine
+    from redisproxy.upgrade.pidfile import Pidfile
 
 GIVE_BACK_S = 15.0
 ANSWERED_S = 0.5

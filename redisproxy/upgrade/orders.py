@@ -1,7 +1,7 @@
 """What a process tells the one that takes its place. They share the version of the orders to data planes.
 
-The link between the two is the process's life as well: a successor that loses it before L{TakeCharge} hands back what it
-has, and ends; if the other process is gone, it takes charge by itself.
+The link between the two is the process's life as well: a successor that loses it before L{TakeCharge} hands back what
+it has, and ends; if the other process is gone, it takes charge by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from redisproxy.remote.order import Order, answering, taking
 class Ready:
     """A successor that could serve.
 
-    @ivar pid: of its process. @ivar version: of its program. @ivar clients: the Unix socket at which it takes clients in.
+    @ivar pid: of its process. @ivar version: of its program.
+    @ivar clients: the Unix socket at which it takes clients in.
     """
 
     pid: int

@@ -1,7 +1,7 @@
 """The process that takes another one's place, until it has: it gets ready, takes clients in, and takes charge.
 
-When the other process ends before that, this one is in charge. When that one has only given it up, it hands back what it
-has, and ends.
+When the other process ends before that, this one is in charge. When that one has only given it up, it hands back what
+it has, and ends.
 """
 
 from __future__ import annotations
