@@ -72,14 +72,16 @@ class Control:
         holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
         self.reload = Reload(configuration, move, exclusion, results)
-        moving = dataplane, configuration, holding, move, exclusion, results
-        copying = start_copying or partial(CopyEngine, network=network, clock=clock)
-        self.switchover = SwitchoverOperation(*moving, network, clock, copying)
+        moving = dataplane, configuration, holding, move, exclusion, results, network, clock
+        self.switchover = SwitchoverOperation(*moving, start_copying or partial(CopyEngine, network=network, clock=clock))
         self.upgrade = Upgrade(dataplane, configuration, exclusion, results, clock)
-        failover = Failover(configuration, move, exclusion)
-        self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)
+        self.follower = self._follower(Failover(configuration, move, exclusion), holding, jitter)
         self.operations = self._operations(holding)
         self._loop = LoopingCall(self._tick)
+
+    def _follower(self, failover: Failover, holding: Holding, jitter: Callable[[float, float], float]) -> Follower:
+        hold = FailoverHold(holding, self._clock)
+        return Follower(self.configuration, failover, hold, self.metrics, self._clock, jitter)
 
     def _operations(self, holding: Holding) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
