@@ -22,8 +22,9 @@ PROGRAMS: dict[str, Callable[[], str]] = {
     "Valkey 9": valkey_9,
 }
 WITH_FIELD_EXPIRY = ("Redis 8", "Valkey 9")
+Work = Callable[[Any, Endpoint, Endpoint], Coroutine[Deferred[Any], Any, Any]]
 LIMIT_S = 90.0
-SOON_MS = 4_000_000_000_000
+LATER_MS = 4_000_000_000_000
 """A time of expiry that no test lives to see (in 2096)."""
 
 
@@ -47,15 +48,13 @@ async def opened(reactor: Any, server: RedisServer, db: int = 0) -> Endpoint:
     return made
 
 
-def between(
-    old: RedisServer, new: RedisServer, work: Callable[[Endpoint, Endpoint], Coroutine[Deferred[Any], Any, Any]]
-) -> Any:
-    """Run a coroutine with connections to two servers; what it returns."""
+def between(old: RedisServer, new: RedisServer, work: Work) -> Any:
+    """Run a coroutine with the reactor and connections to two servers; what it returns."""
 
     async def main(reactor: Any) -> Any:
         source, target = await opened(reactor, old), await opened(reactor, new)
         try:
-            return await work(source, target)
+            return await work(reactor, source, target)
         finally:
             for each in (source, target):
                 each.server.close()  # type: ignore[attr-defined]
@@ -76,10 +75,10 @@ def fill(client: redis.Redis, field_expiry: bool) -> None:
     if field_expiry:
         client.hset("hash:timed", mapping={f"field:{at}": at for at in range(5)} | {"stays": "1"})
         for at in range(5):
-            client.execute_command("HPEXPIREAT", "hash:timed", SOON_MS + at // 2, "FIELDS", 1, f"field:{at}")
+            client.execute_command("HPEXPIREAT", "hash:timed", LATER_MS + at // 2, "FIELDS", 1, f"field:{at}")
         client.hset("hash:timed:large", mapping={f"field:{at}": "x" * 70 for at in range(1500)})
         client.execute_command(
-            "HPEXPIREAT", "hash:timed:large", SOON_MS, "FIELDS", 700, *(f"field:{at}" for at in range(700))
+            "HPEXPIREAT", "hash:timed:large", LATER_MS, "FIELDS", 700, *(f"field:{at}" for at in range(700))
         )
 
 
@@ -87,7 +86,7 @@ def _fill_simple(client: redis.Redis) -> None:
     client.set(b"bin\x00\r\n\xff", bytes(range(256)))
     client.set("empty", "")
     client.set("number", -17)
-    client.set("expires", "x", pxat=SOON_MS + 123)
+    client.set("expires", "x", pxat=LATER_MS + 123)
     client.set("large", b"0123456789abcdef" * 230_000 + b"end")
     client.pfadd("hll", *range(2000))
     client.rpush("list", "", "a", b"\xff\x00", 12, "x" * 100)
@@ -97,7 +96,7 @@ def _fill_simple(client: redis.Redis) -> None:
     client.sadd("set:large", *(f"member:{at}" for at in range(6000)))
     client.hset("hash", mapping={"": "", b"\x00f": b"\xff", "n": 1})
     client.hset("hash:large", mapping={f"field:{at}": "v" * (at % 90) for at in range(4000)})
-    client.pexpireat("hash:large", SOON_MS + 77)
+    client.pexpireat("hash:large", LATER_MS + 77)
 
 
 def _fill_sorted(client: redis.Redis) -> None:
@@ -112,8 +111,10 @@ def _fill_streams(client: redis.Redis) -> None:
     client.xgroup_create("stream:empty", "g", id="0", mkstream=True)
     client.xadd("stream:emptied", {"a": 1}, id="5-1")
     client.xdel("stream:emptied", "5-1")
+    entries = client.pipeline(transaction=False)
     for at in range(1, 3001):
-        client.execute_command("XADD", "stream", f"{at}-{at % 3}", "field", at, b"\xff", "x" * (at % 50), "field", 2)
+        entries.execute_command("XADD", "stream", f"{at}-{at % 3}", "field", at, b"\xff", "x" * (at % 50), "field", 2)
+    entries.execute()
     client.xgroup_create("stream", "early", id="2-2")
     client.xgroup_create("stream", b"g\x00", id="0")
     client.xgroup_create("stream", "all", id="0")
