@@ -20,6 +20,7 @@ from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
 from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
+from redisproxy.copying.separate import in_a_process_of_its_own
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.forwarding import twins
@@ -31,6 +32,7 @@ from redisproxy.workers.data_plane import WorkersDataPlane
 from redisproxy.workers.share import files_of_one
 
 if TYPE_CHECKING:
+    from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
 
@@ -76,6 +78,7 @@ class Proxy(Service):
 
     @param configuration: what is in force. @param dataplane: what the control plane drives.
     @param ports: of clients. @param manager: what is told how the process is doing.
+    @param start_copying: what switchovers copy with; this process does it itself when left out.
     """
 
     log = Logger(namespace="redisproxy")
@@ -89,12 +92,13 @@ class Proxy(Service):
         reactor: Any,
         jitter: Callable[[float, float], float] = random.uniform,
         manager: ServiceManager | None = None,
+        start_copying: StartCopying | None = None,
     ) -> None:
         self.setName("redisproxy")
         self._settings = configuration.settings
         self._network = network
         self._ports = ports
-        self.control = Control(configuration, dataplane, network, reactor, jitter)
+        self.control = Control(configuration, dataplane, network, reactor, jitter, start_copying)
         self._reactor = reactor
         self._manager = manager or ServiceManager()
         self._admin: list[IListeningPort] = []
@@ -190,6 +194,7 @@ class ProxyService(Proxy):
     @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
     @param reach: gives the control plane its data plane.
     @param manager: what is told how the process is doing; nobody when left out.
+    @param start_copying: what switchovers copy with; this process does it itself when left out.
     """
 
     def __init__(
@@ -201,13 +206,15 @@ class ProxyService(Proxy):
         jitter: Callable[[float, float], float] = random.uniform,
         reach: Reach = in_this_process,
         manager: ServiceManager | None = None,
+        start_copying: StartCopying | None = None,
     ) -> None:
         network = network or best_network(reactor)
         peers = partial(peer.reach, reactor)
         self.dataplane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
         configuration = Configuration(config_path, settings, network, reactor)
         reached = reach(self.dataplane, configuration)
-        super().__init__(configuration, reached, self.dataplane.listeners, network, reactor, jitter, manager)
+        ports = self.dataplane.listeners
+        super().__init__(configuration, reached, ports, network, reactor, jitter, manager, start_copying)
 
 
 class WorkersService(Proxy):
@@ -217,11 +224,16 @@ class WorkersService(Proxy):
         network = best_network(reactor)
         self.dataplane = WorkersDataPlane(settings, reactor)
         configuration = Configuration(config_path, settings, network, reactor)
-        super().__init__(configuration, self.dataplane, self.dataplane.ports, network, reactor, manager=manager)
+        copying = in_a_process_of_its_own(reactor)
+        ports = self.dataplane.ports
+        super().__init__(
+            configuration, self.dataplane, ports, network, reactor, manager=manager, start_copying=copying
+        )
 
 
 def service_of(config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager) -> Proxy:
     """The service for these settings."""
     if settings.worker_count > 1:
         return WorkersService(config_path, settings, reactor, manager)
-    return ProxyService(config_path, settings, reactor, manager=manager)
+    copying = in_a_process_of_its_own(reactor)
+    return ProxyService(config_path, settings, reactor, manager=manager, start_copying=copying)

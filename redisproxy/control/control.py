@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import LoopingCall
@@ -25,10 +26,12 @@ from redisproxy.control.sentinel_follower import Follower
 from redisproxy.control.shutdown import Shutdown
 from redisproxy.control.switchover import SwitchoverOperation
 from redisproxy.control.uplink_advice import UplinkAdvice
+from redisproxy.copying.engine import CopyEngine
 from redisproxy.dataplane.interface import FAILOVER, DataPlaneLost
 from redisproxy.figures.metrics import OperationFigures
 
 if TYPE_CHECKING:
+    from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
 
@@ -51,9 +54,11 @@ class Control:
         network: Network,
         clock: Any,
         jitter: Callable[[float, float], float] = random.uniform,
+        start_copying: StartCopying | None = None,
     ) -> None:
         """
         @param jitter: of attempts to reach sentinels.
+        @param start_copying: what switchovers copy with; this process does it itself when left out.
         """
         self.configuration = configuration
         self.metrics = OperationFigures()
@@ -66,7 +71,15 @@ class Control:
         move = Move(dataplane, configuration, holding, clock)
         self.reload = Reload(configuration, move, exclusion, results)
         self.switchover = SwitchoverOperation(
-            dataplane, configuration, holding, move, exclusion, results, network, clock
+            dataplane,
+            configuration,
+            holding,
+            move,
+            exclusion,
+            results,
+            network,
+            clock,
+            start_copying or partial(CopyEngine, network=network, clock=clock),
         )
         failover = Failover(configuration, move, exclusion)
         self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)

@@ -55,13 +55,13 @@ class Inspection:
         """
         at_old, at_new = await self._servers.reach_old(), await self._servers.reach_new()
         proxies = await at_old.is_redisproxy(), await at_new.is_redisproxy()
-        _refuse(preflight.proxy_faults(*proxies))
+        refuse(preflight.proxy_faults(*proxies))
         old, new = await at_old.state(), await at_new.state()
         source = self._source(old)
         setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old))
         findings = Findings(old, new, source, setup)
-        _refuse(preflight.faults(old, new, source, await clients.highest_db()))
-        _refuse(await self._missing_rights(findings))
+        refuse(preflight.faults(old, new, source, await clients.highest_db(), self._settings.replace_data))
+        refuse(await self._missing_rights(findings))
         self._report.warn(preflight.warnings(old, new))
         self._report.fields["versions"] = [old.product, new.product]
         return findings
@@ -88,6 +88,10 @@ class Inspection:
         return missing
 
 
-def _refuse(faults: Iterable[str]) -> None:
+def refuse(faults: Iterable[str]) -> None:
+    """Refuse the switchover, if there is a reason.
+
+    @raise SwitchoverFailed: there is; the text has them all.
+    """
     if text := "\n".join(faults):
         raise SwitchoverFailed(text, refused=True)
