@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import redis
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.epollreactor import EPollReactor
 
@@ -62,12 +61,12 @@ def between(old: RedisServer, new: RedisServer, work: Work) -> Any:
     return run(main)
 
 
-def raw(server: RedisServer, **options: Any) -> redis.Redis:
+def raw(server: RedisServer, **options: Any) -> Any:
     """A client that decodes nothing."""
     return server.client(decode_responses=False, **options)
 
 
-def fill(client: redis.Redis, field_expiry: bool) -> None:
+def fill(client: Any, field_expiry: bool) -> None:
     """Write values of every type: small, large, odd."""
     _fill_simple(client)
     _fill_sorted(client)
@@ -82,7 +81,7 @@ def fill(client: redis.Redis, field_expiry: bool) -> None:
         )
 
 
-def _fill_simple(client: redis.Redis) -> None:
+def _fill_simple(client: Any) -> None:
     client.set(b"bin\x00\r\n\xff", bytes(range(256)))
     client.set("empty", "")
     client.set("number", -17)
@@ -99,7 +98,7 @@ def _fill_simple(client: redis.Redis) -> None:
     client.pexpireat("hash:large", LATER_MS + 77)
 
 
-def _fill_sorted(client: redis.Redis) -> None:
+def _fill_sorted(client: Any) -> None:
     odd = ["0.1", "1e-310", "-1.7976931348623157e308", "3.0000000000000004", "inf", "-inf", "-0", "9007199254740993"]
     client.execute_command("ZADD", "zset", *(part for at, each in enumerate(odd) for part in (each, f"m{at}")))
     client.zadd("zset:large", {f"member:{at}": at * 0.1 for at in range(5000)})
@@ -107,7 +106,7 @@ def _fill_sorted(client: redis.Redis) -> None:
     client.geoadd("geo", (13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania"))
 
 
-def _fill_streams(client: redis.Redis) -> None:
+def _fill_streams(client: Any) -> None:
     client.xgroup_create("stream:empty", "g", id="0", mkstream=True)
     client.xadd("stream:emptied", {"a": 1}, id="5-1")
     client.xdel("stream:emptied", "5-1")
@@ -128,12 +127,12 @@ def _fill_streams(client: redis.Redis) -> None:
     client.execute_command("XGROUP", "SETID", "stream", "early", "9-0")
 
 
-def contents(client: redis.Redis, field_expiry: bool = True) -> dict[bytes, Any]:
+def contents(client: Any, field_expiry: bool = True) -> dict[bytes, Any]:
     """All that clients can read of all keys, but how long ago something was."""
     return {key: content(client, key, field_expiry) for key in client.scan_iter(count=1000)}
 
 
-def content(client: redis.Redis, key: bytes, field_expiry: bool) -> Any:
+def content(client: Any, key: bytes, field_expiry: bool) -> Any:
     kind, life = client.type(key), client.pttl(key)
     reads: dict[bytes, Callable[[], Any]] = {
         b"string": lambda: client.get(key),
@@ -146,7 +145,7 @@ def content(client: redis.Redis, key: bytes, field_expiry: bool) -> Any:
     return kind, life > 0, reads[kind]()
 
 
-def _hash(client: redis.Redis, key: bytes, field_expiry: bool) -> Any:
+def _hash(client: Any, key: bytes, field_expiry: bool) -> Any:
     values = client.hgetall(key)
     if not field_expiry:
         return values
@@ -154,7 +153,7 @@ def _hash(client: redis.Redis, key: bytes, field_expiry: bool) -> Any:
     return values, dict(zip(values, times, strict=True))
 
 
-def _stream(client: redis.Redis, key: bytes) -> Any:
+def _stream(client: Any, key: bytes) -> Any:
     groups = {}
     for group in client.xinfo_groups(key):
         name = group["name"]
