@@ -105,6 +105,8 @@ class Rollback:
                 self._report.not_undone("the new server may have been promoted: make it a replica before you retry")
         elif effects.following and not await self._attempt(self._stop_following, RETRY_DELAYS_S):
             self._report.not_undone("the new server may still try to follow the old one")
+        if effects.carried and not await self._attempt(self._undo_carry, RETRY_DELAYS_S):
+            self._report.not_undone("the new server may still have settings and ACL users of the old one")
 
     async def _undo_copy(self, route: CopyRoute) -> None:
         for undo, text in route.undoing():
@@ -165,15 +167,19 @@ class Rollback:
         await (await self._new_server(attempt)).follow(source.host, source.port)
 
     async def _stop_following(self, attempt: int) -> None:
-        """Let a new server go that never got in sync; one that did stays a replica, for the next try."""
+        """Let a new server go that never got in sync, or lacks something; another one stays, for the next try."""
+        assert self._findings is not None
         new = await self._new_server(attempt)
-        state = await new.replication()
-        if state.link_up:
+        state = await new.replica()
+        if state.link_up and not self._findings.errors_since(state):
             return
         if state.role == "slave":
             await new.ask("REPLICAOF", "NO", "ONE")
-        assert self._findings is not None
         self._report.warn(await self._findings.setup.restore(new))
+
+    async def _undo_carry(self, attempt: int) -> None:
+        assert self._findings is not None
+        await self._findings.carry.undo(await self._new_server(attempt))
 
     async def _new_server(self, attempt: int) -> RedisServer:
         return await self._servers.reach_new() if attempt else self._servers.at_new

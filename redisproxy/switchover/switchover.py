@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from redisproxy.copying.interface import Copying
     from redisproxy.dataplane.interface import ClientInFlight, DataPlane
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.carry import Carry
     from redisproxy.switchover.control_plane import ControlPlane
 
 
@@ -131,6 +132,9 @@ class Switchover:
             await self._replicate(findings)
         with self._report.step("catch up"):
             history = await CatchUp(self._servers, findings, self._settings, self._report, self._clock).until_near()
+        if findings.carry.needed:
+            with self._report.step("carry"):
+                await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
         takeover = Takeover(self._servers, findings, history, self._effects, self._report, self._clock)
@@ -143,6 +147,12 @@ class Switchover:
         if not findings.follows:
             self._effects.following = True
             await findings.setup.begin(self._servers.at_new)
+
+    async def _carry(self, carry: Carry) -> None:
+        self._effects.carried = True
+        await carry.begin(self._servers.at_new)
+        self.report["carried"] = carry.carried
+        self._report.warn(carry.warnings())
 
     async def _move(self, takeover: Takeover) -> None:
         move, pause, report = self._dataplane.move, self._pause, self._report
