@@ -18,12 +18,12 @@ from redisproxy.cli.admin_client import AdminUnreachable, call
 from redisproxy.net import tls
 
 
-def _load(path: str) -> config.Settings:
+def _load(path: str, exit_code: int = 1) -> config.Settings:
     try:
         return config.load(path, tls.faults)
     except config.ConfigError as error:
         click.echo(str(error), err=True)
-        sys.exit(1)
+        sys.exit(exit_code)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -136,6 +136,29 @@ def unfence(path: str) -> None:
     from redisproxy.cli import unfence as command
 
     sys.exit(command.run(_load(path)))
+
+
+@main.command()
+@click.option("-c", "--config", "path", required=True, help="A configuration whose uplink is the one server.")
+@click.option("--with", "other", required=True, help="A configuration whose uplink is the other server.")
+@click.option("--sample", type=click.IntRange(1), help="Compare so many keys, taken at random.  [default: 10000]")
+@click.option("--all", "whole", is_flag=True, help="Compare all keys.")
+@click.option("--counts", is_flag=True, help="Compare only the numbers of keys.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON, and nothing else.")
+def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool, as_json: bool) -> None:
+    """Compare the keys of two Redis servers: their types, values and times to live; and their functions.
+
+    Reads from both while they are used, and changes nothing. The proxy need not run.
+
+    Exit code 0: no difference. 1: they differ; the differences are shown. 2: it could not compare all that was asked
+    for. 130: interrupted.
+    """
+    if whole + counts + (sample is not None) > 1:
+        raise click.UsageError("--sample, --all and --counts exclude each other")
+    from redisproxy.cli import compare as command
+
+    settings = _load(path, 2), _load(other, 2)
+    sys.exit(command.run(*settings, command.extent(sample, whole, counts), as_json))
 
 
 @main.command("switch-test")
