@@ -56,6 +56,10 @@ class Operations:
         """In external mode: the new server is promoted."""
         return self._switchover.go_on()
 
+    def switchover_abort(self) -> Deferred[Answer]:
+        """Stop the switchover that runs, before the new server is promoted."""
+        return self._switchover.abort()
+
     def terminate_raw_connections(self) -> Deferred[Answer]:
         """Close every raw connection."""
         terminated = self._dataplane.clients.terminate_raw().addCallback(lambda count: {"terminated": count})

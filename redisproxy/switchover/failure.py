@@ -42,7 +42,7 @@ def explain(error: BaseException, report: Report, budget_ms: int, stuck: Sequenc
             _who_is_in_flight(stuck) if stuck else f" at the step {step} ({_durations(report)})"
         )
     if isinstance(error, CancelledError):
-        return f"stopped while at: {step}"
+        return f"aborted by an operator while at: {step}" if report["aborted"] else f"stopped while at: {step}"
     if isinstance(error, (SwitchoverFailed, UplinkError, DataPlaneLost)):
         return str(error)
     return f"internal error while at: {step}; see the log"

@@ -32,6 +32,7 @@ class SwitchoverReport:
             "from": str(old),
             "to": str(new),
             "result": "running",
+            "aborted": False,
             "error": "",
             "step": "preflight",
             "steps": [],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.dataplane.interface import DataPlaneLost
@@ -57,6 +57,7 @@ class Switchover:
         self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
         self._effects = Effects()
         self._findings: Findings | None = None
+        self._undoing = False
         self._stuck: tuple[ClientInFlight, ...] = ()
 
     @property
@@ -68,17 +69,35 @@ class Switchover:
         """What the pages show while it runs."""
         return self._report.current()
 
+    @property
+    def too_late(self) -> bool:
+        """Whether the new server was promoted, or may have been, so that nobody may stop it any more."""
+        return (self._effects.promoted or self._effects.swap_ordered) and not self._undoing
+
+    def abort(self) -> bool:
+        """Note that an operator aborts it; whether it has to be cancelled for that, and is not being undone already."""
+        self.report["aborted"] = True
+        return not self._undoing
+
+    def _require_wanted(self) -> None:
+        """
+        @raise CancelledError: it was aborted, and somebody who was waited for took no notice of that.
+        """
+        if self.report["aborted"]:
+            raise CancelledError
+
     async def run(self) -> Report:
         """Carry it out.
 
         @raise SwitchoverFailed: it was refused or rolled back, or it is unknown what became of it, because the data
             plane was lost after the promotion.
-        @raise CancelledError: the proxy is stopped, and it was rolled back. Once the clients are on the new server that
-            is too late.
+        @raise CancelledError: it was aborted, or the proxy is stopped, and it was rolled back. Once the clients are on
+            the new server that is too late.
         """
         try:
             await (self._run_external() if self._settings.mode == "external" else self._run())
         except BaseException as error:
+            self._undoing = True
             self.report["error"] = explain(error, self.report, self._settings.pause_budget_ms, self._stuck)
             refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
             self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
@@ -132,6 +151,7 @@ class Switchover:
             await pause.within(move.prove_watches())
         with report.step("verify"):
             await pause.within(takeover.verify())
+        self._require_wanted()
         with report.step("promote"):
             await pause.within(takeover.promote())
             await pause.within(move.bring())
@@ -194,4 +214,5 @@ class Switchover:
                 raise SwitchoverFailed("the new server is a replica still")
             await self._servers.at_new.probe_write()
             await self._dataplane.move.bring()
+        self._require_wanted()
         await self._resume_on_the_new()

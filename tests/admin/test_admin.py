@@ -68,6 +68,10 @@ class FakeOperations:
         self.calls.append("switchover-go-on")
         return {}
 
+    def switchover_abort(self) -> Deferred[Any]:
+        self.calls.append("switchover-abort")
+        return succeed({"state": "aborted"})
+
     def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])
 
