@@ -39,6 +39,8 @@ class Operations(Protocol):
 
     def switchover_abort(self) -> Deferred[Answer]: ...
 
+    def upgrade(self) -> Deferred[Answer]: ...
+
     def terminate_raw_connections(self) -> Deferred[Answer]: ...
 
     def info(self) -> Deferred[Answer]: ...
@@ -145,6 +147,7 @@ class Command(Resource):
             "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run")),
             "switchover-go-on": lambda _: operations.switchover_go_on(),
             "switchover-abort": lambda _: operations.switchover_abort(),
+            "upgrade": lambda _: operations.upgrade(),
             "terminate-raw-connections": lambda _: operations.terminate_raw_connections(),
         }
 

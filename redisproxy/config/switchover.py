@@ -18,11 +18,15 @@ def _set_of(value: Any) -> Any:
 class SwitchoverSettings(Section):
     """How a switchover moves the data.
 
-    The C{mode} C{external} is for managed servers, which allow neither REPLICAOF nor CONFIG: something else moves the
-    data while the clients are held.
+    The C{mode} C{copy} is for servers that can't replicate from each other; C{auto} takes it where replication is not
+    possible. With C{external} something else moves the data while the clients are held.
     """
 
-    mode: Literal["replicate", "external"] = "replicate"
+    mode: Literal["replicate", "copy", "auto", "external"] = "replicate"
+    verify: Literal["counts", "sample", "all"] = "sample"
+    replace_data: bool = False
+    writers_behind_proxy: bool = False
+    accept_losses: bool = False
     pause_budget_ms: Milliseconds = 2000
     max_lag_ms: Milliseconds = 100
     sync_deadline_ms: Milliseconds = 3_600_000

@@ -54,12 +54,12 @@ class Abort:
         switchover = self._switchover
         if self._working is None:
             return fail(WrongState("no switchover is running"))
-        if switchover is not None and switchover.too_late:
+        if switchover is not None and switchover.effects.too_late:
             return fail(WrongState(TOO_LATE))
         answer: Deferred[Answer] = Deferred()
         self._waiting.append(answer)
         first, self.ordered = not self.ordered, True
-        if first and (switchover is None or switchover.abort()):
+        if first and (switchover is None or switchover.effects.abort()):
             self._working.cancel()
         return answer
 

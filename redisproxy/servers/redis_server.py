@@ -117,6 +117,20 @@ class RedisServer(ControlConnection):
             if isinstance(reply, ServerSaidNo) and "CONFIG" in str(reply):
                 raise reply
 
+    async def fence_again(self, state: ServerState) -> None:
+        """Put up the fence that was there at the moment of `state`.
+
+        @raise ServerSaidNo: it refuses that.
+        """
+        await self.ask("CONFIG", "SET", "min-replicas-to-write", state.min_replicas)
+
+    async def pause_writes(self, pause_ms: int) -> None:
+        """Have all writers wait, for `pause_ms` at the most.
+
+        @raise ServerSaidNo: it refuses that.
+        """
+        await self.ask("CLIENT", "PAUSE", pause_ms, "WRITE")
+
     async def end_pause(self) -> None:
         """Let paused writers go on; behind the fence they get its error."""
         await self.ask_all(("CLIENT", "UNPAUSE"))

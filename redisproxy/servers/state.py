@@ -87,7 +87,12 @@ class ServerState:
     @property
     def keys(self) -> int:
         """The number of keys in all databases."""
-        return sum(_keys(value) for name, value in self.info.items() if _is_keyspace(name))
+        return sum(self.keys_by_db.values())
+
+    @property
+    def keys_by_db(self) -> dict[int, int]:
+        """The number of keys in each database that has any."""
+        return {int(name[2:]): _keys(value) for name, value in self.info.items() if _is_keyspace(name)}
 
     @property
     def highest_db(self) -> int:

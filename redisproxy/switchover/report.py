@@ -32,7 +32,6 @@ class SwitchoverReport:
             "from": str(old),
             "to": str(new),
             "result": "running",
-            "aborted": False,
             "error": "",
             "step": "preflight",
             "steps": [],

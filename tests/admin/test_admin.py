@@ -72,6 +72,9 @@ class FakeOperations:
         self.calls.append("switchover-abort")
         return succeed({"state": "aborted"})
 
+    def upgrade(self) -> Deferred[Any]:
+        return succeed({"pid": 2})
+
     def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])
 

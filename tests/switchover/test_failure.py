@@ -14,7 +14,7 @@ STEPS = [{"name": name, "ms": ms} for name, ms in TOOK_MS.items()]
 
 
 def explained(error: BaseException, step: str = "verify", stuck: tuple[ClientInFlight, ...] = ()) -> str:
-    return explain(error, {"step": step, "steps": STEPS, "aborted": False}, 1000, stuck)
+    return explain(error, {"step": step, "steps": STEPS}, 1000, stuck)
 
 
 def test_a_pause_that_became_too_long_names_the_setting_and_what_took_the_time() -> None:
