@@ -45,6 +45,7 @@ pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { co
 <button name="cmd" value="reload">Reload</button>
 <button name="cmd" value="switchover" data-dry="1">Switchover, dry run</button>
 <button name="cmd" value="switchover" data-ask="Move the data and all clients to the uplink of the configuration file?">Switchover</button>
+<button name="cmd" value="switchover-abort">Abort switchover</button>
 </form>
 <p id="answer" role="status"></p>
 <h2>Uplink</h2><table>$uplink</table>

@@ -113,16 +113,21 @@ def status(path: str, cacert: str | None, as_json: bool) -> None:
 @_CONFIG
 @_CACERT
 @click.option("--dry-run", is_flag=True, help="Look whether it could begin, and change nothing.")
+@click.option("--abort", is_flag=True, help="Stop the one that runs, before the new server is promoted.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def switchover(path: str, cacert: str | None, dry_run: bool, as_json: bool) -> None:
+def switchover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json: bool) -> None:
     """Move data and clients to the uplink that the configuration names now.
 
     First point uplink in the configuration at the new Redis server; the running proxy does the rest: it lets the new
     server replicate, holds the clients for a moment, fences the old one, promotes the new one and goes on there.
+    Ctrl-C asks whether to abort it.
     """
     from redisproxy.cli import switchover as command
 
-    sys.exit(command.run(lambda path_, fields: _call(_load(path), path_, fields, cacert), dry_run, as_json))
+    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
+        return _call(_load(path), page, fields, cacert)
+
+    sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, as_json))
 
 
 @main.command()

@@ -68,6 +68,10 @@ class FakeOperations:
         self.calls.append("switchover-go-on")
         return {}
 
+    def switchover_abort(self) -> Deferred[Any]:
+        self.calls.append("switchover-abort")
+        return succeed({"state": "aborted"})
+
     def upgrade(self) -> Deferred[Any]:
         return succeed({"pid": 2})
 
