@@ -13,7 +13,8 @@ from twisted.logger import Logger
 from redisproxy.copying.all_keys import AllKeys, Removal
 from redisproxy.copying.changed_keys import ChangedKeys
 from redisproxy.copying.changes import Changes
-from redisproxy.copying.compare import Comparison, Depth, Extent, compare
+from redisproxy.copying.compare import compare
+from redisproxy.copying.comparison import Comparison, Depth, Extent
 from redisproxy.copying.converge import Converge
 from redisproxy.copying.feed import Feed, open_feed
 from redisproxy.copying.figures import CopyFigures
