@@ -1,7 +1,8 @@
 """The control process accepts, and gives each connection to the worker with the fewest clients.
 
-No byte of a client is read here. While there is no worker, or all have as many connections on their way as they may,
-nobody is accepted, and clients wait in the kernel's backlog.
+No byte of a client is read here. While there is no worker, or the one with the fewest clients has as many connections
+on their way as it may, nobody is accepted, and clients wait in the kernel's backlog. A worker that has stalled is
+passed over.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_UNDER_WAY = 32
 """Connections on their way to one worker."""
+PATIENCE_S = 1.0
+"""How long a worker with so many may go without taking one before others get what would be its own."""
 
 
 class Dealing:
@@ -41,6 +44,7 @@ class Dealing:
         self._members = members
         self._supervisor = supervisor
         self._reactor = reactor
+        self._looking_again = False
         members.changed = self.steer
 
     def open(self, passed: Mapping[Address, Sequence[socket.socket]]) -> None:
@@ -76,23 +80,35 @@ class Dealing:
 
     def steer(self) -> None:
         """Accept if there is a worker that may be given a connection."""
-        able = bool(self._able())
+        able = self._next() is not None
         for port in self.ports:
             (port.resume if able else port.pause)()
+        if not able and self.ports and not self._looking_again:
+            self._looking_again = True
+            self._reactor.callLater(PATIENCE_S, self._look_again)
 
-    def _able(self) -> list[Worker]:
+    def _look_again(self) -> None:
+        self._looking_again = False
+        self.steer()
+
+    def _next(self) -> Worker | None:
+        """The one with the fewest clients that has not stalled; None while it has enough on their way."""
+        worker = min((each for each in self._in_use() if not self._stalled(each)), key=_load, default=None)
+        return worker if worker is not None and worker.under_way < MOST_UNDER_WAY else None
+
+    def _in_use(self) -> list[Worker]:
         workers = self._supervisor.workers
-        in_use = [workers[member.number] for member in self._members.in_use if member.number in workers]
-        return [worker for worker in in_use if worker.under_way < MOST_UNDER_WAY]
+        return [workers[member.number] for member in self._members.in_use if member.number in workers]
+
+    def _stalled(self, worker: Worker) -> bool:
+        return worker.under_way >= MOST_UNDER_WAY and self._reactor.seconds() - worker.took >= PATIENCE_S
 
     def _give(self, accepted: socket.socket, listener: int, is_raw: bool) -> None:
-        able = self._able()
-        if not able:  # the last one was lost in this very moment
+        worker = self._next() or min(self._in_use(), key=_load, default=None)
+        if worker is None:  # the last one was lost in this very moment
             accepted.close()
             return
-        full = self._full(is_raw)
-        worker = min(able, key=lambda worker: worker.load)
-        giving: Deferred[None] = worker.take(listener, is_raw, full, accepted.fileno())
+        giving: Deferred[None] = worker.take(listener, is_raw, self._full(is_raw), accepted.fileno())
         giving.addErrback(self._not_taken, worker)
         giving.addBoth(self._given, accepted)
         self.steer()
@@ -113,3 +129,7 @@ class Dealing:
     def _given(self, _: object, accepted: socket.socket) -> None:
         accepted.close()
         self.steer()
+
+
+def _load(worker: Worker) -> int:
+    return worker.load
