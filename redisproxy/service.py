@@ -226,9 +226,7 @@ class WorkersService(Proxy):
         configuration = Configuration(config_path, settings, network, reactor)
         copying = in_a_process_of_its_own(reactor)
         ports = self.dataplane.ports
-        super().__init__(
-            configuration, self.dataplane, ports, network, reactor, manager=manager, start_copying=copying
-        )
+        super().__init__(configuration, self.dataplane, ports, network, reactor, manager=manager, start_copying=copying)
 
 
 def service_of(config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager) -> Proxy:

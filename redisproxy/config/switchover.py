@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from redisproxy.config.address import TcpAddress, parse_address
 from redisproxy.config.section import Milliseconds, Section, Text
 from redisproxy.config.uplink import UplinkSettings
+
+
+def _set_of(value: Any) -> Any:
+    return frozenset(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
 
 
 class SwitchoverSettings(Section):
@@ -28,6 +32,8 @@ class SwitchoverSettings(Section):
     sync_deadline_ms: Milliseconds = 3_600_000
     sync_stall_ms: Milliseconds = 60_000
     external_deadline_ms: Milliseconds = 60_000
+    carry: Annotated[frozenset[Literal["acl", "config"]], BeforeValidator(_set_of)] = frozenset()
+    strict: bool = False
     replicate_from: Text | None = None
     replicate_over_tls: bool | None = None
     replication_user: Text | None = None
@@ -37,6 +43,8 @@ class SwitchoverSettings(Section):
     def _check(self) -> SwitchoverSettings:
         if self.replication_user is not None and self.replication_password is None:
             raise ValueError("replication_user needs replication_pass")
+        if self.carry and self.mode == "external":
+            raise ValueError(".carry: in external mode the proxy changes nothing at the servers")
         if self.replicate_from is not None:
             try:
                 parse_address(self.replicate_from, "tcp")

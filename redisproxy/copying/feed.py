@@ -109,7 +109,6 @@ class FeedProtocol(Protocol):
                 each.errback(UplinkUnavailable("the connection was lost"))
 
 
-
 class Feed:
     """One feed."""
 

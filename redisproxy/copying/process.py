@@ -42,7 +42,9 @@ class Beginning:
 
     def to_bytes(self) -> bytes:
         """As it passes through a pipe."""
-        return json.dumps({"old": settings_to_bytes(self.old).decode(), "new": settings_to_bytes(self.new).decode()}).encode()
+        return json.dumps(
+            {"old": settings_to_bytes(self.old).decode(), "new": settings_to_bytes(self.new).decode()}
+        ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Beginning:

@@ -165,7 +165,9 @@ class CopyRoute:
         try:
             await unmark(self._servers.at_new)
         except UplinkError as error:
-            self._report.warn([f"the key of the copy's own at the new server goes in {MARK_LASTS_MS // 1000} s: {error}"])
+            self._report.warn(
+                [f"the key of the copy's own at the new server goes in {MARK_LASTS_MS // 1000} s: {error}"]
+            )
 
     async def finish(self) -> None:
         """The step finish: tidy up when clients are at work again."""

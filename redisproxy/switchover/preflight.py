@@ -162,6 +162,11 @@ def proxy_faults(old: bool, new: bool) -> Iterator[str]:
         )
 
 
+def _is_foreign(old: ServerState, new: ServerState) -> bool:
+    """Whether `new` reads the data of `old` only because it is told to try."""
+    return bool(new.valkey_version) and not old.valkey_version and new.version[:2] < old.version[:2]
+
+
 def _are_one(old: ServerState, new: ServerState) -> bool:
     return bool(new.info.get("run_id")) and new.info.get("run_id") == old.info.get("run_id")
 
@@ -181,6 +186,7 @@ def _role_faults(old: ServerState, new: ServerState, source: Source, replace: bo
             " if that is right, empty it (FLUSHALL), make it a replica of the old one (REPLICAOF), or set"
             " switchover.replace_data to true"
         )
+    yield from _errors_in_replication(new)
     yield from _replica_faults(new)
 
 
@@ -190,6 +196,15 @@ def _replica_faults(new: ServerState) -> Iterator[str]:
         yield (
             f"the new server wants {writable_with} replicas before it takes writes (min-replicas-to-write),"
             f" and has {new.number('connected_slaves')}"
+        )
+
+
+def _errors_in_replication(new: ServerState) -> Iterator[str]:
+    if new.role == "slave" and new.errors_in_replication:
+        yield (
+            f"the new server has answered {new.errors_in_replication} commands of its primary with errors, and may lack"
+            " what they wrote; its log has them. Have it synchronise anew (REPLICAOF NO ONE, FLUSHALL); or, if it"
+            " lacks nothing, CONFIG RESETSTAT"
         )
 
 
@@ -218,14 +233,17 @@ def _unreadable(old: ServerState, new: ServerState) -> str:
     else:
         newer = new.version[:2] < old.version[:2]
     if newer and new.valkey_version and not old.valkey_version:
-        return f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only"
+        if new.reads_newer:
+            return ""
+        return (
+            f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only; Valkey 9 tries to with"
+            " CONFIG SET rdb-version-check relaxed"
+        )
     return _ONLY_UPWARDS if newer else ""
 
 
 def copy_warnings(old: ServerState, new: ServerState) -> Iterator[str]:
     """What an operator should know although a switchover that copies may begin."""
-    if new.databases is not None and old.databases is not None and new.databases < old.databases:
-        yield f"the new server has {new.databases} databases, the old one {old.databases}"
     if old.fenced:
         yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"
     if replicas := old.number("connected_slaves"):
@@ -234,12 +252,15 @@ def copy_warnings(old: ServerState, new: ServerState) -> Iterator[str]:
 
 def warnings(old: ServerState, new: ServerState) -> Iterator[str]:
     """What an operator should know although the switchover may begin."""
-    if new.databases is not None and old.databases is not None and new.databases < old.databases:
-        yield f"the new server has {new.databases} databases, the old one {old.databases}"
     if old.version and old.version < FENCES_SCRIPTS:
         yield (
             f"the old server is {old.product}: scripts of clients that bypass the proxy do not look at its fence"
             " afterwards, and what they write there is lost"
+        )
+    if _is_foreign(old, new):
+        yield (
+            f"the new server ({new.product}) reads the data of {old.product} only as far as both know it"
+            " (rdb-version-check relaxed): types and commands that Valkey lacks end the switchover, or undo it"
         )
     if old.fenced:
         yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"

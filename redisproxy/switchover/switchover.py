@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from redisproxy.copying.interface import Copying
     from redisproxy.dataplane.interface import ClientInFlight, DataPlane
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.carry import Carry
     from redisproxy.switchover.control_plane import ControlPlane
 
 
@@ -131,6 +132,9 @@ class Switchover:
             await self._replicate(findings)
         with self._report.step("catch up"):
             history = await CatchUp(self._servers, findings, self._settings, self._report, self._clock).until_near()
+        if findings.carry.needed:
+            with self._report.step("carry"):
+                await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
         takeover = Takeover(self._servers, findings, history, self._effects, self._report, self._clock)
@@ -143,6 +147,12 @@ class Switchover:
         if not findings.follows:
             self._effects.following = True
             await findings.setup.begin(self._servers.at_new)
+
+    async def _carry(self, carry: Carry) -> None:
+        self._effects.carried = True
+        await carry.begin(self._servers.at_new)
+        self.report["carried"] = carry.carried
+        self._report.warn(carry.warnings())
 
     async def _move(self, takeover: Takeover) -> None:
         move, pause, report = self._dataplane.move, self._pause, self._report
@@ -189,7 +199,7 @@ class Switchover:
         rollback = Rollback(
             self._servers,
             self._dataplane.move,
-            self._findings,
+            self._findings if self._by_copy is None else self._by_copy.findings,
             self._effects,
             self._pause,
             self._report,
@@ -205,13 +215,16 @@ class Switchover:
             self._servers, self._copying, self._settings, self._effects, self._report, self._clock
         )
         with self._report.step("preflight"):
-            await route.inspect(self._dataplane.clients)
+            findings = await route.inspect(self._dataplane.clients)
         if self._dry_run:
             self.report["result"] = "dry_run"
             await self._roll_back()
             return
         with self._report.step("copy"):
             await route.copy()
+        if findings.carry.needed:
+            with self._report.step("carry"):
+                await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
         await self._move_by_copy(route)
