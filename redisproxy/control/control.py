@@ -60,8 +60,7 @@ class Control:
         @param jitter: of attempts to reach sentinels.
         @param start_copying: what switchovers copy with; this process does it itself when left out.
         """
-        self.configuration = configuration
-        self.metrics = OperationFigures()
+        self.configuration, self.metrics = configuration, OperationFigures()
         self.results = results = Results(self.metrics, clock)
         self._dataplane, self._clock = dataplane, clock
         self._exclusion = exclusion = Exclusion(results)
@@ -70,17 +69,9 @@ class Control:
         holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
         self.reload = Reload(configuration, move, exclusion, results)
-        self.switchover = SwitchoverOperation(
-            dataplane,
-            configuration,
-            holding,
-            move,
-            exclusion,
-            results,
-            network,
-            clock,
-            start_copying or partial(CopyEngine, network=network, clock=clock),
-        )
+        copying = start_copying or partial(CopyEngine, network=network, clock=clock)
+        moving = (dataplane, configuration, holding, move, exclusion, results)
+        self.switchover = SwitchoverOperation(*moving, network, clock, copying)
         failover = Failover(configuration, move, exclusion)
         self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)
         self.operations = self._operations(holding)

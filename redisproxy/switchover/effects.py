@@ -13,7 +13,8 @@ class Effects:
     @ivar carried: the new server was given settings or users of the old one.
     @ivar fenced: the old server refuses writes.
     @ivar promoted: the new server is a primary.
-    @ivar copying: keys are being copied to the new server, or were. @ivar lifted: the fence of the new server was lifted.
+    @ivar copying: keys are being copied to the new server, or were.
+    @ivar lifted: the fence of the new server was lifted.
     @ivar copied: the new server is marked as the one that clients go to.
     @ivar swap_ordered: the data plane was told to use the new server.
     @ivar swapped: clients are on the new server, and there is no way back.
