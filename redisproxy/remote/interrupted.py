@@ -53,9 +53,7 @@ class Verdict(Enum):
     UNCLEAR = "unclear"
 
 
-def verdict(
-    old: ServerState | None, new: ServerState | None, writable: bool, mark: Marked | None = None
-) -> Verdict:
+def verdict(old: ServerState | None, new: ServerState | None, writable: bool, mark: Marked | None = None) -> Verdict:
     """Where clients belong.
 
     @param old: the server in use; None when it does not answer. @param new: the other one.
