@@ -171,6 +171,12 @@ def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool
 @click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
 @click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
 @click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
+@click.option(
+    "--mode", type=click.Choice(["replicate", "copy", "auto"]), default="replicate", show_default=True,
+    help="How the data moves.",
+)  # fmt: skip
+@click.option("--program-a", default="", help="The program of the first server, instead of redis-server.")
+@click.option("--program-b", default="", help="The program of the second server.")
 @click.option("--busy", type=click.IntRange(1), default=20, show_default=True, help="Clients at work.")
 @click.option("--blocked", type=click.IntRange(0), default=20, show_default=True, help="Clients blocked in BLPOP.")
 @click.option("--idle", type=click.IntRange(0), default=0, show_default=True, help="Clients that rarely do anything.")

@@ -18,10 +18,10 @@ from twisted.logger import Logger
 import redisproxy
 from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, Rejected
 from redisproxy.remote import peer
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.upgrade import orders
 from redisproxy.upgrade.process_life import ProcessLife
-from redisproxy.workers.process import connected
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
