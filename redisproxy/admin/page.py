@@ -49,7 +49,7 @@ pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { co
 <p id="answer" role="status"></p>
 <h2>Uplink</h2><table>$uplink</table>
 $workers<h2>Switchovers</h2><p id="step">$step</p><table class="log">$switchovers</table>
-<h2>Last reload</h2><table>$reload</table>
+$differences<h2>Last reload</h2><table>$reload</table>
 <h2>Configuration</h2><pre>$config</pre>
 <p><a href="/info.json">info.json</a> &middot; <a href="/metrics">metrics</a> &middot; version $version, up $uptime</p>
 <script>
@@ -126,6 +126,18 @@ def _switchover_rows(reports: list[dict[str, Any]]) -> str:
     return "".join(f"<tr>{row}</tr>" for row in rows)
 
 
+def _differences_table(reports: list[dict[str, Any]]) -> str:
+    """What the data of the last switchover does not carry; nothing when there is nothing."""
+    rows = reports[0].get("differences") if reports else None
+    if not rows:
+        return ""
+    heads = ("kind", "name", "old", "new", "effect", "carried")
+    lines = ["".join(f"<td>{head}</td>" for head in heads)]
+    lines += ["".join(f"<td>{_cell(row.get(head, ''))}</td>" for head in heads) for row in rows]
+    table = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<h2>What the data does not carry</h2><table class="log">{table}</table>\n'
+
+
 def _workers_table(workers: list[dict[str, Any]]) -> str:
     """One row for each worker; nothing when there are none."""
     if not workers:
@@ -185,6 +197,7 @@ def render_page(info: dict[str, Any]) -> bytes:
         workers=_workers_table(info.get("workers") or []),
         uplink=_rows(_uplink_rows(uplink)),
         switchovers=_switchover_rows(switchover.get("last") or []),
+        differences=_differences_table(switchover.get("last") or []),
         reload=_rows(info.get("last_reload") or {}),
         config=escape(json.dumps(info.get("config", {}), indent=2, default=str)),
     )

@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+
+from redisproxy.cli.switchover_report import tell, tell_differences
 
 POLL_S = 0.2
 Call = Callable[[str, "dict[str, str] | None"], tuple[int, dict[str, Any]]]
@@ -28,9 +30,11 @@ def run(call: Call, dry_run: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     elif not answer.get("ok"):
-        console.print(f"[bold red]not switched:[/] {report.get('error') or answer.get('error')}", highlight=False)
+        text = escape(str(report.get("error") or answer.get("error")))
+        console.print(f"[bold red]not switched:[/] {text}", highlight=False)
+        tell_differences(report, console)
     else:
-        _tell(report, Console())
+        tell(report, Console())
     return 0 if answer.get("ok") else 1
 
 
@@ -63,22 +67,3 @@ def _show(progress: Progress, bar: TaskID, current: dict[str, Any]) -> None:
         text += f", {current['lag_ms']:.0f} ms behind"
     done = total - left if total and left is not None and left <= total else None
     progress.update(bar, description=current["step"], total=total, completed=done, left=text)
-
-
-def _tell(report: dict[str, Any], console: Console) -> None:
-    if report["result"] == "dry_run":
-        console.print(f"[green]nothing stands in the way[/] of moving from {report['from']} to {report['to']}")
-    else:
-        console.print(f"[bold green]switched[/] from {report['from']} to {report['to']}", highlight=False)
-        console.print(
-            f"clients were held for {report['pause_ms']:.1f} ms; {report['held']} waited,"
-            f" the longest {report['longest_wait_ms']:.1f} ms; {sum(report['clients_closed'].values())} closed",
-            highlight=False,
-        )
-        table = Table("step", "ms", box=None, pad_edge=False)
-        table.columns[1].justify = "right"
-        for step in report["steps"]:
-            table.add_row(step["name"], f"{step['ms']:,.1f}")
-        console.print(table)
-    for text in report["warnings"]:
-        console.print(f"[yellow]warning:[/] {text}", highlight=False)

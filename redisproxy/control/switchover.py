@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from redisproxy.control.holding import Holding
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
+    from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane, GateStatus, Release
     from redisproxy.net.network import Network
 
@@ -86,7 +87,9 @@ class SwitchoverOperation:
         results: Results,
         network: Network,
         clock: Any,
+        start_copying: StartCopying,
     ) -> None:
+        self._start_copying = start_copying
         self._dataplane = dataplane
         self._configuration = configuration
         self._holding = holding
@@ -145,9 +148,10 @@ class SwitchoverOperation:
     async def _made(self, candidate: Candidate, dry_run: bool) -> Switchover:
         before = (await self._dataplane.figures()).clients_closed
         self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
-        servers = BothServers(self._configuration.settings, candidate.settings, self._network, self._clock)
+        old, new = self._configuration.settings, candidate.settings
+        servers, copying = BothServers(old, new, self._network, self._clock), self._start_copying(old, new)
         return Switchover(
-            servers, self._dataplane, self._cut, candidate.settings.switchover, self._clock, dry_run=dry_run
+            servers, self._dataplane, self._cut, new.switchover, self._clock, copying=copying, dry_run=dry_run
         )
 
     async def _run(self, switchover: Switchover) -> None:

@@ -68,6 +68,9 @@ class FakeOperations:
         self.calls.append("switchover-go-on")
         return {}
 
+    def upgrade(self) -> Deferred[Any]:
+        return succeed({"pid": 2})
+
     def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])
 
