@@ -1,4 +1,4 @@
-"""This process as it gives its place to another one: L{control.upgrade.Predecessor}."""
+"""This process as it gives its place to another one: L{control.succession.Predecessor}."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from redisproxy.upgrade.origin import CommandLine
     from redisproxy.upgrade.pidfile import Pidfile
 
-GIVE_BACK_S = 15.0
 ANSWERED_S = 0.5
 """For the answer of the upgrade to reach who has asked for it."""
 
@@ -88,7 +87,7 @@ class GivingWay:
         return self._folder.path_of("back")
 
     def start_successor(self) -> RemoteSuccessor:
-        successor = RemoteSuccessor(self._reactor, GIVE_BACK_S)
+        successor = RemoteSuccessor(self._reactor)
         successor.start(self._command, self._sockets)
         return successor
 
@@ -113,8 +112,7 @@ class GivingWay:
     def _end_taking_back(self) -> None:
         port, self._port = self._port, None
         if port is not None:
-            port.stopListening()
-        self._folder.remove()
+            maybeDeferred(port.stopListening).addBoth(lambda _: self._folder.remove())
 
     def retire(self, pid: int) -> None:
         self._end_taking_back()
