@@ -79,6 +79,10 @@ class Predecessor(Protocol):
     def back(self) -> str:
         """The Unix socket at which clients are taken back."""
 
+    @property
+    def refused(self) -> str:
+        """Why it can't be upgraded; empty when it can."""
+
     def start_successor(self) -> Successor:
         """Start the program.
 

@@ -67,6 +67,8 @@ class Upgrade:
         predecessor = self._predecessor
         if predecessor is None:
             return fail(WrongState("this process can't be upgraded: it has no command line that could be used again"))
+        if predecessor.refused:
+            return fail(WrongState(predecessor.refused))
         return self._exclusion.run(UPGRADE, lambda: self._upgrade(predecessor))
 
     def on_signal(self) -> Deferred[None]:

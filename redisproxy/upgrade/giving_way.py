@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from redisproxy.upgrade.origin import CommandLine
     from redisproxy.upgrade.pidfile import Pidfile
 
+FIRST_OF_ALL = 1
 ANSWERED_S = 0.5
 """For the answer of the upgrade to reach who has asked for it."""
 
@@ -85,6 +87,15 @@ class GivingWay:
     @property
     def back(self) -> str:
         return self._folder.path_of("back")
+
+    @property
+    def refused(self) -> str:
+        if os.getpid() != FIRST_OF_ALL:
+            return ""
+        return (
+            "this is the first process of its container, which ends with it: start a container with the new version,"
+            " and let shutdown.wait_for_clients_ms give clients time to go there"
+        )
 
     def start_successor(self) -> RemoteSuccessor:
         successor = RemoteSuccessor(self._reactor)

@@ -66,7 +66,7 @@ Attempt._pass_control = killed
 class Hooked(Upgraded):
     """A proxy whose program on disk is what the test wants it to be."""
 
-    def __init__(self, server: RedisServer, hook: str = "", **more: object) -> None:
+    def __init__(self, server: RedisServer, hook: str = "", **more: Any) -> None:
         self.hook = hook
         super().__init__(server.uplink, plugin=HOOK, upgrade={"start_limit_ms": 20000}, **more)
 
@@ -77,7 +77,9 @@ class Hooked(Upgraded):
     @property
     def log(self) -> str:
         """Without what a program that did not start has printed."""
-        return "\n".join(line for line in super().log.splitlines() if "the new process: " not in line)
+        return "\n".join(
+            line for line in super().log.splitlines() if "the new process: " not in line and line[:1] != "\t"
+        )
 
     def on_disk(self, hook: str) -> None:
         """From now on the program does this first."""
