@@ -243,7 +243,12 @@ class WorkersService(Proxy):
     """The control process of a proxy with workers; see L{ProxyService}."""
 
     def __init__(
-        self, config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager, origin: Origin
+        self,
+        config_path: str,
+        settings: config.Settings,
+        reactor: Any,
+        manager: ServiceManager,
+        origin: Origin | None = None,
     ) -> None:
         network = best_network(reactor)
         self.dataplane = plane = WorkersDataPlane(settings, reactor)

@@ -132,6 +132,31 @@ def switchover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_jso
 
 @main.command()
 @_CONFIG
+@_CACERT
+@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
+def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
+    """Have the program as it is on disk now take the place of the running one; clients do not notice.
+
+    Install the new version first. It is started with the command line of the running proxy and reads the configuration
+    file anew; if it can't take over, the running proxy goes on.
+
+    Exit code 0: the new process is in charge. 1: it is not, and the running proxy goes on. 2: there was no answer.
+    """
+    status, answer = _call(_load(path), "/cmd/", {"cmd": "upgrade"}, cacert)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        sys.exit(0 if answer.get("ok") else 1)
+    if not answer.get("ok"):
+        _show(status, answer)
+    stayed = f", {answer['stayed']} stay in the old process until they leave" if answer["stayed"] else ""
+    click.echo(
+        f"upgraded from {answer['from']} to {answer['to']} in {answer['ms'] / 1000:.1f} s:"
+        f" process {answer['pid']} is in charge\n{answer['clients']} clients were handed over{stayed}"
+    )
+
+
+@main.command()
+@_CONFIG
 def unfence(path: str) -> None:
     """Let the Redis server that is the uplink in this configuration take writes again.
 
