@@ -184,7 +184,7 @@ class CopyEngine:
         servers = run.servers
         await servers.select(0)
         await unmark(servers.new)
-        extent = Extent(Depth(self._settings.verify), first=tuple(run.named.recent), seconds=seconds)
+        extent = Extent(Depth(self._settings.verify), first=tuple(reversed(run.named.recent)), seconds=seconds)
         found = await compare(servers.source, servers.target, extent, self._clock)
         return proof_of(found)
 
