@@ -52,6 +52,7 @@ class SortedSetInPlace:
         self._key = key
         self._bounds: list[bytes] = []
         self._scores: list[float] = []
+        self._members = 0
         # By interval: the digest of what the old server answered when the new one had just that.
         self._same: dict[int, bytes] = {}
 
@@ -65,7 +66,8 @@ class SortedSetInPlace:
         """
         adjusted = False
         try:
-            adjusted = (bool(self._bounds) or await self._divide()) and await self._compare() and await self._expire()
+            divided = await self._is_there() or await self._divide()
+            adjusted = divided and await self._compare() and await self._expire()
         except KeyChanged:
             pass
         finally:
@@ -86,10 +88,19 @@ class SortedSetInPlace:
 
     # -- the intervals
 
+    async def _is_there(self) -> bool:
+        """Whether the target has as many members as before: it may have evicted them."""
+        return bool(self._bounds) and await self._size(self._target) == self._members
+
+    async def _size(self, server: Endpoint) -> int:
+        (count,) = await server.ask_all(("ZCARD", self._key))
+        return count if isinstance(count, int) else 0
+
     async def _divide(self) -> bool:
-        """Divide the scores that the target has; whether there is anything to divide, and it is even enough."""
-        (count,) = await self._target.ask_all(("ZCARD", self._key))
-        if not isinstance(count, int) or not count:
+        """Divide the scores that the target has; whether it has enough of them, and that is even enough."""
+        self._same = {}
+        count = await self._size(self._target)
+        if not count or 2 * count < await self._size(self._source):
             return False
         bounds: dict[float, bytes] = {}
         ranks = range(MEMBERS, count, MEMBERS)
@@ -167,7 +178,8 @@ class SortedSetInPlace:
         if look.kind == "zset":
             life: Command = ("PEXPIREAT", self._key, look.expires_ms[0]) if look.expires_ms else ("PERSIST", self._key)
             await carry_out(self._target, [life])
-        return look.kind == "zset"
+            self._members = await self._size(self._target)
+        return look.kind == "zset" and self._members > 0
 
 
 def members_in(answer: bytes) -> Members | None:
