@@ -218,7 +218,7 @@ class Switchover:
         rollback = Rollback(
             self._servers,
             self._dataplane.move,
-            self._findings,
+            self._findings if self._by_copy is None else self._by_copy.findings,
             self.effects,
             self._pause,
             self._report,

@@ -40,6 +40,7 @@ from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
+from tests.simulation.mode import Mode
 from tests.simulation.planted_losses import LOSSES
 
 Patches = Iterator[Any]
@@ -435,6 +436,11 @@ BUGS: dict[str, Callable[[], Patches]] = {
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
 FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
 """Bugs that hardly any seed finds; tests in C{tests/dataplane} and C{tests/control} see them."""
+
+
+def mode_of(name: str) -> Mode:
+    """In which mode this bug shows."""
+    return Mode.BOUNDARY if name in LOSSES else Mode.ONE_PROCESS
 
 
 @contextmanager
