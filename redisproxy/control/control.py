@@ -127,6 +127,7 @@ class Control:
         Clients that have time to leave need their server until then, so that a failover is followed meanwhile.
         """
         self.shutdown.begin()
+        self.switchover.watch.stop("the proxy shuts down")
         await self._exclusion.stop(still=FAILOVER)
         await self._unless_lost(self.shutdown.let_clients_leave())
         self.follower.stop()
@@ -141,6 +142,7 @@ class Control:
         await self._exclusion.stop(still=UPGRADE)
 
     def _end_deciding(self) -> None:
+        self.switchover.watch.stop("the proxy shuts down")
         self.follower.stop()
         if self._loop.running:
             self._loop.stop()
