@@ -100,9 +100,7 @@ class Proxy(Service):
     ) -> None:
         self.setName("redisproxy")
         self._settings = configuration.settings
-        self._network = network
-        self._ports = ports
-        self._reactor = reactor
+        self._network, self._ports, self._reactor = network, ports, reactor
         self._manager = manager = manager or ServiceManager()
         self.control = control = Control(configuration, dataplane, network, reactor, jitter, start_copying)
         self._admin = self._admin_ports(configuration)
@@ -245,7 +243,12 @@ class WorkersService(Proxy):
     """The control process of a proxy with workers; see L{ProxyService}."""
 
     def __init__(
-        self, config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager, origin: Origin
+        self,
+        config_path: str,
+        settings: config.Settings,
+        reactor: Any,
+        manager: ServiceManager,
+        origin: Origin | None = None,
     ) -> None:
         network = best_network(reactor)
         self.dataplane = plane = WorkersDataPlane(settings, reactor)

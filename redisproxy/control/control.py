@@ -62,8 +62,7 @@ class Control:
         @param jitter: of attempts to reach sentinels.
         @param start_copying: what switchovers copy with; this process does it itself when left out.
         """
-        self.configuration = configuration
-        self.metrics = OperationFigures()
+        self.configuration, self.metrics = configuration, OperationFigures()
         self.results = results = Results(self.metrics, clock)
         self._dataplane, self._clock = dataplane, clock
         self._exclusion = exclusion = Exclusion(results)
@@ -72,14 +71,16 @@ class Control:
         holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
         self.reload = Reload(configuration, move, exclusion, results)
-        moving = dataplane, configuration, holding, move, exclusion, results
-        copying = start_copying or partial(CopyEngine, network=network, clock=clock)
-        self.switchover = SwitchoverOperation(*moving, network, clock, copying)
+        moving = dataplane, configuration, holding, move, exclusion, results, network, clock
+        copying_here = partial(CopyEngine, network=network, clock=clock)
+        self.switchover = SwitchoverOperation(*moving, start_copying or copying_here)
         self.upgrade = Upgrade(dataplane, configuration, exclusion, results, clock)
-        failover = Failover(configuration, move, exclusion)
-        self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)
-        self.operations = self._operations(holding)
-        self._loop = LoopingCall(self._tick)
+        self.follower = self._follower(Failover(configuration, move, exclusion), holding, jitter)
+        self.operations, self._loop = self._operations(holding), LoopingCall(self._tick)
+
+    def _follower(self, failover: Failover, holding: Holding, jitter: Callable[[float, float], float]) -> Follower:
+        hold = FailoverHold(holding, self._clock)
+        return Follower(self.configuration, failover, hold, self.metrics, self._clock, jitter)
 
     def _operations(self, holding: Holding) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock

@@ -71,6 +71,10 @@ class Operations:
         """In external mode: the new server is promoted."""
         return self._switchover.go_on()
 
+    def switchover_abort(self) -> Deferred[Answer]:
+        """Stop the switchover that runs, before the new server is promoted."""
+        return self._switchover.abort()
+
     def upgrade(self) -> Deferred[Answer]:
         """Have the program on disk take this process's place."""
         return self._upgrade.upgrade()

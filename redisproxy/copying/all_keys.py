@@ -13,8 +13,8 @@ from redisproxy.copying.servers import keyspace
 from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
-    from redisproxy.copying.changes import Changes
     from redisproxy.copying.changed_keys import ChangedKeys
+    from redisproxy.copying.changes import Changes
     from redisproxy.copying.figures import CopyFigures
     from redisproxy.copying.named_keys import NamedKeys
     from redisproxy.copying.pace import Pace

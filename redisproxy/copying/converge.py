@@ -1,7 +1,7 @@
 """From the first key to the last: all keys, then what has changed meanwhile, until both servers have the same.
 
-What comes next is decided by L{Changes} and the feed: a feed that was lost, and a command that may have changed any key,
-mean another pass over all keys; a database that was emptied means that the new server may have too many.
+What comes next is decided by L{Changes} and the feed. A feed that was lost, and a command that may have changed any
+key, mean another pass over all keys; after a database was emptied the new server may have too many.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ class Converge:
             raise CopyFailed("the connection that the old server tells of changes on was lost: repeat the switchover")
         if self._changes.everything:
             raise CopyFailed(
-                "too many keys have changed, or a command that changes any key (SWAPDB) came, when everything was copied:"
-                " repeat the switchover"
+                "when all had been copied, more keys changed than can be remembered, or a command came that may change"
+                " any key (SWAPDB): repeat the switchover"
             )
 
     async def rest(self) -> int:

@@ -13,7 +13,8 @@ from twisted.logger import Logger
 from redisproxy.copying.all_keys import AllKeys, Removal
 from redisproxy.copying.changed_keys import ChangedKeys
 from redisproxy.copying.changes import Changes
-from redisproxy.copying.compare import Comparison, Depth, Extent, compare
+from redisproxy.copying.compare import compare
+from redisproxy.copying.comparison import Comparison, Depth, Extent
 from redisproxy.copying.converge import Converge
 from redisproxy.copying.feed import Feed, open_feed
 from redisproxy.copying.figures import CopyFigures
@@ -183,7 +184,7 @@ class CopyEngine:
         servers = run.servers
         await servers.select(0)
         await unmark(servers.new)
-        extent = Extent(Depth(self._settings.verify), first=tuple(run.named.recent), seconds=seconds)
+        extent = Extent(Depth(self._settings.verify), first=tuple(reversed(run.named.recent)), seconds=seconds)
         found = await compare(servers.source, servers.target, extent, self._clock)
         return proof_of(found)
 

@@ -109,7 +109,6 @@ class FeedProtocol(Protocol):
                 each.errback(UplinkUnavailable("the connection was lost"))
 
 
-
 class Feed:
     """One feed."""
 
@@ -174,7 +173,7 @@ async def open_feed(uplink: UplinkSettings, name: str, network: Network, clock: 
         if isinstance(reply, RespError):
             feed.end()
             raise CopyFailed(
-                f"{name} does not tell what changes, which copying needs ({command[0]!s}: {reply.text}): let the proxy's"
-                " user run CLIENT TRACKING and HELLO there"
+                f"{name} does not tell what changes, which copying needs ({command[0]!s}: {reply.text}): let the"
+                " proxy's user run CLIENT TRACKING and HELLO there"
             )
     return feed

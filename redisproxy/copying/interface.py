@@ -1,4 +1,4 @@
-"""The seam between a switchover and what copies for it: orders and answers as plain values, as in L{dataplane.interface}.
+"""The seam between a switchover and what copies for it: orders and answers as plain values.
 
 One L{Copying} copies from one server to another, once. It runs in a process of its own, so that clients notice nothing;
 C{copying.engine} does the work, wherever it runs.
@@ -100,7 +100,8 @@ class Copying(Protocol):
     def copy(self, replace: bool) -> Deferred[tuple[str, ...]]:
         """Copy all keys beside the load; fire when so little is left that it fits the pause.
 
-        It fires with what the new server does not hold of what was copied, in words. From then on changes are copied as they come, until L{copy_rest}.
+        It fires with what the new server does not hold of what was copied, in words. From then on changes are copied as
+        they come, until L{copy_rest}.
 
         @param replace: empty the new server first.
         """

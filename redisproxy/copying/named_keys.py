@@ -6,7 +6,6 @@ dumped and restored; all others are copied by type, large ones in pieces.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -39,14 +38,14 @@ class NamedKeys:
     @ivar losses: what the new server can't hold of what was copied, in words.
     @ivar slow: how long a key took that took long, in seconds, by database and name; those changed last at the end.
     @ivar slow_s: how long slow keys have taken, since the beginning.
-    @ivar recent: the keys that were copied last.
+    @ivar recent: the keys that were copied last, those copied latest at the end.
     """
 
     def __init__(self, servers: CopiedServers, writer: Writer, clock: IReactorTime) -> None:
         self.losses: dict[str, None] = {}
         self.slow: dict[tuple[int, bytes], float] = {}
         self.slow_s = 0.0
-        self.recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT)
+        self.recent: dict[tuple[int, bytes], None] = {}
         self._servers = servers
         self._writer = writer
         self._clock = clock
@@ -59,7 +58,14 @@ class NamedKeys:
         names = [name for name in names if not name.startswith(PRIVATE)]
         for db in await self._servers.databases() if names else ():
             await self.copy(db, names)
-            self.recent.extend((db, name) for name in names[-CHUNK:])
+            self._note_recent([(db, name) for name in names[-CHUNK:]])
+
+    def _note_recent(self, keys: list[tuple[int, bytes]]) -> None:
+        for key in keys:
+            self.recent.pop(key, None)
+            self.recent[key] = None
+        while len(self.recent) > RECENT:
+            del self.recent[next(iter(self.recent))]
 
     async def copy(self, db: int, names: Sequence[bytes]) -> None:
         """Copy these keys in one database.

@@ -19,9 +19,9 @@ from redisproxy.copying import orders
 from redisproxy.copying.engine import CopyEngine
 from redisproxy.net.network import best_network
 from redisproxy.remote.argument_types import settings_from_bytes, settings_to_bytes
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.workers.log_pipe import LogPipe
-from redisproxy.workers.process import connected
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -42,7 +42,9 @@ class Beginning:
 
     def to_bytes(self) -> bytes:
         """As it passes through a pipe."""
-        return json.dumps({"old": settings_to_bytes(self.old).decode(), "new": settings_to_bytes(self.new).decode()}).encode()
+        return json.dumps(
+            {"old": settings_to_bytes(self.old).decode(), "new": settings_to_bytes(self.new).decode()}
+        ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Beginning:

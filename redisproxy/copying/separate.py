@@ -22,9 +22,9 @@ from redisproxy.copying.interface import CopyFailed, CopyProgress, Proof, Rest, 
 from redisproxy.copying.process import ORDERS_FD, Beginning
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkError
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.workers.log_pipe import Lines
-from redisproxy.workers.process import connected
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

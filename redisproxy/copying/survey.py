@@ -41,9 +41,13 @@ async def take_survey(servers: CopiedServers, open_feed: Callable[[], Awaitable[
 
 
 def _reasons(servers: CopiedServers, way: Way) -> tuple[str, ...]:
+    """The kinds that come across in this way, those with the same reason together."""
     trial = servers.trial
-    kinds = [kind for kind, found in trial.ways.items() if found is way]
-    return tuple(f"{kind}: {trial.reasons[kind]}" if kind in trial.reasons else kind for kind in kinds)
+    kinds: dict[str, list[str]] = {}
+    for kind, found in trial.ways.items():
+        if found is way:
+            kinds.setdefault(trial.reasons.get(kind, ""), []).append(kind)
+    return tuple(f"{', '.join(names)}: {reason}" if reason else ", ".join(names) for reason, names in kinds.items())
 
 
 async def _key_s(servers: CopiedServers, clock: IReactorTime) -> float:

@@ -53,7 +53,7 @@ class RemoteTarget:
     def close(self) -> None:
         """Close the connection, once everything has left."""
         transport: Any = self._link.transport
-        if transport is not None:  # it may be lost already
+        if transport is not None:
             transport.loseConnection()
 
 

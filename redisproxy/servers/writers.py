@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class FenceKind(Enum):
     """How writers are kept from a server.
 
-    C{SETTING}: by a setting, for as long as it takes. C{PAUSE}: by CLIENT PAUSE, for a bounded time. C{NONE}: not at all.
+    C{SETTING}: by a setting, for as long as it takes. C{PAUSE}: by CLIENT PAUSE, for a bounded time. C{NONE}: not at
+    all.
     """
 
     SETTING = "setting"

@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall
 
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.copy_marker import Marked, mark, unmark
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from redisproxy.switchover.report import SwitchoverReport
 
 POLL_S = 0.2
-VERIFY_SHARE = 0.01
+VERIFY_SHARE = 0.005
 """The part of the pause budget for comparing values."""
 MARK_LASTS_MS = 120_000
 """A data plane that has lost its control plane decides within a shorter time."""
@@ -81,21 +80,15 @@ class CopyRoute:
         """
         assert self.findings is not None
         self._effects.copying = True
-        losses = await self._shown_while(self._copying.copy(self.findings.replace))
-        self._require_no(losses)
-
-    async def _shown_while(self, copying: Deferred[tuple[str, ...]]) -> tuple[str, ...]:
-        """Wait, and show how far it is."""
-        over: list[tuple[str, ...]] = []
-        waiting = copying.addCallback(over.append)
+        showing = LoopingCall(self._show)
+        showing.clock = self._clock
+        showing.start(POLL_S).addErrback(lambda _: None)  # what fails the order for progress fails the copy as well
         try:
-            while not waiting.called:
-                await self._show()
-                await deferLater(self._clock, POLL_S) if not waiting.called else None
-            await waiting
+            losses = await self._copying.copy(self.findings.replace)
         finally:
-            waiting.cancel()
-        return over[0]
+            if showing.running:
+                showing.stop()
+        self._require_no(losses)
 
     async def _show(self) -> None:
         self._report.progress = asdict(await self._copying.progress())
@@ -106,7 +99,8 @@ class CopyRoute:
         shown = "\n".join([*losses[:SHOWN], *([f"and {len(losses) - SHOWN} more"] if len(losses) > SHOWN else [])])
         if not self._settings.accept_losses:
             raise SwitchoverFailed(
-                f"the new server can't hold all that the old one has (switchover.accept_losses goes on all the same):\n{shown}"
+                f"the new server can't hold all that the old one has:\n{shown}\nif that is right, set"
+                " switchover.accept_losses to true"
             )
         self._report.warn([f"the new server does not hold: {shown}"])
 
@@ -165,7 +159,9 @@ class CopyRoute:
         try:
             await unmark(self._servers.at_new)
         except UplinkError as error:
-            self._report.warn([f"the key of the copy's own at the new server goes in {MARK_LASTS_MS // 1000} s: {error}"])
+            self._report.warn(
+                [f"the key of the copy's own at the new server goes in {MARK_LASTS_MS // 1000} s: {error}"]
+            )
 
     async def finish(self) -> None:
         """The step finish: tidy up when clients are at work again."""

@@ -244,8 +244,6 @@ def _unreadable(old: ServerState, new: ServerState) -> str:
 
 def copy_warnings(old: ServerState, new: ServerState) -> Iterator[str]:
     """What an operator should know although a switchover that copies may begin."""
-    if new.databases is not None and old.databases is not None and new.databases < old.databases:
-        yield f"the new server has {new.databases} databases, the old one {old.databases}"
     if old.fenced:
         yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"
     if replicas := old.number("connected_slaves"):

@@ -13,14 +13,15 @@ from twisted.logger import Logger
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import shielded
 from redisproxy.net.errors import UplinkError
+from redisproxy.switchover.inspection import Findings
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import MoveOrders
     from redisproxy.servers.redis_server import RedisServer
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.copy_inspection import CopyFindings
     from redisproxy.switchover.copy_route import CopyRoute
     from redisproxy.switchover.effects import Effects
-    from redisproxy.switchover.inspection import Findings
     from redisproxy.switchover.pause import Pause
     from redisproxy.switchover.report import SwitchoverReport
 
@@ -46,7 +47,7 @@ class Rollback:
         self,
         servers: BothServers,
         move: MoveOrders,
-        findings: Findings | None,
+        findings: Findings | CopyFindings | None,
         effects: Effects,
         pause: Pause,
         report: SwitchoverReport,
@@ -151,24 +152,19 @@ class Rollback:
         held = self._pause.budget_ends is not None
         old = await self._servers.reach_old() if attempt or not held else self._servers.at_old
         state = await old.state()
-        if state.fenced and not self._was_fenced:
+        if state.fenced and not (self._findings is not None and self._findings.old.fenced):
             await old.unfence(state)
         else:
             await old.end_pause()
 
-    @property
-    def _was_fenced(self) -> bool:
-        found = self._findings if self._by_copy is None else self._by_copy.findings
-        return found is not None and found.old.fenced
-
     async def _demote(self, attempt: int) -> None:
-        assert self._findings is not None
+        assert isinstance(self._findings, Findings)
         source = self._findings.source
         await (await self._new_server(attempt)).follow(source.host, source.port)
 
     async def _stop_following(self, attempt: int) -> None:
         """Let a new server go that never got in sync, or lacks something; another one stays, for the next try."""
-        assert self._findings is not None
+        assert isinstance(self._findings, Findings)
         new = await self._new_server(attempt)
         state = await new.replica()
         if state.link_up and not self._findings.errors_since(state):
@@ -178,8 +174,9 @@ class Rollback:
         self._report.warn(await self._findings.setup.restore(new))
 
     async def _undo_carry(self, attempt: int) -> None:
-        assert self._findings is not None
-        await self._findings.carry.undo(await self._new_server(attempt))
+        found = self._findings if self._by_copy is None else self._by_copy.findings
+        assert found is not None
+        await found.carry.undo(await self._new_server(attempt))
 
     async def _new_server(self, attempt: int) -> RedisServer:
         return await self._servers.reach_new() if attempt else self._servers.at_new

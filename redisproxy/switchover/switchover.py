@@ -40,6 +40,7 @@ class Switchover:
 
     @param dataplane: with the new settings prepared; whoever has prepared them abandons them if this fails.
     @param copying: what copies, if that is how the data moves.
+    @ivar effects: what it has changed so far, and whether an operator has aborted it.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Switchover:
         self._dry_run = dry_run
         self._report = SwitchoverReport(clock, servers.old.address, servers.new.address)
         self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
-        self._effects = Effects()
+        self.effects = Effects()
         self._findings: Findings | None = None
         self._copying = copying
         self._by_copy: CopyRoute | None = None
@@ -80,13 +81,16 @@ class Switchover:
 
         @raise SwitchoverFailed: it was refused or rolled back, or it is unknown what became of it, because the data
             plane was lost after the promotion.
-        @raise CancelledError: the proxy is stopped, and it was rolled back. Once the clients are on the new server that
-            is too late.
+        @raise CancelledError: it was aborted, or the proxy is stopped, and it was rolled back. Once the clients are on
+            the new server that is too late.
         """
         try:
             await self._run_as_told()
         except BaseException as error:
-            self.report["error"] = explain(error, self.report, self._settings.pause_budget_ms, self._stuck)
+            self.effects.undoing = True
+            self.report["error"] = explain(
+                error, self.report, self._settings.pause_budget_ms, self._stuck, self.effects.aborted
+            )
             refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
             self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
             if isinstance(error, (UplinkError, DataPlaneLost, TimeoutError)):
@@ -132,12 +136,10 @@ class Switchover:
             await self._replicate(findings)
         with self._report.step("catch up"):
             history = await CatchUp(self._servers, findings, self._settings, self._report, self._clock).until_near()
-        if findings.carry.needed:
-            with self._report.step("carry"):
-                await self._carry(findings.carry)
+        await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
-        takeover = Takeover(self._servers, findings, history, self._effects, self._report, self._clock)
+        takeover = Takeover(self._servers, findings, history, self.effects, self._report, self._clock)
         await self._move(takeover)
         self.report["result"] = "done"
         with self._report.step("finish"):
@@ -145,12 +147,15 @@ class Switchover:
 
     async def _replicate(self, findings: Findings) -> None:
         if not findings.follows:
-            self._effects.following = True
+            self.effects.following = True
             await findings.setup.begin(self._servers.at_new)
 
     async def _carry(self, carry: Carry) -> None:
-        self._effects.carried = True
-        await carry.begin(self._servers.at_new)
+        if not carry.needed:
+            return
+        with self._report.step("carry"):
+            self.effects.carried = True
+            await carry.begin(self._servers.at_new)
         self.report["carried"] = carry.carried
         self._report.warn(carry.warnings())
 
@@ -164,6 +169,7 @@ class Switchover:
             await pause.within(move.prove_watches())
         with report.step("verify"):
             await pause.within(takeover.verify())
+        self.effects.require_wanted()
         with report.step("promote"):
             await pause.within(takeover.promote())
             await pause.within(move.bring())
@@ -182,9 +188,9 @@ class Switchover:
             await carried_out(self._swap(then))
 
     async def _swap(self, then: Callable[[], Awaitable[None]] | None) -> None:
-        self._effects.swap_ordered = True
+        self.effects.swap_ordered = True
         await self._control_plane.swap()
-        self._effects.swapped = True
+        self.effects.swapped = True
         if then is not None:
             await then()
         try:
@@ -194,13 +200,13 @@ class Switchover:
             self._report.warn([f"{error}: it lets the clients go on by itself"])
 
     async def _roll_back(self) -> bool:
-        if self._effects.swapped:
+        if self.effects.swapped:
             return True
         rollback = Rollback(
             self._servers,
             self._dataplane.move,
-            self._findings,
-            self._effects,
+            self._findings if self._by_copy is None else self._by_copy.findings,
+            self.effects,
             self._pause,
             self._report,
             self._clock,
@@ -212,16 +218,17 @@ class Switchover:
 
     async def _run_copy(self) -> None:
         route = self._by_copy = CopyRoute(
-            self._servers, self._copying, self._settings, self._effects, self._report, self._clock
+            self._servers, self._copying, self._settings, self.effects, self._report, self._clock
         )
         with self._report.step("preflight"):
-            await route.inspect(self._dataplane.clients)
+            findings = await route.inspect(self._dataplane.clients)
         if self._dry_run:
             self.report["result"] = "dry_run"
             await self._roll_back()
             return
         with self._report.step("copy"):
             await route.copy()
+        await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
         await self._move_by_copy(route)
@@ -239,6 +246,7 @@ class Switchover:
                 await pause.within(move.prove_watches())
         with report.step("rest"):
             await route.rest(pause)
+        self.effects.require_wanted()
         with report.step("verify"):
             await route.verify(pause)
             await pause.within(move.bring())
@@ -273,4 +281,5 @@ class Switchover:
                 raise SwitchoverFailed("the new server is a replica still")
             await self._servers.at_new.probe_write()
             await self._dataplane.move.bring()
+        self.effects.require_wanted()
         await self._resume_on_the_new()

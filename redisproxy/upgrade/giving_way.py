@@ -1,12 +1,13 @@
-"""This process as it gives its place to another one: L{control.upgrade.Predecessor}."""
+"""This process as it gives its place to another one: L{control.succession.Predecessor}."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from redisproxy.upgrade.origin import CommandLine
     from redisproxy.upgrade.pidfile import Pidfile
 
-GIVE_BACK_S = 15.0
+FIRST_OF_ALL = 1
 ANSWERED_S = 0.5
 """For the answer of the upgrade to reach who has asked for it."""
 
@@ -87,8 +88,17 @@ class GivingWay:
     def back(self) -> str:
         return self._folder.path_of("back")
 
+    @property
+    def refused(self) -> str:
+        if os.getpid() != FIRST_OF_ALL:
+            return ""
+        return (
+            "this is the first process of its container, which ends with it: start a container with the new version,"
+            " and let shutdown.wait_for_clients_ms give clients time to go there"
+        )
+
     def start_successor(self) -> RemoteSuccessor:
-        successor = RemoteSuccessor(self._reactor, GIVE_BACK_S)
+        successor = RemoteSuccessor(self._reactor)
         successor.start(self._command, self._sockets)
         return successor
 
@@ -113,8 +123,7 @@ class GivingWay:
     def _end_taking_back(self) -> None:
         port, self._port = self._port, None
         if port is not None:
-            port.stopListening()
-        self._folder.remove()
+            maybeDeferred(port.stopListening).addBoth(lambda _: self._folder.remove())
 
     def retire(self, pid: int) -> None:
         self._end_taking_back()

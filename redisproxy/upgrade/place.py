@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
+from redisproxy.config import Undiscovered
 from redisproxy.net.listening import close_all
 from redisproxy.upgrade.giving_way import GivingWay
 from redisproxy.upgrade.private_folder import PrivateFolder
@@ -105,7 +106,8 @@ class Place:
 
     @property
     def server(self) -> str:
-        return str(self._control.configuration.settings.uplink.address)
+        address = self._control.configuration.settings.uplink.address
+        return "" if isinstance(address, Undiscovered) else str(address)
 
     async def take_shared(self, shared: bytes) -> None:
         await self._shared.take(shared)

@@ -1,23 +1,23 @@
-"""The process that is to take this one's place, as this one sees it: L{control.upgrade.Successor} over a link."""
+"""The process that is to take this one's place, as this one sees it: L{control.succession.Successor} over a link."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from redisproxy.control.upgrade import SuccessorFailed
+from redisproxy.control.succession import SuccessorFailed
 from redisproxy.dataplane.interface import DataPlaneLost, NotSupported, Rejected
 from redisproxy.net.deferreds import shielded
 from redisproxy.remote.errors import DataPlaneFailed, VersionRefused
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.upgrade import orders
 from redisproxy.upgrade.process_life import ProcessLife
 from redisproxy.upgrade.program import Program
-from redisproxy.workers.process import connected
 
 if TYPE_CHECKING:
     from redisproxy.net.listening import ListeningSocket
@@ -26,23 +26,26 @@ if TYPE_CHECKING:
 
 OUTPUT_S = 2.0
 """After the link is lost: what the process still prints, and its end."""
+MARGIN_S = 2.0
+"""What the process waits for it knows better than this one: it is the first to say that it was too long."""
+STALLED_S = 5.0
+"""A process that hands nothing back for so long, and does not end, is killed."""
+EMPTY_S = 0.5
+"""The same for one that was given nothing yet."""
 LOOK_S = 0.05
 
 
 class RemoteSuccessor:
-    """Implements L{control.upgrade.Successor}.
-
-    @param give_back_s: how long it may take to hand back what it has and to end, until it is killed.
-    """
+    """Implements L{control.succession.Successor}."""
 
     log = Logger(namespace="redisproxy.upgrade")
 
-    def __init__(self, reactor: Any, give_back_s: float) -> None:
+    def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._give_back_s = give_back_s
         self._program = Program()
         self._link = OrderClient(reactor, lambda link: None)
         self._life: ProcessLife | None = None
+        self._accepts = False
 
     def start(self, command: CommandLine, sockets: Sequence[ListeningSocket]) -> None:
         """Start the program.
@@ -57,14 +60,13 @@ class RemoteSuccessor:
         connected(self._reactor, ours.detach(), self._link)
 
     async def ready(self, server: str, limit_s: float) -> orders.Ready:
-        """See L{control.upgrade.Successor}; so are the others."""
+        """See L{control.succession.Successor}; so are the others."""
         begun = self._reactor.seconds()
         try:
             await self._greeted().addTimeout(limit_s, self._reactor)
             left_s = max(0.1, limit_s - (self._reactor.seconds() - begun))
-            # What it waits for it knows better than this process: it has a little less time.
-            getting: Deferred[orders.Ready] = self._link.give(orders.GetReady, server=server, limit_s=left_s * 0.9)
-            ready = await getting.addTimeout(left_s, self._reactor)
+            getting: Deferred[orders.Ready] = self._link.give(orders.GetReady, server=server, limit_s=left_s)
+            ready = await getting.addTimeout(left_s + MARGIN_S, self._reactor)
         except TimeoutError:
             raise SuccessorFailed(f"the new process was not ready within {limit_s:g} s{self._said()}") from None
         except DataPlaneLost as error:
@@ -120,6 +122,7 @@ class RemoteSuccessor:
         await self._give(orders.TakeShared, shared=shared)
 
     async def accept(self, paused: bool, back: str) -> None:
+        self._accepts = True
         await self._give(orders.Accept, paused=paused, back=back)
 
     async def take_charge(self, history: dict[str, Any]) -> None:
@@ -136,26 +139,26 @@ class RemoteSuccessor:
             self._life.forget()
         self._link.abort()
 
-    async def give_up(self) -> bool:
-        """Without its link it hands back and ends, or is ended; whether it has ended by itself."""
+    async def give_up(self, here: Callable[[], Coroutine[Any, Any, int]]) -> bool:
+        """Without its link it hands back and ends, or is ended."""
         self._link.abort()
-        by_itself = await self._over(self._give_back_s)
+        by_itself = await self._over(STALLED_S if self._accepts else EMPTY_S, here)
         if not by_itself and self._life is not None:
-            self.log.error("the new process has not ended within {s:g} s: it is killed", s=self._give_back_s)
+            self.log.error("the new process hands nothing back and does not end: it is killed")
             self._life.kill()
             self._program.kill()
-            await self._over(OUTPUT_S)
+            await self._over(OUTPUT_S, here)
         if self._life is not None:
             self._life.forget()
         return by_itself
 
-    async def _over(self, limit_s: float) -> bool:
-        until = self._reactor.seconds() + limit_s
+    async def _over(self, limit_s: float, here: Callable[[], Coroutine[Any, Any, int]]) -> bool:
+        """Wait until it has ended; False when nothing has come from it for `limit_s` seconds."""
+        count, until = -1, 0.0
         while self._life is not None and not self._life.over:
+            if (now_here := await here()) > count:
+                count, until = now_here, self._reactor.seconds() + limit_s
             if self._reactor.seconds() >= until:
                 return False
-            try:
-                await deferLater(self._reactor, LOOK_S, lambda: None)
-            except CancelledError:
-                continue
+            await deferLater(self._reactor, LOOK_S, lambda: None)
         return True

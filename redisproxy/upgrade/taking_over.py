@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 import redisproxy
 from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, Rejected
 from redisproxy.remote import peer
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.upgrade import orders
 from redisproxy.upgrade.process_life import ProcessLife
-from redisproxy.workers.process import connected
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
@@ -40,7 +40,7 @@ ENDING_S = 15.0
 class Heir(Protocol):
     """The proxy in this process.
 
-    @ivar server: the address of the server in use.
+    @ivar server: the address of the server in use; empty until a sentinel has told it.
     """
 
     dataplane: DataPlane
@@ -102,25 +102,29 @@ class TakingOver:
         if self._alone_work is not None:
             with suppress(TimeoutError):
                 await self._alone_work.addTimeout(ENDING_S, self._reactor)
-        self._close_port()
+        await self._close_port()
         self._other.forget()
 
     # -- orders
 
     async def _get_ready(self, server: str, limit_s: float) -> orders.Ready:
         plane = self._heir.dataplane
+        self._same(server)
         try:
             await plane.server_known().addTimeout(limit_s, self._reactor)
         except TimeoutError:
             raise Rejected(await self._unreachable()) from None
-        if self._heir.server != server:
-            raise Rejected(
-                f"the configuration file names the server {self._heir.server}, and {server} is in use:"
-                " reload or switch over first"
-            )
+        self._same(server)
         self._port = peer.listen(self._reactor, self._path, plane.handover)
         self._inheritance.restore_output()
         return orders.Ready(os.getpid(), redisproxy.__version__, self._path)
+
+    def _same(self, server: str) -> None:
+        ours = self._heir.server
+        if ours not in ("", server):
+            raise Rejected(
+                f"the configuration file names the server {ours}, and {server} is in use: reload or switch over first"
+            )
 
     async def _unreachable(self) -> str:
         figures = await self._heir.dataplane.figures()
@@ -142,7 +146,7 @@ class TakingOver:
 
     def _lost(self, link: Link) -> None:
         if self._charged:
-            self._close_port()
+            ensureDeferred(self._close_port())
         else:
             self._alone_work = ensureDeferred(self._alone()).addErrback(self._failed)
 
@@ -183,7 +187,7 @@ class TakingOver:
         self.log.info("the upgrade was given up: {count} clients handed back, {left} are left", count=count, left=left)
         return left
 
-    def _close_port(self) -> None:
-        if self._port is not None:
-            self._port.stopListening()
-            self._port = None
+    async def _close_port(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)

@@ -16,11 +16,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.remote.data_plane import RemoteDataPlane
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.workers import orders
 from redisproxy.workers.log_pipe import Lines
-from redisproxy.workers.process import ASKING_FD, ORDERS_FD, Beginning, connected
+from redisproxy.workers.process import ASKING_FD, ORDERS_FD, Beginning
 from redisproxy.workers.tally import Present, Tally
 
 if TYPE_CHECKING:

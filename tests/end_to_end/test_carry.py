@@ -104,7 +104,9 @@ def test_what_was_taken_along_is_undone_with_the_switchover(server: RedisServer,
         assert "carry" in [step["name"] for step in answer["report"]["steps"]]
         after = was_there.config_get()
         assert {**after, "slaveof": "", "replicaof": ""} == before[0]
-        assert [line.replace("sanitize-payload ", "") for line in was_there.acl_list()] == before[1], "RESET adds that"
+        assert [line.replace("sanitize-payload ", "") for line in map(str, was_there.acl_list())] == before[1], (
+            "RESET adds that"
+        )
         assert answer["report"]["carried"] == [] and is_secret(proxy, answer)
 
 

@@ -25,7 +25,7 @@ def servers() -> Iterator[dict[str, RedisServer]]:
         each.stop()
 
 
-async def copied(source: Endpoint, target: Endpoint) -> tuple[list[bytes], list[Copied], list[Any], list[Any]]:
+async def copied(_: Any, source: Endpoint, target: Endpoint) -> tuple[list[bytes], list[Copied], list[Any], list[Any]]:
     """Copy everything; the keys, what came of each, and the digests on both sides."""
     keys = await source.ask("KEYS", "*")
     results = await copy_keys(source, target, keys)
@@ -34,9 +34,7 @@ async def copied(source: Endpoint, target: Endpoint) -> tuple[list[bytes], list[
 
 
 @pytest.mark.parametrize(("old_name", "new_name"), PAIRS)
-def test_values_of_every_type_arrive_as_they_are(
-    servers: dict[str, RedisServer], old_name: str, new_name: str
-) -> None:
+def test_values_of_every_type_arrive_as_they_are(servers: dict[str, RedisServer], old_name: str, new_name: str) -> None:
     old, new = raw(servers[old_name]), raw(servers[new_name])
     old.flushall()
     new.flushall()

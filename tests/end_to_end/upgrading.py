@@ -7,6 +7,10 @@ import signal
 from contextlib import suppress
 from typing import Any
 
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from tests.end_to_end.harness import Proxy, wait_until
 
 
@@ -25,10 +29,34 @@ class Upgraded(Proxy):
     @ivar pid: of the process in charge. @ivar pids: of all so far.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, unix: str = "", **options: Any) -> None:
+        """
+        @param unix: the Unix socket of a second listener.
+        """
+        self.unix = unix
         super().__init__(*arguments, **options)
         self.pid = self.process.pid
         self.pids = [self.pid]
+
+    def write(self, **changes: Any) -> None:
+        """Write the configuration file, with the second listener if there is one."""
+        if self.unix and isinstance(self.config["listen"], dict):
+            self.config["listen"] = [self.config["listen"], {"addr": self.unix, "network": "unix"}]
+        super().write(**changes)
+
+    def once(self, port: int = -1, **options: Any) -> redis.Redis:
+        """A client with one connection, which may not be made again; of the Unix socket with port 0."""
+        place: dict[str, Any] = {"port": self.port} if port else {"unix_socket_path": self.unix}
+        how = {"retry": Retry(NoBackoff(), 0), "single_connection_client": True, "decode_responses": True}
+        return redis.Redis(**{**place, "protocol": 2, "socket_timeout": 60, **how, **options})
+
+    def wait_for_another(self) -> None:
+        """Wait until another process is in charge and the one before has ended."""
+        before = self.pid
+        wait_until(lambda: self.pidfile.read_text() not in ("", str(before)), "another process is in charge")
+        self.pid = int(self.pidfile.read_text())
+        self.pids.append(self.pid)
+        self.wait_for_the_end_of(before)
 
     def upgrade(self) -> dict[str, Any]:
         """Upgrade; the answer. The process before has ended then, unless clients have stayed there."""

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from redisproxy.control.errors import OperationError, Unavailable
 from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
+from tests.simulation.aborts import Aborts
 
 if TYPE_CHECKING:
     from tests.simulation.redis import Server
@@ -30,6 +31,7 @@ class Operator:
         self.chance = Random(f"{world.seed} operator")
         self.running: dict[Deferred[Any], str] = {}
         self.done = 0
+        self.aborts = Aborts(world)
         self._paused_last = 0.0
         self._released = 0
         self.answers: list[str] = []
@@ -125,6 +127,7 @@ class Operator:
         world.write_config(target)
         world.settle_servers()
         answer = self._watch(f"switchover to {target.name}", world.operations.switchover(dry), target)
+        self.aborts.perhaps(answer, self.running)
         await self._patience(answer)
 
     async def _patience(self, answer: Deferred[Any]) -> None:
