@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.network import Conditions
+from tests.simulation.returns import keeps_way_back
 
 SIGTERMS = 0.08
 FEW_PINNED = 0.1
@@ -56,6 +57,7 @@ def settings_of(seed: int, chance: Random, faulty: bool, password: str) -> dict[
             "sync_deadline_ms": 10000,
             "sync_stall_ms": 3000,
             "max_lag_ms": pick((10, 100)),
+            "keep_way_back": keeps_way_back(seed),
         },
     }
 
