@@ -11,6 +11,7 @@ from redisproxy.workers.all_clients import ANSWER_S, AllClients
 from redisproxy.workers.all_figures import Gone, together
 from redisproxy.workers.all_gates import AllGates
 from redisproxy.workers.all_moves import AllMoves
+from redisproxy.workers.all_notes import AllNotes
 from redisproxy.workers.dealing import Dealing
 from redisproxy.workers.everywhere import Everywhere
 from redisproxy.workers.members import NONE_LEFT, Members
@@ -35,6 +36,7 @@ class WorkersDataPlane:
         self.move = AllMoves(members)
         self.clients = AllClients(members, lambda: self.ports.close())
         self.handover = NoHandover()
+        self.notes = AllNotes(members)
         answers = Everywhere(self.clients)
         self._supervisor = Supervisor(settings.worker_count, members, self._gone, answers, reactor)
         self.ports = Dealing(members, self._supervisor, reactor)
