@@ -37,6 +37,10 @@ class Operations(Protocol):
 
     def switchover_go_on(self) -> Answer: ...
 
+    def switchover_abort(self) -> Deferred[Answer]: ...
+
+    def upgrade(self) -> Deferred[Answer]: ...
+
     def terminate_raw_connections(self) -> Deferred[Answer]: ...
 
     def info(self) -> Deferred[Answer]: ...
@@ -142,6 +146,8 @@ class Command(Resource):
             "reload": lambda _: operations.reload(),
             "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run")),
             "switchover-go-on": lambda _: operations.switchover_go_on(),
+            "switchover-abort": lambda _: operations.switchover_abort(),
+            "upgrade": lambda _: operations.upgrade(),
             "terminate-raw-connections": lambda _: operations.terminate_raw_connections(),
         }
 

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from redisproxy.config.address import TcpAddress, parse_address
 from redisproxy.config.section import Milliseconds, Section, Text
 from redisproxy.config.uplink import UplinkSettings
 
 
+def _set_of(value: Any) -> Any:
+    return frozenset(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+
+
 class SwitchoverSettings(Section):
     """How a switchover moves the data.
 
-    The C{mode} C{external} is for managed servers, which allow neither REPLICAOF nor CONFIG: something else moves the
-    data while the clients are held.
+    The C{mode} C{copy} is for servers that can't replicate from each other; C{auto} takes it where replication is not
+    possible. With C{external} something else moves the data while the clients are held.
     """
 
-    mode: Literal["replicate", "external"] = "replicate"
+    mode: Literal["replicate", "copy", "auto", "external"] = "replicate"
+    verify: Literal["counts", "sample", "all"] = "sample"
+    replace_data: bool = False
+    writers_behind_proxy: bool = False
+    accept_losses: bool = False
     pause_budget_ms: Milliseconds = 2000
     max_lag_ms: Milliseconds = 100
     sync_deadline_ms: Milliseconds = 3_600_000
     sync_stall_ms: Milliseconds = 60_000
     external_deadline_ms: Milliseconds = 60_000
+    carry: Annotated[frozenset[Literal["acl", "config"]], BeforeValidator(_set_of)] = frozenset()
+    strict: bool = False
     replicate_from: Text | None = None
     replicate_over_tls: bool | None = None
     replication_user: Text | None = None
@@ -33,6 +43,8 @@ class SwitchoverSettings(Section):
     def _check(self) -> SwitchoverSettings:
         if self.replication_user is not None and self.replication_password is None:
             raise ValueError("replication_user needs replication_pass")
+        if self.carry and self.mode == "external":
+            raise ValueError(".carry: in external mode the proxy changes nothing at the servers")
         if self.replicate_from is not None:
             try:
                 parse_address(self.replicate_from, "tcp")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from redisproxy.control.results import Results
     from redisproxy.control.shutdown import Shutdown
     from redisproxy.control.switchover import SwitchoverOperation
+    from redisproxy.control.upgrade import Upgrade
     from redisproxy.control.uplink_advice import UplinkAdvice
     from redisproxy.dataplane.interface import DataPlane, Figures
     from redisproxy.figures.metrics import OperationFigures
@@ -38,6 +39,7 @@ class Info:
         advice: UplinkAdvice,
         results: Results,
         switchover: SwitchoverOperation,
+        upgrade: Upgrade,
         shutdown: Shutdown,
         metrics: OperationFigures,
         clock: IReactorTime,
@@ -47,6 +49,7 @@ class Info:
         self._advice = advice
         self._results = results
         self._switchover = switchover
+        self._upgrade = upgrade
         self._shutdown = shutdown
         self._metrics = metrics
         self._clock = clock
@@ -77,11 +80,7 @@ class Info:
             "in_flight": gate.in_flight,
             "held": gate.held,
             "aside": figures.blocked_waiting,
-            "clients": {
-                "open": figures.clients_open,
-                "total": figures.numbers["clients.total"],
-                "closed": dict(figures.clients_closed),
-            },
+            "clients": _clients(figures),
             "raw_connections": figures.raw_connections,
             "shutdown": self._ending(figures),
             "uplink": self._uplink(figures),
@@ -89,6 +88,7 @@ class Info:
             "config": config.public(self._configuration.settings),
             "last_reload": results.reload,
             "switchover": {"current": self._switchover.progress, "last": results.switchovers},
+            "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
 
@@ -145,6 +145,11 @@ class Info:
             "sentinels": float(len(sentinels)),
             "sentinels_subscribed": float(sum(each.subscribed for each in sentinels)),
         }
+
+
+def _clients(figures: Figures) -> Answer:
+    total, closed = figures.numbers["clients.total"], dict(figures.clients_closed)
+    return {"open": figures.clients_open, "total": total, "closed": closed}
 
 
 def _of_workers(figures: Figures) -> Mapping[int, Mapping[str, int]]:

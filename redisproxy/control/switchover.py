@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from redisproxy.control.abort import Abort
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from redisproxy.control.holding import Holding
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
+    from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane, GateStatus, Release
     from redisproxy.net.network import Network
 
@@ -86,7 +88,9 @@ class SwitchoverOperation:
         results: Results,
         network: Network,
         clock: Any,
+        start_copying: StartCopying,
     ) -> None:
+        self._start_copying = start_copying
         self._dataplane = dataplane
         self._configuration = configuration
         self._holding = holding
@@ -96,6 +100,7 @@ class SwitchoverOperation:
         self._network = network
         self._clock = clock
         self._cut: SwitchoverCut | None = None
+        self._abort = Abort()
         self.running: Switchover | None = None
 
     @property
@@ -108,7 +113,7 @@ class SwitchoverOperation:
 
         Refused while another move runs.
         """
-        return self._exclusion.run(SWITCHOVER, lambda: self._prepare(dry_run))
+        return self._exclusion.run(SWITCHOVER, lambda: self._abort.run(self._prepare(dry_run)))
 
     def go_on(self) -> Answer:
         """In external mode: the new server is promoted.
@@ -118,6 +123,13 @@ class SwitchoverOperation:
         if self._cut is None or not self._cut.go_on():
             raise WrongState("no switchover waits for your word")
         return {"state": "going on"}
+
+    def abort(self) -> Deferred[Answer]:
+        """Stop the one that runs, before the new server is promoted. Fires when everything is undone.
+
+        Fails with L{WrongState} when none runs, or when it is too late.
+        """
+        return self._abort.order()
 
     async def _prepare(self, dry_run: bool) -> Answer:
         candidate = self._configuration.of_another_server()
@@ -145,20 +157,23 @@ class SwitchoverOperation:
     async def _made(self, candidate: Candidate, dry_run: bool) -> Switchover:
         before = (await self._dataplane.figures()).clients_closed
         self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
-        servers = BothServers(self._configuration.settings, candidate.settings, self._network, self._clock)
+        old, new = self._configuration.settings, candidate.settings
+        servers, copying = BothServers(old, new, self._network, self._clock), self._start_copying(old, new)
         return Switchover(
-            servers, self._dataplane, self._cut, candidate.settings.switchover, self._clock, dry_run=dry_run
+            servers, self._dataplane, self._cut, new.switchover, self._clock, copying=copying, dry_run=dry_run
         )
 
     async def _run(self, switchover: Switchover) -> None:
         self.running = switchover
+        self._abort.watch(switchover)
         try:
             await switchover.run()
         except SwitchoverFailed as error:
             kind = BadRequest if error.refused else DeadlineExceeded if error.late else WrongState
             raise kind(switchover.report["error"], report=switchover.report) from error
         except CancelledError as error:
-            raise WrongState(f"{SHUTTING_DOWN}: {switchover.report['error']}", report=switchover.report) from error
+            why = "" if self._abort.ordered else f"{SHUTTING_DOWN}: "
+            raise WrongState(f"{why}{switchover.report['error']}", report=switchover.report) from error
         finally:
             self._cut = self.running = None
             self._results.switched_over(switchover.report)

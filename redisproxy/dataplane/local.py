@@ -96,7 +96,7 @@ class LocalDataPlane:
             Figures(
                 gate=self.gate.status(),
                 uplink=_uplink_figures(self.in_force.uplinks),
-                listening=bool(self.listeners.ports),
+                listening=self.listeners.listening,
                 clients_open=len(self.registry),
                 blocked_waiting=len(core.blocked_commands),
                 raw_connections=len(self.raw),

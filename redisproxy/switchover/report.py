@@ -36,6 +36,8 @@ class SwitchoverReport:
             "step": "preflight",
             "steps": [],
             "warnings": [],
+            "differences": [],
+            "carried": [],
             "pause_ms": 0.0,
             "held": 0,
             "longest_wait_ms": 0.0,

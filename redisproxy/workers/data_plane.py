@@ -34,7 +34,7 @@ class WorkersDataPlane:
         self._gone = Gone()
         self.gate = AllGates(members)
         self.move = AllMoves(members)
-        self.clients = AllClients(members, lambda: self.ports.close_at_once())
+        self.clients = AllClients(members, lambda: self.ports.close())
         self.handover = NoHandover()
         self.notes = AllNotes(members)
         answers = Everywhere(self.clients)
@@ -78,7 +78,7 @@ class WorkersDataPlane:
         if not known:
             raise DataPlaneLost(NONE_LEFT)
         whole = together(known, self._gone)
-        fields = {**vars(whole), "workers": workers, "listening": bool(self.ports.ports)}
+        fields = {**vars(whole), "workers": workers, "listening": self.ports.listening}
         return Figures(**fields)
 
     def _last(self, member: Member) -> Figures | None:

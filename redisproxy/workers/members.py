@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -184,4 +184,4 @@ class Members:
 
 
 def _no_answer(failure: Failure) -> None:
-    failure.trap(DataPlaneLost, TimeoutError)
+    failure.trap(DataPlaneLost, TimeoutError, CancelledError)

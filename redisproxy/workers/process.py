@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 from base64 import b64decode, b64encode
 from contextlib import suppress
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger, globalLogBeginner
 
 from redisproxy.dataplane import garbage_collection, shared_value
@@ -27,6 +25,7 @@ from redisproxy.dataplane.interface import SHUTDOWN
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.net.network import best_network
 from redisproxy.remote.argument_types import settings_from_bytes, settings_to_bytes
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.served import ServedDataPlane
 from redisproxy.shared.registry import Ids
@@ -131,16 +130,6 @@ class WorkerProcess:
         await plane.clients.close_all()
         await plane.stop()
         await self._served.stop()
-
-
-def connected(reactor: Any, descriptor: int, protocol: Any) -> None:
-    """Make `protocol` that of a connected Unix socket, which is its transport's from now on."""
-    factory: Any = Factory()
-    factory.buildProtocol = lambda address: protocol
-    factory.noisy = False
-    os.set_blocking(descriptor, False)
-    reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, factory)
-    os.close(descriptor)
 
 
 def main() -> None:

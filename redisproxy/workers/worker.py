@@ -16,11 +16,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.remote.data_plane import RemoteDataPlane
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.workers import orders
 from redisproxy.workers.log_pipe import Lines
-from redisproxy.workers.process import ASKING_FD, ORDERS_FD, Beginning, connected
+from redisproxy.workers.process import ASKING_FD, ORDERS_FD, Beginning
 from redisproxy.workers.tally import Present, Tally
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Worker:
     @ivar settings: the whole ones in force when it was started.
     @ivar clients, raw: how many clients it has, the raw ones apart. @ivar present: which they are.
     @ivar under_way: how many connections are on their way to it.
+    @ivar took: when it last took one, or was given one while none was on its way.
     @ivar pid: of the process. @ivar last: its figures, as it told them last.
     @param members: which it joins when it takes orders, and leaves when it is lost.
     @param on_end: called once, when the process has ended.
@@ -68,7 +70,7 @@ class Worker:
         self.clients, self.raw, self.present = Tally(), Tally(), Present()
         self.under_way = 0
         self.last: Figures | None = None
-        self.began = reactor.seconds()
+        self.began = self.took = reactor.seconds()
         self._reactor = reactor
         self._answers = answers
         self._members = members
@@ -125,6 +127,8 @@ class Worker:
 
     def take(self, listener: int, is_raw: bool, full: bool, descriptor: int) -> Deferred[None]:
         """Give it a connection, which stays open here until this has fired."""
+        if not self.under_way:
+            self.took = self._reactor.seconds()
         self.under_way += 1
         (self.raw if is_raw else self.clients).given += 1
         giving = self.plane.give(orders.TakeClient, listener=listener, full=full, descriptor=descriptor)
@@ -132,6 +136,7 @@ class Worker:
 
     def _taken(self, result: Any) -> Any:
         self.under_way -= 1
+        self.took = self._reactor.seconds()
         return result
 
     def shared(self) -> Deferred[bytes]:

@@ -103,12 +103,15 @@ class Rig:
         self.net.hosts |= {server.name: server for server in self.servers}
         self.members = Members(self.settings(0), self.clock)
         self.gate, self.move = AllGates(self.members), AllMoves(self.members)
-        self.clients = AllClients(self.members, lambda: None)
+        self.clients = AllClients(self.members, self._stop_listening)
         self.notes = AllNotes(self.members)
         self.workers = [self.worker(number) for number in (1, 2, 3)]
         for worker in self.workers:
             self.members.join(worker)
         self.advance(0.5)
+
+    async def _stop_listening(self) -> None:
+        """There is no port."""
 
     def _find(self, host: str, port: int) -> Server | None:
         server: Server | None = self.net.hosts.get(f"{host}:{port}")

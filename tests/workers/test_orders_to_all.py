@@ -225,6 +225,13 @@ def test_clients_of_all_are_listed_in_order_killed_and_unblocked_by_their_ids(ri
     assert [client.gone for client in clients] == [True, False, False, True] and clients[2].got == b"*-1\r\n"
 
 
+def test_a_list_that_nobody_waits_for_any_more_leaves_no_failure_behind(rig: Rig) -> None:
+    rig.workers[1].held_up["list"] = Deferred()
+    listing = Outcome(rig.clients.list(ClientFilter()))
+    listing.deferred.cancel()
+    assert isinstance(listing.error, DataPlaneLost)
+
+
 def test_a_list_is_whole_or_says_who_has_not_answered(rig: Rig) -> None:
     rig.workers[1].held_up["list"] = Deferred()
     listing = Outcome(rig.clients.list(ClientFilter()))

@@ -1,0 +1,13 @@
+"""What is simulated besides one proxy in one process."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Mode(Enum):
+    """How the proxy is spread over processes."""
+
+    ONE_PROCESS = ""
+    BOUNDARY = "boundary"
+    WORKERS = "workers"
