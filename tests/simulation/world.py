@@ -28,6 +28,7 @@ from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
+from tests.simulation.descriptors import clear_away
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
 from tests.simulation.listing import Listing
@@ -109,7 +110,7 @@ class World:
             self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
         self.current = self.servers[0]
         self._settings = settings_of(seed, self.chance, self.faulty, self.password)
-        if mode is Mode.WORKERS:
+        if mode.many:
             self._settings["workers"] = workers_of(seed)
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
@@ -119,8 +120,8 @@ class World:
         self.boundary: Boundary | None = None
         self.workers: Workers | None = None
         self.carrier: Workers | OneProcess
-        if mode is Mode.WORKERS:
-            self.carrier = self.workers = Workers(self, settings)
+        if mode.many:
+            self.carrier = self.workers = Workers(self, settings, mode is Mode.HANDOVER)
         else:
             network = SimNetwork(self.net)
             reach = partial(self._over_the_boundary, network) if mode is Mode.BOUNDARY else in_this_process
@@ -287,6 +288,8 @@ class World:
             works.append(Fate(self).run(self.chance.randint(1, 6)))
         if self.workers is not None and self.workers.hit:
             works.append(self.workers.break_some(self.chance.randint(0, 4)))
+        if self.workers is not None and self.workers.handovers is not None:
+            works.append(self.workers.handovers.run(self.chance.randint(3, 20)))
         caching = Caching(self)
         if caching.active:
             self._clients |= caching.parties
@@ -432,6 +435,7 @@ def hash_of(line: str, before: int) -> int:
 def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
     """Play one seed."""
     outcome = World(seed, mode).play()
+    clear_away()
     if outcome.violation:
         gc.collect()  # what was given up in the middle must not disturb the next one
     return outcome
