@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.simulation.planted import BUGS, FOUND_ELSEWHERE, planted
+from tests.simulation.planted_copies import COPY_LOSSES
 from tests.simulation.planted_losses import LOSSES
 from tests.simulation.world import run
 
@@ -16,6 +17,7 @@ from tests.simulation.world import run
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 SEEDS = range(5000, 5100)
+WITH_THE_BOUNDARY = (*LOSSES, *COPY_LOSSES)
 MOST_SEEDS = 400
 """Every planted bug is found within so many seeds, mostly within 50."""
 RARE = {
@@ -59,7 +61,7 @@ def test_a_seed_repeats_exactly(boundary: bool) -> None:
 def test_a_planted_bug_is_found(bug: str) -> None:
     first = RARE.get(bug, 0)
     with planted(bug):
-        assert any(run(seed, bug in LOSSES).violation for seed in range(first, first + MOST_SEEDS))
+        assert any(run(seed, bug in WITH_THE_BOUNDARY).violation for seed in range(first, first + MOST_SEEDS))
 
 
 @pytest.mark.one_twin

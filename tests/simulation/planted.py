@@ -39,6 +39,7 @@ from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
+from tests.simulation.planted_copies import COPIES, COPY_LOSSES
 from tests.simulation.planted_losses import LOSSES
 
 Patches = Iterator[Any]
@@ -415,7 +416,9 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "tracked-no-more": _tracked_no_more,
     "not-tracked-again": _not_tracked_again,
     "kill-waits-at-the-gate": _kill_waits_at_the_gate,
+    **COPIES,
     **LOSSES,
+    **COPY_LOSSES,
 }
 
 

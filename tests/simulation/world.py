@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import DelayedCall
@@ -27,6 +29,7 @@ from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
+from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
 from tests.simulation.network import End, Net, SimNetwork
@@ -95,6 +98,7 @@ class World:
             server.password = self.chance.choice(("", f"pw{at}"))
             server.lag = self.chance.choice((0.0, 0.001, 0.02))
             server.sync_s = self.chance.choice((0.01, 0.2))
+            server.feed_stalls_s = FEED_STALLS_S if copies(seed) else ()
             self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
         self.current = self.servers[0]
         self._settings = settings_of(seed, self.chance, self.faulty, self.password)
@@ -105,7 +109,10 @@ class World:
         self.network = SimNetwork(self.net)
         self.boundary: Boundary | None = None
         reach = self._over_the_boundary if boundary else in_this_process
-        self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform, reach)
+        copying = partial(MortalCopying, world=self)
+        self.service = ProxyService(
+            self.path, settings, self.clock, self.network, self.chance.uniform, reach, start_copying=copying
+        )
         self.dataplane, self.control = self.service.dataplane, self.service.control
         self.core, self.operations = self.dataplane.core, self.control.operations
         self.factory = self.dataplane.listeners.client_factory(settings.listen[0])
@@ -218,7 +225,7 @@ class World:
     def play(self) -> Outcome:
         """Play the run to its end."""
         try:
-            with self.watched():
+            with self.watched(), patch("redisproxy.copying.servers.try_types", strings_and_lists):
                 self._play()
         except Violation as error:
             self.violation = self.violation or str(error)
