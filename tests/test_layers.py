@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent / "redisproxy"
 ROOMS = [
     "tap",
     "service",
+    "upgrade",
     "cli",
     "switch_test",
     "admin",

@@ -12,7 +12,7 @@ from redisproxy.commands.allow_commands import not_allowable
 from redisproxy.config.address import Address, TcpAddress, on_this_machine
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
-from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings
+from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.section import MillisecondsOrOff, Section
 from redisproxy.config.switchover import SwitchoverSettings
 from redisproxy.config.uplink import UplinkSettings
@@ -52,6 +52,7 @@ class Settings(Section):
     pause: PauseSettings = PauseSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     switchover: SwitchoverSettings = SwitchoverSettings()
+    upgrade: UpgradeSettings = UpgradeSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from redisproxy.copying.comparison import Comparison, Depth, Extent
 from redisproxy.copying.differences import Difference, why_counts_differ
 from redisproxy.copying.endpoint import Endpoint
 from redisproxy.copying.functions import compare_functions
-from redisproxy.copying.key_by_key import KeyByKey, Progress
+from redisproxy.copying.key_by_key import BETWEEN_LOOKS_S, LOOKS, KeyByKey, Progress
 from redisproxy.copying.keyspace import KeyCount, key_counts
 
 
@@ -34,15 +36,19 @@ async def compare(
     """
     here, there = await key_counts(source), await key_counts(target)
     databases = sorted({*here, *there, *(db for db, _ in extent.first)})
-    keys = {db: (_at(here, db).keys, _at(there, db).keys) for db in databases}
-    comparison = Comparison(keys)
-    for db in databases:
-        if why := why_counts_differ(_at(here, db), _at(there, db)):
-            comparison.note(Difference(db, None, "", why))
+    comparison = Comparison({db: (_at(here, db).keys, _at(there, db).keys) for db in databases})
     for why in await compare_functions(source, target):
         comparison.note(Difference(0, None, "", why))
     if extent.depth is not Depth.COUNTS:
         await KeyByKey(source, target, comparison, clock).run(extent, progress)
+    for look in range(LOOKS):
+        different = {db: why for db in databases if (why := why_counts_differ(_at(here, db), _at(there, db)))}
+        if not different or look == LOOKS - 1:
+            break
+        await deferLater(cast(Any, clock), BETWEEN_LOOKS_S)
+        here, there = await key_counts(source), await key_counts(target)
+    for db, why in different.items():
+        comparison.note(Difference(db, None, "", why))
     return comparison
 
 

@@ -61,7 +61,7 @@ def why_counts_differ(source: KeyCount, target: KeyCount) -> str:
     """
     there, here = target.keys - target.expiring, source.keys - source.expiring
     if there != here:
-        return f"{there} keys without a time to live, not {here}"
+        return f"keys without a time to live: {there}, not {here}"
     if abs(target.expiring - source.expiring) > max(target.expiring, source.expiring) / STALE_SHARE:
-        return f"{target.expiring} keys with a time to live, not {source.expiring}"
+        return f"keys with a time to live: {target.expiring}, not {source.expiring}"
     return ""

@@ -18,8 +18,9 @@ from redisproxy.copying.keyspace import BATCH, all_keys, random_keys
 from redisproxy.copying.looks import time_ms
 from redisproxy.servers.control_connection import ServerSaidNo
 
-_LOOKS = 3
-_BETWEEN_LOOKS_S = 0.05
+LOOKS = 3
+"""So often what differs is looked at, before it counts."""
+BETWEEN_LOOKS_S = 0.05
 _EXPIRES_SOON_MS = 1000
 _FOR_EXTRA = 4
 """With a sample, one key at the target for so many at the source is looked at, for those that are only there."""
@@ -114,10 +115,10 @@ class KeyByKey:
 
     async def _compare(self, db: int, keys: list[bytes]) -> None:
         differing = await self._different(keys)
-        for _ in range(1, _LOOKS):
+        for _ in range(1, LOOKS):
             if not differing or self._comparison.more:
                 break
-            await deferLater(self._clock, _BETWEEN_LOOKS_S)
+            await deferLater(self._clock, BETWEEN_LOOKS_S)
             differing = await self._different(list(differing))
         self._comparison.compared += len(keys)
         expired = await self._expired(differing)

@@ -7,14 +7,10 @@ from uuid import uuid4
 
 from redisproxy.copying.endpoint import PRIVATE, Command, Endpoint
 from redisproxy.copying.replies import carry_out
-from redisproxy.net.errors import UplinkError
+from redisproxy.net.errors import UplinkError, UplinkRefused
 
 _LEFT_S = 600
 """How long it is kept if it is never completed, nor removed because the connection is lost."""
-
-
-class TemporaryLost(Exception):
-    """The server has evicted what was written so far."""
 
 
 class TemporaryKey:
@@ -31,26 +27,28 @@ class TemporaryKey:
     async def write(self, commands: Sequence[Command]) -> None:
         """Add to it. In a transaction: in between it can't be evicted, and then be begun anew without its beginning.
 
-        @raise TemporaryLost: what was written before is gone.
-        @raise UplinkError: the server did not answer, or refused it.
+        @raise UplinkError: the server did not answer, refused it, or has evicted what was written before.
         """
         keep: Command = ("EXPIRE", self.name, _LEFT_S)
         *_, done = await carry_out(self._server, [("MULTI",), ("EXISTS", self.name), *commands, keep, ("EXEC",)])
         if self._begun and not done[0]:
-            raise TemporaryLost
+            raise self._lost()
         self._begun = True
 
     async def become(self, key: bytes, expires_ms: int | None) -> None:
         """Take the place of `key`, expiring at this Unix time or never.
 
-        @raise TemporaryLost: it is gone.
-        @raise UplinkError: the server did not answer, or refused it.
+        @raise UplinkError: the server did not answer, refused it, or has evicted it.
         """
         life: Command = ("PERSIST", key) if expires_ms is None else ("PEXPIREAT", key, expires_ms)
         there: Command = ("EXISTS", self.name)
         if (await carry_out(self._server, [there]))[0] != 1:
-            raise TemporaryLost
+            raise self._lost()
         await carry_out(self._server, [("MULTI",), ("RENAME", self.name, key), life, ("EXEC",)])
+
+    def _lost(self) -> UplinkRefused:
+        name = self._server.server.name
+        return UplinkRefused(f"{name}: a value is gone that was only half written; is maxmemory large enough there?")
 
     async def discard(self) -> None:
         """Remove it, if the server still answers."""

@@ -16,7 +16,7 @@ from redisproxy.copying.kinds import KINDS
 from redisproxy.copying.looks import Look, looks
 from redisproxy.copying.reading import batches, is_small, read_pieces, read_small
 from redisproxy.copying.replies import KeyChanged, carry_out
-from redisproxy.copying.temporary_key import TemporaryKey, TemporaryLost
+from redisproxy.copying.temporary_key import TemporaryKey
 
 _REMOVED_AT_ONCE = 1000
 
@@ -120,7 +120,7 @@ async def _copy_other(source: Endpoint, target: Endpoint, key: bytes, look: Look
         if now.kind == look.kind:
             await temporary.become(key, now.expires_ms[0] if now.expires_ms else None)
             return Copied(Outcome.COPIED, look.kind, _losses(look.kind, timed, target))
-    except (KeyChanged, TemporaryLost):
+    except KeyChanged:
         pass
     except BaseException:
         await temporary.discard()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from redisproxy.client import Client
     from redisproxy.dataplane.in_force import InForce
     from redisproxy.dataplane.listeners import Listeners
+    from redisproxy.shared.notes import Notes
     from redisproxy.shared.registry import ClientRegistry
 
 
@@ -35,17 +36,20 @@ class LocalHandover:
     """Implements C{interface.HandoverOrders}.
 
     @param reach: how other data planes are reached; None where they are not.
+    @param notes: of what clients change; they are not complete when clients have another data plane, too.
     """
 
     def __init__(
         self,
         in_force: InForce,
         listeners: Listeners,
+        notes: Notes,
         registry: ClientRegistry[Client],
         network: Any,
         clock: IReactorTime,
         reach: Reach | None,
     ) -> None:
+        self._notes = notes
         self._in_force = in_force
         self._listeners = listeners
         self._registry = registry
@@ -71,6 +75,7 @@ class LocalHandover:
         return ensureDeferred(self.adoption.prepare(state, marker))
 
     def adopt(self, client: HandedClient) -> Deferred[None]:
+        self._notes.miss()
         return ensureDeferred(self.adoption.take(client))
 
     def forget(self, client_id: int) -> Deferred[None]:
@@ -83,6 +88,7 @@ class LocalHandover:
         if self._reach is None:
             raise NotSupported("this data plane can't reach others")
         peer = await self._reach(to)
+        self._notes.miss_from_now_on()
         clients = list(self._registry)
         try:
             return len(clients) - len(await self.to(peer).move(clients, limit_s))

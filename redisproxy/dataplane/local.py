@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -16,6 +17,7 @@ from redisproxy.dataplane.in_force import InForce
 from redisproxy.dataplane.interface import Figures, UplinkStatus
 from redisproxy.dataplane.listeners import Listeners
 from redisproxy.dataplane.move_orders import LocalMove
+from redisproxy.dataplane.note_orders import LocalNotes
 from redisproxy.dataplane.server_commands import Learning
 from redisproxy.dataplane.supervision import Supervision
 from redisproxy.dataplane.uplinks import UplinkBuilder
@@ -55,7 +57,7 @@ class LocalDataPlane:
         """
         @raise TLSFault: certificates can't be used.
         """
-        self._network, metrics = network, Metrics()
+        self._network, self._clock, metrics = network, reactor, Metrics()
         gate = Gate(reactor, metrics.flow)
         builder = UplinkBuilder(network, reactor, gate, metrics, jitter)
         uplinks = builder.build(settings)
@@ -70,7 +72,11 @@ class LocalDataPlane:
         self.gate = LocalGate(core, self.in_force, blocked, reactor)
         self.move = LocalMove(core, self.registry, self.in_force, builder, self.listeners, blocked, reactor)
         self.clients = LocalClients(self.registry, core.maintenance, self.raw, self.listeners, reactor)
-        self.handover = LocalHandover(self.in_force, self.listeners, self.registry, network, reactor, reach)
+        self.handover = LocalHandover(self.in_force, self.listeners, core.notes, self.registry, network, reactor, reach)
+
+    @cached_property
+    def notes(self) -> LocalNotes:
+        return LocalNotes(self.core.notes, self.in_force, self._clock)
 
     def start(self) -> Deferred[None]:
         self.in_force.connect_ahead()
@@ -90,7 +96,7 @@ class LocalDataPlane:
             Figures(
                 gate=self.gate.status(),
                 uplink=_uplink_figures(self.in_force.uplinks),
-                listening=bool(self.listeners.ports),
+                listening=self.listeners.listening,
                 clients_open=len(self.registry),
                 blocked_waiting=len(core.blocked_commands),
                 raw_connections=len(self.raw),

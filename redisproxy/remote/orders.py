@@ -13,6 +13,7 @@ from redisproxy.dataplane.interface import (
     Figures,
     GateStatus,
     Hold,
+    Noted,
     Release,
 )
 from redisproxy.remote.argument_types import SettingsValue
@@ -206,6 +207,27 @@ class HandOver(Order):
     limit_s = None
     arguments = taking(to=str, limit_s=float)
     response = answering(int)
+
+
+# -- what clients change silently
+
+
+class BeginNotes(Order):
+    """C{NoteOrders.begin}."""
+
+    limit_s = None
+    can_be_cancelled = True
+    arguments = taking(limit_s=float)
+
+
+class TakeNotes(Order):
+    """C{NoteOrders.take}."""
+
+    response = answering(Noted)
+
+
+class EndNotes(Order):
+    """C{NoteOrders.end}."""
 
 
 # -- the whole

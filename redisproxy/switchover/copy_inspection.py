@@ -10,7 +10,8 @@ from redisproxy.servers.copy_marker import Marked, marked
 from redisproxy.servers.state import ServerState
 from redisproxy.servers.writers import FenceKind, fence_kind
 from redisproxy.switchover import preflight
-from redisproxy.switchover.inspection import Inspection, refuse
+from redisproxy.switchover.comparison import compare
+from redisproxy.switchover.failure import refuse
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
@@ -26,7 +27,7 @@ class CopyFindings:
     """The state of both servers before the switchover, and what follows from it.
 
     @ivar fence: how writers can be kept from the old server. @ivar replace: the new server has keys that go.
-    @ivar carry: what of the old server is taken along beside the data.
+    @ivar carry: what is taken along beside the data.
     """
 
     old: ServerState
@@ -63,10 +64,9 @@ class CopyInspection:
         may_replace = unfinished or self._settings.replace_data
         dbs = await clients.highest_db()
         refuse([*preflight.copy_faults(old, new, dbs, may_replace), *self._fence_faults(fence)])
-        comparing = Inspection(self._servers, self._settings, self._report)
-        carry = await comparing.compare((at_old, old), (at_new, new))
+        carry = await compare(self._servers, old, new, self._settings, self._report)
         self._tell(old, new, fence)
-        return CopyFindings(old, new, fence, bool(new.keys), carry)
+        return CopyFindings(old, new, fence, replace=bool(new.keys), carry=carry)
 
     async def survey(self) -> Survey:
         """Find out what there is to copy, and how that would go.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twisted.internet.defer import CancelledError
+
 
 @dataclass
 class Effects:
@@ -18,6 +20,7 @@ class Effects:
     @ivar copied: the new server is marked as the one that clients go to.
     @ivar swap_ordered: the data plane was told to use the new server.
     @ivar swapped: clients are on the new server, and there is no way back.
+    @ivar undoing: it has failed, and is being undone or was. @ivar aborted: an operator has aborted it.
     """
 
     following: bool = False
@@ -29,3 +32,22 @@ class Effects:
     copied: bool = False
     swap_ordered: bool = False
     swapped: bool = False
+    undoing: bool = False
+    aborted: bool = False
+
+    @property
+    def too_late(self) -> bool:
+        """Whether clients are going to the new server, or may be, so that nobody may stop that any more."""
+        return (self.promoted or self.swap_ordered) and not self.undoing
+
+    def abort(self) -> bool:
+        """Note that an operator aborts it; whether it has to be cancelled for that, and is not being undone already."""
+        self.aborted = True
+        return not self.undoing
+
+    def require_wanted(self) -> None:
+        """
+        @raise CancelledError: it was aborted, and somebody who was waited for took no notice of that.
+        """
+        if self.aborted:
+            raise CancelledError

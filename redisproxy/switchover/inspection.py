@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.control_connection import ServerSaidNo
-from redisproxy.servers.equipment import equipment_of
 from redisproxy.servers.state import ServerState
 from redisproxy.switchover import preflight
-from redisproxy.switchover.carry import Carry
-from redisproxy.switchover.failure import SwitchoverFailed
-from redisproxy.switchover.left_behind import LeftBehind, table
+from redisproxy.switchover.comparison import compare
+from redisproxy.switchover.failure import SwitchoverFailed, refuse
 from redisproxy.switchover.replica_setup import ReplicaSetup
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
     from redisproxy.dataplane.interface import ClientOrders
-    from redisproxy.servers.redis_server import RedisServer
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.carry import Carry
     from redisproxy.switchover.report import SwitchoverReport
-
-SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -81,9 +76,9 @@ class Inspection:
         refuse(preflight.proxy_faults(*proxies))
         old, new = await at_old.state(), await at_new.state()
         source = self._source(old)
-        setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old))
+        setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old), self._servers.new_had)
         refuse(preflight.faults(old, new, source, await clients.highest_db(), self._settings.replace_data))
-        carry = await self.compare((at_old, old), (at_new, new))
+        carry = await compare(self._servers, old, new, self._settings, self._report)
         findings = Findings(old, new, source, setup, carry)
         refuse(await self._missing_rights(findings))
         self._report.warn(preflight.warnings(old, new))
@@ -97,30 +92,9 @@ class Inspection:
         self._report.fields["role_of_new"] = new.role
         try:
             at_old = await self._servers.reach_old()
-            await self.compare((at_old, await at_old.state()), (at_new, new), functions=True)
+            await compare(self._servers, await at_old.state(), new, self._settings, self._report, functions=True)
         except UplinkError as error:
             self._report.warn([f"what the data does not carry was not compared: {error}"])
-
-    async def compare(
-        self, old: tuple[RedisServer, ServerState], new: tuple[RedisServer, ServerState], functions: bool = False
-    ) -> Carry:
-        """Compare what the servers have beside their data, and report what clients will feel.
-
-        @param functions: whether functions may stay behind; replication brings them.
-        @return: takes along what the settings want taken along.
-        @raise SwitchoverFailed: that can't be done, or C{switchover.strict} refuses what stays behind.
-        """
-        settings, own = self._settings, (self._servers.new.user or "default").encode()
-        equipment = await equipment_of(*old), await equipment_of(*new)
-        left_behind = LeftBehind(*equipment, settings.carry, own, functions)
-        differences = list(left_behind.differences())
-        self._report.fields["differences"] = table(differences)
-        carry = Carry(left_behind)
-        refuse(await carry.faults(new[0]))
-        if settings.strict and (rest := [each for each in differences if not each.carried]):
-            names = ", ".join(f"{each.kind} {each.name}" for each in rest[:SHOWN])
-            refuse([f"the servers differ in {len(rest)} things that clients can feel (switchover.strict): {names}"])
-        return carry
 
     def _source(self, old: ServerState) -> preflight.Source:
         given, over_tls = self._settings.replicate_from_address, self._settings.replicate_over_tls
@@ -137,12 +111,3 @@ class Inspection:
         if not findings.follows:
             missing += await findings.setup.faults(self._servers.open_old, self._servers.at_new)
         return missing
-
-
-def refuse(faults: Iterable[str]) -> None:
-    """Refuse the switchover, if there is a reason.
-
-    @raise SwitchoverFailed: there is; the text has them all.
-    """
-    if text := "\n".join(faults):
-        raise SwitchoverFailed(text, refused=True)

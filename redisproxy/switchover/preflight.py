@@ -34,7 +34,7 @@ def source_of(
     old: ServerState,
     uplink: UplinkSettings,
     new_address: Address,
-    given: TcpAddress | None,
+    given: TcpAddress | None = None,
     over_tls: bool | None = None,
 ) -> Source:
     """Where the new server can reach the old one: at a TCP port, whatever the proxy itself uses.
@@ -162,13 +162,13 @@ def proxy_faults(old: bool, new: bool) -> Iterator[str]:
         )
 
 
+def _are_one(old: ServerState, new: ServerState) -> bool:
+    return bool(new.info.get("run_id")) and new.info.get("run_id") == old.info.get("run_id")
+
+
 def _is_foreign(old: ServerState, new: ServerState) -> bool:
     """Whether `new` reads the data of `old` only because it is told to try."""
     return bool(new.valkey_version) and not old.valkey_version and new.version[:2] < old.version[:2]
-
-
-def _are_one(old: ServerState, new: ServerState) -> bool:
-    return bool(new.info.get("run_id")) and new.info.get("run_id") == old.info.get("run_id")
 
 
 def _role_faults(old: ServerState, new: ServerState, source: Source, replace: bool) -> Iterator[str]:
@@ -216,11 +216,11 @@ def _too_old(old: ServerState, new: ServerState) -> Iterator[str]:
 
 def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
     yield from _too_old(old, new)
-    if reason := _unreadable(old, new):
+    if reason := unreadable(old, new):
         yield f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}): {reason}"
 
 
-def _unreadable(old: ServerState, new: ServerState) -> str:
+def unreadable(old: ServerState, new: ServerState) -> str:
     """Why `new` may be unable to read the data of `old`; empty if it can. Patch levels do not matter.
 
     Valkey forked from Redis 7.2.4 and says that it is compatible with it. Both read all older data, but neither reads

@@ -174,8 +174,9 @@ class Rollback:
         self._report.warn(await self._findings.setup.restore(new))
 
     async def _undo_carry(self, attempt: int) -> None:
-        assert self._findings is not None
-        await self._findings.carry.undo(await self._new_server(attempt))
+        found = self._findings if self._by_copy is None else self._by_copy.findings
+        assert found is not None
+        await found.carry.undo(await self._new_server(attempt))
 
     async def _new_server(self, attempt: int) -> RedisServer:
         return await self._servers.reach_new() if attempt else self._servers.at_new

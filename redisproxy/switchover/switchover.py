@@ -25,6 +25,7 @@ from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.report import Report, SwitchoverReport
 from redisproxy.switchover.rollback import Rollback
 from redisproxy.switchover.takeover import Takeover
+from redisproxy.switchover.way_back import WayBack, keep_way_back
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
@@ -40,6 +41,8 @@ class Switchover:
 
     @param dataplane: with the new settings prepared; whoever has prepared them abandons them if this fails.
     @param copying: what copies, if that is how the data moves.
+    @ivar effects: what it has changed so far, and whether an operator has aborted it.
+    @ivar way_back: whether the old server follows the new one afterwards.
     """
 
     def __init__(
@@ -60,7 +63,8 @@ class Switchover:
         self._dry_run = dry_run
         self._report = SwitchoverReport(clock, servers.old.address, servers.new.address)
         self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
-        self._effects = Effects()
+        self.effects = Effects()
+        self.way_back = WayBack()
         self._findings: Findings | None = None
         self._copying = copying
         self._by_copy: CopyRoute | None = None
@@ -80,13 +84,16 @@ class Switchover:
 
         @raise SwitchoverFailed: it was refused or rolled back, or it is unknown what became of it, because the data
             plane was lost after the promotion.
-        @raise CancelledError: the proxy is stopped, and it was rolled back. Once the clients are on the new server that
-            is too late.
+        @raise CancelledError: it was aborted, or the proxy is stopped, and it was rolled back. Once the clients are on
+            the new server that is too late.
         """
         try:
             await self._run_as_told()
         except BaseException as error:
-            self.report["error"] = explain(error, self.report, self._settings.pause_budget_ms, self._stuck)
+            self.effects.undoing = True
+            self.report["error"] = explain(
+                error, self.report, self._settings.pause_budget_ms, self._stuck, self.effects.aborted
+            )
             refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
             self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
             if isinstance(error, (UplinkError, DataPlaneLost, TimeoutError)):
@@ -132,25 +139,27 @@ class Switchover:
             await self._replicate(findings)
         with self._report.step("catch up"):
             history = await CatchUp(self._servers, findings, self._settings, self._report, self._clock).until_near()
-        if findings.carry.needed:
-            with self._report.step("carry"):
-                await self._carry(findings.carry)
+        await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
-        takeover = Takeover(self._servers, findings, history, self._effects, self._report, self._clock)
+        takeover = Takeover(self._servers, findings, history, self.effects, self._report, self._clock)
         await self._move(takeover)
         self.report["result"] = "done"
         with self._report.step("finish"):
             await shielded(takeover.finish())
+        await self._keep_way_back()
 
     async def _replicate(self, findings: Findings) -> None:
         if not findings.follows:
-            self._effects.following = True
+            self.effects.following = True
             await findings.setup.begin(self._servers.at_new)
 
     async def _carry(self, carry: Carry) -> None:
-        self._effects.carried = True
-        await carry.begin(self._servers.at_new)
+        if not carry.needed:
+            return
+        with self._report.step("carry"):
+            self.effects.carried = True
+            await carry.begin(self._servers.at_new)
         self.report["carried"] = carry.carried
         self._report.warn(carry.warnings())
 
@@ -164,6 +173,7 @@ class Switchover:
             await pause.within(move.prove_watches())
         with report.step("verify"):
             await pause.within(takeover.verify())
+        self.effects.require_wanted()
         with report.step("promote"):
             await pause.within(takeover.promote())
             await pause.within(move.bring())
@@ -182,9 +192,9 @@ class Switchover:
             await carried_out(self._swap(then))
 
     async def _swap(self, then: Callable[[], Awaitable[None]] | None) -> None:
-        self._effects.swap_ordered = True
+        self.effects.swap_ordered = True
         await self._control_plane.swap()
-        self._effects.swapped = True
+        self.effects.swapped = True
         if then is not None:
             await then()
         try:
@@ -193,14 +203,23 @@ class Switchover:
             self.report["clients_closed"] = {}
             self._report.warn([f"{error}: it lets the clients go on by itself"])
 
+    async def _keep_way_back(self) -> None:
+        if not self._settings.keep_way_back:
+            return
+        with self._report.step("way back"):
+            self.way_back = await shielded(keep_way_back(self._servers, self._settings))
+        self.report["way_back"] = self.way_back.as_report()
+        if self.way_back.why_not:
+            self._report.warn([f"there is no way back (switchover.keep_way_back): {self.way_back.why_not}"])
+
     async def _roll_back(self) -> bool:
-        if self._effects.swapped:
+        if self.effects.swapped:
             return True
         rollback = Rollback(
             self._servers,
             self._dataplane.move,
             self._findings if self._by_copy is None else self._by_copy.findings,
-            self._effects,
+            self.effects,
             self._pause,
             self._report,
             self._clock,
@@ -212,7 +231,7 @@ class Switchover:
 
     async def _run_copy(self) -> None:
         route = self._by_copy = CopyRoute(
-            self._servers, self._copying, self._settings, self._effects, self._report, self._clock
+            self._servers, self._copying, self._settings, self.effects, self._report, self._clock
         )
         with self._report.step("preflight"):
             findings = await route.inspect(self._dataplane.clients)
@@ -222,15 +241,14 @@ class Switchover:
             return
         with self._report.step("copy"):
             await route.copy()
-        if findings.carry.needed:
-            with self._report.step("carry"):
-                await self._carry(findings.carry)
+        await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
         await self._move_by_copy(route)
         self.report["result"] = "done"
         with self._report.step("finish"):
             await shielded(route.finish())
+        await self._keep_way_back()
 
     async def _move_by_copy(self, route: CopyRoute) -> None:
         move, pause, report = self._dataplane.move, self._pause, self._report
@@ -242,6 +260,7 @@ class Switchover:
                 await pause.within(move.prove_watches())
         with report.step("rest"):
             await route.rest(pause)
+        self.effects.require_wanted()
         with report.step("verify"):
             await route.verify(pause)
             await pause.within(move.bring())
@@ -276,4 +295,5 @@ class Switchover:
                 raise SwitchoverFailed("the new server is a replica still")
             await self._servers.at_new.probe_write()
             await self._dataplane.move.bring()
+        self.effects.require_wanted()
         await self._resume_on_the_new()

@@ -11,6 +11,7 @@ from redisproxy.workers.all_clients import ANSWER_S, AllClients
 from redisproxy.workers.all_figures import Gone, together
 from redisproxy.workers.all_gates import AllGates
 from redisproxy.workers.all_moves import AllMoves
+from redisproxy.workers.all_notes import AllNotes
 from redisproxy.workers.dealing import Dealing
 from redisproxy.workers.everywhere import Everywhere
 from redisproxy.workers.members import NONE_LEFT, Members
@@ -33,8 +34,9 @@ class WorkersDataPlane:
         self._gone = Gone()
         self.gate = AllGates(members)
         self.move = AllMoves(members)
-        self.clients = AllClients(members, lambda: self.ports.close_at_once())
+        self.clients = AllClients(members, lambda: self.ports.close())
         self.handover = NoHandover()
+        self.notes = AllNotes(members)
         answers = Everywhere(self.clients)
         self._supervisor = Supervisor(settings.worker_count, members, self._gone, answers, reactor)
         self.ports = Dealing(members, self._supervisor, reactor)
@@ -76,7 +78,7 @@ class WorkersDataPlane:
         if not known:
             raise DataPlaneLost(NONE_LEFT)
         whole = together(known, self._gone)
-        fields = {**vars(whole), "workers": workers, "listening": bool(self.ports.ports)}
+        fields = {**vars(whole), "workers": workers, "listening": self.ports.listening}
         return Figures(**fields)
 
     def _last(self, member: Member) -> Figures | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NOTING_S = 10.0
 NONE_LEFT = "no worker is running; the log says why"
 
 
@@ -46,6 +47,7 @@ class Members:
 
     @ivar settings: those in force. @ivar prepared: those of a prepared move.
     @ivar reasons: for which clients are held.
+    @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
     @ivar changed: called when a worker comes or goes.
     """
 
@@ -53,6 +55,7 @@ class Members:
         self.settings = settings
         self.prepared: Settings | None = None
         self.reasons: set[str] = set()
+        self.noting = self.lost_while_noting = False
         self.changed: Callable[[], None] = lambda: None
         self._clock = clock
         self._in_use: dict[int, Member] = {}
@@ -99,6 +102,9 @@ class Members:
         if self.reasons:
             # Whatever it is told later finds it held: orders take effect in their sequence.
             member.plane.gate.hold(OPERATOR).addErrback(self._failed, member)
+        if self.noting:
+            # Before it has a client, so that there is nothing to wait for.
+            member.plane.notes.begin(NOTING_S).addErrback(self._failed, member)
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
@@ -118,6 +124,7 @@ class Members:
             self._joining.remove(member)
         if self._in_use.get(member.number) is member:
             del self._in_use[member.number]
+            self.lost_while_noting = True
             self.changed()
 
     # -- orders
@@ -177,4 +184,4 @@ class Members:
 
 
 def _no_answer(failure: Failure) -> None:
-    failure.trap(DataPlaneLost, TimeoutError)
+    failure.trap(DataPlaneLost, TimeoutError, CancelledError)

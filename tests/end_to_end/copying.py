@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import redis
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.epollreactor import EPollReactor
 
@@ -22,8 +21,9 @@ PROGRAMS: dict[str, Callable[[], str]] = {
     "Valkey 9": valkey_9,
 }
 WITH_FIELD_EXPIRY = ("Redis 8", "Valkey 9")
+Work = Callable[[Any, Endpoint, Endpoint], Coroutine[Deferred[Any], Any, Any]]
 LIMIT_S = 90.0
-SOON_MS = 4_000_000_000_000
+LATER_MS = 4_000_000_000_000
 """A time of expiry that no test lives to see (in 2096)."""
 
 
@@ -47,15 +47,13 @@ async def opened(reactor: Any, server: RedisServer, db: int = 0) -> Endpoint:
     return made
 
 
-def between(
-    old: RedisServer, new: RedisServer, work: Callable[[Endpoint, Endpoint], Coroutine[Deferred[Any], Any, Any]]
-) -> Any:
-    """Run a coroutine with connections to two servers; what it returns."""
+def between(old: RedisServer, new: RedisServer, work: Work) -> Any:
+    """Run a coroutine with the reactor and connections to two servers; what it returns."""
 
     async def main(reactor: Any) -> Any:
         source, target = await opened(reactor, old), await opened(reactor, new)
         try:
-            return await work(source, target)
+            return await work(reactor, source, target)
         finally:
             for each in (source, target):
                 each.server.close()  # type: ignore[attr-defined]
@@ -63,12 +61,12 @@ def between(
     return run(main)
 
 
-def raw(server: RedisServer, **options: Any) -> redis.Redis:
+def raw(server: RedisServer, **options: Any) -> Any:
     """A client that decodes nothing."""
     return server.client(decode_responses=False, **options)
 
 
-def fill(client: redis.Redis, field_expiry: bool) -> None:
+def fill(client: Any, field_expiry: bool) -> None:
     """Write values of every type: small, large, odd."""
     _fill_simple(client)
     _fill_sorted(client)
@@ -76,18 +74,18 @@ def fill(client: redis.Redis, field_expiry: bool) -> None:
     if field_expiry:
         client.hset("hash:timed", mapping={f"field:{at}": at for at in range(5)} | {"stays": "1"})
         for at in range(5):
-            client.execute_command("HPEXPIREAT", "hash:timed", SOON_MS + at // 2, "FIELDS", 1, f"field:{at}")
+            client.execute_command("HPEXPIREAT", "hash:timed", LATER_MS + at // 2, "FIELDS", 1, f"field:{at}")
         client.hset("hash:timed:large", mapping={f"field:{at}": "x" * 70 for at in range(1500)})
         client.execute_command(
-            "HPEXPIREAT", "hash:timed:large", SOON_MS, "FIELDS", 700, *(f"field:{at}" for at in range(700))
+            "HPEXPIREAT", "hash:timed:large", LATER_MS, "FIELDS", 700, *(f"field:{at}" for at in range(700))
         )
 
 
-def _fill_simple(client: redis.Redis) -> None:
+def _fill_simple(client: Any) -> None:
     client.set(b"bin\x00\r\n\xff", bytes(range(256)))
     client.set("empty", "")
     client.set("number", -17)
-    client.set("expires", "x", pxat=SOON_MS + 123)
+    client.set("expires", "x", pxat=LATER_MS + 123)
     client.set("large", b"0123456789abcdef" * 230_000 + b"end")
     client.pfadd("hll", *range(2000))
     client.rpush("list", "", "a", b"\xff\x00", 12, "x" * 100)
@@ -97,10 +95,10 @@ def _fill_simple(client: redis.Redis) -> None:
     client.sadd("set:large", *(f"member:{at}" for at in range(6000)))
     client.hset("hash", mapping={"": "", b"\x00f": b"\xff", "n": 1})
     client.hset("hash:large", mapping={f"field:{at}": "v" * (at % 90) for at in range(4000)})
-    client.pexpireat("hash:large", SOON_MS + 77)
+    client.pexpireat("hash:large", LATER_MS + 77)
 
 
-def _fill_sorted(client: redis.Redis) -> None:
+def _fill_sorted(client: Any) -> None:
     odd = ["0.1", "1e-310", "-1.7976931348623157e308", "3.0000000000000004", "inf", "-inf", "-0", "9007199254740993"]
     client.execute_command("ZADD", "zset", *(part for at, each in enumerate(odd) for part in (each, f"m{at}")))
     client.zadd("zset:large", {f"member:{at}": at * 0.1 for at in range(5000)})
@@ -108,12 +106,14 @@ def _fill_sorted(client: redis.Redis) -> None:
     client.geoadd("geo", (13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania"))
 
 
-def _fill_streams(client: redis.Redis) -> None:
+def _fill_streams(client: Any) -> None:
     client.xgroup_create("stream:empty", "g", id="0", mkstream=True)
     client.xadd("stream:emptied", {"a": 1}, id="5-1")
     client.xdel("stream:emptied", "5-1")
+    entries = client.pipeline(transaction=False)
     for at in range(1, 3001):
-        client.execute_command("XADD", "stream", f"{at}-{at % 3}", "field", at, b"\xff", "x" * (at % 50), "field", 2)
+        entries.execute_command("XADD", "stream", f"{at}-{at % 3}", "field", at, b"\xff", "x" * (at % 50), "field", 2)
+    entries.execute()
     client.xgroup_create("stream", "early", id="2-2")
     client.xgroup_create("stream", b"g\x00", id="0")
     client.xgroup_create("stream", "all", id="0")
@@ -127,12 +127,12 @@ def _fill_streams(client: redis.Redis) -> None:
     client.execute_command("XGROUP", "SETID", "stream", "early", "9-0")
 
 
-def contents(client: redis.Redis, field_expiry: bool = True) -> dict[bytes, Any]:
+def contents(client: Any, field_expiry: bool = True) -> dict[bytes, Any]:
     """All that clients can read of all keys, but how long ago something was."""
     return {key: content(client, key, field_expiry) for key in client.scan_iter(count=1000)}
 
 
-def content(client: redis.Redis, key: bytes, field_expiry: bool) -> Any:
+def content(client: Any, key: bytes, field_expiry: bool) -> Any:
     kind, life = client.type(key), client.pttl(key)
     reads: dict[bytes, Callable[[], Any]] = {
         b"string": lambda: client.get(key),
@@ -145,7 +145,7 @@ def content(client: redis.Redis, key: bytes, field_expiry: bool) -> Any:
     return kind, life > 0, reads[kind]()
 
 
-def _hash(client: redis.Redis, key: bytes, field_expiry: bool) -> Any:
+def _hash(client: Any, key: bytes, field_expiry: bool) -> Any:
     values = client.hgetall(key)
     if not field_expiry:
         return values
@@ -153,7 +153,7 @@ def _hash(client: redis.Redis, key: bytes, field_expiry: bool) -> Any:
     return values, dict(zip(values, times, strict=True))
 
 
-def _stream(client: redis.Redis, key: bytes) -> Any:
+def _stream(client: Any, key: bytes) -> Any:
     groups = {}
     for group in client.xinfo_groups(key):
         name = group["name"]

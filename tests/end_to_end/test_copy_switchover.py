@@ -166,7 +166,7 @@ def test_changes_of_every_kind_meanwhile_arrive(pair: tuple[RedisServer, RedisSe
                 clients[1].move(f"key:{at}", 2) if at % 2 else clients[1].delete(f"key:{at}")
                 clients[1].psetex(f"short:{at}", 30, "x")
                 clients[2].eval("redis.call('SET', 'undeclared:' .. ARGV[1], ARGV[1])", 0, at)
-                clients[2].copy(f"key:{at}", f"copy:{at}", destination_db=0)
+                clients[2].copy(f"key:{at}", f"copy:{at}", destination_db="0")
                 clients[0].rpush("list", at)
                 rounds[0] = at + 1
 
@@ -242,9 +242,7 @@ def test_a_key_that_only_the_new_server_has_undoes_the_switchover(
     assert switch(proxy, new)["result"] == "done"
 
 
-def test_the_process_that_copies_may_be_killed_at_any_time(
-    pair: tuple[RedisServer, RedisServer], proxy: Proxy
-) -> None:
+def test_the_process_that_copies_may_be_killed_at_any_time(pair: tuple[RedisServer, RedisServer], proxy: Proxy) -> None:
     old, new = pair
     old.client().mset({f"key:{at}": at for at in range(KEYS)})
     with Load(proxy, 10) as load:
@@ -366,7 +364,7 @@ def test_auto_replicates_where_that_is_possible(pair: tuple[RedisServer, RedisSe
 def test_messages_watches_blocked_clients_and_scripts_carry_over(
     pair: tuple[RedisServer, RedisServer], proxy: Proxy
 ) -> None:
-    old, new = pair
+    _, new = pair
     listener = proxy.client().pubsub()
     listener.subscribe("news")
     popper, watcher, popped = proxy.client(), proxy.client(), []

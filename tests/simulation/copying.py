@@ -22,6 +22,7 @@ from tests.simulation.values import OK, Error, Status
 if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.copying.endpoint import Endpoint
+    from tests.simulation.network import SimNetwork
     from tests.simulation.redis import Server
     from tests.simulation.world import World
 
@@ -175,8 +176,8 @@ def _command(*args: bytes) -> bytes:
 class MortalCopying:
     """Implements C{copying.interface.Copying}: a copy whose process may be killed between and in its orders."""
 
-    def __init__(self, old: Settings, new: Settings, world: World) -> None:
-        self._engine = CopyEngine(old, new, world.network, world.clock)
+    def __init__(self, old: Settings, new: Settings, world: World, network: SimNetwork) -> None:
+        self._engine = CopyEngine(old, new, network, world.clock)
         self._world = world
         self._killed = False
         chance = Random(f"{world.seed} copy at {world.clock.seconds()}")
