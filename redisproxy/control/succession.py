@@ -129,6 +129,7 @@ class Attempt:
         self._clock = clock
         self._began = clock.seconds()
         self._handed = self._before = 0
+        self._hand_over_ms = 0.0
 
     @property
     def ms(self) -> float:
@@ -160,6 +161,7 @@ class Attempt:
     async def _pass_clients(self, successor: Successor, ready: Ready) -> int:
         """How many stay."""
         self.step = "hand over"
+        began = self._clock.seconds()
         predecessor = self._predecessor
         predecessor.take_back()
         self._before = await self._left()
@@ -174,6 +176,7 @@ class Attempt:
                 raise SuccessorFailed("the new process has ended or hangs while clients were handed over to it")
             if not left or not count:
                 break
+        self._hand_over_ms = round((self._clock.seconds() - began) * 1000, 1)
         return left
 
     async def _paused(self) -> bool:
@@ -186,7 +189,8 @@ class Attempt:
     async def _pass_control(self, successor: Successor, ready: Ready, stayed: int) -> Answer:
         self.step = "take charge"
         await self._predecessor.close_admin()
-        moved = {"pid": ready.pid, "clients": self._handed, "stayed": stayed, "ms": self.ms}
+        times = {"ms": self.ms, "hand_over_ms": self._hand_over_ms}
+        moved = {"pid": ready.pid, "clients": self._handed, "stayed": stayed, **times}
         answer = {"from": redisproxy.__version__, "to": ready.version, **moved}
         await successor.take_charge(self._results.history({"ok": True, **answer}))
         successor.part()

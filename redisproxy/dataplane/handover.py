@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redisproxy.client.session_value import ClientValue
     from redisproxy.uplink import UplinkSet
 
-AT_ONCE = 25
+AT_ONCE = 6
 POLL_S = 0.002
 BOTH_GET_IT = 2
 """How many connections get a marker that is published; one that MONITOR shows is answered with its text."""
