@@ -1,4 +1,4 @@
-"""The sections C{pause} and C{shutdown}: how long the proxy waits for replies, and what it tells clients."""
+"""The sections C{pause}, C{shutdown} and C{upgrade}: how long the proxy waits for replies and for clients."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ class PauseSettings(Section):
     """How long a pause waits for commands in flight."""
 
     drain_deadline_ms: Milliseconds = 5000
+
+
+class UpgradeSettings(Section):
+    """How long a process that is to end waits for clients that can't go to another one."""
+
+    linger_ms: MillisecondsOrOff = 3_600_000
 
 
 class ShutdownSettings(Section):

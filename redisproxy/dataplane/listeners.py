@@ -69,17 +69,18 @@ class Listeners:
         settings = self._settings
         endpoints = [*settings.listen, *settings.listen_raw]
         try:
-            for endpoint, (factory, tls) in zip(endpoints, self.factories(), strict=True):
+            for endpoint, (factory, tls) in zip(endpoints, self.made(), strict=True):
                 self.ports += open_ports(self._network, endpoint, factory, tls, passed)
         except Exception:
             self.close_at_once()
             raise
 
-    def factories(self) -> list[tuple[ClientFactory | RawFactory, ServerTLS | None]]:
-        """What serves the clients of each listener, in the sequence of the settings, raw ones last; asked for once."""
+    def made(self) -> list[tuple[ClientFactory | RawFactory, ServerTLS | None]]:
+        """What serves the clients of each listener, in the sequence of the settings, raw ones last."""
         settings = self._settings
-        clients = [self.client_factory(endpoint) for endpoint in settings.listen]
-        factories: list[ClientFactory | RawFactory] = [*clients, *(self._raw for _ in settings.listen_raw)]
+        for endpoint in settings.listen[len(self._factories) :]:
+            self.client_factory(endpoint)
+        factories: list[ClientFactory | RawFactory] = [*self._factories, *(self._raw for _ in settings.listen_raw)]
         return list(zip(factories, self._certificates, strict=True))
 
     def client_factory(self, endpoint: config.ListenSettings) -> ClientFactory:
