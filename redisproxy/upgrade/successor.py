@@ -15,9 +15,9 @@ from redisproxy.net.deferreds import shielded
 from redisproxy.remote.errors import DataPlaneFailed, VersionRefused
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.upgrade import orders
+from redisproxy.upgrade.link import connected
 from redisproxy.upgrade.process_life import ProcessLife
 from redisproxy.upgrade.program import Program
-from redisproxy.workers.process import connected
 
 if TYPE_CHECKING:
     from redisproxy.net.listening import ListeningSocket
@@ -121,7 +121,7 @@ class RemoteSuccessor:
     async def take_shared(self, shared: bytes) -> None:
         await self._give(orders.TakeShared, shared=shared)
 
-    async def accept(self, paused: bool, back: str) -> None:
+    async def accept(self, paused: bool, back: tuple[str, ...]) -> None:
         self._accepts = True
         await self._give(orders.Accept, paused=paused, back=back)
 

@@ -15,6 +15,7 @@ from redisproxy.dataplane.interface import (
     DataPlane,
     GateReopened,
     NotSupported,
+    Taker,
     WrongOrder,
 )
 from tests.control.over_amp import over_amp, promptly
@@ -162,7 +163,7 @@ def test_a_blocking_command_is_ended(rig: Rig, dataplane: DataPlane, error: bool
 
 
 def test_a_data_plane_that_reaches_no_other_refuses_to_hand_clients_over(dataplane: DataPlane) -> None:
-    assert isinstance(now(dataplane.handover.hand_over("/run/other.sock", 1.0)), NotSupported)
+    assert isinstance(now(dataplane.handover.hand_over((Taker("/run/other.sock", 1),), 1.0)), NotSupported)
 
 
 def test_the_server_is_known_once_it_has_answered(rig: Rig, dataplane: DataPlane) -> None:

@@ -9,7 +9,8 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from redisproxy.dataplane.interface import HandedClient
-from redisproxy.remote.data_plane import Connection, RemoteHandover
+from redisproxy.remote.connection import Connection
+from redisproxy.remote.data_plane import RemoteHandover
 
 
 def test_a_descriptor_stays_open_until_the_answer_also_when_nobody_waits_any_more() -> None:
