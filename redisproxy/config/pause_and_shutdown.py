@@ -1,4 +1,4 @@
-"""The sections C{pause} and C{shutdown}: how long the proxy waits for replies, and what it tells clients."""
+"""The sections C{pause}, C{shutdown} and C{upgrade}: how long the proxy waits for replies and for clients."""
 
 from __future__ import annotations
 
@@ -41,3 +41,14 @@ class ShutdownSettings(Section):
             if not host:
                 raise ValueError(".moving_to: a host is needed, so that clients know where to go")
         return self
+
+
+class UpgradeSettings(Section):
+    """How the program on disk takes the place of the one that runs.
+
+    It has C{start_limit_ms} to get ready. A process that is to end waits for C{linger_ms} for clients that can't go to
+    another one (TLS).
+    """
+
+    start_limit_ms: Milliseconds = 30_000
+    linger_ms: MillisecondsOrOff = 3_600_000

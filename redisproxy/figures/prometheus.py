@@ -11,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 # The name of a counter, where its value is, and its help text.
 _COUNTERS = (
     ("clients", "clients.total", "Clients accepted"),
+    ("clients_handed_over", "clients.handed_over_total", "Clients that have gone to another process"),
+    ("clients_taken_in", "clients.taken_in_total", "Clients that have come from another process"),
     ("commands", "flow.commands", "Commands sent to the uplink for clients"),
     ("commands_held", "clients.held_total", "Times that a client was stopped at the closed gate"),
     ("bytes_from_clients", "flow.bytes_from_clients", "Bytes received from clients"),
@@ -23,6 +25,8 @@ _COUNTERS = (
     ("reloads_rejected", "operations.reloads_rejected_total", "Configurations rejected"),
     ("switchovers", "operations.switchovers_total", "Switchovers done"),
     ("switchovers_failed", "operations.switchovers_failed_total", "Switchovers refused or rolled back"),
+    ("upgrades", "operations.upgrades_total", "Upgrades that this process or the one before has ended with"),
+    ("upgrades_failed", "operations.upgrades_failed_total", "Upgrades that did not take place"),
     ("sentinel_switches", "operations.sentinel_switches_total", "Changes of the primary that were followed"),
 )
 _GAUGES = (
