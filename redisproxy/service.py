@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import os
 import random
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from redisproxy import config
 from redisproxy.admin import make_site
+from redisproxy.admin.ports import AdminPorts
 from redisproxy.config.certificates import TLSFault
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
 from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
+from redisproxy.copying.separate import in_a_process_of_its_own
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
+from redisproxy.dataplane.shared_value import SharedHere
 from redisproxy.forwarding import twins
 from redisproxy.net import open_files, passed_sockets
-from redisproxy.net.network import best_network, open_ports
+from redisproxy.net.listening import Sockets, sockets_for
+from redisproxy.net.network import best_network
 from redisproxy.net.passed_sockets import PassedSocketFault
 from redisproxy.remote import peer
 from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
+from redisproxy.upgrade.place import Place
 from redisproxy.workers.data_plane import WorkersDataPlane
 from redisproxy.workers.here import Here
 from redisproxy.workers.share import files_of_one
 
 if TYPE_CHECKING:
+    from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
+    from redisproxy.upgrade.giving_way import SharedByClients
+    from redisproxy.upgrade.origin import Origin
 
 
 def _cannot_listen(error: CannotListenError) -> str:
@@ -56,23 +62,19 @@ def in_this_process(dataplane: LocalDataPlane, configuration: Configuration) -> 
 
 
 class Ports(Protocol):
-    """The addresses at which clients are accepted.
+    """The addresses at which clients are accepted."""
 
-    @ivar ports: those that are open.
-    """
+    def take(self, sockets: Sockets) -> None:
+        """Have these sockets, to accept from at L{resume}."""
 
-    @property
-    def ports(self) -> Sequence[object]: ...
+    def resume(self) -> None:
+        """Accept, at first and again after L{pause}."""
 
-    def open(self, passed: Mapping[config.Address, Sequence[socket.socket]]) -> None:
-        """Listen at every address.
+    async def pause(self) -> None:
+        """Accept nobody for now: who comes waits in the backlog."""
 
-        @param passed: sockets that listen there already, by address; the others are bound.
-        @raise CannotListenError: one can't be bound; the others are closed again.
-        """
-
-    def close_at_once(self) -> None:
-        """Give the addresses up without waiting for it; for a start that has failed."""
+    async def leave(self) -> None:
+        """Accept no more clients: another process goes on listening."""
 
 
 class Proxy(Service):
@@ -80,6 +82,9 @@ class Proxy(Service):
 
     @param configuration: what is in force. @param dataplane: what the control plane drives.
     @param ports: of clients. @param manager: what is told how the process is doing.
+    @param start_copying: what switchovers copy with; this process does it itself when left out.
+    @param origin: how it was started; without it the proxy can't be upgraded.
+    @param shared: what all clients share.
     """
 
     log = Logger(namespace="redisproxy")
@@ -89,20 +94,29 @@ class Proxy(Service):
         configuration: Configuration,
         dataplane: DataPlane,
         ports: Ports,
+        shared: SharedByClients | None,
         network: Network,
         reactor: Any,
         jitter: Callable[[float, float], float] = random.uniform,
         manager: ServiceManager | None = None,
+        start_copying: StartCopying | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.setName("redisproxy")
         self._settings = configuration.settings
-        self._network = network
-        self._ports = ports
-        self.control = Control(configuration, dataplane, network, reactor, jitter)
-        self._reactor = reactor
-        self._manager = manager or ServiceManager()
-        self._admin: list[IListeningPort] = []
-        self._signals = Signals(reactor, self._reload, self.control.shutdown.hurry)
+        self._network, self._ports, self._reactor = network, ports, reactor
+        self._manager = manager = manager or ServiceManager()
+        self.control = control = Control(configuration, dataplane, network, reactor, jitter, start_copying)
+        self._admin = self._admin_ports(configuration)
+        self._signals = Signals(reactor, self._reload, self._upgrade, control.shutdown.hurry)
+        self._sockets: Sockets = {}
+        self._place: Place | None = None
+        if origin is not None and shared is not None:
+            self._place = Place(origin, control, dataplane, ports, self._admin, shared, reactor, manager)
+
+    def _admin_ports(self, configuration: Configuration) -> AdminPorts:
+        site = make_site(self.control.operations, lambda: configuration.admin_users, self.control.metrics)
+        return AdminPorts(self._network, configuration.settings.admin, site, configuration.admin_tls)
 
     # -- starting
 
@@ -113,44 +127,51 @@ class Proxy(Service):
         @raise SystemExit: one can't be bound, or a passed socket can't be used; twistd and twist print its text and
             end, with no traceback.
         """
-        if self._ports.ports:
+        if self._sockets:
             return
         try:
-            passed = passed_sockets.assign(passed_sockets.take(environ), self._settings)
-            self._ports.open(passed)
-            self._open_admin(passed)
+            self._sockets = sockets = sockets_for(self._settings, self._passed(environ))
         except PassedSocketFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
         except CannotListenError as error:
-            self._ports.close_at_once()
             raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
+        for each in (self._ports, self._admin):
+            each.take(sockets)
+            if self._in_charge:
+                each.resume()
 
-    def _open_admin(self, passed: Mapping[config.Address, Sequence[socket.socket]]) -> None:
-        admin, configuration, metrics = self._settings.admin, self.control.configuration, self.control.metrics
-        if admin is not None:
-            site = make_site(self.control.operations, lambda: configuration.admin_users, metrics)
-            self._admin = open_ports(self._network, admin, site, configuration.admin_tls, passed)
+    def _passed(self, environ: Mapping[str, str]) -> Sockets:
+        inherited = None if self._place is None else self._place.inherited(self._settings)
+        return passed_sockets.of_service_manager(environ, self._settings) if inherited is None else inherited
+
+    @property
+    def _in_charge(self) -> bool:
+        return self._place is None or self._place.in_charge
 
     def startService(self) -> None:
-        """Begin to serve: connect to the uplink, watch the time, answer SIGHUP."""
+        """Begin to serve: connect to the uplink, watch the time, answer signals."""
         super().startService()
         self.bind({})
         if shortage := open_files.shortage(files_of_one(self._settings), open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
         self.begin()
         self._signals.install()
-        # After the signals, of which some are taken a turn later, too.
-        self._reactor.callWhenRunning(self._reactor.callLater, 0, self._manager.ready, "running")
+        if self._in_charge:
+            # After the signals, of which some are taken a turn later, too.
+            self._reactor.callWhenRunning(self._reactor.callLater, 0, self._manager.ready, "running")
+        if self._place is not None:
+            self._place.begin([each for sockets in self._sockets.values() for each in sockets])
         garbage_collection.leave_out_what_there_is()
+        self._say_what_runs()
+
+    def _say_what_runs(self) -> None:
         reason = "" if twins.NATIVE else f" ({twins.NATIVE_REASON})"
-        network = self._network.name
         count = self._settings.worker_count
-        workers = f", with {count} workers" if count > 1 else ""
         self.log.info(
             "redisproxy is running on {network} transports{reason}{workers}",
-            network=network,
+            network=self._network.name,
             reason=reason,
-            workers=workers,
+            workers=f", with {count} workers" if count > 1 else "",
         )
 
     def begin(self) -> None:
@@ -169,6 +190,10 @@ class Proxy(Service):
             error = self.control.results.reload.get("error")
             self._manager.ready(f"running; the last reload was rejected: {error}" if error else "running")
 
+    def _upgrade(self) -> None:
+        """For a SIGUSR2."""
+        self.control.upgrade.on_signal()
+
     # -- stopping
 
     def stopService(self) -> Deferred[None]:
@@ -178,11 +203,11 @@ class Proxy(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
+        if self._place is not None:
+            await self._place.stop()
         await self.control.stop()
         self._signals.restore()
-        admin, self._admin = self._admin, []
-        for port in admin:
-            await maybeDeferred(port.stopListening)
+        await self._admin.close()
 
 
 class ProxyService(Proxy):
@@ -194,6 +219,7 @@ class ProxyService(Proxy):
     @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
     @param reach: gives the control plane its data plane.
     @param manager: what is told how the process is doing; nobody when left out.
+    @param start_copying: what switchovers copy with; this process does it itself when left out.
     """
 
     def __init__(
@@ -205,13 +231,16 @@ class ProxyService(Proxy):
         jitter: Callable[[float, float], float] = random.uniform,
         reach: Reach = in_this_process,
         manager: ServiceManager | None = None,
+        start_copying: StartCopying | None = None,
+        origin: Origin | None = None,
     ) -> None:
         network = network or best_network(reactor)
         peers = partial(peer.reach, reactor)
-        self.dataplane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
+        self.dataplane = plane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
         configuration = Configuration(config_path, settings, network, reactor)
-        reached = reach(self.dataplane, configuration)
-        super().__init__(configuration, reached, self.dataplane.listeners, network, reactor, jitter, manager)
+        reached, shared = reach(plane, configuration), SharedHere(plane.core, plane.registry)
+        more = jitter, manager, start_copying, origin
+        super().__init__(configuration, reached, plane.listeners, shared, network, reactor, *more)
 
 
 class WorkersService(Proxy):
@@ -227,6 +256,7 @@ class WorkersService(Proxy):
         reactor: Any,
         manager: ServiceManager,
         directory: RunDirectory,
+        origin: Origin | None = None,
     ) -> None:
         """
         @raise SystemExit: the directory can't be used.
@@ -236,12 +266,13 @@ class WorkersService(Proxy):
             directory.make()
         except RunDirectoryFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
-        self._configuration = Configuration(config_path, settings, network, reactor)
+        self._configuration = configuration = Configuration(config_path, settings, network, reactor)
         here = None if settings.worker_count > 1 else _here(settings, reactor, network, directory)
-        self.dataplane = WorkersDataPlane(
+        self.dataplane = plane = WorkersDataPlane(
             settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal()
         )
-        super().__init__(self._configuration, self.dataplane, self.dataplane.ports, network, reactor, manager=manager)
+        more = random.uniform, manager, in_a_process_of_its_own(reactor), origin
+        super().__init__(configuration, plane, plane.ports, None, network, reactor, *more)
 
     def _found_in_force(self, settings: config.Settings) -> None:
         try:
@@ -256,12 +287,12 @@ def _here(settings: config.Settings, reactor: Any, network: Any, directory: RunD
     return Here(plane, settings, network, directory.sockets(f"p-{os.getpid()}").clients)
 
 
-def service_of(config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager) -> Proxy:
-    """The service for these settings.
-
-    @raise SystemExit: the run directory can't be used.
-    """
+def service_of(
+    config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager, origin: Origin
+) -> Proxy:
+    """The service for these settings."""
     directory = run_directory(settings.run_directory, config_path, os.environ)
     if settings.worker_count > 1 or directory.living():
-        return WorkersService(config_path, settings, reactor, manager, directory)
-    return ProxyService(config_path, settings, reactor, manager=manager)
+        return WorkersService(config_path, settings, reactor, manager, directory, origin)
+    copying = in_a_process_of_its_own(reactor)
+    return ProxyService(config_path, settings, reactor, manager=manager, start_copying=copying, origin=origin)

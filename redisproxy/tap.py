@@ -10,6 +10,8 @@ from twisted.python import usage
 
 from redisproxy import config
 from redisproxy.net import passed_sockets, tls
+from redisproxy.upgrade.inheritance import Inheritance, InheritanceFault
+from redisproxy.upgrade.pidfile import Pidfile
 
 
 class Options(usage.Options):
@@ -31,9 +33,13 @@ class Options(usage.Options):
             raise usage.UsageError("a configuration file is needed: -c config.json")
         try:
             self["settings"] = config.load(self["config"], tls.faults)
-        except config.ConfigError as error:
+            self["inheritance"] = Inheritance.take(os.environ)
+        except (config.ConfigError, InheritanceFault) as error:
             raise SystemExit(f"redisproxy can't start with {self['config']}:\n{error}") from None
         self["config"] = os.path.abspath(self["config"])
+        self["pidfile"] = Pidfile(getattr(self, "parent", None))
+        if self["inheritance"] is not None:
+            self["pidfile"].disown()  # twistd would not start beside the process that it names
 
 
 def makeService(options: Options) -> IService:
@@ -48,9 +54,12 @@ def makeService(options: Options) -> IService:
 
     from redisproxy.control.service_manager import ServiceManager
     from redisproxy.service import service_of
+    from redisproxy.upgrade.origin import CommandLine, Origin
 
     manager = ServiceManager.take(os.environ)
-    service = service_of(options["config"], options["settings"], reactor, manager)
+    command = CommandLine.of_this_process(manager.environment)
+    origin = Origin(command, options["pidfile"], options["inheritance"])
+    service = service_of(options["config"], options["settings"], reactor, manager, origin)
     service.bind(passed_sockets.started_with())
     passed_sockets.forget(os.environ)
     return service

@@ -18,11 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent / "redisproxy"
 ROOMS = [
     "tap",
     "service",
+    "upgrade",
     "cli",
     "switch_test",
     "admin",
     "control",
     "switchover",
+    "copying",
     "workers",
     "remote",
     "dataplane",

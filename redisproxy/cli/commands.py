@@ -18,12 +18,12 @@ from redisproxy.cli.admin_client import AdminUnreachable, call
 from redisproxy.net import tls
 
 
-def _load(path: str) -> config.Settings:
+def _load(path: str, exit_code: int = 1) -> config.Settings:
     try:
         return config.load(path, tls.faults)
     except config.ConfigError as error:
         click.echo(str(error), err=True)
-        sys.exit(1)
+        sys.exit(exit_code)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -113,16 +113,55 @@ def status(path: str, cacert: str | None, as_json: bool) -> None:
 @_CONFIG
 @_CACERT
 @click.option("--dry-run", is_flag=True, help="Look whether it could begin, and change nothing.")
+@click.option("--abort", is_flag=True, help="Stop the one that runs, before the new server is promoted.")
+@click.option("--back", is_flag=True, help="Go to the server before, whatever the file names.")
+@click.option("--forget-way-back", "forget", is_flag=True, help="Have the server before follow no more.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def switchover(path: str, cacert: str | None, dry_run: bool, as_json: bool) -> None:
+def switchover(
+    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, as_json: bool
+) -> None:
     """Move data and clients to the uplink that the configuration names now.
 
     First point uplink in the configuration at the new Redis server; the running proxy does the rest: it lets the new
     server replicate, holds the clients for a moment, fences the old one, promotes the new one and goes on there.
+    Ctrl-C asks whether to abort it.
     """
     from redisproxy.cli import switchover as command
 
-    sys.exit(command.run(lambda path_, fields: _call(_load(path), path_, fields, cacert), dry_run, as_json))
+    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
+        return _call(_load(path), page, fields, cacert)
+
+    if abort + back + forget > 1 or (dry_run and (abort or forget)):
+        raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
+    if forget:
+        _show(*ask("/cmd/", {"cmd": "forget-way-back"}))
+        return
+    sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, back, as_json))
+
+
+@main.command()
+@_CONFIG
+@_CACERT
+@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
+def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
+    """Have the program as it is on disk now take the place of the running one; clients do not notice.
+
+    Install the new version first. It is started with the command line of the running proxy and reads the configuration
+    file anew; if it can't take over, the running proxy goes on.
+
+    Exit code 0: the new process is in charge. 1: it is not, and the running proxy goes on. 2: there was no answer.
+    """
+    status, answer = _call(_load(path), "/cmd/", {"cmd": "upgrade"}, cacert)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        sys.exit(0 if answer.get("ok") else 1)
+    if not answer.get("ok"):
+        _show(status, answer)
+    stayed = f", {answer['stayed']} stay in the old process until they leave" if answer["stayed"] else ""
+    click.echo(
+        f"upgraded from {answer['from']} to {answer['to']} in {answer['ms'] / 1000:.1f} s:"
+        f" process {answer['pid']} is in charge\n{answer['clients']} clients were handed over{stayed}"
+    )
 
 
 @main.command()
@@ -138,11 +177,40 @@ def unfence(path: str) -> None:
     sys.exit(command.run(_load(path)))
 
 
+@main.command()
+@click.option("-c", "--config", "path", required=True, help="A configuration whose uplink is the one server.")
+@click.option("--with", "other", required=True, help="A configuration whose uplink is the other server.")
+@click.option("--sample", type=click.IntRange(1), help="Compare so many keys, taken at random.  [default: 10000]")
+@click.option("--all", "whole", is_flag=True, help="Compare all keys.")
+@click.option("--counts", is_flag=True, help="Compare only the numbers of keys.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON, and nothing else.")
+def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool, as_json: bool) -> None:
+    """Compare the keys of two Redis servers: their types, values and times to live; and their functions.
+
+    Reads from both while they are used, and changes nothing. The proxy need not run.
+
+    Exit code 0: no difference. 1: they differ; the differences are shown. 2: it could not compare all that was asked
+    for. 130: interrupted.
+    """
+    if whole + counts + (sample is not None) > 1:
+        raise click.UsageError("--sample, --all and --counts exclude each other")
+    from redisproxy.cli import compare as command
+
+    settings = _load(path, 2), _load(other, 2)
+    sys.exit(command.run(*settings, command.extent(sample, whole, counts), as_json))
+
+
 @main.command("switch-test")
 @click.option("--switchovers", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
 @click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
 @click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
+@click.option(
+    "--mode", type=click.Choice(["replicate", "copy", "auto"]), default="replicate", show_default=True,
+    help="How the data moves.",
+)  # fmt: skip
+@click.option("--program-a", default="", help="The program of the first server, instead of redis-server.")
+@click.option("--program-b", default="", help="The program of the second server.")
 @click.option("--busy", type=click.IntRange(1), default=20, show_default=True, help="Clients at work.")
 @click.option("--blocked", type=click.IntRange(0), default=20, show_default=True, help="Clients blocked in BLPOP.")
 @click.option("--idle", type=click.IntRange(0), default=0, show_default=True, help="Clients that rarely do anything.")

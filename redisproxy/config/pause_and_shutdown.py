@@ -1,4 +1,4 @@
-"""The sections C{pause}, C{shutdown} and C{upgrade}: how long the proxy waits for replies and for clients."""
+"""The sections C{pause}, C{shutdown} and C{upgrade}: how long the proxy waits, and what it tells clients."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ class PauseSettings(Section):
     """How long a pause waits for commands in flight."""
 
     drain_deadline_ms: Milliseconds = 5000
-
-
-class UpgradeSettings(Section):
-    """How long a process that is to end waits for clients that can't go to another one."""
-
-    linger_ms: MillisecondsOrOff = 3_600_000
 
 
 class ShutdownSettings(Section):
@@ -47,3 +41,13 @@ class ShutdownSettings(Section):
             if not host:
                 raise ValueError(".moving_to: a host is needed, so that clients know where to go")
         return self
+
+
+class UpgradeSettings(Section):
+    """How the program on disk takes the place of the one that runs.
+
+    It has C{start_limit_ms} to get ready. Clients that can't go to another process (TLS) may stay for C{linger_ms}.
+    """
+
+    start_limit_ms: Milliseconds = 30_000
+    linger_ms: MillisecondsOrOff = 3_600_000

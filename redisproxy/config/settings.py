@@ -52,8 +52,8 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     pause: PauseSettings = PauseSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
-    upgrade: UpgradeSettings = UpgradeSettings()
     switchover: SwitchoverSettings = SwitchoverSettings()
+    upgrade: UpgradeSettings = UpgradeSettings()
 
     @model_validator(mode="before")
     @classmethod

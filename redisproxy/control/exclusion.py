@@ -46,7 +46,7 @@ class Exclusion:
         if self._stopping and name != self._still:
             return fail(WrongState(SHUTTING_DOWN))
         if self._running is not None:
-            return fail(WrongState(f"a {self._name} is running already"))
+            return fail(WrongState(f"{'an' if self._name[0] in 'aeiou' else 'a'} {self._name} is running already"))
         answer: Deferred[Answer] = Deferred()
         self._name = name
         self._running = running = ensureDeferred(work())

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 import redisproxy
 from redisproxy import config
 from redisproxy.control.errors import SHUTTING_DOWN
+from redisproxy.control.way_back import file_advice
 from redisproxy.figures import prometheus
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from redisproxy.control.results import Results
     from redisproxy.control.shutdown import Shutdown
     from redisproxy.control.switchover import SwitchoverOperation
+    from redisproxy.control.upgrade import Upgrade
     from redisproxy.control.uplink_advice import UplinkAdvice
     from redisproxy.dataplane.interface import DataPlane, Figures, WorkerFigures
     from redisproxy.figures.metrics import OperationFigures
@@ -38,6 +40,7 @@ class Info:
         advice: UplinkAdvice,
         results: Results,
         switchover: SwitchoverOperation,
+        upgrade: Upgrade,
         shutdown: Shutdown,
         metrics: OperationFigures,
         clock: IReactorTime,
@@ -47,6 +50,7 @@ class Info:
         self._advice = advice
         self._results = results
         self._switchover = switchover
+        self._upgrade = upgrade
         self._shutdown = shutdown
         self._metrics = metrics
         self._clock = clock
@@ -77,18 +81,15 @@ class Info:
             "in_flight": gate.in_flight,
             "held": gate.held,
             "aside": figures.blocked_waiting,
-            "clients": {
-                "open": figures.clients_open,
-                "total": figures.numbers["clients.total"],
-                "closed": dict(figures.clients_closed),
-            },
+            "clients": _clients(figures),
             "raw_connections": figures.raw_connections,
             "shutdown": self._ending(figures),
             "uplink": self._uplink(figures),
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
             "last_reload": results.reload,
-            "switchover": {"current": self._switchover.progress, "last": results.switchovers},
+            "switchover": {"current": self._switchover.progress, "last": results.switchovers, **self._way_back()},
+            "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
 
@@ -112,10 +113,18 @@ class Info:
             "pinned": uplink.pinned,
             "max_pinned": settings.max_pinned,
             "last_error": uplink.last_error,
-            "advice": figures.gate.busy or self._advice.text,
+            "advice": figures.gate.busy or self._left() or self._advice.text,
             **self._sentinel(),
             "server": dict(uplink.server),
         }
+
+    def _left(self) -> str:
+        configuration = self._configuration
+        left = configuration.left
+        return file_advice(left, configuration.settings.uplink.address) if left is not None else ""
+
+    def _way_back(self) -> Answer:
+        return {"way_back": self._switchover.way_back.describe(), "watch": self._switchover.watch.describe()}
 
     def _sentinel(self) -> Answer:
         finder = self._configuration.finder
@@ -145,6 +154,11 @@ class Info:
             "sentinels": float(len(sentinels)),
             "sentinels_subscribed": float(sum(each.subscribed for each in sentinels)),
         }
+
+
+def _clients(figures: Figures) -> Answer:
+    total, closed = figures.numbers["clients.total"], dict(figures.clients_closed)
+    return {"open": figures.clients_open, "total": total, "closed": closed}
 
 
 def _of_workers(figures: Figures) -> Mapping[int, Mapping[str, int]]:

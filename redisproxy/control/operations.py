@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from twisted.internet.defer import fail
 from twisted.python.failure import Failure
 
-from redisproxy.control.errors import Unavailable
+from redisproxy.control.errors import Unavailable, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from redisproxy.control.pause import Pause
     from redisproxy.control.reload import Reload
     from redisproxy.control.switchover import SwitchoverOperation
+    from redisproxy.control.upgrade import Upgrade
     from redisproxy.dataplane.interface import DataPlane
 
 
@@ -24,37 +26,65 @@ class Operations:
     """Implements C{admin.Operations}: one call, one answer, which may fail with L{OperationError}."""
 
     def __init__(
-        self, dataplane: DataPlane, pause: Pause, reload: Reload, switchover: SwitchoverOperation, info: Info
+        self,
+        dataplane: DataPlane,
+        pause: Pause,
+        reload: Reload,
+        switchover: SwitchoverOperation,
+        upgrade: Upgrade,
+        info: Info,
     ) -> None:
         self._dataplane = dataplane
         self._pause = pause
         self._reload = reload
         self._switchover = switchover
+        self._upgrade = upgrade
         self._info = info
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
+        if self._upgrade.step:
+            return _while_upgrading()
         return self._pause.pause().addErrback(_unavailable)
 
     def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]:
         """Close the gate and tell when every client is suspended."""
+        if self._upgrade.step:
+            return _while_upgrading()
         return self._pause.pause_and_wait(timeout_ms).addErrback(_unavailable)
 
     def unpause(self) -> Deferred[Answer]:
         """Open the gate."""
+        if self._upgrade.step:
+            return _while_upgrading()
         return self._pause.unpause().addErrback(_unavailable)
 
     def reload(self) -> Deferred[Answer]:
         """Take the configuration file as it is now."""
         return self._reload.reload()
 
-    def switchover(self, dry_run: bool) -> Deferred[Answer]:
-        """Move the data and the clients to the uplink that the configuration file names now."""
-        return self._switchover.switch_over(dry_run)
+    def switchover(self, dry_run: bool, back: bool = False) -> Deferred[Answer]:
+        """Move the data and the clients to the uplink that the configuration file names now.
+
+        @param back: to the server that was in use before the last switchover.
+        """
+        return self._switchover.switch_over(dry_run, back)
 
     def switchover_go_on(self) -> Answer:
         """In external mode: the new server is promoted."""
         return self._switchover.go_on()
+
+    def forget_way_back(self) -> Deferred[Answer]:
+        """Have the server that was in use before follow no more; it stays fenced."""
+        return self._switchover.forget_way_back()
+
+    def switchover_abort(self) -> Deferred[Answer]:
+        """Stop the switchover that runs, before the new server is promoted."""
+        return self._switchover.abort()
+
+    def upgrade(self) -> Deferred[Answer]:
+        """Have the program on disk take this process's place."""
+        return self._upgrade.upgrade()
 
     def terminate_raw_connections(self) -> Deferred[Answer]:
         """Close every raw connection."""
@@ -72,6 +102,10 @@ class Operations:
     def ready(self) -> Deferred[tuple[bool, str]]:
         """Whether commands get through right now, of new clients, too, and why not."""
         return self._info.ready().addErrback(_not_ready)
+
+
+def _while_upgrading() -> Deferred[Answer]:
+    return fail(WrongState("an upgrade is running; ask again when it is over"))
 
 
 def _unavailable(failure: Failure) -> NoReturn:

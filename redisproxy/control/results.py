@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from redisproxy.figures.metrics import OperationFigures
 
 KEPT_REPORTS = 10
+T = TypeVar("T")
 
 
 class Results:
     """The last results.
 
-    @ivar reload: of the last one. @ivar switchovers: reports of the last ones, the newest first.
+    @ivar reload: of the last one. @ivar switchovers, upgrades: reports of the last ones, the newest first.
     """
 
     log = Logger(namespace="redisproxy.control")
@@ -34,6 +36,7 @@ class Results:
         self._clock = clock
         self.reload: Answer = {}
         self.switchovers: list[Answer] = []
+        self.upgrades: list[Answer] = []
 
     def reloaded(self, answer: Answer) -> None:
         """A reload was done."""
@@ -53,6 +56,25 @@ class Results:
         self._metrics.switchovers_total += result == "done"
         self._metrics.switchovers_failed_total += result in ("rolled_back", "refused", "unknown")
         self.log.info("switchover {result}: {report}", result=result, report=json.dumps(report, default=str))
+
+    def upgraded(self, report: Answer) -> None:
+        """An upgrade has ended, however."""
+        self.upgrades.insert(0, {**report, "at": self._clock.seconds()})
+        del self.upgrades[KEPT_REPORTS:]
+        self._metrics.upgrades_total += report["ok"]
+        self._metrics.upgrades_failed_total += not report["ok"]
+        self.log.info("upgrade: {report}", report=json.dumps(report, default=str))
+
+    def history(self, upgrade: Answer) -> dict[str, Any]:
+        """What the process that takes this one's place goes on with. @param upgrade: the report of this one."""
+        upgrades = [{**upgrade, "at": self._clock.seconds()}, *self.upgrades][:KEPT_REPORTS]
+        return {"reload": self.reload, "switchovers": self.switchovers, "upgrades": upgrades}
+
+    def take_history(self, history: Mapping[str, Any]) -> None:
+        """Go on with what another process has handed on; its program may be another one."""
+        self.reload = _of_kind(dict, history.get("reload"))
+        self.switchovers = _of_kind(list, history.get("switchovers"))
+        self.upgrades = _of_kind(list, history.get("upgrades"))
 
     def failed(self, failure: Failure, name: str) -> Failure:
         """A move has failed; return with what it is answered."""
@@ -79,3 +101,7 @@ class Results:
 
     def _note(self, result: Answer) -> None:
         self.reload = {**result, "at": self._clock.seconds()}
+
+
+def _of_kind(kind: type[T], value: object) -> T:
+    return value if isinstance(value, kind) else kind()

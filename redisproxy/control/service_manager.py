@@ -47,6 +47,16 @@ class ServiceManager:
         """The process ends, which takes so long at the most; systemd waits for at least that long."""
         self._send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(longest_s * 1_000_000)}", "STATUS=shutting down")
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process of which it is the service manager, too, has to be started with."""
+        return {"NOTIFY_SOCKET": self._path} if self._path else {}
+
+    def succeeded_by(self, pid: int) -> None:
+        """Process `pid` is the service from now on, and this one tells no more. Nobody else may say so."""
+        self._send(f"MAINPID={pid}", "READY=1", "STATUS=running")
+        self._path = ""
+
     def _send(self, *lines: str) -> None:
         if not self._path:
             return

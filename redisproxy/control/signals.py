@@ -1,4 +1,5 @@
-"""What the process does on signals: SIGHUP reloads; SIGTERM and SIGINT stop the reactor, and the exit code is 0.
+"""What the process does on signals: SIGHUP reloads, SIGUSR2 upgrades; SIGTERM and SIGINT stop the reactor, and the
+exit code is 0.
 
 A second SIGTERM or SIGINT ends the wait for clients to leave.
 
@@ -17,13 +18,16 @@ from typing import Any
 class Signals:
     """Our handlers while the service runs.
 
-    @param reload: called in the reactor thread for a SIGHUP.
+    @param reload: called in the reactor thread for a SIGHUP. @param upgrade: for a SIGUSR2.
     @param hurry: called there for a SIGTERM or SIGINT after the first one.
     """
 
-    def __init__(self, reactor: Any, reload: Callable[[], None], hurry: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: Any, reload: Callable[[], None], upgrade: Callable[[], None], hurry: Callable[[], None]
+    ) -> None:
         self._reactor = reactor
         self._reload = reload
+        self._upgrade = upgrade
         self._hurry = hurry
         self._stopping = False
         self._old: dict[int, Any] = {}
@@ -31,6 +35,7 @@ class Signals:
     def install(self) -> None:
         """Take the signals. Those that Twisted takes when the reactor starts are taken after that."""
         self._take(signal.SIGHUP, self._reload)
+        self._take(signal.SIGUSR2, self._upgrade)
         self._reactor.callWhenRunning(self._reactor.callLater, 0, self._take_stop)
 
     def _take_stop(self) -> None:
@@ -54,7 +59,9 @@ class Signals:
             self._reactor.stop()
 
     def restore(self) -> None:
-        """Give SIGHUP back. The others stay ours until the process ends: a second one must not kill it half-way."""
-        old = self._old.pop(signal.SIGHUP, None)
-        if old is not None:
-            signal.signal(signal.SIGHUP, old)
+        """Give SIGHUP and SIGUSR2 back. The others stay ours until the process ends: a second one must not kill it
+        half-way."""
+        for number in (signal.SIGHUP, signal.SIGUSR2):
+            old = self._old.pop(number, None)
+            if old is not None:
+                signal.signal(number, old)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import maybeDeferred
@@ -11,17 +10,19 @@ from twisted.internet.interfaces import IListeningPort
 
 from redisproxy.client import Client
 from redisproxy.config.authentication import authenticator
-from redisproxy.net.network import open_ports
+from redisproxy.net.listening import ListeningSocket, Sockets, close_all, open_ports
 from redisproxy.net.tls import ServerTLS, server_tls
 from redisproxy.serving import ClientFactory
 
 if TYPE_CHECKING:
     from redisproxy import config
-    from redisproxy.config import Address
     from redisproxy.net.network import Network
     from redisproxy.net.raw_relay import RawFactory
     from redisproxy.shared.core import Core
     from redisproxy.shared.registry import ClientRegistry
+
+
+Served = tuple["ClientFactory | RawFactory", "ServerTLS | None"]
 
 
 def certificates_of(settings: config.Settings) -> list[ServerTLS | None]:
@@ -59,23 +60,36 @@ class Listeners:
         self._network = network
         self._certificates = certificates_of(settings)
         self._factories: list[ClientFactory] = []
+        self._served: list[Served] = []
+        self._sockets: Sockets = {}
+        self._endpoints = [*settings.listen, *settings.listen_raw]
 
-    def open(self, passed: Mapping[Address, Sequence[socket.socket]]) -> None:
-        """Listen at every address.
+    @property
+    def listening(self) -> bool:
+        """Whether clients may come; who does while nobody accepts waits in the backlog."""
+        return bool(self._sockets)
 
-        @param passed: sockets that listen there already, by address; the others are bound.
-        @raise twisted.internet.error.CannotListenError: one can't be bound; the others are closed again.
+    def take(self, sockets: Sockets) -> None:
+        """Have these sockets, to accept from at L{resume}.
+
+        @param sockets: those of every listener; the ones for clients are this object's from now on.
         """
-        settings = self._settings
-        endpoints = [*settings.listen, *settings.listen_raw]
-        try:
-            for endpoint, (factory, tls) in zip(endpoints, self.made(), strict=True):
-                self.ports += open_ports(self._network, endpoint, factory, tls, passed)
-        except Exception:
-            self.close_at_once()
-            raise
+        self._sockets = sockets
+        self._served = self.factories()
 
-    def made(self) -> list[tuple[ClientFactory | RawFactory, ServerTLS | None]]:
+    def resume(self) -> None:
+        """Accept, at first and again after L{pause}."""
+        endpoints = self._endpoints
+        for endpoint, (factory, tls) in zip(endpoints, self._served, strict=True) if not self.ports else ():
+            self.ports += open_ports(self._network, endpoint, self._sockets, factory, tls)
+
+    async def pause(self) -> None:
+        """Accept nobody for now: who comes waits in the backlog."""
+        ports, self.ports = self.ports, []
+        for port in ports:
+            await maybeDeferred(port.stopListening)
+
+    def factories(self) -> list[Served]:
         """What serves the clients of each listener, in the sequence of the settings, raw ones last."""
         settings = self._settings
         for endpoint in settings.listen[len(self._factories) :]:
@@ -107,14 +121,17 @@ class Listeners:
             if current is not None and new is not None:
                 current.replace(new)
 
-    def close_at_once(self) -> None:
-        """Give the addresses up without waiting for it; for a start that has failed."""
-        ports, self.ports = self.ports, []
-        for port in ports:
-            port.stopListening()
-
     async def close(self) -> None:
-        """Accept no more clients."""
-        ports, self.ports = self.ports, []
-        for port in ports:
-            await maybeDeferred(port.stopListening)
+        """Accept no more clients, and listen no more."""
+        await self.pause()
+        close_all(self._own_sockets())
+
+    async def leave(self) -> None:
+        """Accept no more clients: another process goes on listening."""
+        await self.pause()
+        for each in self._own_sockets():
+            each.leave()
+
+    def _own_sockets(self) -> list[ListeningSocket]:
+        sockets, self._sockets = self._sockets, {}
+        return [each for endpoint in self._endpoints for each in sockets.get(endpoint.address, ())]

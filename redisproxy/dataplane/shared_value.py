@@ -60,3 +60,19 @@ def take_in(state: bytes, core: Core, registry: ClientRegistry[Client]) -> None:
     for body in value.scripts:
         core.scripts.see([b"SCRIPT", b"LOAD", body])
     registry.give_no_id_up_to(value.last_id)
+
+
+class SharedHere:
+    """What the clients of the data plane in this process share."""
+
+    def __init__(self, core: Core, registry: ClientRegistry[Client]) -> None:
+        self._core = core
+        self._registry = registry
+
+    async def tell(self) -> bytes:
+        """It, in its form as bytes."""
+        return export(self._core, self._registry)
+
+    async def take(self, state: bytes) -> None:
+        """Go on with that of another process."""
+        take_in(state, self._core, self._registry)

@@ -155,11 +155,11 @@ class HandedClient:
 class Taker:
     """A data plane that takes clients in.
 
-    @ivar path: the Unix socket at which it does. @ivar count: how many it is given at the most.
+    @ivar path: the Unix socket at which it does. @ivar count: how many it is given at the most; None: no matter.
     """
 
     path: str
-    count: int
+    count: int | None = None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class UplinkFigures:
 
 
 class OperationFigures:
-    """Figures of pauses, reloads, switchovers and failovers.
+    """Figures of pauses, reloads, switchovers, failovers and upgrades.
 
     @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
     @ivar auth_failures_total: wrong passwords at the admin pages.
@@ -78,6 +78,8 @@ class OperationFigures:
         "sentinel_switches_total",
         "switchovers_failed_total",
         "switchovers_total",
+        "upgrades_failed_total",
+        "upgrades_total",
     )
     __slots__ = (*_COUNTED, "_pauses", "auth_failures_total", "registry")
 
@@ -85,6 +87,7 @@ class OperationFigures:
         self.pauses_total = self.sentinel_switches_total = self.auth_failures_total = 0
         self.reloads_total = self.reloads_rejected_total = 0
         self.switchovers_total = self.switchovers_failed_total = 0
+        self.upgrades_total = self.upgrades_failed_total = 0
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._pauses = Histogram(

@@ -25,6 +25,8 @@ _COUNTERS = (
     ("reloads_rejected", "operations.reloads_rejected_total", "Configurations rejected"),
     ("switchovers", "operations.switchovers_total", "Switchovers done"),
     ("switchovers_failed", "operations.switchovers_failed_total", "Switchovers refused or rolled back"),
+    ("upgrades", "operations.upgrades_total", "Upgrades that this process or the one before has ended with"),
+    ("upgrades_failed", "operations.upgrades_failed_total", "Upgrades that did not take place"),
     ("sentinel_switches", "operations.sentinel_switches_total", "Changes of the primary that were followed"),
 )
 _GAUGES = (

@@ -20,19 +20,16 @@ _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 @implementer(IReadDescriptor)
 class Acceptor:
-    """Listens from the beginning and accepts between L{resume} and L{pause}; meanwhile the kernel's backlog holds.
+    """Accepts between L{resume} and L{pause}; meanwhile the kernel's backlog holds.
 
-    @param listening: not blocking; it is closed at the end. @param path: the file that goes with it.
+    @param listening: not blocking; it is closed at the end.
     @param take: called with each connection, which is its own.
     """
 
     log = Logger(namespace="redisproxy.network")
 
-    def __init__(
-        self, reactor: Any, listening: socket.socket, path: str | None, take: Callable[[socket.socket], None]
-    ) -> None:
+    def __init__(self, reactor: Any, listening: socket.socket, take: Callable[[socket.socket], None]) -> None:
         self._reactor = reactor
-        self._path = path
         self._socket = listening
         self._take = take
         self._accepting = False
@@ -51,14 +48,12 @@ class Acceptor:
             self._reactor.removeReader(self)
 
     def close(self) -> None:
-        """Listen no more; a unix socket's file goes, too."""
+        """Accept nobody any more."""
         self.pause()
         if self._rest is not None and self._rest.active():
             self._rest.cancel()
         if self._socket.fileno() >= 0:
             self._socket.close()
-            if self._path is not None and os.path.exists(self._path):
-                os.unlink(self._path)
 
     # -- what the reactor calls
 

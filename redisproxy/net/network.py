@@ -6,8 +6,8 @@ There are two behind the same interface: on the compiled transports, where those
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocol, IReactorFDSet
@@ -15,9 +15,6 @@ from twisted.internet.interfaces import IListeningPort, IProtocol, IReactorFDSet
 from redisproxy.forwarding import twins
 from redisproxy.net.detached import DetachedSocket
 from redisproxy.net.twisted_network import TwistedNetwork
-
-if TYPE_CHECKING:
-    from redisproxy.config import Address, RawListenSettings
 
 
 class Network(Protocol):
@@ -79,22 +76,6 @@ class ServingNetwork(Network, Protocol):
         @raise ValueError: it is no TCP or unix stream socket.
         @raise OSError: it is no open socket.
         """
-
-
-def open_ports(
-    network: Network,
-    endpoint: RawListenSettings,
-    factory: Any,
-    tls: Any,
-    passed: Mapping[Address, Sequence[socket.socket]],
-) -> list[IListeningPort]:
-    """Listen for `endpoint`: on the sockets that were passed for it, else at its address.
-
-    @raise CannotListenError: the address can't be bound.
-    """
-    if sockets := passed.get(endpoint.address):
-        return [network.listen_on(each, factory, tls) for each in sockets]
-    return [network.listen(endpoint.address, factory, tls, endpoint.backlog)]
 
 
 def best_network(reactor: Any) -> ServingNetwork:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from twisted.logger import Logger
 
 from redisproxy.config import AdminSettings, TcpAddress
+from redisproxy.net.listening import ListeningSocket, Sockets
 
 if TYPE_CHECKING:
     from redisproxy.config import Address, RawListenSettings, Settings
@@ -109,7 +110,7 @@ def _passed(descriptor: int, name: str) -> PassedSocket:
     return PassedSocket(found, name)
 
 
-def assign(passed: Sequence[PassedSocket], settings: Settings) -> Mapping[Address, list[socket.socket]]:
+def assign(passed: Sequence[PassedSocket], settings: Settings) -> Mapping[Address, list[PassedSocket]]:
     """The sockets of each listener that has any, by its address in the configuration.
 
     A socket belongs to the listener that its name says (C{listen}, C{listen[1]}, C{admin}), else to that which has its
@@ -117,7 +118,7 @@ def assign(passed: Sequence[PassedSocket], settings: Settings) -> Mapping[Addres
 
     @raise PassedSocketFault: one belongs to no listener, or opens the admin pages to anybody.
     """
-    owned: dict[Address, list[socket.socket]] = {}
+    owned: dict[Address, list[PassedSocket]] = {}
     faults = []
     for each in passed:
         owner = _owner(each, settings)
@@ -126,10 +127,27 @@ def assign(passed: Sequence[PassedSocket], settings: Settings) -> Mapping[Addres
         elif isinstance(owner, AdminSettings) and owner.open_to_anybody(each.place, each.network):
             faults.append(f"{each}: anybody could pause the proxy there; set pass, users or cacertfile of admin")
         else:
-            owned.setdefault(owner.address, []).append(each.listening)
+            owned.setdefault(owner.address, []).append(each)
     if faults:
         raise PassedSocketFault("\n".join(faults))
     return owned
+
+
+def of_service_manager(environ: Mapping[str, str], settings: Settings) -> Sockets:
+    """The sockets of the listeners for which the service manager has passed any.
+
+    @raise PassedSocketFault: as L{take} and L{assign} do.
+    """
+    assigned = assign(take(environ), settings)
+    return {
+        address: [ListeningSocket(each.listening, each.name) for each in sockets]
+        for address, sockets in assigned.items()
+    }
+
+
+def has_owner(passed: PassedSocket, settings: Settings) -> bool:
+    """Whether there is a listener to which it belongs."""
+    return _owner(passed, settings) is not None
 
 
 def _owner(passed: PassedSocket, settings: Settings) -> RawListenSettings | None:

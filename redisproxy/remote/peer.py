@@ -66,7 +66,8 @@ class RemoteTarget:
     def close(self) -> None:
         """Close the connection, once everything has left."""
         transport: Any = self._link.transport
-        transport.loseConnection()
+        if transport is not None:
+            transport.loseConnection()
 
 
 def reach(reactor: Any, path: str) -> Deferred[Peer]:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from redisproxy.switch_test.data_set import DataSet
-from redisproxy.switch_test.kill_primary import PrimaryKiller
+from redisproxy.switch_test.kill_primary import PrimaryKiller, WasPromoted, has_the_copy
 from redisproxy.switch_test.load_process import LoadProcess
 from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.processes import ProxyServer, RedisServer, raise_file_limit, wait_until
@@ -40,11 +40,12 @@ class Run:
     def __init__(self, options: Options, folder: Path) -> None:
         clients = options.busy + options.blocked + options.idle
         self.state = RunState(options, folder)
-        self._servers = [RedisServer("redis-a", folder), RedisServer("redis-b", folder)]
+        programs = {"redis-a": options.program_a, "redis-b": options.program_b}
+        self._servers = [RedisServer(name, folder, program) for name, program in programs.items()]
         self._load: LoadProcess | None = None
         self._random = random.Random(f"{options.seed}:switchovers")
         self._data = DataSet(options.data_mb, options.seed)
-        self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1))
+        self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1), options.mode)
 
     def run(self, show: Show) -> None:
         """Carry out all switchovers, up to the first fault."""
@@ -94,7 +95,8 @@ class Run:
         time.sleep(self._random.random() * BETWEEN_S)
 
     def _move(self, old: RedisServer, new: RedisServer) -> dict[str, Any]:
-        killer = PrimaryKiller(old, new) if self.state.options.kill else None
+        taken_over = has_the_copy if self.state.options.mode == "copy" else WasPromoted()
+        killer = PrimaryKiller(old, new, taken_over) if self.state.options.kill else None
         try:
             return self._move_manually() if self.state.options.manual else self._ask("switchover")
         finally:

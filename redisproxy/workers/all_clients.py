@@ -6,14 +6,14 @@ The last two digits of a client's id are the number of the worker that it came t
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from redisproxy.dataplane.interface import ClientFilter, ClientLine, DataPlaneLost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from redisproxy.workers.members import Member, Members
 
@@ -27,7 +27,7 @@ class AllClients:
     @param stop_listening: accept no more clients.
     """
 
-    def __init__(self, members: Members, stop_listening: Callable[[], None]) -> None:
+    def __init__(self, members: Members, stop_listening: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._members = members
         self._stop_listening = stop_listening
 
@@ -78,7 +78,7 @@ class AllClients:
     # -- the end
 
     def stop_listening(self) -> Deferred[None]:
-        return maybeDeferred(self._stop_listening)
+        return ensureDeferred(self._stop_listening())
 
     def give_notice(self, within_s: float, wait_s: float, endpoint: str = "") -> Deferred[None]:
         return ensureDeferred(self._give_notice(within_s, wait_s, endpoint))

@@ -14,6 +14,7 @@ from redisproxy.workers.all_figures import AllFigures
 from redisproxy.workers.all_gates import AllGates
 from redisproxy.workers.all_handovers import AllHandovers
 from redisproxy.workers.all_moves import AllMoves
+from redisproxy.workers.all_notes import AllNotes
 from redisproxy.workers.crew import Crew
 from redisproxy.workers.dealing import Dealing
 from redisproxy.workers.everywhere import Everywhere
@@ -63,7 +64,7 @@ class WorkersDataPlane:
         self._supervisor = supervisor = Supervisor(crew, reactor)
         self._finding = Finding(crew, settings, reactor)
         self.ports = Dealing(members, lambda: [*crew.all, *([here] if here is not None else [])], reactor)
-        self._all_figures = AllFigures(members, crew, supervisor, gone, lambda: bool(self.ports.ports))
+        self._all_figures = AllFigures(members, crew, supervisor, gone, lambda: self.ports.listening)
         self._take_orders()
         crew.answers = self._everywhere = Everywhere(self.clients)
         crew.on_found = on_found
@@ -74,8 +75,9 @@ class WorkersDataPlane:
         members = self._members
         self.gate = AllGates(members)
         self.move = AllMoves(members, self._supervisor, self._handovers.stop)
-        self.clients = AllClients(members, self.ports.close_at_once)
+        self.clients = AllClients(members, self.ports.close)
         self.handover = AllHandovers(members, self._handovers)
+        self.notes = AllNotes(members)
 
     def _changed(self) -> None:
         """A member has come or gone."""

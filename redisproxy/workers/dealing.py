@@ -8,18 +8,18 @@ passed over.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.net.acceptor import Acceptor
-from redisproxy.net.sockets import listening_socket
+from redisproxy.net.listening import ListeningSocket, Sockets, close_all
 
 if TYPE_CHECKING:
-    from redisproxy.config import Address
     from redisproxy.workers.members import Members
 
 MOST_UNDER_WAY = 32
@@ -83,50 +83,67 @@ class Dealing:
         self._members = members
         self._everybody = everybody
         self._reactor = reactor
-        self._looking_again = False
+        self._again: IDelayedCall | None = None
+        self._sockets: Sockets = {}
+        self._endpoints = [*members.settings.listen, *members.settings.listen_raw]
 
-    def open(self, passed: Mapping[Address, Sequence[socket.socket]]) -> None:
-        """Listen at every address.
+    @property
+    def listening(self) -> bool:
+        """Whether clients may come; who does while nobody accepts waits in the backlog."""
+        return bool(self._sockets)
 
-        @param passed: sockets that listen there already, by address; the others are bound.
-        @raise twisted.internet.error.CannotListenError: one can't be bound; the others are closed again.
+    def take(self, sockets: Sockets) -> None:
+        """Have these sockets, to accept from at L{resume}.
+
+        @param sockets: those of every listener; the ones for clients are this object's from now on.
         """
-        settings = self._members.settings
-        endpoints = [*settings.listen, *settings.listen_raw]
-        try:
-            for number, endpoint in enumerate(endpoints):
-                is_raw = number >= len(settings.listen)
-                self.ports += self._acceptors(endpoint, number, is_raw, passed.get(endpoint.address, ()))
-        except Exception:
-            self.close_at_once()
-            raise
+        self._sockets = sockets
 
-    def _acceptors(self, endpoint: Any, number: int, is_raw: bool, passed: Sequence[socket.socket]) -> list[Acceptor]:
-        def give(accepted: socket.socket) -> None:
-            self._give(accepted, number, is_raw)
+    def resume(self) -> None:
+        """Accept, at first and again after L{pause}."""
+        for number, endpoint in enumerate(self._endpoints) if not self.ports else ():
+            for each in self._sockets[endpoint.address]:
+                self.ports.append(Acceptor(self._reactor, each.copy(), self._giver(number)))
+        self.steer()
 
-        if passed:
-            return [Acceptor(self._reactor, listening, None, give) for listening in passed]
-        path = getattr(endpoint.address, "path", None)
-        return [Acceptor(self._reactor, listening_socket(endpoint.address, endpoint.backlog), path, give)]
+    def _giver(self, number: int) -> Callable[[socket.socket], None]:
+        is_raw = number >= len(self._members.settings.listen)
+        return lambda accepted: self._give(accepted, number, is_raw)
 
-    def close_at_once(self) -> None:
-        """Give the addresses up."""
+    async def pause(self) -> None:
+        """Accept nobody for now: who comes waits in the backlog."""
         ports, self.ports = self.ports, []
         for port in ports:
             port.close()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
+    async def close(self) -> None:
+        """Accept no more clients, and listen no more."""
+        await self.pause()
+        close_all(self._own_sockets())
+
+    async def leave(self) -> None:
+        """Accept no more clients: another process goes on listening."""
+        await self.pause()
+        for each in self._own_sockets():
+            each.leave()
+
+    def _own_sockets(self) -> list[ListeningSocket]:
+        sockets, self._sockets = self._sockets, {}
+        return [each for endpoint in self._endpoints for each in sockets.get(endpoint.address, ())]
 
     def steer(self) -> None:
         """Accept if there is a worker that may be given a connection."""
         able = self._next() is not None
         for port in self.ports:
             (port.resume if able else port.pause)()
-        if not able and self.ports and not self._looking_again:
-            self._looking_again = True
-            self._reactor.callLater(PATIENCE_S, self._look_again)
+        if not able and self.ports and self._again is None:
+            self._again = self._reactor.callLater(PATIENCE_S, self._look_again)
 
     def _look_again(self) -> None:
-        self._looking_again = False
+        self._again = None
         self.steer()
 
     def _next(self) -> Server | None:

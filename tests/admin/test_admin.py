@@ -60,13 +60,24 @@ class FakeOperations:
     def reload(self) -> Deferred[Any]:
         raise WrongState("a reload is running already")
 
-    def switchover(self, dry_run: bool) -> Deferred[Any]:
-        self.calls.append(f"switchover {dry_run}")
+    def switchover(self, dry_run: bool, back: bool) -> Deferred[Any]:
+        self.calls.append(f"switchover {dry_run}{' back' if back else ''}")
         return succeed({"report": {}})
 
     def switchover_go_on(self) -> Any:
         self.calls.append("switchover-go-on")
         return {}
+
+    def forget_way_back(self) -> Deferred[Any]:
+        self.calls.append("forget-way-back")
+        return succeed({"forgotten": "a:1"})
+
+    def switchover_abort(self) -> Deferred[Any]:
+        self.calls.append("switchover-abort")
+        return succeed({"state": "aborted"})
+
+    def upgrade(self) -> Deferred[Any]:
+        return succeed({"pid": 2})
 
     def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])
@@ -309,3 +320,10 @@ def test_the_page_shows_what_the_operator_has_to_know_before_all_tables() -> Non
     assert '<p id="advice" class="bad" role="alert">The uplink: it is fenced by &lt;somebody&gt;</p>' in page
     assert page.index('id="advice"') < page.index("<table>")
     assert '<p id="advice" class="bad" role="alert"></p>' in render_page({"uplink": {"advice": ""}}).decode()
+
+
+def test_the_page_tells_of_the_last_upgrade() -> None:
+    last = [{"ok": False, "error": "no <licence>", "step": "start"}, {"ok": True}]
+    page = render_page({**INFO, "upgrade": {"step": "hand over", "last": last}}).decode()
+    assert "no &lt;licence&gt;" in page and "<td>running</td><td><code>hand over</code></td>" in page
+    assert "none yet" in render_page(INFO).decode().partition("Last upgrade")[2]

@@ -186,3 +186,28 @@ def test_no_endpoint_and_no_answer_are_errors(tmp_path: Path) -> None:
         path.write_text(json.dumps({**base, **admin}))
         result = CliRunner().invoke(main, ["status", "-c", str(path)])
         assert result.exit_code == 2 and text in result.stderr
+
+
+def test_upgrade_tells_what_was_done(start: Start) -> None:
+    endpoint = start()
+    answer = {"ok": True, "from": "1.0", "to": "1.1", "pid": 7, "clients": 50, "stayed": 2, "ms": 2345.6}
+    endpoint.server.answer = (200, answer)
+    result = endpoint.run("upgrade")
+    assert result.exit_code == 0 and endpoint.server.seen[-1][2] == "cmd=upgrade"
+    assert result.output == (
+        "upgraded from 1.0 to 1.1 in 2.3 s: process 7 is in charge\n"
+        "50 clients were handed over, 2 stay in the old process until they leave\n"
+    )
+    assert json.loads(endpoint.run("upgrade", "--json").output) == answer
+    endpoint.server.answer = (502, {"ok": False, "error": "not upgraded, this process goes on: no licence"})
+    result = endpoint.run("upgrade")
+    assert result.exit_code == 1 and "not upgraded, this process goes on: no licence" in result.output
+    assert endpoint.run("upgrade", "--json").exit_code == 1
+
+
+def test_upgrade_without_an_answer_is_another_exit_code(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.shutdown()
+    endpoint.server.server_close()
+    result = endpoint.run("upgrade")
+    assert result.exit_code == 2 and "no answer from" in result.output

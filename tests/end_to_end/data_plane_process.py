@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory
 from redisproxy import config
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.net import tls
+from redisproxy.net.listening import sockets_for
 from redisproxy.net.network import best_network
 from redisproxy.remote.link import Descriptor
 from redisproxy.remote.order import Order, answering, taking
@@ -47,7 +48,8 @@ def data_plane(reactor: Any, config_path: str) -> ServedDataPlane:
     """A data plane that accepts clients."""
     settings, network = config.load(config_path, tls.faults), best_network(reactor)
     plane = LocalDataPlane(settings, reactor, network)
-    plane.listeners.open({})
+    plane.listeners.take(sockets_for(settings, {}))
+    plane.listeners.resume()
     return ServedDataPlane(plane, settings, network, reactor)
 
 

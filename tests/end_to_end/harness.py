@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import pytest
@@ -246,7 +246,16 @@ class Proxy:
         self.pidfile = self.folder / "twistd.pid"
         self.process = self._start(plugin, environment)
         if wait:
+            self._wait_or_kill()
+
+    def _wait_or_kill(self) -> None:
+        """Nobody stops a proxy whose constructor has failed, and each one left makes the next one later."""
+        try:
             wait_until(self._ready, "the proxy is ready")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def restart(self) -> None:
         """Start it again after it has ended."""
@@ -361,7 +370,7 @@ class Proxy:
         assert "Traceback" not in self.log and "Unhandled" not in self.log, self.log
         return code
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -176,7 +176,7 @@ def test_no_process_that_it_starts_takes_the_sockets_for_its_own(
     plugin = f"import atexit, os; atexit.register(lambda: os.write(1, repr(('still told', {told})).encode()))"
     passed, environment = [("listen", sockets[0])], {"NOTIFY_SOCKET": notifications.path}
     with Activated(server.uplink, passed, environment=environment, plugin=plugin) as proxy:
-        assert listening_descriptors(proxy.process.pid, sockets[0]) == [True]
+        assert listening_descriptors(proxy.process.pid, sockets[0]) == [True, True]
         assert proxy.stop() == 0
         assert "('still told', [])" in proxy.log
 

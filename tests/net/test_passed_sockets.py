@@ -47,7 +47,7 @@ def at(passed: socket.socket, host: str) -> dict[str, str]:
 def owners(configured: Settings, *passed: tuple[str, socket.socket]) -> dict[str, list[socket.socket]]:
     """What each address gets."""
     assigned = assign([PassedSocket(sock, name) for name, sock in passed], configured)
-    return {str(address): sockets for address, sockets in assigned.items()}
+    return {str(address): [each.listening for each in found] for address, found in assigned.items()}
 
 
 @pytest.mark.parametrize(

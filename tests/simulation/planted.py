@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from redisproxy.client import Client
 from redisproxy.client.open_transaction import Transaction
@@ -18,6 +18,7 @@ from redisproxy.client.route import Route
 from redisproxy.client.sending import Sender
 from redisproxy.client.session import Session
 from redisproxy.client.tracking_options import Tracking
+from redisproxy.control.abort import Abort
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
@@ -39,6 +40,7 @@ from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
+from tests.simulation.mode import Mode
 from tests.simulation.planted_losses import LOSSES
 
 Patches = Iterator[Any]
@@ -383,6 +385,17 @@ def _kill_waits_at_the_gate() -> Patches:
     yield patch.object(script_kill, "comes_next", lambda client: False)
 
 
+def _aborted_before_it_is_undone() -> Patches:
+    """That a switchover is aborted is answered before anything is undone."""
+    original = Abort.order
+
+    def order(self: Abort) -> Deferred[Any]:
+        report = self._switchover.report if self._switchover is not None else {}
+        return original(self) if not report else succeed({"state": "aborted", "report": report})
+
+    yield patch.object(Abort, "order", order)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -415,6 +428,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "tracked-no-more": _tracked_no_more,
     "not-tracked-again": _not_tracked_again,
     "kill-waits-at-the-gate": _kill_waits_at_the_gate,
+    "aborted-before-it-is-undone": _aborted_before_it_is_undone,
     **LOSSES,
 }
 
@@ -422,6 +436,11 @@ BUGS: dict[str, Callable[[], Patches]] = {
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
 FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
 """Bugs that hardly any seed finds; tests in C{tests/dataplane} and C{tests/control} see them."""
+
+
+def mode_of(name: str) -> Mode:
+    """In which mode this bug shows."""
+    return Mode.BOUNDARY if name in LOSSES else Mode.ONE_PROCESS
 
 
 @contextmanager

@@ -111,6 +111,7 @@ class Server:
     """One Redis server.
 
     @ivar down: it refuses connections. @ivar unreachable: they time out. @ivar hung: it is stopped (SIGSTOP).
+    @ivar watch: called with what may be carried out now.
     @ivar link_broken: replicas get nothing from it now. @ivar lag: seconds that an effect takes to a replica.
     """
 
@@ -132,6 +133,7 @@ class Server:
         self.waiters: list[Blocked] = []
         self.paused_until = 0.0
         self.script: Connection | None = None
+        self.watch: Callable[[Server, Connection, list[list[bytes]]], None] = lambda server, connection, commands: None
         self._last_id = 0
         self._effects: Effect = []
 
@@ -344,6 +346,8 @@ class Server:
         return reply
 
     def _may_write(self, connection: Connection, commands: list[list[bytes]]) -> None:
+        if connection.queue is None:
+            self.watch(self, connection, commands)
         if not any(args[0].upper() in WRITES for args in commands):
             return
         if self.repl.primary is not None:

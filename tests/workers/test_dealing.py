@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.testing import MemoryReactorClock
 
 from redisproxy import config
+from redisproxy.net.listening import ListeningSocket
 from redisproxy.workers.dealing import MOST_UNDER_WAY, PATIENCE_S, Dealing
 from redisproxy.workers.members import Members
 
@@ -60,7 +61,8 @@ class Bed:
         listening = socket.create_server(("127.0.0.1", 0), backlog=1000)
         listening.setblocking(False)
         self.address = listening.getsockname()
-        self.dealing.open({settings.listen[0].address: [listening]})
+        self.dealing.take({settings.listen[0].address: [ListeningSocket(listening)]})
+        self.dealing.resume()
         self.clients: list[socket.socket] = []
         for worker in self.workers:
             self.members.join(worker)  # type: ignore[arg-type]
@@ -84,7 +86,7 @@ class Bed:
 def bed() -> Iterator[Bed]:
     bed = Bed()
     yield bed
-    bed.dealing.close_at_once()
+    ensureDeferred(bed.dealing.close())
     for worker in bed.workers:
         worker.takes(len(worker.waiting))
     for client in bed.clients:
@@ -120,3 +122,12 @@ def test_nobody_is_accepted_for_a_worker_with_enough_on_their_way_and_others_get
         bed.connect(1)
         quick.takes(len(quick.waiting))
     assert stalled.now == MOST_UNDER_WAY
+
+
+def test_nothing_is_to_happen_once_nobody_is_accepted_any_more(bed: Bed) -> None:
+    for worker in bed.workers:
+        worker.under_way = MOST_UNDER_WAY
+    bed.dealing.steer()
+    assert bed.clock.getDelayedCalls()
+    ensureDeferred(bed.dealing.close())
+    assert not bed.clock.getDelayedCalls()

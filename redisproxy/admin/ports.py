@@ -1,0 +1,59 @@
+"""The ports of the admin pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+
+from redisproxy.net.listening import ListeningSocket, Sockets, close_all, open_ports
+
+if TYPE_CHECKING:
+    from redisproxy.config import AdminSettings
+    from redisproxy.net.network import Network
+
+
+class AdminPorts:
+    """Accepts for the admin site.
+
+    @param endpoint: None for a proxy without admin pages. @param tls: its certificate, if it has one.
+    """
+
+    def __init__(self, network: Network, endpoint: AdminSettings | None, site: Any, tls: Any) -> None:
+        self._network = network
+        self._endpoint = endpoint
+        self._site = site
+        self._tls = tls
+        self._sockets: Sockets = {}
+        self._ports: list[IListeningPort] = []
+
+    def take(self, sockets: Sockets) -> None:
+        """Have these sockets, of which those of the admin pages are this object's from now on."""
+        self._sockets = sockets
+
+    def resume(self) -> None:
+        """Accept, at first and again after L{pause}."""
+        if self._endpoint is not None and self._sockets and not self._ports:
+            self._ports = open_ports(self._network, self._endpoint, self._sockets, self._site, self._tls)
+
+    async def pause(self) -> None:
+        """Accept nobody for now; connections that there are stay."""
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await maybeDeferred(port.stopListening)
+
+    async def close(self) -> None:
+        """Accept nobody any more, and listen no more."""
+        await self.pause()
+        close_all(self._own_sockets())
+
+    async def leave(self) -> None:
+        """Accept nobody any more: another process goes on listening."""
+        await self.pause()
+        for each in self._own_sockets():
+            each.leave()
+
+    def _own_sockets(self) -> list[ListeningSocket]:
+        sockets, self._sockets = self._sockets, {}
+        return [] if self._endpoint is None else list(sockets.get(self._endpoint.address, ()))

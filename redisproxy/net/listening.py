@@ -1,0 +1,84 @@
+"""The sockets at which this process listens, kept apart from the ports that accept from them.
+
+A port accepts from a copy, so that it can stop and begin again while the kernel's backlog holds who comes meanwhile,
+and another process can go on with the same sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from redisproxy.net.sockets import listening_socket
+
+if TYPE_CHECKING:
+    from redisproxy.config import Address, RawListenSettings, Settings
+    from redisproxy.net.network import Network
+
+
+class ListeningSocket:
+    """One of them.
+
+    @ivar listening: not blocking; this object's own.
+    @ivar name: what the service manager calls it, which listens on; empty when the program has bound it by itself.
+    @ivar of_another: a process that is not this one's to end listens there, too.
+    """
+
+    def __init__(self, listening: socket.socket, name: str = "", of_another: bool = False) -> None:
+        self.listening = listening
+        self.name = name
+        self.of_another = of_another or bool(name)
+
+    def copy(self) -> socket.socket:
+        """Another descriptor of it, for a port, which closes it."""
+        copied = self.listening.dup()
+        copied.setblocking(False)
+        return copied
+
+    def close(self) -> None:
+        """Listen no more. The file of a Unix socket goes, too, if nobody else listens there."""
+        place = None if self.of_another or self.listening.fileno() < 0 else self.listening.getsockname()
+        self.leave()
+        if isinstance(place, str) and place and os.path.exists(place):
+            os.unlink(place)
+
+    def leave(self) -> None:
+        """Another process goes on with it."""
+        self.listening.close()
+
+
+Sockets = Mapping["Address", Sequence[ListeningSocket]]
+"""The sockets of each listener, by its address in the configuration."""
+
+
+def sockets_for(settings: Settings, had: Mapping[Address, Sequence[ListeningSocket]]) -> Sockets:
+    """The sockets of every listener.
+
+    @param had: those that listen already, by address; the others are bound.
+    @raise twisted.internet.error.CannotListenError: one can't be bound; those that were bound are closed again.
+    """
+    found: dict[Address, Sequence[ListeningSocket]] = {}
+    bound: list[ListeningSocket] = []
+    try:
+        for _, endpoint in settings.listeners:
+            address = endpoint.address
+            if address not in had:
+                bound.append(ListeningSocket(listening_socket(address, endpoint.backlog)))
+            found[address] = had.get(address, bound[-1:])
+    except BaseException:
+        close_all(bound)
+        raise
+    return found
+
+
+def close_all(sockets: Iterable[ListeningSocket]) -> None:
+    """Listen at none of these any more."""
+    for each in sockets:
+        each.close()
+
+
+def open_ports(network: Network, endpoint: RawListenSettings, sockets: Sockets, factory: Any, tls: Any) -> list[Any]:
+    """Accept for `endpoint`; the ports."""
+    return [network.listen_on(each.copy(), factory, tls) for each in sockets[endpoint.address]]

@@ -1,0 +1,193 @@
+"""The process that takes another one's place, until it has: it gets ready, takes clients in, and takes charge.
+
+When the other process ends before that, this one is in charge. When that one has only given it up, it hands back what
+it has, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+import redisproxy
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, Rejected, Taker
+from redisproxy.remote import peer
+from redisproxy.remote.link import connected
+from redisproxy.remote.order_server import OrderServer
+from redisproxy.upgrade import orders
+from redisproxy.upgrade.process_life import ProcessLife
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IListeningPort
+
+    from redisproxy.dataplane.interface import DataPlane
+    from redisproxy.remote.link import Link
+    from redisproxy.upgrade.inheritance import Inheritance
+
+LIMIT_S = 2.0
+"""For one client to have nothing under way."""
+AGAIN_S = 0.2
+ENDING_S = 15.0
+"""A process that is to end does not try for longer to hand clients back."""
+
+
+class Heir(Protocol):
+    """The proxy in this process.
+
+    @ivar server: the address of the server in use; empty until a sentinel has told it.
+    """
+
+    dataplane: DataPlane
+
+    @property
+    def server(self) -> str: ...
+
+    async def take_shared(self, shared: bytes) -> None:
+        """Go on with what clients share."""
+
+    def accept(self) -> None:
+        """Accept clients."""
+
+    async def accept_nobody(self) -> None:
+        """Accept no more clients; the sockets listen on."""
+
+    def take_charge(self, history: Mapping[str, Any]) -> None:
+        """Be the proxy."""
+
+    def end(self) -> None:
+        """End the process."""
+
+
+class TakingOver:
+    """One process on its way.
+
+    @param clients: the Unix socket at which it takes clients in.
+    """
+
+    log = Logger(namespace="redisproxy.upgrade")
+
+    def __init__(self, inheritance: Inheritance, heir: Heir, reactor: Any, clients: str) -> None:
+        self._inheritance = inheritance
+        self._heir = heir
+        self._reactor = reactor
+        self._path = clients
+        self._port: IListeningPort | None = None
+        self._other = ProcessLife(inheritance.pid)
+        self._back = ""
+        self._charged = False
+        self._link: Link | None = None
+        self._alone_work: Deferred[None] | None = None
+
+    def begin(self) -> None:
+        """Take orders."""
+        handlers: dict[Any, Callable[..., Any]] = {
+            orders.GetReady: self._get_ready,
+            orders.TakeShared: self._heir.take_shared,
+            orders.Accept: self._accept,
+            orders.TakeCharge: self._take_charge,
+        }
+        self._link = OrderServer(self._reactor, handlers, self._lost)
+        connected(self._reactor, self._inheritance.link, self._link)
+
+    async def stop(self) -> None:
+        """The process ends: what it was to take over goes back if it is not in charge."""
+        if not self._charged and self._link is not None:
+            self._link.abort()
+        if self._alone_work is not None:
+            with suppress(TimeoutError):
+                await self._alone_work.addTimeout(ENDING_S, self._reactor)
+        await self._close_port()
+        self._other.forget()
+
+    # -- orders
+
+    async def _get_ready(self, server: str, limit_s: float) -> orders.Ready:
+        plane = self._heir.dataplane
+        self._same(server)
+        try:
+            await plane.server_known().addTimeout(limit_s, self._reactor)
+        except TimeoutError:
+            raise Rejected(await self._unreachable()) from None
+        self._same(server)
+        self._port = peer.listen(self._reactor, self._path, plane.handover)
+        self._inheritance.restore_output()
+        return orders.Ready(os.getpid(), redisproxy.__version__, self._path)
+
+    def _same(self, server: str) -> None:
+        ours = self._heir.server
+        if ours not in ("", server):
+            raise Rejected(
+                f"the configuration file names the server {ours}, and {server} is in use: reload or switch over first"
+            )
+
+    async def _unreachable(self) -> str:
+        figures = await self._heir.dataplane.figures()
+        why = figures.uplink.last_error or "it has not answered"
+        return f"the new process does not reach the server {self._heir.server}: {why}"
+
+    async def _accept(self, paused: bool, back: str) -> None:
+        if paused:
+            await self._heir.dataplane.gate.hold(OPERATOR)
+        self._back = back
+        self._heir.accept()
+
+    def _take_charge(self, history: dict[str, Any]) -> None:
+        self._charged = True
+        self._other.forget()
+        self._heir.take_charge(history)
+
+    # -- the other process is gone, or has given this one up
+
+    def _lost(self, link: Link) -> None:
+        if self._charged:
+            ensureDeferred(self._close_port())
+        else:
+            self._alone_work = ensureDeferred(self._alone()).addErrback(self._failed)
+
+    def _failed(self, failure: Any) -> None:
+        self.log.failure("handing clients back failed", failure=failure)
+        self._heir.end()
+
+    async def _alone(self) -> None:
+        """Until it is clear which of the two serves."""
+        await self._heir.accept_nobody()
+        while True:
+            if self._other.over:
+                self._go_on_alone()
+                return
+            if not self._back or not await self._hand_back():
+                self._heir.end()
+                return
+            await deferLater(self._reactor, AGAIN_S, lambda: None)
+
+    def _go_on_alone(self) -> None:
+        if not self._back:
+            self.log.error("the process whose place is to be taken has ended before anything was handed over")
+            self._heir.end()
+            return
+        self.log.error("the process whose place is taken has ended before that was done: this one is in charge now")
+        self._heir.accept()
+        self._take_charge({})
+
+    async def _hand_back(self) -> int:
+        """How many clients are left here."""
+        plane = self._heir.dataplane
+        try:
+            count = (await plane.handover.hand_over((Taker(self._back),), LIMIT_S)).taken
+        except DataPlaneLost as error:
+            self.log.warn("clients can't be handed back yet: {error}", error=str(error))
+            return 1
+        left = (await plane.figures()).clients_open
+        self.log.info("the upgrade was given up: {count} clients handed back, {left} are left", count=count, left=left)
+        return left
+
+    async def _close_port(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
