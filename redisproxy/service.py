@@ -34,7 +34,7 @@ from redisproxy.remote import peer
 from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
 from redisproxy.upgrade.place import Place
 from redisproxy.workers.data_plane import WorkersDataPlane
-from redisproxy.workers.here import Here
+from redisproxy.workers.here import beside_others
 from redisproxy.workers.share import files_of_one
 
 if TYPE_CHECKING:
@@ -267,11 +267,12 @@ class WorkersService(Proxy):
         except RunDirectoryFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
         self._configuration = configuration = Configuration(config_path, settings, network, reactor)
-        here = None if settings.worker_count > 1 else _here(settings, reactor, network, directory)
+        here = None if settings.worker_count > 1 else beside_others(settings, reactor, network, directory)
         self.dataplane = plane = WorkersDataPlane(
             settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal()
         )
-        more = random.uniform, manager, in_a_process_of_its_own(reactor), origin
+        copying = in_a_process_of_its_own(reactor)
+        more = random.uniform, manager, copying, origin
         super().__init__(configuration, plane, plane.ports, None, network, reactor, *more)
 
     def _found_in_force(self, settings: config.Settings) -> None:
@@ -281,16 +282,13 @@ class WorkersService(Proxy):
             self.log.error("the settings of the workers that were found are not taken: {error}", error=str(error))
 
 
-def _here(settings: config.Settings, reactor: Any, network: Any, directory: RunDirectory) -> Here:
-    """The data plane of this process, beside others."""
-    plane = LocalDataPlane(settings, reactor, network, reach=partial(peer.reach, reactor))
-    return Here(plane, settings, network, directory.sockets(f"p-{os.getpid()}").clients)
-
-
 def service_of(
     config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager, origin: Origin
 ) -> Proxy:
-    """The service for these settings."""
+    """The service for these settings.
+
+    @raise SystemExit: the run directory can't be used.
+    """
     directory = run_directory(settings.run_directory, config_path, os.environ)
     if settings.worker_count > 1 or directory.living():
         return WorkersService(config_path, settings, reactor, manager, directory, origin)

@@ -52,8 +52,8 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     pause: PauseSettings = PauseSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
-    switchover: SwitchoverSettings = SwitchoverSettings()
     upgrade: UpgradeSettings = UpgradeSettings()
+    switchover: SwitchoverSettings = SwitchoverSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from redisproxy.client.session_value import ClientValue
     from redisproxy.uplink import UplinkSet
 
-AT_ONCE = 25
+AT_ONCE = 8
+"""Each is held while it crosses, the longer the more there are."""
 POLL_S = 0.002
 BOTH_GET_IT = 2
 """How many connections get a marker that is published; one that MONITOR shows is answered with its text."""

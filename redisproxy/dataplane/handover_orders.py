@@ -150,7 +150,7 @@ class LocalHandover:
             staying.update(value.values())
         return HandedOver(sum(map(len, shares)) - sum(len(value) for _, value in left), dict(staying))
 
-    def _shares(self, counts: Sequence[int | None]) -> tuple[list[list[Client]], Counter[str]]:
+    def _shares(self, counts: Sequence[int]) -> tuple[list[list[Client]], Counter[str]]:
         """Who goes to each taker, and how many can't go to any, by the reason."""
         able, staying = [], Counter[str]()
         for client in self._registry:
@@ -173,11 +173,11 @@ class LocalHandover:
         return over
 
 
-def dealt(clients: Iterable[Client], counts: Sequence[int | None]) -> list[list[Client]]:
+def dealt(clients: Iterable[Client], counts: Sequence[int]) -> list[list[Client]]:
     """Deal clients out in turn, to each as many as it may have; those that are too many stay."""
     shares: list[list[Client]] = [[] for _ in counts]
     left = iter(clients)
-    while able := [share for share, count in zip(shares, counts, strict=True) if count is None or len(share) < count]:
+    while able := [share for share, count in zip(shares, counts, strict=True) if len(share) < count]:
         for share in able:
             client = next(left, None)
             if client is None:

@@ -155,11 +155,11 @@ class HandedClient:
 class Taker:
     """A data plane that takes clients in.
 
-    @ivar path: the Unix socket at which it does. @ivar count: how many it is given at the most; None: no matter.
+    @ivar path: the Unix socket at which it does. @ivar count: how many it is given at the most.
     """
 
     path: str
-    count: int | None = None
+    count: int
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from redisproxy.dataplane.interface import (
 )
 from redisproxy.net.deferreds import shielded
 from redisproxy.remote import orders
-from redisproxy.remote.current_link import Connection
+from redisproxy.remote.connection import Connection
 from redisproxy.remote.order_client import OrderClient
 
 if TYPE_CHECKING:

@@ -106,8 +106,8 @@ class ServedDataPlane:
             orders.GiveNotice: clients.give_notice,
             orders.AllLeft: clients.all_left,
             orders.CloseAll: clients.close_all,
-            **of_handover(plane.handover),
-            **of_notes(plane.notes),
+            **_of_handover(plane.handover),
+            **_of_notes(plane.notes),
             orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
@@ -197,7 +197,7 @@ class ServedDataPlane:
         return standing_of(self._moves.begun)
 
 
-def of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
+def _of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
     """What carries out the orders about what clients change silently."""
     return {
         orders.BeginNotes: notes.begin,
@@ -206,8 +206,8 @@ def of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
     }
 
 
-def of_handover(handover: HandoverOrders) -> dict[type[Order], Handler]:
-    """What carries out the orders about clients that go to another data plane or come from one."""
+def _of_handover(handover: HandoverOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about clients that come from another data plane, or go to one."""
     return {
         orders.Expect: handover.expect,
         orders.Adopt: lambda state, descriptor: handover.adopt(HandedClient(state, descriptor)),

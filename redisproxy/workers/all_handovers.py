@@ -62,11 +62,7 @@ class AllHandovers:
 
 def divided(to: tuple[Taker, ...], parts: int, at: int) -> tuple[Taker, ...]:
     """What one of so many may give to each taker: together they give no more than all may."""
-    return tuple(each if each.count is None else Taker(each.path, _part(each.count, parts, at)) for each in to)
-
-
-def _part(count: int, parts: int, at: int) -> int:
-    return count // parts + (1 if at < count % parts else 0)
+    return tuple(Taker(each.path, each.count // parts + (1 if at < each.count % parts else 0)) for each in to)
 
 
 def _to_a_member() -> Deferred[None]:

@@ -26,16 +26,16 @@ class _Refusing:
 class Taking:
     """The connections that one data plane was given.
 
-    @ivar given, given_raw: how many there were, the raw ones apart. @ivar changed: called with each.
+    @ivar given, given_raw: how many there were, the raw ones apart. @ivar changed: called when there is another.
     """
 
     def __init__(self, plane: LocalDataPlane, network: ServingNetwork) -> None:
         self.given = self.given_raw = 0
+        self.changed: Callable[[], None] = lambda: None
         self._network = network
-        self._listeners = plane.listeners.factories()
+        self._listeners = plane.listeners.made()
         refusing = next(factory for factory, _ in self._listeners if isinstance(factory, ClientFactory))
         self._refusing = _Refusing(refusing)
-        self.changed: Callable[[], None] = lambda: None
 
     def take(self, listener: int, full: bool, descriptor: int) -> None:
         """Serve a connection.

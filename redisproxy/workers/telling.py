@@ -45,7 +45,7 @@ class _Soon:
 
 
 class Telling:
-    """Tells of the clients of one data plane, whenever that changes.
+    """Tells of the clients of one data plane, soon after that has changed.
 
     @param taking: counts those that it was given.
     """
@@ -54,14 +54,14 @@ class Telling:
         self._plane = plane
         self._taking = taking
         self._upward = upward
-        self._told: tuple[int, ...] = (0, 0, 0, 0)
+        self._told: tuple[int, ...] = ()
         self._named: frozenset[int] = frozenset()
         self._started = False
         self._soon = (_Soon(self._tell, TELL_S, clock), _Soon(self._name, NAME_S, clock))
         upward.on_new = self._begin_anew
 
     def start(self) -> None:
-        """Tell how many clients there are, soon after that has changed, and which they are, a little later."""
+        """Tell how many clients there are soon after that has changed, and which they are a little later."""
         self._started = True
         self._plane.registry.changed = self._plane.raw.changed = self._taking.changed = self._changed
         self._changed()
@@ -78,7 +78,7 @@ class Telling:
 
     def _begin_anew(self) -> None:
         """There is a control process that knows nothing."""
-        self._told, self._named = (self._taking.given, 0, self._taking.given_raw, 0), frozenset()
+        self._told, self._named = (), frozenset()
         self._changed()
 
     def _tell(self) -> None:

@@ -69,7 +69,7 @@ class Handovers:
             giver, taker = self._chance.sample(members, 2)
             self._note(f"the clients of worker {giver.pid} go to {taker.pid}")
             try:
-                takers = (Taker(taker.door),)
+                takers = (Taker(taker.door, 1000),)
                 count = (await giver.plane.handover.hand_over(takers, self._chance.choice(LIMITS_S))).taken
                 self.moved += count
                 self._note(f"{count} clients have gone")

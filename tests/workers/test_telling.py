@@ -88,8 +88,9 @@ def test_nothing_wakes_a_worker_whose_clients_stay(told: Told) -> None:
 def test_nothing_is_told_after_the_stop(told: Told) -> None:
     told.telling.start()
     told.rig.advance(TELL_S + A_MOMENT_S)
+    assert told.occupied == [0]
     Client(told.rig.workers[0])
     told.telling.stop()
     Client(told.rig.workers[0])
     told.rig.advance(NAME_S + A_MOMENT_S)
-    assert not told.occupied and not told.present
+    assert told.occupied == [0] and not told.present
