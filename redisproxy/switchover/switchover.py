@@ -105,7 +105,8 @@ class Switchover:
         return self.report
 
     async def _stop_copying(self) -> None:
-        await self._copying.stop()
+        if self._by_copy is not None:
+            await self._by_copy.end()
 
     async def _run_as_told(self) -> None:
         mode = self._settings.mode
@@ -231,7 +232,7 @@ class Switchover:
 
     async def _run_copy(self) -> None:
         route = self._by_copy = CopyRoute(
-            self._servers, self._copying, self._settings, self.effects, self._report, self._clock
+            self._servers, self._copying, self._dataplane.notes, self._settings, self.effects, self._report, self._clock
         )
         with self._report.step("preflight"):
             findings = await route.inspect(self._dataplane.clients)
