@@ -107,11 +107,13 @@ class Control:
 
     async def _tick(self) -> None:
         self._advice.tick()
+        self.follower.tick(self.configuration.finder is not None and await self._connected())
+
+    async def _connected(self) -> bool:
         try:
-            connected = await self._dataplane.connected()
+            return await self._dataplane.connected()
         except DataPlaneLost:
-            connected = False
-        self.follower.tick(connected)
+            return False
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(DataPlaneLost):

@@ -64,6 +64,7 @@ class Watched(_Orders):
         self.move = _Orders(dataplane.move, rig)
         self.clients = _Orders(dataplane.clients, rig)
         self.handover = _Orders(dataplane.handover, rig)
+        self.notes = _Orders(dataplane.notes, rig)
 
 
 class Client:

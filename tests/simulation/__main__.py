@@ -16,6 +16,7 @@ from tests.simulation.world import Outcome, run
 MODES = {
     Mode.BOUNDARY: "control plane and data plane are two processes",
     Mode.WORKERS: "clients are spread over workers, which are killed, stopped and cut off",
+    Mode.HANDOVER: "clients go from one worker to another as well",
 }
 CHUNK = 20
 SHOWN = 10

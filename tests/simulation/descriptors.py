@@ -6,6 +6,7 @@ copy of it is closed: then the connection ends, unless a transport has gone on w
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -61,7 +62,7 @@ class Descriptors:
             if who is holder:
                 del self._holders[descriptor]
                 if _inode(descriptor) == inode:
-                    os.close(descriptor)
+                    _park(descriptor)
         self.look()
 
     def _look_soon(self) -> None:
@@ -92,6 +93,31 @@ class Descriptors:
         for watch, _ in self._known.values():
             watch.close()
         self._known.clear()
+
+
+_parked: list[int] = []
+MOST_PARKED = 200
+
+
+def _park(descriptor: int) -> None:
+    """Close it, and give its number to nobody yet: code of the process that has ended may close it once more.
+
+    That is what Python makes of coroutines that nobody goes on with, whenever it finds them.
+    """
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), descriptor)
+    _parked.append(descriptor)
+
+
+def clear_away() -> None:
+    """Worlds are over: let go of what they have left, now and then."""
+    if len(_parked) >= MOST_PARKED:
+        gc.collect()
+        nothing = os.stat(os.devnull).st_ino
+        for descriptor in _parked:
+            if _inode(descriptor) == nothing:
+                os.close(descriptor)
+        _parked.clear()
 
 
 def _inode(descriptor: int) -> int:

@@ -10,10 +10,13 @@ from tests.simulation.caching import Party
 from tests.simulation.clients import GONE, Gone, ReplyError
 
 if TYPE_CHECKING:
+    from tests.simulation.processes import Process
     from tests.simulation.workers import Workers
     from tests.simulation.world import World
 
 SHARE = 0.4
+Place = dict[int, "Process"]
+"""In which process each client is, by their ids."""
 
 
 class Listing:
@@ -56,14 +59,23 @@ class Listing:
             if not (workers.hit or self.world.faulty):
                 self.world.fail(f"CLIENT LIST was answered with {reply}")
             return
-        listed = Counter(int(line.split()[0][3:]) for line in bytes(reply).splitlines())
-        if twice := [number for number, count in listed.items() if count > 1]:
+        self._check(Counter(int(line.split()[0][3:]) for line in bytes(reply).splitlines()), before, _there(workers))
+
+    def _check(self, listed: Counter[int], before: Place, after: Place) -> None:
+        """Those that stay where they are have to be named once."""
+        still = {number for number, process in before.items() if after.get(number) is process}
+        if twice := [number for number in still if listed[number] > 1]:
             self.world.fail(f"CLIENT LIST names {twice} twice")
-        if missing := (before & _there(workers)) - listed.keys():
+        if missing := still - listed.keys():
             self.world.fail(f"CLIENT LIST does not name {missing}, which have been there all the time")
 
 
-def _there(workers: Workers) -> set[int]:
-    """The ids of all clients of workers in use."""
-    planes = [each.program.plane for each in workers.in_use]
-    return {client.id for plane in planes for client in plane.registry if not client.closed}
+def _there(workers: Workers) -> Place:
+    """All clients of workers in use, but those that are on their way from one to another."""
+    found: dict[int, list[Process]] = {}
+    for process in workers.in_use:
+        for client in process.program.plane.registry:
+            found.setdefault(client.id, []).append(process)
+            if client.closed:
+                found[client.id].append(process)
+    return {number: processes[0] for number, processes in found.items() if len(processes) == 1}

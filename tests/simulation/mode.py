@@ -11,3 +11,9 @@ class Mode(Enum):
     ONE_PROCESS = ""
     BOUNDARY = "boundary"
     WORKERS = "workers"
+    HANDOVER = "handover"
+
+    @property
+    def many(self) -> bool:
+        """Whether there are workers."""
+        return self in (Mode.WORKERS, Mode.HANDOVER)

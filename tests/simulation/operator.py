@@ -14,6 +14,7 @@ from redisproxy.control.errors import OperationError, Unavailable
 from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
 from tests.simulation.aborts import Aborts
+from tests.simulation.copying import marked
 from tests.simulation.returns import Returns
 
 if TYPE_CHECKING:
@@ -222,7 +223,8 @@ class Operator:
         """Do what the log says when the clients are on a server that is still fenced."""
         if old is target or old.config["min-replicas-to-write"] == "0":
             return
-        if target.repl.primary is not None or target.repl.replid2 != old.repl.replid:
+        promoted = target.repl.primary is None and target.repl.replid2 == old.repl.replid
+        if not (promoted or marked(target)):
             self._note(f"unfence {old.name}")
             old.config["min-replicas-to-write"] = "0"
             return

@@ -43,6 +43,7 @@ from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
+from tests.simulation.planted_copies import COPIES, COPY_LOSSES
 from tests.simulation.planted_losses import LOSSES
 
 Patches = Iterator[Any]
@@ -456,7 +457,9 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "aborted-before-it-is-undone": _aborted_before_it_is_undone,
     "file-leads-back": _file_leads_back,
     "back-without-the-data": _back_without_the_data,
+    **COPIES,
     **LOSSES,
+    **COPY_LOSSES,
 }
 
 
@@ -467,7 +470,7 @@ FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
 
 def mode_of(name: str) -> Mode:
     """In which mode this bug shows."""
-    return Mode.BOUNDARY if name in LOSSES else Mode.ONE_PROCESS
+    return Mode.BOUNDARY if name in LOSSES or name in COPY_LOSSES else Mode.ONE_PROCESS
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class Machine:
 
     @ivar processes: all that there have been, by their numbers. @ivar main: what a process that is started runs.
     @ivar on_end: called when one has ended, before its connections are closed.
+    @ivar on_accept: called with the end of a connection that was made to a Unix socket.
     """
 
     def __init__(self, clock: SimClock, net: Net, seed: int, main: Main) -> None:
@@ -41,6 +42,7 @@ class Machine:
         self.net = net
         self.main = main
         self.on_end: Callable[[Process], None] = lambda process: None
+        self.on_accept: Callable[[End], None] = lambda end: None
         self.chance = Random(f"{seed} processes")
         self.processes: dict[int, Process] = {}
         self.sockets: dict[str, Listening] = {}
@@ -52,6 +54,12 @@ class Machine:
         process = Process(self, next(self._numbers), name)
         self.processes[process.pid] = process
         return process
+
+    def readable(self) -> None:
+        """There may be something to accept: wake those who look."""
+        for process in self.processes.values():
+            for reader in process.readers:
+                process.at(self.net.delay(), process.read, reader)
 
     # -- pairs of connected sockets
 
@@ -90,7 +98,7 @@ class Process:
     """One process.
 
     @ivar stopped_until: it does nothing before that time. @ivar program: what it runs, for whoever looks at it.
-    @ivar starting: what its parent has of it; None for the first one.
+    @ivar readers: of the reactor. @ivar starting: what its parent has of it; None for the first one.
     """
 
     def __init__(self, machine: Machine, pid: int, name: str) -> None:
@@ -100,6 +108,7 @@ class Process:
         self.alive = True
         self.stopped_until = 0.0
         self.program: Any = None
+        self.readers: dict[Any, None] = {}
         self.reactor = Reactor(self)
         self.network = SimNetwork(machine.net, self)
         self.starting: Starting | None = None
@@ -124,6 +133,11 @@ class Process:
             self.at(self.stopped_until - self.machine.clock.seconds(), function, *args)
         else:
             function(*args)
+
+    def read(self, reader: Any) -> None:
+        """Have a reader read, if it still wants to."""
+        if reader in self.readers:
+            reader.doRead()
 
     def stop_for(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT later."""
@@ -213,6 +227,17 @@ class Reactor:
         protocol.makeConnection(end)
         end.resumeProducing()
 
+    # -- readers
+
+    def addReader(self, reader: Any) -> None:
+        """Have it read what there is to accept, now and later."""
+        self._process.readers[reader] = None
+        self._process.machine.readable()
+
+    def removeReader(self, reader: Any) -> None:
+        """Not any more."""
+        self._process.readers.pop(reader, None)
+
     # -- Unix sockets
 
     def listenUNIX(self, address: str, factory: Any, backlog: int = 50, mode: int = 0, wantPID: bool = False) -> Any:
@@ -297,6 +322,7 @@ class Listening:
         """Somebody has connected."""
         end.protocol = self._factory.buildProtocol(UNIXAddress(""))
         end.protocol.makeConnection(end)
+        self.process.machine.on_accept(end)
         end.resumeProducing()
 
     def stopListening(self) -> None:

@@ -75,7 +75,14 @@ class Connection:
         """CLIENT TRACKING: tell that these keys have changed, or everything. Nobody who is tracked here writes."""
         if b"ON" in self.tracking and self.version == 3:
             self.tracked.difference_update(keys or set(self.tracked))
+            if b"BCAST" in self.tracking and self.server.feed_stalls_s:
+                self._stall()
             self.end.write(b">2\r\n" + encode(b"invalidate", 3) + encode(keys, 3))
+
+    def _stall(self) -> None:
+        clock = self.server.clock
+        if seconds := self.server.chance.choice(self.server.feed_stalls_s):
+            self.end.stalled_until = max(self.end.stalled_until, clock.seconds() + seconds)
 
     def unblock(self, reply: Any) -> None:
         """End a blocking pop with this reply."""
@@ -131,6 +138,9 @@ class Server:
         self.repl = Replication(self._new_id())
         self.connections: dict[int, Connection] = {}
         self.waiters: list[Blocked] = []
+        self.cursors: dict[int, bytes] = {}
+        self.feed_stalls_s: tuple[float, ...] = ()
+        self.no_scripts = Random(f"{name} {chance.getstate()[1][:3]}").random() < 0.3
         self.paused_until = 0.0
         self.script: Connection | None = None
         self.errors = 0

@@ -7,9 +7,9 @@ of pauses, reloads and switchovers. Another one takes the place of a worker that
 from __future__ import annotations
 
 import random
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -21,7 +21,10 @@ from redisproxy.control.service_manager import ServiceManager
 from redisproxy.dataplane import garbage_collection
 from redisproxy.workers import process
 from redisproxy.workers.process import ASKING_FD, ORDERS_FD, STARTED, Beginning, WorkerProcess
+from tests.simulation.backlog import Backlog
 from tests.simulation.clients import Wire
+from tests.simulation.copying import MortalCopying
+from tests.simulation.handovers import Handovers
 from tests.simulation.moments import OF_A_MOVE, Moments
 from tests.simulation.network import End
 from tests.simulation.processes import Machine, Process
@@ -48,62 +51,15 @@ def workers_of(seed: int) -> int:
     return Random(f"{seed} workers").choice((2, 3, 4))
 
 
-class Backlog:
-    """The listening socket of the control process, with the connections that it has not accepted yet."""
-
-    def __init__(self, owner: Process, give: Callable[[socket.socket], None]) -> None:
-        self._process = owner
-        self._give = give
-        self._waiting: list[End] = []
-        self._accepting = False
-        self._closed = False
-
-    def come(self, end: End) -> None:
-        """Somebody connects."""
-        if self._closed:
-            end.die()
-            return
-        end.come()
-        self._waiting.append(end)
-        self._accept_soon()
-
-    def resume(self) -> None:
-        """Accept."""
-        self._accepting = True
-        self._accept_soon()
-
-    def pause(self) -> None:
-        """Accept nobody for now."""
-        self._accepting = False
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._closed = True
-        waiting, self._waiting = self._waiting, []
-        for end in waiting:
-            end.let_go()
-
-    def _accept_soon(self) -> None:
-        if self._waiting and self._accepting:
-            self._process.at(self._process.machine.net.delay(), self._accept)
-
-    def _accept(self) -> None:
-        if self._waiting and self._accepting:
-            end = self._waiting.pop(0)
-            if not end.gone:
-                descriptor = self._process.machine.net.descriptors.make(end, self._process)
-                self._give(socket.socket(fileno=descriptor))
-            self._accept_soon()
-
-
 class Workers:
     """The carrier of a world: the processes of the proxy.
 
     @ivar service: of the control process. @ivar lost: how many workers were killed or have ended too early.
+    @ivar handovers: of clients between workers; None where there are none.
     @ivar hit: whether anything happens to workers.
     """
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: Settings, handover: bool) -> None:
         self._world = world
         random.seed(world.seed)
         self.chance = Random(f"{world.seed} worker faults")
@@ -117,12 +73,18 @@ class Workers:
         self._stopping = False
         counts = (0, 1, 2, 3, 5) if self.hit else (0,)
         self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, ORDERS)
-        with _in_a_process():
-            self.service = service.WorkersService(world.path, settings, self.control_process.reactor, ServiceManager())
+        self.handovers = Handovers(world, self) if handover else None
+        copying = partial(MortalCopying, world=world, network=self.control_process.network)
+        with _in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
+            nothing: Any = None
+            self.service = service.WorkersService(
+                world.path, settings, self.control_process.reactor, ServiceManager(), nothing
+            )
         self._dataplane: Any = self.service.dataplane
-        dealing: Any = self._dataplane.ports
-        self.backlog = Backlog(self.control_process, lambda accepted: dealing._give(accepted, 0, False))
-        dealing.ports.append(self.backlog)
+        self.backlog = Backlog(self.machine)
+        sockets: Any = {settings.listen[0].address: [self.backlog.of(self.control_process)]}
+        self._dataplane.ports.take(sockets)
+        self._dataplane.ports.resume()
 
     # -- processes
 
@@ -136,6 +98,8 @@ class Workers:
         with _in_a_process():
             worker = child.program = WorkerProcess(Beginning.from_bytes(given), child.reactor)
             worker.start(descriptors[ORDERS_FD], descriptors[ASKING_FD])
+        if self.handovers is not None:
+            self.handovers.serve(child, worker.plane)
         for end in self.links_of(child):
             if hasattr(end.protocol, "responder"):
                 self._moments.watch(end.protocol)
@@ -156,8 +120,8 @@ class Workers:
                 may_end(end)
 
     def _let_go(self, end: End) -> None:
-        """Nobody has the socket of this client: it was on its way to a worker that was lost."""
-        if self.lost:
+        """Nobody has the socket of this client: it was on its way to a worker, and that was lost."""
+        if self.hit:
             may_end(end)
 
     # -- what worlds ask
@@ -176,9 +140,14 @@ class Workers:
         return [each for each in self.machine.processes.values() if each.alive and each.program is not None]
 
     @property
+    def members(self) -> list[Any]:
+        """The workers that the control process drives, as it sees them."""
+        return list(self._dataplane._members.in_use)
+
+    @property
     def in_use(self) -> list[Process]:
-        """Those of them that the control process drives."""
-        members = {member.pid for member in self._dataplane._members.in_use}
+        """The processes of those."""
+        members = {member.pid for member in self.members}
         return [each for each in self.workers if each.pid in members]
 
     @property
