@@ -24,6 +24,8 @@ def tell(report: dict[str, Any], console: Console) -> None:
             highlight=False,
         )
         console.print(_steps(report["steps"]))
+        if (report.get("way_back") or {}).get("follows"):
+            console.print("the old server follows the new one; this goes back: redisproxy switchover --back")
     tell_differences(report, console)
     for text in report["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(text)}", highlight=False)

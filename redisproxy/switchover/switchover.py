@@ -210,8 +210,7 @@ class Switchover:
         with self._report.step("way back"):
             self.way_back = await shielded(keep_way_back(self._servers, self._settings))
         self.report["way_back"] = self.way_back.as_report()
-        if self.way_back.why_not:
-            self._report.warn([f"there is no way back (switchover.keep_way_back): {self.way_back.why_not}"])
+        self._report.warn(self.way_back.warnings())
 
     async def _roll_back(self) -> bool:
         if self.effects.swapped:
