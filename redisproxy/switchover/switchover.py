@@ -265,7 +265,7 @@ class Switchover:
             await route.verify(pause)
             await pause.within(move.bring())
             await route.mark_copied(pause)
-        await self._resume_on_the_new(route.unmark)
+        await self._resume_on_the_new(lambda: route.unmark(pause))
 
     # -- external mode: somebody else moves the data
 

@@ -85,8 +85,8 @@ class GivingWay:
         self._sockets = sockets
 
     @property
-    def back(self) -> str:
-        return self._folder.path_of("back")
+    def back(self) -> tuple[str, ...]:
+        return (self._folder.path_of("back"),)
 
     @property
     def refused(self) -> str:
@@ -103,7 +103,7 @@ class GivingWay:
         return successor
 
     def take_back(self) -> None:
-        self._port = peer.listen(self._reactor, self.back, self._dataplane.handover)
+        self._port = peer.listen(self._reactor, self.back[0], self._dataplane.handover)
 
     async def shared(self) -> bytes:
         return await self._shared.tell()

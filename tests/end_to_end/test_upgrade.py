@@ -87,25 +87,20 @@ class Listener:
 class Monitor:
     """A client that sees what all do.
 
-    @ivar wanted: what it waits to see.
+    @ivar wanted: what it waits to see. @ivar seen: it has.
     """
 
     def __init__(self, client: redis.Redis) -> None:
-        self.wanted = "SET seen 1"
+        self.wanted, self.seen = "SET seen 1", False
         self._client = client
         self._monitor = client.monitor()
         self._monitor.__enter__()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._look, daemon=True).start()
 
     def _look(self) -> None:
         while self._monitor.next_command()["command"] != self.wanted:
             pass
-
-    @property
-    def seen(self) -> bool:
-        """Whether it has."""
-        return not self._thread.is_alive()
+        self.seen = True
 
 
 class Everybody:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -22,6 +23,7 @@ from redisproxy.workers import process
 from redisproxy.workers.process import ASKING_FD, ORDERS_FD, STARTED, Beginning, WorkerProcess
 from tests.simulation.backlog import Backlog
 from tests.simulation.clients import Wire
+from tests.simulation.copying import MortalCopying
 from tests.simulation.handovers import Handovers
 from tests.simulation.moments import OF_A_MOVE, Moments
 from tests.simulation.network import End
@@ -72,7 +74,8 @@ class Workers:
         counts = (0, 1, 2, 3, 5) if self.hit else (0,)
         self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, ORDERS)
         self.handovers = Handovers(world, self) if handover else None
-        with _in_a_process():
+        copying = partial(MortalCopying, world=world, network=self.control_process.network)
+        with _in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
             nothing: Any = None
             self.service = service.WorkersService(
                 world.path, settings, self.control_process.reactor, ServiceManager(), nothing
