@@ -10,7 +10,6 @@ from redisproxy.net.errors import UplinkRefused
 from redisproxy.resp import RespError
 from redisproxy.servers.control_connection import ServerSaidNo
 
-
 _CHANGED = ("WRONGTYPE", "no such key", "NOGROUP")
 
 

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.copy_marker import MARKER, Marked, mark, unmark
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from redisproxy.switchover.effects import Effects
     from redisproxy.switchover.pause import Pause
     from redisproxy.switchover.report import SwitchoverReport
+    from redisproxy.switchover.silent_changes import SilentChanges
 
 POLL_S = 0.2
 VERIFY_SHARE = 0.005
@@ -52,6 +54,7 @@ class CopyRoute:
         effects: Effects,
         report: SwitchoverReport,
         clock: IReactorTime,
+        silent: SilentChanges,
     ) -> None:
         self.findings: CopyFindings | None = None
         self._servers = servers
@@ -60,6 +63,7 @@ class CopyRoute:
         self._effects = effects
         self._report = report
         self._clock = clock
+        self._silent = silent
         self._is_marked = False
         self._inspection = CopyInspection(servers, copying, settings, report)
 
@@ -82,17 +86,32 @@ class CopyRoute:
         """
         assert self.findings is not None
         self._effects.copying = True
-        showing = LoopingCall(self._show)
-        showing.clock = self._clock
-        showing.start(POLL_S).addErrback(lambda _: None)  # what fails the order for progress fails the copy as well
-        try:
-            losses = await self._copying.copy(self.findings.replace)
-        finally:
-            if showing.running:
-                showing.stop()
-        self._require_no(losses)
+        await self._silent.begin()
+        self._require_no(await self._while_looking(self._copying.copy(self.findings.replace)))
 
-    async def _show(self) -> None:
+    async def _while_looking(self, copying: Deferred[tuple[str, ...]]) -> tuple[str, ...]:
+        """Wait; meanwhile pass on what clients change silently, and show how far it is. What fails that, ends it."""
+        failures: list[Failure] = []
+
+        def failed(failure: Failure) -> None:
+            failures.append(failure)
+            copying.cancel()
+
+        looking = LoopingCall(self._look)
+        looking.clock = self._clock
+        looking.start(POLL_S).addErrback(failed)
+        try:
+            return await copying
+        except CancelledError:
+            if failures:
+                failures[0].raiseException()
+            raise
+        finally:
+            if looking.running:
+                looking.stop()
+
+    async def _look(self) -> None:
+        await self._silent.pass_on()
         self._report.progress = asdict(await self._copying.progress())
 
     def _require_no(self, losses: tuple[str, ...]) -> None:
@@ -132,6 +151,7 @@ class CopyRoute:
 
         @raise SwitchoverFailed: the new server can't hold it. @raise UplinkError: it can't be copied.
         """
+        await pause.within(self._silent.pass_on())
         rest = await pause.within(self._copying.copy_rest())
         self._report.fields["copy"] |= {**asdict(await self._copying.progress()), "rest": rest.keys}
         self._require_no(rest.losses)
@@ -175,6 +195,11 @@ class CopyRoute:
                 await unmark(await self._servers.reach_new())
         except UplinkError as error:
             self._report.warn([f"the key {MARKER} stays at the new server for {MARK_LASTS_MS // 1000} s: {error}"])
+
+    async def end(self) -> None:
+        """However it has ended: nothing is noted and copied any more."""
+        await self._silent.end()
+        await self._copying.stop()
 
     # -- undoing
 

@@ -24,6 +24,7 @@ from redisproxy.switchover.inspection import Findings, Inspection
 from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.report import Report, SwitchoverReport
 from redisproxy.switchover.rollback import Rollback
+from redisproxy.switchover.silent_changes import SilentChanges
 from redisproxy.switchover.takeover import Takeover
 from redisproxy.switchover.way_back import WayBack, keep_way_back
 
@@ -100,12 +101,10 @@ class Switchover:
                 raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
             raise
         finally:
-            await shielded(self._stop_copying())
+            if self._by_copy is not None:
+                await shielded(self._by_copy.end())
             self._servers.close()
         return self.report
-
-    async def _stop_copying(self) -> None:
-        await self._copying.stop()
 
     async def _run_as_told(self) -> None:
         mode = self._settings.mode
@@ -230,8 +229,9 @@ class Switchover:
     # -- copy mode
 
     async def _run_copy(self) -> None:
+        silent = SilentChanges(self._dataplane.notes, self._copying)
         route = self._by_copy = CopyRoute(
-            self._servers, self._copying, self._settings, self.effects, self._report, self._clock
+            self._servers, self._copying, self._settings, self.effects, self._report, self._clock, silent
         )
         with self._report.step("preflight"):
             findings = await route.inspect(self._dataplane.clients)
