@@ -141,8 +141,10 @@ class GivingWay:
             await each.leave()
         await self._control.retire()
         linger_s = self._control.configuration.settings.upgrade.linger_ms / 1000
+        clients = self._dataplane.clients
+        await clients.give_notice(linger_s, 0.0)
         with suppress(TimeoutError):
-            await self._dataplane.clients.all_left().addTimeout(linger_s, self._reactor)
+            await clients.all_left().addTimeout(linger_s, self._reactor)
         waiting: Deferred[None] = Deferred()
         self._reactor.callLater(ANSWERED_S, waiting.callback, None)
         await waiting
