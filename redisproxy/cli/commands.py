@@ -205,6 +205,7 @@ def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool
 @click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
 @click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
 @click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
+@click.option("--back", is_flag=True, help="Every second time go back to the server before, which has followed.")
 @click.option(
     "--mode", type=click.Choice(["replicate", "copy", "auto"]), default="replicate", show_default=True,
     help="How the data moves.",
@@ -235,4 +236,6 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     from redisproxy.switch_test.options import Options, any_seed
     from redisproxy.switch_test.terminal import run
 
+    if fields["back"] and (fields["kill"] or fields["manual"]):
+        raise click.UsageError("--back needs the old server alive, and the proxy's own switchovers")
     sys.exit(run(Options(seed=any_seed() if seed is None else seed, **fields), as_json))

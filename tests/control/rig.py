@@ -157,6 +157,15 @@ class Rig:
         """What the file says."""
         return config.load(str(self._path), tls.faults)
 
+    def read_as(self, server: Server) -> config.Settings:
+        """What the file would say if it named this server; it is as before afterwards."""
+        before = self._path.read_text()
+        self.name_server(server)
+        try:
+            return self.read()
+        finally:
+            self._path.write_text(before)
+
     @property
     def server(self) -> str:
         """The server in use, for the control plane and for the data plane."""

@@ -41,7 +41,7 @@ def follows(replica: RedisServer, primary: RedisServer) -> bool:
 
 
 def is_fenced(server: RedisServer) -> bool:
-    return int(server.client().config_get("min-replicas-to-write")["min-replicas-to-write"]) >= 1_000_000_000
+    return int(str(server.client().config_get("min-replicas-to-write")["min-replicas-to-write"])) >= 1_000_000_000
 
 
 def program(proxy: Proxy, name: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -143,6 +143,7 @@ class Server:
         self.no_scripts = Random(f"{name} {chance.getstate()[1][:3]}").random() < 0.3
         self.paused_until = 0.0
         self.script: Connection | None = None
+        self.errors = 0
         self.watch: Callable[[Server, Connection, list[list[bytes]]], None] = lambda server, connection, commands: None
         self._last_id = 0
         self._effects: Effect = []
@@ -344,8 +345,10 @@ class Server:
                 connection.tracked.add(args[1])
             return self._finished(COMMANDS[name](self, connection.db, args))
         except Error as error:
+            self.errors += 1
             return error
         except KeyError:
+            self.errors += 1
             return Error(f"ERR unknown command '{name.decode()}'")
 
     def _finished(self, reply: Any) -> Any:
@@ -412,6 +415,7 @@ class Server:
             "redis_version": "7.0.15", "run_id": self.run_id, "tcp_port": 6379, "used_memory": 1000000, "maxmemory": 0,
             "cluster_enabled": 0, "role": "slave" if replica else "master", "connected_slaves": len(repl.replicas),
             "master_replid": repl.replid, "master_replid2": repl.replid2, "master_repl_offset": repl.offset,
+            "total_error_replies": self.errors,
         }  # fmt: skip
         if replica:
             fields |= {"master_host": repl.primary_name[0], "master_port": repl.primary_name[1]}
