@@ -260,10 +260,10 @@ class Switchover:
                 await pause.within(move.prove_watches())
         with report.step("rest"):
             await route.rest(pause)
-        self.effects.require_wanted()
         with report.step("verify"):
             await route.verify(pause)
             await pause.within(move.bring())
+            self.effects.require_wanted()
             await route.mark_copied(pause)
         await self._resume_on_the_new(lambda: route.unmark(pause))
 
