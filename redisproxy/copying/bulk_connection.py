@@ -47,7 +47,7 @@ class BulkProtocol(Protocol):
 
         The connection is of no use after one of the Deferreds was cancelled or has failed.
         """
-        waiting: Deferred[bytes] = Deferred(lambda _: self.close())
+        waiting: Deferred[bytes] = Deferred(self._forget)
         if self._ended or self.transport is None:
             waiting.errback(UplinkUnavailable("the connection was lost"))
             return waiting
@@ -90,6 +90,11 @@ class BulkProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Fail what is under way."""
         self._end("the connection was lost")
+
+    def _forget(self, cancelled: Deferred[bytes]) -> None:
+        """Nobody waits for this answer, and those behind it could not be told from it."""
+        self._waiting = deque(each for each in self._waiting if each[1] is not cancelled)
+        self.close()
 
     def close(self) -> None:
         """Close the connection at once."""
