@@ -38,7 +38,7 @@ def test_several_requests_are_under_way_and_get_their_own_replies(step: int) -> 
 
 def test_an_error_is_one_of_the_replies() -> None:
     made, protocol, _, _ = connection()
-    asked = ensureDeferred(made.ask_all(("GET", "a"), ("NO",)))
+    asked: Any = ensureDeferred(made.ask_all(("GET", "a"), ("NO",)))
     protocol.dataReceived(b"$-1\r\n-ERR unknown command\r\n")
     value, error = asked.result
     assert value is None and isinstance(error, ServerSaidNo) and "the old server: NO: unknown command" in str(error)
