@@ -23,7 +23,6 @@ from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
-from redisproxy.dataplane.shared_value import SharedHere
 from redisproxy.forwarding import twins
 from redisproxy.net import open_files, passed_sockets
 from redisproxy.net.listening import Sockets, sockets_for
@@ -31,6 +30,7 @@ from redisproxy.net.network import best_network
 from redisproxy.net.passed_sockets import PassedSocketFault
 from redisproxy.remote import peer
 from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
+from redisproxy.upgrade.carriers import Alone, Several
 from redisproxy.upgrade.place import Place
 from redisproxy.workers.data_plane import WorkersDataPlane
 from redisproxy.workers.here import Here
@@ -39,7 +39,7 @@ from redisproxy.workers.share import files_of_one
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
-    from redisproxy.upgrade.giving_way import SharedByClients
+    from redisproxy.upgrade.carriers import Carriers
     from redisproxy.upgrade.origin import Origin
 
 
@@ -91,7 +91,7 @@ class Proxy(Service):
         configuration: Configuration,
         dataplane: DataPlane,
         ports: Ports,
-        shared: SharedByClients | None,
+        carriers: Carriers | None,
         network: Network,
         reactor: Any,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -109,8 +109,9 @@ class Proxy(Service):
         self._signals = Signals(reactor, self._reload, self._upgrade, control.shutdown.hurry)
         self._sockets: Sockets = {}
         self._place: Place | None = None
-        if origin is not None and shared is not None:
-            self._place = Place(origin, control, dataplane, ports, self._admin, shared, reactor, manager)
+        if origin is not None and carriers is not None:
+            serve = self.begin
+            self._place = Place(origin, control, dataplane, ports, self._admin, carriers, serve, reactor, manager)
 
     def _admin_ports(self, configuration: Configuration) -> AdminPorts:
         site = make_site(self.control.operations, lambda: configuration.admin_users, self.control.metrics)
@@ -152,9 +153,9 @@ class Proxy(Service):
         self.bind({})
         if shortage := open_files.shortage(files_of_one(self._settings), open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
-        self.begin()
         self._signals.install()
         if self._in_charge:
+            self.begin()
             # After the signals, of which some are taken a turn later, too.
             self._reactor.callWhenRunning(self._reactor.callLater, 0, self._manager.ready, "running")
         if self._place is not None:
@@ -229,13 +230,15 @@ class ProxyService(Proxy):
         reach: Reach = in_this_process,
         manager: ServiceManager | None = None,
         origin: Origin | None = None,
+        directory: RunDirectory | None = None,
     ) -> None:
         network = network or best_network(reactor)
         peers = partial(peer.reach, reactor)
         self.dataplane = plane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
         configuration = Configuration(config_path, settings, network, reactor)
-        reached, shared = reach(plane, configuration), SharedHere(plane.core, plane.registry)
-        super().__init__(configuration, reached, plane.listeners, shared, network, reactor, jitter, manager, origin)
+        reached = reach(plane, configuration)
+        carriers = None if directory is None else _alone(plane, configuration, network, directory, reactor)
+        super().__init__(configuration, reached, plane.listeners, carriers, network, reactor, jitter, manager, origin)
 
 
 class WorkersService(Proxy):
@@ -263,11 +266,14 @@ class WorkersService(Proxy):
             raise SystemExit(f"redisproxy can't start: {error}") from None
         self._configuration = Configuration(config_path, settings, network, reactor)
         here = None if settings.worker_count > 1 else _here(settings, reactor, network, directory)
+        finds = origin is None or origin.inheritance is None
         self.dataplane = plane = WorkersDataPlane(
-            settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal()
+            settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal(), finds
         )
+        beside = None if here is None else _alone(here.plane, self._configuration, network, directory, reactor)
+        carriers = Several(plane, beside)
         super().__init__(
-            self._configuration, plane, plane.ports, None, network, reactor, manager=manager, origin=origin
+            self._configuration, plane, plane.ports, carriers, network, reactor, manager=manager, origin=origin
         )
 
     def _found_in_force(self, settings: config.Settings) -> None:
@@ -275,6 +281,13 @@ class WorkersService(Proxy):
             self._configuration.found_in_force(settings)
         except TLSFault as error:
             self.log.error("the settings of the workers that were found are not taken: {error}", error=str(error))
+
+
+def _alone(
+    plane: LocalDataPlane, configuration: Configuration, network: Any, directory: RunDirectory, reactor: Any
+) -> Alone:
+    """The data plane of this process in an upgrade."""
+    return Alone(plane, lambda: configuration.settings, network, directory, reactor)
 
 
 def _here(settings: config.Settings, reactor: Any, network: Any, directory: RunDirectory) -> Here:
@@ -291,6 +304,6 @@ def service_of(
     @raise SystemExit: the run directory can't be used.
     """
     directory = run_directory(settings.run_directory, config_path, os.environ)
-    if settings.worker_count > 1 or directory.living():
+    if settings.worker_count > 1 or origin.inheritance is not None or directory.living():
         return WorkersService(config_path, settings, reactor, manager, directory, origin)
-    return ProxyService(config_path, settings, reactor, manager=manager, origin=origin)
+    return ProxyService(config_path, settings, reactor, manager=manager, origin=origin, directory=directory)

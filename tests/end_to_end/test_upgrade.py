@@ -239,6 +239,7 @@ class Tracking:
         return rest
 
 
+@pytest.mark.timeout(400)
 def test_clients_of_all_kinds_notice_nothing_of_many_upgrades(server: RedisServer, proxy: Upgraded) -> None:
     upgrades = 10 if proxy.info()["native"]["active"] else 3
     monitor = Monitor(proxy.once(socket_timeout=None))
