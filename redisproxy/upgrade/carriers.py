@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 
 from redisproxy.dataplane import shared_value
 from redisproxy.remote import peer
@@ -66,6 +68,8 @@ class Alone:
     @param settings: gives those in force.
     """
 
+    log = Logger(namespace="redisproxy.upgrade")
+
     def __init__(
         self,
         plane: LocalDataPlane,
@@ -112,9 +116,13 @@ class Alone:
         if not (len(plane.registry) or len(plane.raw)):
             return succeed(None)
         left: Deferred[None] = Deferred()
-        settings, network = self._settings(), self._network
-        self._driven = Driven(self._name, 0, plane, settings, network, self._reactor, lambda: left.callback(None))
-        self._driven.open(self._directory)
+        of_plane = plane, self._settings(), self._network, self._reactor
+        self._driven = Driven(self._name, 0, *of_plane, lambda: left.callback(None), started=True)
+        try:
+            self._driven.open(self._directory)
+        except CannotListenError as error:
+            self.log.error("{count} clients stay and are not driven: {error}", count=len(plane.registry), error=error)
+            return plane.clients.all_left()
         return left
 
     async def find_the_rest(self) -> None:

@@ -102,13 +102,14 @@ class GivingWay:
         self._pidfile.disown()
         self._manager.succeeded_by(pid)
         self.log.info("process {pid} is in charge now", pid=pid)
-        ensureDeferred(self._retire(self._carriers.let_go())).addErrback(self._failed)
+        ensureDeferred(self._retire()).addErrback(self._failed)
 
     def _failed(self, failure: Any) -> None:
         self.log.failure("ending failed", failure=failure)
         self._end()
 
-    async def _retire(self, nothing_left: Deferred[None]) -> None:
+    async def _retire(self) -> None:
+        nothing_left = self._carriers.let_go()
         for each in (self._clients, self._admin):
             await each.leave()
         await self._control.retire()

@@ -129,7 +129,10 @@ class TakingOver:
             )
 
     async def _unreachable(self) -> str:
-        figures = await self._heir.dataplane.figures()
+        try:
+            figures = await self._heir.dataplane.figures()
+        except DataPlaneLost as error:
+            return f"the new process is not ready in time: {error}"
         why = figures.uplink.last_error or "it has not answered"
         return f"the new process does not reach the server {self._heir.server}: {why}"
 
