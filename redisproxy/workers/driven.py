@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 USELESS_S = 10.0
 """How long a data plane without a control plane and without clients waits for one of the two."""
-LOOK_S = 0.5
+LOOK_S = 2.0
 LOG_FD = 2
 
 
