@@ -22,37 +22,49 @@ LARGE_BYTES = 1024 * 1024
 BATCH_BYTES = 512 * 1024
 """The script goes on naming keys, and dumps no more, once its answer is so long."""
 
-_EXPIRY = "local at = redis.call('PEXPIRETIME', key)"
+_EXPIRY = "at = call('PEXPIRETIME', key)"
 _EXPIRY_BEFORE_7 = """
-      local at = redis.call('PTTL', key)
-      if at >= 0 then
-        local before, after
-        repeat
-          before = redis.call('TIME')
-          at = redis.call('PTTL', key)
-          after = redis.call('TIME')
-          before = before[1] * 1000 + math.floor(before[2] / 1000)
-          after = after[1] * 1000 + math.floor(after[2] / 1000)
-        until before == after or at < 0
-        at = before + at
-      end"""
+        at = call('PTTL', key)
+        if at >= 0 then
+          local before, after
+          repeat
+            before = call('TIME')
+            at = call('PTTL', key)
+            after = call('TIME')
+            before = before[1] * 1000 + math.floor(before[2] / 1000)
+            after = after[1] * 1000 + math.floor(after[2] / 1000)
+          until before == after or at < 0
+          at = before + at
+        end"""
+# As few strings as possible are made: that is what takes time.
 _SCRIPT = """
-local step = redis.call('SCAN', ARGV[1], 'COUNT', ARGV[2])
+local call, sub, byte, format = redis.call, string.sub, string.byte, string.format
+local step = call('SCAN', ARGV[1], 'COUNT', ARGV[2])
 local large, most, not_restored, private = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local wire, named, count, bytes = {}, {}, 0, 0
+local expiring, first = ARGV[7] == '1', byte(private)
+local wire, named, n, count, bytes = {}, {}, 0, 0, 0
 for _, key in ipairs(step[2]) do
-  if string.sub(key, 1, #private) ~= private then
-    local size = redis.call('MEMORY', 'USAGE', key) or 0
+  if byte(key) ~= first or sub(key, 1, #private) ~= private then
+    local size = call('MEMORY', 'USAGE', key) or 0
     if size > large or bytes > most
-        or not_restored ~= '' and string.find(not_restored, ' ' .. redis.call('TYPE', key).ok .. ' ', 1, true) then
+        or not_restored ~= '' and string.find(not_restored, ' ' .. call('TYPE', key).ok .. ' ', 1, true) then
       named[#named + 1] = key
     elseif size > 0 then
-      {expiry}
-      local dump = redis.call('DUMP', key)
+      local at = 0
+      if expiring then
+        {expiry}
+      end
+      local dump = call('DUMP', key)
       if dump then
-        local ttl = at > 0 and string.format('%.0f', at) or '0'
-        wire[#wire + 1] = '*6\\r\\n$7\\r\\nRESTORE\\r\\n$' .. #key .. '\\r\\n' .. key .. '\\r\\n$' .. #ttl .. '\\r\\n'
-          .. ttl .. '\\r\\n$' .. #dump .. '\\r\\n' .. dump .. '\\r\\n$7\\r\\nREPLACE\\r\\n$6\\r\\nABSTTL\\r\\n'
+        local ttl = '\\r\\n$1\\r\\n0\\r\\n$'
+        if at > 0 then
+          ttl = format('%.0f', at)
+          ttl = '\\r\\n$' .. #ttl .. '\\r\\n' .. ttl .. '\\r\\n$'
+        end
+        wire[n + 1], wire[n + 2], wire[n + 3] = '*6\\r\\n$7\\r\\nRESTORE\\r\\n$', #key, '\\r\\n'
+        wire[n + 4], wire[n + 5], wire[n + 6], wire[n + 7] = key, ttl, #dump, '\\r\\n'
+        wire[n + 8], wire[n + 9] = dump, '\\r\\n$7\\r\\nREPLACE\\r\\n$6\\r\\nABSTTL\\r\\n'
+        n = n + 9
         count = count + 1
         bytes = bytes + #dump
       end
@@ -89,13 +101,14 @@ class Batches:
         self._not_restored = "".join(f" {each} " for each in sorted(not_restored))
         self._scripts = features.memory_usage
 
-    async def next(self, cursor: bytes, count: int) -> Batch:
+    async def next(self, cursor: bytes, count: int, expiring: bool = True) -> Batch:
         """The keys of about `count` places of the hash table, from `cursor` on.
 
+        @param expiring: whether any of the database may have a time to live.
         @raise UplinkError: the server did not answer, or refuses SCAN.
         """
         if self._scripts:
-            limits = (LARGE_BYTES, BATCH_BYTES, self._not_restored, PRIVATE)
+            limits = (LARGE_BYTES, BATCH_BYTES, self._not_restored, PRIVATE, int(expiring))
             command: Command = ("EVAL", self._script, 0, cursor, count, *limits)
             (reply,) = await self._old.ask_all(command)
             if not isinstance(reply, ServerSaidNo):
