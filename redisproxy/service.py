@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from redisproxy import config
 from redisproxy.admin import make_site
 from redisproxy.admin.ports import AdminPorts
+from redisproxy.config.certificates import TLSFault
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
 from redisproxy.control.service_manager import ServiceManager
@@ -22,30 +24,25 @@ from redisproxy.control.signals import Signals
 from redisproxy.copying.separate import in_a_process_of_its_own
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
-from redisproxy.dataplane.shared_value import SharedHere
 from redisproxy.forwarding import twins
 from redisproxy.net import open_files, passed_sockets
-from redisproxy.net.listening import Sockets, sockets_for
+from redisproxy.net.listening import Sockets, cannot_listen, sockets_for
 from redisproxy.net.network import best_network
 from redisproxy.net.passed_sockets import PassedSocketFault
 from redisproxy.remote import peer
+from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
+from redisproxy.upgrade.carriers import Alone, Several
 from redisproxy.upgrade.place import Place
 from redisproxy.workers.data_plane import WorkersDataPlane
+from redisproxy.workers.here import beside_others
 from redisproxy.workers.share import files_of_one
 
 if TYPE_CHECKING:
     from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
-    from redisproxy.upgrade.giving_way import SharedByClients
+    from redisproxy.upgrade.carriers import Carriers
     from redisproxy.upgrade.origin import Origin
-
-
-def _cannot_listen(error: CannotListenError) -> str:
-    """What Twisted's error says, in one line."""
-    place = f"{error.interface}:{error.port}" if isinstance(error.port, int) else str(error.port)
-    cause = getattr(error.socketError, "strerror", None) or str(error.socketError)
-    return f"can't listen on {place}: {cause}"
 
 
 Reach = Callable[["LocalDataPlane", "Configuration"], "DataPlane"]
@@ -90,7 +87,7 @@ class Proxy(Service):
         configuration: Configuration,
         dataplane: DataPlane,
         ports: Ports,
-        shared: SharedByClients | None,
+        carriers: Carriers | None,
         network: Network,
         reactor: Any,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -107,8 +104,9 @@ class Proxy(Service):
         self._signals = Signals(reactor, self._reload, self._upgrade, control.shutdown.hurry)
         self._sockets: Sockets = {}
         self._place: Place | None = None
-        if origin is not None and shared is not None:
-            self._place = Place(origin, control, dataplane, ports, self._admin, shared, reactor, manager)
+        if origin is not None and carriers is not None:
+            serve = self.begin
+            self._place = Place(origin, control, dataplane, ports, self._admin, carriers, serve, reactor, manager)
 
     def _admin_ports(self, configuration: Configuration) -> AdminPorts:
         site = make_site(self.control.operations, lambda: configuration.admin_users, self.control.metrics)
@@ -130,7 +128,7 @@ class Proxy(Service):
         except PassedSocketFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
         except CannotListenError as error:
-            raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
+            raise SystemExit(f"redisproxy can't start: {cannot_listen(error)}") from None
         for each in (self._ports, self._admin):
             each.take(sockets)
             if self._in_charge:
@@ -150,9 +148,9 @@ class Proxy(Service):
         self.bind({})
         if shortage := open_files.shortage(files_of_one(self._settings), open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
-        self.begin()
         self._signals.install()
         if self._in_charge:
+            self.begin()
             # After the signals, of which some are taken a turn later, too.
             self._reactor.callWhenRunning(self._reactor.callLater, 0, self._manager.ready, "running")
         if self._place is not None:
@@ -229,18 +227,25 @@ class ProxyService(Proxy):
         manager: ServiceManager | None = None,
         start_copying: StartCopying | None = None,
         origin: Origin | None = None,
+        directory: RunDirectory | None = None,
     ) -> None:
         network = network or best_network(reactor)
         peers = partial(peer.reach, reactor)
         self.dataplane = plane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
         configuration = Configuration(config_path, settings, network, reactor)
-        reached, shared = reach(plane, configuration), SharedHere(plane.core, plane.registry)
+        reached, carriers = reach(plane, configuration), None
+        if directory is not None:
+            served: Any = network
+            carriers = Alone(plane, lambda: configuration.settings, served, directory, reactor)
         more = jitter, manager, start_copying, origin
-        super().__init__(configuration, reached, plane.listeners, shared, network, reactor, *more)
+        super().__init__(configuration, reached, plane.listeners, carriers, network, reactor, *more)
 
 
 class WorkersService(Proxy):
-    """The control process of a proxy with workers; see L{ProxyService}."""
+    """The control process of a proxy with workers, or beside data planes of other processes; see L{ProxyService}.
+
+    @param directory: where data planes of other processes listen.
+    """
 
     def __init__(
         self,
@@ -248,21 +253,45 @@ class WorkersService(Proxy):
         settings: config.Settings,
         reactor: Any,
         manager: ServiceManager,
+        directory: RunDirectory,
         origin: Origin | None = None,
     ) -> None:
         network = best_network(reactor)
-        self.dataplane = plane = WorkersDataPlane(settings, reactor)
-        configuration = Configuration(config_path, settings, network, reactor)
-        copying = in_a_process_of_its_own(reactor)
+        self._configuration = configuration = Configuration(config_path, settings, network, reactor)
+        here = None if settings.worker_count > 1 else beside_others(settings, reactor, network, directory)
+        finds = origin is None or origin.inheritance is None
+        self.dataplane = plane = WorkersDataPlane(
+            settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal(), finds
+        )
+        beside = None
+        if here is not None:
+            beside = Alone(here.plane, lambda: configuration.settings, network, directory, reactor)
+        carriers, copying = Several(plane, beside), in_a_process_of_its_own(reactor)
         more = random.uniform, manager, copying, origin
-        super().__init__(configuration, plane, plane.ports, None, network, reactor, *more)
+        super().__init__(configuration, plane, plane.ports, carriers, network, reactor, *more)
+
+    def _found_in_force(self, settings: config.Settings) -> None:
+        try:
+            self._configuration.found_in_force(settings)
+        except TLSFault as error:
+            self.log.error("the settings of the workers that were found are not taken: {error}", error=str(error))
 
 
 def service_of(
     config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager, origin: Origin
 ) -> Proxy:
-    """The service for these settings."""
-    if settings.worker_count > 1:
-        return WorkersService(config_path, settings, reactor, manager, origin)
-    copying = in_a_process_of_its_own(reactor)
-    return ProxyService(config_path, settings, reactor, manager=manager, start_copying=copying, origin=origin)
+    """The service for these settings.
+
+    @raise SystemExit: the run directory can't be used.
+    """
+    directory = run_directory(settings.run_directory, config_path, os.environ)
+    if settings.worker_count > 1 or origin.inheritance is not None or directory.living():
+        try:
+            directory.make()
+        except RunDirectoryFault as error:
+            raise SystemExit(f"redisproxy can't start: {error}") from None
+        return WorkersService(config_path, settings, reactor, manager, directory, origin)
+    here: dict[str, Any] = {"origin": origin, "directory": directory}
+    return ProxyService(
+        config_path, settings, reactor, manager=manager, start_copying=in_a_process_of_its_own(reactor), **here
+    )

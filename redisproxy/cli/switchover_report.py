@@ -24,6 +24,8 @@ def tell(report: dict[str, Any], console: Console) -> None:
             highlight=False,
         )
         console.print(_steps(report["steps"]))
+        if (report.get("way_back") or {}).get("follows"):
+            console.print("the old server follows the new one; this goes back: redisproxy switchover --back")
     if report.get("copy"):
         console.print(copied(report), highlight=False)
     tell_differences(report, console)

@@ -145,7 +145,7 @@ class Configuration:
             raise Rejected(str(error)) from error
         fixed = config.fixed_differences(self.settings, settings)
         if fixed:
-            raise Rejected("\n".join(f"{key}: can't change while the proxy runs; restart it" for key in fixed))
+            raise Rejected("\n".join(map(_fixed, fixed)))
         return settings
 
     def _finder_of(self, settings: config.Settings) -> Finder | None:
@@ -170,6 +170,12 @@ class Configuration:
         self.admin_users = _admin_users(candidate.settings)
         if self.admin_tls is not None and candidate.admin_tls is not None:
             self.admin_tls.replace(candidate.admin_tls)
+
+
+def _fixed(key: str) -> str:
+    if key == "workers":
+        return "workers: a reload can't change between 1 and more; redisproxy upgrade can"
+    return f"{key}: can't change while the proxy runs; restart it"
 
 
 def _admin_users(settings: config.Settings) -> Authenticator | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.upgrade import Upgrade
     from redisproxy.control.uplink_advice import UplinkAdvice
-    from redisproxy.dataplane.interface import DataPlane, Figures
+    from redisproxy.dataplane.interface import DataPlane, Figures, WorkerFigures
     from redisproxy.figures.metrics import OperationFigures
 
 
@@ -163,8 +163,12 @@ def _clients(figures: Figures) -> Answer:
 
 def _of_workers(figures: Figures) -> Mapping[int, Mapping[str, int]]:
     """The numbers of each worker, by its own."""
+
+    def serves(each: WorkerFigures) -> bool:
+        return each.answers and not each.leaving
+
     names = ("clients", "in_flight", "held", "commands", "restarts")
-    return {each.number: {name: getattr(each, name) for name in names} for each in figures.workers if each.answers}
+    return {each.number: {name: getattr(each, name) for name in names} for each in figures.workers if serves(each)}
 
 
 def _native(figures: Figures) -> Answer:

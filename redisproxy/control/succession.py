@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 import redisproxy
-from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, HandoverRefused, Taker
 from redisproxy.net.deferreds import carried_out
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
 
 ROUNDS = 5
+ALL = 10_000_000
+"""As many clients as there are."""
 CLIENT_S = 2.0
 """How long one client may take to have nothing under way; one that takes longer is asked again in the next round."""
 
@@ -32,7 +34,8 @@ class SuccessorFailed(Exception):
 
 
 class Ready(Protocol):
-    """A new process that could serve: its number, its program's version, and where it takes clients in."""
+    """A new process that could serve: its number, its program's version, and the Unix sockets at which it
+    takes clients in."""
 
     @property
     def pid(self) -> int: ...
@@ -41,7 +44,7 @@ class Ready(Protocol):
     def version(self) -> str: ...
 
     @property
-    def clients(self) -> str: ...
+    def doors(self) -> tuple[str, ...]: ...
 
 
 class Successor(Protocol):
@@ -50,14 +53,14 @@ class Successor(Protocol):
     @property
     def alive(self) -> bool: ...
 
-    async def ready(self, server: str, limit_s: float) -> Ready:
-        """Wait until it could serve clients of `server`."""
+    async def ready(self, server: str, shared: bytes, limit_s: float) -> Ready:
+        """Wait until it could serve clients of `server`. @param shared: see L{take_shared}."""
 
     async def take_shared(self, shared: bytes) -> None:
         """Give it what all clients share, before the first of them."""
 
-    async def accept(self, paused: bool, back: str) -> None:
-        """Have it accept clients, held if `paused`; it gives them back at the Unix socket `back` if it has to."""
+    async def accept(self, paused: bool, back: tuple[str, ...]) -> None:
+        """Have it accept clients, held if `paused`; it gives them back at the Unix sockets `back` if it has to."""
 
     async def take_charge(self, history: dict[str, Any]) -> None:
         """It is the proxy from now on. This wait is not cut short."""
@@ -76,10 +79,6 @@ class Predecessor(Protocol):
     """This process, as it gives its place away."""
 
     @property
-    def back(self) -> str:
-        """The Unix socket at which clients are taken back."""
-
-    @property
     def refused(self) -> str:
         """Why it can't be upgraded; empty when it can."""
 
@@ -89,8 +88,8 @@ class Predecessor(Protocol):
         @raise SuccessorFailed: there is none, or it may not be.
         """
 
-    def take_back(self) -> None:
-        """Take clients back at L{back}."""
+    def take_back(self) -> tuple[str, ...]:
+        """Take clients back; the Unix sockets where."""
 
     async def shared(self) -> bytes:
         """What all clients share."""
@@ -129,6 +128,7 @@ class Attempt:
         self._clock = clock
         self._began = clock.seconds()
         self._handed = self._before = 0
+        self._hand_over_ms = 0.0
 
     @property
     def ms(self) -> float:
@@ -147,33 +147,38 @@ class Attempt:
             return await carried_out(self._pass_control(successor, ready, stayed))
         except BaseException as error:
             await carried_out(self._undo(successor, error))
-            if isinstance(error, DataPlaneLost):
+            if isinstance(error, DataPlaneLost | HandoverRefused):
                 raise SuccessorFailed(str(error)) from error
             raise
 
     async def _ready(self, successor: Successor) -> Ready:
         settings = self._settings
-        ready = await successor.ready(str(settings.uplink.address), settings.upgrade.start_limit_ms / 1000)
+        shared, limit_s = await self._predecessor.shared(), settings.upgrade.start_limit_ms / 1000
+        ready = await successor.ready(str(settings.uplink.address), shared, limit_s)
         self.log.info("process {pid} (version {to}) is ready", pid=ready.pid, to=ready.version)
         return ready
 
     async def _pass_clients(self, successor: Successor, ready: Ready) -> int:
         """How many stay."""
         self.step = "hand over"
+        began = self._clock.seconds()
         predecessor = self._predecessor
-        predecessor.take_back()
+        back = predecessor.take_back()
         self._before = await self._left()
         await predecessor.accept_nobody()
+        await self._dataplane.handover.stop()
         await successor.take_shared(await predecessor.shared())
-        await successor.accept(await self._paused(), predecessor.back)
+        await successor.accept(await self._paused(), back)
         for _ in range(ROUNDS):
-            count = await self._dataplane.handover.hand_over(ready.clients, CLIENT_S)
+            to = tuple(Taker(door, ALL) for door in ready.doors)
+            count = (await self._dataplane.handover.hand_over(to, CLIENT_S)).taken
             self._handed += count
             left = await self._left()
             if not successor.alive:
                 raise SuccessorFailed("the new process has ended or hangs while clients were handed over to it")
             if not left or not count:
                 break
+        self._hand_over_ms = round((self._clock.seconds() - began) * 1000, 1)
         return left
 
     async def _paused(self) -> bool:
@@ -186,11 +191,12 @@ class Attempt:
     async def _pass_control(self, successor: Successor, ready: Ready, stayed: int) -> Answer:
         self.step = "take charge"
         await self._predecessor.close_admin()
-        moved = {"pid": ready.pid, "clients": self._handed, "stayed": stayed, "ms": self.ms}
+        times = {"ms": self.ms, "hand_over_ms": self._hand_over_ms}
+        moved = {"pid": ready.pid, "clients": self._handed, "stayed": stayed, **times}
         answer = {"from": redisproxy.__version__, "to": ready.version, **moved}
         await successor.take_charge(self._results.history({"ok": True, **answer}))
-        successor.part()
         self._predecessor.retire(ready.pid)
+        successor.part()
         return answer
 
     async def _undo(self, successor: Successor, error: BaseException) -> None:

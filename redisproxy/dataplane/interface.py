@@ -30,11 +30,13 @@ from redisproxy.dataplane.values import (
     Figures,
     GateStatus,
     HandedClient,
+    HandedOver,
     HandoverRefused,
     Hold,
     NotSupported,
     Rejected,
     Release,
+    Taker,
     UplinkStatus,
     WorkerFigures,
     WrongOrder,
@@ -66,6 +68,7 @@ __all__ = [
     "GateReopened",
     "GateStatus",
     "HandedClient",
+    "HandedOver",
     "HandoverOrders",
     "HandoverRefused",
     "Hold",
@@ -75,6 +78,7 @@ __all__ = [
     "Noted",
     "Rejected",
     "Release",
+    "Taker",
     "UplinkStatus",
     "WorkerFigures",
     "WrongOrder",
@@ -222,7 +226,7 @@ class HandoverOrders(Protocol):
     """Clients go from one data plane to another of the same server, and do not notice.
 
     The data plane that they leave gives C{expect}, C{adopt} and C{forget} to the one that they come to, on its own
-    C{hand_over}. Not while a move is prepared in either.
+    C{hand_over}. A data plane refuses them while a move is prepared, and C{prepare} while clients are on their way.
     """
 
     def expect(self, state: bytes, marker: bytes) -> Deferred[None]:
@@ -243,15 +247,19 @@ class HandoverOrders(Protocol):
     def forget(self, client_id: int) -> Deferred[None]:
         """Leave no trace of a client that was expected; nothing, if none was."""
 
-    def hand_over(self, to: str, limit_s: float) -> Deferred[int]:
-        """Give every client to the data plane that listens at the Unix socket `to`; fire with how many it has taken.
+    def hand_over(self, to: tuple[Taker, ...], limit_s: float) -> Deferred[HandedOver]:
+        """Give clients to other data planes, those that are connected longest first, to all takers in turn.
 
-        Those that can't go, or not in time, stay and go on. At any time.
+        Those that can't go, or not in time, stay and go on. One at a time.
 
         @param limit_s: how long each may take to have nothing under way.
-        @raise DataPlaneLost: the other one can't be reached.
+        @raise DataPlaneLost: none of the others can be reached.
+        @raise HandoverRefused: a move is prepared, or one runs already.
         @raise NotSupported: this data plane can't hand clients over.
         """
+
+    def stop(self) -> Deferred[None]:
+        """Begin with no other client, and fire when none is on its way from here; C{hand_over} has fired then."""
 
 
 class DataPlane(Protocol):

@@ -24,13 +24,15 @@ from redisproxy.dataplane.interface import (
     Figures,
     GateStatus,
     HandedClient,
+    HandedOver,
     Hold,
     Noted,
     Release,
+    Taker,
 )
 from redisproxy.net.deferreds import shielded
 from redisproxy.remote import orders
-from redisproxy.remote.current_link import Connection
+from redisproxy.remote.connection import Connection
 from redisproxy.remote.order_client import OrderClient
 
 if TYPE_CHECKING:
@@ -181,9 +183,13 @@ class RemoteHandover:
         """Leave no trace of a client that was expected."""
         return self._connection.give(orders.Forget, client_id=client_id)
 
-    def hand_over(self, to: str, limit_s: float) -> Deferred[int]:
-        """Give every client to the data plane at the Unix socket `to`."""
+    def hand_over(self, to: tuple[Taker, ...], limit_s: float) -> Deferred[HandedOver]:
+        """Give clients to other data planes."""
         return self._connection.give(orders.HandOver, to=to, limit_s=float(limit_s))
+
+    def stop(self) -> Deferred[None]:
+        """Give no other client away."""
+        return self._connection.give(orders.StopHandingOver)
 
 
 _NOTES = "notes"

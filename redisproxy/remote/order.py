@@ -69,6 +69,12 @@ class Cancel(amp.Command):
     requiresAnswer = False
 
 
+class CutOff(amp.Command):
+    """To a control plane: another one gives the orders from now on."""
+
+    requiresAnswer = False
+
+
 class StillThere(Order):
     """Shows that the control plane works. One that is silent is as good as lost."""
 

@@ -12,9 +12,11 @@ from redisproxy.dataplane.interface import (
     ClientLine,
     Figures,
     GateStatus,
+    HandedOver,
     Hold,
     Noted,
     Release,
+    Taker,
 )
 from redisproxy.remote.argument_types import SettingsValue
 from redisproxy.remote.link import Descriptor
@@ -205,8 +207,14 @@ class HandOver(Order):
     """C{HandoverOrders.hand_over}."""
 
     limit_s = None
-    arguments = taking(to=str, limit_s=float)
-    response = answering(int)
+    arguments = taking(to=tuple[Taker, ...], limit_s=float)
+    response = answering(HandedOver)
+
+
+class StopHandingOver(Order):
+    """C{HandoverOrders.stop}."""
+
+    limit_s = CLOSING_S
 
 
 # -- what clients change silently

@@ -45,7 +45,7 @@ class ServedDataPlane:
     @param settings: those that are in force in `plane`.
     @param network: to ask servers how an interrupted switchover stands.
     @param more: further orders, by who carries them out.
-    @param on_alone: called when the control plane is lost, and what it had begun is ended.
+    @param started: `plane` has been started already.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
@@ -57,16 +57,15 @@ class ServedDataPlane:
         network: Network,
         clock: IReactorTime,
         more: Mapping[type[Order], Handler] | None = None,
-        on_alone: Callable[[], None] = lambda: None,
+        started: bool = False,
     ) -> None:
         self._plane = plane
         self._clock = clock
         self._moves = Moves(plane, settings)
         self._interrupted = Interrupted(plane, self._moves, network, clock)
         self._more = more or {}
-        self._on_alone = on_alone
-        self._started = False
-        self._control: Link | None = None
+        self._started = started
+        self._control: OrderServer | None = None
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []
 
@@ -82,11 +81,16 @@ class ServedDataPlane:
             self._ending.cancel()
         await self._moves.abandon()
 
-    def _greeted(self, link: Link) -> None:
+    def _greeted(self, link: OrderServer) -> None:
         if self._control is not None:
             self.log.warn("another control plane has connected: the one before is cut off")
-            self._control.abort()
+            self._control.cut_off()
         self._control = link
+
+    @property
+    def driven(self) -> bool:
+        """Whether there is a control plane, or something to be ended that a lost one has begun."""
+        return self._control is not None or self._ending is not None
 
     # -- orders
 
@@ -104,8 +108,8 @@ class ServedDataPlane:
             orders.GiveNotice: clients.give_notice,
             orders.AllLeft: clients.all_left,
             orders.CloseAll: clients.close_all,
-            **of_handover(plane.handover),
-            **of_notes(plane.notes),
+            **_of_handover(plane.handover),
+            **_of_notes(plane.notes),
             orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
@@ -149,8 +153,6 @@ class ServedDataPlane:
 
     def _lost(self, link: Link) -> None:
         if link is not self._control:
-            if self._control is None and self._ending is None:
-                self._on_alone()
             return
         self._control = None
         if self._ending is None:
@@ -183,8 +185,6 @@ class ServedDataPlane:
         unsettled, self._unsettled = self._unsettled, []
         for waiting in unsettled:
             waiting.callback(None)
-        if self._control is None:
-            self._on_alone()
 
     async def _settled(self) -> Standing:
         if self._ending is not None:
@@ -199,7 +199,7 @@ class ServedDataPlane:
         return standing_of(self._moves.begun)
 
 
-def of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
+def _of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
     """What carries out the orders about what clients change silently."""
     return {
         orders.BeginNotes: notes.begin,
@@ -208,11 +208,12 @@ def of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
     }
 
 
-def of_handover(handover: HandoverOrders) -> dict[type[Order], Handler]:
-    """What carries out the orders about clients that go to another data plane or come from one."""
+def _of_handover(handover: HandoverOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about clients that come from another data plane, or go to one."""
     return {
         orders.Expect: handover.expect,
         orders.Adopt: lambda state, descriptor: handover.adopt(HandedClient(state, descriptor)),
         orders.Forget: handover.forget,
         orders.HandOver: handover.hand_over,
+        orders.StopHandingOver: handover.stop,
     }

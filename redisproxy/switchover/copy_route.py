@@ -11,26 +11,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.python.failure import Failure
 
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.copy_marker import MARKER, Marked, mark, unmark
 from redisproxy.servers.writers import FenceKind
 from redisproxy.switchover.copy_inspection import CopyFindings, CopyInspection
 from redisproxy.switchover.failure import SwitchoverFailed
+from redisproxy.switchover.passed_notes import PassedNotes
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
     from redisproxy.copying.interface import Copying
-    from redisproxy.dataplane.interface import ClientOrders
+    from redisproxy.dataplane.interface import ClientOrders, NoteOrders
     from redisproxy.switchover.both_servers import BothServers
     from redisproxy.switchover.effects import Effects
     from redisproxy.switchover.pause import Pause
     from redisproxy.switchover.report import SwitchoverReport
-    from redisproxy.switchover.silent_changes import SilentChanges
 
 POLL_S = 0.2
 VERIFY_SHARE = 0.005
@@ -43,6 +42,7 @@ SHOWN = 10
 class CopyRoute:
     """What a switchover does otherwise when it copies.
 
+    @param notes: of what clients change without the old server telling of it.
     @ivar findings: of the preflight; None before it.
     """
 
@@ -50,11 +50,11 @@ class CopyRoute:
         self,
         servers: BothServers,
         copying: Copying,
+        notes: NoteOrders,
         settings: SwitchoverSettings,
         effects: Effects,
         report: SwitchoverReport,
         clock: IReactorTime,
-        silent: SilentChanges,
     ) -> None:
         self.findings: CopyFindings | None = None
         self._servers = servers
@@ -63,7 +63,7 @@ class CopyRoute:
         self._effects = effects
         self._report = report
         self._clock = clock
-        self._silent = silent
+        self._noted = PassedNotes(notes, copying, clock)
         self._is_marked = False
         self._inspection = CopyInspection(servers, copying, settings, report)
 
@@ -86,32 +86,18 @@ class CopyRoute:
         """
         assert self.findings is not None
         self._effects.copying = True
-        await self._silent.begin()
-        self._require_no(await self._while_looking(self._copying.copy(self.findings.replace)))
-
-    async def _while_looking(self, copying: Deferred[tuple[str, ...]]) -> tuple[str, ...]:
-        """Wait; meanwhile pass on what clients change silently, and show how far it is. What fails that, ends it."""
-        failures: list[Failure] = []
-
-        def failed(failure: Failure) -> None:
-            failures.append(failure)
-            copying.cancel()
-
-        looking = LoopingCall(self._look)
-        looking.clock = self._clock
-        looking.start(POLL_S).addErrback(failed)
+        await self._noted.begin()
+        showing = LoopingCall(self._show)
+        showing.clock = self._clock
+        showing.start(POLL_S).addErrback(lambda _: None)  # what fails the order for progress fails the copy as well
         try:
-            return await copying
-        except CancelledError:
-            if failures:
-                failures[0].raiseException()
-            raise
+            losses = await self._copying.copy(self.findings.replace)
         finally:
-            if looking.running:
-                looking.stop()
+            if showing.running:
+                showing.stop()
+        self._require_no(losses)
 
-    async def _look(self) -> None:
-        await self._silent.pass_on()
+    async def _show(self) -> None:
         self._report.progress = asdict(await self._copying.progress())
 
     def _require_no(self, losses: tuple[str, ...]) -> None:
@@ -151,7 +137,7 @@ class CopyRoute:
 
         @raise SwitchoverFailed: the new server can't hold it. @raise UplinkError: it can't be copied.
         """
-        await pause.within(self._silent.pass_on())
+        await pause.within(self._noted.pass_on())
         rest = await pause.within(self._copying.copy_rest())
         self._report.fields["copy"] |= {**asdict(await self._copying.progress()), "rest": rest.keys}
         self._require_no(rest.losses)
@@ -184,6 +170,11 @@ class CopyRoute:
         except (UplinkError, TimeoutError):
             pass
 
+    async def end(self) -> None:
+        """Whatever has come of it: copy and note no more."""
+        await self._copying.stop()
+        await self._noted.end()
+
     async def finish(self) -> None:
         """The step finish: tidy up when clients are at work again."""
         try:
@@ -195,11 +186,6 @@ class CopyRoute:
                 await unmark(await self._servers.reach_new())
         except UplinkError as error:
             self._report.warn([f"the key {MARKER} stays at the new server for {MARK_LASTS_MS // 1000} s: {error}"])
-
-    async def end(self) -> None:
-        """However it has ended: nothing is noted and copied any more."""
-        await self._silent.end()
-        await self._copying.stop()
 
     # -- undoing
 

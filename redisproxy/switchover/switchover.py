@@ -24,7 +24,6 @@ from redisproxy.switchover.inspection import Findings, Inspection
 from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.report import Report, SwitchoverReport
 from redisproxy.switchover.rollback import Rollback
-from redisproxy.switchover.silent_changes import SilentChanges
 from redisproxy.switchover.takeover import Takeover
 from redisproxy.switchover.way_back import WayBack, keep_way_back
 
@@ -208,8 +207,7 @@ class Switchover:
         with self._report.step("way back"):
             self.way_back = await shielded(keep_way_back(self._servers, self._settings))
         self.report["way_back"] = self.way_back.as_report()
-        if self.way_back.why_not:
-            self._report.warn([f"there is no way back (switchover.keep_way_back): {self.way_back.why_not}"])
+        self._report.warn(self.way_back.warnings())
 
     async def _roll_back(self) -> bool:
         if self.effects.swapped:
@@ -229,9 +227,8 @@ class Switchover:
     # -- copy mode
 
     async def _run_copy(self) -> None:
-        silent = SilentChanges(self._dataplane.notes, self._copying)
         route = self._by_copy = CopyRoute(
-            self._servers, self._copying, self._settings, self.effects, self._report, self._clock, silent
+            self._servers, self._copying, self._dataplane.notes, self._settings, self.effects, self._report, self._clock
         )
         with self._report.step("preflight"):
             findings = await route.inspect(self._dataplane.clients)

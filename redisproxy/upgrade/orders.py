@@ -17,20 +17,23 @@ class Ready:
     """A successor that could serve.
 
     @ivar pid: of its process. @ivar version: of its program.
-    @ivar clients: the Unix socket at which it takes clients in.
+    @ivar doors: the Unix sockets at which it takes clients in.
     """
 
     pid: int
     version: str
-    clients: str
+    doors: tuple[str, ...]
 
 
 class GetReady(Order):
-    """Connect to the server, which has to be C{server}, the one in use; fails with C{Rejected} if that can't be."""
+    """Connect to the server, which has to be C{server}, the one in use; fails with C{Rejected} if that can't be.
+
+    C{shared} is what clients share now; it is told again with L{TakeShared}.
+    """
 
     limit_s = None
     can_be_cancelled = True
-    arguments = taking(server=str, limit_s=float)
+    arguments = taking(server=str, shared=bytes, limit_s=float)
     response = answering(Ready)
 
 
@@ -43,10 +46,10 @@ class TakeShared(Order):
 class Accept(Order):
     """Accept clients from now on. With C{paused} they are held, by the operator's order.
 
-    C{back} is the Unix socket at which they are taken back.
+    C{back} are the Unix sockets at which they are taken back.
     """
 
-    arguments = taking(paused=bool, back=str)
+    arguments = taking(paused=bool, back=tuple[str, ...])
 
 
 class TakeCharge(Order):

@@ -17,6 +17,7 @@ from redisproxy.dataplane.interface import (
     HandedClient,
     Noted,
     NotSupported,
+    Taker,
     WrongOrder,
 )
 from redisproxy.net.errors import ServerBusy
@@ -165,7 +166,7 @@ def test_a_blocking_command_is_ended(rig: Rig, dataplane: DataPlane, error: bool
 
 
 def test_a_data_plane_that_reaches_no_other_refuses_to_hand_clients_over(dataplane: DataPlane) -> None:
-    assert isinstance(now(dataplane.handover.hand_over("/run/other.sock", 1.0)), NotSupported)
+    assert isinstance(now(dataplane.handover.hand_over((Taker("/run/other.sock", 1),), 1.0)), NotSupported)
 
 
 def test_the_server_is_known_once_it_has_answered(rig: Rig, dataplane: DataPlane) -> None:

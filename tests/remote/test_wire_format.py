@@ -24,5 +24,5 @@ def test_every_change_is_seen() -> None:
         "state": {"format": "binary", "type": "string"},
         "descriptor": "Descriptor",
     }
-    assert orders["GetReady"]["answers"]["answer"]["properties"].keys() == {"pid", "version", "clients"}
+    assert orders["GetReady"]["answers"]["answer"]["properties"].keys() == {"pid", "version", "doors"}
     assert orders["Greet"]["takes"].keys() == {"number", "oldest", "newest"}

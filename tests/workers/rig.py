@@ -60,6 +60,8 @@ class Worker:
     def __init__(self, rig: Rig, number: int, settings: config.Settings) -> None:
         self.rig = rig
         self.number = number
+        self.serving = True
+        self.door = ""
         self.settings = settings
         self.why = ""
         self.orders: list[str] = []
@@ -71,6 +73,17 @@ class Worker:
         self.local.start()
         watched: Any = Watched
         self.plane = watched(self.local, self)
+
+    @property
+    def label(self) -> str:
+        return f"worker {self.number}"
+
+    @property
+    def load(self) -> int:
+        return len(self.local.registry)
+
+    def failed(self, why: str) -> None:
+        self.end(why)
 
     @property
     def server(self) -> str:

@@ -1,4 +1,4 @@
-"""Which link to a data plane in another process is in use, and which of them an order may be given on."""
+"""The connection to a data plane in another process: orders that belong together go over the same link, or fail."""
 
 from __future__ import annotations
 

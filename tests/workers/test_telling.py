@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import ensureDeferred
 
-from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.workers import orders
-from redisproxy.workers.taking import NAME_S, TELL_S, Taking
+from redisproxy.workers.asking import Upward
+from redisproxy.workers.taking import Taking
+from redisproxy.workers.telling import NAME_S, TELL_S, Telling
 from tests.remote.pair import pipe
 from tests.simulation.network import SimNetwork
 from tests.workers.rig import Client, Rig
@@ -29,14 +29,13 @@ class Told:
         self.rig = rig
         self.occupied: list[int] = []
         self.present: list[tuple[set[int], set[int]]] = []
-        asking = OrderClient(rig.clock, lambda link: None)
+        upward, plane = Upward(rig.clock), rig.workers[0].local
         network: Any = SimNetwork(rig.net)
-        self.taking = Taking(rig.workers[0].local, network, asking, rig.clock)
+        self.telling = Telling(plane, Taking(plane, network), upward, rig.clock)
         handlers: dict[Any, Any] = {orders.Occupied: self._occupied, orders.Present: self._present}
-        self.ends = pipe(rig.clock, asking, OrderServer(rig.clock, handlers, lambda link: None))
-        greeted = ensureDeferred(asking.greet())
+        self.ends = pipe(rig.clock, upward.link(), OrderServer(rig.clock, handlers, lambda link: None))
         rig.advance(A_MOMENT_S)
-        assert greeted.called
+        assert upward.there
 
     def _occupied(self, given: int, clients: int, given_raw: int, raw: int) -> None:
         self.occupied.append(clients)
@@ -50,13 +49,13 @@ def told() -> Iterator[Told]:
     rig = Rig()
     told = Told(rig)
     yield told
-    told.taking.stop()
+    told.telling.stop()
     told.ends[0].abortConnection()
     rig.end()
 
 
 def test_clients_that_come_and_go_are_told_together_a_little_later(told: Told) -> None:
-    told.taking.start()
+    told.telling.start()
     clients = [Client(told.rig.workers[0]) for _ in range(3)]
     told.rig.advance(TELL_S + A_MOMENT_S)
     assert told.occupied == [3] and not told.present
@@ -73,24 +72,25 @@ def test_clients_that_came_before_the_start_are_told(told: Told) -> None:
     Client(told.rig.workers[0])
     told.rig.advance(1)
     assert not told.occupied
-    told.taking.start()
+    told.telling.start()
     told.rig.advance(TELL_S + A_MOMENT_S)
     assert told.occupied == [1]
 
 
 def test_nothing_wakes_a_worker_whose_clients_stay(told: Told) -> None:
     before = len(told.rig.clock.getDelayedCalls())
-    told.taking.start()
+    told.telling.start()
     Client(told.rig.workers[0])
     told.rig.advance(NAME_S + A_MOMENT_S)
     assert len(told.rig.clock.getDelayedCalls()) <= before
 
 
 def test_nothing_is_told_after_the_stop(told: Told) -> None:
-    told.taking.start()
+    told.telling.start()
     told.rig.advance(TELL_S + A_MOMENT_S)
+    assert told.occupied == [0]
     Client(told.rig.workers[0])
-    told.taking.stop()
+    told.telling.stop()
     Client(told.rig.workers[0])
     told.rig.advance(NAME_S + A_MOMENT_S)
-    assert not told.occupied and not told.present
+    assert told.occupied == [0] and not told.present
