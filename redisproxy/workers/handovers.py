@@ -33,6 +33,12 @@ class Handovers:
         self._members = members
         self._clock = clock
         self._soon: IDelayedCall | None = None
+        self._closed = False
+
+    @property
+    def _busy(self) -> bool:
+        """Whether nobody may go now; a copy would have to begin again."""
+        return self._members.moving or self._members.noting
 
     async def empty(self, member: Member) -> HandedOver:
         """Give the clients of `member` to all that serve; what became of it.
@@ -40,7 +46,7 @@ class Handovers:
         @raise DataPlaneLost: it is lost.
         """
         serving = {each: each.load for each in self._members.serving if each is not member}
-        if self._members.moving or member not in self._members or not serving:
+        if self._busy or member not in self._members or not serving:
             return NOBODY
         return await self._give(member, balance.room(serving, member.load))
 
@@ -56,12 +62,12 @@ class Handovers:
 
     def soon(self) -> None:
         """Make them equal, a little later: several may come one after the other."""
-        if self._soon is None:
+        if self._soon is None and not self._closed:
             self._soon = self._clock.callLater(SOON_S, self._now)
 
     def _now(self) -> None:
         self._soon = None
-        if self._members.moving:
+        if self._busy:
             self.soon()
         else:
             ensureDeferred(self.even_out()).addErrback(self._failed)
@@ -69,7 +75,7 @@ class Handovers:
     async def even_out(self) -> None:
         """Make them equal."""
         for member, to in balance.moves({each: each.load for each in self._members.serving}):
-            if not self._members.moving and member in self._members:
+            if not self._busy and member in self._members:
                 await self._give(member, {each: count for each, count in to.items() if each in self._members})
 
     def _failed(self, failure: Failure) -> None:
@@ -84,6 +90,7 @@ class Handovers:
 
     def close(self) -> None:
         """The process ends."""
+        self._closed = True
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
-from redisproxy.dataplane.interface import ERRORS
-from redisproxy.remote import peer
-from redisproxy.remote.errors import DataPlaneFailed
+from redisproxy.dataplane.interface import Taker
 from redisproxy.remote.order_server import OrderServer
+from redisproxy.workers.handovers import FAILURES
 from tests.simulation.moments import Moments
 from tests.simulation.network import End
 
 if TYPE_CHECKING:
-    from redisproxy.dataplane.local import LocalDataPlane
     from tests.simulation.processes import Process
     from tests.simulation.workers import Workers
     from tests.simulation.world import World
@@ -47,17 +45,10 @@ class Handovers:
         counts = (0, 1, 2, 3) if workers.hit else (0,)
         self._moments = Moments(self._chance, counts, self._happen, lambda: world.ending, ORDERS)
         self.moved = 0
-        workers.machine.on_accept = self._watch
 
-    def serve(self, process: Process, plane: LocalDataPlane) -> None:
-        """Let this one give clients, and take them in."""
-        reactor: Any = process.reactor
-        plane.handover._reach = partial(peer.reach, reactor)
-        peer.listen(reactor, _path(process), plane.handover)
-
-    def _watch(self, end: End) -> None:
-        if isinstance(end.protocol, OrderServer):
-            self._moments.watch(end.protocol)
+    def watch(self, server: OrderServer) -> None:
+        """Another worker gives clients on this link."""
+        self._moments.watch(server)
 
     # -- the operations
 
@@ -69,7 +60,7 @@ class Handovers:
                 return
             over: Deferred[None] = Deferred()
             answer = self._world.control._exclusion.run(HANDOVER, self._move)
-            answer.addBoth(lambda _, over=over: over.callback(None))  # type: ignore[misc]
+            answer.addBoth(partial(_end, over))
             await over
 
     async def _move(self) -> dict[str, Any]:
@@ -78,11 +69,11 @@ class Handovers:
             giver, taker = self._chance.sample(members, 2)
             self._note(f"the clients of worker {giver.pid} go to {taker.pid}")
             try:
-                path = _path(self._workers.machine.processes[taker.pid])
-                count = await giver.plane.handover.hand_over(path, self._chance.choice(LIMITS_S))
+                takers = (Taker(taker.door, 1000),)
+                count = (await giver.plane.handover.hand_over(takers, self._chance.choice(LIMITS_S))).taken
                 self.moved += count
                 self._note(f"{count} clients have gone")
-            except (*ERRORS, DataPlaneFailed) as error:
+            except FAILURES as error:
                 self._may_fail(error)
             self._nobody_is_twice()
         return {}
@@ -143,5 +134,5 @@ class Handovers:
         self._world.note("handover", text)
 
 
-def _path(process: Process) -> str:
-    return f"/run/clients-{process.pid}"
+def _end(over: Deferred[None], answer: object) -> None:
+    over.callback(None)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redisproxy.copying.bulk_connection import BulkProtocol
+from redisproxy.servers.copy_marker import MARKER
+
 if TYPE_CHECKING:
     from tests.simulation.redis import Connection, Server
     from tests.simulation.world import World
@@ -29,6 +32,8 @@ class Placement:
             return
         if not any(args[0].upper() in OF_CLIENTS for args in commands):
             return
+        if isinstance(peer.protocol, BulkProtocol) or MARKER.encode() in commands[0]:
+            return  # a copy, and its mark
         if peer.process is not None and not peer.process.alive:
             return
         if self.paused:

@@ -19,8 +19,11 @@ from twisted.internet.error import ConnectionLost
 from redisproxy import service
 from redisproxy.control.service_manager import ServiceManager
 from redisproxy.dataplane import garbage_collection
+from redisproxy.remote.order_server import OrderServer
+from redisproxy.remote.run_directory import RunDirectory
 from redisproxy.workers import process
-from redisproxy.workers.process import ASKING_FD, ORDERS_FD, STARTED, Beginning, WorkerProcess
+from redisproxy.workers.orders import TakeClient
+from redisproxy.workers.process import STARTED, Beginning, WorkerProcess
 from tests.simulation.backlog import Backlog
 from tests.simulation.clients import Wire
 from tests.simulation.copying import MortalCopying
@@ -32,7 +35,6 @@ from tests.simulation.processes import Machine, Process
 if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.dataplane.local import LocalDataPlane
-    from redisproxy.remote.order_server import OrderServer
     from tests.simulation.world import World
 
 HIT = 0.75
@@ -51,6 +53,24 @@ def workers_of(seed: int) -> int:
     return Random(f"{seed} workers").choice((2, 3, 4))
 
 
+class Directory(RunDirectory):
+    """The run directory of the simulated machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__("/run/proxy")
+        self._machine = machine
+
+    def make(self) -> None: ...
+
+    def names(self) -> list[str]:
+        return sorted(path.split("/")[-1][: -len(".orders")] for path in self._machine.sockets if ".orders" in path)
+
+    def living(self) -> list[str]:
+        return self.names()
+
+    def remove(self, name: str) -> None: ...
+
+
 class Workers:
     """The carrier of a world: the processes of the proxy.
 
@@ -66,6 +86,7 @@ class Workers:
         self.hit = self.chance.random() < HIT
         self.machine = Machine(world.clock, world.net, world.seed, self._main)
         self.machine.on_end = self._ended
+        self.machine.on_accept = self._accepted
         world.net.descriptors.on_closed = self._let_go
         self.control_process = self.machine.process("control")
         self.lost = 0
@@ -78,7 +99,7 @@ class Workers:
         with _in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
             nothing: Any = None
             self.service = service.WorkersService(
-                world.path, settings, self.control_process.reactor, ServiceManager(), nothing
+                world.path, settings, self.control_process.reactor, ServiceManager(), Directory(self.machine), nothing
             )
         self._dataplane: Any = self.service.dataplane
         self.backlog = Backlog(self.machine)
@@ -90,21 +111,25 @@ class Workers:
 
     def _main(self, child: Process, arguments: list[str], given: bytes, descriptors: dict[int, int]) -> None:
         try:
-            self._run_worker(child, given, descriptors)
+            self._run_worker(child, given)
         except Exception as error:
             self._world.violation = self._world.violation or f"a worker can't begin: {error!r}"
 
-    def _run_worker(self, child: Process, given: bytes, descriptors: dict[int, int]) -> None:
+    def _run_worker(self, child: Process, given: bytes) -> None:
         with _in_a_process():
             worker = child.program = WorkerProcess(Beginning.from_bytes(given), child.reactor)
-            worker.start(descriptors[ORDERS_FD], descriptors[ASKING_FD])
-        if self.handovers is not None:
-            self.handovers.serve(child, worker.plane)
-        for end in self.links_of(child):
-            if hasattr(end.protocol, "responder"):
-                self._moments.watch(end.protocol)
+            worker.start()
         child.say(STARTED)
         self._world.note("workers", f"{child} has begun")
+
+    def _accepted(self, end: End) -> None:
+        """Somebody has connected to a worker: the control process, or another worker that gives it clients."""
+        if not isinstance(end.protocol, OrderServer):
+            return
+        if TakeClient.commandName in end.protocol._handlers:
+            self._moments.watch(end.protocol)
+        elif self.handovers is not None:
+            self.handovers.watch(end.protocol)
 
     def links_of(self, process: Process) -> list[End]:
         """Its ends of the links to the control process."""
