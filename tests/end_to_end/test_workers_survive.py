@@ -186,34 +186,39 @@ def test_nothing_is_lost_when_the_control_process_is_killed_in_a_switchover(afte
             with suppress(OSError, HTTPException, ValueError):
                 proxy.admin("switchover")
             killing.join()
-            time.sleep(1)
-            proxy.write(uplink=in_use(old, new).uplink)
+            time.sleep(0.5)
+            stayed_at = in_use(old, new, traffic.clients[0].key)
+            if stayed_at is old:
+                old.client().config_set("min-replicas-to-write", 0)
+                new.client().execute_command("REPLICAOF", "NO", "ONE")
+            proxy.write(uplink=stayed_at.uplink)
             done = [client.done for client in traffic.clients]
             restarted(proxy)
             wait_until(lambda: all(c.done > d for c, d in zip(traffic.clients, done, strict=True)), "all go on", LONG_S)
         assert traffic.problems == []
-        direct = in_use(old, new).client()
-        assert all(int(direct.get(client.key) or 0) >= client.done for client in traffic.clients)
+        direct = stayed_at.client()
+        assert [int(str(direct.get(client.key))) for client in traffic.clients] >= [c.done for c in traffic.clients]
 
 
-def in_use(old: RedisServer, new: RedisServer) -> RedisServer:
-    """The one to which the workers have gone, or where they have stayed."""
+def in_use(old: RedisServer, new: RedisServer, key: str) -> RedisServer:
+    """The one to which the workers have gone, or where they have stayed: where `key` is counted."""
     with suppress(AssertionError):
-        wait_until(lambda: writable(old, new), "one of the two takes writes", 2)
-    if not writable(old, new):
+        wait_until(lambda: counting(old, new, key=key), "clients go on", 3)
+    if not counting(old, new, key=key):  # killed between the fence and the promotion
         old.client().config_set("min-replicas-to-write", 0)  # as redisproxy unfence does
-    (found,) = writable(old, new)
-    return found
+    wait_until(lambda: counting(old, new, key=key), "clients go on", LONG_S)
+    return counting(old, new, key=key)[-1]
 
 
-def writable(*servers: RedisServer) -> list[RedisServer]:
-    found = []
-    for each in servers:
-        info: Any = each.client().info("replication")
-        with suppress(redis.ResponseError):
-            each.client().set("probe", "1")
-            found += [each] if info["role"] == "master" else []
-    return found
+def counting(*servers: RedisServer, key: str) -> list[RedisServer]:
+    def counts() -> list[int]:
+        return [int(str(each.client().get(key) or 0)) for each in servers]
+
+    before = counts()
+    time.sleep(0.5)
+    primaries = [dict(each.client().info("replication"))["role"] == "master" for each in servers]
+    grown = [now > was for was, now in zip(before, counts(), strict=True)]
+    return [each for each, is_primary, grows in zip(servers, primaries, grown, strict=True) if is_primary and grows]
 
 
 def test_a_control_process_that_was_stopped_drives_its_workers_again(server: RedisServer) -> None:
