@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redisproxy.servers.copy_marker import MARKER
+
 if TYPE_CHECKING:
     from tests.simulation.redis import Connection, Server
     from tests.simulation.world import World
@@ -27,7 +29,7 @@ class Placement:
         peer = connection.end.peer
         if peer.name != "uplink" or peer.gone or peer.disconnecting or self._world.ending:
             return
-        if not any(args[0].upper() in OF_CLIENTS for args in commands):
+        if not any(args[0].upper() in OF_CLIENTS and args[1:2] != [MARKER.encode()] for args in commands):
             return
         if peer.process is not None and not peer.process.alive:
             return
