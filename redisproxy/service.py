@@ -21,6 +21,7 @@ from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
 from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
+from redisproxy.copying.separate import in_a_process_of_its_own
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.forwarding import twins
@@ -33,10 +34,11 @@ from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run
 from redisproxy.upgrade.carriers import Alone, Several
 from redisproxy.upgrade.place import Place
 from redisproxy.workers.data_plane import WorkersDataPlane
-from redisproxy.workers.here import Here
+from redisproxy.workers.here import beside_others
 from redisproxy.workers.share import files_of_one
 
 if TYPE_CHECKING:
+    from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
     from redisproxy.upgrade.carriers import Carriers
@@ -80,6 +82,7 @@ class Proxy(Service):
 
     @param configuration: what is in force. @param dataplane: what the control plane drives.
     @param ports: of clients. @param manager: what is told how the process is doing.
+    @param start_copying: what switchovers copy with; this process does it itself when left out.
     @param origin: how it was started; without it the proxy can't be upgraded.
     @param shared: what all clients share.
     """
@@ -96,15 +99,14 @@ class Proxy(Service):
         reactor: Any,
         jitter: Callable[[float, float], float] = random.uniform,
         manager: ServiceManager | None = None,
+        start_copying: StartCopying | None = None,
         origin: Origin | None = None,
     ) -> None:
         self.setName("redisproxy")
         self._settings = configuration.settings
-        self._network = network
-        self._ports = ports
-        self._reactor = reactor
+        self._network, self._ports, self._reactor = network, ports, reactor
         self._manager = manager = manager or ServiceManager()
-        self.control = control = Control(configuration, dataplane, network, reactor, jitter)
+        self.control = control = Control(configuration, dataplane, network, reactor, jitter, start_copying)
         self._admin = self._admin_ports(configuration)
         self._signals = Signals(reactor, self._reload, self._upgrade, control.shutdown.hurry)
         self._sockets: Sockets = {}
@@ -218,6 +220,7 @@ class ProxyService(Proxy):
     @param jitter: a number between two others; what is waited for before another attempt is multiplied with it.
     @param reach: gives the control plane its data plane.
     @param manager: what is told how the process is doing; nobody when left out.
+    @param start_copying: what switchovers copy with; this process does it itself when left out.
     """
 
     def __init__(
@@ -229,6 +232,7 @@ class ProxyService(Proxy):
         jitter: Callable[[float, float], float] = random.uniform,
         reach: Reach = in_this_process,
         manager: ServiceManager | None = None,
+        start_copying: StartCopying | None = None,
         origin: Origin | None = None,
         directory: RunDirectory | None = None,
     ) -> None:
@@ -236,9 +240,9 @@ class ProxyService(Proxy):
         peers = partial(peer.reach, reactor)
         self.dataplane = plane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
         configuration = Configuration(config_path, settings, network, reactor)
-        reached = reach(plane, configuration)
-        carriers = None if directory is None else _alone(plane, configuration, network, directory, reactor)
-        super().__init__(configuration, reached, plane.listeners, carriers, network, reactor, jitter, manager, origin)
+        reached, more = reach(plane, configuration), (jitter, manager, start_copying, origin)
+        carriers = None if directory is None else Alone(plane, configuration, network, directory, reactor)
+        super().__init__(configuration, reached, plane.listeners, carriers, network, reactor, *more)
 
 
 class WorkersService(Proxy):
@@ -264,36 +268,21 @@ class WorkersService(Proxy):
             directory.make()
         except RunDirectoryFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
-        self._configuration = Configuration(config_path, settings, network, reactor)
-        here = None if settings.worker_count > 1 else _here(settings, reactor, network, directory)
+        self._configuration = configuration = Configuration(config_path, settings, network, reactor)
+        here = None if settings.worker_count > 1 else beside_others(settings, reactor, network, directory)
         finds = origin is None or origin.inheritance is None
         self.dataplane = plane = WorkersDataPlane(
             settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal(), finds
         )
-        beside = None if here is None else _alone(here.plane, self._configuration, network, directory, reactor)
-        carriers = Several(plane, beside)
-        super().__init__(
-            self._configuration, plane, plane.ports, carriers, network, reactor, manager=manager, origin=origin
-        )
+        own = None if here is None else Alone(here.plane, configuration, network, directory, reactor)
+        more = random.uniform, manager, in_a_process_of_its_own(reactor), origin
+        super().__init__(configuration, plane, plane.ports, Several(plane, own), network, reactor, *more)
 
     def _found_in_force(self, settings: config.Settings) -> None:
         try:
             self._configuration.found_in_force(settings)
         except TLSFault as error:
             self.log.error("the settings of the workers that were found are not taken: {error}", error=str(error))
-
-
-def _alone(
-    plane: LocalDataPlane, configuration: Configuration, network: Any, directory: RunDirectory, reactor: Any
-) -> Alone:
-    """The data plane of this process in an upgrade."""
-    return Alone(plane, lambda: configuration.settings, network, directory, reactor)
-
-
-def _here(settings: config.Settings, reactor: Any, network: Any, directory: RunDirectory) -> Here:
-    """The data plane of this process, beside others."""
-    plane = LocalDataPlane(settings, reactor, network, reach=partial(peer.reach, reactor))
-    return Here(plane, settings, network, directory.sockets(f"p-{os.getpid()}").clients)
 
 
 def service_of(
@@ -306,4 +295,5 @@ def service_of(
     directory = run_directory(settings.run_directory, config_path, os.environ)
     if settings.worker_count > 1 or origin.inheritance is not None or directory.living():
         return WorkersService(config_path, settings, reactor, manager, directory, origin)
-    return ProxyService(config_path, settings, reactor, manager=manager, origin=origin, directory=directory)
+    how: Any = {"manager": manager, "start_copying": in_a_process_of_its_own(reactor), "directory": directory}
+    return ProxyService(config_path, settings, reactor, origin=origin, **how)

@@ -24,6 +24,7 @@ ROOMS = [
     "admin",
     "control",
     "switchover",
+    "copying",
     "workers",
     "remote",
     "dataplane",

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tests.simulation.planted import BUGS, FOUND_ELSEWHERE, planted
-from tests.simulation.planted_losses import LOSSES
+from tests.simulation.mode import Mode
+from tests.simulation.planted import BUGS, FOUND_ELSEWHERE, mode_of, planted
 from tests.simulation.world import run
 
 # A run that is given up leaves coroutines behind in the middle of their clean-up.
@@ -24,7 +24,10 @@ RARE = {
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 
-DIGESTS = "from tests.simulation.world import run; print([run(seed, {boundary}).digest for seed in range(7, 12)])"
+DIGESTS = """
+from tests.simulation.world import Mode, run
+print([run(seed, Mode({mode!r})).digest for seed in range(7, 12)])
+"""
 
 
 def test_seeds_without_a_bug_are_clean() -> None:
@@ -35,18 +38,26 @@ def test_seeds_without_a_bug_are_clean() -> None:
 
 
 def test_seeds_with_the_boundary_are_clean() -> None:
-    outcomes = [run(seed, boundary=True) for seed in SEEDS]
+    outcomes = [run(seed, Mode.BOUNDARY) for seed in SEEDS]
     failed = [outcome for outcome in outcomes if outcome.violation]
     assert not failed, f"python -m tests.simulation --boundary {failed[0].seed}: {failed[0].violation}"
     cuts = [line for outcome in outcomes for line in outcome.transcript if "the link is cut" in line]
     assert len(cuts) > len(SEEDS) / 5 and sum(outcome.switchovers for outcome in outcomes) > len(SEEDS) / 3
 
 
-@pytest.mark.parametrize("boundary", [False, True])
-def test_a_seed_repeats_exactly(boundary: bool) -> None:
-    here = [run(seed, boundary).digest for seed in range(7, 12)]
+def test_seeds_with_workers_are_clean() -> None:
+    outcomes = [run(seed, Mode.WORKERS) for seed in SEEDS]
+    failed = [outcome for outcome in outcomes if outcome.violation]
+    assert not failed, f"python -m tests.simulation --workers {failed[0].seed}: {failed[0].violation}"
+    lost = [line for outcome in outcomes for line in outcome.transcript if "has ended" in line]
+    assert len(lost) > len(SEEDS) / 2 and sum(outcome.switchovers for outcome in outcomes) > len(SEEDS) / 3
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_seed_repeats_exactly(mode: Mode) -> None:
+    here = [run(seed, mode).digest for seed in range(7, 12)]
     elsewhere = subprocess.run(
-        [sys.executable, "-c", DIGESTS.format(boundary=boundary)],
+        [sys.executable, "-c", DIGESTS.format(mode=mode.value)],
         env={**os.environ, "PYTHONHASHSEED": "77"},
         capture_output=True,
         text=True,
@@ -59,7 +70,7 @@ def test_a_seed_repeats_exactly(boundary: bool) -> None:
 def test_a_planted_bug_is_found(bug: str) -> None:
     first = RARE.get(bug, 0)
     with planted(bug):
-        assert any(run(seed, bug in LOSSES).violation for seed in range(first, first + MOST_SEEDS))
+        assert any(run(seed, mode_of(bug)).violation for seed in range(first, first + MOST_SEEDS))
 
 
 @pytest.mark.one_twin

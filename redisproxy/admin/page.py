@@ -45,12 +45,14 @@ pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { co
 <button name="cmd" value="reload">Reload</button>
 <button name="cmd" value="switchover" data-dry="1">Switchover, dry run</button>
 <button name="cmd" value="switchover" data-ask="Move the data and all clients to the uplink of the configuration file?">Switchover</button>
+<button name="cmd" value="switchover-abort">Abort switchover</button>
 <button name="cmd" value="upgrade" data-ask="Have the program as it is on disk now take over?">Upgrade</button>
 </form>
 <p id="answer" role="status"></p>
 <h2>Uplink</h2><table>$uplink</table>
 $workers<h2>Switchovers</h2><p id="step">$step</p><table class="log">$switchovers</table>
-<h2>Last reload</h2><table>$reload</table>
+<p>$way_back</p>
+$differences<h2>Last reload</h2><table>$reload</table>
 <h2>Last upgrade</h2><table>$upgrade</table>
 <h2>Configuration</h2><pre>$config</pre>
 <p><a href="/info.json">info.json</a> &middot; <a href="/metrics">metrics</a> &middot; version $version, up $uptime</p>
@@ -119,13 +121,37 @@ def _switchover_rows(reports: list[dict[str, Any]]) -> str:
     for report in reports:
         pause_ms = report.get("pause_ms")
         closed = ", ".join(f"{count} closed: {why}" for why, count in (report.get("clients_closed") or {}).items())
-        what = "; ".join(filter(None, [str(report.get("error") or ""), closed, *report.get("warnings", [])]))
+        what = "; ".join(
+            filter(None, [report.get("reason"), str(report.get("error") or ""), closed, *report.get("warnings", [])])
+        )
         cells = (
             _time(report.get("at")), report.get("from"), report.get("to"), str(report.get("result")).replace("_", " "),
             "" if pause_ms is None else f"{pause_ms} ms", report.get("held", ""), what,
         )  # fmt: skip
         rows.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
     return "".join(f"<tr>{row}</tr>" for row in rows)
+
+
+def _way_back(switchover: dict[str, Any]) -> str:
+    """Where one can go back to, and what a watch has seen."""
+    way_back, watch = switchover.get("way_back") or {}, switchover.get("watch") or {}
+    shown = ""
+    if way_back:
+        follows = "" if way_back["follows"] else f", which does not follow: {way_back['why_not']}"
+        shown = f"The way back: {way_back['to']}{follows}."
+    return f"{shown} The watch: {watch.get('verdict') or 'it goes on'}." if watch else shown
+
+
+def _differences_table(reports: list[dict[str, Any]]) -> str:
+    """What the data of the last switchover does not carry; nothing when there is nothing."""
+    rows = reports[0].get("differences") if reports else None
+    if not rows:
+        return ""
+    heads = ("kind", "name", "old", "new", "effect", "carried")
+    lines = ["".join(f"<td>{head}</td>" for head in heads)]
+    lines += ["".join(f"<td>{_cell(row.get(head, ''))}</td>" for head in heads) for row in rows]
+    table = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<h2>What the data does not carry</h2><table class="log">{table}</table>\n'
 
 
 def _workers_table(workers: list[dict[str, Any]]) -> str:
@@ -181,20 +207,20 @@ def render_page(info: dict[str, Any]) -> bytes:
         "why": _why(info),
         "advice": f"The uplink: {uplink['advice']}" if uplink.get("advice") else "",
         "clients": clients.get("open", 0),
-        "in_flight": info.get("in_flight", 0),
-        "held": info.get("held", 0),
+        **{name: info.get(name, 0) for name in ("in_flight", "held")},
         "connections": uplink.get("connections", 0),
         "step": f"{running['from']} to {running['to']}: {running['step']}" if running else "",
+        "way_back": _way_back(switchover),
         "version": info.get("version", ""),
         "uptime": _duration(info.get("uptime_s")),
     }
-    page = _PAGE.substitute(
+    return _PAGE.substitute(
         {key: escape(str(value)) for key, value in values.items()},
         workers=_workers_table(info.get("workers") or []),
         uplink=_rows(_uplink_rows(uplink)),
         switchovers=_switchover_rows(switchover.get("last") or []),
+        differences=_differences_table(switchover.get("last") or []),
         reload=_rows(info.get("last_reload") or {}),
         upgrade=_rows(_last_upgrade(info.get("upgrade") or {})),
         config=escape(json.dumps(info.get("config", {}), indent=2, default=str)),
-    )
-    return page.encode()
+    ).encode()

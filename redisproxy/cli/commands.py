@@ -18,12 +18,12 @@ from redisproxy.cli.admin_client import AdminUnreachable, call
 from redisproxy.net import tls
 
 
-def _load(path: str) -> config.Settings:
+def _load(path: str, exit_code: int = 1) -> config.Settings:
     try:
         return config.load(path, tls.faults)
     except config.ConfigError as error:
         click.echo(str(error), err=True)
-        sys.exit(1)
+        sys.exit(exit_code)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -113,16 +113,30 @@ def status(path: str, cacert: str | None, as_json: bool) -> None:
 @_CONFIG
 @_CACERT
 @click.option("--dry-run", is_flag=True, help="Look whether it could begin, and change nothing.")
+@click.option("--abort", is_flag=True, help="Stop the one that runs, before the new server is promoted.")
+@click.option("--back", is_flag=True, help="Go to the server before, whatever the file names.")
+@click.option("--forget-way-back", "forget", is_flag=True, help="Have the server before follow no more.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def switchover(path: str, cacert: str | None, dry_run: bool, as_json: bool) -> None:
+def switchover(
+    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, as_json: bool
+) -> None:
     """Move data and clients to the uplink that the configuration names now.
 
     First point uplink in the configuration at the new Redis server; the running proxy does the rest: it lets the new
     server replicate, holds the clients for a moment, fences the old one, promotes the new one and goes on there.
+    Ctrl-C asks whether to abort it.
     """
     from redisproxy.cli import switchover as command
 
-    sys.exit(command.run(lambda path_, fields: _call(_load(path), path_, fields, cacert), dry_run, as_json))
+    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
+        return _call(_load(path), page, fields, cacert)
+
+    if abort + back + forget > 1 or (dry_run and (abort or forget)):
+        raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
+    if forget:
+        _show(*ask("/cmd/", {"cmd": "forget-way-back"}))
+        return
+    sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, back, as_json))
 
 
 @main.command()
@@ -163,11 +177,41 @@ def unfence(path: str) -> None:
     sys.exit(command.run(_load(path)))
 
 
+@main.command()
+@click.option("-c", "--config", "path", required=True, help="A configuration whose uplink is the one server.")
+@click.option("--with", "other", required=True, help="A configuration whose uplink is the other server.")
+@click.option("--sample", type=click.IntRange(1), help="Compare so many keys, taken at random.  [default: 10000]")
+@click.option("--all", "whole", is_flag=True, help="Compare all keys.")
+@click.option("--counts", is_flag=True, help="Compare only the numbers of keys.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON, and nothing else.")
+def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool, as_json: bool) -> None:
+    """Compare the keys of two Redis servers: their types, values and times to live; and their functions.
+
+    Reads from both while they are used, and changes nothing. The proxy need not run.
+
+    Exit code 0: no difference. 1: they differ; the differences are shown. 2: it could not compare all that was asked
+    for. 130: interrupted.
+    """
+    if whole + counts + (sample is not None) > 1:
+        raise click.UsageError("--sample, --all and --counts exclude each other")
+    from redisproxy.cli import compare as command
+
+    settings = _load(path, 2), _load(other, 2)
+    sys.exit(command.run(*settings, command.extent(sample, whole, counts), as_json))
+
+
 @main.command("switch-test")
 @click.option("--switchovers", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
 @click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
 @click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
+@click.option("--back", is_flag=True, help="Every second time go back to the server before, which has followed.")
+@click.option(
+    "--mode", type=click.Choice(["replicate", "copy", "auto"]), default="replicate", show_default=True,
+    help="How the data moves.",
+)  # fmt: skip
+@click.option("--program-a", default="", help="The program of the first server, instead of redis-server.")
+@click.option("--program-b", default="", help="The program of the second server.")
 @click.option("--busy", type=click.IntRange(1), default=20, show_default=True, help="Clients at work.")
 @click.option("--blocked", type=click.IntRange(0), default=20, show_default=True, help="Clients blocked in BLPOP.")
 @click.option("--idle", type=click.IntRange(0), default=0, show_default=True, help="Clients that rarely do anything.")
@@ -192,4 +236,6 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     from redisproxy.switch_test.options import Options, any_seed
     from redisproxy.switch_test.terminal import run
 
+    if fields["back"] and (fields["kill"] or fields["manual"]):
+        raise click.UsageError("--back needs the old server alive, and the proxy's own switchovers")
     sys.exit(run(Options(seed=any_seed() if seed is None else seed, **fields), as_json))

@@ -3,57 +3,111 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+
+from redisproxy.cli.switchover_report import tell, tell_differences
 
 POLL_S = 0.2
+INTERRUPTED = 130
+HOW_TO_ABORT = "redisproxy switchover --abort"
 Call = Callable[[str, "dict[str, str] | None"], tuple[int, dict[str, Any]]]
 
 
-def run(call: Call, dry_run: bool, as_json: bool) -> int:
+def run(call: Call, dry_run: bool, back: bool, as_json: bool) -> int:
     """Carry out a switchover; the exit code is 0 when it is done, 1 when it was refused or rolled back.
 
+    @param back: to the server before.
     @param call: asks the running proxy; takes path and fields, returns HTTP status and answer.
     """
-    fields = {"cmd": "switchover", **({"dry_run": "1"} if dry_run else {})}
+    flags = {"dry_run": dry_run, "back": back}
+    fields = {"cmd": "switchover", **{name: "1" for name, given in flags.items() if given}}
     console = Console(stderr=True)
-    answer = _watched(call, fields, console) if console.is_terminal and not as_json else call("/cmd/", fields)[1]
+    answer = _answer_of(call, fields, console, console.is_terminal and not as_json)
     report = answer.get("report", {})
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     elif not answer.get("ok"):
-        console.print(f"[bold red]not switched:[/] {report.get('error') or answer.get('error')}", highlight=False)
+        text = escape(str(report.get("error") or answer.get("error")))
+        console.print(f"[bold red]not switched:[/] {text}", highlight=False)
+        tell_differences(report, console)
     else:
-        _tell(report, Console())
+        tell(report, Console())
     return 0 if answer.get("ok") else 1
 
 
-def _watched(call: Call, fields: dict[str, str], console: Console) -> dict[str, Any]:
-    answers: list[dict[str, Any]] = []
-    ended = threading.Event()
+def abort(call: Call, as_json: bool) -> int:
+    """Abort the switchover that runs; the exit code is 0 when everything is undone, 1 when that is too late."""
+    answer = call("/cmd/", {"cmd": "switchover-abort"})[1]
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    elif answer.get("ok"):
+        click.echo(answer["report"].get("error") or "aborted before anything had begun")
+    else:
+        click.echo(answer.get("error", "no answer"), err=True)
+    return 0 if answer.get("ok") else 1
 
-    def ask() -> None:
+
+def _answer_of(call: Call, fields: dict[str, str], console: Console, watched: bool) -> dict[str, Any]:
+    """Ask, and wait for the answer. Ctrl-C does not stop a switchover: who is at a terminal is asked about it."""
+    asked = _Asked(call, fields)
+    while True:
         try:
-            answers.append(call("/cmd/", fields)[1])
-        finally:
-            ended.set()
+            return _watched(call, asked, console) if watched else asked.answer()
+        except KeyboardInterrupt:
+            if not console.is_terminal or not sys.stdin.isatty():
+                console.print(f"[bold]the switchover goes on[/]; this aborts it: {HOW_TO_ABORT}", highlight=False)
+                sys.exit(INTERRUPTED)
+            if click.confirm("Abort the switchover? Else it goes on.", err=True):
+                refused = call("/cmd/", {"cmd": "switchover-abort"})[1].get("error")
+                console.print(f"[bold]{escape(refused)}[/]" if refused else "aborting", highlight=False)
 
-    threading.Thread(target=ask, daemon=True).start()
+
+class _Asked:
+    """A question whose answer comes in a thread."""
+
+    def __init__(self, call: Call, fields: dict[str, str]) -> None:
+        self.ended = threading.Event()
+        self._answers: list[dict[str, Any]] = []
+        self._code: int | str | None = None
+        threading.Thread(target=self._ask, args=(call, fields), daemon=True).start()
+
+    def _ask(self, call: Call, fields: dict[str, str]) -> None:
+        try:
+            self._answers.append(call("/cmd/", fields)[1])
+        except SystemExit as error:
+            self._code = error.code
+        finally:
+            self.ended.set()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for it.
+
+        @raise SystemExit: the proxy can't be reached.
+        """
+        self.ended.wait()
+        if self._code is not None:
+            sys.exit(self._code)
+        return self._answers[0] if self._answers else {"ok": False, "error": "no answer"}
+
+
+def _watched(call: Call, asked: _Asked, console: Console) -> dict[str, Any]:
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("preflight", total=None, left="")
-        while not ended.wait(POLL_S):
+        while not asked.ended.wait(POLL_S):
             status, info = call("/info.json", None)
             current = info.get("switchover", {}).get("current") if status == 200 else None
             if current:
                 _show(progress, bar, current)
-    return answers[0] if answers else {"ok": False, "error": "no answer"}
+    return asked.answer()
 
 
 def _show(progress: Progress, bar: TaskID, current: dict[str, Any]) -> None:
@@ -63,22 +117,3 @@ def _show(progress: Progress, bar: TaskID, current: dict[str, Any]) -> None:
         text += f", {current['lag_ms']:.0f} ms behind"
     done = total - left if total and left is not None and left <= total else None
     progress.update(bar, description=current["step"], total=total, completed=done, left=text)
-
-
-def _tell(report: dict[str, Any], console: Console) -> None:
-    if report["result"] == "dry_run":
-        console.print(f"[green]nothing stands in the way[/] of moving from {report['from']} to {report['to']}")
-    else:
-        console.print(f"[bold green]switched[/] from {report['from']} to {report['to']}", highlight=False)
-        console.print(
-            f"clients were held for {report['pause_ms']:.1f} ms; {report['held']} waited,"
-            f" the longest {report['longest_wait_ms']:.1f} ms; {sum(report['clients_closed'].values())} closed",
-            highlight=False,
-        )
-        table = Table("step", "ms", box=None, pad_edge=False)
-        table.columns[1].justify = "right"
-        for step in report["steps"]:
-            table.add_row(step["name"], f"{step['ms']:,.1f}")
-        console.print(table)
-    for text in report["warnings"]:
-        console.print(f"[yellow]warning:[/] {text}", highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import LoopingCall
@@ -26,10 +27,12 @@ from redisproxy.control.shutdown import Shutdown
 from redisproxy.control.switchover import SwitchoverOperation
 from redisproxy.control.upgrade import UPGRADE, Upgrade
 from redisproxy.control.uplink_advice import UplinkAdvice
+from redisproxy.copying.engine import CopyEngine
 from redisproxy.dataplane.interface import FAILOVER, DataPlaneLost
 from redisproxy.figures.metrics import OperationFigures
 
 if TYPE_CHECKING:
+    from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
 
@@ -53,12 +56,13 @@ class Control:
         network: Network,
         clock: Any,
         jitter: Callable[[float, float], float] = random.uniform,
+        start_copying: StartCopying | None = None,
     ) -> None:
         """
         @param jitter: of attempts to reach sentinels.
+        @param start_copying: what switchovers copy with; this process does it itself when left out.
         """
-        self.configuration = configuration
-        self.metrics = OperationFigures()
+        self.configuration, self.metrics = configuration, OperationFigures()
         self.results = results = Results(self.metrics, clock)
         self._dataplane, self._clock = dataplane, clock
         self._exclusion = exclusion = Exclusion(results)
@@ -67,13 +71,16 @@ class Control:
         holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
         self.reload = Reload(configuration, move, exclusion, results)
-        moving = dataplane, configuration, holding, move, exclusion, results
-        self.switchover = SwitchoverOperation(*moving, network, clock)
+        moving = dataplane, configuration, holding, move, exclusion, results, network, clock
+        copying_here = partial(CopyEngine, network=network, clock=clock)
+        self.switchover = SwitchoverOperation(*moving, start_copying or copying_here)
         self.upgrade = Upgrade(dataplane, configuration, exclusion, results, clock)
-        failover = Failover(configuration, move, exclusion)
-        self.follower = Follower(configuration, failover, FailoverHold(holding, clock), self.metrics, clock, jitter)
-        self.operations = self._operations(holding)
-        self._loop = LoopingCall(self._tick)
+        self.follower = self._follower(Failover(configuration, move, exclusion), holding, jitter)
+        self.operations, self._loop = self._operations(holding), LoopingCall(self._tick)
+
+    def _follower(self, failover: Failover, holding: Holding, jitter: Callable[[float, float], float]) -> Follower:
+        hold = FailoverHold(holding, self._clock)
+        return Follower(self.configuration, failover, hold, self.metrics, self._clock, jitter)
 
     def _operations(self, holding: Holding) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
@@ -100,11 +107,13 @@ class Control:
 
     async def _tick(self) -> None:
         self._advice.tick()
+        self.follower.tick(self.configuration.finder is not None and await self._connected())
+
+    async def _connected(self) -> bool:
         try:
-            connected = await self._dataplane.connected()
+            return await self._dataplane.connected()
         except DataPlaneLost:
-            connected = False
-        self.follower.tick(connected)
+            return False
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(DataPlaneLost):
@@ -118,6 +127,7 @@ class Control:
         Clients that have time to leave need their server until then, so that a failover is followed meanwhile.
         """
         self.shutdown.begin()
+        self.switchover.watch.stop("the proxy shuts down")
         await self._exclusion.stop(still=FAILOVER)
         await self._unless_lost(self.shutdown.let_clients_leave())
         self.follower.stop()
@@ -132,6 +142,7 @@ class Control:
         await self._exclusion.stop(still=UPGRADE)
 
     def _end_deciding(self) -> None:
+        self.switchover.watch.stop("the proxy shuts down")
         self.follower.stop()
         if self._loop.running:
             self._loop.stop()

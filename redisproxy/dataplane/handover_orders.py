@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.in_force import InForce
     from redisproxy.dataplane.listeners import Listeners
     from redisproxy.dataplane.turns import Turns
+    from redisproxy.shared.notes import Notes
     from redisproxy.shared.registry import ClientRegistry
 
 
@@ -42,18 +43,21 @@ class LocalHandover:
     """Implements C{interface.HandoverOrders}.
 
     @param reach: how other data planes are reached; None where they are not.
+    @param notes: of what clients change; they are not complete when clients have another data plane, too.
     """
 
     def __init__(
         self,
         in_force: InForce,
         listeners: Listeners,
+        notes: Notes,
         registry: ClientRegistry[Client],
         network: Any,
         clock: IReactorTime,
         turns: Turns,
         reach: Reach | None,
     ) -> None:
+        self._notes = notes
         self._in_force = in_force
         self._listeners = listeners
         self._registry = registry
@@ -88,6 +92,7 @@ class LocalHandover:
         await self.adoption.prepare(state, marker)
 
     def adopt(self, client: HandedClient) -> Deferred[None]:
+        self._notes.miss()
         return ensureDeferred(self._adopt(client))
 
     async def _adopt(self, client: HandedClient) -> None:
@@ -127,6 +132,7 @@ class LocalHandover:
         peers = {each: peer for each, (good, peer) in zip(to, reached, strict=True) if good}
         if to and not peers:
             reached[0][1].raiseException()
+        self._notes.miss_from_now_on()
         self._running = [self.to(peer) for peer in peers.values()]
         if self._stopped:
             self._stop()

@@ -10,9 +10,9 @@ Rules for all orders:
    needs no time, so that C{await} goes straight on within the same turn of the reactor.
  - An order fails with one of L{ERRORS} and nothing else; anything else is a bug.
  - Orders take effect in the sequence in which they were given, also when nobody waits for the answers.
- - Cancelling the Deferred of C{drained}, C{server_known}, C{connect}, C{prove_watches}, C{bring}, C{give_notice}
-   and C{all_left} ends the work. All other orders are carried out once they are given; whoever cancels does not learn
-   the result.
+ - Cancelling the Deferred of C{drained}, C{server_known}, C{connect}, C{prove_watches}, C{bring}, C{give_notice},
+   C{all_left} and C{NoteOrders.begin} ends the work. All other orders are carried out once they are given; whoever
+   cancels does not learn the result.
  - C{DataPlaneLost} says nothing about what was carried out. A data plane that has lost its control plane goes on as it
    was; it drops nobody for that.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from redisproxy.dataplane.copy_interface import NoteOrders
 from redisproxy.dataplane.values import (
     ERRORS,
     ClientInFlight,
@@ -42,6 +43,7 @@ from redisproxy.dataplane.values import (
 )
 from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
 from redisproxy.shared.every_worker import ClientFilter
+from redisproxy.shared.notes import Noted
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -72,6 +74,8 @@ __all__ = [
     "Hold",
     "MoveOrders",
     "NotSupported",
+    "NoteOrders",
+    "Noted",
     "Rejected",
     "Release",
     "Taker",
@@ -272,6 +276,9 @@ class DataPlane(Protocol):
 
     @property
     def handover(self) -> HandoverOrders: ...
+
+    @property
+    def notes(self) -> NoteOrders: ...
 
     def start(self) -> Deferred[None]:
         """Connect to the server, again and again for as long as it runs, and supervise time limits. Once, at first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -16,6 +17,7 @@ from redisproxy.dataplane.in_force import InForce
 from redisproxy.dataplane.interface import Figures, UplinkStatus
 from redisproxy.dataplane.listeners import Listeners
 from redisproxy.dataplane.move_orders import LocalMove, Share
+from redisproxy.dataplane.note_orders import LocalNotes
 from redisproxy.dataplane.server_commands import Learning
 from redisproxy.dataplane.supervision import Supervision
 from redisproxy.dataplane.turns import Turns
@@ -59,7 +61,7 @@ class LocalDataPlane:
         @raise TLSFault: certificates can't be used.
         """
         settings = share(settings)
-        self._network, metrics = network, Metrics()
+        self._network, self._clock, metrics = network, reactor, Metrics()
         gate = Gate(reactor, metrics.flow)
         builder = UplinkBuilder(network, reactor, gate, metrics, jitter)
         uplinks = builder.build(settings)
@@ -82,8 +84,12 @@ class LocalDataPlane:
         )
         self.clients = LocalClients(self.registry, core.maintenance, self.raw, self.listeners, reactor)
         self.handover = LocalHandover(
-            self.in_force, self.listeners, self.registry, self._network, reactor, turns, reach
+            self.in_force, self.listeners, core.notes, self.registry, self._network, reactor, turns, reach
         )
+
+    @cached_property
+    def notes(self) -> LocalNotes:
+        return LocalNotes(self.core.notes, self.in_force, self._clock)
 
     def start(self) -> Deferred[None]:
         self.in_force.connect_ahead()

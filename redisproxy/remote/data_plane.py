@@ -26,6 +26,7 @@ from redisproxy.dataplane.interface import (
     HandedClient,
     HandedOver,
     Hold,
+    Noted,
     Release,
     Taker,
 )
@@ -191,6 +192,29 @@ class RemoteHandover:
         return self._connection.give(orders.StopHandingOver)
 
 
+_NOTES = "notes"
+
+
+class RemoteNotes:
+    """See L{interface.NoteOrders}."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def begin(self, limit_s: float) -> Deferred[None]:
+        """Note from now on."""
+        self._connection.begin(_NOTES)
+        return self._connection.give(orders.BeginNotes, limit_s=float(limit_s))
+
+    def take(self) -> Deferred[Noted]:
+        """What was noted since it was last taken."""
+        return self._connection.go_on(_NOTES, orders.TakeNotes)
+
+    def end(self) -> Deferred[None]:
+        """Note no more."""
+        return self._connection.go_on(_NOTES, orders.EndNotes)
+
+
 class RemoteDataPlane:
     """See L{interface.DataPlane}. L{use} gives it a connection, and a new one when the last one is lost.
 
@@ -207,6 +231,7 @@ class RemoteDataPlane:
         self.move = RemoteMove(self._connection)
         self.clients = RemoteClients(self._connection)
         self.handover = RemoteHandover(self._connection)
+        self.notes = RemoteNotes(self._connection)
 
     def link(self) -> OrderClient:
         """The protocol for a new connection to the data plane, for L{use}."""

@@ -5,6 +5,8 @@ fence again only when the data plane has abandoned the move, or when nothing was
 
  - the server in use takes writes: nothing was promoted, or it is being undone. The move is abandoned, clients go on.
  - it is fenced, and the other one was promoted from its data and takes writes: clients go there.
+ - the other one is marked as a finished copy of it and takes writes: clients go there, too. It is marked behind the
+   fence, before the first order to go there, and the mark is taken back only as a promotion is.
  - anything else, or no answer: clients are held, and the servers asked again, for a bounded time. Then the clients go
    on at the server in use, and the log says what an operator has to do.
 """
@@ -25,6 +27,7 @@ from redisproxy.net.errors import UplinkError
 from redisproxy.remote.moving import Moves
 from redisproxy.remote.standing import Brought
 from redisproxy.servers.connecting import connect_to
+from redisproxy.servers.copy_marker import Marked, marked
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
 
@@ -46,19 +49,21 @@ class Verdict(Enum):
     """What the servers say."""
 
     STAY = "the server in use takes writes"
-    GO = "the new server was promoted"
+    GO = "the new server has all data and takes writes"
     UNCLEAR = "unclear"
 
 
-def verdict(old: ServerState | None, new: ServerState | None, writable: bool) -> Verdict:
+def verdict(old: ServerState | None, new: ServerState | None, writable: bool, mark: Marked | None = None) -> Verdict:
     """Where clients belong.
 
     @param old: the server in use; None when it does not answer. @param new: the other one.
-    @param writable: the new one takes writes.
+    @param writable: the new one takes writes. @param mark: its mark; None when it was not asked, or does not answer.
     """
-    if old is None or not old.can_config:
+    if mark is Marked.COPIED and writable:
+        return Verdict.GO
+    if old is None or (not old.can_config and mark is None):
         return Verdict.UNCLEAR
-    if not old.fenced:
+    if not old.can_config or not old.fenced:
         return Verdict.STAY if old.role == "master" else Verdict.UNCLEAR
     promoted = new is not None and new.role == "master" and new.former_id == old.replication_id != ""
     return Verdict.GO if promoted and writable else Verdict.UNCLEAR
@@ -97,10 +102,11 @@ class Interrupted:
     async def _look(self, old: Settings, new: Settings | None) -> Verdict:
         state_of_old = await self._asked(old.uplink, RedisServer.state)
         if new is None:
-            return verdict(state_of_old, None, False)
+            return verdict(state_of_old, None, False, Marked.NOT)
         state_of_new = await self._asked(new.uplink, RedisServer.state)
         writable = await self._asked(new.uplink, _takes_writes) or False
-        return verdict(state_of_old, state_of_new, writable)
+        mark = await self._asked(new.uplink, lambda server: marked(server, old.uplink.address))
+        return verdict(state_of_old, state_of_new, writable, mark)
 
     async def _asked(self, uplink: UplinkSettings, ask: Callable[[RedisServer], Coroutine[Any, Any, Any]]) -> Any:
         """What a server answers; None when it does not."""
@@ -141,7 +147,7 @@ class Interrupted:
         await self._moves.swap()
         await self._moves.release(SWITCHOVER)
         self.log.warn(
-            "the control plane was lost in a switchover: clients go on at {server}, which was promoted",
+            "the control plane was lost in a switchover: clients go on at {server}, which has all data",
             server=str(self._moves.begun.settings.uplink.address),
         )
         return True

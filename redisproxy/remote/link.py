@@ -7,12 +7,13 @@ breaks the protocol is disconnected with one line in the log that holds nothing 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
@@ -140,6 +141,16 @@ class Link(amp.AMP):
 
     def end_work(self) -> None:
         """The connection is lost: end what needs it."""
+
+
+def connected(reactor: Any, descriptor: int, protocol: Any) -> None:
+    """Make `protocol` that of a connected Unix socket, which is its transport's from now on."""
+    factory: Any = Factory()
+    factory.buildProtocol = lambda address: protocol
+    factory.noisy = False
+    os.set_blocking(descriptor, False)
+    reactor.adoptStreamConnection(descriptor, socket.AF_UNIX, factory)
+    os.close(descriptor)
 
 
 class Descriptor(amp.Descriptor):

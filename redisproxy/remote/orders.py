@@ -14,6 +14,7 @@ from redisproxy.dataplane.interface import (
     GateStatus,
     HandedOver,
     Hold,
+    Noted,
     Release,
     Taker,
 )
@@ -214,6 +215,27 @@ class StopHandingOver(Order):
     """C{HandoverOrders.stop}."""
 
     limit_s = CLOSING_S
+
+
+# -- what clients change silently
+
+
+class BeginNotes(Order):
+    """C{NoteOrders.begin}."""
+
+    limit_s = None
+    can_be_cancelled = True
+    arguments = taking(limit_s=float)
+
+
+class TakeNotes(Order):
+    """C{NoteOrders.take}."""
+
+    response = answering(Noted)
+
+
+class EndNotes(Order):
+    """C{NoteOrders.end}."""
 
 
 # -- the whole

@@ -1,8 +1,9 @@
 """A data plane that takes its orders over a link, from one control plane at a time, and survives the loss of it.
 
 Whatever stands behind L{interface.DataPlane} carries the orders out. This module says which order is which call, and
-what happens when the control plane is gone: a prepared move is abandoned and what it has held is released, except in a
-switchover, where the servers say how it stands (L{interrupted}). The operator's own pause stays.
+what happens when the control plane is gone: nothing is noted any more, a prepared move is abandoned and what it has
+held is released, except in a switchover, where the servers say how it stands (L{interrupted}). The operator's own pause
+stays.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.dataplane.interface import OPERATOR, SWITCHOVER, DataPlane, DataPlaneLost, HandedClient, HandoverOrders
+from redisproxy.dataplane.interface import (
+    OPERATOR,
+    SWITCHOVER,
+    DataPlane,
+    DataPlaneLost,
+    HandedClient,
+    HandoverOrders,
+    NoteOrders,
+)
 from redisproxy.remote import orders
 from redisproxy.remote.interrupted import Interrupted
 from redisproxy.remote.moving import Moves
@@ -100,6 +109,7 @@ class ServedDataPlane:
             orders.AllLeft: clients.all_left,
             orders.CloseAll: clients.close_all,
             **_of_handover(plane.handover),
+            **_of_notes(plane.notes),
             orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
@@ -160,6 +170,7 @@ class ServedDataPlane:
             await self._moves.release(SWITCHOVER)
 
     async def _end_what_was_begun(self) -> None:
+        await self._plane.notes.end()
         holds = set(self._moves.begun.holds)
         if SWITCHOVER not in holds:
             await self._moves.abandon()
@@ -186,6 +197,15 @@ class ServedDataPlane:
         if self._ending is not None:
             self._ending.cancel()
         return standing_of(self._moves.begun)
+
+
+def _of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about what clients change silently."""
+    return {
+        orders.BeginNotes: notes.begin,
+        orders.TakeNotes: notes.take,
+        orders.EndNotes: notes.end,
+    }
 
 
 def _of_handover(handover: HandoverOrders) -> dict[type[Order], Handler]:

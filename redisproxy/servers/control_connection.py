@@ -107,7 +107,8 @@ async def open_connection(
     @param timeout_s: the limit for connecting, and later for each answer.
     @raise UplinkError: the server can't be reached, or refuses the password.
     """
-    connection = kind(name, await _connected(name, connect, clock, timeout_s), clock, timeout_s)
+    protocol = await connected(name, connect, lambda: ControlProtocol(clock), clock, timeout_s)
+    connection = kind(name, protocol, clock, timeout_s)
     try:
         if auth := credentials.auth():
             await connection.ask("AUTH", *auth)
@@ -117,9 +118,13 @@ async def open_connection(
     return connection
 
 
-async def _connected(name: str, connect: Connect, clock: IReactorTime, timeout_s: float) -> Any:
+async def connected(name: str, connect: Connect, make: Callable[[], Any], clock: IReactorTime, timeout_s: float) -> Any:
+    """Open one transport; the protocol, which `make` makes. Parameters as for L{open_connection}.
+
+    @raise UplinkError: the server can't be reached.
+    """
     try:
-        return await connect(lambda: ControlProtocol(clock)).addTimeout(timeout_s, clock)
+        return await connect(make).addTimeout(timeout_s, clock)
     except TimeoutError:
         raise UplinkUnavailable(f"{name}: no connection within {timeout_s:g} s") from None
     except (UplinkError, CancelledError):

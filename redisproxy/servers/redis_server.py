@@ -29,12 +29,13 @@ class RedisServer(ControlConnection):
 
     async def state(self) -> ServerState:
         """The server's state, as it says it now."""
-        info, databases, fence, lag, tls_port = await self.ask_all(
+        info, databases, fence, lag, tls_port, rdb_check = await self.ask_all(
             ("INFO",),
             ("CONFIG", "GET", "databases"),
             ("CONFIG", "GET", "min-replicas-to-write"),
             ("CONFIG", "GET", "min-replicas-max-lag"),
             ("CONFIG", "GET", "tls-port"),
+            ("CONFIG", "GET", "rdb-version-check"),
         )
         if isinstance(info, ServerSaidNo):
             raise info
@@ -47,11 +48,20 @@ class RedisServer(ControlConnection):
             max_lag=_config_int(lag),
             tls_port=_config_int(tls_port) or 0,
             can_config=can_config,
+            reads_newer=isinstance(rdb_check, list) and rdb_check[1:] == [b"relaxed"],
         )
 
     async def replication(self) -> ServerState:
         """Like L{state}, with the fields of C{INFO replication} only."""
         return ServerState(parse_info(_text(await self.ask("INFO", "replication"))))
+
+    async def replica(self) -> ServerState:
+        """Like L{replication}, with the errors that it has answered its primary."""
+        replies = await self.ask_all(("INFO", "replication"), ("INFO", "stats"))
+        for reply in replies:
+            if isinstance(reply, ServerSaidNo):
+                raise reply
+        return ServerState(parse_info("\n".join(map(_text, replies))))
 
     async def is_redisproxy(self) -> bool:
         """Whether this is another redisproxy instead of a server: a proxy answers CLIENT HELP itself."""
@@ -63,6 +73,16 @@ class RedisServer(ControlConnection):
     async def follow(self, host: str, port: int) -> None:
         """Make it a replica of the server at this address; its own data is replaced."""
         await self.ask("REPLICAOF", host, port)
+
+    async def stop_following(self, state: ServerState) -> None:
+        """Have a replica follow no more, behind a fence: it takes no writes afterwards either.
+
+        @param state: its state.
+        @raise ServerSaidNo: it refuses that.
+        """
+        fence = [] if state.fenced else fence_commands(state.min_replicas, state.max_lag)
+        for command in (*fence, ("REPLICAOF", "NO", "ONE")):
+            await self.ask(*command)
 
     async def promote(self, lift: ServerState | None = None) -> None:
         """Make it a primary and check that it takes writes, in one round trip.
@@ -106,6 +126,20 @@ class RedisServer(ControlConnection):
         for reply in await self.ask_all(*unfence_commands(state.min_replicas), ("CLIENT", "UNPAUSE")):
             if isinstance(reply, ServerSaidNo) and "CONFIG" in str(reply):
                 raise reply
+
+    async def fence_again(self, state: ServerState) -> None:
+        """Put up the fence that was there at the moment of `state`.
+
+        @raise ServerSaidNo: it refuses that.
+        """
+        await self.ask("CONFIG", "SET", "min-replicas-to-write", state.min_replicas)
+
+    async def pause_writes(self, pause_ms: int) -> None:
+        """Have all writers wait, for `pause_ms` at the most.
+
+        @raise ServerSaidNo: it refuses that.
+        """
+        await self.ask("CLIENT", "PAUSE", pause_ms, "WRITE")
 
     async def end_pause(self) -> None:
         """Let paused writers go on; behind the fence they get its error."""

@@ -28,6 +28,8 @@ class ServerState:
     @ivar max_lag: its C{min-replicas-max-lag}; None if it does not tell.
     @ivar tls_port: where it expects TLS; 0 if nowhere, or if it does not tell.
     @ivar can_config: the proxy may read its configuration.
+    @ivar reads_newer: it reads data of versions that it does not know, and fails at what it can't
+        (C{rdb-version-check relaxed} of Valkey 9).
     """
 
     info: dict[str, str] = field(repr=False)
@@ -36,6 +38,7 @@ class ServerState:
     max_lag: int | None = None
     tls_port: int = 0
     can_config: bool = True
+    reads_newer: bool = False
 
     def number(self, name: str) -> int:
         """A field as an integer; 0 if it is missing."""
@@ -84,12 +87,22 @@ class ServerState:
     @property
     def keys(self) -> int:
         """The number of keys in all databases."""
-        return sum(_keys(value) for name, value in self.info.items() if _is_keyspace(name))
+        return sum(self.keys_by_db.values())
+
+    @property
+    def keys_by_db(self) -> dict[int, int]:
+        """The number of keys in each database that has any."""
+        return {int(name[2:]): _keys(value) for name, value in self.info.items() if _is_keyspace(name)}
 
     @property
     def highest_db(self) -> int:
         """The highest database with keys; 0 if there are no keys."""
         return max((int(name[2:]) for name in self.info if _is_keyspace(name)), default=0)
+
+    @property
+    def errors_in_replication(self) -> int:
+        """How many commands of its primary it has answered with an error since it was started."""
+        return self.number("unexpected_error_replies")
 
     @property
     def fenced(self) -> bool:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 class Options:
     """The options of one run.
 
+    @ivar back: every second switchover goes back to the server before, which has followed meanwhile.
+    @ivar mode: how the data moves, as C{switchover.mode} has it.
+    @ivar program_a, program_b: the programs of the two servers; empty for redis-server as it is on PATH.
     @ivar rate: rounds of work a second, of all busy clients together.
     @ivar data_mb: the size of the data set that is in the first server before the first switchover.
     @ivar reply_limit_s: a client that waits longer for a reply counts as hanging.
@@ -19,6 +22,10 @@ class Options:
     seed: int = 1
     kill: bool = False
     manual: bool = False
+    back: bool = False
+    mode: str = "replicate"
+    program_a: str = ""
+    program_b: str = ""
     busy: int = 20
     blocked: int = 20
     idle: int = 0

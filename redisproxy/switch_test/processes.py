@@ -115,9 +115,12 @@ class Process:
 class RedisServer:
     """One Redis server that keeps its port when it is started again, empty."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        program = shutil.which("redis-server")
-        if program is None:
+    def __init__(self, name: str, folder: Path, program: str = "") -> None:
+        """
+        @param program: empty for redis-server as it is on PATH.
+        """
+        program = program or shutil.which("redis-server") or ""
+        if not program:
             raise CouldNotRun("there is no redis-server on PATH")
         self._program, self._name, self._folder = program, name, folder
         self.port = free_port()
@@ -169,10 +172,15 @@ class RedisServer:
 class ProxyServer:
     """The proxy, started with twistd."""
 
-    def __init__(self, folder: Path, max_clients: int) -> None:
+    def __init__(self, folder: Path, max_clients: int, mode: str = "replicate", way_back: bool = False) -> None:
+        """
+        @param mode: how switchovers move the data. @param way_back: whether they keep a way back.
+        """
+        self._way_back = way_back
         self.port, self.admin_port = free_port(), free_port()
         self.path = folder / "config.json"
         self._max_clients = max_clients
+        self._mode = mode
         self._folder = folder
         self._process: Process | None = None
 
@@ -183,6 +191,7 @@ class ProxyServer:
             "admin": {"addr": f"127.0.0.1:{self.admin_port}"},
             "uplink": {"addr": uplink},
             "limits": {"max_clients": self._max_clients},
+            "switchover": {"mode": self._mode, "keep_way_back": self._way_back},
         }
         self.path.write_text(json.dumps(settings))
 

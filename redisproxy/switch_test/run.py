@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from redisproxy.switch_test.data_set import DataSet
-from redisproxy.switch_test.kill_primary import PrimaryKiller
+from redisproxy.switch_test.kill_primary import PrimaryKiller, WasPromoted, has_the_copy
 from redisproxy.switch_test.load_process import LoadProcess
 from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.processes import ProxyServer, RedisServer, raise_file_limit, wait_until
@@ -40,11 +40,12 @@ class Run:
     def __init__(self, options: Options, folder: Path) -> None:
         clients = options.busy + options.blocked + options.idle
         self.state = RunState(options, folder)
-        self._servers = [RedisServer("redis-a", folder), RedisServer("redis-b", folder)]
+        programs = {"redis-a": options.program_a, "redis-b": options.program_b}
+        self._servers = [RedisServer(name, folder, program) for name, program in programs.items()]
         self._load: LoadProcess | None = None
         self._random = random.Random(f"{options.seed}:switchovers")
         self._data = DataSet(options.data_mb, options.seed)
-        self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1))
+        self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1), options.mode, options.back)
 
     def run(self, show: Show) -> None:
         """Carry out all switchovers, up to the first fault."""
@@ -77,11 +78,9 @@ class Run:
     def _once(self) -> None:
         old, new = self._servers
         number, restarted = len(self.state.reports) + 1, time.monotonic()
-        new.end()
-        new.start()
-        self._proxy.write(new.address)
+        self._get_ready(new)
         asked = time.monotonic()
-        self.state.timeline.add(restarted, asked, number, "starting the next server")
+        self.state.timeline.add(restarted, asked, number, "getting the next server ready")
         answer = self._move(old, new)
         if not answer.get("ok"):
             self.state.faults.append(f"switchover {number}: {answer.get('error')}")
@@ -93,10 +92,28 @@ class Run:
         self._servers = [new, old]
         time.sleep(self._random.random() * BETWEEN_S)
 
+    @property
+    def _goes_back(self) -> bool:
+        """Whether the next switchover goes to the server before; the file stays as it is."""
+        return self.state.options.back and len(self.state.reports) % 2 == 1
+
+    def _get_ready(self, new: RedisServer) -> None:
+        """Have the next server ready: empty, or following, if it is the one before."""
+        if self._goes_back:
+            follows = "the server before follows"
+            wait_until(lambda: new.replication().get("master_link_status") == "up", follows, START_S)
+            return
+        new.end()
+        new.start()
+        self._proxy.write(new.address)
+
     def _move(self, old: RedisServer, new: RedisServer) -> dict[str, Any]:
-        killer = PrimaryKiller(old, new) if self.state.options.kill else None
+        taken_over = has_the_copy if self.state.options.mode == "copy" else WasPromoted()
+        killer = PrimaryKiller(old, new, taken_over) if self.state.options.kill else None
         try:
-            return self._move_manually() if self.state.options.manual else self._ask("switchover")
+            if self.state.options.manual:
+                return self._move_manually()
+            return self._ask("switchover", **({"back": "1"} if self._goes_back else {}))
         finally:
             if killer is not None:
                 killer.end()
@@ -124,11 +141,11 @@ class Run:
                 return answer
         return {"ok": True, "report": {"pause_ms": (time.monotonic() - began) * 1000}}
 
-    def _ask(self, command: str) -> dict[str, Any]:
+    def _ask(self, command: str, **fields: str) -> dict[str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self._proxy.admin_port, timeout=ADMIN_S)
         try:
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            connection.request("POST", "/cmd/", urlencode({"cmd": command}), headers)
+            connection.request("POST", "/cmd/", urlencode({"cmd": command, **fields}), headers)
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
             return answer
         except (OSError, ValueError, http.client.HTTPException) as error:

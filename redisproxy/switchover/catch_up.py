@@ -56,6 +56,7 @@ class CatchUp:
         """
         while True:
             old, new = await self._servers.at_old.state(), await self._servers.at_new.state()
+            self._findings.require_no_errors(new)
             if new.link_up and not self._stirred:
                 self._stirred = True
                 await self._servers.at_old.ask_all(_STIR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import CancelledError, TimeoutError
@@ -30,11 +30,23 @@ class SwitchoverFailed(Exception):
         self.late = late
 
 
-def explain(error: BaseException, report: Report, budget_ms: int, stuck: Sequence[ClientInFlight]) -> str:
+def refuse(faults: Iterable[str]) -> None:
+    """Refuse the switchover, if there is a reason.
+
+    @raise SwitchoverFailed: there is; the text has them all.
+    """
+    if text := "\n".join(faults):
+        raise SwitchoverFailed(text, refused=True)
+
+
+def explain(
+    error: BaseException, report: Report, budget_ms: int, stuck: Sequence[ClientInFlight], aborted: bool = False
+) -> str:
     """Why a switchover failed.
 
     @param budget_ms: the setting C{switchover.pause_budget_ms}.
     @param stuck: the clients that had commands in flight when the drain took too long.
+    @param aborted: an operator has aborted it.
     """
     step = report["step"]
     if isinstance(error, TimeoutError):
@@ -42,7 +54,7 @@ def explain(error: BaseException, report: Report, budget_ms: int, stuck: Sequenc
             _who_is_in_flight(stuck) if stuck else f" at the step {step} ({_durations(report)})"
         )
     if isinstance(error, CancelledError):
-        return f"stopped while at: {step}"
+        return f"aborted by an operator while at: {step}" if aborted else f"stopped while at: {step}"
     if isinstance(error, (SwitchoverFailed, UplinkError, DataPlaneLost)):
         return str(error)
     return f"internal error while at: {step}; see the log"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from redisproxy.net.errors import UplinkError
 from redisproxy.servers.control_connection import ServerSaidNo
 from redisproxy.servers.state import ServerState
 from redisproxy.switchover import preflight
-from redisproxy.switchover.failure import SwitchoverFailed
+from redisproxy.switchover.comparison import compare
+from redisproxy.switchover.failure import SwitchoverFailed, refuse
 from redisproxy.switchover.replica_setup import ReplicaSetup
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
     from redisproxy.dataplane.interface import ClientOrders
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.carry import Carry
     from redisproxy.switchover.report import SwitchoverReport
 
 
@@ -25,17 +27,33 @@ class Findings:
 
     @ivar source: where the new server replicates from.
     @ivar setup: how the new server is made a replica.
+    @ivar carry: what is taken along beside the data.
     """
 
     old: ServerState
     new: ServerState
     source: preflight.Source
     setup: ReplicaSetup
+    carry: Carry
 
     @property
     def follows(self) -> bool:
         """Whether the new server was a replica of the old one already."""
         return preflight.follows(self.new, self.old, self.source)
+
+    def errors_since(self, new: ServerState) -> int:
+        """How many commands of the old server the new one has answered with errors: it lacks what they wrote."""
+        return max(0, new.errors_in_replication - self.new.errors_in_replication)
+
+    def require_no_errors(self, new: ServerState) -> None:
+        """
+        @raise SwitchoverFailed: the new server lacks something that it was sent.
+        """
+        if count := self.errors_since(new):
+            raise SwitchoverFailed(
+                f"the new server has answered {count} commands of the old one with errors, and lacks what they wrote;"
+                " its log has them: perhaps it does not know them"
+            )
 
 
 class Inspection:
@@ -55,21 +73,28 @@ class Inspection:
         """
         at_old, at_new = await self._servers.reach_old(), await self._servers.reach_new()
         proxies = await at_old.is_redisproxy(), await at_new.is_redisproxy()
-        _refuse(preflight.proxy_faults(*proxies))
+        refuse(preflight.proxy_faults(*proxies))
         old, new = await at_old.state(), await at_new.state()
         source = self._source(old)
-        setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old))
-        findings = Findings(old, new, source, setup)
-        _refuse(preflight.faults(old, new, source, await clients.highest_db()))
-        _refuse(await self._missing_rights(findings))
+        setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old), self._servers.new_had)
+        refuse(preflight.faults(old, new, source, await clients.highest_db(), self._settings.replace_data))
+        carry = await compare(self._servers, old, new, self._settings, self._report)
+        findings = Findings(old, new, source, setup, carry)
+        refuse(await self._missing_rights(findings))
         self._report.warn(preflight.warnings(old, new))
         self._report.fields["versions"] = [old.product, new.product]
         return findings
 
     async def inspect_new_server(self) -> None:
-        """In external mode: see that the new server answers, and report its role."""
-        info = await (await self._servers.reach_new()).replication()
-        self._report.fields["role_of_new"] = info.role
+        """In external mode: see that the new server answers, report its role, and compare the two."""
+        at_new = await self._servers.reach_new()
+        new = await at_new.state()
+        self._report.fields["role_of_new"] = new.role
+        try:
+            at_old = await self._servers.reach_old()
+            await compare(self._servers, await at_old.state(), new, self._settings, self._report, functions=True)
+        except UplinkError as error:
+            self._report.warn([f"what the data does not carry was not compared: {error}"])
 
     def _source(self, old: ServerState) -> preflight.Source:
         given, over_tls = self._settings.replicate_from_address, self._settings.replicate_over_tls
@@ -86,8 +111,3 @@ class Inspection:
         if not findings.follows:
             missing += await findings.setup.faults(self._servers.open_old, self._servers.at_new)
         return missing
-
-
-def _refuse(faults: Iterable[str]) -> None:
-    if text := "\n".join(faults):
-        raise SwitchoverFailed(text, refused=True)

@@ -34,7 +34,7 @@ def source_of(
     old: ServerState,
     uplink: UplinkSettings,
     new_address: Address,
-    given: TcpAddress | None,
+    given: TcpAddress | None = None,
     over_tls: bool | None = None,
 ) -> Source:
     """Where the new server can reach the old one: at a TCP port, whatever the proxy itself uses.
@@ -95,13 +95,45 @@ def is_predecessor(new: ServerState, old: ServerState) -> bool:
     return new.fenced and bool(old.former_id) and new.replication_id == old.former_id
 
 
-def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0) -> Iterator[str]:
+def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0, replace: bool = False) -> Iterator[str]:
     """The reasons why the switchover can't begin.
 
-    @param dbs: the highest database that a client has selected.
+    @param dbs: the highest database that a client has selected. @param replace: the setting C{replace_data}.
     """
-    yield from _role_faults(old, new, source)
+    yield from _role_faults(old, new, source, replace)
     yield from _version_faults(old, new)
+    yield from _room_faults(old, new, dbs)
+    for name, state in (("old", old), ("new", new)):
+        if not state.can_config:
+            yield (
+                f"the {name} server does not allow CONFIG, which the fence needs; for a managed server"
+                ' there is "switchover": {"mode": "copy"}'
+            )
+
+
+def copy_faults(old: ServerState, new: ServerState, dbs: int, may_replace: bool) -> Iterator[str]:
+    """The reasons why a switchover that copies can't begin.
+
+    @param dbs: the highest database that a client has selected.
+    @param may_replace: the new server's keys may be replaced, if it has any.
+    """
+    if old.role != "master":
+        yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)
+    if _are_one(old, new):
+        yield "the old and the new server are the same one; a reload changes the way to it"
+    elif new.role != "master":
+        yield "the new server is a replica of {}:{} and takes no keys: make it a primary".format(*new.primary)
+    elif new.keys and not (may_replace or is_predecessor(new, old)):
+        yield (
+            f"the new server holds {new.keys} keys, which copying would replace: if that is right, empty it (FLUSHALL),"
+            " or set switchover.replace_data to true"
+        )
+    yield from _replica_faults(new)
+    yield from _too_old(old, new)
+    yield from _room_faults(old, new, dbs)
+
+
+def _room_faults(old: ServerState, new: ServerState, dbs: int) -> Iterator[str]:
     needed = max(old.highest_db, dbs) + 1
     if new.databases is not None and new.databases < needed:
         yield f"the new server has {new.databases} databases, and database {needed - 1} is in use"
@@ -111,11 +143,6 @@ def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0) -> 
     for name, state in (("old", old), ("new", new)):
         if state.info.get("cluster_enabled") == "1":
             yield f"the {name} server runs in cluster mode"
-        if not state.can_config:
-            yield (
-                f"the {name} server does not allow CONFIG, which the fence needs; for a managed server"
-                ' there is "switchover": {"mode": "external"}'
-            )
 
 
 def proxy_faults(old: bool, new: bool) -> Iterator[str]:
@@ -135,20 +162,35 @@ def proxy_faults(old: bool, new: bool) -> Iterator[str]:
         )
 
 
-def _role_faults(old: ServerState, new: ServerState, source: Source) -> Iterator[str]:
+def _are_one(old: ServerState, new: ServerState) -> bool:
+    return bool(new.info.get("run_id")) and new.info.get("run_id") == old.info.get("run_id")
+
+
+def _is_foreign(old: ServerState, new: ServerState) -> bool:
+    """Whether `new` reads the data of `old` only because it is told to try."""
+    return bool(new.valkey_version) and not old.valkey_version and new.version[:2] < old.version[:2]
+
+
+def _role_faults(old: ServerState, new: ServerState, source: Source, replace: bool) -> Iterator[str]:
     if old.role != "master":
         yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)
-    if new.info.get("run_id") and new.info.get("run_id") == old.info.get("run_id"):
+    if _are_one(old, new):
         yield "the old and the new server are the same one; a reload changes the way to it"
     elif new.role == "slave" and not follows(new, old, source):
         yield "the new server is a replica of another one, {}:{}; if that is right,".format(*new.primary) + (
             " make it follow the old one (REPLICAOF), or none (REPLICAOF NO ONE) and empty it (FLUSHALL)"
         )
-    elif new.role == "master" and new.keys and not is_predecessor(new, old):
+    elif new.role == "master" and new.keys and not (replace or is_predecessor(new, old)):
         yield (
             f"the new server holds {new.keys} keys and does not follow the old one: replication would replace them;"
-            " if that is right, empty it (FLUSHALL) or make it a replica of the old one (REPLICAOF)"
+            " if that is right, empty it (FLUSHALL), make it a replica of the old one (REPLICAOF), or set"
+            " switchover.replace_data to true"
         )
+    yield from _errors_in_replication(new)
+    yield from _replica_faults(new)
+
+
+def _replica_faults(new: ServerState) -> Iterator[str]:
     writable_with = new.min_replicas
     if not new.fenced and writable_with > new.number("connected_slaves"):
         yield (
@@ -157,15 +199,28 @@ def _role_faults(old: ServerState, new: ServerState, source: Source) -> Iterator
         )
 
 
-def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
+def _errors_in_replication(new: ServerState) -> Iterator[str]:
+    if new.role == "slave" and new.errors_in_replication:
+        yield (
+            f"the new server has answered {new.errors_in_replication} commands of its primary with errors, and may lack"
+            " what they wrote; its log has them. Have it synchronise anew (REPLICAOF NO ONE, FLUSHALL); or, if it"
+            " lacks nothing, CONFIG RESETSTAT"
+        )
+
+
+def _too_old(old: ServerState, new: ServerState) -> Iterator[str]:
     for name, state in (("old", old), ("new", new)):
         if state.version and state.version < OLDEST:
             yield f"the {name} server is {state.product}; the oldest that is supported is Redis 6.2"
-    if reason := _unreadable(old, new):
+
+
+def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
+    yield from _too_old(old, new)
+    if reason := unreadable(old, new):
         yield f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}): {reason}"
 
 
-def _unreadable(old: ServerState, new: ServerState) -> str:
+def unreadable(old: ServerState, new: ServerState) -> str:
     """Why `new` may be unable to read the data of `old`; empty if it can. Patch levels do not matter.
 
     Valkey forked from Redis 7.2.4 and says that it is compatible with it. Both read all older data, but neither reads
@@ -178,18 +233,34 @@ def _unreadable(old: ServerState, new: ServerState) -> str:
     else:
         newer = new.version[:2] < old.version[:2]
     if newer and new.valkey_version and not old.valkey_version:
-        return f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only"
+        if new.reads_newer:
+            return ""
+        return (
+            f"{_ONLY_UPWARDS}, and Valkey reads the data of Redis 7.2 and older only; Valkey 9 tries to with"
+            " CONFIG SET rdb-version-check relaxed"
+        )
     return _ONLY_UPWARDS if newer else ""
+
+
+def copy_warnings(old: ServerState, new: ServerState) -> Iterator[str]:
+    """What an operator should know although a switchover that copies may begin."""
+    if old.fenced:
+        yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"
+    if replicas := old.number("connected_slaves"):
+        yield f"{replicas} replicas follow the old server; they are not moved"
 
 
 def warnings(old: ServerState, new: ServerState) -> Iterator[str]:
     """What an operator should know although the switchover may begin."""
-    if new.databases is not None and old.databases is not None and new.databases < old.databases:
-        yield f"the new server has {new.databases} databases, the old one {old.databases}"
     if old.version and old.version < FENCES_SCRIPTS:
         yield (
             f"the old server is {old.product}: scripts of clients that bypass the proxy do not look at its fence"
             " afterwards, and what they write there is lost"
+        )
+    if _is_foreign(old, new):
+        yield (
+            f"the new server ({new.product}) reads the data of {old.product} only as far as both know it"
+            " (rdb-version-check relaxed): types and commands that Valkey lacks end the switchover, or undo it"
         )
     if old.fenced:
         yield "the old server is fenced already: it refuses writes now (redisproxy unfence lifts that)"

@@ -13,13 +13,15 @@ from twisted.logger import Logger
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import shielded
 from redisproxy.net.errors import UplinkError
+from redisproxy.switchover.inspection import Findings
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import MoveOrders
     from redisproxy.servers.redis_server import RedisServer
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.copy_inspection import CopyFindings
+    from redisproxy.switchover.copy_route import CopyRoute
     from redisproxy.switchover.effects import Effects
-    from redisproxy.switchover.inspection import Findings
     from redisproxy.switchover.pause import Pause
     from redisproxy.switchover.report import SwitchoverReport
 
@@ -36,6 +38,7 @@ class Rollback:
     """The rollback of one switchover.
 
     @param findings: the state of both servers before the switchover; without it nothing was changed there.
+    @param by_copy: what else is to be undone after a copy.
     """
 
     log = Logger(namespace="redisproxy.switchover")
@@ -44,15 +47,17 @@ class Rollback:
         self,
         servers: BothServers,
         move: MoveOrders,
-        findings: Findings | None,
+        findings: Findings | CopyFindings | None,
         effects: Effects,
         pause: Pause,
         report: SwitchoverReport,
         clock: IReactorTime,
+        by_copy: CopyRoute | None = None,
     ) -> None:
         self._servers = servers
         self._move = move
         self._findings = findings
+        self._by_copy = by_copy
         self._effects = effects
         self._pause = pause
         self._report = report
@@ -64,7 +69,7 @@ class Rollback:
         False when nothing was undone, because the clients may go to the new server yet.
         """
         effects = self._effects
-        if (effects.promoted or effects.swap_ordered) and not await self._clients_stay():
+        if (effects.promoted or effects.copied or effects.swap_ordered) and not await self._clients_stay():
             self._report.not_undone(
                 "the data plane was lost when the new server was promoted, or may have been. It asks both servers and"
                 " goes where the data is; nothing was undone, and the old server may still refuse writes. See where the"
@@ -94,11 +99,22 @@ class Rollback:
         await self._let_go_on()
         if fenced and not await self._attempt(self._unfence, LATE_RETRY_DELAYS_S):
             self._report.not_undone("the old server may still refuse writes: run redisproxy unfence")
-        if effects.promoted:
+        if self._by_copy is not None:
+            await self._undo_copy(self._by_copy)
+        elif effects.promoted:
             if not await self._attempt(self._demote, RETRY_DELAYS_S):
                 self._report.not_undone("the new server may have been promoted: make it a replica before you retry")
         elif effects.following and not await self._attempt(self._stop_following, RETRY_DELAYS_S):
             self._report.not_undone("the new server may still try to follow the old one")
+        if effects.carried and not await self._attempt(self._undo_carry, RETRY_DELAYS_S):
+            self._report.not_undone("the new server may still have settings and ACL users of the old one")
+
+    async def _undo_copy(self, route: CopyRoute) -> None:
+        for undo, text in route.undoing():
+            if not await self._attempt(undo, RETRY_DELAYS_S):
+                self._report.not_undone(text)
+        if text := route.left_behind():
+            self._report.not_undone(text)
 
     async def _let_go_on(self) -> None:
         try:
@@ -136,27 +152,31 @@ class Rollback:
         held = self._pause.budget_ends is not None
         old = await self._servers.reach_old() if attempt or not held else self._servers.at_old
         state = await old.state()
-        assert self._findings is not None
-        if state.fenced and not self._findings.old.fenced:
+        if state.fenced and not (self._findings is not None and self._findings.old.fenced):
             await old.unfence(state)
         else:
             await old.end_pause()
 
     async def _demote(self, attempt: int) -> None:
-        assert self._findings is not None
+        assert isinstance(self._findings, Findings)
         source = self._findings.source
         await (await self._new_server(attempt)).follow(source.host, source.port)
 
     async def _stop_following(self, attempt: int) -> None:
-        """Let a new server go that never got in sync; one that did stays a replica, for the next try."""
+        """Let a new server go that never got in sync, or lacks something; another one stays, for the next try."""
+        assert isinstance(self._findings, Findings)
         new = await self._new_server(attempt)
-        state = await new.replication()
-        if state.link_up:
+        state = await new.replica()
+        if state.link_up and not self._findings.errors_since(state):
             return
         if state.role == "slave":
             await new.ask("REPLICAOF", "NO", "ONE")
-        assert self._findings is not None
         self._report.warn(await self._findings.setup.restore(new))
+
+    async def _undo_carry(self, attempt: int) -> None:
+        found = self._findings if self._by_copy is None else self._by_copy.findings
+        assert found is not None
+        await found.carry.undo(await self._new_server(attempt))
 
     async def _new_server(self, attempt: int) -> RedisServer:
         return await self._servers.reach_new() if attempt else self._servers.at_new

@@ -7,6 +7,7 @@ taken. No client is dropped for it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import TimeoutError
@@ -16,6 +17,7 @@ from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import carried_out, shielded
 from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.catch_up import CatchUp
+from redisproxy.switchover.copy_route import CopyRoute
 from redisproxy.switchover.effects import Effects
 from redisproxy.switchover.failure import SwitchoverFailed, explain
 from redisproxy.switchover.inspection import Findings, Inspection
@@ -23,11 +25,14 @@ from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.report import Report, SwitchoverReport
 from redisproxy.switchover.rollback import Rollback
 from redisproxy.switchover.takeover import Takeover
+from redisproxy.switchover.way_back import WayBack, keep_way_back
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
+    from redisproxy.copying.interface import Copying
     from redisproxy.dataplane.interface import ClientInFlight, DataPlane
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.carry import Carry
     from redisproxy.switchover.control_plane import ControlPlane
 
 
@@ -35,6 +40,9 @@ class Switchover:
     """One switchover from the uplink in force to the one in the configuration file.
 
     @param dataplane: with the new settings prepared; whoever has prepared them abandons them if this fails.
+    @param copying: what copies, if that is how the data moves.
+    @ivar effects: what it has changed so far, and whether an operator has aborted it.
+    @ivar way_back: whether the old server follows the new one afterwards.
     """
 
     def __init__(
@@ -44,6 +52,7 @@ class Switchover:
         control_plane: ControlPlane,
         settings: SwitchoverSettings,
         clock: IReactorTime,
+        copying: Copying,
         dry_run: bool = False,
     ) -> None:
         self._servers = servers
@@ -54,8 +63,11 @@ class Switchover:
         self._dry_run = dry_run
         self._report = SwitchoverReport(clock, servers.old.address, servers.new.address)
         self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
-        self._effects = Effects()
+        self.effects = Effects()
+        self.way_back = WayBack()
         self._findings: Findings | None = None
+        self._copying = copying
+        self._by_copy: CopyRoute | None = None
         self._stuck: tuple[ClientInFlight, ...] = ()
 
     @property
@@ -72,21 +84,49 @@ class Switchover:
 
         @raise SwitchoverFailed: it was refused or rolled back, or it is unknown what became of it, because the data
             plane was lost after the promotion.
-        @raise CancelledError: the proxy is stopped, and it was rolled back. Once the clients are on the new server that
-            is too late.
+        @raise CancelledError: it was aborted, or the proxy is stopped, and it was rolled back. Once the clients are on
+            the new server that is too late.
         """
         try:
-            await (self._run_external() if self._settings.mode == "external" else self._run())
+            await self._run_as_told()
         except BaseException as error:
-            self.report["error"] = explain(error, self.report, self._settings.pause_budget_ms, self._stuck)
+            self.effects.undoing = True
+            self.report["error"] = explain(
+                error, self.report, self._settings.pause_budget_ms, self._stuck, self.effects.aborted
+            )
             refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
             self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
             if isinstance(error, (UplinkError, DataPlaneLost, TimeoutError)):
                 raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
             raise
         finally:
+            await shielded(self._stop_copying())
             self._servers.close()
         return self.report
+
+    async def _stop_copying(self) -> None:
+        await self._copying.stop()
+
+    async def _run_as_told(self) -> None:
+        mode = self._settings.mode
+        if mode == "external":
+            await self._run_external()
+        elif mode == "copy":
+            await self._run_copy()
+        elif mode == "auto":
+            await self._run_or_copy()
+        else:
+            await self._run()
+
+    async def _run_or_copy(self) -> None:
+        """Replicate; where the preflight refuses that, nothing has been changed: copy."""
+        try:
+            await self._run()
+        except SwitchoverFailed as error:
+            if not error.refused:
+                raise
+            self._report.fields["copied_because"] = str(error)
+            await self._run_copy()
 
     async def _run(self) -> None:
         with self._report.step("preflight"):
@@ -99,18 +139,29 @@ class Switchover:
             await self._replicate(findings)
         with self._report.step("catch up"):
             history = await CatchUp(self._servers, findings, self._settings, self._report, self._clock).until_near()
+        await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
-        takeover = Takeover(self._servers, findings, history, self._effects, self._report, self._clock)
+        takeover = Takeover(self._servers, findings, history, self.effects, self._report, self._clock)
         await self._move(takeover)
         self.report["result"] = "done"
         with self._report.step("finish"):
             await shielded(takeover.finish())
+        await self._keep_way_back()
 
     async def _replicate(self, findings: Findings) -> None:
         if not findings.follows:
-            self._effects.following = True
+            self.effects.following = True
             await findings.setup.begin(self._servers.at_new)
+
+    async def _carry(self, carry: Carry) -> None:
+        if not carry.needed:
+            return
+        with self._report.step("carry"):
+            self.effects.carried = True
+            await carry.begin(self._servers.at_new)
+        self.report["carried"] = carry.carried
+        self._report.warn(carry.warnings())
 
     async def _move(self, takeover: Takeover) -> None:
         move, pause, report = self._dataplane.move, self._pause, self._report
@@ -122,6 +173,7 @@ class Switchover:
             await pause.within(move.prove_watches())
         with report.step("verify"):
             await pause.within(takeover.verify())
+        self.effects.require_wanted()
         with report.step("promote"):
             await pause.within(takeover.promote())
             await pause.within(move.bring())
@@ -134,27 +186,86 @@ class Switchover:
             self._stuck = await self._dataplane.gate.who_is_in_flight()
             raise
 
-    async def _resume_on_the_new(self) -> None:
+    async def _resume_on_the_new(self, then: Callable[[], Awaitable[None]] | None = None) -> None:
         with self._report.step("swap"):
             # There is no way back once this is ordered, and whoever gave up would not know where the clients are.
-            await carried_out(self._swap())
+            await carried_out(self._swap(then))
 
-    async def _swap(self) -> None:
-        self._effects.swap_ordered = True
+    async def _swap(self, then: Callable[[], Awaitable[None]] | None) -> None:
+        self.effects.swap_ordered = True
         await self._control_plane.swap()
-        self._effects.swapped = True
+        self.effects.swapped = True
+        if then is not None:
+            await then()
         try:
             await self._pause.end()
         except DataPlaneLost as error:
             self.report["clients_closed"] = {}
             self._report.warn([f"{error}: it lets the clients go on by itself"])
 
+    async def _keep_way_back(self) -> None:
+        if not self._settings.keep_way_back:
+            return
+        with self._report.step("way back"):
+            self.way_back = await shielded(keep_way_back(self._servers, self._settings))
+        self.report["way_back"] = self.way_back.as_report()
+        if self.way_back.why_not:
+            self._report.warn([f"there is no way back (switchover.keep_way_back): {self.way_back.why_not}"])
+
     async def _roll_back(self) -> bool:
-        if self._effects.swapped:
+        if self.effects.swapped:
             return True
-        move, clock = self._dataplane.move, self._clock
-        rollback = Rollback(self._servers, move, self._findings, self._effects, self._pause, self._report, clock)
+        rollback = Rollback(
+            self._servers,
+            self._dataplane.move,
+            self._findings if self._by_copy is None else self._by_copy.findings,
+            self.effects,
+            self._pause,
+            self._report,
+            self._clock,
+            self._by_copy,
+        )
         return await rollback.roll_back()
+
+    # -- copy mode
+
+    async def _run_copy(self) -> None:
+        route = self._by_copy = CopyRoute(
+            self._servers, self._copying, self._settings, self.effects, self._report, self._clock
+        )
+        with self._report.step("preflight"):
+            findings = await route.inspect(self._dataplane.clients)
+        if self._dry_run:
+            self.report["result"] = "dry_run"
+            await self._roll_back()
+            return
+        with self._report.step("copy"):
+            await route.copy()
+        await self._carry(findings.carry)
+        with self._report.step("connect"):
+            await self._dataplane.move.connect()
+        await self._move_by_copy(route)
+        self.report["result"] = "done"
+        with self._report.step("finish"):
+            await shielded(route.finish())
+        await self._keep_way_back()
+
+    async def _move_by_copy(self, route: CopyRoute) -> None:
+        move, pause, report = self._dataplane.move, self._pause, self._report
+        await pause.begin()
+        with report.step("drain"):
+            await self._drain()
+        with report.step("fence"):
+            if await route.fence(pause):
+                await pause.within(move.prove_watches())
+        with report.step("rest"):
+            await route.rest(pause)
+        self.effects.require_wanted()
+        with report.step("verify"):
+            await route.verify(pause)
+            await pause.within(move.bring())
+            await route.mark_copied(pause)
+        await self._resume_on_the_new(lambda: route.unmark(pause))
 
     # -- external mode: somebody else moves the data
 
@@ -184,4 +295,5 @@ class Switchover:
                 raise SwitchoverFailed("the new server is a replica still")
             await self._servers.at_new.probe_write()
             await self._dataplane.move.bring()
+        self.effects.require_wanted()
         await self._resume_on_the_new()

@@ -64,11 +64,12 @@ class Takeover:
         """
         fields, delay_s = self._report.fields, FIRST_POLL_S
         while True:
-            state = await self._servers.at_new.replication()
+            state = await self._servers.at_new.replica()
             fields["new_offset"] = state.offset
             self._report.progress = {"bytes_left": max(0, fields["old_offset"] - state.offset)}
             if state.role != "slave" or state.replication_id != self._history:
                 raise SwitchoverFailed("the new server does not follow the old one any more")
+            self._findings.require_no_errors(state)
             if state.offset >= fields["old_offset"]:
                 return
             await deferLater(self._clock, delay_s)

@@ -13,9 +13,9 @@ from redisproxy.control.succession import SuccessorFailed
 from redisproxy.dataplane.interface import DataPlaneLost, NotSupported, Rejected
 from redisproxy.net.deferreds import shielded
 from redisproxy.remote.errors import DataPlaneFailed, VersionRefused
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.upgrade import orders
-from redisproxy.upgrade.link import connected
 from redisproxy.upgrade.process_life import ProcessLife
 from redisproxy.upgrade.program import Program
 

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 
 import redisproxy
 from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, HandoverRefused, Rejected, Taker
+from redisproxy.remote.link import connected
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.upgrade import orders
-from redisproxy.upgrade.link import connected
 from redisproxy.upgrade.process_life import ProcessLife
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from redisproxy.workers.all_figures import AllFigures
 from redisproxy.workers.all_gates import AllGates
 from redisproxy.workers.all_handovers import AllHandovers
 from redisproxy.workers.all_moves import AllMoves
+from redisproxy.workers.all_notes import AllNotes
 from redisproxy.workers.crew import Crew
 from redisproxy.workers.dealing import Dealing
 from redisproxy.workers.everywhere import Everywhere
@@ -86,6 +87,7 @@ class WorkersDataPlane:
         self.move = AllMoves(members, self._supervisor, self._handovers.stop)
         self.clients = AllClients(members, self.ports.close)
         self.handover = AllHandovers(members, self._handovers)
+        self.notes = AllNotes(members)
 
     def _changed(self) -> None:
         """A member has come or gone."""

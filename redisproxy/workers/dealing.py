@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -82,9 +83,9 @@ class Dealing:
         self._members = members
         self._everybody = everybody
         self._reactor = reactor
+        self._again: IDelayedCall | None = None
         self._sockets: Sockets = {}
         self._endpoints = [*members.settings.listen, *members.settings.listen_raw]
-        self._looking_again = False
 
     @property
     def listening(self) -> bool:
@@ -114,6 +115,9 @@ class Dealing:
         ports, self.ports = self.ports, []
         for port in ports:
             port.close()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
 
     async def close(self) -> None:
         """Accept no more clients, and listen no more."""
@@ -135,12 +139,11 @@ class Dealing:
         able = self._next() is not None
         for port in self.ports:
             (port.resume if able else port.pause)()
-        if not able and self.ports and not self._looking_again:
-            self._looking_again = True
-            self._reactor.callLater(PATIENCE_S, self._look_again)
+        if not able and self.ports and self._again is None:
+            self._again = self._reactor.callLater(PATIENCE_S, self._look_again)
 
     def _look_again(self) -> None:
-        self._looking_again = False
+        self._again = None
         self.steer()
 
     def _next(self) -> Server | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sized
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
+from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.remote import peer
 from redisproxy.workers.everywhere import Direct
 from redisproxy.workers.taking import Taking
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
 
     from redisproxy.config import Settings
-    from redisproxy.dataplane.local import LocalDataPlane
     from redisproxy.net.network import ServingNetwork
+    from redisproxy.remote.run_directory import RunDirectory
     from redisproxy.workers.everywhere import Everywhere
 
 
@@ -81,3 +83,9 @@ class Here:
     def failed(self, why: str) -> None:
         """Part of L{members.Member}."""
         self.end(why)
+
+
+def beside_others(settings: Settings, reactor: Any, network: Any, directory: RunDirectory) -> Here:
+    """A new data plane of this process, whose door is in `directory`."""
+    plane = LocalDataPlane(settings, reactor, network, reach=partial(peer.reach, reactor))
+    return Here(plane, settings, network, directory.sockets(f"p-{os.getpid()}").clients)

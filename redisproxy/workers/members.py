@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NOTING_S = 10.0
 NONE_LEFT = "no worker is running; the log says why"
 
 
@@ -65,6 +66,7 @@ class Members:
 
     @ivar settings: those in force. @ivar prepared: those of a prepared move.
     @ivar reasons: for which clients are held.
+    @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
     @ivar changed: called when one comes or goes.
     """
 
@@ -72,6 +74,7 @@ class Members:
         self.settings = settings
         self.prepared: Settings | None = None
         self.reasons: set[str] = set()
+        self.noting = self.lost_while_noting = False
         self.changed: Callable[[], None] = lambda: None
         self._clock = clock
         self._in_use: list[Member] = []
@@ -127,6 +130,9 @@ class Members:
         if self.reasons:
             # Whatever it is told later finds it held: orders take effect in their sequence.
             member.plane.gate.hold(OPERATOR).addErrback(self._failed, member)
+        if self.noting:
+            # Before it has a client, so that there is nothing to wait for.
+            member.plane.notes.begin(NOTING_S).addErrback(self._failed, member)
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
@@ -146,6 +152,7 @@ class Members:
             self._joining.remove(member)
         if member in self._in_use:
             self._in_use.remove(member)
+            self.lost_while_noting = True
             self.changed()
 
     # -- orders
@@ -205,4 +212,4 @@ class Members:
 
 
 def _no_answer(failure: Failure) -> None:
-    failure.trap(DataPlaneLost, TimeoutError)
+    failure.trap(DataPlaneLost, TimeoutError, CancelledError)

@@ -127,7 +127,9 @@ def main() -> None:
     from twisted.internet import reactor
 
     with suppress(OSError):
-        os.setsid()  # Ctrl-C in the terminal is for the control process
+        # Ctrl-C in the terminal is for the control process. In a session of its own Linux would weigh each worker
+        # against everything else on the machine (sched_autogroup), and wake it for every single command.
+        os.setpgid(0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     globalLogBeginner.beginLoggingTo([LogPipe(2)], redirectStandardIO=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redisproxy.serving import ClientFactory
@@ -25,11 +26,12 @@ class _Refusing:
 class Taking:
     """The connections that one data plane was given.
 
-    @ivar given, given_raw: how many there were, the raw ones apart.
+    @ivar given, given_raw: how many there were, the raw ones apart. @ivar changed: called when there is another.
     """
 
     def __init__(self, plane: LocalDataPlane, network: ServingNetwork) -> None:
         self.given = self.given_raw = 0
+        self.changed: Callable[[], None] = lambda: None
         self._network = network
         self._listeners = plane.listeners.made()
         refusing = next(factory for factory, _ in self._listeners if isinstance(factory, ClientFactory))
@@ -46,4 +48,5 @@ class Taking:
             self.given += 1
         else:
             self.given_raw += 1
+        self.changed()
         self._network.serve(descriptor, self._refusing if full else factory, tls)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.workers import orders
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
     from redisproxy.dataplane.local import LocalDataPlane
     from redisproxy.workers.asking import Upward
     from redisproxy.workers.taking import Taking
@@ -19,8 +21,31 @@ TELL_S = 0.05
 NAME_S = 1.0
 
 
+class _Soon:
+    """Makes a call once, so many seconds after it was first wanted. An idle process is not woken for it."""
+
+    def __init__(self, call: Callable[[], None], seconds: float, clock: Any) -> None:
+        self._call = call
+        self._seconds = seconds
+        self._clock = clock
+        self._waiting: IDelayedCall | None = None
+
+    def want(self) -> None:
+        if self._waiting is None:
+            self._waiting = self._clock.callLater(self._seconds, self._make)
+
+    def _make(self) -> None:
+        self._waiting = None
+        self._call()
+
+    def stop(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+
+
 class Telling:
-    """Tells of the clients of one data plane, whenever that changes.
+    """Tells of the clients of one data plane, soon after that has changed.
 
     @param taking: counts those that it was given.
     """
@@ -31,24 +56,30 @@ class Telling:
         self._upward = upward
         self._told: tuple[int, ...] = ()
         self._named: frozenset[int] = frozenset()
-        self._loops = {LoopingCall(self._tell): TELL_S, LoopingCall(self._name): NAME_S}
-        for loop in self._loops:
-            loop.clock = clock
+        self._started = False
+        self._soon = (_Soon(self._tell, TELL_S, clock), _Soon(self._name, NAME_S, clock))
         upward.on_new = self._begin_anew
 
     def start(self) -> None:
-        """Tell how many clients there are at once, and which they are a little later."""
-        for loop, seconds in self._loops.items():
-            loop.start(seconds, now=False)
+        """Tell how many clients there are soon after that has changed, and which they are a little later."""
+        self._started = True
+        self._plane.registry.changed = self._plane.raw.changed = self._taking.changed = self._changed
+        self._changed()
+
+    def _changed(self) -> None:
+        for each in self._soon if self._started else ():
+            each.want()
 
     def stop(self) -> None:
         """Tell no more."""
-        for loop in (each for each in self._loops if each.running):
-            loop.stop()
+        self._started = False
+        for each in self._soon:
+            each.stop()
 
     def _begin_anew(self) -> None:
         """There is a control process that knows nothing."""
         self._told, self._named = (), frozenset()
+        self._changed()
 
     def _tell(self) -> None:
         plane, taking = self._plane, self._taking

@@ -246,7 +246,16 @@ class Proxy:
         self.pidfile = self.folder / "twistd.pid"
         self.process = self._start(plugin, environment)
         if wait:
+            self._wait_or_kill()
+
+    def _wait_or_kill(self) -> None:
+        """Nobody stops a proxy whose constructor has failed, and each one left makes the next one later."""
+        try:
             wait_until(self._ready, "the proxy is ready")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def restart(self) -> None:
         """Start it again after it has ended."""

@@ -420,3 +420,22 @@ def test_the_workers_are_out_of_reach_of_ctrl_c_and_sigterm(proxy: Proxy) -> Non
         os.kill(pid, signal.SIGINT)
     time.sleep(0.2)
     assert all(map(alive, pids)) and proxy.client().ping()
+
+
+def test_processes_with_nothing_to_do_are_seldom_woken(proxy: Proxy) -> None:
+    pids = [proxy.process.pid, *(worker["pid"] for worker in workers_of(proxy))]
+    time.sleep(1.1)  # what the clients of this test's beginning have left to be told
+    before = [_times_woken(pid) for pid in pids]
+    time.sleep(2)
+    assert max(_times_woken(pid) - earlier for pid, earlier in zip(pids, before, strict=True)) < 50
+
+
+def _times_woken(pid: int) -> int:
+    """How often the process has begun to wait (voluntary context switches, proc_pid_status(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+
+
+def test_workers_are_scheduled_as_one_with_the_control_process(proxy: Proxy) -> None:
+    """Linux weighs whole sessions against each other, and would wake each worker for every single command."""
+    assert {os.getsid(worker["pid"]) for worker in workers_of(proxy)} == {os.getsid(proxy.process.pid)}

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from redisproxy.dataplane.interface import HandedClient
 from redisproxy.remote.connection import Connection
 from redisproxy.remote.data_plane import RemoteHandover
+from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.peer import RemoteTarget
 
 
 def test_a_descriptor_stays_open_until_the_answer_also_when_nobody_waits_any_more() -> None:
@@ -25,3 +28,10 @@ def test_a_descriptor_stays_open_until_the_answer_also_when_nobody_waits_any_mor
     answer.callback(None)
     with pytest.raises(OSError):
         os.fstat(descriptor)
+
+
+def test_a_connection_that_is_lost_already_can_be_closed() -> None:
+    link = OrderClient(Clock(), lambda link: None)
+    transport: Any = None  # as AMP leaves it
+    link.transport = transport
+    RemoteTarget(link).close()

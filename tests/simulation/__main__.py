@@ -9,9 +9,15 @@ import time
 from collections.abc import Iterator
 from multiprocessing import Pool
 
+from tests.simulation.mode import Mode
 from tests.simulation.planted import BUGS, planted
 from tests.simulation.world import Outcome, run
 
+MODES = {
+    Mode.BOUNDARY: "control plane and data plane are two processes",
+    Mode.WORKERS: "clients are spread over workers, which are killed, stopped and cut off",
+    Mode.HANDOVER: "clients go from one worker to another as well",
+}
 CHUNK = 20
 SHOWN = 10
 LINES = 60
@@ -23,19 +29,19 @@ def seeds(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def play(work: tuple[int, str, bool]) -> Outcome:
+def play(work: tuple[int, str, Mode]) -> Outcome:
     """Play one seed, with a planted bug or without."""
-    seed, bug, boundary = work
+    seed, bug, mode = work
     with planted(bug):
-        outcome = run(seed, boundary)
+        outcome = run(seed, mode)
     if not outcome.violation:
         outcome.transcript = []
     return outcome
 
 
-def outcomes(numbers: range, bug: str, boundary: bool, jobs: int) -> Iterator[Outcome]:
+def outcomes(numbers: range, bug: str, mode: Mode, jobs: int) -> Iterator[Outcome]:
     """Play the seeds; their outcomes in any order."""
-    works = [(seed, bug, boundary) for seed in numbers]
+    works = [(seed, bug, mode) for seed in numbers]
     if jobs == 1:
         yield from map(play, works)
         return
@@ -54,7 +60,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("seeds", type=seeds, help="a number, or two with a dash between them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
     parser.add_argument("--plant", choices=sorted(BUGS), default="", help="a bug that should be found")
-    parser.add_argument("--boundary", action="store_true", help="control plane and data plane are two processes")
+    modes = parser.add_mutually_exclusive_group()
+    for mode, text in MODES.items():
+        modes.add_argument(f"--{mode.value}", dest="mode", action="store_const", const=mode, help=text)
+    parser.set_defaults(mode=Mode.ONE_PROCESS)
     parser.add_argument("--all", action="store_true", help="print the whole transcript of a seed that fails")
     return parser.parse_args()
 
@@ -65,7 +74,7 @@ def main() -> int:
     began, failed = time.monotonic(), []
     count = commands = switchovers = 0
     jobs = options.jobs if len(options.seeds) > CHUNK else 1
-    for outcome in outcomes(options.seeds, options.plant, options.boundary, jobs):
+    for outcome in outcomes(options.seeds, options.plant, options.mode, jobs):
         count += 1
         commands += outcome.commands
         switchovers += outcome.switchovers
@@ -81,7 +90,8 @@ def main() -> int:
     )
     if failed:
         print(f"failed: {' '.join(map(str, sorted(failed)[:SHOWN]))}{' ...' if len(failed) > SHOWN else ''}")
-        how = f"{' --boundary' if options.boundary else ''}{f' --plant {options.plant}' if options.plant else ''}"
+        how = f" --{options.mode.value}" if options.mode.value else ""
+        how += f" --plant {options.plant}" if options.plant else ""
         print(f"again: python -m tests.simulation {min(failed)}{how}")
     return 1 if failed else 0
 

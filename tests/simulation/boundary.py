@@ -7,13 +7,11 @@ and a new one connects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.error import ConnectionLost
-from twisted.protocols import amp
 
 from redisproxy.control.shutdown import Shutdown
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
@@ -21,7 +19,9 @@ from redisproxy.remote.data_plane import RemoteDataPlane
 from redisproxy.remote.interrupted import MARGIN_S
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.served import ServedDataPlane
-from tests.simulation.network import End
+from tests.simulation.copying import marked
+from tests.simulation.moments import Moments
+from tests.simulation.network import End, SimNetwork
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from redisproxy.remote.order_server import OrderServer
     from tests.simulation.world import World
 
-Responder = Callable[[amp.AmpBox], Any]
-
-LATE = ("ProveWatches", "Bring", "Swap", "ReleaseGate")
-OF_A_MOVE = ("Prepare", "Connect", "HoldGate", "Drained", "Abandon", *LATE, *LATE)
-MOMENTS = ("before", "during", "after")
-"""Of the order at which the connection is cut: it does not arrive; it has begun; it is done and not answered."""
 DEATHS = 0.3
 NEVER = 1000.0
 NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.08, 0.4, NEVER)
@@ -48,25 +42,21 @@ class Boundary:
     @ivar remote: what the control plane is given.
     """
 
-    def __init__(self, world: World, local: LocalDataPlane, configuration: Configuration) -> None:
+    def __init__(self, world: World, local: LocalDataPlane, configuration: Configuration, network: SimNetwork) -> None:
         self._world = world
         self._chance = Random(f"{world.seed} boundary")
         self._local = local
         self._configuration = configuration
         self.remote = RemoteDataPlane(world.clock, configuration.found_in_force)
-        self._served = ServedDataPlane(local, local.in_force.settings, world.network, world.clock)
+        self._served = ServedDataPlane(local, local.in_force.settings, network, world.clock)
         self._lost_at: float | None = None
         self._watch_the_end_of_a_switchover()
         self._ends: tuple[End, End] | None = None
         self._client: OrderClient | None = None
         self._newest: OrderClient | None = None
-        self._over = self._stopped = False
-        self._cuts = self._drawn_cuts() if world.faulty else []
-
-    def _drawn_cuts(self) -> list[tuple[str, int, str]]:
-        """At the so many-th order of this name, in this moment."""
-        pick = self._chance.choice
-        return [(pick(OF_A_MOVE), pick((1, 1, 1, 2, 3)), pick(MOMENTS)) for _ in range(pick((0, 1, 2, 3)))]
+        self._over = False
+        counts = (0, 1, 2, 3) if world.faulty else (0,)
+        self._moments = Moments(self._chance, counts, self._cut, lambda: world.ending)
 
     # -- the connection
 
@@ -83,7 +73,7 @@ class Boundary:
         self._ends = near, far
         client, server = self.remote.link(), self._served.link()
         self._newest = client
-        self._watch_orders(server)
+        self._moments.watch(server)
         for end, protocol in ((near, client), (far, server)):
             end.protocol = protocol
             protocol.makeConnection(end)
@@ -113,7 +103,7 @@ class Boundary:
         await self._served.stop()
         if self._newest is not None:
             self._newest.abort()
-        if self._stopped:
+        if "Stop" in self._moments.orders:
             return
         shutdown = Shutdown(self._local, lambda: self._local.in_force.settings.shutdown, self._world.clock)
         shutdown.begin()
@@ -147,7 +137,7 @@ class Boundary:
         old, world = self._world.in_use, self._world
         if new is None or new is old or old.config["min-replicas-to-write"] == "0" or after_s >= MARGIN_S:
             return
-        if new.repl.primary is None and new.repl.replid2 == old.repl.replid:
+        if marked(new) or (new.repl.primary is None and new.repl.replid2 == old.repl.replid):
             world.fail(f"clients go on at {old.name}, which is fenced, and {new.name} was promoted")
 
     # -- breaking it
@@ -157,54 +147,17 @@ class Boundary:
         for end in self._ends or ():
             end.stalled_until = self._world.clock.seconds() + seconds
 
-    def _watch_orders(self, server: OrderServer) -> None:
-        original = server.responder
-
-        def responder(name: bytes) -> Responder | None:
-            return self._may_cut(name.decode(), original(name))
-
-        server.responder = responder  # type: ignore[method-assign]
-
-    def _may_cut(self, name: str, responder: Responder | None) -> Responder | None:
-        self._stopped = self._stopped or name == "Stop"
-        if responder is None or self._world.ending:
-            return responder
-        for at, (order, left, moment) in enumerate(self._cuts):
-            if order == name:
-                self._cuts[at] = order, left - 1, moment
-                if left == 1:
-                    del self._cuts[at]
-                    return self._cutting(name, moment, responder)
-        return responder
-
-    def _cutting(self, name: str, moment: str, responder: Responder) -> Responder:
-        def respond(box: amp.AmpBox) -> Any:
-            if moment == "before":
-                self._cut(name, moment)
-                return Deferred()
-            answer = responder(box)
-            if moment == "during" or answer.called:
-                self._cut(name, moment)
-            else:
-                answer.addBoth(self._cut_after, name)
-            return answer
-
-        return respond
-
-    def _cut_after(self, result: Any, name: str) -> Any:
-        self._cut(name, "after")
-        return result
-
-    def _cut(self, name: str, moment: str) -> None:
+    def _cut(self, server: OrderServer, when: str) -> bool:
         """Nothing gets through from now on; each side learns of it some time later."""
         clock = self._world.clock
-        self._world.note("fate", f"the link is cut, {moment} {name}")
+        self._world.note("fate", f"the link is cut, {when}")
         for end in self._ends or ():
             end.peer = nowhere = End(self._world.net, end.getHost(), "nowhere")
             nowhere.gone = True
             clock.at(self._chance.choice(NOTICED_AFTER_S), end._lost, ConnectionLost())
         if self._chance.random() < DEATHS:
             clock.at(self._chance.choice((0.0, 0.0005, 0.002)), self._die)
+        return False
 
     def _die(self) -> None:
         """The control plane's process dies in a switchover, which it neither goes on with nor undoes."""

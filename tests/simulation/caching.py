@@ -73,7 +73,7 @@ class Caching:
     def __init__(self, world: World) -> None:
         self.world = world
         self.chance = Random(f"{world.seed} caching")
-        few = world.dataplane.in_force.settings.uplink.max_pinned < FEW_PINNED  # it would keep one from all others
+        few = world.max_pinned < FEW_PINNED  # it would keep one from all others
         self.active = self.chance.random() < SHARE and not few
         self._options = self.chance.choice(([], ["OPTIN"], ["BCAST", "PREFIX", "0:"], ["OPTOUT"]))
         broadcast = "BCAST" in self._options

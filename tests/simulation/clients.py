@@ -423,6 +423,8 @@ class Client:
         number = await self._ask("CLIENT", "ID")
         if self._id and number != self._id:
             self.world.fail(f"{self.name}: CLIENT ID was {self._id} and is {number}")
+        if self.world.ids.setdefault(number, self.wire) is not self.wire:
+            self.world.fail(f"{self.name}: CLIENT ID is {number}, which another connection has had")
         self._id = number
 
     async def refused(self) -> None:

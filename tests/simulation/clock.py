@@ -5,13 +5,22 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+if TYPE_CHECKING:
+    from tests.simulation.processes import Process
+
 BEGIN_S = 1000.0
+
+
+def process_of(call: DelayedCall) -> Process | None:
+    """Whose timer this is; None for one of the world."""
+    process: Process | None = getattr(call, "process", None)
+    return process
 
 
 @implementer(IReactorTime)
@@ -37,7 +46,8 @@ class SimClock:
         heapq.heappush(self._heap, (call.getTime(), next(self._number), call, None))
 
     def getDelayedCalls(self) -> list[DelayedCall]:
-        return [call for _, _, call, args in self._heap if args is None and call.active()]
+        calls = [call for _, _, call, args in self._heap if args is None and call.active()]
+        return [call for call in calls if (process := process_of(call)) is None or process.alive]
 
     def at(self, delay: float, function: Callable[..., object], *args: object) -> None:
         """Have the world do something `delay` seconds from now."""
@@ -56,6 +66,12 @@ class SimClock:
                 what(*args)
                 continue
             if what.cancelled or what.called:
+                continue
+            process = process_of(what)
+            if process is not None and not process.alive:
+                continue
+            if process is not None and process.stopped_until > when:
+                heapq.heappush(heap, (process.stopped_until, next(self._number), what, None))
                 continue
             if what.getTime() > when:
                 what.activate_delay()

@@ -37,7 +37,7 @@ class IdleResets:
         self.world.clock.at(LOOK_S * self.chance.random(), self._look)
 
     def _look(self) -> None:
-        closed = self.world.core.blocked_commands.closed
+        closed = any(plane.core.blocked_commands.closed for plane in self.world.carrier.planes)
         now = self.chance.random() < (0.8 if self._was_open and closed else 0.002)
         self._was_open = not closed
         if now:

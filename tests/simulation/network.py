@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
@@ -22,6 +23,10 @@ from twisted.python.failure import Failure
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.twisted_network import TwistedNetwork
 from tests.simulation.clock import SimClock
+from tests.simulation.descriptors import Descriptors
+
+if TYPE_CHECKING:
+    from tests.simulation.processes import Process
 
 SMALL = (1, 2, 7, 30, 1000)
 LARGE = (1, 700, 1460, 4000)
@@ -44,10 +49,20 @@ class Conditions:
     high_water: int = 65536
 
 
+class _Nobody:
+    """The protocol of a connection whose process is gone."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Nobody is told."""
+
+
 class End:
     """One end of a connection, with the interface of Twisted's transports.
 
-    @ivar peer: the other end.
+    @ivar peer: the other end. @ivar process: whose it is; None for what is never killed or stopped.
     """
 
     def __init__(self, net: Net, address: IPv4Address, name: str) -> None:
@@ -57,8 +72,12 @@ class End:
         self.protocol: Any = None
         self.disconnecting = False
         self.gone = self.left = False
+        self.process: Process | None = None
         self._successor: End | None = None
         self._address = address
+        self._written = self._sent = 0
+        self._descriptors_out: list[tuple[int, int]] = []
+        self._descriptors_in: list[int] = []
         self._out = bytearray()
         self._inbox = bytearray()
         self._reading = True
@@ -79,10 +98,16 @@ class End:
             self.net.clock.at(0, self._lost, self._reset_by)
             return
         self._out += data
+        self._written += len(data)
         if len(self._out) > self.net.now.high_water and self._producer is not None and not self._producer_paused:
             self._producer_paused = True
             self._producer.pauseProducing()
         self._ship()
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        """Part of C{IUNIXTransport}: a copy arrives with what is written next."""
+        if not (self.gone or self.left or self.disconnecting):
+            self._descriptors_out.append((self._written, os.dup(descriptor)))
 
     def writeSequence(self, parts: Any) -> None:
         self.write(b"".join(parts))
@@ -143,20 +168,29 @@ class End:
         return not (self.gone or self.left or self.disconnecting)
 
     def detach(self) -> DetachedSocket:
-        """See C{net.detached.Detachable}. The number of the socket is that of its peer's port."""
+        """See C{net.detached.Detachable}."""
         if not self.detachable:
             raise NotDetachable("the connection is closing")
         unsent, self._out = bytes(self._out), bytearray()
+        self._written -= len(unsent)
         self._reading = False
         self._producer = None
         self.left = True
-        number = self.peer._address.port
-        self.net.detached[number] = self
-        return DetachedSocket(number, b"", unsent)
+        return DetachedSocket(self.net.descriptors.make(self, self.process), b"", unsent)
 
-    def moved(self) -> End:
-        """The end at which its socket goes on."""
+    def come(self) -> None:
+        """Connected, and not accepted by anybody yet."""
+        self._reading = False
+        self.left = True
+
+    def moved(self, process: Process | None) -> End:
+        """The end at which its socket goes on, in this process.
+
+        @raise AssertionError: it goes on at another one already.
+        """
+        assert self._successor is None, "a socket is adopted twice: two processes serve one client"
         end = End(self.net, self._address, self.name)
+        end.process = process
         end.peer, self.peer.peer = self.peer, end
         self._successor = end
         end._inbox, end._eof_in, end._reset_by = self._inbox, self._eof_in, self._reset_by
@@ -164,21 +198,44 @@ class End:
         self.net.open.ends.pop(self, None)
         self.net.open.add(end)
         end._deliver_later()
+        if process is not None and not process.alive:
+            end.die()
         return end
+
+    def let_go(self) -> None:
+        """Nobody has a descriptor of its socket any more: the connection ends if it has not gone on elsewhere."""
+        if self._successor is None and not self.gone:
+            self.left = False
+            self.die()
+
+    def die(self) -> None:
+        """Its process is gone, and the system closes the connection: what was written may have left, or is lost."""
+        self.protocol, self._producer, self.process = _Nobody(), None, None
+        if self._inbox or self._reset_by is not None or self.net.chance.random() < 0.5:
+            self._lost(ConnectionLost())
+        else:
+            self.disconnecting = True
+            self._reading = False
+            self._ship()
 
     # -- bytes on their way
 
     def _ship(self) -> None:
         if not self._shipping and not self.gone:
             self._shipping = True
-            self.net.clock.at(self.net.delay(self.stalled_until), self._shipped)
+            self.net.clock.at(self.net.delay(self._resumes_at), self._shipped)
+
+    @property
+    def _resumes_at(self) -> float:
+        """When it goes on: its connection may stall, or its process."""
+        return self.stalled_until if self.process is None else max(self.stalled_until, self.process.stopped_until)
 
     def _shipped(self) -> None:
         self._shipping = False
         if self.gone:
             return
         peer, net = self.peer, self.net
-        if self.stalled_until > net.clock.seconds():
+        if self._resumes_at > net.clock.seconds():
             self._ship()
             return
         room = net.now.window - len(peer._inbox)
@@ -188,12 +245,22 @@ class End:
                 size = min(size, net.chance.choice(SMALL if size < LARGE_BYTES else LARGE))
             data = bytes(self._out[:size])
             del self._out[:size]
+            self._sent += size
+            self._ship_descriptors()
             peer._arrive(data)
         if self._out:
             if room > 0:
                 self._ship()  # else the peer asks for more when it has read
             return
         self._drained()
+
+    def _ship_descriptors(self) -> None:
+        while self._descriptors_out and self._descriptors_out[0][0] < self._sent:
+            _, descriptor = self._descriptors_out.pop(0)
+            if self.peer.gone:
+                os.close(descriptor)
+            else:
+                self.peer._descriptors_in.append(descriptor)
 
     def _drained(self) -> None:
         if self._producer_paused and self._producer is not None:
@@ -230,7 +297,12 @@ class End:
         self._scheduled = False
         if self.gone or not self._reading:
             return
+        if self.process is not None and self.process.stopped_until > self.net.clock.seconds():
+            self._scheduled = True
+            self.net.clock.at(self.process.stopped_until - self.net.clock.seconds(), self._deliver)
+            return
         if self._inbox:
+            self._deliver_descriptors()
             data = bytes(self._inbox)
             self._inbox.clear()
             if self.peer._out:
@@ -248,6 +320,12 @@ class End:
                 self.disconnecting = True
                 self._lost(ConnectionDone())
 
+    def _deliver_descriptors(self) -> None:
+        descriptors, self._descriptors_in = self._descriptors_in, []
+        for descriptor in descriptors:
+            self.net.descriptors.hold(descriptor, self.process)
+            self.protocol.fileDescriptorReceived(descriptor)
+
     # -- the end
 
     def reset(self) -> None:
@@ -259,6 +337,11 @@ class End:
             self._reset_by = ConnectionLost()
             return
         if self.gone or self._reset_by is not None:
+            return
+        if self.process is not None and self.process.stopped_until > self.net.clock.seconds():
+            self._inbox.clear()
+            self._reset_by = ConnectionLost()
+            self._deliver_later()
             return
         if self._reading or self.disconnecting or self._out or self.net.chance.random() < 0.7:
             self._lost(ConnectionLost())
@@ -272,6 +355,9 @@ class End:
         self.gone = True
         self._out.clear()
         self._inbox.clear()
+        for descriptor in [*(each for _, each in self._descriptors_out), *self._descriptors_in]:
+            os.close(descriptor)
+        self._descriptors_out, self._descriptors_in = [], []
         if not self.peer.gone and not self._eof_sent:
             self.net.clock.at(self.net.delay(), self.peer.reset)
         self.net.open.discard_pair(self)
@@ -303,7 +389,7 @@ class Net:
         self.now = Conditions()
         self.open = _OpenEnds()
         self.hosts: dict[str, Any] = {}
-        self.detached: dict[int, End] = {}
+        self.descriptors = Descriptors(self)
         self._port = 20000
 
     def delay(self, not_before: float = 0.0) -> float:
@@ -336,9 +422,10 @@ class SimNetwork(TwistedNetwork):
 
     name = "simulated"
 
-    def __init__(self, net: Net) -> None:
-        super().__init__(net.clock)
+    def __init__(self, net: Net, process: Process | None = None) -> None:
+        super().__init__(net.clock if process is None else process.reactor)
         self._net = net
+        self._process = process
         self.attempts: dict[Deferred[Any], str] = {}
 
     def connect(self, address: Any, protocol_factory: Callable[[], Any], tls: Any, timeout_s: float) -> Deferred[Any]:
@@ -358,20 +445,28 @@ class SimNetwork(TwistedNetwork):
             if host is None or host.down:
                 answer.errback(Failure(ConnectionRefusedError()))
             elif host.unreachable:
-                net.clock.at(timeout_s, time_out)
+                self._at(timeout_s, time_out)
             else:
                 self._connected(host, protocol_factory(), answer)
 
-        net.clock.at(2 * net.delay(), connect)
+        self._at(2 * net.delay(), connect)
         return answer
+
+    def _at(self, delay: float, function: Callable[..., object]) -> None:
+        """Have the process do something later."""
+        (self._net.clock if self._process is None else self._process).at(delay, function)
 
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], Any]) -> Any:
         """Go on with a socket."""
-        end = self._net.detached.pop(detached.fd).moved()
+        end = self._net.descriptors.adopt(detached.fd).moved(self._process)
         end.protocol = protocol_factory()
         end.write(detached.unsent)
         end.protocol.makeConnection(end)
         return end.protocol
+
+    def serve(self, fd: int, factory: Any, tls: Any) -> None:
+        """Serve a connection that another process has accepted."""
+        self.adopt(DetachedSocket(fd), lambda: factory.buildProtocol(None))
 
     def _over(self, result: Any, answer: Deferred[Any]) -> Any:
         del self.attempts[answer]
@@ -379,7 +474,7 @@ class SimNetwork(TwistedNetwork):
 
     def _connected(self, host: Any, protocol: Any, answer: Deferred[Any]) -> None:
         near, far = self._net.pair("uplink", "server")
-        near.protocol = protocol
+        near.protocol, near.process = protocol, self._process
         host.accept(far)
         protocol.makeConnection(near)
         answer.callback(protocol)

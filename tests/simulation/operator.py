@@ -13,6 +13,9 @@ from twisted.python.failure import Failure
 from redisproxy.control.errors import OperationError, Unavailable
 from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
+from tests.simulation.aborts import Aborts
+from tests.simulation.copying import marked
+from tests.simulation.returns import Returns
 
 if TYPE_CHECKING:
     from tests.simulation.redis import Server
@@ -30,7 +33,10 @@ class Operator:
         self.chance = Random(f"{world.seed} operator")
         self.running: dict[Deferred[Any], str] = {}
         self.done = 0
+        self.aborts = Aborts(world)
+        self.returns = Returns(world)
         self._paused_last = 0.0
+        self._released = 0
         self.answers: list[str] = []
 
     async def run(self, operations: int) -> None:
@@ -69,15 +75,24 @@ class Operator:
     async def pause_and_wait(self) -> None:
         """Order pause-and-wait, and wait for the answer or give up."""
         self._paused_last = inf
-        answer = self._watch("pause-and-wait", self.world.operations.pause_and_wait(self.chance.choice((None, 3000))))
-        await self._patience(answer)
+        released = self._released
+        pausing = self.world.operations.pause_and_wait(self.chance.choice((None, 3000)))
+        pausing.addCallback(self._paused, released)
+        await self._patience(self._watch("pause-and-wait", pausing))
         await self.world.sleep(self.chance.choice((0, 0.1)))
         self._note("unpause")
         await self.unpause()
         self._paused_last = self.world.clock.seconds()
 
+    def _paused(self, answer: Any, released: int) -> Any:
+        """Everybody is held, if nobody has let them go meanwhile."""
+        self.world.placement.paused = released == self._released and not self.world.stopped
+        return answer
+
     async def unpause(self) -> None:
         """Take the pause back, again and again until the data plane has heard of it."""
+        self._released += 1
+        self.world.placement.paused = False
         while not await self._given(self.world.operations.unpause()) and not self.world.stopped:
             await self.world.sleep(0.05)
 
@@ -86,7 +101,7 @@ class Operator:
         try:
             await answer
         except Unavailable as error:
-            if not (self.world.faulty or self.world.stopped):
+            if not (self.world.faulty or self.world.stopped or self.world.workers_are_hit):
                 self.world.fail(f"an order got lost although nothing had failed: {error}")
             return False
         return True
@@ -109,12 +124,24 @@ class Operator:
         world = self.world
         if world.switching:
             return
+        if (before := self.returns.target()) is not None:
+            await self.go_back(before)
+            return
         target = self.chance.choice([server for server in world.servers if server is not world.current])
         dry = self.chance.random() < 0.1
         world.switching = True
         world.write_config(target)
         world.settle_servers()
         answer = self._watch(f"switchover to {target.name}", world.operations.switchover(dry), target)
+        self.aborts.perhaps(answer, self.running)
+        await self._patience(answer)
+
+    async def go_back(self, target: Server) -> None:
+        """Move to the server before; the file names the one in use."""
+        self.world.switching = True
+        answer = self.world.operations.switchover(self.chance.random() < 0.1, back=True)
+        self._watch(f"switchover back to {target.name}", answer, target)
+        self.aborts.perhaps(answer, self.running)
         await self._patience(answer)
 
     async def _patience(self, answer: Deferred[Any]) -> None:
@@ -155,7 +182,7 @@ class Operator:
         """
         budget_ms: float = self.world.control.configuration.settings.switchover.pause_budget_ms
         budget_ms += 0 if report.get("result") == "done" else HOLD_S * 1000
-        if self.world.boundary is not None and self.world.faulty:
+        if (self.world.boundary is not None and self.world.faulty) or self.world.workers_are_hit:
             budget_ms += SILENCE_S * 1000  # orders that stall for longer have lost their connection
         if self._paused_last < began and report.get("pause_ms", 0) > budget_ms + 1:
             self.world.fail(f"a switchover has held clients for {report['pause_ms']} ms, {budget_ms} were allowed")
@@ -174,7 +201,11 @@ class Operator:
             world.current = target
         if world.in_use is not world.current:
             world.fail(f"the report of a switchover says {report.get('result')}: clients are on {world.in_use.name}")
+        if self.world.control.configuration.left is not None and not isinstance(result, Failure):
+            self.returns.arrived(self.running)
+            return
         world.write_config(world.current)
+        self.returns.forget()
 
     async def _find_out(self, target: Server) -> None:
         """The report does not know where the clients are. The pages show it when there is a connection again."""
@@ -192,7 +223,8 @@ class Operator:
         """Do what the log says when the clients are on a server that is still fenced."""
         if old is target or old.config["min-replicas-to-write"] == "0":
             return
-        if target.repl.primary is not None or target.repl.replid2 != old.repl.replid:
+        promoted = target.repl.primary is None and target.repl.replid2 == old.repl.replid
+        if not (promoted or marked(target)):
             self._note(f"unfence {old.name}")
             old.config["min-replicas-to-write"] = "0"
             return

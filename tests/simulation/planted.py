@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from redisproxy.client import Client
 from redisproxy.client.open_transaction import Transaction
@@ -18,6 +18,8 @@ from redisproxy.client.route import Route
 from redisproxy.client.sending import Sender
 from redisproxy.client.session import Session
 from redisproxy.client.tracking_options import Tracking
+from redisproxy.control.abort import Abort
+from redisproxy.control.configuration import Configuration
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
@@ -34,11 +36,14 @@ from redisproxy.servers.redis_server import RedisServer
 from redisproxy.serving.pump import Pump
 from redisproxy.switchover import Switchover, rollback, switchover
 from redisproxy.switchover.both_servers import BothServers
+from redisproxy.switchover.catch_up import CatchUp
 from redisproxy.switchover.takeover import Takeover
 from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
+from tests.simulation.mode import Mode
+from tests.simulation.planted_copies import COPIES, COPY_LOSSES
 from tests.simulation.planted_losses import LOSSES
 
 Patches = Iterator[Any]
@@ -383,6 +388,40 @@ def _kill_waits_at_the_gate() -> Patches:
     yield patch.object(script_kill, "comes_next", lambda client: False)
 
 
+def _aborted_before_it_is_undone() -> Patches:
+    """That a switchover is aborted is answered before anything is undone."""
+    original = Abort.order
+
+    def order(self: Abort) -> Deferred[Any]:
+        report = self._switchover.report if self._switchover is not None else {}
+        return original(self) if not report else succeed({"state": "aborted", "report": report})
+
+    yield patch.object(Abort, "order", order)
+
+
+def _file_leads_back() -> Patches:
+    """After going back a reload takes the file as it is, with the server that was left."""
+    yield patch.object(Configuration, "_refuse_what_was_left", lambda self, settings: None)
+
+
+def _back_without_the_data() -> Patches:
+    """Going back takes the server before as it is, without what was written since."""
+    caught_up, verified = CatchUp.until_near, Takeover.verify
+
+    async def until_near(self: CatchUp) -> str:
+        if not self._findings.new.fenced:
+            return await caught_up(self)
+        return (await self._servers.at_old.state()).replication_id
+
+    async def verify(self: Takeover) -> None:
+        if not self._findings.new.fenced:
+            await verified(self)
+        self._report.fields["new_offset"] = self._report.fields["old_offset"]
+
+    yield patch.object(CatchUp, "until_near", until_near)
+    yield patch.object(Takeover, "verify", verify)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -415,13 +454,23 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "tracked-no-more": _tracked_no_more,
     "not-tracked-again": _not_tracked_again,
     "kill-waits-at-the-gate": _kill_waits_at_the_gate,
+    "aborted-before-it-is-undone": _aborted_before_it_is_undone,
+    "file-leads-back": _file_leads_back,
+    "back-without-the-data": _back_without_the_data,
+    **COPIES,
     **LOSSES,
+    **COPY_LOSSES,
 }
 
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
 FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
 """Bugs that hardly any seed finds; tests in C{tests/dataplane} and C{tests/control} see them."""
+
+
+def mode_of(name: str) -> Mode:
+    """In which mode this bug shows."""
+    return Mode.BOUNDARY if name in LOSSES or name in COPY_LOSSES else Mode.ONE_PROCESS
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import ILogObserver, globalLogPublisher
@@ -21,19 +22,27 @@ from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.net import tls
-from redisproxy.service import ProxyService, in_this_process
+from redisproxy.service import in_this_process
+from redisproxy.workers.share import share_of
 from tests.simulation.boundary import Boundary
 from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
+from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
+from tests.simulation.descriptors import clear_away
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
+from tests.simulation.listing import Listing
+from tests.simulation.mode import Mode
 from tests.simulation.network import End, Net, SimNetwork
+from tests.simulation.one_process import OneProcess
 from tests.simulation.operator import Fate, Operator
+from tests.simulation.placement import Placement
 from tests.simulation.redis import Server
 from tests.simulation.scripting import Scripting
 from tests.simulation.terms import conditions, settings_of, sigterm_of
+from tests.simulation.workers import Workers, workers_of
 
 if TYPE_CHECKING:
     from redisproxy.control.configuration import Configuration
@@ -45,6 +54,8 @@ LIMIT_S = 120.0
 PATIENCE_S = 40.0
 STOP_S = 20.0
 CONNECTED_S = 5.0
+LINKS_S = 12.0
+"""A link that was cut unnoticed is closed by then."""
 FOUND_OUT_S = 20.0
 """The control plane has a new connection by then, and the data plane has ended what was interrupted."""
 
@@ -72,10 +83,13 @@ class World:
     @ivar faulty: whether things break; where nothing does, no client may see an error or lose its connection.
     @ivar sigterm: when the proxy is stopped in the middle of everything; None for not at all.
     @ivar boundary: what is between control plane and data plane; None when they are in one process.
+    @ivar max_pinned: how many pinned connections each data plane may have.
+    @ivar workers: the processes of a proxy with workers; None for one without.
+    @ivar placement: sees where commands are carried out. @ivar ids: which connections have had which id.
     @ivar current: the server that clients should be on. @ivar switching: a switchover was asked for and is not over.
     """
 
-    def __init__(self, seed: int, boundary: bool = False) -> None:
+    def __init__(self, seed: int, mode: Mode = Mode.ONE_PROCESS) -> None:
         self.seed = seed
         self.chance = Random(f"{seed} world")
         self.clock = SimClock()
@@ -95,34 +109,59 @@ class World:
             server.password = self.chance.choice(("", f"pw{at}"))
             server.lag = self.chance.choice((0.0, 0.001, 0.02))
             server.sync_s = self.chance.choice((0.01, 0.2))
+            server.feed_stalls_s = FEED_STALLS_S if copies(seed) else ()
             self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
         self.current = self.servers[0]
         self._settings = settings_of(seed, self.chance, self.faulty, self.password)
+        if mode.many:
+            self._settings["workers"] = workers_of(seed)
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
-        self.network = SimNetwork(self.net)
+        self.max_pinned = share_of(settings).uplink.max_pinned
         self.boundary: Boundary | None = None
-        reach = self._over_the_boundary if boundary else in_this_process
-        self.service = ProxyService(self.path, settings, self.clock, self.network, self.chance.uniform, reach)
-        self.dataplane, self.control = self.service.dataplane, self.service.control
-        self.core, self.operations = self.dataplane.core, self.control.operations
-        self.factory = self.dataplane.listeners.client_factory(settings.listen[0])
+        self.workers: Workers | None = None
+        self.carrier: Workers | OneProcess
+        if mode.many:
+            self.carrier = self.workers = Workers(self, settings, mode is Mode.HANDOVER)
+        else:
+            network = SimNetwork(self.net)
+            reach = partial(self._over_the_boundary, network) if mode is Mode.BOUNDARY else in_this_process
+            copying = partial(MortalCopying, world=self, network=network)
+            self.carrier = OneProcess(self, settings, network, reach, copying)
+        self.service = self.carrier.service
+        self.control = self.service.control
+        self.operations = self.control.operations
         self._clients: dict[str, Client | Party] = {}
         self.operator = Operator(self)
         self.idle_resets = IdleResets(self)
+        self.placement = Placement(self)
+        self.ids: dict[int, Wire] = {}
 
-    def _over_the_boundary(self, dataplane: LocalDataPlane, configuration: Configuration) -> DataPlane:
-        self.boundary = Boundary(self, dataplane, configuration)
+    def _over_the_boundary(
+        self, network: SimNetwork, dataplane: LocalDataPlane, configuration: Configuration
+    ) -> DataPlane:
+        self.boundary = Boundary(self, dataplane, configuration, network)
         return self.boundary.remote
 
     # -- what operator, fate and clients use
 
     @property
     def in_use(self) -> Server:
-        """The server that the data plane goes to."""
-        server: Server = self.net.hosts[str(self.dataplane.in_force.settings.uplink.address)]
+        """The server that clients go to."""
+        server: Server = self.net.hosts[self.carrier.server]
+        return server
+
+    @property
+    def workers_are_hit(self) -> bool:
+        """Whether something happens to the proxy's workers."""
+        return self.workers is not None and self.workers.hit
+
+    @property
+    def decided(self) -> Server:
+        """The server that the control plane has decided on for all clients."""
+        server: Server = self.net.hosts[self.carrier.decided]
         return server
 
     def write_config(self, server: Server, alias: bool = False) -> None:
@@ -155,8 +194,7 @@ class World:
         near, far = self.net.pair("client", "proxy")
         wire = Wire(self, name, near)
         self.wires[wire] = self._clients.get(name)
-        far.protocol = self.factory.buildProtocol(IPv4Address("TCP", "10.9.9.9", 1))
-        far.protocol.makeConnection(far)
+        self.carrier.accept(far)
         return wire
 
     def connection_over(self, wire: Wire, unanswered: bool) -> None:
@@ -164,7 +202,7 @@ class World:
         client = self.wires.pop(wire)
         if client is None or client.leaving or wire.injected or self.violation:
             return
-        if self.ending and self.sigterm:
+        if (self.ending and self.sigterm) or (self.workers is not None and self.workers.may_lose(wire)):
             return
         if not self.faulty:
             self.fail(f"{wire.name} was disconnected although nothing had failed")
@@ -212,13 +250,14 @@ class World:
             yield
         finally:
             globalLogPublisher.removeObserver(observe)
+            self.net.descriptors.close()
             os.unlink(self.path)
             os.rmdir(self._folder)
 
     def play(self) -> Outcome:
         """Play the run to its end."""
         try:
-            with self.watched():
+            with self.watched(), patch("redisproxy.copying.servers.try_types", strings_and_lists):
                 self._play()
         except Violation as error:
             self.violation = self.violation or str(error)
@@ -229,7 +268,7 @@ class World:
             self.violation,
             self.lines,
             self.clock.events,
-            self.core.metrics.flow.commands,
+            self.carrier.commands,
             self.operator.done,
             self.digest,
             self.operator.answers,
@@ -240,6 +279,8 @@ class World:
             self.boundary.connect()
             self._run(lambda: self.boundary is not None and self.boundary.usable, CONNECTED_S)
         self.service.begin()
+        if self.workers is not None:
+            self._run(self.workers.ready, CONNECTED_S)
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
         clients = [Client(self, at) for at in range(count)]
         self._clients = {client.name: client for client in clients}
@@ -249,6 +290,10 @@ class World:
             works.append(Bypass(self).run(self.chance.choice((0, 0, 30))))
         else:
             works.append(Fate(self).run(self.chance.randint(1, 6)))
+        if self.workers is not None and self.workers.hit:
+            works.append(self.workers.break_some(self.chance.randint(0, 4)))
+        if self.workers is not None and self.workers.handovers is not None:
+            works.append(self.workers.handovers.run(self.chance.randint(3, 20)))
         caching = Caching(self)
         if caching.active:
             self._clients |= caching.parties
@@ -257,6 +302,10 @@ class World:
         if scripting.active:
             self._clients |= scripting.parties
             works.append(scripting.run())
+        listing = Listing(self)
+        if listing.active:
+            self._clients |= listing.parties
+            works.append(listing.run())
         running = set(map(self._begin, works))
         for each in list(running):
             each.addBoth(_leave, running, each)
@@ -283,7 +332,8 @@ class World:
         return ensureDeferred(work).addErrback(self.crashed)
 
     def _quiet(self) -> bool:
-        return not (len(self.dataplane.registry) or self.net.connections("client") or self.core.gate.in_flight)
+        busy = any(len(plane.registry) or plane.core.gate.in_flight for plane in self.carrier.planes)
+        return not (busy or self.net.connections("client"))
 
     def _run(self, done: Any, until: float) -> None:
         self.clock.run_until(1000 + until, lambda: bool(self.violation) or done())
@@ -318,6 +368,7 @@ class World:
         @raise Violation: it took longer, or left something.
         """
         reloads = self.control.metrics.reloads_total
+        self.carrier.stop()
         stopping = self.service.stopService().addErrback(self.crashed)
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if not stopping.called:
@@ -326,8 +377,10 @@ class World:
         if self.boundary is not None:
             stopping = ensureDeferred(self.boundary.stop()).addErrback(self.crashed)
             self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
-        # With a boundary the order to swap may be on its way, which is not taken back.
-        if self.control.metrics.reloads_total > reloads + (self.boundary is not None):
+        if self.workers is not None:
+            self._run(self.workers.links_are_closed, self.clock.seconds() - 1000 + LINKS_S)
+        # To another process the order to swap may be on its way, which is not taken back.
+        if self.control.metrics.reloads_total > reloads + (self.boundary is not None or self.workers is not None):
             self.fail("a reload went on although the proxy was to stop")
         self._nothing_goes_on()
 
@@ -336,13 +389,13 @@ class World:
         self._run(lambda: False, self.clock.seconds() - 1000)
         if open_ends := [end for end in self.net.connections("uplink") if not end.disconnecting]:
             self.fail(f"stopped, with connections open: {[type(end.protocol).__name__ for end in open_ends]}")
-        if attempts := self.network.attempts:
-            self.fail(f"stopped, and still connecting to {', '.join(attempts.values())}")
+        if left := self.carrier.left():
+            self.fail(f"stopped, and still there: {left}")
         if calls := [call for call in self.clock.getDelayedCalls() if not _is_deadline_of_closing(call)]:
             self.fail(f"stopped, with calls to come: {calls}")
 
-    def _nothing_is_left(self) -> None:
-        core, registry = self.core, self.dataplane.registry
+    def _nothing_is_left_in(self, plane: LocalDataPlane) -> None:
+        core, registry = plane.core, plane.registry
         gate = core.gate
         if len(registry) or core.metrics.clients.open:
             self.fail(f"clients are left behind: {[client.id for client in registry]}")
@@ -352,6 +405,10 @@ class World:
             self.fail(f"the gate counts {gate.in_flight} in flight with no client there")
         if gate.held or not (gate.open or self.sigterm):
             self.fail(f"the gate is {gate.state.value} with {gate.held} held")
+
+    def _nothing_is_left(self) -> None:
+        for plane in self.carrier.planes:
+            self._nothing_is_left_in(plane)
         if not self.sigterm:
             self.stop()
         self._run(lambda: False, self.clock.seconds() - 1000 + 20)
@@ -359,6 +416,8 @@ class World:
             self.fail(f"delayed calls are left behind: {left}")
         if ends := self.net.connections("uplink"):
             self.fail(f"{len(ends)} uplink connections are left behind")
+        if held := len(self.net.descriptors):
+            self.fail(f"{held} descriptors of connections are left open")
 
 
 def _is_deadline_of_closing(call: DelayedCall) -> bool:
@@ -377,12 +436,10 @@ def hash_of(line: str, before: int) -> int:
     return zlib.crc32(line.encode(), before)
 
 
-def run(seed: int, boundary: bool = False) -> Outcome:
-    """Play one seed.
-
-    @param boundary: with control plane and data plane in two processes; the connection between them is cut.
-    """
-    outcome = World(seed, boundary).play()
+def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
+    """Play one seed."""
+    outcome = World(seed, mode).play()
+    clear_away()
     if outcome.violation:
         gc.collect()  # what was given up in the middle must not disturb the next one
     return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,10 +117,25 @@ def test_whether_replication_is_over_tls() -> None:
 
 
 def test_warnings_name_what_stays_behind() -> None:
-    text = "\n".join(warnings(old_server(connected_slaves=3, databases=16), replica(databases=8)))
-    assert "2 other replicas" in text and "8 databases" in text and "scripts" not in text
+    text = "\n".join(warnings(old_server(connected_slaves=3), replica()))
+    assert "2 other replicas" in text and "scripts" not in text
     assert "scripts of clients that bypass" in "\n".join(warnings(old_server(redis_version="6.2.14"), replica()))
 
 
 def test_a_replica_that_does_not_say_whom_it_follows_does_not_follow() -> None:
     assert not follows(ServerState({"role": "slave", "slave_repl_offset": "17"}), old_server(), SOURCE)
+
+
+def test_valkey_9_may_read_a_newer_redis_where_it_is_told_to_try() -> None:
+    redis8: dict[str, Any] = {"redis_version": "8.2.3"}
+    valkey9: dict[str, Any] = {"redis_version": "7.2.4", "valkey_version": "9.1.2"}
+    relaxed = replace(server(**valkey9), reads_newer=True)
+    assert "rdb-version-check relaxed" in told(server(**valkey9), old_server(**redis8))
+    assert not told(relaxed, old_server(**redis8))
+    assert "as far as both know it" in "\n".join(warnings(old_server(**redis8), relaxed))
+    assert not list(warnings(old_server(), relaxed)), "what Redis 7.0 writes, it knows"
+
+
+def test_a_replica_that_answered_its_primary_with_errors_may_lack_something() -> None:
+    assert "3 commands of its primary with errors" in told(replica(unexpected_error_replies=3))
+    assert not told(server(unexpected_error_replies=3)), "it is synchronised anew"

@@ -122,3 +122,12 @@ def test_nobody_is_accepted_for_a_worker_with_enough_on_their_way_and_others_get
         bed.connect(1)
         quick.takes(len(quick.waiting))
     assert stalled.now == MOST_UNDER_WAY
+
+
+def test_nothing_is_to_happen_once_nobody_is_accepted_any_more(bed: Bed) -> None:
+    for worker in bed.workers:
+        worker.under_way = MOST_UNDER_WAY
+    bed.dealing.steer()
+    assert bed.clock.getDelayedCalls()
+    ensureDeferred(bed.dealing.close())
+    assert not bed.clock.getDelayedCalls()

@@ -41,5 +41,5 @@ class FaultyProxy(ProxyServer):
 if __name__ == "__main__":
     FAULT = sys.argv.pop(1)
     os.environ["PYTHONPATH"] = str(Path.cwd())  # for the relay, which is started elsewhere
-    run.ProxyServer = FaultyProxy  # type: ignore[attr-defined]
+    run.ProxyServer = FaultyProxy  # type: ignore[attr-defined, assignment]
     cli.main(["switch-test", *sys.argv[1:]])

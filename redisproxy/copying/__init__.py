@@ -1,0 +1,1 @@
+"""Copies a keyspace from one Redis server to another where replication can't, and compares two servers."""

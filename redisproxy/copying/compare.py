@@ -1,0 +1,56 @@
+"""Compares two servers: which keys differ, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from redisproxy.copying.comparison import Comparison, Depth, Extent
+from redisproxy.copying.differences import Difference, why_counts_differ
+from redisproxy.copying.endpoint import Endpoint
+from redisproxy.copying.functions import compare_functions
+from redisproxy.copying.key_by_key import BETWEEN_LOOKS_S, LOOKS, KeyByKey, Progress
+from redisproxy.copying.keyspace import KeyCount, key_counts
+
+
+async def compare(
+    source: Endpoint,
+    target: Endpoint,
+    extent: Extent,
+    clock: IReactorTime,
+    progress: Progress = lambda _done, _total: None,
+) -> Comparison:
+    """Compare the servers in all databases that have keys; the connections are left on any database.
+
+    Keys that expire meanwhile are no differences. With writes going on at either server a difference may be one of
+    time only: it is looked at again, three times in all, before it counts.
+
+    After an error the connections are of no use.
+
+    @param clock: the time for C{extent.seconds}, and for looking again.
+    @param progress: called with how many keys have been looked at, of how many.
+    @raise UplinkError: a server did not answer.
+    """
+    here, there = await key_counts(source), await key_counts(target)
+    databases = sorted({*here, *there, *(db for db, _ in extent.first)})
+    comparison = Comparison({db: (_at(here, db).keys, _at(there, db).keys) for db in databases})
+    for why in await compare_functions(source, target):
+        comparison.note(Difference(0, None, "", why))
+    if extent.depth is not Depth.COUNTS:
+        await KeyByKey(source, target, comparison, clock).run(extent, progress)
+    for look in range(LOOKS):
+        different = {db: why for db in databases if (why := why_counts_differ(_at(here, db), _at(there, db)))}
+        if not different or look == LOOKS - 1:
+            break
+        await deferLater(cast(Any, clock), BETWEEN_LOOKS_S)
+        here, there = await key_counts(source), await key_counts(target)
+    for db, why in different.items():
+        comparison.note(Difference(db, None, "", why))
+    return comparison
+
+
+def _at(counts: Mapping[int, KeyCount], db: int) -> KeyCount:
+    return counts.get(db, KeyCount())

@@ -1,0 +1,186 @@
+"""The feed: the old server tells the name of every key that anybody changes, expires or evicts there.
+
+CLIENT TRACKING in broadcasting mode needs no setting of the server
+(https://redis.io/docs/latest/develop/reference/client-side-caching/). Its messages leave before the reply of the
+command that caused them. They do not tell the database. A feed that is lost has missed changes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from redisproxy.copying.bulk_connection import dialled
+from redisproxy.copying.interface import CopyFailed
+from redisproxy.forwarding.twins import ReplyScanner
+from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.resp import IncompleteReply, ProtocolError, RespError, encode_command, parse_reply
+from redisproxy.servers.credentials import credentials_of
+
+if TYPE_CHECKING:
+    from redisproxy.config import UplinkSettings
+    from redisproxy.copying.changes import Changes
+    from redisproxy.net.network import Network
+    from redisproxy.servers.control_connection import Arg
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+ANSWER_S = 20.0
+
+
+class FeedProtocol(Protocol):
+    """The connection that is told.
+
+    @ivar ended: nothing is told any more.
+    @param changes: where the names go.
+    """
+
+    def __init__(self, changes: Changes) -> None:
+        self.ended = False
+        self._changes = changes
+        self._scanner = ReplyScanner()
+        self._scanner.counts_pushes = True
+        self._parts: list[bytes] = []
+        self._held_bytes = 0
+        self._waiting: deque[Deferred[Any]] = deque()
+
+    def ask(self, *command: Arg) -> Deferred[Any]:
+        """Send a command whose reply is no list; fires with it, after every message that came before it."""
+        reply: Deferred[Any] = Deferred()
+        if self.ended or self.transport is None:
+            reply.errback(UplinkUnavailable("the connection was lost"))
+            return reply
+        self._waiting.append(reply)
+        self.transport.write(encode_command(*command))
+        return reply
+
+    def dataReceived(self, data: bytes) -> None:
+        """Part of C{IProtocol}."""
+        try:
+            self._scan(data)
+        except (ProtocolError, IncompleteReply):
+            self.end()
+
+    def _scan(self, data: bytes) -> None:
+        at = 0
+        while at < len(data) and not self.ended:
+            end, done = self._scanner.scan(data, at, 1)
+            self._parts.append(data[at:end])
+            self._held_bytes += end - at
+            at = end
+            if done:
+                whole, self._parts, self._held_bytes = b"".join(self._parts), [], 0
+                self._take(parse_reply(whole))
+            elif self._held_bytes > MAX_MESSAGE_BYTES:
+                raise ProtocolError("a message that is too long")
+
+    def _take(self, message: object) -> None:
+        if isinstance(message, list):
+            if len(message) == 2 and message[0] == b"invalidate":
+                self._changed(message[1])
+        elif self._waiting:
+            self._waiting.popleft().callback(message)
+
+    def _changed(self, names: list[bytes] | None) -> None:
+        if names is None:
+            self._changes.flushed = True
+        else:
+            self._changes.add([name for name in names if isinstance(name, bytes)])
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Part of C{IProtocol}."""
+        self.end()
+
+    def end(self) -> None:
+        """Close the connection."""
+        if self.ended:
+            return
+        self.ended = True
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+        waiting, self._waiting = self._waiting, deque()
+        for each in waiting:
+            if not each.called:
+                each.errback(UplinkUnavailable("the connection was lost"))
+
+
+class Feed:
+    """One feed."""
+
+    def __init__(self, protocol: FeedProtocol, name: str, clock: IReactorTime) -> None:
+        self._protocol = protocol
+        self._name = name
+        self._clock = clock
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended, so that changes may have been missed."""
+        return self._protocol.ended
+
+    async def ask(self, *command: Arg) -> Any:
+        """Ask on the feed's own connection.
+
+        @raise UplinkUnavailable: no answer. The feed is lost then.
+        """
+        try:
+            return await self._protocol.ask(*command).addTimeout(ANSWER_S, self._clock)
+        except TimeoutError:
+            self.end()
+            raise UplinkUnavailable(f"{self._name}: no answer within {ANSWER_S:g} s") from None
+
+    async def last_word(self) -> None:
+        """Wait until the feed has told every change whose command was answered before this call.
+
+        Twice, because a server tells changes at the end of its turn: a PING in the turn of the change itself would be
+        answered first.
+
+        @raise CopyFailed: it is lost.
+        """
+        try:
+            await self.ask("PING")
+            await self.ask("PING")
+        except UplinkUnavailable:
+            raise CopyFailed(f"{self._name}: the connection that is told of changes was lost") from None
+
+    async def latency_s(self) -> float:
+        """How long the old server takes for an answer, in seconds.
+
+        @raise UplinkUnavailable: it gives none.
+        """
+        began = self._clock.seconds()
+        await self.ask("PING")
+        return self._clock.seconds() - began
+
+    def end(self) -> None:
+        """Close it."""
+        self._protocol.end()
+
+
+async def open_feed(uplink: UplinkSettings, name: str, network: Network, clock: Any, changes: Changes) -> Feed:
+    """Have the server in `uplink`, which messages call `name`, tell of all changes from now on.
+
+    @raise CopyFailed: it does not do that. @raise UplinkError: it can't be reached.
+    """
+    feed = Feed(await dialled(uplink, name, network, clock, lambda: FeedProtocol(changes)), name, clock)
+    try:
+        await _begin(feed, name, credentials_of(uplink).hello())
+    except BaseException:
+        feed.end()
+        raise
+    return feed
+
+
+async def _begin(feed: Feed, name: str, login: tuple[str, ...]) -> None:
+    hello: tuple[Arg, ...] = ("HELLO", 3, *login)
+    for command in (hello, ("CLIENT", "TRACKING", "ON", "BCAST")):
+        reply = await feed.ask(*command)
+        if isinstance(reply, RespError):
+            raise CopyFailed(
+                f"{name} does not tell what changes, which copying needs ({command[0]!s}: {reply.text}): let the"
+                " proxy's user run CLIENT TRACKING and HELLO there"
+            )

@@ -1,0 +1,68 @@
+"""The keys of a server: how many in which database, all of them in batches, and some at random."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from redisproxy.copying.endpoint import PRIVATE, Endpoint
+from redisproxy.servers.control_connection import ServerSaidNo
+from redisproxy.servers.state import parse_info
+
+BATCH = 500
+"""How many keys are taken at once."""
+
+
+@dataclass(frozen=True)
+class KeyCount:
+    """How many keys a database has, keys that have expired and are not yet removed included.
+
+    @ivar expiring: how many of them have a time to live.
+    """
+
+    keys: int = 0
+    expiring: int = 0
+
+
+async def key_counts(server: Endpoint) -> dict[int, KeyCount]:
+    """How many keys there are, by database; databases without keys are left out.
+
+    @raise UplinkError: the server did not answer.
+    """
+    info = parse_info((await server.ask("INFO", "keyspace")).decode())
+    return {int(name[2:]): _count(value) for name, value in info.items() if name[2:].isdigit() and name[:2] == "db"}
+
+
+def _count(text: str) -> KeyCount:
+    fields = dict(each.split("=", 1) for each in text.split(",") if "=" in each)
+    return KeyCount(int(fields.get("keys", 0)), int(fields.get("expires", 0)))
+
+
+async def all_keys(server: Endpoint) -> AsyncIterator[list[bytes]]:
+    """All keys of the database that is selected but the proxy's own, in batches; some may come twice.
+
+    @raise UplinkError: the server did not answer.
+    """
+    cursor = b"0"
+    while True:
+        cursor, keys = await server.ask("SCAN", cursor, "COUNT", BATCH)
+        if keys := _others(keys):
+            yield keys
+        if cursor == b"0":
+            return
+
+
+async def random_keys(server: Endpoint, count: int) -> list[bytes]:
+    """Keys of the database that is selected but the proxy's own, at random, each once: `count` at most.
+
+    @raise UplinkError: the server did not answer.
+    """
+    replies = await server.ask_all(*[("RANDOMKEY",)] * count)
+    for reply in replies:
+        if isinstance(reply, ServerSaidNo):
+            raise reply
+    return _others(list(dict.fromkeys(key for key in replies if key is not None)))
+
+
+def _others(keys: list[bytes]) -> list[bytes]:
+    return [key for key in keys if not key.startswith(PRIVATE)]

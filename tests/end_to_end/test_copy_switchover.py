@@ -1,0 +1,406 @@
+"""Switchovers that copy, between real servers of all versions, carried out by a real proxy under load."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.end_to_end.copying import PROGRAMS, WITH_FIELD_EXPIRY, contents, fill, raw
+from tests.end_to_end.harness import Load, Proxy, RedisServer, wait_until
+
+COPY = {"mode": "copy"}
+PAIRS = [("Redis 8", "Valkey 9"), ("Valkey 9", "Redis 8"), ("Redis 8", "Redis 7.0"), ("Redis 7.0", "Redis 6.2")]
+MANAGED = ("~*", "&*", "+@all", "-replicaof", "-slaveof", "-psync", "-sync", "-config", "-debug")
+KEYS = 2000
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, RedisServer]]:
+    started: dict[str, RedisServer] = {}
+    with contextlib.ExitStack() as stack:
+        for name, program in PROGRAMS.items():
+            started[name] = stack.enter_context(RedisServer(program=program()))
+        yield started
+
+
+@pytest.fixture
+def emptied(servers: dict[str, RedisServer]) -> dict[str, RedisServer]:
+    for each in servers.values():
+        each.client().config_set("min-replicas-to-write", 0)
+        each.client().flushall()
+    return servers
+
+
+@pytest.fixture
+def pair(emptied: dict[str, RedisServer]) -> tuple[RedisServer, RedisServer]:
+    return emptied["Redis 7.0"], emptied["Redis 8"]
+
+
+@pytest.fixture(scope="module")
+def shared(servers: dict[str, RedisServer]) -> Iterator[Proxy]:
+    with Proxy(servers["Redis 7.0"].uplink, pubsub=True) as running:
+        yield running
+
+
+def use(proxy: Proxy, server: RedisServer, **uplink: Any) -> None:
+    """Have the proxy go to `server`, wherever it was."""
+    proxy.write(uplink={**server.uplink, **uplink}, switchover=COPY)
+    proxy.do("reload")
+
+
+@pytest.fixture
+def proxy(shared: Proxy, pair: tuple[RedisServer, RedisServer]) -> Proxy:
+    use(shared, pair[0])
+    return shared
+
+
+def switch(proxy: Proxy, new: RedisServer, **switchover: Any) -> dict[str, Any]:
+    """Point the configuration at `new` and have the data copied there; the report."""
+    proxy.write(uplink=new.uplink, switchover={**COPY, **switchover})
+    report: dict[str, Any] = proxy.do("switchover")["report"]
+    return report
+
+
+def refused(proxy: Proxy, new: RedisServer, **switchover: Any) -> dict[str, Any]:
+    """The report of a switchover that does not take place."""
+    proxy.write(uplink=new.uplink, switchover={**COPY, **switchover})
+    status, answer = proxy.admin("switchover")
+    assert status != 200, answer
+    report: dict[str, Any] = answer["report"]
+    return report
+
+
+def copier(proxy: Proxy) -> int:
+    """The process that copies; 0 if there is none."""
+    for each in Path(f"/proc/{proxy.process.pid}/task/{proxy.process.pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if b"redisproxy-copy" in Path(f"/proc/{each}/cmdline").read_bytes():
+                return int(each)
+    return 0
+
+
+def at_step(proxy: Proxy, step: str, act: Callable[[], None]) -> threading.Thread:
+    """Do something when a switchover has reached a step."""
+
+    def wait() -> None:
+        wait_until(lambda: (proxy.info()["switchover"]["current"] or {}).get("step") == step, f"the step {step}")
+        act()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(("old_name", "new_name"), PAIRS)
+def test_everything_moves_with_busy_clients(
+    emptied: dict[str, RedisServer], shared: Proxy, old_name: str, new_name: str
+) -> None:
+    old, new = emptied[old_name], emptied[new_name]
+    use(shared, old)
+    timed = {old_name, new_name} <= set(WITH_FIELD_EXPIRY)
+    for db in (0, 3):
+        fill(raw(old, db=db), timed)
+    wanted = contents(raw(old, db=3), timed)
+    with Load(shared, 20) as load:
+        total = shared.info()["clients"]["total"]
+        report = switch(shared, new, pause_budget_ms=10_000)
+        assert shared.info()["clients"]["total"] == total
+    load.check(new)
+    assert report["result"] == "done" and report["clients_closed"] == {}
+    assert report["verified"]["compared"] > 0 and report["verified"]["differences"] == []
+    there = contents(raw(new, db=3), timed)
+    assert there == wanted
+    assert {key for key in contents(raw(new), timed) if not key.startswith(b"counter:")} == wanted.keys()
+    with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+        old.client().set("late", 1)
+
+
+def test_what_the_new_server_cannot_hold_is_named_before_the_pause(
+    emptied: dict[str, RedisServer], shared: Proxy
+) -> None:
+    old, new = emptied["Redis 8"], emptied["Redis 7.0"]
+    use(shared, old)
+    old.client().hset("timed", mapping={"f": 1})
+    old.client().execute_command("HPEXPIRE", "timed", 10_000_000, "FIELDS", 1, "f")
+    report = refused(shared, new)
+    assert "hash timed in database 0" in report["error"] and "accept_losses" in report["error"]
+    assert report["pause_ms"] == 0 and any("field TTLs" in each for each in report["warnings"])
+    assert switch(shared, new, accept_losses=True)["result"] == "done"
+    assert new.client().hgetall("timed") == {"f": "1"}
+
+
+def test_a_dry_run_says_how_it_would_go_and_changes_nothing(
+    pair: tuple[RedisServer, RedisServer], proxy: Proxy
+) -> None:
+    old, new = pair
+    old.client().mset({f"key:{at}": at for at in range(KEYS)})
+    proxy.write(uplink=new.uplink, switchover=COPY)
+    report = proxy.do("switchover", dry_run=1)["report"]
+    assert report["result"] == "dry_run" and report["copy"]["keys"] == KEYS and report["copy"]["seconds"] >= 0
+    assert new.client().dbsize() == 0 and old.client().dbsize() == KEYS
+    assert old.client().set("a", 1) and not copier(proxy)
+
+
+def test_changes_of_every_kind_meanwhile_arrive(pair: tuple[RedisServer, RedisServer], proxy: Proxy) -> None:
+    """Those of clients that bypass the proxy, too."""
+    old, new = pair
+    clients = [old.client(db=db) for db in range(3)]
+    for db, client in enumerate(clients):
+        client.mset({f"key:{at}": f"{db}" for at in range(KEYS)})
+    stop, rounds = threading.Event(), [0]
+
+    def change() -> None:
+        with contextlib.suppress(redis.ResponseError):  # the fence
+            while not stop.is_set():
+                at = rounds[0]
+                clients[0].rename(f"key:{at}", f"renamed:{at}")
+                clients[1].move(f"key:{at}", 2) if at % 2 else clients[1].delete(f"key:{at}")
+                clients[1].psetex(f"short:{at}", 30, "x")
+                clients[2].eval("redis.call('SET', 'undeclared:' .. ARGV[1], ARGV[1])", 0, at)
+                clients[2].copy(f"key:{at}", f"copy:{at}", destination_db="0")
+                clients[0].rpush("list", at)
+                rounds[0] = at + 1
+
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    try:
+        report = switch(proxy, new)
+    finally:
+        stop.set()
+        thread.join(30)
+    assert report["result"] == "done" and rounds[0] > 0
+    time.sleep(0.1)
+    for db in range(3):
+        assert contents(raw(new, db=db), False) == contents(raw(old, db=db), False)
+
+
+def test_emptied_databases_are_empty_at_the_new_server(pair: tuple[RedisServer, RedisServer], proxy: Proxy) -> None:
+    old, new = pair
+    old.client().mset({f"key:{at}": at for at in range(KEYS)})
+    old.client(db=1).mset({f"key:{at}": at for at in range(KEYS)})
+
+    def empty() -> None:
+        old.client(db=1).flushdb()
+        old.client(db=1).set("after", 1)
+        old.client().flushdb()
+
+    acting = at_step(proxy, "connect", empty)
+    proxy.client().set("busy", 1)
+    switch(proxy, new)
+    acting.join(30)
+    assert contents(raw(new), False) == contents(raw(old), False)
+    assert contents(raw(new, db=1), False) == contents(raw(old, db=1), False)
+
+
+def test_a_new_server_with_keys_is_refused_unless_they_may_go(
+    pair: tuple[RedisServer, RedisServer], proxy: Proxy
+) -> None:
+    old, new = pair
+    old.client().set("a", "old")
+    new.client().mset({"a": "new", "b": "new"})
+    assert "replace_data" in refused(proxy, new)["error"]
+    assert new.client().dbsize() == 2
+    assert switch(proxy, new, replace_data=True)["result"] == "done"
+    assert new.client().get("a") == "old" and new.client().dbsize() == 1
+
+
+def test_a_key_that_only_the_new_server_has_undoes_the_switchover(
+    pair: tuple[RedisServer, RedisServer], proxy: Proxy
+) -> None:
+    old, new = pair
+    old.client().set("a", 1)
+    acting = at_step(proxy, "copy", lambda: None)
+    stop = threading.Event()
+
+    def intrude() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(redis.RedisError):
+                new.client().set("strange", 1)
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=intrude, daemon=True)
+    new.client().set("__redisproxy:copy", f"copying 127.0.0.1:{old.port}")
+    thread.start()
+    try:
+        report = refused(proxy, new)
+    finally:
+        stop.set()
+        thread.join(10)
+        acting.join(0)
+    assert report["result"] == "rolled_back" and "differs" in report["error"], report
+    assert proxy.client().set("a", 2) and old.client().get("a") == "2"
+    new.client().delete("strange")
+    assert switch(proxy, new)["result"] == "done"
+
+
+def test_the_process_that_copies_may_be_killed_at_any_time(pair: tuple[RedisServer, RedisServer], proxy: Proxy) -> None:
+    old, new = pair
+    old.client().mset({f"key:{at}": at for at in range(KEYS)})
+    with Load(proxy, 10) as load:
+        for wait_s in (0.0, 0.05, 0.2):
+            proxy.write(uplink=new.uplink, switchover=COPY)
+            answers: list[Any] = []
+            asking = threading.Thread(target=lambda: answers.append(proxy.admin("switchover")), daemon=True)  # noqa: B023
+            asking.start()
+            wait_until(lambda: copier(proxy), "a process copies")
+            time.sleep(wait_s)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(copier(proxy) or 1 << 30, signal.SIGKILL)
+            asking.join(30)
+            status, answer = answers[0]
+            if status == 200:  # it was killed too late
+                break
+            assert "signal 9" in answer["report"]["error"], answer
+            assert answer["report"]["result"] == "rolled_back"
+        else:
+            assert switch(proxy, new)["result"] == "done"
+    load.check(new)
+    assert new.client().dbsize() == KEYS + 10
+
+
+def test_a_feed_that_is_lost_means_beginning_anew(pair: tuple[RedisServer, RedisServer], proxy: Proxy) -> None:
+    old, new = pair
+    old.client().mset({f"key:{at}": at for at in range(KEYS)})
+    killed = [0]
+    stop = threading.Event()
+
+    def kill() -> None:
+        client = old.client()
+        while not stop.is_set() and killed[0] < 3:
+            for each in client.client_list():
+                if each["resp"] == "3" and "t" in each["flags"]:
+                    with contextlib.suppress(redis.ResponseError):
+                        client.client_kill_filter(_id=each["id"])
+                        killed[0] += 1
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    with Load(proxy, 10) as load:
+        thread.start()
+        while True:
+            proxy.write(uplink=new.uplink, switchover=COPY)
+            status, answer = proxy.admin("switchover")
+            if status == 200:
+                break
+            assert answer["report"]["result"] in ("rolled_back", "refused"), answer
+        stop.set()
+        thread.join(10)
+    load.check(new)
+    assert killed[0] and answer["report"]["result"] == "done"
+
+
+def test_a_server_that_is_killed_leaves_the_old_one_in_use(emptied: dict[str, RedisServer], shared: Proxy) -> None:
+    old = emptied["Redis 7.0"]
+    use(shared, old)
+    old.client().mset({f"key:{at}": at for at in range(KEYS)})
+    with RedisServer() as new, Load(shared, 10) as load:
+        acting = at_step(shared, "copy", new.process.kill)
+        report = refused(shared, new)
+        acting.join(10)
+        assert report["result"] == "rolled_back" and "the new server" in report["error"], report
+    load.check(old)
+
+
+@pytest.fixture
+def managed(servers: dict[str, RedisServer]) -> Iterator[tuple[RedisServer, dict[str, str]]]:
+    """A server whose user has not what managed servers keep from theirs, and how that user logs in."""
+    with RedisServer() as server:
+        server.client().execute_command("ACL", "SETUSER", "app", "on", ">secret", *MANAGED, "-client|pause")
+        yield server, {"user": "app", "pass": "secret"}
+
+
+def test_out_of_a_managed_server_only_with_all_writers_behind_the_proxy(
+    managed: tuple[RedisServer, dict[str, str]], emptied: dict[str, RedisServer]
+) -> None:
+    (old, login), new = managed, emptied["Redis 8"]
+    fill(raw(old), False)
+    wanted = contents(raw(old), False)
+    with Proxy({**old.uplink, **login}) as proxy, Load(proxy, 10) as load:
+        report = refused(proxy, new)
+        assert report["result"] == "refused" and "writers_behind_proxy" in report["error"]
+        report = switch(proxy, new, writers_behind_proxy=True, pause_budget_ms=10_000)
+        assert report["result"] == "done" and report["fence"] == "none"
+    load.check(new)
+    there = contents(raw(new), False)
+    assert {key: value for key, value in there.items() if not key.startswith(b"counter:")} == wanted
+
+
+def test_out_of_a_managed_server_that_allows_a_pause(
+    managed: tuple[RedisServer, dict[str, str]], emptied: dict[str, RedisServer]
+) -> None:
+    (old, login), new = managed, emptied["Redis 8"]
+    old.client().execute_command("ACL", "SETUSER", "app", "+client|pause")
+    with Proxy({**old.uplink, **login}) as proxy, Load(proxy, 10) as load:
+        report = switch(proxy, new)
+        assert report["result"] == "done" and report["fence"] == "pause"
+        assert any("takes writes again" in each for each in report["warnings"])
+    load.check(new)
+    assert old.client().set("free", 1)
+
+
+def test_auto_copies_where_replication_is_not_possible(emptied: dict[str, RedisServer], shared: Proxy) -> None:
+    old, new = emptied["Redis 8"], emptied["Valkey 9"]
+    use(shared, old)
+    old.client().set("a", 1)
+    report = switch(shared, new, mode="auto")
+    assert report["result"] == "done" and "can't be sure to read" in report["copied_because"]
+    assert new.client().get("a") == "1" and any(step["name"] == "copy" for step in report["steps"])
+
+
+def test_auto_replicates_where_that_is_possible(pair: tuple[RedisServer, RedisServer], proxy: Proxy) -> None:
+    report = switch(proxy, pair[1], mode="auto")
+    assert report["result"] == "done" and any(step["name"] == "replicate" for step in report["steps"])
+
+
+def test_messages_watches_blocked_clients_and_scripts_carry_over(
+    pair: tuple[RedisServer, RedisServer], proxy: Proxy
+) -> None:
+    _, new = pair
+    listener = proxy.client().pubsub()
+    listener.subscribe("news")
+    popper, watcher, popped = proxy.client(), proxy.client(), []
+    blocked = threading.Thread(target=lambda: popped.append(popper.blpop(["jobs"], timeout=60)), daemon=True)
+    blocked.start()
+    sha = proxy.client().script_load("return 7")
+    watcher.set("watched", 1)
+    pipe = watcher.pipeline()
+    pipe.watch("watched")
+    stop, sent = threading.Event(), [0]
+
+    def publish() -> None:
+        publisher = proxy.client()
+        while not stop.is_set():
+            publisher.publish("news", sent[0])
+            sent[0] += 1
+
+    publishing = threading.Thread(target=publish, daemon=True)
+    publishing.start()
+    assert switch(proxy, new)["result"] == "done"
+    stop.set()
+    publishing.join(10)
+    got: list[str] = []
+
+    def hear() -> bool:
+        message = listener.get_message(timeout=0.1)
+        if message and message["type"] == "message":
+            got.append(message["data"])
+        return len(got) >= sent[0]
+
+    wait_until(hear, "all messages have come", 60)
+    assert got == [str(at) for at in range(sent[0])] and not listener.get_message(timeout=0.5)
+    pipe.multi()
+    pipe.set("watched", 2)
+    assert pipe.execute() == [True] and new.client().get("watched") == "2"
+    assert proxy.client().evalsha(sha, 0) == 7
+    proxy.client().rpush("jobs", "a")
+    blocked.join(10)
+    assert popped == [("jobs", "a")]

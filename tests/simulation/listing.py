@@ -1,0 +1,81 @@
+"""Somebody asks for CLIENT LIST: it is whole, with each client once, or an error."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.caching import Party
+from tests.simulation.clients import GONE, Gone, ReplyError
+
+if TYPE_CHECKING:
+    from tests.simulation.processes import Process
+    from tests.simulation.workers import Workers
+    from tests.simulation.world import World
+
+SHARE = 0.4
+Place = dict[int, "Process"]
+"""In which process each client is, by their ids."""
+
+
+class Listing:
+    """The client that asks.
+
+    @ivar active: whether it does in this world. @ivar parties: its connection.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._chance = Random(f"{world.seed} listing")
+        self.active = world.workers is not None and self._chance.random() < SHARE
+        self._party = Party(world, "listing", stateful=False)
+        self.parties = {self._party.name: self._party}
+
+    async def run(self) -> None:
+        """Ask now and then, and connect again when the connection is lost."""
+        for _ in range(self._chance.randint(5, 30)):
+            if self.world.ending:
+                break
+            try:
+                if self._party.wire is None or self._party.wire.gone:
+                    await self._party.connect()
+                await self._ask()
+            except Gone:
+                self._party.waits = ""
+            await self.world.sleep(self._chance.choice((0, 0.01, 0.1, 0.5)))
+        self._party.leave()
+
+    async def _ask(self) -> None:
+        workers = self.world.workers
+        assert workers is not None
+        before = _there(workers)
+        self._party.waits = "CLIENT LIST"
+        reply: Any = await self._party.wire.send(["CLIENT", "LIST"])[0]
+        self._party.waits = ""
+        if reply is GONE:
+            raise Gone
+        if isinstance(reply, ReplyError):
+            if not (workers.hit or self.world.faulty):
+                self.world.fail(f"CLIENT LIST was answered with {reply}")
+            return
+        self._check(Counter(int(line.split()[0][3:]) for line in bytes(reply).splitlines()), before, _there(workers))
+
+    def _check(self, listed: Counter[int], before: Place, after: Place) -> None:
+        """Those that stay where they are have to be named once."""
+        still = {number for number, process in before.items() if after.get(number) is process}
+        if twice := [number for number in still if listed[number] > 1]:
+            self.world.fail(f"CLIENT LIST names {twice} twice")
+        if missing := still - listed.keys():
+            self.world.fail(f"CLIENT LIST does not name {missing}, which have been there all the time")
+
+
+def _there(workers: Workers) -> Place:
+    """All clients of workers in use, but those that are on their way from one to another."""
+    found: dict[int, list[Process]] = {}
+    for process in workers.in_use:
+        for client in process.program.plane.registry:
+            found.setdefault(client.id, []).append(process)
+            if client.closed:
+                found[client.id].append(process)
+    return {number: processes[0] for number, processes in found.items() if len(processes) == 1}

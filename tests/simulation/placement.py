@@ -1,0 +1,42 @@
+"""Looks at every command that a client's data plane has a server carry out: is it the right server, and no pause on?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.simulation.redis import Connection, Server
+    from tests.simulation.world import World
+
+OF_CLIENTS = frozenset({b"GET", b"SET", b"INCR", b"RPUSH", b"LPOP", b"BLPOP", b"ECHO", b"EVAL"})
+
+
+class Placement:
+    """The oracle.
+
+    @ivar paused: the operator was told that all clients are held, and has not let them go on.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.paused = False
+        for server in world.servers:
+            server.watch = self._look
+
+    def _look(self, server: Server, connection: Connection, commands: list[list[bytes]]) -> None:
+        peer = connection.end.peer
+        if peer.name != "uplink" or peer.gone or peer.disconnecting or self._world.ending:
+            return
+        if not any(args[0].upper() in OF_CLIENTS for args in commands):
+            return
+        if peer.process is not None and not peer.process.alive:
+            return
+        if self.paused:
+            self._world.fail(f"{commands[0]} of a client has come through a pause")
+        decided = self._world.decided
+        if server is not decided and not self._is_cut_off(peer.process):
+            self._world.fail(f"{commands[0]} of a client is carried out at {server.name}: {decided.name} is in use")
+
+    def _is_cut_off(self, process: object) -> bool:
+        workers = self._world.workers
+        return workers is not None and process not in workers.in_use

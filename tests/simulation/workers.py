@@ -1,0 +1,289 @@
+"""The proxy with workers: the control process and the workers as simulated processes, with their own code throughout.
+
+Workers are killed and stopped, and their links to the control process are cut and late: at any time, and at every step
+of pauses, reloads and switchovers. Another one takes the place of a worker that is lost.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from twisted.internet.error import ConnectionLost
+
+from redisproxy import service
+from redisproxy.control.service_manager import ServiceManager
+from redisproxy.dataplane import garbage_collection
+from redisproxy.workers import process
+from redisproxy.workers.process import ASKING_FD, ORDERS_FD, STARTED, Beginning, WorkerProcess
+from tests.simulation.backlog import Backlog
+from tests.simulation.clients import Wire
+from tests.simulation.copying import MortalCopying
+from tests.simulation.handovers import Handovers
+from tests.simulation.moments import OF_A_MOVE, Moments
+from tests.simulation.network import End
+from tests.simulation.processes import Machine, Process
+
+if TYPE_CHECKING:
+    from redisproxy.config import Settings
+    from redisproxy.dataplane.local import LocalDataPlane
+    from redisproxy.remote.order_server import OrderServer
+    from tests.simulation.world import World
+
+HIT = 0.75
+"""So often something happens to workers."""
+STOPS_S = (0.01, 0.3, 1.5, 3.0, 8.0)
+LATE_S = (0.01, 0.1, 0.5, 2.5, 7.0)
+MAY_END_S = 1.5
+"""Of silence, after which a worker may be ended."""
+NEVER = 1000.0
+NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.4, NEVER)
+ORDERS = (*OF_A_MOVE, "TakeClient", "Start", "SettingsInForce", "ListClients", "TellShared")
+
+
+def workers_of(seed: int) -> int:
+    """Draw how many workers there are."""
+    return Random(f"{seed} workers").choice((2, 3, 4))
+
+
+class Workers:
+    """The carrier of a world: the processes of the proxy.
+
+    @ivar service: of the control process. @ivar lost: how many workers were killed or have ended too early.
+    @ivar handovers: of clients between workers; None where there are none.
+    @ivar hit: whether anything happens to workers.
+    """
+
+    def __init__(self, world: World, settings: Settings, handover: bool) -> None:
+        self._world = world
+        random.seed(world.seed)
+        self.chance = Random(f"{world.seed} worker faults")
+        self.hit = self.chance.random() < HIT
+        self.machine = Machine(world.clock, world.net, world.seed, self._main)
+        self.machine.on_end = self._ended
+        world.net.descriptors.on_closed = self._let_go
+        self.control_process = self.machine.process("control")
+        self.lost = 0
+        self._doomed: set[Process] = set()
+        self._stopping = False
+        counts = (0, 1, 2, 3, 5) if self.hit else (0,)
+        self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, ORDERS)
+        self.handovers = Handovers(world, self) if handover else None
+        copying = partial(MortalCopying, world=world, network=self.control_process.network)
+        with _in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
+            nothing: Any = None
+            self.service = service.WorkersService(
+                world.path, settings, self.control_process.reactor, ServiceManager(), nothing
+            )
+        self._dataplane: Any = self.service.dataplane
+        self.backlog = Backlog(self.machine)
+        sockets: Any = {settings.listen[0].address: [self.backlog.of(self.control_process)]}
+        self._dataplane.ports.take(sockets)
+        self._dataplane.ports.resume()
+
+    # -- processes
+
+    def _main(self, child: Process, arguments: list[str], given: bytes, descriptors: dict[int, int]) -> None:
+        try:
+            self._run_worker(child, given, descriptors)
+        except Exception as error:
+            self._world.violation = self._world.violation or f"a worker can't begin: {error!r}"
+
+    def _run_worker(self, child: Process, given: bytes, descriptors: dict[int, int]) -> None:
+        with _in_a_process():
+            worker = child.program = WorkerProcess(Beginning.from_bytes(given), child.reactor)
+            worker.start(descriptors[ORDERS_FD], descriptors[ASKING_FD])
+        if self.handovers is not None:
+            self.handovers.serve(child, worker.plane)
+        for end in self.links_of(child):
+            if hasattr(end.protocol, "responder"):
+                self._moments.watch(end.protocol)
+        child.say(STARTED)
+        self._world.note("workers", f"{child} has begun")
+
+    def links_of(self, process: Process) -> list[End]:
+        """Its ends of the links to the control process."""
+        return [end for end in self._world.net.connections("link") if end.process is process]
+
+    def _ended(self, ended: Process) -> None:
+        """Its clients may lose their connections, and nobody else."""
+        if not self._stopping:
+            self.lost += 1
+            self._world.note("workers", f"{ended} has ended")
+        for end in self._world.net.connections("proxy"):
+            if end.process is ended:
+                may_end(end)
+
+    def _let_go(self, end: End) -> None:
+        """Nobody has the socket of this client: it was on its way to a worker, and that was lost."""
+        if self.hit:
+            may_end(end)
+
+    # -- what worlds ask
+
+    def ready(self) -> bool:
+        """Whether all workers carry commands."""
+        return len(self.in_use) == self._dataplane._members.settings.worker_count
+
+    def accept(self, end: End) -> None:
+        """A client connects."""
+        self.backlog.come(end)
+
+    @property
+    def workers(self) -> list[Process]:
+        """The processes that live and have begun."""
+        return [each for each in self.machine.processes.values() if each.alive and each.program is not None]
+
+    @property
+    def members(self) -> list[Any]:
+        """The workers that the control process drives, as it sees them."""
+        return list(self._dataplane._members.in_use)
+
+    @property
+    def in_use(self) -> list[Process]:
+        """The processes of those."""
+        members = {member.pid for member in self.members}
+        return [each for each in self.workers if each.pid in members]
+
+    @property
+    def planes(self) -> list[LocalDataPlane]:
+        """The data planes that live."""
+        return [each.program.plane for each in self.workers]
+
+    @property
+    def server(self) -> str:
+        """The address of the server that all workers go to.
+
+        @raise Violation: they do not agree.
+        """
+        there = {str(each.program.plane.in_force.settings.uplink.address) for each in self.in_use}
+        if there - {self.decided}:
+            self._world.fail(f"workers are on {' and '.join(sorted(there))}, and {self.decided} is in force")
+        return self.decided
+
+    @property
+    def decided(self) -> str:
+        """The address of the server that is in force for all."""
+        return str(self._dataplane._members.settings.uplink.address)
+
+    @property
+    def commands(self) -> int:
+        """How many commands clients have sent, also to workers that are gone."""
+        programs = [each.program for each in self.machine.processes.values() if each.program is not None]
+        return sum(program.plane.core.metrics.flow.commands for program in programs)
+
+    def stop(self) -> None:
+        """The proxy is to stop: workers end."""
+        self._stopping = True
+
+    def links_are_closed(self) -> bool:
+        """Whether the control process has no connection to a worker any more."""
+        return not self.links_of(self.control_process)
+
+    def left(self) -> str:
+        """What is left after the stop; empty when it is nothing."""
+        if self.workers:
+            return f"workers: {', '.join(map(str, self.workers))}"
+        attempts = self.control_process.network.attempts
+        return f"connecting to {', '.join(attempts.values())}" if attempts else ""
+
+    # -- what happens to them
+
+    def _happen(self, server: OrderServer, when: str) -> bool:
+        transport: Any = server.transport
+        victim = transport.process
+        if victim is None or not victim.alive:
+            return True
+        deed = self.chance.choice(
+            (self.kill, self.kill, self.kill_another, self.stop_one, self.stop_one, self.cut, self.be_late)
+        )
+        return deed(victim, f"{when}, ")
+
+    def kill(self, victim: Process, when: str = "") -> bool:
+        """SIGKILL, after what it does now."""
+        self._note(f"{when}{victim} is killed")
+        self._world.clock.at(0, victim.kill)
+        return False
+
+    def kill_another(self, victim: Process, when: str = "") -> bool:
+        """SIGKILL of another one."""
+        others = [each for each in self.workers if each is not victim]
+        if others:
+            self.kill(self.chance.choice(others), when)
+        return True
+
+    def stop_one(self, victim: Process, when: str = "") -> bool:
+        """SIGSTOP, and SIGCONT later."""
+        seconds = self.chance.choice(STOPS_S)
+        self._doom(victim, seconds)
+        self._note(f"{when}{victim} stops for {seconds} s")
+        victim.stop_for(seconds)
+        return True
+
+    def cut(self, victim: Process, when: str = "") -> bool:
+        """Nothing gets through on one of its links any more; each side learns of it some time later."""
+        links = self.links_of(victim)
+        if not links:
+            return True
+        self._doom(victim, NEVER)
+        near = self.chance.choice(links)
+        self._note(f"{when}a link of {victim} is cut")
+        for end in (near, near.peer):
+            end.peer = nowhere = End(self._world.net, end.getHost(), "nowhere")
+            nowhere.gone = True
+            if end.process is not None:
+                end.process.at(self.chance.choice(NOTICED_AFTER_S), end._lost, ConnectionLost())
+        return False
+
+    def be_late(self, victim: Process, when: str = "") -> bool:
+        """Nothing gets through on its links for a while."""
+        seconds = self.chance.choice(LATE_S)
+        self._doom(victim, seconds)
+        self._note(f"{when}the links of {victim} stall for {seconds} s")
+        for end in self.links_of(victim):
+            end.stalled_until = end.peer.stalled_until = self._world.clock.seconds() + seconds
+        return True
+
+    def _doom(self, victim: Process, seconds: float) -> None:
+        """It may find that the control process is gone, and end; its clients lose their connections."""
+        if seconds >= MAY_END_S:
+            self._doomed.add(victim)
+
+    def may_lose(self, wire: Wire) -> bool:
+        """Whether this client may be disconnected at any time."""
+        return wire.end.peer.process in self._doomed
+
+    async def break_some(self, count: int) -> None:
+        """Have this many things happen at any time."""
+        for _ in range(count):
+            await self._world.sleep(self.chance.random() * 0.8)
+            if self._world.ending:
+                return
+            if self.workers:
+                deed = self.chance.choice((self.kill, self.stop_one, self.cut, self.be_late))
+                deed(self.chance.choice(self.workers))
+
+    def _note(self, text: str) -> None:
+        self._world.note("fate", text)
+
+
+@contextmanager
+def _in_a_process() -> Iterator[None]:
+    """What a process takes from the interpreter that it runs in."""
+    with (
+        patch.object(service, "best_network", lambda reactor: reactor.network),
+        patch.object(process, "best_network", lambda reactor: reactor.network),
+        patch.object(garbage_collection, "leave_out_what_there_is", lambda: None),
+    ):
+        yield
+
+
+def may_end(end: End) -> None:
+    """The client at the other end may lose its connection."""
+    if isinstance(end.peer.protocol, Wire):
+        end.peer.protocol.injected = True
