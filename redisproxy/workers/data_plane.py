@@ -62,10 +62,8 @@ class WorkersDataPlane:
         reload: Callable[[], object] = lambda: None,
         finds: bool = True,
     ) -> None:
-        self._reactor = reactor
-        self._reload = reload
-        self._here = here
-        self._finds = finds
+        self._reactor, self._reload = reactor, reload
+        self._here, self._finds = here, finds
         self._members = members = Members(settings, reactor)
         self._handovers = handovers = Handovers(members, reactor)
         gone = Gone()
