@@ -8,6 +8,7 @@ from typing import Literal
 
 LEAST_PIPELINES = 2
 LEAST_BESIDE_A_HANDSHAKE = 60
+LEAST_BESIDE_THE_FIRST = 120
 BIG_BYTES = 100_000
 HUGE_BYTES = 200_000_000
 
@@ -47,6 +48,8 @@ def big(command: Literal["GET", "SET"]) -> Cell:
 
 
 KEY_PLAIN = (small_get(50), small_get(50, 16), small_get(500), small_get(1), big("GET"), big("SET"))
+P99 = small_get(500)
+"""Its first commands, which wait until all clients are connected, have to be fewer than one in a hundred."""
 KEY_TLS = (small_get(50), small_get(50, 16))
 GROWTH = tuple(small_get(clients) for clients in (1, 10, 50, 500, 1000, 5000))
 _COMMANDS: tuple[Literal["GET", "SET"], ...] = ("GET", "SET")
@@ -83,19 +86,29 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class Workers:
+    """Workers, each number measured `rounds` times with so many commands."""
+
+    rounds: int
+    requests: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """A whole run. No stage starts another measurement after its share of `budget_s` is spent."""
 
     stages: tuple[Stage, ...]
     beside: Beside
+    workers: Workers
     idle_clients: int
     budget_s: float
 
 
 def quick_plan(budget_s: float | None = None) -> Plan:
-    """What the targets need, in less than 90 s."""
+    """What the targets need, in about two minutes."""
     beside = Beside(("direct", "redisproxy"), 2, 1.4, 0.5)
-    return Plan((Stage("key figures", KEY_PLAIN, KEY_TLS, 3, 0.4, 1.0),), beside, 10_000, budget_s or 78.0)
+    stages = (Stage("key figures", KEY_PLAIN, KEY_TLS, 3, 0.4, 1.0),)
+    return Plan(stages, beside, Workers(3, 20_000), 10_000, budget_s or 110.0)
 
 
 def full_plan(budget_s: float | None = None) -> Plan:
@@ -110,7 +123,7 @@ def full_plan(budget_s: float | None = None) -> Plan:
         Stage("grid", rest, rest_tls, 3, 0.35, 1.0),
     )
     beside = Beside(("direct", "redisproxy", "haproxy", "twemproxy"), 4, 2.0, 0.25)
-    return Plan(stages, beside, 10_000, budget_s or 560.0)
+    return Plan(stages, beside, Workers(9, 40_000), 10_000, budget_s or 560.0)
 
 
 def first_guess_per_s(cell: Cell, tls: bool) -> float:
@@ -131,7 +144,9 @@ def requests_for(cell: Cell, rate_per_s: float, seconds: float, tls: bool = Fals
 
 
 def _least_pipelines(cell: Cell, tls: bool) -> int:
-    """The least for each client: its handshake must not outweigh its commands, values in flight not the memory."""
+    """The least for each client: its beginning must not outweigh its commands, values in flight not the memory."""
     if cell in HUGE:
         return 1
+    if cell == P99:
+        return LEAST_BESIDE_THE_FIRST
     return LEAST_BESIDE_A_HANDSHAKE if tls and cell.value_bytes < BIG_BYTES else LEAST_PIPELINES

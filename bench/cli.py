@@ -21,6 +21,7 @@ from bench.processes import raise_file_limit
 from bench.report import answer, markdown
 from bench.results import Results
 from bench.targets import outcomes
+from bench.workers import costs
 
 _JSON = Path(tempfile.gettempdir()) / "redisproxy-bench.json"
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -29,7 +30,7 @@ _console = Console() if sys.stdout.isatty() else Console(width=110)
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Only what the targets need, in less than 90 s.")
+@click.option("--quick", is_flag=True, help="Only what the targets need, in about two minutes.")
 @click.option("--peers", default=",".join(PEERS), show_default=True, help="Which peers, separated by commas.")
 @click.option("--budget-s", type=click.FloatRange(5), help="Seconds after which no other measurement is started.")
 @click.option("--json", "json_path", type=_PATH, default=_JSON, show_default=True, help="Where raw numbers go.")
@@ -86,7 +87,7 @@ def _say(text: str) -> None:
 
 def _print(found: Results) -> None:
     shown = Table("", "target", "measured", "from", "reached", title="Ratios of medians")
-    for each in outcomes(found.medians(), found.idle, found.waited()):
+    for each in outcomes(found.medians(), found.idle, found.waited(), costs(found.workers)):
         measured = "-" if each.measured is None else f"{each.measured:.2f}"
         shown.add_row(each.label, each.wanted, measured, each.figures, answer(each).replace("*", ""))
     _console.print(shown)

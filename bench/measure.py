@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
-from bench import certificate, fairness, idle, load, machine
+from bench import certificate, fairness, idle, load, machine, workers
 from bench.cells import Cell, Plan, Stage, first_guess_per_s, requests_for, small_get
 from bench.errors import BenchError
 from bench.fairness import BESIDE
@@ -16,6 +16,7 @@ from bench.load import KEY
 from bench.peers import Peer, Site, start_peer, start_redis
 from bench.processes import Processes
 from bench.results import Results, Sample
+from bench.targets import OURS
 from bench.wire import Connection
 
 Say = Callable[[str], None]
@@ -39,6 +40,7 @@ class Run:
         began = time.monotonic()
         self.results.machine = machine.describe()
         self._measure_idle()
+        self._measure_workers()
         with Processes() as processes:
             site = self._site(processes)
             peers = [peer for name in self.names if (peer := self._start(name, site))]
@@ -88,6 +90,15 @@ class Run:
                         self.results.idle.append(idle.measure(peer, min(self.plan.idle_clients, peer.capacity)))
                 except (BenchError, OSError) as error:
                     self._failed(f"idle clients, {name}: {error}")
+
+    def _measure_workers(self) -> None:
+        plan = self.plan.workers
+        if OURS not in self.names:
+            return
+        try:
+            self.results.workers += workers.measure(self.folder, self.files, plan.rounds, plan.requests, self.say)
+        except (BenchError, OSError) as error:
+            self._failed(f"workers of redisproxy: {error}")
 
     def _fairness(self, peers: Sequence[Peer], site: Site, deadline: float) -> None:
         """Measure waits beside floods on one peer after the other."""

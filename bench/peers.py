@@ -87,7 +87,8 @@ def _direct(name: str, site: Site) -> Peer:
     return Peer(name, site.redis.port, capacity=_capacity(site, 1))
 
 
-def _redisproxy(name: str, site: Site) -> Peer:
+def redisproxy(name: str, site: Site, workers: int = 1) -> Peer:
+    """Start redisproxy with so many workers, and with TLS if its name ends in `-tls`."""
     port, admin_port = free_ports(2)
     certificate, password = _certificate(name, site), secrets.token_hex(16)
     listen: dict[str, object] = {"addr": f"127.0.0.1:{port}", "pass": password}
@@ -98,6 +99,7 @@ def _redisproxy(name: str, site: Site) -> Peer:
         "listen": listen,
         "admin": {"addr": f"127.0.0.1:{admin_port}"},
         "limits": {"max_clients": MAX_CLIENTS},
+        "workers": workers,
     }
     file = site.folder / f"{name}.json"
     file.write_text(json.dumps(settings))
@@ -164,9 +166,9 @@ def _certificate(name: str, site: Site) -> Certificate | None:
 
 PEERS: dict[str, Callable[[str, Site], Peer]] = {
     "direct": _direct,
-    "redisproxy": _redisproxy,
+    "redisproxy": redisproxy,
     "haproxy": _haproxy,
     "twemproxy": _twemproxy,
-    "redisproxy-tls": _redisproxy,
+    "redisproxy-tls": redisproxy,
     "haproxy-tls": _haproxy,
 }

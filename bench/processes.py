@@ -49,7 +49,11 @@ class Running:
         The kernel's per-process clock: the sum that /proc/PID/stat shows in ticks of 10 ms
         (clock_getcpuclockid(3); the id is built as its Linux ABI says).
         """
-        return time.clock_gettime((~self.pid << 3) | 2)
+        return _cpu_s(self.pid)
+
+    def cpu_each_s(self) -> dict[int, float]:
+        """The same of this process and of each of its children, by their ids."""
+        return {pid: _cpu_s(pid) for pid in (self.pid, *_children(self.pid))}
 
     def resident_bytes(self) -> int:
         """Resident memory now (VmRSS, proc_pid_status(5))."""
@@ -88,6 +92,15 @@ class Processes:
         self._running.append(running)
         _await_port(running)
         return running
+
+
+def _cpu_s(pid: int) -> float:
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for each in found for child in each.read_text().split()]
 
 
 def _await_port(running: Running) -> None:

@@ -11,6 +11,7 @@ from bench.fairness import BESIDE
 from bench.peers import PEERS
 from bench.results import Median, Medians, Results, Waited
 from bench.targets import Outcome, outcomes
+from bench.workers import CLIENTS_EACH, Costs, costs
 
 WIDTH = 100
 """Where lines of prose break."""
@@ -26,8 +27,8 @@ _INTRO = """# Benchmarks
 
 What does it cost to put redisproxy before Redis? Here it stands beside Redis without a proxy, HAProxy
 in TCP mode and twemproxy, and beside HAProxy where TLS is terminated. `make bench` measures all of
-this again and writes this page (under 10 minutes); `make bench-quick` prints the first table (under
-90 seconds). Figures of other machines differ; the ratios are what to look at.
+this again and writes this page (under 10 minutes); `make bench-quick` prints the first table (about
+two minutes). Figures of other machines differ; the ratios are what to look at.
 """
 
 _TARGETS = """## Targets
@@ -41,6 +42,14 @@ _WAITS = """## Waits beside others
 How long does a small GET of one client take beside others that ask for much? In milliseconds: the
 99th percentile from the moment at which they begin, the same when they have been at it for 0.8 s
 (both are medians over the rounds), and the longest of all.
+"""
+
+_WORKERS = f"""## Workers
+
+What does a command cost in a proxy with several [workers](configuration.md#workers)? GET of 3 bytes,
+P=1, {CLIENTS_EACH} clients for each worker. All processes of the proxy share one processor, Redis and the load
+another one, so that the workers together are as busy as one process. *Busiest* is the time of the
+busiest process by the commands of all: with a processor for each that is what bounds the rate.
 """
 
 _METHOD = """## How it is measured
@@ -61,6 +70,11 @@ _METHOD = """## How it is measured
   placement helps one side of a comparison (a proxy alone on a core looks fast beside a Redis that
   shares one with the load), and it did not narrow the spread. Often the load itself limits the rate:
   then a proxy's cost shows in its CPU time and not in the rate.
+- *The first command of each client* waits until all are connected. In 500 clients, P=1, each sends
+  so many that these are fewer than one in a hundred: the 99th percentile is that of a proxy at work.
+  What it costs that many clients to connect at once is in the runs that measure connecting.
+- *Workers* run pinned to one processor, unlike all else, in processes of their own. Spread over idle
+  processors each would be woken for fewer commands at a time, as any process with less to do is.
 - *Compare rows of one cell.* With few clients a process often has one command to do each time it is
   woken, so its cost per command is mostly the kernel's; the busier it is, the more commands share one
   wake-up.
@@ -85,18 +99,20 @@ _METHOD = """## How it is measured
 
 def markdown(results: Results) -> str:
     """The whole page. Plots stand in the folder `benchmarks` beside it."""
-    medians = results.medians()
+    medians, workers = results.medians(), costs(results.workers)
     parts = [
         _INTRO,
         _machine(results),
         _TARGETS,
-        _targets(outcomes(medians, results.idle, results.waited())),
+        _targets(outcomes(medians, results.idle, results.waited(), workers)),
         "## Plots\n",
         *(f"![{title}](benchmarks/{name})\n" for name, title in PLOTS.items()),
         "## Idle clients\n",
         _idle(results),
         _WAITS,
         _waits(results.waited()),
+        _WORKERS,
+        _workers(workers),
         "## From 1 to 5,000 clients\n\nCPU microseconds per command, GET of 3 bytes, P=1.\n",
         _growth(medians),
         *_grid(medians),
@@ -146,6 +162,14 @@ def _waits(waited: Waited) -> str:
         if (found := waited.get((name, beside)))
     ]
     return table(("beside", "peer", "p99 ms", "later on", "longest"), rows)
+
+
+def _workers(found: Costs) -> str:
+    rows = [
+        (f"{number}{', TLS' if tls else ''}", f"{cost.cpu_us:.2f}", f"{cost.busiest_us:.2f}", str(cost.runs))
+        for (tls, number), cost in sorted(found.items())
+    ]
+    return table(("workers", "CPU µs/command", "busiest", "runs"), rows)
 
 
 def _growth(medians: Medians) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from bench.cells import Cell
 from bench.fairness import Waits
 from bench.idle import Idle
+from bench.workers import Shares
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Results:
     samples: list[Sample] = field(default_factory=list)
     idle: list[Idle] = field(default_factory=list)
     waits: list[Waits] = field(default_factory=list)
+    workers: list[Shares] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -77,6 +79,7 @@ def load(path: Path) -> Results:
     raw["samples"] = [Sample(**{**sample, "cell": Cell(**sample["cell"])}) for sample in raw["samples"]]
     raw["idle"] = [Idle(**idle) for idle in raw["idle"]]
     raw["waits"] = [Waits(**waits) for waits in raw.get("waits", ())]
+    raw["workers"] = [Shares(**shares) for shares in raw.get("workers", ())]
     return Results(**raw)
 
 

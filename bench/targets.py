@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bench.cells import BIG_BYTES, Cell, big, small_get
+from bench.cells import BIG_BYTES, P99, Cell, big, small_get
 from bench.fairness import BESIDE, Waits
 from bench.idle import Idle
 from bench.results import Median, Medians, Waited
+from bench.workers import CLIENTS_EACH, Cost, Costs
 
 OURS = "redisproxy"
 
@@ -83,12 +84,46 @@ WAIT_LIMITS = (("unread", False, 1.5), ("read", False, 2.0), ("read", True, 1.5)
 """By flood, against direct: the 99th percentile of waits from its start on (False), or of later ones (True). There are
 none to compare later on beside replies that nobody reads: then nothing goes on any more."""
 IDLE_LIMIT_BYTES = 2048
+PLAIN_PEERS = ("direct", "haproxy", "twemproxy")
+WORKER_LIMITS = ((2, 1.05), (4, 1.05))
+"""CPU per command with so many workers, against one process."""
+TLS_WORKERS, TLS_AT_LEAST = 2, 1.8
+"""What they can carry with a processor for each, against one process."""
 
 
-def outcomes(medians: Medians, idle: Iterable[Idle], waited: Waited | None = None) -> list[Outcome]:
-    """Every target in its order: loads, waits beside floods, the resident memory."""
+def outcomes(
+    medians: Medians, idle: Iterable[Idle], waited: Waited | None = None, workers: Costs | None = None
+) -> list[Outcome]:
+    """Every target in its order: loads, waits beside floods, workers, the resident memory."""
+    loads = [*(_outcome(target, medians) for target in TARGETS), _against_the_best(medians)]
     waits = [_wait(*limit, waited or {}) for limit in WAIT_LIMITS]
-    return [*(_outcome(target, medians) for target in TARGETS), *waits, _memory(idle)]
+    return [*loads, *waits, *_of_workers(workers or {}), _memory(idle)]
+
+
+def _against_the_best(medians: Medians) -> Outcome:
+    ours = medians.get((OURS, P99))
+    theirs = [found.p99_ms for peer in PLAIN_PEERS if (found := medians.get((peer, P99)))]
+    label = f"p99 latency / that of the best peer, {P99.load}"
+    return _compared(label, ours.p99_ms if ours else None, min(theirs, default=None), 1.0)
+
+
+def _of_workers(costs: Costs) -> Iterable[Outcome]:
+    one, one_tls = costs.get((False, 1)), costs.get((True, 1))
+    for number, limit in WORKER_LIMITS:
+        label = f"CPU per command / one process, {number} workers on one processor, {CLIENTS_EACH} clients each"
+        found = costs.get((False, number))
+        yield _compared(label, _cpu_of(found), _cpu_of(one), limit)
+    label = f"TLS commands per second / one process, {TLS_WORKERS} workers, {CLIENTS_EACH} clients each"
+    found = costs.get((True, TLS_WORKERS))
+    yield _compared(label, _bound_per_s(found), _bound_per_s(one_tls), TLS_AT_LEAST, at_least=True)
+
+
+def _cpu_of(cost: Cost | None) -> float | None:
+    return cost.cpu_us if cost else None
+
+
+def _bound_per_s(cost: Cost | None) -> float | None:
+    return 1e6 / cost.busiest_us if cost else None
 
 
 def _outcome(target: Target, medians: Medians) -> Outcome:

@@ -24,14 +24,14 @@ from redisproxy.control.signals import Signals
 from redisproxy.copying.separate import in_a_process_of_its_own
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
-from redisproxy.dataplane.shared_value import SharedHere
 from redisproxy.forwarding import twins
 from redisproxy.net import open_files, passed_sockets
-from redisproxy.net.listening import Sockets, sockets_for
+from redisproxy.net.listening import Sockets, cannot_listen, sockets_for
 from redisproxy.net.network import best_network
 from redisproxy.net.passed_sockets import PassedSocketFault
 from redisproxy.remote import peer
 from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
+from redisproxy.upgrade.carriers import Alone, Several
 from redisproxy.upgrade.place import Place
 from redisproxy.workers.data_plane import WorkersDataPlane
 from redisproxy.workers.here import beside_others
@@ -41,15 +41,8 @@ if TYPE_CHECKING:
     from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
-    from redisproxy.upgrade.giving_way import SharedByClients
+    from redisproxy.upgrade.carriers import Carriers
     from redisproxy.upgrade.origin import Origin
-
-
-def _cannot_listen(error: CannotListenError) -> str:
-    """What Twisted's error says, in one line."""
-    place = f"{error.interface}:{error.port}" if isinstance(error.port, int) else str(error.port)
-    cause = getattr(error.socketError, "strerror", None) or str(error.socketError)
-    return f"can't listen on {place}: {cause}"
 
 
 Reach = Callable[["LocalDataPlane", "Configuration"], "DataPlane"]
@@ -94,7 +87,7 @@ class Proxy(Service):
         configuration: Configuration,
         dataplane: DataPlane,
         ports: Ports,
-        shared: SharedByClients | None,
+        carriers: Carriers | None,
         network: Network,
         reactor: Any,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -111,8 +104,9 @@ class Proxy(Service):
         self._signals = Signals(reactor, self._reload, self._upgrade, control.shutdown.hurry)
         self._sockets: Sockets = {}
         self._place: Place | None = None
-        if origin is not None and shared is not None:
-            self._place = Place(origin, control, dataplane, ports, self._admin, shared, reactor, manager)
+        if origin is not None and carriers is not None:
+            serve = self.begin
+            self._place = Place(origin, control, dataplane, ports, self._admin, carriers, serve, reactor, manager)
 
     def _admin_ports(self, configuration: Configuration) -> AdminPorts:
         site = make_site(self.control.operations, lambda: configuration.admin_users, self.control.metrics)
@@ -134,7 +128,7 @@ class Proxy(Service):
         except PassedSocketFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
         except CannotListenError as error:
-            raise SystemExit(f"redisproxy can't start: {_cannot_listen(error)}") from None
+            raise SystemExit(f"redisproxy can't start: {cannot_listen(error)}") from None
         for each in (self._ports, self._admin):
             each.take(sockets)
             if self._in_charge:
@@ -154,9 +148,9 @@ class Proxy(Service):
         self.bind({})
         if shortage := open_files.shortage(files_of_one(self._settings), open_files.raise_limit()):
             self.log.warn("{shortage}", shortage=shortage)
-        self.begin()
         self._signals.install()
         if self._in_charge:
+            self.begin()
             # After the signals, of which some are taken a turn later, too.
             self._reactor.callWhenRunning(self._reactor.callLater, 0, self._manager.ready, "running")
         if self._place is not None:
@@ -233,14 +227,18 @@ class ProxyService(Proxy):
         manager: ServiceManager | None = None,
         start_copying: StartCopying | None = None,
         origin: Origin | None = None,
+        directory: RunDirectory | None = None,
     ) -> None:
         network = network or best_network(reactor)
         peers = partial(peer.reach, reactor)
         self.dataplane = plane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
         configuration = Configuration(config_path, settings, network, reactor)
-        reached, shared = reach(plane, configuration), SharedHere(plane.core, plane.registry)
+        reached, carriers = reach(plane, configuration), None
+        if directory is not None:
+            served: Any = network
+            carriers = Alone(plane, lambda: configuration.settings, served, directory, reactor)
         more = jitter, manager, start_copying, origin
-        super().__init__(configuration, reached, plane.listeners, shared, network, reactor, *more)
+        super().__init__(configuration, reached, plane.listeners, carriers, network, reactor, *more)
 
 
 class WorkersService(Proxy):
@@ -258,22 +256,19 @@ class WorkersService(Proxy):
         directory: RunDirectory,
         origin: Origin | None = None,
     ) -> None:
-        """
-        @raise SystemExit: the directory can't be used.
-        """
         network = best_network(reactor)
-        try:
-            directory.make()
-        except RunDirectoryFault as error:
-            raise SystemExit(f"redisproxy can't start: {error}") from None
         self._configuration = configuration = Configuration(config_path, settings, network, reactor)
         here = None if settings.worker_count > 1 else beside_others(settings, reactor, network, directory)
+        finds = origin is None or origin.inheritance is None
         self.dataplane = plane = WorkersDataPlane(
-            settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal()
+            settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal(), finds
         )
-        copying = in_a_process_of_its_own(reactor)
+        beside = None
+        if here is not None:
+            beside = Alone(here.plane, lambda: configuration.settings, network, directory, reactor)
+        carriers, copying = Several(plane, beside), in_a_process_of_its_own(reactor)
         more = random.uniform, manager, copying, origin
-        super().__init__(configuration, plane, plane.ports, None, network, reactor, *more)
+        super().__init__(configuration, plane, plane.ports, carriers, network, reactor, *more)
 
     def _found_in_force(self, settings: config.Settings) -> None:
         try:
@@ -290,7 +285,13 @@ def service_of(
     @raise SystemExit: the run directory can't be used.
     """
     directory = run_directory(settings.run_directory, config_path, os.environ)
-    if settings.worker_count > 1 or directory.living():
+    if settings.worker_count > 1 or origin.inheritance is not None or directory.living():
+        try:
+            directory.make()
+        except RunDirectoryFault as error:
+            raise SystemExit(f"redisproxy can't start: {error}") from None
         return WorkersService(config_path, settings, reactor, manager, directory, origin)
-    copying = in_a_process_of_its_own(reactor)
-    return ProxyService(config_path, settings, reactor, manager=manager, start_copying=copying, origin=origin)
+    here: dict[str, Any] = {"origin": origin, "directory": directory}
+    return ProxyService(
+        config_path, settings, reactor, manager=manager, start_copying=in_a_process_of_its_own(reactor), **here
+    )

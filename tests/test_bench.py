@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import results
-from bench.cells import BIG_BYTES, GRID, KEY_PLAIN, KEY_TLS, Cell, Plan, full_plan, quick_plan, requests_for, small_get
+from bench.cells import (
+    BIG_BYTES,
+    GRID,
+    KEY_PLAIN,
+    KEY_TLS,
+    P99,
+    Cell,
+    Plan,
+    full_plan,
+    quick_plan,
+    requests_for,
+    small_get,
+)
 from bench.errors import BenchError
 from bench.fairness import BESIDE, Waits, all_waits
 from bench.flood import BIG_KEY, FLOODS
@@ -17,8 +30,9 @@ from bench.load import parse
 from bench.peers import PEERS
 from bench.report import markdown, table
 from bench.results import Results, Sample, medians, waited
-from bench.targets import IDLE_LIMIT_BYTES, TARGETS, WAIT_LIMITS, outcomes
+from bench.targets import IDLE_LIMIT_BYTES, TARGETS, TLS_WORKERS, WAIT_LIMITS, WORKER_LIMITS, outcomes
 from bench.wire import encode
+from bench.workers import NUMBERS, Cost, Shares, costs
 from tests.end_to_end.harness import RedisServer
 
 CSV = """WARNING: Could not fetch server CONFIG
@@ -136,7 +150,7 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
         [Idle("haproxy", 5, 1.5, 7)],
         [Waits("a", "b", 1, 2, 3)],
     )
-    before = Results({"cores": "2"}, sampled, idle, waits, ["x"], 3.0)
+    before = Results({"cores": "2"}, sampled, idle, waits, [Shares(2, True, 5, 0.2, 0.1)], ["x"], 3.0)
     before.save(tmp_path / "raw.json")
     assert results.load(tmp_path / "raw.json") == before
 
@@ -150,6 +164,41 @@ def test_the_page_shows_figures_and_dashes_for_what_is_missing() -> None:
     assert "| 50 clients, P=1 | direct | 1,000 | - | 0.50 | 1.50 | 1 |" in page
     assert "| 50 clients, P=1 | redisproxy | - | - | - | - | - |" in page
     assert "not measured" in page and "- it broke" in page
+
+
+def shares(workers: int, cpu_s: float, busiest_s: float, *, tls: bool = False) -> list[Shares]:
+    """Two runs: connecting of a hundred clients, which takes 0.1 s of each, and a thousand commands more."""
+    return [
+        Shares(workers, tls, 100, 0.1, 0.1, connecting=True),
+        Shares(workers, tls, 1100, 0.1 + cpu_s, 0.1 + busiest_s),
+    ]
+
+
+def test_what_a_command_costs_with_workers_is_without_connecting() -> None:
+    found = costs([*shares(1, 0.008, 0.008), *shares(2, 0.009, 0.005, tls=True)])
+    assert found.keys() == {(False, 1), (True, 2)} and found[False, 1].runs == 1
+    assert found[False, 1].cpu_us == pytest.approx(8) and found[True, 2].busiest_us == pytest.approx(5)
+
+
+def test_workers_are_compared_with_one_process() -> None:
+    found = {(False, 1): Cost(1, 8.0, 8.0), (False, 2): Cost(1, 8.4, 4.2), (False, 4): Cost(1, 9.6, 3.0)}
+    tls = {(True, 1): Cost(1, 18.0, 18.0), (True, TLS_WORKERS): Cost(1, 18.0, 10.0)}
+    of_workers = [each for each in outcomes({}, [], None, found | tls) if "worker" in each.label]
+    assert [each.reached for each in of_workers] == [True, False, True]
+    assert [round(each.measured or 0, 2) for each in of_workers] == [1.05, 1.2, 1.8]
+    assert {number for number, _ in WORKER_LIMITS} | {1, TLS_WORKERS} <= set(NUMBERS)
+
+
+@pytest.mark.parametrize(("p99", "reached"), [(9.9, True), (10.1, False)])
+def test_p99_is_compared_with_the_best_peer_of_the_run(p99: float, reached: bool) -> None:
+    figures = {"direct": 12.0, "haproxy": 30.0, "twemproxy": 10.0, "redisproxy": p99}
+    runs = [replace(sample(peer, P99, None), p99_ms=each) for peer, each in figures.items()]
+    (found,) = (each for each in outcomes(medians(runs), []) if "best peer" in each.label)
+    assert found.reached is reached
+
+
+def test_first_commands_are_too_few_to_be_the_99th_percentile() -> None:
+    assert requests_for(P99, 1.0, 0.1) > 100 * P99.clients
 
 
 def test_a_table_has_text_to_the_left_and_numbers_to_the_right() -> None:

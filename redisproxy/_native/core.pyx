@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from redisproxy.resp import ProtocolError, encode_command, split_command, split_inline
 from redisproxy.resp.common import printable
 
+cdef class Flow  # a hub lingers while the gate is open
 cdef class Queue  # a hub writes what was collected in it
 cdef class Lane  # a transport hands what arrives straight to the lane of its client
 

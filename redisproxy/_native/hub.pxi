@@ -14,6 +14,7 @@ cdef enum:
 cdef class Hub:
     """All connections and listeners on one epoll descriptor; an IReadDescriptor of the reactor.
 
+    @ivar flow: of the gate that holds the clients; None where there are no clients.
     @param schedule: C{schedule(call)} runs `call` soon, from the reactor.
     @param failed: called with the Failure of a protocol that raised.
     @param address_of: C{address_of(fd, peer)} gives an IAddress.
@@ -27,6 +28,7 @@ cdef class Hub:
     cdef dict live, calls
     cdef list dead, ending
     cdef dict flushing
+    cdef Flow flow
     cdef bint running, waking
     cdef Py_ssize_t deepest
     cdef object schedule, failed, address_of, out_of_descriptors, connect_error, detached, not_detachable
@@ -77,7 +79,7 @@ cdef class Hub:
                     (<Watched>events[i].data.ptr).ready(events[i].events)
                 self.finish_turn()
                 handled += count
-                if handled >= MOST_EVENTS or nanoseconds() >= until:
+                if not self.lingers() or handled >= MOST_EVENTS or nanoseconds() >= until:
                     break
                 # Where something has come, more mostly follows within microseconds: to wait for it here costs a fraction of
                 # another way through the reactor, which has to wait for a moment. With many commands on their way nobody loses
@@ -93,6 +95,10 @@ cdef class Hub:
             self.running = False
         if self.put_off():
             self.wake()
+
+    cdef bint lingers(self) noexcept:
+        """Clients are served here. While they are held they wait for what the reactor does, and not it for them."""
+        return self.flow is not None and self.flow.open
 
     cdef bint put_off(self) noexcept:
         """Something is left for the end of this turn."""

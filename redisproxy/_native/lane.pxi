@@ -42,6 +42,8 @@ cdef class Queue:
     def __cinit__(self, end_of_turn, Flow flow, release):
         hub = getattr(end_of_turn, "__self__", None)
         self.hub = <Hub>hub if isinstance(hub, Hub) else None
+        if self.hub is not None:
+            self.hub.flow = flow
         self.later = end_of_turn
         self.flow = flow
         self.release = release

@@ -116,4 +116,19 @@ def _show(progress: Progress, bar: TaskID, current: dict[str, Any]) -> None:
     if current.get("lag_ms") is not None:
         text += f", {current['lag_ms']:.0f} ms behind"
     done = total - left if total and left is not None and left <= total else None
+    if current.get("total_keys"):
+        total, done, text = current["total_keys"], current["keys"], copied(current)
     progress.update(bar, description=current["step"], total=total, completed=done, left=text)
+
+
+def copied(current: dict[str, Any]) -> str:
+    """How far a copy is."""
+    left = current.get("seconds_left")
+    parts = [
+        f"{current['keys']:,} of {current['total_keys']:,} keys",
+        f"{current['data_bytes'] / 1e6:,.1f} MB",
+        f"{current['keys_per_s']:,.0f} keys/s",
+        *([f"{left:,.0f} s left"] if left else []),
+        f"{current['changed']:,} changed again, {current['lag_ms']:,.0f} ms behind",
+    ]
+    return ", ".join(parts)

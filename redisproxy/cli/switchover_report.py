@@ -24,9 +24,26 @@ def tell(report: dict[str, Any], console: Console) -> None:
             highlight=False,
         )
         console.print(_steps(report["steps"]))
+        if (report.get("way_back") or {}).get("follows"):
+            console.print("the old server follows the new one; this goes back: redisproxy switchover --back")
+    if report.get("copy"):
+        console.print(copied(report), highlight=False)
     tell_differences(report, console)
     for text in report["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(text)}", highlight=False)
+
+
+def copied(report: dict[str, Any]) -> str:
+    """What was copied, or would be, and what was compared."""
+    copy, verified = report["copy"], report.get("verified")
+    if verified is None:
+        by_type = "".join(f"\nby type: {each}" for each in copy["by_type"])
+        data_mb, seconds = copy["data_bytes"] / 1e6, copy["seconds"]
+        return f"to copy: {copy['keys']:,} keys of {data_mb:,.1f} MB, in some {seconds:.0f} s{by_type}"
+    return (
+        f"{copy['keys']:,} keys were copied, {copy['rest']:,} of them again while clients were held;"
+        f" {verified['compared']:,} were compared ({verified['depth']}), and are the same"
+    )
 
 
 def _steps(steps: list[dict[str, Any]]) -> Table:

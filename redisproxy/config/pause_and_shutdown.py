@@ -50,5 +50,5 @@ class UpgradeSettings(Section):
     another one (TLS).
     """
 
-    start_limit_ms: Milliseconds = 30_000
+    start_limit_ms: Milliseconds = 60_000
     linger_ms: MillisecondsOrOff = 3_600_000

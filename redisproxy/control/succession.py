@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
 
 ROUNDS = 5
+ALL = 10_000_000
+"""As many clients as there are."""
 CLIENT_S = 2.0
 """How long one client may take to have nothing under way; one that takes longer is asked again in the next round."""
 
@@ -51,8 +53,8 @@ class Successor(Protocol):
     @property
     def alive(self) -> bool: ...
 
-    async def ready(self, server: str, limit_s: float) -> Ready:
-        """Wait until it could serve clients of `server`."""
+    async def ready(self, server: str, shared: bytes, limit_s: float) -> Ready:
+        """Wait until it could serve clients of `server`. @param shared: see L{take_shared}."""
 
     async def take_shared(self, shared: bytes) -> None:
         """Give it what all clients share, before the first of them."""
@@ -77,10 +79,6 @@ class Predecessor(Protocol):
     """This process, as it gives its place away."""
 
     @property
-    def back(self) -> tuple[str, ...]:
-        """The Unix sockets at which clients are taken back."""
-
-    @property
     def refused(self) -> str:
         """Why it can't be upgraded; empty when it can."""
 
@@ -90,8 +88,8 @@ class Predecessor(Protocol):
         @raise SuccessorFailed: there is none, or it may not be.
         """
 
-    def take_back(self) -> None:
-        """Take clients back at L{back}."""
+    def take_back(self) -> tuple[str, ...]:
+        """Take clients back; the Unix sockets where."""
 
     async def shared(self) -> bytes:
         """What all clients share."""
@@ -155,7 +153,8 @@ class Attempt:
 
     async def _ready(self, successor: Successor) -> Ready:
         settings = self._settings
-        ready = await successor.ready(str(settings.uplink.address), settings.upgrade.start_limit_ms / 1000)
+        shared, limit_s = await self._predecessor.shared(), settings.upgrade.start_limit_ms / 1000
+        ready = await successor.ready(str(settings.uplink.address), shared, limit_s)
         self.log.info("process {pid} (version {to}) is ready", pid=ready.pid, to=ready.version)
         return ready
 
@@ -164,13 +163,14 @@ class Attempt:
         self.step = "hand over"
         began = self._clock.seconds()
         predecessor = self._predecessor
-        predecessor.take_back()
+        back = predecessor.take_back()
         self._before = await self._left()
         await predecessor.accept_nobody()
+        await self._dataplane.handover.stop()
         await successor.take_shared(await predecessor.shared())
-        await successor.accept(await self._paused(), predecessor.back)
+        await successor.accept(await self._paused(), back)
         for _ in range(ROUNDS):
-            to = tuple(Taker(door, self._before) for door in ready.doors)
+            to = tuple(Taker(door, ALL) for door in ready.doors)
             count = (await self._dataplane.handover.hand_over(to, CLIENT_S)).taken
             self._handed += count
             left = await self._left()
@@ -195,8 +195,8 @@ class Attempt:
         moved = {"pid": ready.pid, "clients": self._handed, "stayed": stayed, **times}
         answer = {"from": redisproxy.__version__, "to": ready.version, **moved}
         await successor.take_charge(self._results.history({"ok": True, **answer}))
-        successor.part()
         self._predecessor.retire(ready.pid)
+        successor.part()
         return answer
 
     async def _undo(self, successor: Successor, error: BaseException) -> None:

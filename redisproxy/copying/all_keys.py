@@ -101,7 +101,7 @@ class AllKeys:
     async def _write(self, db: int, batch: Batch) -> None:
         if batch.count:
             self._named.in_place.forget_all()
-        await self._writer.restore(batch.wire, batch.count)
+        await self._writer.restore(batch.wire, batch.commands)
         if batch.named:
             await self._named.copy(db, batch.named)
         if batch.cursor == b"0" or self._writer.has_refused:

@@ -1,7 +1,8 @@
-"""Reading many small keys at once: a script at the old server goes a step of SCAN and makes the RESTOREs of its keys.
+"""Reading many small keys at once: a script at the old server goes a step of SCAN and makes the commands for its keys.
 
-What it answers is sent to the new server as it is, so that no key costs anything here. Keys that are large, or of a
-type that is not restored, it names only. Where scripts are not allowed, SCAN alone names them all.
+They are RESTOREs, or for types that are not restored the commands of the type. What it answers is sent to the new
+server as it is, so that no key costs anything here. Keys that are large, streams, hashes with field TTLs and types of
+modules it names only. Where scripts are not allowed, SCAN alone names them all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from redisproxy.copying.endpoint import PRIVATE
+from redisproxy.copying.reading import SMALL_BYTES
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.servers.control_connection import ServerSaidNo
 
@@ -21,6 +23,9 @@ LARGE_BYTES = 1024 * 1024
 """Keys that use more memory are copied one at a time."""
 BATCH_BYTES = 512 * 1024
 """The script goes on naming keys, and dumps no more, once its answer is so long."""
+
+MOST_FIELDS = 1000
+"""Of hashes with more fields the script does not ask whether these expire."""
 
 _EXPIRY = "local at = redis.call('PEXPIRETIME', key)"
 _EXPIRY_BEFORE_7 = """
@@ -39,28 +44,105 @@ _EXPIRY_BEFORE_7 = """
 _SCRIPT = """
 local step = redis.call('SCAN', ARGV[1], 'COUNT', ARGV[2])
 local large, most, not_restored, private = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local wire, named, count, bytes = {}, {}, 0, 0
+local most_by_type, most_fields = tonumber(ARGV[7]), tonumber(ARGV[8])
+local wire, named, keys, commands, bytes = {}, {}, 0, 0, 0
+
+local function put(parts)
+  wire[#wire + 1] = '*' .. #parts .. '\\r\\n'
+  for _, part in ipairs(parts) do
+    wire[#wire + 1] = '$' .. #part .. '\\r\\n'
+    wire[#wire + 1] = part
+    wire[#wire + 1] = '\\r\\n'
+    bytes = bytes + #part
+  end
+  commands = commands + 1
+end
+
+local reads = {list = {'LRANGE', 0, -1}, set = {'SMEMBERS'}, zset = {'ZRANGE', 0, -1, 'WITHSCORES'}, hash = {'HGETALL'}}
+local writes = {list = 'RPUSH', set = 'SADD', zset = 'ZADD', hash = 'HSET'}
+
+local function expires(key, value)
+  {field_expiry}
+  return false
+end
+
+local function put_by_type(key, kind, at)
+  if kind == 'string' then
+    local value = redis.call('GET', key)
+    if not value then
+      return true
+    end
+    wire[#wire + 1] = '*3\\r\\n$3\\r\\nSET\\r\\n$' .. #key .. '\\r\\n' .. key .. '\\r\\n$' .. #value .. '\\r\\n'
+      .. value .. '\\r\\n'
+    commands = commands + 1
+    bytes = bytes + #value
+  else
+    local read = reads[kind]
+    if not read or kind == 'hash' and redis.call('HLEN', key) > most_fields then
+      return false
+    end
+    local value = redis.call(read[1], key, unpack(read, 2))
+    if kind == 'hash' and expires(key, value) then
+      return false
+    end
+    if #value == 0 then
+      return true
+    end
+    local write = {writes[kind], key}
+    for index, part in ipairs(value) do
+      local swap = kind == 'zset' and (index % 2 == 1 and 1 or -1) or 0
+      write[2 + index + swap] = part
+    end
+    put({'UNLINK', key})
+    put(write)
+  end
+  if at > 0 then
+    put({'PEXPIREAT', key, string.format('%.0f', at)})
+  end
+  return true
+end
+
 for _, key in ipairs(step[2]) do
   if string.sub(key, 1, #private) ~= private then
     local size = redis.call('MEMORY', 'USAGE', key) or 0
-    if size > large or bytes > most
-        or not_restored ~= '' and string.find(not_restored, ' ' .. redis.call('TYPE', key).ok .. ' ', 1, true) then
+    local kind = not_restored ~= '' and redis.call('TYPE', key).ok or ''
+    local by_type = kind ~= '' and string.find(not_restored, ' ' .. kind .. ' ', 1, true)
+    if size > large or bytes > most or by_type and size > most_by_type then
       named[#named + 1] = key
-    elseif size > 0 then
+    elseif size > 0 and kind ~= 'none' then
       {expiry}
-      local dump = redis.call('DUMP', key)
-      if dump then
-        local ttl = at > 0 and string.format('%.0f', at) or '0'
-        wire[#wire + 1] = '*6\\r\\n$7\\r\\nRESTORE\\r\\n$' .. #key .. '\\r\\n' .. key .. '\\r\\n$' .. #ttl .. '\\r\\n'
-          .. ttl .. '\\r\\n$' .. #dump .. '\\r\\n' .. dump .. '\\r\\n$7\\r\\nREPLACE\\r\\n$6\\r\\nABSTTL\\r\\n'
-        count = count + 1
-        bytes = bytes + #dump
+      if by_type then
+        if put_by_type(key, kind, at) then
+          keys = keys + 1
+        else
+          named[#named + 1] = key
+        end
+      else
+        local dump = redis.call('DUMP', key)
+        if dump then
+          local ttl = at > 0 and string.format('%.0f', at) or '0'
+          wire[#wire + 1] = '*6\\r\\n$7\\r\\nRESTORE\\r\\n$' .. #key .. '\\r\\n' .. key .. '\\r\\n$' .. #ttl .. '\\r\\n'
+            .. ttl .. '\\r\\n$' .. #dump .. '\\r\\n' .. dump .. '\\r\\n$7\\r\\nREPLACE\\r\\n$6\\r\\nABSTTL\\r\\n'
+          commands = commands + 1
+          bytes = bytes + #dump
+          keys = keys + 1
+        end
       end
     end
   end
 end
-return {step[1], count, table.concat(wire), named}
+return {step[1], commands, table.concat(wire), named, keys}
 """
+_FIELD_EXPIRY = """
+  local asked = {}
+  for index = 1, #value, 2 do
+    asked[#asked + 1] = value[index]
+  end
+  for _, time in ipairs(redis.call('HPEXPIRETIME', key, 'FIELDS', #asked, unpack(asked)) or {}) do
+    if time >= 0 then
+      return true
+    end
+  end"""
 
 
 @dataclass(frozen=True)
@@ -68,11 +150,12 @@ class Batch:
     """One step of SCAN.
 
     @ivar cursor: of the next one; C{b"0"} after the last one.
-    @ivar wire: commands that restore `count` keys. @ivar named: further keys.
+    @ivar wire: `commands` that write `count` keys. @ivar named: further keys.
     """
 
     cursor: bytes
     count: int
+    commands: int
     wire: bytes
     named: list[bytes]
 
@@ -80,12 +163,14 @@ class Batch:
 class Batches:
     """Reads them, on one connection, in the database that it has selected.
 
-    @param not_restored: types of which no key is to be restored.
+    @param not_restored: types of which no key is to be restored; these are written by type.
     """
 
     def __init__(self, old: BulkConnection, features: Features, not_restored: frozenset[str]) -> None:
         self._old = old
-        self._script = _SCRIPT.replace("{expiry}", _EXPIRY if features.expiry_times else _EXPIRY_BEFORE_7)
+        expiry = _EXPIRY if features.expiry_times else _EXPIRY_BEFORE_7
+        field_expiry = _FIELD_EXPIRY if features.field_expiry else ""
+        self._script = _SCRIPT.replace("{expiry}", expiry).replace("{field_expiry}", field_expiry)
         self._not_restored = "".join(f" {each} " for each in sorted(not_restored))
         self._scripts = features.memory_usage
 
@@ -95,17 +180,17 @@ class Batches:
         @raise UplinkError: the server did not answer, or refuses SCAN.
         """
         if self._scripts:
-            limits = (LARGE_BYTES, BATCH_BYTES, self._not_restored, PRIVATE)
+            limits = (LARGE_BYTES, BATCH_BYTES, self._not_restored, PRIVATE, SMALL_BYTES, MOST_FIELDS)
             command: Command = ("EVAL", self._script, 0, cursor, count, *limits)
             (reply,) = await self._old.ask_all(command)
             if not isinstance(reply, ServerSaidNo):
                 return self._batch(reply)
             self._scripts = False
         step = await self._old.ask("SCAN", cursor, "COUNT", count)
-        return self._batch([step[0], 0, b"", [key for key in step[1] if not key.startswith(PRIVATE)]])
+        return self._batch([step[0], 0, b"", [key for key in step[1] if not key.startswith(PRIVATE)], 0])
 
     def _batch(self, reply: object) -> Batch:
         match reply:
-            case [bytes(cursor), int(count), bytes(wire), list(named)]:
-                return Batch(cursor, count, wire, named)
+            case [bytes(cursor), int(commands), bytes(wire), list(named), int(count)]:
+                return Batch(cursor, count, commands, wire, named)
         raise UplinkUnavailable(f"{self._old.name}: SCAN was answered with nonsense")

@@ -47,7 +47,7 @@ class BulkProtocol(Protocol):
 
         The connection is of no use after one of the Deferreds was cancelled or has failed.
         """
-        waiting: Deferred[bytes] = Deferred(lambda _: self.close())
+        waiting: Deferred[bytes] = Deferred(self._cancelled)
         if self._ended or self.transport is None:
             waiting.errback(UplinkUnavailable("the connection was lost"))
             return waiting
@@ -56,6 +56,11 @@ class BulkProtocol(Protocol):
         self._waiting.append((replies, waiting))
         self.transport.write(request)
         return waiting
+
+    def _cancelled(self, cancelled: Deferred[bytes]) -> None:
+        """Leave its failure to the Deferred, which says that it was cancelled."""
+        self._waiting = deque((replies, waiting) for replies, waiting in self._waiting if waiting is not cancelled)
+        self.close()
 
     def dataReceived(self, data: bytes) -> None:
         """Count off replies; the last one of a request ends it."""

@@ -23,6 +23,7 @@ from redisproxy.copying.interface import CopyFailed, CopyProgress, Proof, Rest, 
 from redisproxy.copying.named_keys import NamedKeys
 from redisproxy.copying.pace import Pace
 from redisproxy.copying.servers import CopiedServers, open_servers
+from redisproxy.copying.streams import Streams
 from redisproxy.copying.survey import take_survey
 from redisproxy.copying.writer import Writer
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
@@ -37,6 +38,8 @@ AGAIN_S = 1.0
 ATTEMPTS = 5
 """A connection for keys that is lost: so often the copy begins anew."""
 SHOWN = 20
+STREAMS_SHARE = 0.05
+"""The part of the pause budget for comparing streams."""
 
 
 class CopyEngine:
@@ -70,12 +73,16 @@ class CopyEngine:
         """Part of L{interface.Copying}."""
         return self._begin(self._copy(replace))
 
-    def note(self, names: tuple[bytes, ...], everything: bool) -> Deferred[None]:
+    def note(
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+    ) -> Deferred[None]:
         """Part of L{interface.Copying}."""
         self._changes.add(names)
         if everything:
             self._changes.all_changed()
-        return self._begin(_nothing())
+        if self._run is None:
+            self._changes.add([name for _, name in perhaps])
+        return self._begin(_nothing() if self._run is None else self._run.note(perhaps))
 
     def copy_rest(self) -> Deferred[Rest]:
         """Part of L{interface.Copying}."""
@@ -147,6 +154,7 @@ class CopyEngine:
         await mark(servers.new, Marked.COPYING, self._old.uplink.address)
         await run.converge.begin()
         await run.functions()
+        await run.find_streams()
         await run.converge.until_near()
 
     async def _keep_up(self) -> None:
@@ -168,7 +176,7 @@ class CopyEngine:
         await self._kept_up()
         if run.failure is not None:
             raise run.failure
-        keys = await run.converge.rest()
+        keys = await run.rest()
         await run.functions()
         return Rest(keys, tuple(run.named.losses))
 
@@ -205,13 +213,17 @@ class CopyRun:
     ) -> None:
         self.servers = servers
         self.failure: UplinkError | None = None
-        self.named = NamedKeys(servers, writer := Writer(servers.new), clock)
+        self.streams = Streams(servers, clock)
+        self.named = NamedKeys(servers, writer := Writer(servers.new), self.streams, clock)
         self.changed = ChangedKeys(changes, self.named, figures, clock)
         pace = Pace(self._latency_s, clock)
         all_keys = AllKeys(servers, writer, self.named, changes, self.changed, pace, figures, clock)
         removal = Removal(servers, self.named.in_place)
         self.converge = Converge(changes, all_keys, self.changed, removal, feeds, settings, clock)
         self._writer = writer
+        self._clock = clock
+        self._changes = changes
+        self._settings = settings
         self._functions: object = None
 
     async def _latency_s(self) -> float:
@@ -228,6 +240,32 @@ class CopyRun:
         if dump != self._functions:
             self.named.losses.update(dict.fromkeys(await copy_functions(self.servers.source, self.servers.target)))
             self._functions = dump
+
+    async def note(self, perhaps: tuple[tuple[int, bytes], ...]) -> None:
+        """Of these keys those have changed that can change without being told."""
+        if perhaps and not self._changes.everything:
+            perhaps = await self.converge.feed.silent_types(perhaps)
+        self._changes.add([name for _, name in perhaps])
+
+    async def find_streams(self) -> None:
+        """Find those that are compared in the end; none, if nobody can change them unnoticed.
+
+        @raise UplinkError: the old server does not answer.
+        """
+        if not self._settings.writers_behind_proxy:
+            await self.streams.find(Pace(self._latency_s, self._clock))
+
+    async def rest(self) -> int:
+        """Copy the rest, and streams that writers who bypass the proxy have changed unnoticed; how many keys that was.
+
+        @raise UplinkError: see L{Converge.rest}.
+        """
+        keys = await self.converge.rest()
+        if not self._settings.writers_behind_proxy and len(self.streams):
+            seconds = self._settings.pause_budget_ms / 1000 * STREAMS_SHARE
+            self._changes.add([name for _, name in await self.streams.differing(seconds)])
+            keys += await self.converge.rest()
+        return keys
 
     def end(self) -> None:
         """Close everything."""

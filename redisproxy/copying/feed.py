@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, FirstError, TimeoutError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -23,6 +23,8 @@ from redisproxy.resp import IncompleteReply, ProtocolError, RespError, encode_co
 from redisproxy.servers.credentials import credentials_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from redisproxy.config import UplinkSettings
     from redisproxy.copying.changes import Changes
     from redisproxy.net.network import Network
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 ANSWER_S = 20.0
+TOLD_TYPES = (b"string", b"list", b"set", b"zset", b"hash", b"none")
+"""Every change of these is told."""
 
 
 class FeedProtocol(Protocol):
@@ -146,6 +150,21 @@ class Feed:
             await self.ask("PING")
         except UplinkUnavailable:
             raise CopyFailed(f"{self._name}: the connection that is told of changes was lost") from None
+
+    async def silent_types(self, keys: Sequence[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:
+        """Of these keys those that are streams or of a module's type, which alone can change without being told.
+
+        All of them, if the feed is lost.
+        """
+        asked: list[Deferred[Any]] = []
+        for db, name in keys:
+            asked += [self._protocol.ask("SELECT", db), self._protocol.ask("TYPE", name)]
+        try:
+            replies = await gatherResults(asked, consumeErrors=True).addTimeout(ANSWER_S, self._clock)
+        except (FirstError, TimeoutError):
+            return tuple(keys)
+        kinds = replies[1::2]
+        return tuple(key for key, kind in zip(keys, kinds, strict=True) if kind not in TOLD_TYPES)
 
     async def latency_s(self) -> float:
         """How long the old server takes for an answer, in seconds.

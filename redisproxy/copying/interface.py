@@ -106,9 +106,13 @@ class Copying(Protocol):
         @param replace: empty the new server first.
         """
 
-    def note(self, names: tuple[bytes, ...], everything: bool) -> Deferred[None]:
-        """Take note of keys that were changed by commands of which the old server tells nothing. After L{copy}.
+    def note(
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+    ) -> Deferred[None]:
+        """Take note of keys that were changed by commands of which the old server tells nothing. While L{copy} is under
+        way or after it, before L{copy_rest}.
 
+        @param perhaps: keys with their databases, changed if they are streams or of a module's type.
         @param everything: any key may have changed.
         """
 

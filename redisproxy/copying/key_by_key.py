@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, ensureDeferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
@@ -25,6 +25,7 @@ _EXPIRES_SOON_MS = 1000
 _FOR_EXTRA = 4
 """With a sample, one key at the target for so many at the source is looked at, for those that are only there."""
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 Pairs = dict[bytes, tuple[Digest, Digest]]
 
@@ -138,9 +139,9 @@ class KeyByKey:
                 self._comparison.note(Difference(db, key, kind, why))
 
     async def _different(self, keys: list[bytes]) -> Pairs:
-        here = ensureDeferred(digests(self._source, keys, self._detail, self._in_time))
-        there = ensureDeferred(digests(self._target, keys, self._detail, self._in_time))
-        source, target = await _both(here, there)
+        here = digests(self._source, keys, self._detail, self._in_time)
+        there = digests(self._target, keys, self._detail, self._in_time)
+        source, target = await both(here, there)
         pairs = zip(keys, zip(source, target, strict=True), strict=True)
         return {key: pair for key, pair in pairs if is_unread(*pair) or why_different(*pair)}
 
@@ -159,9 +160,10 @@ def _end(pair: tuple[Digest, Digest]) -> int:
     return max((each.expires_ms[0] for each in pair if each.expires_ms), default=0)
 
 
-async def _both(here: Deferred[list[Digest]], there: Deferred[list[Digest]]) -> list[list[Digest]]:
+async def both(here: Coroutine[Deferred[Any], Any, T], there: Coroutine[Deferred[Any], Any, T]) -> list[T]:
+    """What two servers answer that are asked at the same time."""
     try:
-        return await gatherResults([here, there], consumeErrors=True)
+        return await gatherResults([ensureDeferred(here), ensureDeferred(there)], consumeErrors=True)
     except FirstError as error:
         cause: BaseException = error.subFailure.value  # type: ignore[assignment]
         raise cause from None

@@ -23,6 +23,7 @@ from redisproxy.servers.control_connection import ServerSaidNo
 if TYPE_CHECKING:
     from redisproxy.copying.endpoint import Command
     from redisproxy.copying.servers import CopiedServers
+    from redisproxy.copying.streams import Streams
     from redisproxy.copying.writer import Writer
 
 CHUNK = 200
@@ -37,6 +38,7 @@ EXPIRY_TRIES = 10
 class NamedKeys:
     """Copies them.
 
+    @param streams: hears of each stream.
     @ivar losses: what the new server can't hold of what was copied, in words.
     @ivar slow: how long a key took that took long, in seconds, by database and name; those changed last at the end.
     @ivar slow_s: how long slow keys have taken, since the beginning.
@@ -44,7 +46,7 @@ class NamedKeys:
     @ivar recent: the keys that were copied last, those copied latest at the end.
     """
 
-    def __init__(self, servers: CopiedServers, writer: Writer, clock: IReactorTime) -> None:
+    def __init__(self, servers: CopiedServers, writer: Writer, streams: Streams, clock: IReactorTime) -> None:
         self.losses: dict[str, None] = {}
         self.slow: dict[tuple[int, bytes], float] = {}
         self.slow_s = 0.0
@@ -52,6 +54,7 @@ class NamedKeys:
         self.in_place = InPlace(servers.source, servers.target, (servers.old, servers.new))
         self._servers = servers
         self._writer = writer
+        self._streams = streams
         self._clock = clock
 
     async def copy_everywhere(self, names: Sequence[bytes]) -> None:
@@ -87,6 +90,7 @@ class NamedKeys:
         whole: list[bytes] = []
         others: list[bytes] = []
         large: dict[bytes, str] = {}
+        self._streams.saw(db, [name for name, kind in zip(names, kinds, strict=True) if kind == "stream"])
         for name, kind, size in zip(names, kinds, sizes, strict=True):
             if kind != "none" and size > WHOLE_BYTES:
                 large[name] = kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ from twisted.internet.task import deferLater
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-FIRST_COUNT, LEAST_COUNT, MOST_COUNT = 50, 10, 400
+FIRST_COUNT, LEAST_COUNT, MOST_COUNT = 50, 10, 500
+LEAST_PLACE_S = 0.000001
 STEP_S = 0.002
 """How long one step may keep the old server busy, about: clients wait behind it."""
 LOOK_S = 0.25
 """How often the latency of the old server is looked at."""
-SAMPLES = 5
+SAMPLES, LOOKS = 9, 3
 SLOWER, MARGIN_S = 3.0, 0.001
 """A server is busy when it takes so many times as long as before, and this much longer."""
 MOST_REST = 4.0
@@ -35,6 +37,7 @@ class Pace:
         self._latency_s = latency_s
         self._clock = clock
         self._usual_s = 0.0
+        self._place_s: deque[float] = deque(maxlen=SAMPLES)
         self._rest = 0.0
         self._looked_at = clock.seconds()
 
@@ -44,20 +47,20 @@ class Pace:
         @raise UplinkError: it does not answer.
         """
         self._usual_s = sorted([await self._latency_s() for _ in range(SAMPLES)])[SAMPLES // 2]
+        self.count = FIRST_COUNT
+        self._place_s.clear()
 
     async def step_took(self, seconds: float) -> None:
         """A step is done: make the next one larger or smaller, and rest if clients have to wait.
 
         @raise UplinkError: the old server does not answer.
         """
-        own_s = seconds - self._usual_s
-        if own_s > STEP_S:
-            self.count = max(LEAST_COUNT, self.count // 2)
-        elif own_s < STEP_S / 2:
-            self.count = min(MOST_COUNT, self.count + self.count // 4)
+        # The quickest of late: a step may take long for reasons of its own, such as another process.
+        self._place_s.append(max(0.0, seconds - self._usual_s) / self.count)
+        self.count = min(MOST_COUNT, max(LEAST_COUNT, round(STEP_S / max(min(self._place_s), LEAST_PLACE_S))))
         now = self._clock.seconds()
         if now - self._looked_at > LOOK_S:
-            self._look(await self._latency_s())
+            self._look(min([await self._latency_s() for _ in range(LOOKS)]))
             self._looked_at = now
         if self._rest:
             await self._sleep(seconds * self._rest)

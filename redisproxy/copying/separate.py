@@ -58,9 +58,11 @@ class SeparateCopying:
         """Part of L{interface.Copying}."""
         return self._give(orders.CopyAll, replace=replace)
 
-    def note(self, names: tuple[bytes, ...], everything: bool) -> Deferred[None]:
+    def note(
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+    ) -> Deferred[None]:
         """Part of L{interface.Copying}."""
-        return self._give(orders.NoteChanges, names=names, everything=everything)
+        return self._give(orders.NoteChanges, names=names, perhaps=perhaps, everything=everything)
 
     def copy_rest(self) -> Deferred[Rest]:
         """Part of L{interface.Copying}."""

@@ -62,17 +62,15 @@ def take_in(state: bytes, core: Core, registry: ClientRegistry[Client]) -> None:
     registry.give_no_id_up_to(value.last_id)
 
 
-class SharedHere:
-    """What the clients of the data plane in this process share."""
+def last_id(state: bytes) -> int:
+    """The highest id that a client has had.
 
-    def __init__(self, core: Core, registry: ClientRegistry[Client]) -> None:
-        self._core = core
-        self._registry = registry
+    @raise InvalidState: as L{take_in} does.
+    """
+    return read(SharedValue, state, "what clients share").last_id
 
-    async def tell(self) -> bytes:
-        """It, in its form as bytes."""
-        return export(self._core, self._registry)
 
-    async def take(self, state: bytes) -> None:
-        """Go on with that of another process."""
-        take_in(state, self._core, self._registry)
+def with_no_id_up_to(state: bytes, after: int) -> bytes:
+    """The same, for a process whose clients get higher ids than this."""
+    value = read(SharedValue, state, "what clients share")
+    return value.model_copy(update={"last_id": max(value.last_id, after)}).model_dump_json().encode()

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from redisproxy.net.sockets import listening_socket
 
 if TYPE_CHECKING:
+    from twisted.internet.error import CannotListenError
+
     from redisproxy.config import Address, RawListenSettings, Settings
     from redisproxy.net.network import Network
 
@@ -82,3 +84,10 @@ def close_all(sockets: Iterable[ListeningSocket]) -> None:
 def open_ports(network: Network, endpoint: RawListenSettings, sockets: Sockets, factory: Any, tls: Any) -> list[Any]:
     """Accept for `endpoint`; the ports."""
     return [network.listen_on(each.copy(), factory, tls) for each in sockets[endpoint.address]]
+
+
+def cannot_listen(error: CannotListenError) -> str:
+    """What Twisted's error says, in one line."""
+    place = f"{error.interface}:{error.port}" if isinstance(error.port, int) else str(error.port)
+    cause = getattr(error.socketError, "strerror", None) or str(error.socketError)
+    return f"can't listen on {place}: {cause}"

@@ -45,6 +45,7 @@ class ServedDataPlane:
     @param settings: those that are in force in `plane`.
     @param network: to ask servers how an interrupted switchover stands.
     @param more: further orders, by who carries them out.
+    @param started: `plane` has been started already.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
@@ -56,13 +57,14 @@ class ServedDataPlane:
         network: Network,
         clock: IReactorTime,
         more: Mapping[type[Order], Handler] | None = None,
+        started: bool = False,
     ) -> None:
         self._plane = plane
         self._clock = clock
         self._moves = Moves(plane, settings)
         self._interrupted = Interrupted(plane, self._moves, network, clock)
         self._more = more or {}
-        self._started = False
+        self._started = started
         self._control: OrderServer | None = None
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []

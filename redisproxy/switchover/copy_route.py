@@ -20,11 +20,12 @@ from redisproxy.servers.copy_marker import MARKER, Marked, mark, unmark
 from redisproxy.servers.writers import FenceKind
 from redisproxy.switchover.copy_inspection import CopyFindings, CopyInspection
 from redisproxy.switchover.failure import SwitchoverFailed
+from redisproxy.switchover.passed_notes import PassedNotes
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
     from redisproxy.copying.interface import Copying
-    from redisproxy.dataplane.interface import ClientOrders
+    from redisproxy.dataplane.interface import ClientOrders, NoteOrders
     from redisproxy.switchover.both_servers import BothServers
     from redisproxy.switchover.effects import Effects
     from redisproxy.switchover.pause import Pause
@@ -41,6 +42,7 @@ SHOWN = 10
 class CopyRoute:
     """What a switchover does otherwise when it copies.
 
+    @param notes: of what clients change without the old server telling of it.
     @ivar findings: of the preflight; None before it.
     """
 
@@ -48,6 +50,7 @@ class CopyRoute:
         self,
         servers: BothServers,
         copying: Copying,
+        notes: NoteOrders,
         settings: SwitchoverSettings,
         effects: Effects,
         report: SwitchoverReport,
@@ -60,6 +63,7 @@ class CopyRoute:
         self._effects = effects
         self._report = report
         self._clock = clock
+        self._noted = PassedNotes(notes, copying, clock)
         self._is_marked = False
         self._inspection = CopyInspection(servers, copying, settings, report)
 
@@ -82,6 +86,7 @@ class CopyRoute:
         """
         assert self.findings is not None
         self._effects.copying = True
+        await self._noted.begin()
         showing = LoopingCall(self._show)
         showing.clock = self._clock
         showing.start(POLL_S).addErrback(lambda _: None)  # what fails the order for progress fails the copy as well
@@ -132,6 +137,7 @@ class CopyRoute:
 
         @raise SwitchoverFailed: the new server can't hold it. @raise UplinkError: it can't be copied.
         """
+        await pause.within(self._noted.pass_on())
         rest = await pause.within(self._copying.copy_rest())
         self._report.fields["copy"] |= {**asdict(await self._copying.progress()), "rest": rest.keys}
         self._require_no(rest.losses)
@@ -163,6 +169,11 @@ class CopyRoute:
             self._is_marked = False
         except (UplinkError, TimeoutError):
             pass
+
+    async def end(self) -> None:
+        """Whatever has come of it: copy and note no more."""
+        await self._copying.stop()
+        await self._noted.end()
 
     async def finish(self) -> None:
         """The step finish: tidy up when clients are at work again."""

@@ -38,7 +38,7 @@ class Effects:
     @property
     def too_late(self) -> bool:
         """Whether clients are going to the new server, or may be, so that nobody may stop that any more."""
-        return (self.promoted or self.swap_ordered) and not self.undoing
+        return (self.promoted or self.copied or self.swap_ordered) and not self.undoing
 
     def abort(self) -> bool:
         """Note that an operator aborts it; whether it has to be cancelled for that, and is not being undone already."""

@@ -110,6 +110,7 @@ class Rollback:
             self._report.not_undone("the new server may still have settings and ACL users of the old one")
 
     async def _undo_copy(self, route: CopyRoute) -> None:
+        await shielded(route.end())
         for undo, text in route.undoing():
             if not await self._attempt(undo, RETRY_DELAYS_S):
                 self._report.not_undone(text)

@@ -100,12 +100,10 @@ class Switchover:
                 raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
             raise
         finally:
-            await shielded(self._stop_copying())
+            if self._by_copy is not None:
+                await shielded(self._by_copy.end())
             self._servers.close()
         return self.report
-
-    async def _stop_copying(self) -> None:
-        await self._copying.stop()
 
     async def _run_as_told(self) -> None:
         mode = self._settings.mode
@@ -209,8 +207,7 @@ class Switchover:
         with self._report.step("way back"):
             self.way_back = await shielded(keep_way_back(self._servers, self._settings))
         self.report["way_back"] = self.way_back.as_report()
-        if self.way_back.why_not:
-            self._report.warn([f"there is no way back (switchover.keep_way_back): {self.way_back.why_not}"])
+        self._report.warn(self.way_back.warnings())
 
     async def _roll_back(self) -> bool:
         if self.effects.swapped:
@@ -231,7 +228,7 @@ class Switchover:
 
     async def _run_copy(self) -> None:
         route = self._by_copy = CopyRoute(
-            self._servers, self._copying, self._settings, self.effects, self._report, self._clock
+            self._servers, self._copying, self._dataplane.notes, self._settings, self.effects, self._report, self._clock
         )
         with self._report.step("preflight"):
             findings = await route.inspect(self._dataplane.clients)
@@ -260,10 +257,10 @@ class Switchover:
                 await pause.within(move.prove_watches())
         with report.step("rest"):
             await route.rest(pause)
-        self.effects.require_wanted()
         with report.step("verify"):
             await route.verify(pause)
             await pause.within(move.bring())
+            self.effects.require_wanted()
             await route.mark_copied(pause)
         await self._resume_on_the_new(lambda: route.unmark(pause))
 

@@ -33,16 +33,23 @@ class WayBack:
 
     @ivar why_not: why not; empty if it does.
     @ivar source: where it replicates from. @ivar setup: what was set for that, and how to set it back.
+    @ivar risk: what an operator should know of it although it follows; empty if nothing.
     """
 
     why_not: str = ""
     source: Source | None = None
     setup: ReplicaSetup | None = field(default=None, repr=False)
+    risk: str = ""
 
     @property
     def follows(self) -> bool:
         """Whether the old server follows the new one."""
         return self.setup is not None
+
+    def warnings(self) -> list[str]:
+        """For the report."""
+        why_not = f"there is no way back (switchover.keep_way_back): {self.why_not}" if self.why_not else ""
+        return [text for text in (why_not, self.risk) if text]
 
     def as_report(self) -> Report:
         """For the report."""
@@ -60,9 +67,19 @@ async def keep_way_back(servers: BothServers, settings: SwitchoverSettings) -> W
         except UplinkError:
             await setup.restore(at_old)
             raise
-        return WayBack(source=source, setup=setup)
+        return WayBack(source=source, setup=setup, risk=await _risk(servers.at_new))
     except (NoWayBack, UplinkError) as error:
         return WayBack(str(error))
+
+
+async def _risk(at_new: RedisServer) -> str:
+    replies = await at_new.ask_all(("CONFIG", "GET", "save"), ("CONFIG", "GET", "appendonly"))
+    if [reply[1:] for reply in replies if isinstance(reply, list)] != [[b""], [b"no"]]:
+        return ""
+    return (
+        "the new server has no persistence (save, appendonly): if it is restarted it comes back empty, and the old one,"
+        " which follows it, is emptied too"
+    )
 
 
 async def _prepared(

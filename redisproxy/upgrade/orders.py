@@ -26,11 +26,14 @@ class Ready:
 
 
 class GetReady(Order):
-    """Connect to the server, which has to be C{server}, the one in use; fails with C{Rejected} if that can't be."""
+    """Connect to the server, which has to be C{server}, the one in use; fails with C{Rejected} if that can't be.
+
+    C{shared} is what clients share now; it is told again with L{TakeShared}.
+    """
 
     limit_s = None
     can_be_cancelled = True
-    arguments = taking(server=str, limit_s=float)
+    arguments = taking(server=str, shared=bytes, limit_s=float)
     response = answering(Ready)
 
 

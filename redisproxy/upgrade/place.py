@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from twisted.logger import Logger
 from redisproxy.config import Undiscovered
 from redisproxy.net.listening import close_all
 from redisproxy.upgrade.giving_way import GivingWay
-from redisproxy.upgrade.private_folder import PrivateFolder
 from redisproxy.upgrade.taking_over import TakingOver
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from redisproxy.control.service_manager import ServiceManager
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.listening import ListeningSocket, Sockets
-    from redisproxy.upgrade.giving_way import Ports, SharedByClients
+    from redisproxy.upgrade.carriers import Carriers
+    from redisproxy.upgrade.giving_way import Ports
     from redisproxy.upgrade.origin import Origin
 
 
@@ -29,6 +29,7 @@ class Place:
     """Implements L{taking_over.Heir}.
 
     @param clients, admin: the ports. @param manager: is told who the service is.
+    @param serve: starts the control plane, and with it the data plane.
     @ivar in_charge: this process is the proxy.
     """
 
@@ -41,7 +42,8 @@ class Place:
         dataplane: DataPlane,
         clients: Ports,
         admin: Ports,
-        shared: SharedByClients,
+        carriers: Carriers,
+        serve: Callable[[], None],
         reactor: Any,
         manager: ServiceManager,
     ) -> None:
@@ -51,12 +53,12 @@ class Place:
         self._control = control
         self._clients = clients
         self._admin = admin
-        self._shared = shared
+        self._carriers = carriers
+        self._serve = serve
         self._reactor = reactor
         self._manager = manager
         self._sockets: Sequence[ListeningSocket] = ()
         self._left: Sequence[ListeningSocket] = ()
-        self._folder = PrivateFolder()
         self._taking_over: TakingOver | None = None
 
     def inherited(self, settings: Settings) -> Sockets | None:
@@ -76,7 +78,7 @@ class Place:
         if inheritance is None:
             self._can_be_upgraded()
             return
-        self._taking_over = TakingOver(inheritance, self, self._reactor, self._folder.path_of("clients"))
+        self._taking_over = TakingOver(inheritance, self, self._carriers, self._reactor)
         self._taking_over.begin()
 
     def _can_be_upgraded(self) -> None:
@@ -84,10 +86,9 @@ class Place:
         self._control.upgrade.of(
             GivingWay(
                 origin.command,
-                self.dataplane,
                 self._clients,
                 self._admin,
-                self._shared,
+                self._carriers,
                 self._control,
                 self._reactor,
                 self._manager,
@@ -100,7 +101,7 @@ class Place:
         """The process ends: what it was to take over goes back if it is not in charge."""
         if self._taking_over is not None:
             await self._taking_over.stop()
-        self._folder.remove()
+        await self._carriers.stop()
 
     # -- taking over
 
@@ -109,8 +110,8 @@ class Place:
         address = self._control.configuration.settings.uplink.address
         return "" if isinstance(address, Undiscovered) else str(address)
 
-    async def take_shared(self, shared: bytes) -> None:
-        await self._shared.take(shared)
+    def serve(self) -> None:
+        self._serve()
 
     def accept(self) -> None:
         self._clients.resume()

@@ -59,13 +59,15 @@ class RemoteSuccessor:
         self._life = ProcessLife(self._program.pid)
         connected(self._reactor, ours.detach(), self._link)
 
-    async def ready(self, server: str, limit_s: float) -> orders.Ready:
+    async def ready(self, server: str, shared: bytes, limit_s: float) -> orders.Ready:
         """See L{control.succession.Successor}; so are the others."""
         begun = self._reactor.seconds()
         try:
             await self._greeted().addTimeout(limit_s, self._reactor)
             left_s = max(0.1, limit_s - (self._reactor.seconds() - begun))
-            getting: Deferred[orders.Ready] = self._link.give(orders.GetReady, server=server, limit_s=left_s)
+            getting: Deferred[orders.Ready] = self._link.give(
+                orders.GetReady, server=server, shared=shared, limit_s=left_s
+            )
             ready = await getting.addTimeout(left_s + MARGIN_S, self._reactor)
         except TimeoutError:
             raise SuccessorFailed(f"the new process was not ready within {limit_s:g} s{self._said()}") from None

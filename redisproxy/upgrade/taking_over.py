@@ -11,23 +11,22 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 import redisproxy
 from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, HandoverRefused, Rejected, Taker
-from redisproxy.remote import peer
 from redisproxy.remote.link import connected
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.upgrade import orders
 from redisproxy.upgrade.process_life import ProcessLife
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IListeningPort
-
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.remote.link import Link
+    from redisproxy.upgrade.carriers import Carriers
     from redisproxy.upgrade.inheritance import Inheritance
 
 LIMIT_S = 2.0
@@ -50,8 +49,8 @@ class Heir(Protocol):
     @property
     def server(self) -> str: ...
 
-    async def take_shared(self, shared: bytes) -> None:
-        """Go on with what clients share."""
+    def serve(self) -> None:
+        """Connect to the server, and do all that needs no client."""
 
     def accept(self) -> None:
         """Accept clients."""
@@ -67,19 +66,15 @@ class Heir(Protocol):
 
 
 class TakingOver:
-    """One process on its way.
-
-    @param clients: the Unix socket at which it takes clients in.
-    """
+    """One process on its way."""
 
     log = Logger(namespace="redisproxy.upgrade")
 
-    def __init__(self, inheritance: Inheritance, heir: Heir, reactor: Any, clients: str) -> None:
+    def __init__(self, inheritance: Inheritance, heir: Heir, carriers: Carriers, reactor: Any) -> None:
         self._inheritance = inheritance
         self._heir = heir
         self._reactor = reactor
-        self._path = clients
-        self._port: IListeningPort | None = None
+        self._carriers = carriers
         self._other = ProcessLife(inheritance.pid)
         self._back: tuple[str, ...] = ()
         self._charged = False
@@ -90,7 +85,7 @@ class TakingOver:
         """Take orders."""
         handlers: dict[Any, Callable[..., Any]] = {
             orders.GetReady: self._get_ready,
-            orders.TakeShared: self._heir.take_shared,
+            orders.TakeShared: self._carriers.take_shared,
             orders.Accept: self._accept,
             orders.TakeCharge: self._take_charge,
         }
@@ -104,22 +99,27 @@ class TakingOver:
         if self._alone_work is not None:
             with suppress(TimeoutError):
                 await self._alone_work.addTimeout(ENDING_S, self._reactor)
-        await self._close_port()
+        self._carriers.close_doors()
         self._other.forget()
 
     # -- orders
 
-    async def _get_ready(self, server: str, limit_s: float) -> orders.Ready:
-        plane = self._heir.dataplane
+    async def _get_ready(self, server: str, shared: bytes, limit_s: float) -> orders.Ready:
         self._same(server)
+        self._carriers.begin_with(shared)
+        self._heir.serve()
         try:
-            await plane.server_known().addTimeout(limit_s, self._reactor)
+            await ensureDeferred(self._serving()).addTimeout(limit_s, self._reactor)
         except TimeoutError:
             raise Rejected(await self._unreachable()) from None
         self._same(server)
-        self._port = peer.listen(self._reactor, self._path, plane.handover)
+        doors = self._carriers.open_doors()
         self._inheritance.restore_output()
-        return orders.Ready(os.getpid(), redisproxy.__version__, (self._path,))
+        return orders.Ready(os.getpid(), redisproxy.__version__, doors)
+
+    async def _serving(self) -> None:
+        await self._carriers.ready()
+        await self._heir.dataplane.server_known()
 
     def _same(self, server: str) -> None:
         ours = self._heir.server
@@ -129,7 +129,10 @@ class TakingOver:
             )
 
     async def _unreachable(self) -> str:
-        figures = await self._heir.dataplane.figures()
+        try:
+            figures = await self._heir.dataplane.figures()
+        except DataPlaneLost as error:
+            return f"the new process is not ready in time: {error}"
         why = figures.uplink.last_error or "it has not answered"
         return f"the new process does not reach the server {self._heir.server}: {why}"
 
@@ -148,11 +151,14 @@ class TakingOver:
 
     def _lost(self, link: Link) -> None:
         if self._charged:
-            ensureDeferred(self._close_port())
+            ensureDeferred(self._carriers.find_the_rest()).addErrback(self._rest_not_found)
         else:
             self._alone_work = ensureDeferred(self._alone()).addErrback(self._failed)
 
-    def _failed(self, failure: Any) -> None:
+    def _rest_not_found(self, failure: Failure) -> None:
+        self.log.failure("what is left of the process before is not driven", failure=failure)
+
+    def _failed(self, failure: Failure) -> None:
         self.log.failure("handing clients back failed", failure=failure)
         self._heir.end()
 
@@ -176,6 +182,7 @@ class TakingOver:
         self.log.error("the process whose place is taken has ended before that was done: this one is in charge now")
         self._heir.accept()
         self._take_charge({})
+        ensureDeferred(self._carriers.find_the_rest()).addErrback(self._rest_not_found)
 
     async def _hand_back(self) -> int:
         """How many clients are left here."""
@@ -189,8 +196,3 @@ class TakingOver:
         left = (await plane.figures()).clients_open
         self.log.info("the upgrade was given up: {count} clients handed back, {left} are left", count=count, left=left)
         return left
-
-    async def _close_port(self) -> None:
-        port, self._port = self._port, None
-        if port is not None:
-            await maybeDeferred(port.stopListening)

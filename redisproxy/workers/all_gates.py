@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
 from redisproxy.dataplane.interface import ClientInFlight, DataPlaneLost, GateStatus, Hold, Release
 
 if TYPE_CHECKING:
+    from redisproxy.dataplane.interface import DataPlane
     from redisproxy.workers.members import Members
 
 
@@ -19,6 +20,7 @@ class AllGates:
 
     def __init__(self, members: Members) -> None:
         self._members = members
+        self._at_rest: set[DataPlane] = set()
 
     def state(self) -> Deferred[GateStatus]:
         return ensureDeferred(self._state())
@@ -33,11 +35,16 @@ class AllGates:
         members = self._members
         members.reasons.add(reason)
         try:
-            holds = await members.each(lambda plane: plane.gate.hold(reason))
+            holds = await members.each(lambda plane: plane.gate.hold(reason).addCallback(self._held, plane))
         except Exception:
             await self._release(reason)
             raise
         return Hold(any(each.closed for each in holds), status_of([each.gate for each in holds]))
+
+    def _held(self, hold: Hold, plane: DataPlane) -> Hold:
+        if hold.gate.state == "paused":
+            self._at_rest.add(plane)
+        return hold
 
     def release(self, reason: str) -> Deferred[Release]:
         return ensureDeferred(self._release(reason))
@@ -45,6 +52,7 @@ class AllGates:
     async def _release(self, reason: str) -> Release:
         members = self._members
         members.reasons.discard(reason)
+        self._at_rest.clear()
         try:
             released = await members.each(lambda plane: plane.gate.release(reason))
         except DataPlaneLost:
@@ -57,7 +65,9 @@ class AllGates:
         return ensureDeferred(self._drained())
 
     async def _drained(self) -> None:
-        await self._members.each(lambda plane: plane.gate.drained(), cut_short=True)
+        # Those that had nothing in flight have said so: every order costs the clients time, with many workers.
+        rest = self._at_rest
+        await self._members.each(lambda plane: succeed(None) if plane in rest else plane.gate.drained(), cut_short=True)
 
     def who_is_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:
         return ensureDeferred(self._in_flight(drop=False))

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.interface import DataPlaneLost, Figures
 from redisproxy.workers.all_clients import ANSWER_S, AllClients
 from redisproxy.workers.all_figures import AllFigures
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from redisproxy.workers.here import Here
 
 
+LOOK_S = 0.05
+UNTOLD_IDS = 1_000_000
+"""The process whose place is taken may give so many more after it has told what clients share."""
+
+
 class WorkersDataPlane:
     """Implements C{interface.DataPlane}.
 
@@ -40,6 +47,7 @@ class WorkersDataPlane:
     @param here: the data plane of this process; None when workers carry the commands.
     @param on_found: called with the settings in force when workers go on that have others than C{settings}.
     @param reload: called when the settings of the file have to be brought in force.
+    @param finds: take over what an earlier control process has left when it starts; else at L{find_the_rest}.
     """
 
     log = Logger(namespace="redisproxy.workers")
@@ -52,10 +60,9 @@ class WorkersDataPlane:
         here: Here | None = None,
         on_found: Callable[[Settings], None] = lambda settings: None,
         reload: Callable[[], object] = lambda: None,
+        finds: bool = True,
     ) -> None:
-        self._reactor = reactor
-        self._reload = reload
-        self._here = here
+        self._reactor, self._reload, self._here, self._finds = reactor, reload, here, finds
         self._members = members = Members(settings, reactor)
         self._handovers = handovers = Handovers(members, reactor)
         gone = Gone()
@@ -66,18 +73,17 @@ class WorkersDataPlane:
         self.ports = Dealing(members, lambda: [*crew.all, *([here] if here is not None else [])], reactor)
         self._all_figures = AllFigures(members, crew, supervisor, gone, lambda: self.ports.listening)
         self._take_orders()
-        crew.answers = self._everywhere = Everywhere(self.clients)
-        crew.on_found = on_found
-        members.changed = self._changed
+        crew.on_found, members.changed = on_found, self._changed
 
     def _take_orders(self) -> None:
-        """Make what carries the orders out."""
+        """Make what carries the orders out, and what answers workers."""
         members = self._members
         self.gate = AllGates(members)
         self.move = AllMoves(members, self._supervisor, self._handovers.stop)
         self.clients = AllClients(members, self.ports.close)
         self.handover = AllHandovers(members, self._handovers)
         self.notes = AllNotes(members)
+        self.crew.answers = self._everywhere = Everywhere(self.clients)
 
     def _changed(self) -> None:
         """A member has come or gone."""
@@ -90,7 +96,7 @@ class WorkersDataPlane:
     async def _start(self) -> None:
         self.crew.directory.make()
         self.crew.stalls.start()
-        differs = await self._finding.find()
+        differs = self._finds and await self._finding.find()
         if self._here is not None:
             await self._here.start(self._reactor, self._members.settings, self._everywhere)
             self._members.join(self._here)
@@ -98,6 +104,41 @@ class WorkersDataPlane:
             self._supervisor.keep(self._members.settings.worker_count)
         if differs:
             self._reload()
+
+    # -- upgrades
+
+    @property
+    def doors(self) -> tuple[str, ...]:
+        """The Unix sockets at which those that serve take clients of other processes in."""
+        return tuple(member.door for member in self._members.serving)
+
+    async def tell_shared(self, here: bytes) -> bytes:
+        """What all clients share. @param here: what those of this process do."""
+        state = here or await self._supervisor.tell_shared()
+        return shared_value.with_no_id_up_to(state, self.crew.after) if state else b""
+
+    def begin_with(self, shared: bytes) -> None:
+        """What clients share in the process whose place this one takes; before L{start}."""
+        if shared:
+            self._supervisor.shared = shared
+            self.crew.no_id_up_to(shared_value.last_id(shared) + UNTOLD_IDS)
+
+    async def all_serve(self) -> None:
+        """Fire when all that are to serve do."""
+        while len(self._members.serving) < max(1, len(self._supervisor.restarts)):
+            await deferLater(self._reactor, LOOK_S, lambda: None)
+
+    def let_go(self) -> None:
+        """Drive none any more: another process does."""
+        self._handovers.close()
+        self.crew.lingering.stop()
+        self.crew.let_go()
+
+    async def find_the_rest(self) -> None:
+        """Drive what the process whose place this one has taken has left, until its clients have gone."""
+        await self._finding.find(only_to_end=True)
+
+    # -- the whole
 
     def connected(self) -> Deferred[bool]:
         return ensureDeferred(self._connected())

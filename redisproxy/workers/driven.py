@@ -47,6 +47,7 @@ class Driven:
     @param name: what its sockets are called. @param number: of the worker; 0 for a process without workers.
     @param settings: the whole ones in force.
     @param on_useless: called once, when it has neither a control plane nor clients for a while, or is to stop.
+    @param started: `plane` has been started already.
     @ivar taking: the connections that it was given.
     """
 
@@ -59,6 +60,7 @@ class Driven:
         network: ServingNetwork,
         reactor: Any,
         on_useless: Callable[[], None],
+        started: bool = False,
     ) -> None:
         self._name, self._number = name, number
         self._plane = plane
@@ -68,7 +70,7 @@ class Driven:
         plane.core.every_worker = Asking(self._upward, reactor)
         self.taking = Taking(plane, network)
         self._telling = Telling(plane, self.taking, self._upward, reactor)
-        self._served = ServedDataPlane(plane, settings, network, reactor, self._more())
+        self._served = ServedDataPlane(plane, settings, network, reactor, self._more(), started=started)
         self._ports: list[IListeningPort] = []
         self._began = self._useful = reactor.seconds()
         self._looking = LoopingCall(self._look)

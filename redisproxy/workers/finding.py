@@ -38,13 +38,15 @@ class Finding:
         self._settings = settings
         self._reactor = reactor
 
-    async def find(self) -> bool:
+    async def find(self, only_to_end: bool = False) -> bool:
         """Take over all that there are.
 
+        @param only_to_end: none of them is to serve.
         @return: whether the settings of the file have to be brought in force.
         """
         found: list[tuple[Worker, Introduction]] = []
-        for name in self._crew.directory.living():
+        known = {worker.name for worker in self._crew.all}
+        for name in (each for each in self._crew.directory.living() if each not in known):
             worker = self._crew.worker(0, name)
             introduction = await self._driven(worker)
             if introduction is not None:
@@ -52,7 +54,8 @@ class Finding:
         found.sort(key=lambda each: each[1].age_s)  # of two with one number the later one serves
         if any(introduction.pausing for _, introduction in found):
             self._crew.members.reasons.add(OPERATOR)
-        self._use([worker for worker, introduction in found if self._serves(worker, introduction)])
+        if not only_to_end:
+            self._use([worker for worker, introduction in found if self._serves(worker, introduction)])
         for worker, _ in found:
             if worker not in self._crew.workers.values():
                 self._linger(worker)

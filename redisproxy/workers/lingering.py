@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -70,6 +70,8 @@ class Lingering:
             life.cancel()
 
     def _failed(self, failure: Failure, worker: Worker) -> None:
+        if failure.check(CancelledError):
+            return  # nobody looks after it any more
         if failure.check(DataPlaneLost, DataPlaneFailed) and worker in self.workers:
             worker.failed(failure.getErrorMessage())
         elif worker in self.workers and not failure.check(DataPlaneLost):

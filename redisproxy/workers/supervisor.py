@@ -35,10 +35,12 @@ class Supervisor:
     """Keeps workers running. Implements L{all_moves.Numbers}.
 
     @ivar restarts: how often each was replaced, by number; those that there are to be.
+    @ivar shared: what clients share in the beginning.
     """
 
     def __init__(self, crew: Crew, reactor: Any) -> None:
         self.restarts: dict[int, int] = {}
+        self.shared = b""
         self._crew = crew
         self._reactor = reactor
         self._backoffs: dict[int, Backoff] = {}
@@ -104,7 +106,7 @@ class Supervisor:
             self._waiting[number] = self._reactor.callLater(seconds, self._begin, number)
 
     async def _start(self, number: int) -> None:
-        shared = await self._shared()
+        shared = await self.tell_shared()
         crew = self._crew
         if self._over or number not in self.restarts or number in crew.workers:
             return
@@ -116,14 +118,14 @@ class Supervisor:
         text = f"it has not begun within {START_S:g} s"
         self._deadlines[worker] = self._reactor.callLater(START_S, worker.end, text)
 
-    async def _shared(self) -> bytes:
-        """What the clients of another worker share; empty when no other one can say."""
+    async def tell_shared(self) -> bytes:
+        """What the clients of a worker share; when none can say, what they have begun with."""
         for worker in self._crew.all:
             try:
                 return await worker.shared()
             except (DataPlaneLost, DataPlaneFailed):
                 continue
-        return b""
+        return self.shared
 
     def _up(self, worker: Worker) -> None:
         """Its process is: speak to it. Before, the time limits of the links would count its imports."""

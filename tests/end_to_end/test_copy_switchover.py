@@ -404,3 +404,98 @@ def test_messages_watches_blocked_clients_and_scripts_carry_over(
     proxy.client().rpush("jobs", "a")
     blocked.join(10)
     assert popped == [("jobs", "a")]
+
+
+STREAMS = [f"stream:{at}" for at in range(5)]
+
+
+class Consumer(threading.Thread):
+    """Reads streams as consumers of a group, acknowledges and claims, until it is stopped or refused.
+
+    @ivar read: the ids that it has got, by stream. @ivar acknowledged: those of them that it has acknowledged.
+    """
+
+    CLAIM = "return redis.call('XAUTOCLAIM', KEYS[1], 'g', 'claimer', 0, 0, 'COUNT', 1)"
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(daemon=True)
+        self.read: dict[str, list[str]] = {stream: [] for stream in STREAMS}
+        self.acknowledged: set[tuple[str, str]] = set()
+        self.stopped = threading.Event()
+        self._client = client
+
+    def run(self) -> None:
+        with contextlib.suppress(redis.ResponseError):  # the fence
+            while not self.stopped.is_set():
+                for stream in STREAMS:
+                    self._consume(stream)
+                time.sleep(0.002)
+
+    def _consume(self, stream: str) -> None:
+        count = len(self.read[stream])
+        for _, entries in self._client.xreadgroup("g", f"c{count % 3}", {stream: ">"}, count=1):
+            self.read[stream].append(entries[0][0])
+            if count % 2:
+                self._client.xack(stream, "g", entries[0][0])
+                self.acknowledged.add((stream, entries[0][0]))
+        self._client.eval(self.CLAIM, 1, stream)
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self.join(30)
+
+
+@pytest.fixture
+def consuming(pair: tuple[RedisServer, RedisServer]) -> RedisServer:
+    """The old server, with streams that are read while it is left, and other keys."""
+    client = pair[0].client()
+    client.mset({f"key:{at}": at for at in range(KEYS)})
+    for stream in STREAMS:
+        with client.pipeline() as pipe:
+            for at in range(1, 5001):
+                pipe.xadd(stream, {"f": "v"}, f"{at}-1")
+            pipe.xgroup_create(stream, "g", 0)
+            pipe.execute()
+    return pair[0]
+
+
+def test_what_consumers_of_a_group_do_meanwhile_arrives(
+    consuming: RedisServer, pair: tuple[RedisServer, RedisServer], proxy: Proxy
+) -> None:
+    """The old server tells nothing of it."""
+    consumer = Consumer(proxy.client())
+    consumer.start()
+    try:
+        report = switch(proxy, pair[1], pause_budget_ms=10_000, writers_behind_proxy=True)
+        before = {stream: len(read) for stream, read in consumer.read.items()}
+        wait_until(lambda: all(len(consumer.read[stream]) > before[stream] + 2 for stream in STREAMS), "it reads on")
+    finally:
+        consumer.stop()
+    assert report["result"] == "done" and min(before.values()) > 0
+    for stream, read in consumer.read.items():
+        assert read == [f"{at}-1" for at in range(1, len(read) + 1)], stream
+        left = {each["message_id"] for each in pair[1].client().xpending_range(stream, "g", "-", "+", 10000)}
+        assert left == {number for number in read if (stream, number) not in consumer.acknowledged}
+
+
+def test_what_consumers_that_bypass_the_proxy_do_meanwhile_arrives(
+    consuming: RedisServer, pair: tuple[RedisServer, RedisServer], proxy: Proxy
+) -> None:
+    consumer = Consumer(consuming.client())
+    consumer.start()
+    try:
+        report = switch(proxy, pair[1], pause_budget_ms=10_000)
+    finally:
+        consumer.stop()
+    assert report["result"] == "done" and consumer.acknowledged
+    for stream in STREAMS:
+        assert pending_of(pair[1], stream) == pending_of(consuming, stream)
+
+
+def pending_of(server: RedisServer, stream: str) -> Any:
+    """A group's last id, consumers and pending entries, without the times of delivery."""
+    client: Any = server.client()
+    pending = client.xpending_range(stream, "g", "-", "+", 10000)
+    consumers = {each["name"]: each["pending"] for each in client.xinfo_consumers(stream, "g")}
+    entries = [(each["message_id"], each["consumer"], each["times_delivered"]) for each in pending]
+    return entries, consumers, client.xinfo_groups(stream)[0]["last-delivered-id"]

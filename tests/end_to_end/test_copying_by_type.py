@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from redisproxy.copying.compare import compare
+from redisproxy.copying.comparison import Comparison, Depth, Extent
 from redisproxy.copying.digest import digests, in_common
-from redisproxy.copying.endpoint import Endpoint
+from redisproxy.copying.endpoint import Endpoint, Features, endpoint
 from redisproxy.copying.kinds import KINDS
 from redisproxy.copying.stream import PENDING
 from redisproxy.copying.value import Copied, Outcome, copy_keys
@@ -52,6 +54,28 @@ def test_values_of_every_type_arrive_as_they_are(servers: dict[str, RedisServer]
     losses = {key: each.losses for key, each in zip(keys, results, strict=True) if each.losses}
     assert bool(losses) == (old_name in WITH_FIELD_EXPIRY and not both)
     assert len(there) == len(keys)
+
+
+def test_a_user_who_may_do_little_is_enough(servers: dict[str, RedisServer]) -> None:
+    """Such as those of managed services: nobody tells it how large a key is, or when it expires."""
+    old, new = raw(servers["Redis 7.0"]), raw(servers["Redis 6.2"])
+    old.flushall()
+    new.flushall()
+    fill(old, False)
+    refused = [f"-{name}" for name in ("memory", "pexpiretime", "function", "config", "debug", "client", "eval")]
+    old.execute_command("ACL", "SETUSER", "managed", "on", ">secret", "~*", "+@all", *refused)
+
+    async def work(reactor: Any, source: Endpoint, target: Endpoint) -> tuple[Features, list[Any], Comparison]:
+        await source.ask("AUTH", "managed", "secret")
+        managed = await endpoint(source.server)
+        _, results, _, _ = await copied(reactor, managed, target)
+        return managed.features, results, await compare(managed, target, Extent(Depth.ALL), reactor)
+
+    features, results, comparison = between(servers["Redis 7.0"], servers["Redis 6.2"], work)
+    assert not features.memory_usage and not features.expiry_times and not features.functions
+    assert {each.outcome for each in results} == {Outcome.COPIED}
+    assert contents(new, False) == contents(old, False)
+    assert comparison.same and comparison.compared == len(results)
 
 
 def test_times_of_delivery_and_of_expiry_are_the_same_to_the_millisecond(servers: dict[str, RedisServer]) -> None:

@@ -10,10 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redisproxy.copying import reading
+from redisproxy.copying.batches import Batches
 from redisproxy.copying.compare import compare
 from redisproxy.copying.comparison import Comparison, Depth, Extent
 from redisproxy.copying.endpoint import Endpoint
+from redisproxy.copying.kinds import KINDS
 from redisproxy.copying.value import Outcome, copy_keys
+from redisproxy.copying.writer import Writer
 from tests.end_to_end.copying import LATER_MS, PROGRAMS, WITH_FIELD_EXPIRY, between, contents, raw
 from tests.end_to_end.harness import RedisServer
 
@@ -101,27 +104,48 @@ async def copied(reactor: Any, source: Endpoint, target: Endpoint) -> tuple[set[
     return {each.outcome for each in results}, await compare(source, target, Extent(Depth.ALL), reactor)
 
 
-@pytest.mark.parametrize("in_pieces", [False, True], ids=["whole", "pieces"])
+async def copied_by_script(reactor: Any, source: Endpoint, target: Endpoint) -> tuple[set[Outcome], Comparison]:
+    """What the script makes no commands for, it names, and nothing is both."""
+    servers: Any = source.server, target.server
+    writer, batches = Writer(servers[1]), Batches(servers[0], source.features, frozenset(KINDS))
+    batch, named, count = await batches.next(b"0", 10), [], 0
+    while True:
+        await writer.restore(batch.wire, batch.commands)
+        named += batch.named
+        count += batch.count
+        if batch.cursor == b"0":
+            break
+        batch = await batches.next(batch.cursor, 10)
+    assert await writer.settled() == []
+    assert count + len(set(named)) == await source.ask("DBSIZE")
+    results = await copy_keys(source, target, list(dict.fromkeys(named)))
+    assert {each.kind for each in results} <= {"stream", "hash"}
+    return {each.outcome for each in results}, await compare(source, target, Extent(Depth.ALL), reactor)
+
+
+@pytest.mark.parametrize("way", ["whole", "pieces", "script"])
 @pytest.mark.parametrize(("old_name", "new_name"), PAIRS)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(keys=values, before=values)
 def test_random_values_arrive_as_they_are(
     servers: dict[str, RedisServer],
     monkeypatch: pytest.MonkeyPatch,
     old_name: str,
     new_name: str,
-    in_pieces: bool,
+    way: str,
     keys: dict[bytes, Write],
     before: dict[bytes, Write],
 ) -> None:
-    if in_pieces:
+    if way == "pieces":
         monkeypatch.setattr(reading, "SMALL_BYTES", -1)
     old, new = raw(servers[old_name]), raw(servers[new_name])
     old.flushall()
     new.flushall()
     write(old, keys)
     write(new, {key: before[other] for key, other in zip(keys, before, strict=False)})
-    outcomes, comparison = between(servers[old_name], servers[new_name], copied)
+    outcomes, comparison = between(
+        servers[old_name], servers[new_name], copied_by_script if way == "script" else copied
+    )
     assert outcomes <= {Outcome.COPIED}
     both = {old_name, new_name} <= set(WITH_FIELD_EXPIRY)
     there = contents(new, both)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.end_to_end.harness import Load, Proxy, RedisServer, busy_script, wait_until
+from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, wait_until
 from tests.end_to_end.test_versions import start
 
 KEPT = {"keep_way_back": True}
@@ -243,3 +243,34 @@ def test_an_old_server_that_is_gone_is_no_way_back(server: RedisServer, other: R
     server.process.send_signal(signal.SIGKILL)
     status, answer = kept.admin("switchover", back="1")
     assert status in (400, 409) and kept.client().set("a", 1), answer
+
+
+def test_after_a_copy_to_an_older_version_the_way_back_is_by_replication() -> None:
+    with start("Redis 8") as old, start("Redis 7.0") as new:
+        with Proxy(old.uplink, switchover={**KEPT, "mode": "copy"}) as proxy, Load(proxy, 5) as load:
+            report = switch(proxy, new)
+            assert report["way_back"]["follows"], report
+            wait_until(lambda: follows(old, new), "the old server follows")
+            assert is_fenced(old)
+            time.sleep(0.2)
+            assert "replicate" in [step["name"] for step in back(proxy)["steps"]]
+            time.sleep(0.2)
+        load.check(old)
+
+
+def test_over_tls_with_users_and_without_persistence(certificates: Certificates) -> None:
+    with (
+        RedisServer(tls=certificates, password="hush-one") as old,
+        RedisServer(tls=certificates, password="hush-two") as new,
+        Proxy(old.uplink, tls=certificates, switchover=KEPT) as proxy,
+    ):
+        for server in (old, new):
+            server.client().acl_setuser("mover", enabled=True, passwords=["+hush-hush"], keys=["*"], commands=["+@all"])
+        with Load(proxy, 5) as load:
+            proxy.write(uplink={**new.uplink, "user": "mover", "pass": "hush-hush"})
+            report = proxy.do("switchover")["report"]
+            assert report["way_back"]["follows"] and "no persistence" in " ".join(report["warnings"])
+            wait_until(lambda: follows(old, new), "the old server follows")
+            back(proxy)
+        load.check(old)
+        assert "hush" not in proxy.log + str(proxy.info())

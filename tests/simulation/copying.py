@@ -218,8 +218,10 @@ class MortalCopying:
     def copy(self, replace: bool) -> Deferred[tuple[str, ...]]:
         return self._alive(lambda: self._engine.copy(replace).addCallback(self._perhaps_reset_feed))
 
-    def note(self, names: tuple[bytes, ...], everything: bool) -> Deferred[None]:
-        return self._alive(lambda: self._engine.note(names, everything))
+    def note(
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+    ) -> Deferred[None]:
+        return self._alive(lambda: self._engine.note(names, perhaps, everything))
 
     def copy_rest(self) -> Deferred[Rest]:
         return self._alive(self._engine.copy_rest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redisproxy.copying.bulk_connection import BulkProtocol
 from redisproxy.servers.copy_marker import MARKER
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ class Placement:
         peer = connection.end.peer
         if peer.name != "uplink" or peer.gone or peer.disconnecting or self._world.ending:
             return
-        if not any(args[0].upper() in OF_CLIENTS and args[1:2] != [MARKER.encode()] for args in commands):
+        if not any(args[0].upper() in OF_CLIENTS for args in commands):
             return
+        if isinstance(peer.protocol, BulkProtocol) or MARKER.encode() in commands[0]:
+            return  # a copy, and its mark
         if peer.process is not None and not peer.process.alive:
             return
         if self.paused:

@@ -68,6 +68,18 @@ def test_they_are_drained_when_each_worker_is(rig: Rig) -> None:
     now(rig.gate.release(RELOAD))
 
 
+def test_a_worker_that_had_nothing_in_flight_when_it_was_held_is_not_asked_again(rig: Rig) -> None:
+    rig.servers[0].hang(3600)
+    Client(rig.workers[1]).send("INCR", "n")
+    rig.advance(0.01)
+    now(rig.gate.hold(RELOAD))
+    drained = Outcome(rig.gate.drained())
+    assert ["drained" in worker.orders for worker in rig.workers] == [False, True, False]
+    now(rig.gate.release(RELOAD))
+    assert isinstance(drained.error, GateReopened)
+    assert isinstance(now(rig.gate.drained()), GateReopened)
+
+
 def test_waiting_for_the_drain_ends_when_the_gate_is_opened_and_when_it_is_cancelled(rig: Rig) -> None:
     rig.servers[0].hang(3600)
     Client(rig.workers[0]).send("INCR", "n")
@@ -88,7 +100,8 @@ def test_a_hold_that_fails_is_taken_back_from_all(rig: Rig) -> None:
 
 def test_a_worker_that_is_lost_is_not_waited_for(rig: Rig) -> None:
     rig.servers[0].hang(3600)
-    Client(rig.workers[1]).send("INCR", "n")
+    for worker in rig.workers[:2]:
+        Client(worker).send("INCR", "n")
     rig.advance(0.01)
     now(rig.gate.hold(RELOAD))
     waiting: Deferred[None] = Deferred()
@@ -98,6 +111,7 @@ def test_a_worker_that_is_lost_is_not_waited_for(rig: Rig) -> None:
     rig.workers[1].held_up["drained"].errback(LOST)
     assert rig.workers[1].why and not drained.deferred.called
     waiting.callback(None)
+    rig.servers[0].wake()
     rig.advance(0.1)
     assert drained.deferred.called and drained.error is None
     assert now(rig.gate.release(RELOAD)).opened

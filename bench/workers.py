@@ -1,0 +1,142 @@
+"""What a command costs with several workers: all of them on one processor, Redis and the load on another one.
+
+So the workers together are as busy as a single process is, whatever the machine. Spread over idle processors each would
+be woken for fewer commands at a time, and that, not workers, would be measured.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import median
+
+from bench import certificate, load
+from bench.cells import small_get
+from bench.errors import BenchError
+from bench.load import KEY
+from bench.peers import Peer, Site, redisproxy, start_redis
+from bench.processes import Processes
+from bench.wire import Connection
+
+CLIENTS_EACH = 100
+"""For each worker, so that as many commands of its clients come together as in a single process."""
+NUMBERS = (1, 2, 4)
+START_S = 20.0
+
+
+@dataclass(frozen=True)
+class Shares:
+    """One run: CPU seconds of all processes of the proxy, and of the busiest one.
+
+    `connecting` is the run that only measures what it costs to connect: one command from each client.
+    """
+
+    workers: int
+    tls: bool
+    requests: int
+    cpu_s: float
+    busiest_s: float
+    connecting: bool = False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU microseconds per command, connecting not counted: medians over `runs`.
+
+    `busiest_us` is the busiest process's time by the commands of all: their bound, with a processor for each process.
+    """
+
+    runs: int
+    cpu_us: float
+    busiest_us: float
+
+
+Costs = dict[tuple[bool, int], Cost]
+"""By TLS and number of workers."""
+
+
+def measure(folder: Path, files: int, rounds: int, requests: int, say: Callable[[str], None]) -> Iterator[Shares]:
+    """Measure each number of workers in turn, round after round.
+
+    Raises BenchError when there is one processor only, or a proxy does not start or answer.
+    """
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) < 2:
+        raise BenchError("workers: two processors are needed to measure them")
+    with Processes() as processes:
+        with _on(processors[-1]):
+            redis = start_redis(processes, folder, files)
+        site = Site(processes, folder, redis, certificate.make(folder), files)
+        with _on(processors[0]):
+            proxies = {(tls, number): _started(number, tls, site) for tls, number in product((False, True), NUMBERS)}
+        with _on(processors[-1]), Connection(redis.port) as at_redis:
+            at_redis.ask(b"SET", KEY, b"x" * small_get(1).value_bytes)
+            for number in range(rounds):
+                say(f"workers: round {number + 1} of {rounds}")
+                for (tls, workers), peer in proxies.items():
+                    yield _run(peer, workers, tls, CLIENTS_EACH * workers, connecting=True)
+                    yield _run(peer, workers, tls, requests, connecting=False)
+
+
+@contextmanager
+def _on(processor: int) -> Iterator[None]:
+    """What is started meanwhile stays on this processor."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {processor})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _started(workers: int, tls: bool, site: Site) -> Peer:
+    peer = redisproxy(f"redisproxy-{workers}{'-tls' if tls else ''}", site, workers)
+    assert peer.process is not None
+    deadline = time.monotonic() + START_S
+    while len(peer.process.cpu_each_s()) < (1 if workers == 1 else workers + 1):
+        if time.monotonic() > deadline:
+            raise BenchError(f"{peer.name}: not all workers have begun within {START_S:g} s")
+        time.sleep(0.05)
+    with peer.connect() as connection:
+        connection.ask(b"SET", KEY, b"x" * small_get(1).value_bytes)
+    return peer
+
+
+def _run(peer: Peer, workers: int, tls: bool, requests: int, connecting: bool) -> Shares:
+    assert peer.process is not None
+    before = peer.process.cpu_each_s()
+    load.run(peer, small_get(CLIENTS_EACH * workers), requests)
+    after = peer.process.cpu_each_s()
+    if before.keys() != after.keys():
+        raise BenchError(f"{peer.name}: a worker was lost")
+    each = [after[pid] - before[pid] for pid in before]
+    return Shares(workers, tls, requests, sum(each), max(each), connecting)
+
+
+def costs(samples: Iterable[Shares]) -> Costs:
+    """Medians by TLS and number of workers; what connecting costs is taken off."""
+    groups: dict[tuple[bool, int, bool], list[Shares]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.tls, sample.workers, sample.connecting].append(sample)
+    return {
+        (tls, workers): _cost(group, groups.get((tls, workers, True), []))
+        for (tls, workers, connecting), group in groups.items()
+        if not connecting
+    }
+
+
+def _cost(group: Sequence[Shares], connecting: Sequence[Shares]) -> Cost:
+    less = connecting[0].requests if connecting else 0
+    all_s = median(each.cpu_s for each in connecting) if connecting else 0.0
+    busiest_s = median(each.busiest_s for each in connecting) if connecting else 0.0
+    return Cost(
+        len(group),
+        median((each.cpu_s - all_s) / (each.requests - less) * 1e6 for each in group),
+        median((each.busiest_s - busiest_s) / (each.requests - less) * 1e6 for each in group),
+    )
