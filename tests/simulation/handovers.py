@@ -8,13 +8,14 @@ link between the two is cut or late.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
+from redisproxy.control.errors import OperationError
 from redisproxy.dataplane.interface import ERRORS
 from redisproxy.remote import peer
 from redisproxy.remote.errors import DataPlaneFailed
@@ -32,6 +33,7 @@ ORDERS = ("Expect", "Expect", "Adopt", "Adopt", "Adopt", "Forget", "Greet")
 LIMITS_S = (0.02, 0.3, 3.0)
 CUT_NOTICED_S = (0.0, 0.001, 0.02, 0.4)
 HANDOVER = "handover"
+FAILURES: tuple[type[Exception], ...] = (*ERRORS, DataPlaneFailed)
 
 
 class Handovers:
@@ -67,10 +69,8 @@ class Handovers:
             await self._world.sleep(self._chance.choice((0, 0.01, 0.1, 0.3)))
             if self._world.ending:
                 return
-            over: Deferred[None] = Deferred()
-            answer = self._world.control._exclusion.run(HANDOVER, self._move)
-            answer.addBoth(lambda _, over=over: over.callback(None))  # type: ignore[misc]
-            await over
+            with suppress(OperationError):  # a move runs
+                await self._world.control._exclusion.run(HANDOVER, self._move)
 
     async def _move(self) -> dict[str, Any]:
         members = self._workers.members
@@ -82,7 +82,7 @@ class Handovers:
                 count = await giver.plane.handover.hand_over(path, self._chance.choice(LIMITS_S))
                 self.moved += count
                 self._note(f"{count} clients have gone")
-            except (*ERRORS, DataPlaneFailed) as error:
+            except FAILURES as error:
                 self._may_fail(error)
             self._nobody_is_twice()
         return {}
@@ -105,6 +105,8 @@ class Handovers:
 
     def _happen(self, server: OrderServer, when: str) -> bool:
         transport: Any = server.transport
+        if transport is None:
+            return True
         taker, giver = transport.process, transport.peer.process
         deeds: tuple[Callable[[], bool], ...] = (
             lambda: self._workers.kill(taker, f"{when}, "),

@@ -37,6 +37,20 @@ class Placement:
         if server is not decided and not self._is_cut_off(peer.process):
             self._world.fail(f"{commands[0]} of a client is carried out at {server.name}: {decided.name} is in use")
 
-    def _is_cut_off(self, process: object) -> bool:
+        elif late := self._not_there_yet(decided):
+            self._world.fail(
+                f"{commands[0]} of a client is carried out at {decided.name}: {late} has not gone there yet"
+            )
+
+    def _not_there_yet(self, decided: Server) -> object:
+        """A worker, of those that are all right, which is still at another server."""
         workers = self._world.workers
-        return workers is not None and process not in workers.in_use
+        if workers is None:
+            return None
+        well = (each for each in workers.in_use if not workers.is_doomed(each))
+        return next((each for each in well if self._world.net.hosts[workers.server_of(each)] is not decided), None)
+
+    def _is_cut_off(self, process: object) -> bool:
+        """Whether its link to the control process may be lost, which does not know yet and will kill it."""
+        workers = self._world.workers
+        return workers is not None and workers.is_doomed(process) and process in workers.in_use

@@ -42,6 +42,7 @@ from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
 from tests.simulation.planted_losses import LOSSES
+from tests.simulation.planted_workers import HANDOVERS, WORKERS
 
 Patches = Iterator[Any]
 
@@ -430,6 +431,8 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "kill-waits-at-the-gate": _kill_waits_at_the_gate,
     "aborted-before-it-is-undone": _aborted_before_it_is_undone,
     **LOSSES,
+    **WORKERS,
+    **HANDOVERS,
 }
 
 
@@ -440,7 +443,8 @@ FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
 
 def mode_of(name: str) -> Mode:
     """In which mode this bug shows."""
-    return Mode.BOUNDARY if name in LOSSES else Mode.ONE_PROCESS
+    modes = {Mode.BOUNDARY: LOSSES, Mode.WORKERS: WORKERS, Mode.HANDOVER: HANDOVERS}
+    return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 
 
 @contextmanager

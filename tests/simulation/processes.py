@@ -298,8 +298,8 @@ class Starting:
         self._child.machine.main(self._child, self._args, self._input, self._descriptors)
 
     def say(self, text: bytes) -> None:
-        """It writes to its standard output."""
-        self._parent.at(self._child.machine.net.delay(), self._protocol.outReceived, text)
+        """It writes to its standard output, which is read to its end before the parent learns that it has ended."""
+        self._parent.at(0.0, self._protocol.outReceived, text)
 
     def signalProcess(self, number: int) -> None:
         """

@@ -158,10 +158,14 @@ class Workers:
 
         @raise Violation: they do not agree.
         """
-        there = {str(each.program.plane.in_force.settings.uplink.address) for each in self.in_use}
+        there = {self.server_of(each) for each in self.in_use}
         if there - {self.decided}:
             self._world.fail(f"workers are on {' and '.join(sorted(there))}, and {self.decided} is in force")
         return self.decided
+
+    def server_of(self, worker: Process) -> str:
+        """The address of the server that this one goes to."""
+        return str(worker.program.plane.in_force.settings.uplink.address)
 
     @property
     def decided(self) -> str:
@@ -193,7 +197,7 @@ class Workers:
 
     def _happen(self, server: OrderServer, when: str) -> bool:
         transport: Any = server.transport
-        victim = transport.process
+        victim = None if transport is None else transport.process
         if victim is None or not victim.alive:
             return True
         deed = self.chance.choice(
@@ -250,6 +254,10 @@ class Workers:
         """It may find that the control process is gone, and end; its clients lose their connections."""
         if seconds >= MAY_END_S:
             self._doomed.add(victim)
+
+    def is_doomed(self, process: object) -> bool:
+        """Whether it may end at any time, because of what has happened to it or its links."""
+        return process in self._doomed
 
     def may_lose(self, wire: Wire) -> bool:
         """Whether this client may be disconnected at any time."""
