@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from redisproxy import config
 from redisproxy.admin import make_site
 from redisproxy.admin.ports import AdminPorts
+from redisproxy.config.certificates import TLSFault
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
 from redisproxy.control.service_manager import ServiceManager
@@ -29,8 +31,10 @@ from redisproxy.net.listening import Sockets, sockets_for
 from redisproxy.net.network import best_network
 from redisproxy.net.passed_sockets import PassedSocketFault
 from redisproxy.remote import peer
+from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
 from redisproxy.upgrade.place import Place
 from redisproxy.workers.data_plane import WorkersDataPlane
+from redisproxy.workers.here import beside_others
 from redisproxy.workers.share import files_of_one
 
 if TYPE_CHECKING:
@@ -240,7 +244,10 @@ class ProxyService(Proxy):
 
 
 class WorkersService(Proxy):
-    """The control process of a proxy with workers; see L{ProxyService}."""
+    """The control process of a proxy with workers, or beside data planes of other processes; see L{ProxyService}.
+
+    @param directory: where data planes of other processes listen.
+    """
 
     def __init__(
         self,
@@ -248,21 +255,42 @@ class WorkersService(Proxy):
         settings: config.Settings,
         reactor: Any,
         manager: ServiceManager,
+        directory: RunDirectory,
         origin: Origin | None = None,
     ) -> None:
+        """
+        @raise SystemExit: the directory can't be used.
+        """
         network = best_network(reactor)
-        self.dataplane = plane = WorkersDataPlane(settings, reactor)
-        configuration = Configuration(config_path, settings, network, reactor)
+        try:
+            directory.make()
+        except RunDirectoryFault as error:
+            raise SystemExit(f"redisproxy can't start: {error}") from None
+        self._configuration = configuration = Configuration(config_path, settings, network, reactor)
+        here = None if settings.worker_count > 1 else beside_others(settings, reactor, network, directory)
+        self.dataplane = plane = WorkersDataPlane(
+            settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal()
+        )
         copying = in_a_process_of_its_own(reactor)
         more = random.uniform, manager, copying, origin
         super().__init__(configuration, plane, plane.ports, None, network, reactor, *more)
+
+    def _found_in_force(self, settings: config.Settings) -> None:
+        try:
+            self._configuration.found_in_force(settings)
+        except TLSFault as error:
+            self.log.error("the settings of the workers that were found are not taken: {error}", error=str(error))
 
 
 def service_of(
     config_path: str, settings: config.Settings, reactor: Any, manager: ServiceManager, origin: Origin
 ) -> Proxy:
-    """The service for these settings."""
-    if settings.worker_count > 1:
-        return WorkersService(config_path, settings, reactor, manager, origin)
+    """The service for these settings.
+
+    @raise SystemExit: the run directory can't be used.
+    """
+    directory = run_directory(settings.run_directory, config_path, os.environ)
+    if settings.worker_count > 1 or directory.living():
+        return WorkersService(config_path, settings, reactor, manager, directory, origin)
     copying = in_a_process_of_its_own(reactor)
     return ProxyService(config_path, settings, reactor, manager=manager, start_copying=copying, origin=origin)

@@ -38,6 +38,8 @@ cdef class RequestFramer(CommandScanner):
 
     @special.setter
     def special(self, value):
+        if value is not self._special and not self.streaming:
+            self.begin()  # the name of a command that has arrived in part is looked at again
         self._special = value
         self._names = None if value is None else names_of(value)
 

@@ -51,6 +51,7 @@ pre { background: var(--soft); padding: .75rem; border-radius: .5rem } .bad { co
 <p id="answer" role="status"></p>
 <h2>Uplink</h2><table>$uplink</table>
 $workers<h2>Switchovers</h2><p id="step">$step</p><table class="log">$switchovers</table>
+<p>$way_back</p>
 $differences<h2>Last reload</h2><table>$reload</table>
 <h2>Last upgrade</h2><table>$upgrade</table>
 <h2>Configuration</h2><pre>$config</pre>
@@ -120,13 +121,25 @@ def _switchover_rows(reports: list[dict[str, Any]]) -> str:
     for report in reports:
         pause_ms = report.get("pause_ms")
         closed = ", ".join(f"{count} closed: {why}" for why, count in (report.get("clients_closed") or {}).items())
-        what = "; ".join(filter(None, [str(report.get("error") or ""), closed, *report.get("warnings", [])]))
+        what = "; ".join(
+            filter(None, [report.get("reason"), str(report.get("error") or ""), closed, *report.get("warnings", [])])
+        )
         cells = (
             _time(report.get("at")), report.get("from"), report.get("to"), str(report.get("result")).replace("_", " "),
             "" if pause_ms is None else f"{pause_ms} ms", report.get("held", ""), what,
         )  # fmt: skip
         rows.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
     return "".join(f"<tr>{row}</tr>" for row in rows)
+
+
+def _way_back(switchover: dict[str, Any]) -> str:
+    """Where one can go back to, and what a watch has seen."""
+    way_back, watch = switchover.get("way_back") or {}, switchover.get("watch") or {}
+    shown = ""
+    if way_back:
+        follows = "" if way_back["follows"] else f", which does not follow: {way_back['why_not']}"
+        shown = f"The way back: {way_back['to']}{follows}."
+    return f"{shown} The watch: {watch.get('verdict') or 'it goes on'}." if watch else shown
 
 
 def _differences_table(reports: list[dict[str, Any]]) -> str:
@@ -194,10 +207,10 @@ def render_page(info: dict[str, Any]) -> bytes:
         "why": _why(info),
         "advice": f"The uplink: {uplink['advice']}" if uplink.get("advice") else "",
         "clients": clients.get("open", 0),
-        "in_flight": info.get("in_flight", 0),
-        "held": info.get("held", 0),
+        **{name: info.get(name, 0) for name in ("in_flight", "held")},
         "connections": uplink.get("connections", 0),
         "step": f"{running['from']} to {running['to']}: {running['step']}" if running else "",
+        "way_back": _way_back(switchover),
         "version": info.get("version", ""),
         "uptime": _duration(info.get("uptime_s")),
     }

@@ -33,7 +33,9 @@ class Operations(Protocol):
 
     def reload(self) -> Deferred[Answer]: ...
 
-    def switchover(self, dry_run: bool) -> Deferred[Answer]: ...
+    def switchover(self, dry_run: bool, back: bool) -> Deferred[Answer]: ...
+
+    def forget_way_back(self) -> Deferred[Answer]: ...
 
     def switchover_go_on(self) -> Answer: ...
 
@@ -144,7 +146,8 @@ class Command(Resource):
             "pause-and-wait": lambda fields: operations.pause_and_wait(_timeout_ms(fields)),
             "unpause": lambda _: operations.unpause(),
             "reload": lambda _: operations.reload(),
-            "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run")),
+            "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run"), _flag(fields, "back")),
+            "forget-way-back": lambda _: operations.forget_way_back(),
             "switchover-go-on": lambda _: operations.switchover_go_on(),
             "switchover-abort": lambda _: operations.switchover_abort(),
             "upgrade": lambda _: operations.upgrade(),

@@ -114,8 +114,12 @@ def status(path: str, cacert: str | None, as_json: bool) -> None:
 @_CACERT
 @click.option("--dry-run", is_flag=True, help="Look whether it could begin, and change nothing.")
 @click.option("--abort", is_flag=True, help="Stop the one that runs, before the new server is promoted.")
+@click.option("--back", is_flag=True, help="Go to the server before, whatever the file names.")
+@click.option("--forget-way-back", "forget", is_flag=True, help="Have the server before follow no more.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def switchover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json: bool) -> None:
+def switchover(
+    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, as_json: bool
+) -> None:
     """Move data and clients to the uplink that the configuration names now.
 
     First point uplink in the configuration at the new Redis server; the running proxy does the rest: it lets the new
@@ -127,7 +131,12 @@ def switchover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_jso
     def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
         return _call(_load(path), page, fields, cacert)
 
-    sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, as_json))
+    if abort + back + forget > 1 or (dry_run and (abort or forget)):
+        raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
+    if forget:
+        _show(*ask("/cmd/", {"cmd": "forget-way-back"}))
+        return
+    sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, back, as_json))
 
 
 @main.command()
@@ -196,6 +205,7 @@ def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool
 @click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
 @click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
 @click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
+@click.option("--back", is_flag=True, help="Every second time go back to the server before, which has followed.")
 @click.option(
     "--mode", type=click.Choice(["replicate", "copy", "auto"]), default="replicate", show_default=True,
     help="How the data moves.",
@@ -226,4 +236,6 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     from redisproxy.switch_test.options import Options, any_seed
     from redisproxy.switch_test.terminal import run
 
+    if fields["back"] and (fields["kill"] or fields["manual"]):
+        raise click.UsageError("--back needs the old server alive, and the proxy's own switchovers")
     sys.exit(run(Options(seed=any_seed() if seed is None else seed, **fields), as_json))

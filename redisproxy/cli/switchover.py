@@ -21,12 +21,14 @@ HOW_TO_ABORT = "redisproxy switchover --abort"
 Call = Callable[[str, "dict[str, str] | None"], tuple[int, dict[str, Any]]]
 
 
-def run(call: Call, dry_run: bool, as_json: bool) -> int:
+def run(call: Call, dry_run: bool, back: bool, as_json: bool) -> int:
     """Carry out a switchover; the exit code is 0 when it is done, 1 when it was refused or rolled back.
 
+    @param back: to the server before.
     @param call: asks the running proxy; takes path and fields, returns HTTP status and answer.
     """
-    fields = {"cmd": "switchover", **({"dry_run": "1"} if dry_run else {})}
+    flags = {"dry_run": dry_run, "back": back}
+    fields = {"cmd": "switchover", **{name: "1" for name, given in flags.items() if given}}
     console = Console(stderr=True)
     answer = _answer_of(call, fields, console, console.is_terminal and not as_json)
     report = answer.get("report", {})

@@ -37,6 +37,11 @@ async def _unfence(reactor: Any, settings: Settings) -> int:
     try:
         server = await open_control(str(uplink.address), connect, credentials_of(uplink), reactor, timeout_s)
         state = await server.state()
+        if state.fenced and state.role == "slave":
+            host, port = state.primary
+            click.echo(f"{uplink.address} is a replica of {host}:{port}, as a way back, and keeps its fence", err=True)
+            server.close()
+            return 1
         if not state.fenced:
             click.echo(f"{uplink.address} bears no fence")
         else:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from redisproxy import resp
 from redisproxy.client.session_value import TransactionValue
+
+if TYPE_CHECKING:
+    from redisproxy.commands.changed_keys import Change
 
 SPOILER = resp.encode_command("ECHO")
 """Redis refuses to queue it, and EXEC fails from then on."""
@@ -20,6 +25,7 @@ class Transaction:
     @ivar own: the commands among them that the proxy answers itself, with their places in EXEC's reply.
     @ivar selects: it holds a SELECT, which counts when EXEC succeeds.
     @ivar caching: the CLIENT CACHING that went right before its MULTI and counts until EXEC, if any.
+    @ivar changes: what it changes silently, with databases, while that is noted. @ivar databases: that it may run in.
     """
 
     __slots__ = (
@@ -29,7 +35,9 @@ class Transaction:
         "_own_size",
         "_size",
         "caching",
+        "changes",
         "count",
+        "databases",
         "dead",
         "lost",
         "own",
@@ -43,6 +51,8 @@ class Transaction:
         self.dead = False
         self.lost = False
         self.selects = False
+        self.changes: set[tuple[int, Change]] = set()
+        self.databases: set[int] = set()
         self.own: list[tuple[int, bytes]] = []
         self.replayable = True
         self._max_commands = max_commands

@@ -6,6 +6,7 @@ from typing import Any
 
 from redisproxy.client.upload import Upload
 from redisproxy.forwarding.twins import RequestFramer
+from redisproxy.resp import RUN
 
 Unit = tuple[int, bytes, Any]
 """What framing makes of the stream: its kind (C{RUN}, C{COMMAND}, ...), the bytes, and what the kind has besides."""
@@ -63,6 +64,21 @@ class ReceiveBuffer:
         self.framer.feed(data)
         self.current = self.framer.next() if first_waits else None
         return None if self.current is None else self.current[1]
+
+    def frame_again(self) -> None:
+        """Other commands are special than before: look again at what has left framing as plain and was not sent."""
+        units = [*([] if self.current is None else [self.current]), *(self._parked or ())]
+        again = [each for unit in units for each in self._frame(unit)]
+        waited = self.current is not None
+        self.current = again.pop(0) if waited else None
+        self._parked = again or None
+
+    def _frame(self, unit: Unit) -> list[Unit]:
+        if unit[0] != RUN:
+            return [unit]
+        framer = RequestFramer(self.framer.special, max_held_bytes=len(unit[1]))
+        framer.feed(unit[1])
+        return list(iter(framer.next, None))
 
     def next(self) -> Unit | None:
         """The unit after the current one; None when more has to arrive first.

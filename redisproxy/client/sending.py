@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redisproxy.client.noted_reply import NotedReply
 from redisproxy.client.waiting import Reason
 from redisproxy.forwarding.collector import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.closing import Closing
+    from redisproxy.client.noted_reply import Changes
     from redisproxy.client.route import Route
     from redisproxy.client.session import Session
     from redisproxy.client.waiting import Waiting
@@ -18,13 +20,18 @@ if TYPE_CHECKING:
 
 
 class Sender:
-    """Sends for one client. The gate is open, and its route has a connection that takes commands."""
+    """Sends for one client. The gate is open, and its route has a connection that takes commands.
 
-    __slots__ = ("_closing", "_flow", "_gate", "_lane", "_route", "_session", "_waiting")
+    @ivar to_note: what the command that is handled now changes silently; empty while nothing is noted.
+    """
+
+    __slots__ = ("_closing", "_flow", "_gate", "_lane", "_notes", "_route", "_session", "_waiting", "to_note")
 
     def __init__(
         self, core: Core, lane: Lane, session: Session, waiting: Waiting, route: Route, closing: Closing
     ) -> None:
+        self.to_note: Changes = ()
+        self._notes = core.notes
         self._gate = core.gate
         self._flow = core.gate.flow
         self._lane = lane
@@ -42,7 +49,7 @@ class Sender:
         self._gate.admit(count)
         self._flow.commands += count
         lane.pending += count
-        connection.submit(lane, data, count)
+        connection.submit(self._noted(lane) if self.to_note else lane, data, count)
         if lane.pending >= lane.limit:
             self._waiting.block(Reason.IN_FLIGHT)
 
@@ -68,7 +75,11 @@ class Sender:
         self._gate.admit(replies)
         self._flow.commands += 1
         self._lane.pending += replies
-        return connection.submit(sink, data, replies, timed)
+        return connection.submit(self._noted(sink) if self.to_note else sink, data, replies, timed)
+
+    def _noted(self, sink: ReplySink) -> ReplySink:
+        changes, self.to_note = self.to_note, ()
+        return NotedReply(sink, self._lane.client, changes, self._notes)
 
     def _say_caching(self, connection: Connection | None) -> None:
         """Send the CLIENT CACHING that speaks of the command that is sent next."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from redisproxy.commands.changed_keys import SilentChanges
 from redisproxy.commands.redis_commands import (
     BLOCK_OPTION,
     EVAL_BY_NAME,
@@ -77,6 +78,7 @@ class CommandTable:
     @param allowed: upper-case C{NAME} or C{NAME|SUBCOMMAND}, forwarded although the table refuses them.
     @param learned: further commands of the server in use; see L{learn}.
     @param pubsub: whether clients may subscribe.
+    @param silent: what changes keys silently at the server in use. @param noting: whether that is looked at now.
     @ivar special: upper-case names at which a run of plain commands ends.
     @ivar special_if_dedicated: the same for a client with a dedicated connection, where any script may run.
     """
@@ -86,13 +88,18 @@ class CommandTable:
         allowed: frozenset[str] = frozenset(),
         learned: Mapping[str, Treatment] | None = None,
         pubsub: bool = False,
+        silent: SilentChanges | None = None,
+        noting: bool = False,
     ) -> None:
+        self.silent = silent or SilentChanges()
         self._allowed = allowed
         self._pubsub = pubsub
         self._learned = learned or {}
         more = [*self._learned, *(PUBLISHES if pubsub else ())]
         self.special = SPECIAL.union(name.encode("latin-1") for name in more) if more else SPECIAL
-        self.special_if_dedicated = self.special - _BY_NAME
+        if noting:
+            self.special |= self.silent.names
+        self.special_if_dedicated = self.special if noting else self.special - _BY_NAME
 
     def treatment(self, args: list[bytes]) -> Treatment:
         """How the command in `args` is treated; C{args[0]} is its name, in upper or lower case."""

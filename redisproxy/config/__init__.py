@@ -12,7 +12,7 @@ from redisproxy.config.errors import ConfigError
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.load import load
-from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings
+from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.redacted import public
 from redisproxy.config.settings import Settings
 from redisproxy.config.switchover import SwitchoverSettings
@@ -33,6 +33,7 @@ __all__ = [
     "TcpAddress",
     "Undiscovered",
     "UnixAddress",
+    "UpgradeSettings",
     "UplinkSettings",
     "UserSettings",
     "differences",

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from redisproxy.config.settings import Settings
 
 _FIXED = re.compile(
-    r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?|workers"
+    r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?|run_directory"
 )
 
 
@@ -37,8 +37,10 @@ def differences(old: Settings, new: Settings) -> tuple[str, ...]:
 
 
 def fixed_differences(old: Settings, new: Settings) -> tuple[str, ...]:
-    """The differences that need a restart: where the proxy listens, whether with TLS, and the number of workers."""
+    """The differences that need a restart: where the proxy listens, whether with TLS, and whether it has workers."""
     fixed = tuple(key for key in differences(old, new) if _FIXED.fullmatch(key))
+    if (old.worker_count > 1) != (new.worker_count > 1):
+        fixed = (*fixed, "workers")
     if (old.admin is None) != (new.admin is None):
         return ("admin", *(key for key in fixed if not key.startswith("admin")))
     return fixed

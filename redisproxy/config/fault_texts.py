@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from redisproxy.config.endpoint import KeepaliveSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
-from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings
+from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.settings import Settings
 from redisproxy.config.switchover import SwitchoverSettings
 from redisproxy.config.uplink import UplinkSettings
@@ -25,6 +25,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "limits": LimitSettings,
     "pause": PauseSettings,
     "shutdown": ShutdownSettings,
+    "upgrade": UpgradeSettings,
     "switchover": SwitchoverSettings,
     "tcp_keepalive": KeepaliveSettings,
     "users": UserSettings,

@@ -1,4 +1,4 @@
-"""The sections C{pause}, C{shutdown} and C{upgrade}: how long the proxy waits, and what it tells clients."""
+"""The sections C{pause}, C{shutdown} and C{upgrade}: how long the proxy waits for replies and for clients."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class ShutdownSettings(Section):
 class UpgradeSettings(Section):
     """How the program on disk takes the place of the one that runs.
 
-    It has C{start_limit_ms} to get ready. Clients that can't go over to its process (TLS) may stay for C{linger_ms}.
+    It has C{start_limit_ms} to get ready. A process that is to end waits for C{linger_ms} for clients that can't go to
+    another one (TLS).
     """
 
     start_limit_ms: Milliseconds = 30_000

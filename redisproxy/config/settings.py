@@ -13,7 +13,7 @@ from redisproxy.config.address import Address, TcpAddress, on_this_machine
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
-from redisproxy.config.section import MillisecondsOrOff, Section
+from redisproxy.config.section import MillisecondsOrOff, Section, Text
 from redisproxy.config.switchover import SwitchoverSettings
 from redisproxy.config.uplink import UplinkSettings
 
@@ -48,11 +48,12 @@ class Settings(Section):
     allow_scan_across_switch: bool = False
     pubsub: bool = False
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | Literal["auto"] = 1
+    run_directory: Annotated[Text, StringConstraints(pattern=r"^/")] | None = None
     limits: LimitSettings = LimitSettings()
     pause: PauseSettings = PauseSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
-    switchover: SwitchoverSettings = SwitchoverSettings()
     upgrade: UpgradeSettings = UpgradeSettings()
+    switchover: SwitchoverSettings = SwitchoverSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -7,12 +7,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from redisproxy.config.address import TcpAddress, parse_address
-from redisproxy.config.section import Milliseconds, Section, Text
+from redisproxy.config.section import CountOrOff, Milliseconds, MillisecondsOrOff, Section, Text
 from redisproxy.config.uplink import UplinkSettings
 
 
 def _set_of(value: Any) -> Any:
     return frozenset(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+
+
+def _tcp_address(text: str | None) -> TcpAddress | None:
+    """
+    @raise ValueError: it is none.
+    """
+    if text is None:
+        return None
+    address = parse_address(text, "tcp")
+    assert isinstance(address, TcpAddress)
+    return address
 
 
 class SwitchoverSettings(Section):
@@ -34,6 +45,11 @@ class SwitchoverSettings(Section):
     external_deadline_ms: Milliseconds = 60_000
     carry: Annotated[frozenset[Literal["acl", "config"]], BeforeValidator(_set_of)] = frozenset()
     strict: bool = False
+    keep_way_back: bool = False
+    way_back_from: Text | None = None
+    watch_ms: MillisecondsOrOff = 0
+    watch_errors: CountOrOff = 0
+    watch_latency_ms: MillisecondsOrOff = 0
     replicate_from: Text | None = None
     replicate_over_tls: bool | None = None
     replication_user: Text | None = None
@@ -45,24 +61,37 @@ class SwitchoverSettings(Section):
             raise ValueError("replication_user needs replication_pass")
         if self.carry and self.mode == "external":
             raise ValueError(".carry: in external mode the proxy changes nothing at the servers")
-        if self.replicate_from is not None:
+        if self.watch_ms and not (self.keep_way_back and (self.watch_errors or self.watch_latency_ms)):
+            raise ValueError(".watch_ms: needs keep_way_back, and watch_errors or watch_latency_ms")
+        for name in ("replicate_from", "way_back_from"):
             try:
-                parse_address(self.replicate_from, "tcp")
+                _tcp_address(getattr(self, name))
             except ValueError as error:
-                raise ValueError(f".replicate_from: {error}") from None
+                raise ValueError(f".{name}: {error}") from None
         return self
 
     @property
     def replicate_from_address(self) -> TcpAddress | None:
         """The address at which the new server reaches the old one, if the configuration gives it."""
-        if self.replicate_from is None:
-            return None
-        address = parse_address(self.replicate_from, "tcp")
-        assert isinstance(address, TcpAddress)
-        return address
+        return _tcp_address(self.replicate_from)
+
+    @property
+    def way_back_from_address(self) -> TcpAddress | None:
+        """The address at which the old server reaches the new one, if the configuration gives it."""
+        return _tcp_address(self.way_back_from)
+
+    def mirrored(self, follows: bool) -> SwitchoverSettings:
+        """The settings for going back: what belongs to one direction is exchanged, and nothing is carried.
+
+        @param follows: the server before follows the one in use, however its data came there.
+        """
+        changed: dict[str, Any] = {"carry": frozenset(), "strict": False, "replicate_over_tls": None}
+        changed |= {"replicate_from": self.way_back_from, "way_back_from": self.replicate_from}
+        changed |= {"replication_user": None, "replication_password": None}
+        return self.model_copy(update=changed | ({"mode": "replicate"} if follows else {}))
 
     def replication_credentials(self, old: UplinkSettings) -> tuple[str | None, str | None]:
         """User and password with which a replica logs in at `old`."""
         if self.replication_password is not None:
             return self.replication_user, self.replication_password.get_secret_value()
-        return old.user, old.password.get_secret_value() if old.password is not None else None
+        return old.login

@@ -71,6 +71,11 @@ class UplinkSettings(Endpoint):
             yield ".reconnect_max_ms: it is less than reconnect_min_ms"
 
     @property
+    def login(self) -> tuple[str | None, str | None]:
+        """User and password, for somebody else who is to log in like the proxy."""
+        return self.user, self.password.get_secret_value() if self.password is not None else None
+
+    @property
     def address(self) -> Address:
         """The address of the server; without a host it is this machine."""
         if self.sentinels:

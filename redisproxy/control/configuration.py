@@ -25,12 +25,14 @@ class Candidate:
     @ivar settings: with the uplink's address found. @ivar finder: its sentinels, if it has any.
     @ivar changed: the key paths in which it differs from what is in force.
     @ivar same_listeners: the listeners' certificates stay, and their files are not read.
+    @ivar leaves: it goes back from this server, which the file may name still.
     @ivar admin_tls: the new certificate of the admin pages; None when that stays, or there is none.
     """
 
     settings: config.Settings
     finder: Finder | None
     changed: tuple[str, ...]
+    leaves: config.Address | None = None
     same_listeners: bool = False
     admin_tls: ServerTLS | None = None
 
@@ -39,6 +41,7 @@ class Configuration:
     """What is in force.
 
     @ivar finder: the sentinels that tell where the uplink is, if there are any.
+    @ivar left: the server that was left by going back, until a file that names another one is taken.
     @ivar admin_users: who may use the admin pages; None when anybody may.
     @ivar admin_tls: the certificate of the admin pages, if they have one; a reload replaces what is in it.
     """
@@ -53,6 +56,8 @@ class Configuration:
         self._clock = clock
         self.settings = settings
         self.finder: Finder | None = None
+        self.left: config.Address | None = None
+        self._back: Candidate | None = None
         self.finder = self._finder_of(settings)
         self.admin_users = _admin_users(settings)
         self.admin_tls = _admin_tls(settings)
@@ -70,6 +75,7 @@ class Configuration:
         @raise Rejected: why that is not taken.
         """
         settings = self._read()
+        self._refuse_what_was_left(settings)
         try:
             finder = self._finder_of(settings)
             if finder is not None:
@@ -107,6 +113,27 @@ class Configuration:
         changed = config.differences(self.settings, settings)
         return Candidate(settings, self.finder, changed, same_listeners=True)
 
+    def of_server_before(self, uplink: config.UplinkSettings) -> Candidate:
+        """What is in force, with the server that was in use before.
+
+        The file may name the one in use now, onto which no reload is to lead once it is left and fenced.
+        """
+        settings, leaves = self.settings.model_copy(update={"uplink": uplink}), self.settings.uplink.address
+        changed = config.differences(self.settings, settings)
+        self._back = Candidate(settings, None, changed, leaves, same_listeners=True)
+        return self._back
+
+    def _refuse_what_was_left(self, settings: config.Settings) -> None:
+        """
+        @raise Rejected: a reload would lead onto the server that was left by going back.
+        """
+        if self.left is not None and settings.uplink.address == self.left:
+            raise Rejected(
+                f"uplink: the configuration file still names {self.left}, which was left by going back and refuses"
+                f" writes; have it name {self.settings.uplink.address}, the server in use. To go to {self.left} again"
+                " with the data, run redisproxy switchover"
+            )
+
     def _candidate(self, settings: config.Settings, finder: Finder | None) -> Candidate:
         changed = config.differences(self.settings, settings)
         return Candidate(settings, finder, changed, admin_tls=_admin_tls(settings))
@@ -118,7 +145,7 @@ class Configuration:
             raise Rejected(str(error)) from error
         fixed = config.fixed_differences(self.settings, settings)
         if fixed:
-            raise Rejected("\n".join(f"{key}: can't change while the proxy runs; restart it" for key in fixed))
+            raise Rejected("\n".join(map(_fixed, fixed)))
         return settings
 
     def _finder_of(self, settings: config.Settings) -> Finder | None:
@@ -132,15 +159,23 @@ class Configuration:
         @raise TLSFault: certificates of the admin pages can't be used.
         """
         if settings != self.settings:
-            self.take(self._candidate(settings, self._finder_of(settings)))
+            back = self._back if self._back is not None and self._back.settings == settings else None
+            self.take(back or self._candidate(settings, self._finder_of(settings)))
 
     def take(self, candidate: Candidate) -> None:
         """It is in force; the data plane has swapped."""
         self.settings = candidate.settings
         self.finder = candidate.finder
+        self.left = candidate.leaves
         self.admin_users = _admin_users(candidate.settings)
         if self.admin_tls is not None and candidate.admin_tls is not None:
             self.admin_tls.replace(candidate.admin_tls)
+
+
+def _fixed(key: str) -> str:
+    if key == "workers":
+        return "workers: a reload can't change between 1 and more; redisproxy upgrade can"
+    return f"{key}: can't change while the proxy runs; restart it"
 
 
 def _admin_users(settings: config.Settings) -> Authenticator | None:

@@ -107,11 +107,13 @@ class Control:
 
     async def _tick(self) -> None:
         self._advice.tick()
+        self.follower.tick(self.configuration.finder is not None and await self._connected())
+
+    async def _connected(self) -> bool:
         try:
-            connected = await self._dataplane.connected()
+            return await self._dataplane.connected()
         except DataPlaneLost:
-            connected = False
-        self.follower.tick(connected)
+            return False
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(DataPlaneLost):
@@ -125,6 +127,7 @@ class Control:
         Clients that have time to leave need their server until then, so that a failover is followed meanwhile.
         """
         self.shutdown.begin()
+        self.switchover.watch.stop("the proxy shuts down")
         await self._exclusion.stop(still=FAILOVER)
         await self._unless_lost(self.shutdown.let_clients_leave())
         self.follower.stop()
@@ -139,6 +142,7 @@ class Control:
         await self._exclusion.stop(still=UPGRADE)
 
     def _end_deciding(self) -> None:
+        self.switchover.watch.stop("the proxy shuts down")
         self.follower.stop()
         if self._loop.running:
             self._loop.stop()

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 import redisproxy
 from redisproxy import config
 from redisproxy.control.errors import SHUTTING_DOWN
+from redisproxy.control.way_back import file_advice
 from redisproxy.figures import prometheus
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.upgrade import Upgrade
     from redisproxy.control.uplink_advice import UplinkAdvice
-    from redisproxy.dataplane.interface import DataPlane, Figures
+    from redisproxy.dataplane.interface import DataPlane, Figures, WorkerFigures
     from redisproxy.figures.metrics import OperationFigures
 
 
@@ -87,7 +88,7 @@ class Info:
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
             "last_reload": results.reload,
-            "switchover": {"current": self._switchover.progress, "last": results.switchovers},
+            "switchover": {"current": self._switchover.progress, "last": results.switchovers, **self._way_back()},
             "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
@@ -112,10 +113,18 @@ class Info:
             "pinned": uplink.pinned,
             "max_pinned": settings.max_pinned,
             "last_error": uplink.last_error,
-            "advice": figures.gate.busy or self._advice.text,
+            "advice": figures.gate.busy or self._left() or self._advice.text,
             **self._sentinel(),
             "server": dict(uplink.server),
         }
+
+    def _left(self) -> str:
+        configuration = self._configuration
+        left = configuration.left
+        return file_advice(left, configuration.settings.uplink.address) if left is not None else ""
+
+    def _way_back(self) -> Answer:
+        return {"way_back": self._switchover.way_back.describe(), "watch": self._switchover.watch.describe()}
 
     def _sentinel(self) -> Answer:
         finder = self._configuration.finder
@@ -154,8 +163,12 @@ def _clients(figures: Figures) -> Answer:
 
 def _of_workers(figures: Figures) -> Mapping[int, Mapping[str, int]]:
     """The numbers of each worker, by its own."""
+
+    def serves(each: WorkerFigures) -> bool:
+        return each.answers and not each.leaving
+
     names = ("clients", "in_flight", "held", "commands", "restarts")
-    return {each.number: {name: getattr(each, name) for name in names} for each in figures.workers if each.answers}
+    return {each.number: {name: getattr(each, name) for name in names} for each in figures.workers if serves(each)}
 
 
 def _native(figures: Figures) -> Answer:

@@ -63,13 +63,20 @@ class Operations:
         """Take the configuration file as it is now."""
         return self._reload.reload()
 
-    def switchover(self, dry_run: bool) -> Deferred[Answer]:
-        """Move the data and the clients to the uplink that the configuration file names now."""
-        return self._switchover.switch_over(dry_run)
+    def switchover(self, dry_run: bool, back: bool = False) -> Deferred[Answer]:
+        """Move the data and the clients to the uplink that the configuration file names now.
+
+        @param back: to the server that was in use before the last switchover.
+        """
+        return self._switchover.switch_over(dry_run, back)
 
     def switchover_go_on(self) -> Answer:
         """In external mode: the new server is promoted."""
         return self._switchover.go_on()
+
+    def forget_way_back(self) -> Deferred[Answer]:
+        """Have the server that was in use before follow no more; it stays fenced."""
+        return self._switchover.forget_way_back()
 
     def switchover_abort(self) -> Deferred[Answer]:
         """Stop the switchover that runs, before the new server is promoted."""

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 import redisproxy
-from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, HandoverRefused, Taker
 from redisproxy.net.deferreds import carried_out
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class SuccessorFailed(Exception):
 
 
 class Ready(Protocol):
-    """A new process that could serve: its number, its program's version, and where it takes clients in."""
+    """A new process that could serve: its number, its program's version, and the Unix sockets at which it
+    takes clients in."""
 
     @property
     def pid(self) -> int: ...
@@ -41,7 +42,7 @@ class Ready(Protocol):
     def version(self) -> str: ...
 
     @property
-    def clients(self) -> str: ...
+    def doors(self) -> tuple[str, ...]: ...
 
 
 class Successor(Protocol):
@@ -56,8 +57,8 @@ class Successor(Protocol):
     async def take_shared(self, shared: bytes) -> None:
         """Give it what all clients share, before the first of them."""
 
-    async def accept(self, paused: bool, back: str) -> None:
-        """Have it accept clients, held if `paused`; it gives them back at the Unix socket `back` if it has to."""
+    async def accept(self, paused: bool, back: tuple[str, ...]) -> None:
+        """Have it accept clients, held if `paused`; it gives them back at the Unix sockets `back` if it has to."""
 
     async def take_charge(self, history: dict[str, Any]) -> None:
         """It is the proxy from now on. This wait is not cut short."""
@@ -76,8 +77,8 @@ class Predecessor(Protocol):
     """This process, as it gives its place away."""
 
     @property
-    def back(self) -> str:
-        """The Unix socket at which clients are taken back."""
+    def back(self) -> tuple[str, ...]:
+        """The Unix sockets at which clients are taken back."""
 
     @property
     def refused(self) -> str:
@@ -129,6 +130,7 @@ class Attempt:
         self._clock = clock
         self._began = clock.seconds()
         self._handed = self._before = 0
+        self._hand_over_ms = 0.0
 
     @property
     def ms(self) -> float:
@@ -147,7 +149,7 @@ class Attempt:
             return await carried_out(self._pass_control(successor, ready, stayed))
         except BaseException as error:
             await carried_out(self._undo(successor, error))
-            if isinstance(error, DataPlaneLost):
+            if isinstance(error, DataPlaneLost | HandoverRefused):
                 raise SuccessorFailed(str(error)) from error
             raise
 
@@ -160,6 +162,7 @@ class Attempt:
     async def _pass_clients(self, successor: Successor, ready: Ready) -> int:
         """How many stay."""
         self.step = "hand over"
+        began = self._clock.seconds()
         predecessor = self._predecessor
         predecessor.take_back()
         self._before = await self._left()
@@ -167,13 +170,15 @@ class Attempt:
         await successor.take_shared(await predecessor.shared())
         await successor.accept(await self._paused(), predecessor.back)
         for _ in range(ROUNDS):
-            count = await self._dataplane.handover.hand_over(ready.clients, CLIENT_S)
+            to = tuple(Taker(door, self._before) for door in ready.doors)
+            count = (await self._dataplane.handover.hand_over(to, CLIENT_S)).taken
             self._handed += count
             left = await self._left()
             if not successor.alive:
                 raise SuccessorFailed("the new process has ended or hangs while clients were handed over to it")
             if not left or not count:
                 break
+        self._hand_over_ms = round((self._clock.seconds() - began) * 1000, 1)
         return left
 
     async def _paused(self) -> bool:
@@ -186,7 +191,8 @@ class Attempt:
     async def _pass_control(self, successor: Successor, ready: Ready, stayed: int) -> Answer:
         self.step = "take charge"
         await self._predecessor.close_admin()
-        moved = {"pid": ready.pid, "clients": self._handed, "stayed": stayed, "ms": self.ms}
+        times = {"ms": self.ms, "hand_over_ms": self._hand_over_ms}
+        moved = {"pid": ready.pid, "clients": self._handed, "stayed": stayed, **times}
         answer = {"from": redisproxy.__version__, "to": ready.version, **moved}
         await successor.take_charge(self._results.history({"ok": True, **answer}))
         successor.part()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 
 from redisproxy.control.abort import Abort
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
+from redisproxy.control.watch import Watch
+from redisproxy.control.way_back import FORGETTING, Return, file_advice
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
 from redisproxy.net.deferreds import shielded
 from redisproxy.switchover import Switchover, SwitchoverFailed
@@ -17,6 +20,7 @@ from redisproxy.switchover.both_servers import BothServers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from redisproxy.config import SwitchoverSettings, UplinkSettings
     from redisproxy.control.configuration import Candidate, Configuration
     from redisproxy.control.exclusion import Exclusion
     from redisproxy.control.holding import Holding
@@ -72,11 +76,26 @@ class SwitchoverCut:
         return True
 
 
+class Trip(NamedTuple):
+    """Where a switchover goes, and how.
+
+    @ivar back: to the server before. @ivar reason: why, if nobody ordered it.
+    """
+
+    candidate: Candidate
+    settings: SwitchoverSettings
+    back: bool = False
+    reason: str = ""
+
+
 class SwitchoverOperation:
     """The operation.
 
+    @ivar way_back: the server before. @ivar watch: looks at the new server for a while.
     @ivar running: the switchover that runs.
     """
+
+    log = Logger(namespace="redisproxy.switchover")
 
     def __init__(
         self,
@@ -93,14 +112,15 @@ class SwitchoverOperation:
         self._start_copying = start_copying
         self._dataplane = dataplane
         self._configuration = configuration
-        self._holding = holding
-        self._move = move
+        self._holding, self._move = holding, move
         self._exclusion = exclusion
         self._results = results
         self._network = network
         self._clock = clock
         self._cut: SwitchoverCut | None = None
         self._abort = Abort()
+        self.way_back = Return(configuration, network, clock)
+        self.watch = Watch(network, clock, lambda reason: self.switch_over(back=True, reason=reason))
         self.running: Switchover | None = None
 
     @property
@@ -108,12 +128,20 @@ class SwitchoverOperation:
         """What the pages show of the one that runs."""
         return self.running.current() if self.running is not None else None
 
-    def switch_over(self, dry_run: bool = False) -> Deferred[Answer]:
+    def switch_over(self, dry_run: bool = False, back: bool = False, reason: str = "") -> Deferred[Answer]:
         """Move the data and the clients to the uplink that the configuration file names now.
 
         Refused while another move runs.
+
+        @param back: to the server that was in use before the last switchover, whatever the file names.
+        @param reason: why, if nobody ordered it.
         """
-        return self._exclusion.run(SWITCHOVER, lambda: self._abort.run(self._prepare(dry_run)))
+        return self._exclusion.run(SWITCHOVER, lambda: self._abort.run(self._prepare(dry_run, back, reason)))
+
+    def forget_way_back(self) -> Deferred[Answer]:
+        """Have the server before follow no more; it stays fenced."""
+        self.watch.stop("the way back is forgotten")
+        return self._exclusion.run(FORGETTING, self.way_back.forget)
 
     def go_on(self) -> Answer:
         """In external mode: the new server is promoted.
@@ -131,18 +159,42 @@ class SwitchoverOperation:
         """
         return self._abort.order()
 
-    async def _prepare(self, dry_run: bool) -> Answer:
+    def _trip(self, back: bool, reason: str) -> Trip:
+        """
+        @raise Rejected: the file does not name another server. @raise WrongState: there is no server before.
+        """
+        if back:
+            return Trip(self.way_back.candidate(), self.way_back.settings(), back, reason)
         candidate = self._configuration.of_another_server()
-        await self._move.prepare(candidate)
+        return Trip(candidate, candidate.settings.switchover)
+
+    async def _prepare(self, dry_run: bool, back: bool, reason: str) -> Answer:
+        trip, before = self._trip(back, reason), self._configuration.settings.uplink
+        if not dry_run:
+            self.watch.stop("another switchover came")
+        await self._move.prepare(trip.candidate)
         swapped = False
         try:
-            switchover = await self._made(candidate, dry_run)
+            switchover = await self._made(trip, dry_run)
             await self._run(switchover)
             swapped = not dry_run
         finally:
             if not swapped:
                 await self._move.abandon()
+        if swapped:
+            await shielded(self._arrived(trip, before, switchover))
         return await shielded(self._answer(switchover))
+
+    async def _arrived(self, trip: Trip, before: UplinkSettings, switchover: Switchover) -> None:
+        """Note the way back, say what the file has to name, and watch."""
+        after, way_back, report = trip.candidate.settings.uplink, switchover.way_back, switchover.report
+        report["warnings"] += await self.way_back.switched(before, after, way_back)
+        if trip.back:
+            text = file_advice(before.address, after.address)
+            report["warnings"].append(text)
+            self.log.warn("switchover: {text}", text=text)
+        elif trip.settings.watch_ms and way_back.follows:
+            self.watch.begin(after, trip.settings)
 
     async def _answer(self, switchover: Switchover) -> Answer:
         return {**await self._gate_now(), "report": switchover.report}
@@ -154,14 +206,16 @@ class SwitchoverOperation:
         except DataPlaneLost:
             return {}
 
-    async def _made(self, candidate: Candidate, dry_run: bool) -> Switchover:
+    async def _made(self, trip: Trip, dry_run: bool) -> Switchover:
+        candidate, new_had = trip.candidate, self.way_back.changed_at(trip.candidate.settings.uplink)
         before = (await self._dataplane.figures()).clients_closed
         self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
         old, new = self._configuration.settings, candidate.settings
-        servers, copying = BothServers(old, new, self._network, self._clock), self._start_copying(old, new)
-        return Switchover(
-            servers, self._dataplane, self._cut, new.switchover, self._clock, copying=copying, dry_run=dry_run
-        )
+        servers = BothServers(old, new, self._network, self._clock, new_had)
+        copying, settings = self._start_copying(old, new), trip.settings
+        switchover = Switchover(servers, self._dataplane, self._cut, settings, self._clock, copying, dry_run)
+        switchover.report["reason"] = trip.reason
+        return switchover
 
     async def _run(self, switchover: Switchover) -> None:
         self.running = switchover

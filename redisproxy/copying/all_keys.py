@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from redisproxy.copying.changed_keys import ChangedKeys
     from redisproxy.copying.changes import Changes
     from redisproxy.copying.figures import CopyFigures
+    from redisproxy.copying.in_place import InPlace
     from redisproxy.copying.named_keys import NamedKeys
     from redisproxy.copying.pace import Pace
     from redisproxy.copying.servers import CopiedServers
@@ -98,6 +99,8 @@ class AllKeys:
         return batch
 
     async def _write(self, db: int, batch: Batch) -> None:
+        if batch.count:
+            self._named.in_place.forget_all()
         await self._writer.restore(batch.wire, batch.count)
         if batch.named:
             await self._named.copy(db, batch.named)
@@ -109,14 +112,16 @@ class AllKeys:
 class Removal:
     """Removes keys from the new server that the old one has not."""
 
-    def __init__(self, servers: CopiedServers) -> None:
+    def __init__(self, servers: CopiedServers, in_place: InPlace) -> None:
         self._servers = servers
+        self._in_place = in_place
 
     async def remove(self) -> None:
         """Do it. A key that is made at the old server meanwhile is among the changes.
 
         @raise UplinkError: a server does not answer.
         """
+        self._in_place.forget_all()
         keys = await keyspace(self._servers.old)
         for db in await self._servers.databases():
             await self._servers.select(db)

@@ -6,7 +6,7 @@ in pieces. Not in it: how long ago pending entries of streams were delivered, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from redisproxy.copying.endpoint import Endpoint, Features
@@ -45,10 +45,17 @@ def in_common(one: Features, other: Features) -> Features:
     )
 
 
-async def digests(server: Endpoint, keys: Sequence[bytes], detail: Features) -> list[Digest]:
+def _always() -> bool:
+    return True
+
+
+async def digests(
+    server: Endpoint, keys: Sequence[bytes], detail: Features, in_time: Callable[[], bool] = _always
+) -> list[Digest]:
     """The digests of keys in the database that is selected, in their order.
 
     @param detail: what counts: times to live of fields (C{field_expiry}), counters of streams (C{stream_counts}).
+    @param in_time: whether to go on reading large values; once it is not, those that are left have no digest.
     @raise UplinkError: the server did not answer.
     """
     looked = list(zip(keys, await looks(server, keys), strict=True))
@@ -58,7 +65,7 @@ async def digests(server: Endpoint, keys: Sequence[bytes], detail: Features) -> 
         values |= {key: _of_items(each, look, detail) for (key, look), each in zip(batch, items, strict=True)}
     for key, look in looked:
         if look.kind in KINDS and key not in values:
-            values[key] = await _of_pieces(server, key, look.kind, detail)
+            values[key] = await _of_pieces(server, key, look.kind, detail, in_time)
     return [Digest(look.kind, values.get(key, UNREAD), look.expires_ms) for key, look in looked]
 
 
@@ -70,12 +77,14 @@ def _of_items(items: list[Item] | None, look: Look, detail: Features) -> bytes:
     return total.digest()
 
 
-async def _of_pieces(server: Endpoint, key: bytes, kind: str, detail: Features) -> bytes:
+async def _of_pieces(server: Endpoint, key: bytes, kind: str, detail: Features, in_time: Callable[[], bool]) -> bytes:
     """The digest of a large value, which is read again if the server has told of members twice (it may, in SCANs)."""
     for _ in range(_TRIES):
         total = Sum()
         try:
             async for items in read_pieces(server, key, kind):
+                if not in_time():
+                    return UNREAD
                 total.add(KINDS[kind].comparable(items, detail))
             (count,) = checked(await server.ask_all((COUNTS[kind], key)))
         except KeyChanged:

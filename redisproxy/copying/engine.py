@@ -209,7 +209,8 @@ class CopyRun:
         self.changed = ChangedKeys(changes, self.named, figures, clock)
         pace = Pace(self._latency_s, clock)
         all_keys = AllKeys(servers, writer, self.named, changes, self.changed, pace, figures, clock)
-        self.converge = Converge(changes, all_keys, self.changed, Removal(servers), feeds, settings, clock)
+        removal = Removal(servers, self.named.in_place)
+        self.converge = Converge(changes, all_keys, self.changed, removal, feeds, settings, clock)
         self._writer = writer
         self._functions: object = None
 

@@ -167,13 +167,20 @@ async def open_feed(uplink: UplinkSettings, name: str, network: Network, clock: 
     @raise CopyFailed: it does not do that. @raise UplinkError: it can't be reached.
     """
     feed = Feed(await dialled(uplink, name, network, clock, lambda: FeedProtocol(changes)), name, clock)
-    login: tuple[Arg, ...] = ("HELLO", 3, *credentials_of(uplink).hello())
-    for command in (login, ("CLIENT", "TRACKING", "ON", "BCAST")):
+    try:
+        await _begin(feed, name, credentials_of(uplink).hello())
+    except BaseException:
+        feed.end()
+        raise
+    return feed
+
+
+async def _begin(feed: Feed, name: str, login: tuple[str, ...]) -> None:
+    hello: tuple[Arg, ...] = ("HELLO", 3, *login)
+    for command in (hello, ("CLIENT", "TRACKING", "ON", "BCAST")):
         reply = await feed.ask(*command)
         if isinstance(reply, RespError):
-            feed.end()
             raise CopyFailed(
                 f"{name} does not tell what changes, which copying needs ({command[0]!s}: {reply.text}): let the"
                 " proxy's user run CLIENT TRACKING and HELLO there"
             )
-    return feed

@@ -42,21 +42,27 @@ class KeyByKey:
         self._comparison = comparison
         self._clock: Any = clock
         self._detail = in_common(source.features, target.features)
+        self._end: float | None = None
 
     async def run(self, extent: Extent, progress: Progress) -> None:
         """Compare as much as is asked for; `progress` hears how many keys were looked at, of how many.
 
         @raise UplinkError: a server did not answer.
         """
-        end = None if extent.seconds is None else self._clock.seconds() + extent.seconds
+        if extent.seconds is not None:
+            self._end = self._clock.seconds() + extent.seconds
         total, done = self._to_do(extent), 0
         async for db, keys in self._chosen(extent):
-            if end is not None and self._clock.seconds() >= end:
+            if self._in_time():
+                await self._compare(db, keys)
+            if not self._in_time():
                 self._comparison.complete = False
                 return
-            await self._compare(db, keys)
             done += len(keys)
             progress(done, max(total, done))
+
+    def _in_time(self) -> bool:
+        return self._end is None or bool(self._clock.seconds() < self._end)
 
     # -- which keys
 
@@ -116,22 +122,24 @@ class KeyByKey:
     async def _compare(self, db: int, keys: list[bytes]) -> None:
         differing = await self._different(keys)
         for _ in range(1, LOOKS):
-            if not differing or self._comparison.more:
+            if not differing or self._comparison.more or not self._in_time():
                 break
             await deferLater(self._clock, BETWEEN_LOOKS_S)
             differing = await self._different(list(differing))
         self._comparison.compared += len(keys)
         expired = await self._expired(differing)
+        in_time = self._in_time()
         for key, (source, target) in differing.items():
             if is_unread(source, target):
-                self._comparison.unread += 1
+                self._comparison.unread += in_time
+                self._comparison.compared -= not in_time
             if key not in expired and (why := why_different(source, target)):
                 kind = target.kind if source.kind == "none" else source.kind
                 self._comparison.note(Difference(db, key, kind, why))
 
     async def _different(self, keys: list[bytes]) -> Pairs:
-        here = ensureDeferred(digests(self._source, keys, self._detail))
-        there = ensureDeferred(digests(self._target, keys, self._detail))
+        here = ensureDeferred(digests(self._source, keys, self._detail, self._in_time))
+        there = ensureDeferred(digests(self._target, keys, self._detail, self._in_time))
         source, target = await _both(here, there)
         pairs = zip(keys, zip(source, target, strict=True), strict=True)
         return {key: pair for key, pair in pairs if is_unread(*pair) or why_different(*pair)}

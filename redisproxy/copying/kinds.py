@@ -159,7 +159,8 @@ class _Hash:
             (complete,) = await with_expiry(server, [(key, items)])
             if complete is None:
                 raise KeyChanged
-            yield complete
+            if complete:
+                yield complete
 
     def write(self, key: bytes, items: Sequence[Item], features: Features) -> list[Command]:
         pairs = (part for field, value, _ in items for part in (field, value))

@@ -1,7 +1,8 @@
 """Copies keys that are known by name: those that have changed, and those that are too large for a batch.
 
 A key that the old server does not have is removed from the new one. Small values of types that the new server takes are
-dumped and restored; all others are copied by type, large ones in pieces.
+dumped and restored; all others are copied by type, large ones in pieces. Of a large sorted set that is there already,
+only what differs is copied.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.copying.endpoint import PRIVATE
+from redisproxy.copying.in_place import InPlace
 from redisproxy.copying.value import Copied, Outcome, copy_keys
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import encode_command
@@ -38,6 +40,7 @@ class NamedKeys:
     @ivar losses: what the new server can't hold of what was copied, in words.
     @ivar slow: how long a key took that took long, in seconds, by database and name; those changed last at the end.
     @ivar slow_s: how long slow keys have taken, since the beginning.
+    @ivar in_place: keeps large sorted sets the same.
     @ivar recent: the keys that were copied last, those copied latest at the end.
     """
 
@@ -46,6 +49,7 @@ class NamedKeys:
         self.slow: dict[tuple[int, bytes], float] = {}
         self.slow_s = 0.0
         self.recent: dict[tuple[int, bytes], None] = {}
+        self.in_place = InPlace(servers.source, servers.target, (servers.old, servers.new))
         self._servers = servers
         self._writer = writer
         self._clock = clock
@@ -79,25 +83,30 @@ class NamedKeys:
     async def _copy(self, db: int, names: list[bytes]) -> None:
         """What follows reads the old server now; what was read before is on its way, in front of it."""
         kinds, sizes = await self._looked_at(names)
-        absent = [name for name, kind in zip(names, kinds, strict=True) if kind == "none"]
+        absent: list[bytes] = []
         whole: list[bytes] = []
         others: list[bytes] = []
-        large: list[bytes] = []
+        large: dict[bytes, str] = {}
         for name, kind, size in zip(names, kinds, sizes, strict=True):
-            if kind == "none":
+            if kind != "none" and size > WHOLE_BYTES:
+                large[name] = kind
                 continue
-            if size > WHOLE_BYTES:
-                large.append(name)
-            else:
-                (others if kind in self._servers.not_restored else whole).append(name)
+            self.in_place.forget(db, name)
+            by_type = kind in self._servers.not_restored
+            (absent if kind == "none" else others if by_type else whole).append(name)
         if absent:
             await self._servers.new.ask_all(("UNLINK", *absent))
         await self._restore(whole)
         await self._by_type(db, [*others, *await self._writer.settled()])
-        for name in large:
+        for name, kind in large.items():
             began = self._clock.seconds()
-            await self._by_type(db, [name])
+            await self._copy_large(db, name, kind)
             self._took((db, name), self._clock.seconds() - began)
+
+    async def _copy_large(self, db: int, name: bytes, kind: str) -> None:
+        if kind != "zset" or not await self.in_place.adjust(db, name):
+            self.in_place.forget(db, name)
+            await self._by_type(db, [name])
 
     def _took(self, key: tuple[int, bytes], seconds: float) -> None:
         self.slow.pop(key, None)

@@ -10,6 +10,8 @@ from redisproxy.net.errors import UplinkRefused
 from redisproxy.resp import RespError
 from redisproxy.servers.control_connection import ServerSaidNo
 
+_CHANGED = ("WRONGTYPE", "no such key", "NOGROUP")
+
 
 class KeyChanged(Exception):
     """A key vanished or changed its type while it was read."""
@@ -23,7 +25,7 @@ def checked(replies: list[Any]) -> list[Any]:
     """
     for reply in replies:
         if isinstance(reply, ServerSaidNo):
-            if "WRONGTYPE" in str(reply) or "no such key" in str(reply):
+            if any(words in str(reply) for words in _CHANGED):
                 raise KeyChanged
             raise reply
     return replies

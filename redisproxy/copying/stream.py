@@ -49,15 +49,15 @@ class StreamKind:
         for group in named:
             yield await _group(server, key, group)
         waiting = [group[b"name"] for group in named if group[b"pending"]]
-        size, first = PieceSize(), b"0-0"
+        size, first, end = PieceSize(), b"0-0", fields[b"last-generated-id"]  # what comes later is not read
         while first:
-            entries = await _entries(server, key, first, size)
-            pages = [await _pending(server, key, name, first) for name in waiting]
+            entries = await _entries(server, key, first, end, size)
+            pages = [await _pending(server, key, name, first, end) for name in waiting]
             # No further than all of these pages reach, so that no more is in memory than one page of each.
-            ends = [page[-1][_AT[page[-1][0]]] for page, full in (entries, *pages) if full]
-            last = min(ends, key=_id) if ends else b""
+            reached = [page[-1][_AT[page[-1][0]]] for page, full in (entries, *pages) if full]
+            last = min(reached, key=_id, default=end)
             yield _in_order([item for page, _ in (entries, *pages) for item in page], last)
-            first = _after(last) if last else b""
+            first = _after(last) if reached else b""
         yield [_counters(fields), *map(_read, named)]
 
     def write(self, key: bytes, items: Sequence[Item], features: Features) -> list[Command]:
@@ -89,21 +89,21 @@ async def _group(server: Endpoint, key: bytes, group: dict[bytes, Any]) -> list[
     ]
 
 
-async def _entries(server: Endpoint, key: bytes, first: bytes, size: PieceSize) -> tuple[list[Item], bool]:
-    """A page of entries from an id on, and whether there may be more."""
+async def _entries(server: Endpoint, key: bytes, first: bytes, end: bytes, size: PieceSize) -> tuple[list[Item], bool]:
+    """A page of entries between two ids, and whether there may be more."""
     count = size.count
-    (entries,) = checked(await server.ask_all(("XRANGE", key, first, "+", "COUNT", count)))
+    (entries,) = checked(await server.ask_all(("XRANGE", key, first, end, "COUNT", count)))
     items: list[Item] = [(ENTRY, number, *fields) for number, fields in entries]
     size.took(items)
     return items, len(items) == count
 
 
-async def _pending(server: Endpoint, key: bytes, group: bytes, first: bytes) -> tuple[list[Item], bool]:
-    """A page of what consumers of a group have not acknowledged, from an id on, and whether there may be more.
+async def _pending(server: Endpoint, key: bytes, group: bytes, first: bytes, end: bytes) -> tuple[list[Item], bool]:
+    """A page of what consumers of a group have not acknowledged, between two ids, and whether there may be more.
 
     When they were delivered is exact to the ms if the server's clock says the same before and after, hence the tries.
     """
-    command: Command = ("XPENDING", key, group, first, "+", _PAGE)
+    command: Command = ("XPENDING", key, group, first, end, _PAGE)
     for _ in range(_TRIES):
         before, page, after = checked(await server.ask_all(("TIME",), command, ("TIME",)))
         if time_ms(before) == time_ms(after):
@@ -130,10 +130,9 @@ def _after(number: bytes) -> bytes:
 def _in_order(items: list[Item], last: bytes) -> list[Item]:
     """Entries and those deleted that are pending, by their ids; then who has them pending; then what is to be deleted.
 
-    @param last: what is behind this id is left out; empty for none.
+    @param last: what is behind this id is left out.
     """
-    if last:
-        items = [item for item in items if _id(item[_AT[item[0]]]) <= _id(last)]
+    items = [item for item in items if _id(item[_AT[item[0]]]) <= _id(last)]
     entries = {item[1]: item for item in items if item[0] == ENTRY}
     pending = [item for item in items if item[0] == PENDING]
     gone = sorted({item[2] for item in pending} - entries.keys(), key=_id)
@@ -142,8 +141,9 @@ def _in_order(items: list[Item], last: bytes) -> list[Item]:
 
 
 def _counters(info: dict[bytes, Any]) -> Item:
-    names = (b"last-generated-id", b"entries-added", b"max-deleted-entry-id")
-    return (COUNTERS, *(_bytes(info.get(name)) for name in names))
+    """An XSETID may have put the last id before deleted entries; newer servers do not take that."""
+    last, deleted = info[b"last-generated-id"], info.get(b"max-deleted-entry-id")
+    return (COUNTERS, last, _bytes(info.get(b"entries-added")), _bytes(deleted and min(last, deleted, key=_id)))
 
 
 def _read(group: dict[bytes, Any]) -> Item:

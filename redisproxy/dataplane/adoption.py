@@ -44,6 +44,11 @@ class Adoption:
         self._timeout_s = timeout_s
         self._coming: dict[int, tuple[Arriving, Any]] = {}
 
+    @property
+    def expected(self) -> int:
+        """How many clients are on their way here."""
+        return len(self._coming)
+
     async def prepare(self, state: bytes, marker: bytes) -> None:
         """Part of L{handover.Target}."""
         value = _read(state)
@@ -83,6 +88,7 @@ class Adoption:
             self.abandon(value.id)
             raise HandoverRefused(f"its socket can't be used: {error}") from error
         del self._coming[value.id]
+        arriving.client.core.metrics.clients.taken_in_total += 1
         try:
             arriving.go_on(value)
         except Exception:

@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     from redisproxy.client.session_value import ClientValue
     from redisproxy.uplink import UplinkSet
 
-AT_ONCE = 25
+AT_ONCE = 8
+"""Each is held while it crosses, the longer the more there are."""
 POLL_S = 0.002
 BOTH_GET_IT = 2
 """How many connections get a marker that is published; one that MONITOR shows is answered with its text."""
+
+
+STOPPED = "the handover was stopped before its turn"
 
 
 class Target(Protocol):
@@ -73,6 +77,11 @@ class Handover:
         self._clock = clock
         self._target = target
         self._timeout_s = timeout_s
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Begin with no other client, and wait for none to have nothing under way."""
+        self._stopped = True
 
     async def move(self, clients: Iterable[Client], limit_s: float) -> dict[Client, str]:
         """Hand these over, a few at a time; who stays, and why.
@@ -82,6 +91,9 @@ class Handover:
         staying: dict[Client, str] = {}
         left = iter(clients)
         while batch := list(islice(left, AT_ONCE)):
+            if self._stopped:
+                staying |= dict.fromkeys((*batch, *left), STOPPED)
+                break
             results = await all_settled([ensureDeferred(self._move(client, limit_s)) for client in batch])
             for client, (good, value) in zip(batch, results, strict=True):
                 if not good:
@@ -112,7 +124,7 @@ class Handover:
             why = leaving.hold()
             if not why:
                 return
-            if self._clock.seconds() >= until:
+            if self._stopped or self._clock.seconds() >= until:
                 raise HandoverRefused(why)
             await deferLater(self._clock, POLL_S, lambda: None)
 
@@ -179,6 +191,8 @@ class Handover:
             raise
         except BaseException:
             leaving.gone()
+            leaving.client.core.metrics.clients.closed["handover_failed"] += 1
             socket.close()
             raise
         leaving.gone()
+        leaving.client.core.metrics.clients.handed_over_total += 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redisproxy.commands.changed_keys import SilentChanges
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.commands.treatment import Treatment
+from redisproxy.handlers import noting
 from redisproxy.shared.core import ClientLimits
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class InForce:
         self._raw = raw
         self._listeners = listeners
         self._learned: dict[str, Treatment] = {}
+        self._silent = SilentChanges()
         self._run_id = ""
         self._left: list[UplinkSet] = []
         self._apply(settings)
@@ -51,12 +54,16 @@ class InForce:
     def learn(self, known: Known) -> None:
         """The server in use has told of itself for the first time."""
         self._run_id = known.run_id
-        self._learned = known.commands
+        self._know(known)
         self._apply_table()
+
+    def _know(self, known: Known) -> None:
+        self._learned = known.commands
+        self._silent = SilentChanges(known.writes)
 
     def take(self, settings: config.Settings, uplinks: UplinkSet, known: Known) -> None:
         """Put new settings in force. The gate is closed and nothing is in flight."""
-        self._learned = known.commands
+        self._know(known)
         if not known.run_id or known.run_id != self._run_id:
             self._core.cursors.server_number += 1
         self._run_id = known.run_id
@@ -80,11 +87,17 @@ class InForce:
         self._listeners.apply(settings)
         self._apply_table()
 
+    def note(self, on: bool) -> None:
+        """Note, from now on or no more, what changes keys silently."""
+        self._apply_table()
+        for client in self._registry if on else ():
+            noting.begin(client)
+
     def _apply_table(self) -> None:
         """Have clients stop at the commands that are special now; only if need be, because there may be many."""
         core, settings = self._core, self.settings
         before = core.table.special, core.log_messages
-        core.table = CommandTable(settings.allow_commands, self._learned, settings.pubsub)
+        core.table = CommandTable(settings.allow_commands, self._learned, settings.pubsub, self._silent, core.notes.on)
         core.log_messages = settings.log_messages
         if (core.table.special, core.log_messages) != before:
             for client in self._registry:

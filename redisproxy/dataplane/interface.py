@@ -10,9 +10,9 @@ Rules for all orders:
    needs no time, so that C{await} goes straight on within the same turn of the reactor.
  - An order fails with one of L{ERRORS} and nothing else; anything else is a bug.
  - Orders take effect in the sequence in which they were given, also when nobody waits for the answers.
- - Cancelling the Deferred of C{drained}, C{server_known}, C{connect}, C{prove_watches}, C{bring}, C{give_notice}
-   and C{all_left} ends the work. All other orders are carried out once they are given; whoever cancels does not learn
-   the result.
+ - Cancelling the Deferred of C{drained}, C{server_known}, C{connect}, C{prove_watches}, C{bring}, C{give_notice},
+   C{all_left} and C{NoteOrders.begin} ends the work. All other orders are carried out once they are given; whoever
+   cancels does not learn the result.
  - C{DataPlaneLost} says nothing about what was carried out. A data plane that has lost its control plane goes on as it
    was; it drops nobody for that.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from redisproxy.dataplane.copy_interface import NoteOrders
 from redisproxy.dataplane.values import (
     ERRORS,
     ClientInFlight,
@@ -29,17 +30,20 @@ from redisproxy.dataplane.values import (
     Figures,
     GateStatus,
     HandedClient,
+    HandedOver,
     HandoverRefused,
     Hold,
     NotSupported,
     Rejected,
     Release,
+    Taker,
     UplinkStatus,
     WorkerFigures,
     WrongOrder,
 )
 from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
 from redisproxy.shared.every_worker import ClientFilter
+from redisproxy.shared.notes import Noted
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -64,13 +68,17 @@ __all__ = [
     "GateReopened",
     "GateStatus",
     "HandedClient",
+    "HandedOver",
     "HandoverOrders",
     "HandoverRefused",
     "Hold",
     "MoveOrders",
     "NotSupported",
+    "NoteOrders",
+    "Noted",
     "Rejected",
     "Release",
+    "Taker",
     "UplinkStatus",
     "WorkerFigures",
     "WrongOrder",
@@ -218,7 +226,7 @@ class HandoverOrders(Protocol):
     """Clients go from one data plane to another of the same server, and do not notice.
 
     The data plane that they leave gives C{expect}, C{adopt} and C{forget} to the one that they come to, on its own
-    C{hand_over}. Not while a move is prepared in either.
+    C{hand_over}. A data plane refuses them while a move is prepared, and C{prepare} while clients are on their way.
     """
 
     def expect(self, state: bytes, marker: bytes) -> Deferred[None]:
@@ -239,15 +247,19 @@ class HandoverOrders(Protocol):
     def forget(self, client_id: int) -> Deferred[None]:
         """Leave no trace of a client that was expected; nothing, if none was."""
 
-    def hand_over(self, to: str, limit_s: float) -> Deferred[int]:
-        """Give every client to the data plane that listens at the Unix socket `to`; fire with how many it has taken.
+    def hand_over(self, to: tuple[Taker, ...], limit_s: float) -> Deferred[HandedOver]:
+        """Give clients to other data planes, those that are connected longest first, to all takers in turn.
 
-        Those that can't go, or not in time, stay and go on. At any time.
+        Those that can't go, or not in time, stay and go on. One at a time.
 
         @param limit_s: how long each may take to have nothing under way.
-        @raise DataPlaneLost: the other one can't be reached.
+        @raise DataPlaneLost: none of the others can be reached.
+        @raise HandoverRefused: a move is prepared, or one runs already.
         @raise NotSupported: this data plane can't hand clients over.
         """
+
+    def stop(self) -> Deferred[None]:
+        """Begin with no other client, and fire when none is on its way from here; C{hand_over} has fired then."""
 
 
 class DataPlane(Protocol):
@@ -264,6 +276,9 @@ class DataPlane(Protocol):
 
     @property
     def handover(self) -> HandoverOrders: ...
+
+    @property
+    def notes(self) -> NoteOrders: ...
 
     def start(self) -> Deferred[None]:
         """Connect to the server, again and again for as long as it runs, and supervise time limits. Once, at first."""

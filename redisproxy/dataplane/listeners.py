@@ -60,7 +60,6 @@ class Listeners:
         self._network = network
         self._certificates = certificates_of(settings)
         self._factories: list[ClientFactory] = []
-        self._served: list[Served] = []
         self._sockets: Sockets = {}
         self._endpoints = [*settings.listen, *settings.listen_raw]
 
@@ -75,12 +74,11 @@ class Listeners:
         @param sockets: those of every listener; the ones for clients are this object's from now on.
         """
         self._sockets = sockets
-        self._served = self.factories()
+        self.made()
 
     def resume(self) -> None:
         """Accept, at first and again after L{pause}."""
-        endpoints = self._endpoints
-        for endpoint, (factory, tls) in zip(endpoints, self._served, strict=True) if not self.ports else ():
+        for endpoint, (factory, tls) in zip(self._endpoints, self.made(), strict=True) if not self.ports else ():
             self.ports += open_ports(self._network, endpoint, self._sockets, factory, tls)
 
     async def pause(self) -> None:
@@ -89,11 +87,12 @@ class Listeners:
         for port in ports:
             await maybeDeferred(port.stopListening)
 
-    def factories(self) -> list[Served]:
-        """What serves the clients of each listener, in the sequence of the settings, raw ones last; asked for once."""
+    def made(self) -> list[Served]:
+        """What serves the clients of each listener, in the sequence of the settings, raw ones last."""
         settings = self._settings
-        clients = [self.client_factory(endpoint) for endpoint in settings.listen]
-        factories: list[ClientFactory | RawFactory] = [*clients, *(self._raw for _ in settings.listen_raw)]
+        for endpoint in settings.listen[len(self._factories) :]:
+            self.client_factory(endpoint)
+        factories: list[ClientFactory | RawFactory] = [*self._factories, *(self._raw for _ in settings.listen_raw)]
         return list(zip(factories, self._certificates, strict=True))
 
     def client_factory(self, endpoint: config.ListenSettings) -> ClientFactory:

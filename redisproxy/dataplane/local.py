@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -15,9 +16,11 @@ from redisproxy.dataplane.handover_orders import LocalHandover, Reach
 from redisproxy.dataplane.in_force import InForce
 from redisproxy.dataplane.interface import Figures, UplinkStatus
 from redisproxy.dataplane.listeners import Listeners
-from redisproxy.dataplane.move_orders import LocalMove
+from redisproxy.dataplane.move_orders import LocalMove, Share
+from redisproxy.dataplane.note_orders import LocalNotes
 from redisproxy.dataplane.server_commands import Learning
 from redisproxy.dataplane.supervision import Supervision
+from redisproxy.dataplane.turns import Turns
 from redisproxy.dataplane.uplinks import UplinkBuilder
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding import twins
@@ -38,6 +41,7 @@ class LocalDataPlane:
 
     @param jitter: see C{uplink.UplinkSet}. @param ids: which ids its clients get.
     @param reach: see L{LocalHandover}.
+    @param share: what of whole settings is for this data plane, if it has others beside it.
     @ivar core: what all clients share. @ivar registry: the clients.
     @ivar in_force: the settings, and the connections to their server.
     @ivar listeners: the ports; whoever starts the process opens them.
@@ -51,11 +55,13 @@ class LocalDataPlane:
         jitter: Callable[[float, float], float] = random.uniform,
         ids: Ids = ALL_IDS,
         reach: Reach | None = None,
+        share: Share = lambda settings: settings,
     ) -> None:
         """
         @raise TLSFault: certificates can't be used.
         """
-        self._network, metrics = network, Metrics()
+        settings = share(settings)
+        self._network, self._clock, metrics = network, reactor, Metrics()
         gate = Gate(reactor, metrics.flow)
         builder = UplinkBuilder(network, reactor, gate, metrics, jitter)
         uplinks = builder.build(settings)
@@ -64,13 +70,26 @@ class LocalDataPlane:
         self.raw = RawFactory(builder.dial(settings), settings.limits.max_raw_connections, metrics)
         self.listeners = Listeners(settings, core, self.registry, self.raw, network)
         self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)
-        blocked = BlockedClients(self.registry, core.blocked_commands, gate, reactor)
         self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
         self._supervision = Supervision(self.in_force, self.registry, reactor)
+        self._take_orders(builder, reactor, reach, share)
+
+    def _take_orders(self, builder: UplinkBuilder, reactor: Any, reach: Reach | None, share: Share) -> None:
+        """Make what carries the orders out."""
+        core, turns = self.core, Turns()
+        blocked = BlockedClients(self.registry, core.blocked_commands, core.gate, reactor)
         self.gate = LocalGate(core, self.in_force, blocked, reactor)
-        self.move = LocalMove(core, self.registry, self.in_force, builder, self.listeners, blocked, reactor)
+        self.move = LocalMove(
+            core, self.registry, self.in_force, builder, self.listeners, blocked, reactor, turns, share
+        )
         self.clients = LocalClients(self.registry, core.maintenance, self.raw, self.listeners, reactor)
-        self.handover = LocalHandover(self.in_force, self.listeners, self.registry, network, reactor, reach)
+        self.handover = LocalHandover(
+            self.in_force, self.listeners, core.notes, self.registry, self._network, reactor, turns, reach
+        )
+
+    @cached_property
+    def notes(self) -> LocalNotes:
+        return LocalNotes(self.core.notes, self.in_force, self._clock)
 
     def start(self) -> Deferred[None]:
         self.in_force.connect_ahead()

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.blocked_clients import BlockedClients
     from redisproxy.dataplane.in_force import InForce
     from redisproxy.dataplane.listeners import Listeners
+    from redisproxy.dataplane.turns import Turns
     from redisproxy.dataplane.uplinks import UplinkBuilder
     from redisproxy.shared.core import Core
     from redisproxy.shared.registry import ClientRegistry
+
+Share = Callable[["config.Settings"], "config.Settings"]
 
 
 class LocalMove:
@@ -36,7 +39,12 @@ class LocalMove:
         listeners: Listeners,
         blocked: BlockedClients,
         clock: IReactorTime,
+        turns: Turns,
+        share: Share,
     ) -> None:
+        """
+        @param share: what of whole settings is for this data plane.
+        """
         self._core = core
         self._registry = registry
         self._in_force = in_force
@@ -44,6 +52,8 @@ class LocalMove:
         self._listeners = listeners
         self._blocked = blocked
         self._clock = clock
+        self._turns = turns
+        self._share = share
         self._prepared: PreparedMove | None = None
         self._working: Deferred[None] | None = None
 
@@ -51,8 +61,12 @@ class LocalMove:
         if self._prepared is not None:
             return fail(WrongOrder("a move is prepared already: abandon it first"))
         try:
-            self._prepared = self._prepare(settings, same_listeners)
+            self._turns.prepare()
+            self._prepared = self._prepare(self._share(settings), same_listeners)
+        except WrongOrder as error:
+            return fail(error)
         except TLSFault as error:
+            self._turns.prepared = False
             return fail(Rejected(str(error)))
         return succeed(None)
 
@@ -92,10 +106,10 @@ class LocalMove:
         return maybeDeferred(self._prepared.swap).addCallback(self._swapped)
 
     def _swapped(self, _: None) -> None:
-        self._prepared = None
+        self._prepared, self._turns.prepared = None, False
 
     def abandon(self) -> Deferred[None]:
-        prepared, self._prepared = self._prepared, None
+        prepared, self._prepared, self._turns.prepared = self._prepared, None, False
         if prepared is None:
             return succeed(None)
         if self._working is not None:

@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from redisproxy.commands.changed_keys import Positions, unknown_writes
 from redisproxy.commands.lookup import in_table, learn
 from redisproxy.commands.treatment import Treatment
 from redisproxy.net.deferreds import first_cause
@@ -31,10 +32,12 @@ class Known:
     """What a server has told of itself.
 
     @ivar commands: those that the table does not know; nothing when it does not tell.
+    @ivar writes: write commands of which nobody has tried whether CLIENT TRACKING tells of them.
     @ivar run_id: names the process; empty when it does not tell.
     """
 
     commands: dict[str, Treatment] = field(default_factory=dict)
+    writes: dict[str, Positions] = field(default_factory=dict)
     run_id: str = ""
 
 
@@ -54,19 +57,24 @@ async def known_of(uplinks: UplinkSet) -> Known:
     if isinstance(info, RespError) and is_busy(info.text):
         raise ServerBusy(info.text)
     text = info.decode("utf-8", "replace") if isinstance(info, bytes) else ""
-    return Known(commands, parse_info(text).get("run_id", ""))
+    learned, writes = commands
+    return Known(learned, writes, parse_info(text).get("run_id", ""))
 
 
-async def commands_of(uplinks: UplinkSet) -> dict[str, Treatment]:
-    """Ask for commands that the table does not know, some at a time: parsing all at once would hold clients up."""
+async def commands_of(uplinks: UplinkSet) -> tuple[dict[str, Treatment], dict[str, Positions]]:
+    """Ask for what L{Known} has of commands, some at a time: parsing all at once would hold clients up."""
     listed = await uplinks.own_commands.ask("COMMAND", "LIST")
     if not isinstance(listed, list):
-        return learn(await uplinks.own_commands.ask("COMMAND"))  # before Redis 7, and much shorter there
+        whole = await uplinks.own_commands.ask("COMMAND")  # before Redis 7, and much shorter there
+        return learn(whole), unknown_writes(whole)
     names = [name for name in listed if isinstance(name, bytes) and b"|" not in name and not in_table(name)]
     learned: dict[str, Treatment] = {}
+    writes: dict[str, Positions] = {}
     for at in range(0, len(names), LEARNED_AT_ONCE):
-        learned |= learn(await uplinks.own_commands.ask("COMMAND", "INFO", *names[at : at + LEARNED_AT_ONCE]))
-    return learned
+        some = await uplinks.own_commands.ask("COMMAND", "INFO", *names[at : at + LEARNED_AT_ONCE])
+        learned |= learn(some)
+        writes |= unknown_writes(some)
+    return learned, writes
 
 
 class Learning:

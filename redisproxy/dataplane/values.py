@@ -152,6 +152,29 @@ class HandedClient:
 
 
 @dataclass(frozen=True)
+class Taker:
+    """A data plane that takes clients in.
+
+    @ivar path: the Unix socket at which it does. @ivar count: how many it is given at the most.
+    """
+
+    path: str
+    count: int
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """What became of C{hand_over}.
+
+    @ivar taken: how many clients are with the others now.
+    @ivar staying: how many were to go and are here still, by the reason.
+    """
+
+    taken: int
+    staying: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class UplinkStatus:
     """The connections to the server in use.
 
@@ -176,6 +199,7 @@ class WorkerFigures:
     @ivar restarts: how often the worker of this number was replaced.
     @ivar clients: that are connected. @ivar commands: sent to the server since it was started.
     @ivar connected: it has a connection to the server in use.
+    @ivar leaving: it gets no clients any more, and ends when its last one has gone.
     """
 
     number: int
@@ -187,6 +211,7 @@ class WorkerFigures:
     held: int = 0
     commands: int = 0
     connected: bool = False
+    leaving: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,25 @@ class ClientFigures:
     """What is counted of clients.
 
     @ivar held_total: times that a client was stopped at the closed gate.
+    @ivar handed_over_total, taken_in_total: clients that have gone to another data plane, and come from one.
     @ivar closed: clients that the proxy has closed, by reason.
     @ivar refused: commands that were refused, by name.
     """
 
-    __slots__ = ("auth_failures_total", "closed", "held_total", "open", "refused", "total")
+    __slots__ = (
+        "auth_failures_total",
+        "closed",
+        "handed_over_total",
+        "held_total",
+        "open",
+        "refused",
+        "taken_in_total",
+        "total",
+    )
 
     def __init__(self) -> None:
         self.total = self.open = self.held_total = self.auth_failures_total = 0
+        self.handed_over_total = self.taken_in_total = 0
         self.closed: Counter[str] = BoundedCounter()
         self.refused: Counter[str] = BoundedCounter()
 
@@ -103,6 +114,7 @@ class Metrics:
     _PLACES = (
         *(f"flow.{name}" for name in ("commands", "bytes_from_clients", "bytes_to_clients")),
         *(f"clients.{name}" for name in ("total", "open", "held_total", "auth_failures_total")),
+        *(f"clients.{name}" for name in ("handed_over_total", "taken_in_total")),
         *(f"uplink.{name}" for name in UplinkFigures.__slots__),
     )
 

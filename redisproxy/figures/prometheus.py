@@ -11,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 # The name of a counter, where its value is, and its help text.
 _COUNTERS = (
     ("clients", "clients.total", "Clients accepted"),
+    ("clients_handed_over", "clients.handed_over_total", "Clients that have gone to another process"),
+    ("clients_taken_in", "clients.taken_in_total", "Clients that have come from another process"),
     ("commands", "flow.commands", "Commands sent to the uplink for clients"),
     ("commands_held", "clients.held_total", "Times that a client was stopped at the closed gate"),
     ("bytes_from_clients", "flow.bytes_from_clients", "Bytes received from clients"),

@@ -14,12 +14,13 @@ from twisted.internet.interfaces import IDelayedCall
 from redisproxy.client.waiting import Reason
 from redisproxy.commands.treatment import Treatment
 from redisproxy.forwarding.collector import Collector
-from redisproxy.handlers import pubsub, xread
+from redisproxy.handlers import noting, pubsub, xread
 from redisproxy.handlers.reply_sinks import Observed
 from redisproxy.resp import COMMAND, encode_command, error, null_array
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
+    from redisproxy.client.noted_reply import Changes
 
 NULLS = (b"*-1\r\n", b"$-1\r\n", b"_\r\n")
 RETRY_S = 0.005
@@ -35,14 +36,17 @@ class Blocking(Observed):
 
     @param args: the command; None when it can't be sent again (WAIT tells the truth of the moment when it is unblocked;
         of a module's command nobody knows where its timeout stands).
+    @param changes: what it changes silently; noted with each reply, also when it was sent before notes were wanted.
     """
 
     __slots__ = (
-        "_again", "_args", "_caching", "_collected", "_deadline", "_next", "_released", "_timeout_at", "moving"
+        "_again", "_args", "_caching", "_changes", "_collected", "_deadline", "_next", "_released", "_timeout_at",
+        "moving"
     )  # fmt: skip
 
-    def __init__(self, client: Client, args: list[bytes] | None) -> None:
+    def __init__(self, client: Client, args: list[bytes] | None, changes: Changes = ()) -> None:
         super().__init__(client, lambda _: self._ended())
+        self._changes = changes
         self.moving = self._released = False
         self._again = client.route.unblocked
         self._caching = client.session.caching
@@ -54,6 +58,8 @@ class Blocking(Observed):
         self._deadline = client.core.clock.seconds() + seconds if seconds else None
 
     def reply(self, data: bytes, done: int) -> None:
+        if done and self._changes:
+            self.client.core.notes.add(self._changes)
         if not (self.moving or self._again) or self._head or self._args is None:
             super().reply(data, done)
             return
@@ -71,6 +77,7 @@ class Blocking(Observed):
         super()._observe(data, done)
 
     def lost(self) -> None:
+        self.client.core.notes.add(self._changes)
         self._stop_timer()
         super().lost()
 
@@ -182,7 +189,8 @@ def blocking(client: Client, raw: bytes, args: list[bytes], treatment: Treatment
         return False
     if not client.acquirer.obtain(pinned=True):
         return False
-    client.waiting.blocking = Blocking(client, args if args[0].upper() in _FAMILY else None)
+    changes = noting.changes_of(client, args)
+    client.waiting.blocking = Blocking(client, args if args[0].upper() in _FAMILY else None, changes)
     client.sender.one(client.waiting.blocking, raw, timed=False)
     return True
 

@@ -18,6 +18,7 @@ from redisproxy.handlers import (
     large_commands,
     local_commands,
     monitor,
+    noting,
     pubsub,
     scan,
     script_kill,
@@ -51,6 +52,16 @@ def command(client: Client, raw: bytes, args: list[bytes]) -> bool:
         return client.route.barrier() and _answer_error(client, NOAUTH)
     treatment = client.core.table.treatment(args)
     client.identity.last_command = full_name(args)
+    if not client.core.notes.on:
+        return _handle(client, raw, args, treatment)
+    client.sender.to_note = noting.to_note(client, args, treatment)
+    try:
+        return _handle(client, raw, args, treatment)
+    finally:
+        client.sender.to_note = ()
+
+
+def _handle(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
     session, stream = client.session, client.route.stream
     if isinstance(stream, monitor.Monitor):
         return stream.command(raw, args, treatment)
@@ -78,7 +89,12 @@ def large_command(client: Client, data: bytes, args: list[bytes]) -> bool:
     if isinstance(stream, monitor.Monitor) and not stream.at_end_of_line():
         return False
     client.identity.last_command = full_name(args)
-    return large_commands.begin(client, data, args, client.core.table.treatment(args))
+    treatment = client.core.table.treatment(args)
+    client.sender.to_note = noting.to_note(client, args, treatment, whole=False) if client.core.notes.on else ()
+    try:
+        return large_commands.begin(client, data, args, treatment)
+    finally:
+        client.sender.to_note = ()
 
 
 def _needs_auth(client: Client, args: list[bytes]) -> bool:

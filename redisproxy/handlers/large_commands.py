@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redisproxy.commands.treatment import Rule, Treatment
-from redisproxy.handlers import placeholders
+from redisproxy.handlers import noting, placeholders
 from redisproxy.handlers.blocking import Blocking
 from redisproxy.handlers.forward import pretend
 from redisproxy.handlers.reply_sinks import Observed
@@ -25,7 +25,7 @@ def begin(client: Client, data: bytes, args: list[bytes], treatment: Treatment) 
     if treatment.rule in AS_THEY_ARE:
         if not client.acquirer.obtain(pinned=True):
             return False
-        _send(client, data, timed=treatment.rule is not Rule.BLOCKING)
+        _send(client, data, args, timed=treatment.rule is not Rule.BLOCKING)
         return True
     if not client.route.barrier():
         return False
@@ -46,17 +46,21 @@ def _within_transaction(client: Client, data: bytes, args: list[bytes], treatmen
         return False
     transaction.remember(b"", 1)
     transaction.forget()
-    _send(client, data, timed=True)
+    _send(client, data, args, timed=True)
     return True
 
 
-def _send(client: Client, data: bytes, timed: bool) -> None:
+def _send(client: Client, data: bytes, args: list[bytes], timed: bool) -> None:
     """Send its beginning on the connection that there is."""
     # Its time starts when all of it has been sent: how fast a client sends is not the server's doing.
-    sink = Observed(client, lambda _: client.route.settle()) if timed else Blocking(client, None)
+    sink = Observed(client, lambda _: client.route.settle()) if timed else _blocking(client, args)
     client.received.upload.begun(client.sender.one(sink, data, timed=False), timed)
     if isinstance(sink, Blocking):
         client.waiting.blocking = sink
+
+
+def _blocking(client: Client, args: list[bytes]) -> Blocking:
+    return Blocking(client, None, noting.changes_of(client, args, whole=False))
 
 
 def go_on(client: Client, data: bytes, end: bool) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from redisproxy.client.receive_buffer import Unit
 from redisproxy.commands.treatment import Rule
+from redisproxy.handlers import noting
 from redisproxy.handlers.forward import forward
 from redisproxy.resp import COMMAND, RUN, ProtocolError
 
@@ -39,7 +40,7 @@ def collect(client: Client, raw: bytes) -> bool:
             client.identity.last_command = b"exec"
             client.received.current = (RUN, b"".join(chunks), count)
             return True
-        if rule not in _INSIDE:
+        if rule not in _INSIDE or (kind == COMMAND and client.core.notes.on and noting.changes_of(client, extra)):
             break
     client.received.park(taken)
     return False

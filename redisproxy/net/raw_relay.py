@@ -140,6 +140,7 @@ class RawFactory(Factory[Protocol]):
     """The factory of raw listeners.
 
     @ivar connect: opens a connection to the Redis server of the moment; a reload replaces it for new clients.
+    @ivar changed: called when a client has come or gone.
     """
 
     noisy = False
@@ -147,6 +148,7 @@ class RawFactory(Factory[Protocol]):
     def __init__(self, connect: Connect, max_connections: int, metrics: Metrics) -> None:
         self.connect = connect
         self.max_connections = max_connections
+        self.changed: Callable[[], None] = lambda: None
         self._metrics = metrics
         self._clients: dict[RawClient, None] = {}
 
@@ -162,11 +164,13 @@ class RawFactory(Factory[Protocol]):
             self._metrics.clients.closed["max_clients"] += 1
             return False
         self._clients[client] = None
+        self.changed()
         return True
 
     def remove(self, client: RawClient) -> None:
         """Count a client out."""
         self._clients.pop(client, None)
+        self.changed()
 
     def terminate_all(self) -> int:
         """Close every raw connection; say how many there were."""

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, fail
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.dataplane.interface import (
@@ -24,11 +24,15 @@ from redisproxy.dataplane.interface import (
     Figures,
     GateStatus,
     HandedClient,
+    HandedOver,
     Hold,
+    Noted,
     Release,
+    Taker,
 )
 from redisproxy.net.deferreds import shielded
 from redisproxy.remote import orders
+from redisproxy.remote.connection import Connection
 from redisproxy.remote.order_client import OrderClient
 
 if TYPE_CHECKING:
@@ -36,44 +40,6 @@ if TYPE_CHECKING:
     from redisproxy.remote.link import Link
     from redisproxy.remote.order import Order
     from redisproxy.remote.standing import Standing
-
-NOT_CONNECTED = "there is no connection to the data plane"
-LOST_MEANWHILE = "the connection to the data plane was lost meanwhile; it decides by itself what becomes of the move"
-
-
-class Connection:
-    """The link of the moment, and which link it was on which something was begun that has to be ended there."""
-
-    def __init__(self) -> None:
-        self.link: OrderClient | None = None
-        self._begun_on: dict[str, OrderClient] = {}
-
-    def give(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
-        """Give an order.
-
-        @raise DataPlaneLost: there is no connection.
-        """
-        return fail(DataPlaneLost(NOT_CONNECTED)) if self.link is None else self.link.give(order, **arguments)
-
-    def use(self, link: OrderClient, taken_over: bool) -> None:
-        """Give orders on this link from now on, also those that end what has begun before if it is taken over."""
-        self.link = link
-        if taken_over:
-            self._begun_on.clear()
-
-    def begin(self, what: str) -> None:
-        """Remember that `what` has begun on this link."""
-        if self.link is not None:
-            self._begun_on[what] = self.link
-
-    def go_on(self, what: str, order: type[Order], **arguments: Any) -> Deferred[Any]:
-        """Give an order that belongs to what has begun.
-
-        @raise DataPlaneLost: that was on another link.
-        """
-        if self.link is not None and self._begun_on.get(what, self.link) is not self.link:
-            return fail(DataPlaneLost(LOST_MEANWHILE))
-        return self.give(order, **arguments)
 
 
 class RemoteGate:
@@ -217,9 +183,36 @@ class RemoteHandover:
         """Leave no trace of a client that was expected."""
         return self._connection.give(orders.Forget, client_id=client_id)
 
-    def hand_over(self, to: str, limit_s: float) -> Deferred[int]:
-        """Give every client to the data plane at the Unix socket `to`."""
+    def hand_over(self, to: tuple[Taker, ...], limit_s: float) -> Deferred[HandedOver]:
+        """Give clients to other data planes."""
         return self._connection.give(orders.HandOver, to=to, limit_s=float(limit_s))
+
+    def stop(self) -> Deferred[None]:
+        """Give no other client away."""
+        return self._connection.give(orders.StopHandingOver)
+
+
+_NOTES = "notes"
+
+
+class RemoteNotes:
+    """See L{interface.NoteOrders}."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def begin(self, limit_s: float) -> Deferred[None]:
+        """Note from now on."""
+        self._connection.begin(_NOTES)
+        return self._connection.give(orders.BeginNotes, limit_s=float(limit_s))
+
+    def take(self) -> Deferred[Noted]:
+        """What was noted since it was last taken."""
+        return self._connection.go_on(_NOTES, orders.TakeNotes)
+
+    def end(self) -> Deferred[None]:
+        """Note no more."""
+        return self._connection.go_on(_NOTES, orders.EndNotes)
 
 
 class RemoteDataPlane:
@@ -238,6 +231,7 @@ class RemoteDataPlane:
         self.move = RemoteMove(self._connection)
         self.clients = RemoteClients(self._connection)
         self.handover = RemoteHandover(self._connection)
+        self.notes = RemoteNotes(self._connection)
 
     def link(self) -> OrderClient:
         """The protocol for a new connection to the data plane, for L{use}."""

@@ -16,6 +16,10 @@ class DataPlaneFailed(Exception):
     """Something in the data plane has failed that should not; its log says what. No text of it is told."""
 
 
+class NotSent(DataPlaneFailed):
+    """An order holds what can't be sent, such as a value that is too large. The other side knows nothing of it."""
+
+
 class VersionRefused(Exception):
     """The two sides have no version of the orders in common."""
 

@@ -13,7 +13,7 @@ from twisted.protocols import amp
 from redisproxy.remote.argument_types import Typed
 
 VERSION = 1
-"""Of the orders. A control plane drives data planes of its own version and of the one before."""
+"""Of the orders. Each side speaks its own version and that of the release before; the lower one is spoken."""
 OLDEST = 1
 
 NUMBER = (b"number", amp.Integer())
@@ -66,6 +66,12 @@ class Cancel(amp.Command):
     """Nobody waits for the answer to this order any more, and what it has begun is to be undone."""
 
     arguments = [NUMBER]  # noqa: RUF012
+    requiresAnswer = False
+
+
+class CutOff(amp.Command):
+    """To a control plane: another one gives the orders from now on."""
+
     requiresAnswer = False
 
 

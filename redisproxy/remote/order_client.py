@@ -13,9 +13,9 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from redisproxy.dataplane.interface import DataPlaneLost
-from redisproxy.remote.errors import DataPlaneFailed, decoded, unknown_order
+from redisproxy.remote.errors import NotSent, decoded, unknown_order
 from redisproxy.remote.link import Link
-from redisproxy.remote.order import OLDEST, VERSION, Cancel, Greet, Order, OrderFailed, StillThere
+from redisproxy.remote.order import OLDEST, VERSION, Cancel, CutOff, Greet, Order, OrderFailed, StillThere
 
 BEAT_S = 1.0
 
@@ -24,15 +24,32 @@ class OrderClient(Link):
     """Gives orders. Answers come in any order; one that comes too late, or after it was cancelled, is ignored.
 
     @ivar version: of the orders that the other side takes; 0 before the greeting.
+    @ivar cut_off: another control plane gives the orders now.
+    @ivar given_up: this side has given the connection up, and not the other one.
     """
 
     def __init__(self, clock: IReactorTime, on_lost: Callable[[Link], None]) -> None:
         super().__init__(clock, on_lost)
         self.version = 0
+        self.cut_off = False
+        self.given_up = False
         self._numbers = count(1)
         self._waiting: dict[int, Deferred[Any]] = {}
         self._beat = LoopingCall(self._show_life)
         self._beat.clock = clock
+
+    def responder(self, name: bytes) -> Callable[[amp.AmpBox], Any] | None:
+        """Part of L{Link}: all that the other side may say by itself."""
+        return self._cut_off if name == CutOff.commandName else None
+
+    def _cut_off(self, box: amp.AmpBox) -> amp.AmpBox:
+        self.cut_off = True
+        return amp.AmpBox()
+
+    def abort(self) -> None:
+        """Part of L{Link}."""
+        self.given_up = self.given_up or not self.lost
+        super().abort()
 
     async def greet(self) -> None:
         """Agree on a version, before any other order.
@@ -50,6 +67,7 @@ class OrderClient(Link):
         """Give an order; fires with its answer. Cancelling it cancels it at the data plane, if it can be.
 
         @raise DataPlaneLost: there is no connection, or it was lost before the answer, or that took too long.
+        @raise NotSent: it can't be sent, and nothing of it was.
         """
         number = next(self._numbers)
         if self.lost:
@@ -57,7 +75,7 @@ class OrderClient(Link):
         try:
             asked = self.callRemote(order, number=number, **arguments)
         except ValueError as error:
-            return fail(DataPlaneFailed(f"the order {order.__name__} can't be sent: {error}"))
+            return fail(NotSent(f"the order {order.__name__} can't be sent: {error}"))
         return self._wait(order, number, asked)
 
     def _wait(self, order: type[Order], number: int, asked: Deferred[Any]) -> Deferred[Any]:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from redisproxy.remote.errors import DataPlaneFailed, VersionRefused, encoded
 from redisproxy.remote.large import ProtocolBroken
 from redisproxy.remote.link import Link
-from redisproxy.remote.order import VERSION, Cancel, Greet, Order, OrderFailed, StillThere
+from redisproxy.remote.order import OLDEST, VERSION, Cancel, CutOff, Greet, Order, OrderFailed, StillThere
 
 MAX_ORDERS = 1000
 SILENCE_S = 5.0
@@ -34,7 +34,7 @@ class OrderServer(Link):
         clock: IReactorTime,
         handlers: Mapping[type[Order], Handler],
         on_lost: Callable[[Link], None],
-        on_greeted: Callable[[Link], None] = lambda link: None,
+        on_greeted: Callable[[OrderServer], None] = lambda link: None,
     ) -> None:
         super().__init__(clock, on_lost)
         own: dict[type[Order], Handler] = {Greet: self._greet, StillThere: lambda: None}
@@ -68,14 +68,15 @@ class OrderServer(Link):
         return lambda box: self._take(order, handler, box)
 
     def _greet(self, oldest: int, newest: int) -> int:
-        if not oldest <= VERSION <= newest:
+        spoken = min(VERSION, newest)
+        if spoken < max(OLDEST, oldest):
             raise VersionRefused(
-                f"the data plane takes orders of version {VERSION}, and the control plane gives {oldest} to {newest}:"
-                " start the program of the same version on both sides"
+                f"this side takes orders of version {OLDEST} to {VERSION}, and the other one gives {oldest} to"
+                f" {newest}: start programs of the same version on both sides"
             )
         self._greeted = True
         self._on_greeted(self)
-        return VERSION
+        return spoken
 
     def _take(self, order: type[Order], handler: Handler, box: amp.AmpBox) -> Deferred[amp.AmpBox]:
         try:
@@ -119,6 +120,13 @@ class OrderServer(Link):
         if order.can_be_cancelled:
             running.cancel()
         return succeed(amp.AmpBox())
+
+    def cut_off(self) -> None:
+        """Another control plane takes this one's place: say so, and disconnect."""
+        transport: Any = self.transport
+        self.callRemote(CutOff)
+        transport.loseConnection()
+        self._gone()
 
     def end_work(self) -> None:
         """Part of L{Link}: nobody waits for what is being done."""

@@ -12,8 +12,11 @@ from redisproxy.dataplane.interface import (
     ClientLine,
     Figures,
     GateStatus,
+    HandedOver,
     Hold,
+    Noted,
     Release,
+    Taker,
 )
 from redisproxy.remote.argument_types import SettingsValue
 from redisproxy.remote.link import Descriptor
@@ -204,8 +207,35 @@ class HandOver(Order):
     """C{HandoverOrders.hand_over}."""
 
     limit_s = None
-    arguments = taking(to=str, limit_s=float)
-    response = answering(int)
+    arguments = taking(to=tuple[Taker, ...], limit_s=float)
+    response = answering(HandedOver)
+
+
+class StopHandingOver(Order):
+    """C{HandoverOrders.stop}."""
+
+    limit_s = CLOSING_S
+
+
+# -- what clients change silently
+
+
+class BeginNotes(Order):
+    """C{NoteOrders.begin}."""
+
+    limit_s = None
+    can_be_cancelled = True
+    arguments = taking(limit_s=float)
+
+
+class TakeNotes(Order):
+    """C{NoteOrders.take}."""
+
+    response = answering(Noted)
+
+
+class EndNotes(Order):
+    """C{NoteOrders.end}."""
 
 
 # -- the whole

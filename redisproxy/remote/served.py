@@ -1,8 +1,9 @@
 """A data plane that takes its orders over a link, from one control plane at a time, and survives the loss of it.
 
 Whatever stands behind L{interface.DataPlane} carries the orders out. This module says which order is which call, and
-what happens when the control plane is gone: a prepared move is abandoned and what it has held is released, except in a
-switchover, where the servers say how it stands (L{interrupted}). The operator's own pause stays.
+what happens when the control plane is gone: nothing is noted any more, a prepared move is abandoned and what it has
+held is released, except in a switchover, where the servers say how it stands (L{interrupted}). The operator's own pause
+stays.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from redisproxy.dataplane.interface import OPERATOR, SWITCHOVER, DataPlane, DataPlaneLost, HandedClient, HandoverOrders
+from redisproxy.dataplane.interface import (
+    OPERATOR,
+    SWITCHOVER,
+    DataPlane,
+    DataPlaneLost,
+    HandedClient,
+    HandoverOrders,
+    NoteOrders,
+)
 from redisproxy.remote import orders
 from redisproxy.remote.interrupted import Interrupted
 from redisproxy.remote.moving import Moves
@@ -36,7 +45,6 @@ class ServedDataPlane:
     @param settings: those that are in force in `plane`.
     @param network: to ask servers how an interrupted switchover stands.
     @param more: further orders, by who carries them out.
-    @param on_alone: called when the control plane is lost, and what it had begun is ended.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
@@ -48,16 +56,14 @@ class ServedDataPlane:
         network: Network,
         clock: IReactorTime,
         more: Mapping[type[Order], Handler] | None = None,
-        on_alone: Callable[[], None] = lambda: None,
     ) -> None:
         self._plane = plane
         self._clock = clock
         self._moves = Moves(plane, settings)
         self._interrupted = Interrupted(plane, self._moves, network, clock)
         self._more = more or {}
-        self._on_alone = on_alone
         self._started = False
-        self._control: Link | None = None
+        self._control: OrderServer | None = None
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []
 
@@ -73,11 +79,16 @@ class ServedDataPlane:
             self._ending.cancel()
         await self._moves.abandon()
 
-    def _greeted(self, link: Link) -> None:
+    def _greeted(self, link: OrderServer) -> None:
         if self._control is not None:
             self.log.warn("another control plane has connected: the one before is cut off")
-            self._control.abort()
+            self._control.cut_off()
         self._control = link
+
+    @property
+    def driven(self) -> bool:
+        """Whether there is a control plane, or something to be ended that a lost one has begun."""
+        return self._control is not None or self._ending is not None
 
     # -- orders
 
@@ -95,8 +106,8 @@ class ServedDataPlane:
             orders.GiveNotice: clients.give_notice,
             orders.AllLeft: clients.all_left,
             orders.CloseAll: clients.close_all,
-            **of_handover(plane.handover),
-            orders.HandOver: plane.handover.hand_over,
+            **_of_handover(plane.handover),
+            **_of_notes(plane.notes),
             orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
@@ -140,8 +151,6 @@ class ServedDataPlane:
 
     def _lost(self, link: Link) -> None:
         if link is not self._control:
-            if self._control is None and self._ending is None:
-                self._on_alone()
             return
         self._control = None
         if self._ending is None:
@@ -159,6 +168,7 @@ class ServedDataPlane:
             await self._moves.release(SWITCHOVER)
 
     async def _end_what_was_begun(self) -> None:
+        await self._plane.notes.end()
         holds = set(self._moves.begun.holds)
         if SWITCHOVER not in holds:
             await self._moves.abandon()
@@ -173,8 +183,6 @@ class ServedDataPlane:
         unsettled, self._unsettled = self._unsettled, []
         for waiting in unsettled:
             waiting.callback(None)
-        if self._control is None:
-            self._on_alone()
 
     async def _settled(self) -> Standing:
         if self._ending is not None:
@@ -189,10 +197,21 @@ class ServedDataPlane:
         return standing_of(self._moves.begun)
 
 
-def of_handover(handover: HandoverOrders) -> dict[type[Order], Handler]:
-    """What carries out the orders about clients that come from another data plane."""
+def _of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about what clients change silently."""
+    return {
+        orders.BeginNotes: notes.begin,
+        orders.TakeNotes: notes.take,
+        orders.EndNotes: notes.end,
+    }
+
+
+def _of_handover(handover: HandoverOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about clients that come from another data plane, or go to one."""
     return {
         orders.Expect: handover.expect,
         orders.Adopt: lambda state, descriptor: handover.adopt(HandedClient(state, descriptor)),
         orders.Forget: handover.forget,
+        orders.HandOver: handover.hand_over,
+        orders.StopHandingOver: handover.stop,
     }

@@ -55,6 +55,9 @@ class RequestFramer:
 
     @special.setter
     def special(self, names: frozenset[bytes] | None) -> None:
+        if names is not self._scanner.special and self._large is None:
+            self._scanner.reset()  # the name of a command that has arrived in part is looked at again
+            self._end = _UNKNOWN
         self._scanner.special = names
 
     @property

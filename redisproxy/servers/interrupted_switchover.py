@@ -22,6 +22,12 @@ async def look_for_fence(server: RedisServer) -> str:
         return ""
     finally:
         server.close()
+    if state.fenced and state.role == "slave":
+        host, port = state.primary
+        return (
+            f"it was left by a switchover: it is fenced, and a replica of {host}:{port}. Point uplink at {host}:{port};"
+            " to use this server, switch over to it from there"
+        )
     if state.fenced:
         return (
             "it is fenced by a switchover and refuses writes: if the new server was promoted, point uplink there;"

@@ -74,6 +74,16 @@ class RedisServer(ControlConnection):
         """Make it a replica of the server at this address; its own data is replaced."""
         await self.ask("REPLICAOF", host, port)
 
+    async def stop_following(self, state: ServerState) -> None:
+        """Have a replica follow no more, behind a fence: it takes no writes afterwards either.
+
+        @param state: its state.
+        @raise ServerSaidNo: it refuses that.
+        """
+        fence = [] if state.fenced else fence_commands(state.min_replicas, state.max_lag)
+        for command in (*fence, ("REPLICAOF", "NO", "ONE")):
+            await self.ask(*command)
+
     async def promote(self, lift: ServerState | None = None) -> None:
         """Make it a primary and check that it takes writes, in one round trip.
 

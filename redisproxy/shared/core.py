@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.shared.blocked_commands import BlockedCommands
 from redisproxy.shared.maintenance import Maintenance
+from redisproxy.shared.notes import Notes
 from redisproxy.shared.scan_cursors import ScanCursors
 from redisproxy.shared.script_cache import ScriptCache
 from redisproxy.shared.subscription_changes import SubscriptionChanges
@@ -55,6 +56,7 @@ class Core:
     @ivar subscription_changes: those for which publishers wait.
     @ivar blocked_commands: where blocking commands wait during a switch.
     @ivar maintenance: who is told of pauses.
+    @ivar notes: what clients change silently while a copy is being made; always the same object.
     @ivar every_worker: where to ask about clients of all workers; None when this process has them all.
     """
 
@@ -68,6 +70,7 @@ class Core:
     log_messages: bool = False
     scripts: ScriptCache = field(default_factory=lambda: ScriptCache(MAX_SCRIPT_BYTES))
     cursors: ScanCursors = field(default_factory=ScanCursors)
+    notes: Notes = field(default_factory=Notes)
     dedicated: int = 0
     every_worker: EveryWorker | None = None
     blocked_commands: BlockedCommands = field(init=False)

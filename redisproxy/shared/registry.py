@@ -34,11 +34,13 @@ ALL_IDS = Ids()
 class ClientRegistry(Generic[Client]):
     """The clients, in order of their ids. Ids start at 1, grow, and are never used again.
 
+    @ivar changed: called when a client has come or gone.
     @param ids: which of all numbers this process gives out.
     """
 
     def __init__(self, metrics: Metrics, max_clients: int, ids: Ids = ALL_IDS) -> None:
         self.max_clients = max_clients
+        self.changed: Callable[[], None] = lambda: None
         self._metrics = metrics
         self._clients: dict[int, Client] = {}
         self._ids = ids
@@ -66,6 +68,7 @@ class ClientRegistry(Generic[Client]):
         self._clients[self._last_id] = client
         self._metrics.clients.total += 1
         self._metrics.clients.open += 1
+        self.changed()
         return self._last_id
 
     def reserve(self, client_id: int) -> bool:
@@ -97,11 +100,13 @@ class ClientRegistry(Generic[Client]):
         self._in_order = self._in_order and client_id > next(reversed(self._clients), 0)
         self._clients[client_id] = client
         self._metrics.clients.open += 1
+        self.changed()
 
     def remove(self, client_id: int) -> None:
         """This client has disconnected; one that was never added, or has been removed, is ignored."""
         if self._clients.pop(client_id, None) is not None:
             self._metrics.clients.open -= 1
+            self.changed()
 
     def get(self, client_id: int) -> Client | None:
         """The client with this id."""

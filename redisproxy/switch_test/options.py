@@ -10,6 +10,7 @@ from dataclasses import dataclass
 class Options:
     """The options of one run.
 
+    @ivar back: every second switchover goes back to the server before, which has followed meanwhile.
     @ivar mode: how the data moves, as C{switchover.mode} has it.
     @ivar program_a, program_b: the programs of the two servers; empty for redis-server as it is on PATH.
     @ivar rate: rounds of work a second, of all busy clients together.
@@ -21,6 +22,7 @@ class Options:
     seed: int = 1
     kill: bool = False
     manual: bool = False
+    back: bool = False
     mode: str = "replicate"
     program_a: str = ""
     program_b: str = ""

@@ -172,10 +172,11 @@ class RedisServer:
 class ProxyServer:
     """The proxy, started with twistd."""
 
-    def __init__(self, folder: Path, max_clients: int, mode: str = "replicate") -> None:
+    def __init__(self, folder: Path, max_clients: int, mode: str = "replicate", way_back: bool = False) -> None:
         """
-        @param mode: how switchovers move the data.
+        @param mode: how switchovers move the data. @param way_back: whether they keep a way back.
         """
+        self._way_back = way_back
         self.port, self.admin_port = free_port(), free_port()
         self.path = folder / "config.json"
         self._max_clients = max_clients
@@ -190,7 +191,7 @@ class ProxyServer:
             "admin": {"addr": f"127.0.0.1:{self.admin_port}"},
             "uplink": {"addr": uplink},
             "limits": {"max_clients": self._max_clients},
-            "switchover": {"mode": self._mode},
+            "switchover": {"mode": self._mode, "keep_way_back": self._way_back},
         }
         self.path.write_text(json.dumps(settings))
 

@@ -45,7 +45,7 @@ class Run:
         self._load: LoadProcess | None = None
         self._random = random.Random(f"{options.seed}:switchovers")
         self._data = DataSet(options.data_mb, options.seed)
-        self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1), options.mode)
+        self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1), options.mode, options.back)
 
     def run(self, show: Show) -> None:
         """Carry out all switchovers, up to the first fault."""
@@ -78,11 +78,9 @@ class Run:
     def _once(self) -> None:
         old, new = self._servers
         number, restarted = len(self.state.reports) + 1, time.monotonic()
-        new.end()
-        new.start()
-        self._proxy.write(new.address)
+        self._get_ready(new)
         asked = time.monotonic()
-        self.state.timeline.add(restarted, asked, number, "starting the next server")
+        self.state.timeline.add(restarted, asked, number, "getting the next server ready")
         answer = self._move(old, new)
         if not answer.get("ok"):
             self.state.faults.append(f"switchover {number}: {answer.get('error')}")
@@ -94,11 +92,28 @@ class Run:
         self._servers = [new, old]
         time.sleep(self._random.random() * BETWEEN_S)
 
+    @property
+    def _goes_back(self) -> bool:
+        """Whether the next switchover goes to the server before; the file stays as it is."""
+        return self.state.options.back and len(self.state.reports) % 2 == 1
+
+    def _get_ready(self, new: RedisServer) -> None:
+        """Have the next server ready: empty, or following, if it is the one before."""
+        if self._goes_back:
+            follows = "the server before follows"
+            wait_until(lambda: new.replication().get("master_link_status") == "up", follows, START_S)
+            return
+        new.end()
+        new.start()
+        self._proxy.write(new.address)
+
     def _move(self, old: RedisServer, new: RedisServer) -> dict[str, Any]:
         taken_over = has_the_copy if self.state.options.mode == "copy" else WasPromoted()
         killer = PrimaryKiller(old, new, taken_over) if self.state.options.kill else None
         try:
-            return self._move_manually() if self.state.options.manual else self._ask("switchover")
+            if self.state.options.manual:
+                return self._move_manually()
+            return self._ask("switchover", **({"back": "1"} if self._goes_back else {}))
         finally:
             if killer is not None:
                 killer.end()
@@ -126,11 +141,11 @@ class Run:
                 return answer
         return {"ok": True, "report": {"pause_ms": (time.monotonic() - began) * 1000}}
 
-    def _ask(self, command: str) -> dict[str, Any]:
+    def _ask(self, command: str, **fields: str) -> dict[str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self._proxy.admin_port, timeout=ADMIN_S)
         try:
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            connection.request("POST", "/cmd/", urlencode({"cmd": command}), headers)
+            connection.request("POST", "/cmd/", urlencode({"cmd": command, **fields}), headers)
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
             return answer
         except (OSError, ValueError, http.client.HTTPException) as error:

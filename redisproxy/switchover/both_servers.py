@@ -16,9 +16,13 @@ class BothServers:
     """The two servers of one switchover, and one control connection to each.
 
     @ivar old, new: the settings of their uplinks.
+    @ivar new_had: the replication settings that the new server had before it was made to follow the old one.
     """
 
-    def __init__(self, old: Settings, new: Settings, network: Network, clock: Any) -> None:
+    def __init__(
+        self, old: Settings, new: Settings, network: Network, clock: Any, new_had: dict[str, str] | None = None
+    ) -> None:
+        self.new_had = new_had if new_had is not None else {}
         self.old = old.uplink
         self.new = new.uplink
         self._network = network
@@ -64,6 +68,13 @@ class BothServers:
         @raise UplinkError: the server can't be reached.
         """
         return await self._open("old", self.old)
+
+    async def open_new(self) -> RedisServer:
+        """Open a further connection to the new server; the caller closes it.
+
+        @raise UplinkError: the server can't be reached.
+        """
+        return await self._open("new", self.new)
 
     def close(self) -> None:
         """Close the control connections."""

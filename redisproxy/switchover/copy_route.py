@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from redisproxy.net.errors import UplinkError
-from redisproxy.servers.copy_marker import Marked, mark, unmark
+from redisproxy.servers.copy_marker import MARKER, Marked, mark, unmark
 from redisproxy.servers.writers import FenceKind
 from redisproxy.switchover.copy_inspection import CopyFindings, CopyInspection
 from redisproxy.switchover.failure import SwitchoverFailed
@@ -59,6 +60,7 @@ class CopyRoute:
         self._effects = effects
         self._report = report
         self._clock = clock
+        self._is_marked = False
         self._inspection = CopyInspection(servers, copying, settings, report)
 
     async def inspect(self, clients: ClientOrders) -> CopyFindings:
@@ -151,17 +153,16 @@ class CopyRoute:
 
         @raise UplinkError: it did not take that.
         """
-        self._effects.copied = True
+        self._effects.copied = self._is_marked = True
         await pause.within(mark(self._servers.at_new, Marked.COPIED, self._servers.old.address, MARK_LASTS_MS))
 
-    async def unmark(self) -> None:
-        """Remove that, when the data plane goes there; it goes by itself otherwise."""
+    async def unmark(self, pause: Pause) -> None:
+        """Remove that when the data plane goes there, before clients can see it, if there is time for it."""
         try:
-            await unmark(self._servers.at_new)
-        except UplinkError as error:
-            self._report.warn(
-                [f"the key of the copy's own at the new server goes in {MARK_LASTS_MS // 1000} s: {error}"]
-            )
+            await pause.within(unmark(self._servers.at_new))
+            self._is_marked = False
+        except (UplinkError, TimeoutError):
+            pass
 
     async def finish(self) -> None:
         """The step finish: tidy up when clients are at work again."""
@@ -169,6 +170,11 @@ class CopyRoute:
             await self._servers.at_old.end_pause()
         except UplinkError as error:
             self._report.warn([f"the old server is gone: {error}"])
+        try:
+            if self._is_marked:
+                await unmark(await self._servers.reach_new())
+        except UplinkError as error:
+            self._report.warn([f"the key {MARKER} stays at the new server for {MARK_LASTS_MS // 1000} s: {error}"])
 
     # -- undoing
 

@@ -76,7 +76,7 @@ class Inspection:
         refuse(preflight.proxy_faults(*proxies))
         old, new = await at_old.state(), await at_new.state()
         source = self._source(old)
-        setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old))
+        setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old), self._servers.new_had)
         refuse(preflight.faults(old, new, source, await clients.highest_db(), self._settings.replace_data))
         carry = await compare(self._servers, old, new, self._settings, self._report)
         findings = Findings(old, new, source, setup, carry)

@@ -34,7 +34,7 @@ def source_of(
     old: ServerState,
     uplink: UplinkSettings,
     new_address: Address,
-    given: TcpAddress | None,
+    given: TcpAddress | None = None,
     over_tls: bool | None = None,
 ) -> Source:
     """Where the new server can reach the old one: at a TCP port, whatever the proxy itself uses.
@@ -216,11 +216,11 @@ def _too_old(old: ServerState, new: ServerState) -> Iterator[str]:
 
 def _version_faults(old: ServerState, new: ServerState) -> Iterator[str]:
     yield from _too_old(old, new)
-    if reason := _unreadable(old, new):
+    if reason := unreadable(old, new):
         yield f"the new server ({new.product}) can't be sure to read the data of the old one ({old.product}): {reason}"
 
 
-def _unreadable(old: ServerState, new: ServerState) -> str:
+def unreadable(old: ServerState, new: ServerState) -> str:
     """Why `new` may be unable to read the data of `old`; empty if it can. Patch levels do not matter.
 
     Valkey forked from Redis 7.2.4 and says that it is compatible with it. Both read all older data, but neither reads

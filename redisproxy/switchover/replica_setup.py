@@ -21,14 +21,18 @@ class ReplicaSetup:
     """How the new server comes to follow the old one.
 
     @param user, password: with what the replica logs in at the old server; without a password it does not.
+    @param before: settings that the replica had, if another switchover has made it one.
+    @ivar before: the settings that L{restore} sets back.
     """
 
-    def __init__(self, source: Source, user: str | None, password: str | None) -> None:
+    def __init__(
+        self, source: Source, user: str | None, password: str | None, before: dict[str, str] | None = None
+    ) -> None:
         self._source = source
         self._login = () if password is None else (user, password) if user else (password,)
         self._wanted = {"masteruser": user or "", "masterauth": password or "", _TLS: "yes" if source.tls else "no"}
         self._user = user or "default"
-        self._before: dict[str, str] = {}
+        self.before = before if before is not None else {}
 
     async def faults(self, open_old: Callable[[], Awaitable[RedisServer]], new: RedisServer) -> list[str]:
         """Why the new server could not follow; tried in ways that change nothing.
@@ -79,12 +83,13 @@ class ReplicaSetup:
                     continue  # a server that lacks the setting does what is wanted
                 raise
             if before != value:
-                self._before[name] = before
+                self.before.setdefault(name, before)
         await new.follow(self._source.host, self._source.port)
 
     async def restore(self, new: RedisServer) -> list[str]:
         """Set back what L{begin} has changed; a text for each setting that could not be set back."""
-        before, self._before = self._before, {}
+        before = dict(self.before)
+        self.before.clear()
         told = []
         for name, value in before.items():
             try:

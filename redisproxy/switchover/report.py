@@ -38,6 +38,8 @@ class SwitchoverReport:
             "warnings": [],
             "differences": [],
             "carried": [],
+            "reason": "",
+            "way_back": None,
             "pause_ms": 0.0,
             "held": 0,
             "longest_wait_ms": 0.0,

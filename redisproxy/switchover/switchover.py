@@ -25,6 +25,7 @@ from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.report import Report, SwitchoverReport
 from redisproxy.switchover.rollback import Rollback
 from redisproxy.switchover.takeover import Takeover
+from redisproxy.switchover.way_back import WayBack, keep_way_back
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
@@ -41,6 +42,7 @@ class Switchover:
     @param dataplane: with the new settings prepared; whoever has prepared them abandons them if this fails.
     @param copying: what copies, if that is how the data moves.
     @ivar effects: what it has changed so far, and whether an operator has aborted it.
+    @ivar way_back: whether the old server follows the new one afterwards.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Switchover:
         self._report = SwitchoverReport(clock, servers.old.address, servers.new.address)
         self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
         self.effects = Effects()
+        self.way_back = WayBack()
         self._findings: Findings | None = None
         self._copying = copying
         self._by_copy: CopyRoute | None = None
@@ -144,6 +147,7 @@ class Switchover:
         self.report["result"] = "done"
         with self._report.step("finish"):
             await shielded(takeover.finish())
+        await self._keep_way_back()
 
     async def _replicate(self, findings: Findings) -> None:
         if not findings.follows:
@@ -199,6 +203,15 @@ class Switchover:
             self.report["clients_closed"] = {}
             self._report.warn([f"{error}: it lets the clients go on by itself"])
 
+    async def _keep_way_back(self) -> None:
+        if not self._settings.keep_way_back:
+            return
+        with self._report.step("way back"):
+            self.way_back = await shielded(keep_way_back(self._servers, self._settings))
+        self.report["way_back"] = self.way_back.as_report()
+        if self.way_back.why_not:
+            self._report.warn([f"there is no way back (switchover.keep_way_back): {self.way_back.why_not}"])
+
     async def _roll_back(self) -> bool:
         if self.effects.swapped:
             return True
@@ -235,6 +248,7 @@ class Switchover:
         self.report["result"] = "done"
         with self._report.step("finish"):
             await shielded(route.finish())
+        await self._keep_way_back()
 
     async def _move_by_copy(self, route: CopyRoute) -> None:
         move, pause, report = self._dataplane.move, self._pause, self._report
@@ -251,7 +265,7 @@ class Switchover:
             await route.verify(pause)
             await pause.within(move.bring())
             await route.mark_copied(pause)
-        await self._resume_on_the_new(route.unmark)
+        await self._resume_on_the_new(lambda: route.unmark(pause))
 
     # -- external mode: somebody else moves the data
 

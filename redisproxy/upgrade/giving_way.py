@@ -85,8 +85,8 @@ class GivingWay:
         self._sockets = sockets
 
     @property
-    def back(self) -> str:
-        return self._folder.path_of("back")
+    def back(self) -> tuple[str, ...]:
+        return (self._folder.path_of("back"),)
 
     @property
     def refused(self) -> str:
@@ -103,7 +103,7 @@ class GivingWay:
         return successor
 
     def take_back(self) -> None:
-        self._port = peer.listen(self._reactor, self.back, self._dataplane.handover)
+        self._port = peer.listen(self._reactor, self.back[0], self._dataplane.handover)
 
     async def shared(self) -> bytes:
         return await self._shared.tell()
@@ -141,8 +141,10 @@ class GivingWay:
             await each.leave()
         await self._control.retire()
         linger_s = self._control.configuration.settings.upgrade.linger_ms / 1000
+        clients = self._dataplane.clients
+        await clients.give_notice(linger_s, 0.0)
         with suppress(TimeoutError):
-            await self._dataplane.clients.all_left().addTimeout(linger_s, self._reactor)
+            await clients.all_left().addTimeout(linger_s, self._reactor)
         waiting: Deferred[None] = Deferred()
         self._reactor.callLater(ANSWERED_S, waiting.callback, None)
         await waiting

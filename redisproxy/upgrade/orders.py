@@ -17,12 +17,12 @@ class Ready:
     """A successor that could serve.
 
     @ivar pid: of its process. @ivar version: of its program.
-    @ivar clients: the Unix socket at which it takes clients in.
+    @ivar doors: the Unix sockets at which it takes clients in.
     """
 
     pid: int
     version: str
-    clients: str
+    doors: tuple[str, ...]
 
 
 class GetReady(Order):
@@ -43,10 +43,10 @@ class TakeShared(Order):
 class Accept(Order):
     """Accept clients from now on. With C{paused} they are held, by the operator's order.
 
-    C{back} is the Unix socket at which they are taken back.
+    C{back} are the Unix sockets at which they are taken back.
     """
 
-    arguments = taking(paused=bool, back=str)
+    arguments = taking(paused=bool, back=tuple[str, ...])
 
 
 class TakeCharge(Order):

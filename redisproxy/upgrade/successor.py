@@ -121,7 +121,7 @@ class RemoteSuccessor:
     async def take_shared(self, shared: bytes) -> None:
         await self._give(orders.TakeShared, shared=shared)
 
-    async def accept(self, paused: bool, back: str) -> None:
+    async def accept(self, paused: bool, back: tuple[str, ...]) -> None:
         self._accepts = True
         await self._give(orders.Accept, paused=paused, back=back)
 

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 import redisproxy
-from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, Rejected
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, HandoverRefused, Rejected, Taker
 from redisproxy.remote import peer
 from redisproxy.remote.link import connected
 from redisproxy.remote.order_server import OrderServer
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 LIMIT_S = 2.0
 """For one client to have nothing under way."""
 AGAIN_S = 0.2
+ALL = 10_000_000
+"""As many clients as there are."""
 ENDING_S = 15.0
 """A process that is to end does not try for longer to hand clients back."""
 
@@ -79,7 +81,7 @@ class TakingOver:
         self._path = clients
         self._port: IListeningPort | None = None
         self._other = ProcessLife(inheritance.pid)
-        self._back = ""
+        self._back: tuple[str, ...] = ()
         self._charged = False
         self._link: Link | None = None
         self._alone_work: Deferred[None] | None = None
@@ -117,7 +119,7 @@ class TakingOver:
         self._same(server)
         self._port = peer.listen(self._reactor, self._path, plane.handover)
         self._inheritance.restore_output()
-        return orders.Ready(os.getpid(), redisproxy.__version__, self._path)
+        return orders.Ready(os.getpid(), redisproxy.__version__, (self._path,))
 
     def _same(self, server: str) -> None:
         ours = self._heir.server
@@ -131,7 +133,7 @@ class TakingOver:
         why = figures.uplink.last_error or "it has not answered"
         return f"the new process does not reach the server {self._heir.server}: {why}"
 
-    async def _accept(self, paused: bool, back: str) -> None:
+    async def _accept(self, paused: bool, back: tuple[str, ...]) -> None:
         if paused:
             await self._heir.dataplane.gate.hold(OPERATOR)
         self._back = back
@@ -179,8 +181,9 @@ class TakingOver:
         """How many clients are left here."""
         plane = self._heir.dataplane
         try:
-            count = await plane.handover.hand_over(self._back, LIMIT_S)
-        except DataPlaneLost as error:
+            to = tuple(Taker(door, ALL) for door in self._back)
+            count = (await plane.handover.hand_over(to, LIMIT_S)).taken
+        except (DataPlaneLost, HandoverRefused) as error:
             self.log.warn("clients can't be handed back yet: {error}", error=str(error))
             return 1
         left = (await plane.figures()).clients_open

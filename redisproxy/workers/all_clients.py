@@ -1,11 +1,14 @@
-"""The clients of all workers. The last two digits of a client's id are the number of its worker."""
+"""The clients of all workers.
+
+The last two digits of a client's id are the number of the worker that it came to; it may be with another one by now.
+"""
 
 from __future__ import annotations
 
 import builtins
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from redisproxy.dataplane.interface import ClientFilter, ClientLine, DataPlaneLost
 
@@ -34,26 +37,31 @@ class AllClients:
     async def _list(self, which: ClientFilter) -> tuple[ClientLine, ...]:
         answers = await self._members.each_in_time(lambda plane: plane.clients.list(which), ANSWER_S)
         self._all_answered(answers)
-        return tuple(sorted((line for _, lines in answers for line in lines or ()), key=lambda line: line.id))
+        # Whoever goes from one to another in this moment is with both.
+        by_id = {line.id: line for _, lines in answers for line in lines or ()}
+        return tuple(by_id[number] for number in sorted(by_id))
 
     def _all_answered(self, answers: builtins.list[tuple[Member, tuple[ClientLine, ...] | None]]) -> None:
         """
         @raise DataPlaneLost: one that is alive has not answered: what the others say is not the whole.
         """
         for member, lines in answers:
-            if lines is None and self._members.get(member.number) is member:
-                raise DataPlaneLost(f"worker {member.number} has not answered within {ANSWER_S:g} s; try again")
+            if lines is None and member in self._members:
+                raise DataPlaneLost(f"{member.label} has not answered within {ANSWER_S:g} s; try again")
 
     def kill(self, ids: frozenset[int]) -> Deferred[int]:
         return ensureDeferred(self._kill(ids))
 
     async def _kill(self, ids: frozenset[int]) -> int:
         answers = await self._members.each_in_time(lambda plane: plane.clients.kill(ids), ANSWER_S)
-        return sum(count or 0 for _, count in answers)
+        return min(len(ids), sum(count or 0 for _, count in answers))
 
     def unblock(self, client_id: int, error: bool = False) -> Deferred[bool]:
-        member = self._members.get(client_id % ID_STEP)
-        return succeed(False) if member is None else member.plane.clients.unblock(client_id, error)
+        return ensureDeferred(self._unblock(client_id, error))
+
+    async def _unblock(self, client_id: int, error: bool) -> bool:
+        answers = await self._members.each_in_time(lambda plane: plane.clients.unblock(client_id, error), ANSWER_S)
+        return any(done for _, done in answers)
 
     def highest_db(self) -> Deferred[int]:
         return ensureDeferred(self._highest_db())

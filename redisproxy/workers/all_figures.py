@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from redisproxy.dataplane.interface import Figures, UplinkStatus
+from redisproxy.dataplane.interface import DataPlaneLost, Figures, UplinkStatus, WorkerFigures
+from redisproxy.workers.all_clients import ANSWER_S
 from redisproxy.workers.all_gates import status_of
+from redisproxy.workers.members import NONE_LEFT
 
-GAUGES = frozenset({"clients.open", "uplink.connections_open"})
-"""Of the numbers, those that are no counters: a worker that is gone has none."""
-
-
-class Gone:
-    """What the workers that are gone had counted, as far as they had told.
-
-    @ivar numbers, clients_closed, refused: see C{interface.Figures}.
-    """
-
-    def __init__(self) -> None:
-        self.numbers: Counter[str] = Counter()
-        self.clients_closed: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
-
-    def add(self, last: Figures | None, clients: int) -> None:
-        """A worker is gone. @param last: what it told last. @param clients: how many it had."""
-        closed = self.clients_closed
-        if clients:
-            closed["worker_lost"] += clients
-        if last is not None:
-            self.numbers.update({name: value for name, value in last.numbers.items() if name not in GAUGES})
-            closed.update(last.clients_closed)
-            self.refused.update(last.refused)
+if TYPE_CHECKING:
+    from redisproxy.workers.crew import Crew
+    from redisproxy.workers.gone import Gone
+    from redisproxy.workers.members import Members
+    from redisproxy.workers.supervisor import Supervisor
+    from redisproxy.workers.worker import Worker
 
 
 def together(each: Sequence[Figures], gone: Gone) -> Figures:
@@ -70,3 +54,61 @@ def summed(each: Sequence[Mapping[str, int]]) -> dict[str, int]:
         for name, value in numbers.items():
             total[name] = total.get(name, 0) + value
     return total
+
+
+class AllFigures:
+    """Asks all for theirs.
+
+    @param listening: whether clients are accepted.
+    """
+
+    def __init__(
+        self, members: Members, crew: Crew, supervisor: Supervisor, gone: Gone, listening: Callable[[], bool]
+    ) -> None:
+        self._members = members
+        self._crew = crew
+        self._supervisor = supervisor
+        self._gone = gone
+        self._listening = listening
+
+    async def read(self) -> Figures:
+        """The figures of all as one, and of each worker.
+
+        @raise DataPlaneLost: there is none.
+        """
+        answers = await self._members.each_in_time(lambda plane: plane.figures(), ANSWER_S)
+        told = {id(member): figures for member, figures in answers if figures is not None}
+        workers = {id(worker): worker for worker in self._crew.all}
+        for key in told.keys() & workers.keys():
+            workers[key].last = told[key]
+        known = [
+            told.get(id(member)) or (workers[id(member)].last if id(member) in workers else None)
+            for member in self._members.in_use
+        ]
+        figures = [each for each in known if each is not None]
+        if not figures:
+            raise DataPlaneLost(NONE_LEFT)
+        rows = tuple(self._row(number, told) for number in self._supervisor.restarts)
+        leaving = tuple(_of(worker, told.get(id(worker)), 0) for worker in self._crew.lingering.workers)
+        return replace(together(figures, self._gone), workers=(*rows, *leaving), listening=self._listening())
+
+    def _row(self, number: int, told: Mapping[int, Figures]) -> WorkerFigures:
+        worker, restarts = self._crew.workers.get(number), self._supervisor.restarts[number]
+        if worker is None:
+            return WorkerFigures(number, 0, False, restarts, 0)
+        return _of(worker, told.get(id(worker)), restarts)
+
+
+def _of(worker: Worker, figures: Figures | None, restarts: int) -> WorkerFigures:
+    own = WorkerFigures(worker.number, worker.pid, False, restarts, worker.clients.now, leaving=not worker.serving)
+    if figures is None:
+        return own
+    return replace(
+        own,
+        answers=True,
+        clients=figures.clients_open,
+        in_flight=figures.gate.in_flight,
+        held=figures.gate.held,
+        commands=figures.numbers["flow.commands"],
+        connected=figures.uplink.connected,
+    )

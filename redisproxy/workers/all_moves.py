@@ -1,14 +1,17 @@
-"""A move of all workers as one: each prepares it, or none does, and those that swap are the only ones left."""
+"""A move of all workers as one: each prepares it, or none does, and those that swap are the only ones left.
+
+With another number of workers, further ones are there before it begins, and those that are too many leave after it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from redisproxy.dataplane.interface import DataPlaneLost, WrongOrder
-from redisproxy.workers.share import share_of
+from redisproxy.workers.share import for_listeners_of
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -19,25 +22,67 @@ SWAP_S = 2.0
 """A worker that does not swap within this time is lost: the clients of all others are held meanwhile."""
 
 
-class AllMoves:
-    """Implements C{interface.MoveOrders}."""
+class Numbers(Protocol):
+    """How many workers there are."""
 
-    def __init__(self, members: Members) -> None:
+    async def grow(self, count: int) -> None:
+        """Have at least so many.
+
+        @raise Rejected: they do not start.
+        """
+
+    def keep(self, count: int) -> None:
+        """Have so many from now on: start those that are missing, and part with the others."""
+
+
+class FixedNumber:
+    """Implements L{Numbers}: there are as many as there are."""
+
+    async def grow(self, count: int) -> None: ...
+
+    def keep(self, count: int) -> None: ...
+
+
+class AllMoves:
+    """Implements C{interface.MoveOrders}.
+
+    @param quiet: has nobody given from one to another any more, and fires when nobody is on the way.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        numbers: Numbers | None = None,
+        quiet: Callable[[], Coroutine[Deferred[Any], Any, None]] | None = None,
+    ) -> None:
         self._members = members
+        self._numbers = numbers or FixedNumber()
+        self._quiet = quiet
+        self._preparing = False
 
     def prepare(self, settings: Settings, same_listeners: bool = False) -> Deferred[None]:
         return ensureDeferred(self._prepare(settings, same_listeners))
 
     async def _prepare(self, settings: Settings, same_listeners: bool) -> None:
-        members = self._members
-        if members.prepared is not None:
+        if self._members.prepared is not None or self._preparing:
             raise WrongOrder("a move is prepared already: abandon it first")
-        members.prepared = settings
+        self._preparing = True
         try:
-            await members.each(lambda plane: plane.move.prepare(share_of(settings), same_listeners))
+            await self._numbers.grow(settings.worker_count)
+            await self._prepare_all(settings, same_listeners)
         except BaseException:
             await self._abandon()
             raise
+        finally:
+            self._preparing = False
+
+    async def _prepare_all(self, settings: Settings, same_listeners: bool) -> None:
+        members = self._members
+        members.prepared = settings  # from here on nobody is given away
+        if self._quiet is not None:
+            await self._quiet()
+        own = {member.plane: for_listeners_of(member, settings) for member in members.in_use}
+        await members.each(lambda plane: plane.move.prepare(own.get(plane, settings), same_listeners))
 
     def connect(self) -> Deferred[None]:
         return ensureDeferred(self._work(lambda move: move.connect()))
@@ -66,6 +111,7 @@ class AllMoves:
         members.settings, members.prepared = self._prepared(), None
         await members.each_or_lose(lambda plane: plane.move.swap(), SWAP_S)
         members.let_join()
+        self._numbers.keep(members.settings.worker_count)
 
     def abandon(self) -> Deferred[None]:
         return ensureDeferred(self._abandon())
@@ -79,3 +125,4 @@ class AllMoves:
             pass  # nobody is left who has prepared anything
         finally:
             members.let_join()
+            self._numbers.keep(members.settings.worker_count)

@@ -1,33 +1,101 @@
-"""A worker's end of the link on which it asks the control process: about the clients of all workers."""
+"""A data plane's end of the link on which it asks the control process, and tells it what comes and goes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from twisted.internet.defer import DeferredSemaphore, TimeoutError
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, ensureDeferred, fail
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import ERRORS
-from redisproxy.remote.errors import DataPlaneFailed
+from redisproxy.dataplane.interface import ERRORS, DataPlaneLost
+from redisproxy.remote.errors import DataPlaneFailed, VersionRefused
+from redisproxy.remote.order_client import OrderClient
 from redisproxy.shared.every_worker import ClientFilter, NotAnswered
 from redisproxy.workers import orders
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
+    from redisproxy.remote.link import Link
     from redisproxy.remote.order import Order
-    from redisproxy.remote.order_client import OrderClient
 
 
 AT_ONCE = 2
 """Questions of one worker; those of further clients wait, so that no number of them keeps the control process busy."""
 
 
+class Upward:
+    """The link to the control process of the moment, which has made the connection.
+
+    @ivar on_new: called when there is one.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.on_new: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._link: OrderClient | None = None
+
+    @property
+    def there(self) -> bool:
+        """Whether there is a control process that can be asked."""
+        return self._link is not None
+
+    def link(self) -> OrderClient:
+        """The protocol for a new connection; the one before is given up for it."""
+        return _Accepted(self._clock, self._connected, self._lost)
+
+    def _connected(self, link: OrderClient) -> None:
+        ensureDeferred(self._use(link)).addErrback(_not_greeted)
+
+    async def _use(self, link: OrderClient) -> None:
+        await link.greet()
+        before, self._link = self._link, link
+        if before is not None:
+            before.abort()
+        self.on_new()
+
+    def _lost(self, link: Link) -> None:
+        if self._link is link:
+            self._link = None
+
+    def give(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
+        """Ask or tell.
+
+        @raise DataPlaneLost: there is no control process.
+        """
+        if self._link is None:
+            return fail(DataPlaneLost("the control process can't be reached"))
+        return self._link.give(order, **arguments)
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._link is not None:
+            self._link.abort()
+
+
+class _Accepted(OrderClient):
+    """A link that is greeted when it is there."""
+
+    def __init__(
+        self, clock: IReactorTime, on_connected: Callable[[OrderClient], None], on_lost: Callable[[Link], None]
+    ) -> None:
+        super().__init__(clock, on_lost)
+        self._on_connected = on_connected
+
+    def connectionMade(self) -> None:
+        """Part of C{IProtocol}."""
+        self._on_connected(self)
+
+
+def _not_greeted(failure: Failure) -> None:
+    failure.trap(DataPlaneLost, VersionRefused)
+
+
 class Asking:
     """Implements C{shared.every_worker.EveryWorker}."""
 
-    def __init__(self, link: OrderClient, clock: Any) -> None:
-        self._link = link
+    def __init__(self, upward: Upward, clock: Any) -> None:
+        self._upward = upward
         self._clock = clock
         self._turns = DeferredSemaphore(AT_ONCE)
 
@@ -41,11 +109,15 @@ class Asking:
         return self._ask(orders.UnblockEverywhere, client_id=client_id, error=error)
 
     def _ask(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
-        asking: Deferred[Any] = self._turns.run(self._link.give, order, **arguments)
-        return asking.addTimeout(orders.ASKING_S, self._clock).addErrback(_not_answered)
+        asking: Deferred[Any] = self._turns.run(self._upward.give, order, **arguments)
+        return asking.addTimeout(orders.ASKING_S, self._clock).addErrback(not_answered)
 
 
-def _not_answered(failure: Failure) -> NoReturn:
+def not_answered(failure: Failure) -> NoReturn:
+    """What a client is told of a failure.
+
+    @raise NotAnswered: that.
+    """
     failure.trap(*ERRORS, DataPlaneFailed, TimeoutError)
     late = f"other workers have not answered within {orders.ASKING_S:g} s; try again"
     raise NotAnswered(late if failure.check(TimeoutError) else failure.getErrorMessage())

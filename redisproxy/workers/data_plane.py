@@ -1,47 +1,103 @@
-"""The data plane that consists of workers, as the control plane sees it: one, whatever becomes of its parts."""
+"""The data plane that consists of several, as the control plane sees it: one, whatever becomes of its parts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
 
-from redisproxy.dataplane.interface import DataPlaneLost, Figures, WorkerFigures
+from redisproxy.dataplane.interface import DataPlaneLost, Figures
 from redisproxy.workers.all_clients import ANSWER_S, AllClients
-from redisproxy.workers.all_figures import Gone, together
+from redisproxy.workers.all_figures import AllFigures
 from redisproxy.workers.all_gates import AllGates
+from redisproxy.workers.all_handovers import AllHandovers
 from redisproxy.workers.all_moves import AllMoves
+from redisproxy.workers.all_notes import AllNotes
+from redisproxy.workers.crew import Crew
 from redisproxy.workers.dealing import Dealing
 from redisproxy.workers.everywhere import Everywhere
-from redisproxy.workers.members import NONE_LEFT, Members
-from redisproxy.workers.no_handover import NoHandover
+from redisproxy.workers.finding import Finding
+from redisproxy.workers.gone import Gone
+from redisproxy.workers.handovers import Handovers
+from redisproxy.workers.lingering import Lingering
+from redisproxy.workers.members import Members
 from redisproxy.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
-    from redisproxy.workers.members import Member
+    from redisproxy.remote.run_directory import RunDirectory
+    from redisproxy.workers.here import Here
 
 
 class WorkersDataPlane:
     """Implements C{interface.DataPlane}.
 
     @ivar ports: the listening sockets; whoever starts the process opens them.
+    @ivar crew: the data planes in other processes.
+    @param directory: where they listen.
+    @param here: the data plane of this process; None when workers carry the commands.
+    @param on_found: called with the settings in force when workers go on that have others than C{settings}.
+    @param reload: called when the settings of the file have to be brought in force.
     """
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    log = Logger(namespace="redisproxy.workers")
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        directory: RunDirectory,
+        here: Here | None = None,
+        on_found: Callable[[Settings], None] = lambda settings: None,
+        reload: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._reactor = reactor
+        self._reload = reload
+        self._here = here
         self._members = members = Members(settings, reactor)
-        self._gone = Gone()
+        self._handovers = handovers = Handovers(members, reactor)
+        gone = Gone()
+        lingering = Lingering(members, handovers, lambda: members.settings, reactor)
+        self.crew = crew = Crew(members, gone, lingering, directory, reactor)
+        self._supervisor = supervisor = Supervisor(crew, reactor)
+        self._finding = Finding(crew, settings, reactor)
+        self.ports = Dealing(members, lambda: [*crew.all, *([here] if here is not None else [])], reactor)
+        self._all_figures = AllFigures(members, crew, supervisor, gone, lambda: self.ports.listening)
+        self._take_orders()
+        crew.answers = self._everywhere = Everywhere(self.clients)
+        crew.on_found = on_found
+        members.changed = self._changed
+
+    def _take_orders(self) -> None:
+        """Make what carries the orders out."""
+        members = self._members
         self.gate = AllGates(members)
-        self.move = AllMoves(members)
-        self.clients = AllClients(members, lambda: self.ports.close())
-        self.handover = NoHandover()
-        answers = Everywhere(self.clients)
-        self._supervisor = Supervisor(settings.worker_count, members, self._gone, answers, reactor)
-        self.ports = Dealing(members, self._supervisor, reactor)
+        self.move = AllMoves(members, self._supervisor, self._handovers.stop)
+        self.clients = AllClients(members, self.ports.close)
+        self.handover = AllHandovers(members, self._handovers)
+        self.notes = AllNotes(members)
+
+    def _changed(self) -> None:
+        """A member has come or gone."""
+        self.ports.steer()
+        self._handovers.soon()
 
     def start(self) -> Deferred[None]:
-        self._supervisor.start()
-        return succeed(None)
+        return ensureDeferred(self._start())
+
+    async def _start(self) -> None:
+        self.crew.directory.make()
+        self.crew.stalls.start()
+        differs = await self._finding.find()
+        if self._here is not None:
+            await self._here.start(self._reactor, self._members.settings, self._everywhere)
+            self._members.join(self._here)
+        else:
+            self._supervisor.keep(self._members.settings.worker_count)
+        if differs:
+            self._reload()
 
     def connected(self) -> Deferred[bool]:
         return ensureDeferred(self._connected())
@@ -64,46 +120,14 @@ class WorkersDataPlane:
                 self._members.lose(member, str(error))
 
     def figures(self) -> Deferred[Figures]:
-        return ensureDeferred(self._figures())
-
-    async def _figures(self) -> Figures:
-        answers = await self._members.each_in_time(lambda plane: plane.figures(), ANSWER_S)
-        for member, figures in answers:
-            if figures is not None and member.number in self._supervisor.workers:
-                self._supervisor.workers[member.number].last = figures
-        workers = self._each(dict(answers))
-        known = [each for each in (figures or self._last(member) for member, figures in answers) if each is not None]
-        if not known:
-            raise DataPlaneLost(NONE_LEFT)
-        whole = together(known, self._gone)
-        fields = {**vars(whole), "workers": workers, "listening": self.ports.listening}
-        return Figures(**fields)
-
-    def _last(self, member: Member) -> Figures | None:
-        worker = self._supervisor.workers.get(member.number)
-        return None if worker is None else worker.last
-
-    def _each(self, answers: dict[Member, Figures | None]) -> tuple[WorkerFigures, ...]:
-        by_number = {member.number: figures for member, figures in answers.items()}
-        return tuple(self._one(number, by_number.get(number)) for number in self._supervisor.restarts)
-
-    def _one(self, number: int, figures: Figures | None) -> WorkerFigures:
-        worker, restarts = self._supervisor.workers.get(number), self._supervisor.restarts[number]
-        pid, clients = (0, 0) if worker is None else (worker.pid, worker.clients.now)
-        if figures is None:
-            return WorkerFigures(number, pid, False, restarts, clients)
-        gate = figures.gate
-        return WorkerFigures(
-            number=number,
-            pid=pid,
-            answers=True,
-            restarts=restarts,
-            clients=figures.clients_open,
-            in_flight=gate.in_flight,
-            held=gate.held,
-            commands=figures.numbers["flow.commands"],
-            connected=figures.uplink.connected,
-        )
+        return ensureDeferred(self._all_figures.read())
 
     def stop(self) -> Deferred[None]:
-        return ensureDeferred(self._supervisor.stop())
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        self._handovers.close()
+        self.crew.stalls.stop()
+        await self._supervisor.stop()
+        if self._here is not None:
+            await self._here.stop()

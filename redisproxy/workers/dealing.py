@@ -8,22 +8,19 @@ passed over.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.acceptor import Acceptor
 from redisproxy.net.listening import ListeningSocket, Sockets, close_all
 
 if TYPE_CHECKING:
     from redisproxy.workers.members import Members
-    from redisproxy.workers.supervisor import Supervisor
-    from redisproxy.workers.worker import Worker
 
 MOST_UNDER_WAY = 32
 """Connections on their way to one worker."""
@@ -31,23 +28,64 @@ PATIENCE_S = 1.0
 """How long a worker with so many may go without taking one before others get what would be its own."""
 
 
+class Counting(Protocol):
+    """A number of clients."""
+
+    @property
+    def now(self) -> int: ...
+
+
+class Counted(Protocol):
+    """Whose clients count.
+
+    @ivar clients, raw: how many it has, the raw ones apart.
+    """
+
+    @property
+    def clients(self) -> Counting: ...
+
+    @property
+    def raw(self) -> Counting: ...
+
+
+@runtime_checkable
+class Server(Protocol):
+    """Serves the connections that it is given.
+
+    @ivar load: how many it has. @ivar under_way: how many are on their way to it.
+    @ivar took: when it last took one, or was given one while none was on its way.
+    """
+
+    under_way: int
+    took: float
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def load(self) -> int: ...
+
+    def take(self, listener: int, is_raw: bool, full: bool, descriptor: int) -> Deferred[None]:
+        """Serve a connection, which stays open here until this has fired."""
+
+
 class Dealing:
     """The listening sockets.
 
     @ivar ports: those that are open.
+    @param everybody: all who have clients, also those that get none any more.
     """
 
     log = Logger(namespace="redisproxy.workers")
 
-    def __init__(self, members: Members, supervisor: Supervisor, reactor: Any) -> None:
+    def __init__(self, members: Members, everybody: Callable[[], Iterable[Counted]], reactor: Any) -> None:
         self.ports: list[Acceptor] = []
         self._members = members
-        self._supervisor = supervisor
+        self._everybody = everybody
         self._reactor = reactor
         self._again: IDelayedCall | None = None
         self._sockets: Sockets = {}
         self._endpoints = [*members.settings.listen, *members.settings.listen_raw]
-        members.changed = self.steer
 
     @property
     def listening(self) -> bool:
@@ -108,16 +146,15 @@ class Dealing:
         self._again = None
         self.steer()
 
-    def _next(self) -> Worker | None:
+    def _next(self) -> Server | None:
         """The one with the fewest clients that has not stalled; None while it has enough on their way."""
         worker = min((each for each in self._in_use() if not self._stalled(each)), key=_load, default=None)
         return worker if worker is not None and worker.under_way < MOST_UNDER_WAY else None
 
-    def _in_use(self) -> list[Worker]:
-        workers = self._supervisor.workers
-        return [workers[member.number] for member in self._members.in_use if member.number in workers]
+    def _in_use(self) -> list[Server]:
+        return [member for member in self._members.serving if isinstance(member, Server)]
 
-    def _stalled(self, worker: Worker) -> bool:
+    def _stalled(self, worker: Server) -> bool:
         return worker.under_way >= MOST_UNDER_WAY and self._reactor.seconds() - worker.took >= PATIENCE_S
 
     def _give(self, accepted: socket.socket, listener: int, is_raw: bool) -> None:
@@ -131,22 +168,19 @@ class Dealing:
         self.steer()
 
     def _full(self, is_raw: bool) -> bool:
-        limits, workers = self._members.settings.limits, self._supervisor.workers.values()
+        limits, workers = self._members.settings.limits, self._everybody()
         if is_raw:
             return sum(worker.raw.now for worker in workers) >= limits.max_raw_connections
         return sum(worker.clients.now for worker in workers) >= limits.max_clients
 
-    def _not_taken(self, failure: Failure, worker: Worker) -> None:
-        """Whether the worker has begun with the client is unknown, so that it can't be given to another one."""
-        if failure.check(DataPlaneLost):
-            self._members.lose(worker, failure.getErrorMessage())
-        else:
-            self.log.error("a connection was not taken: {error}", error=failure.getErrorMessage())
+    def _not_taken(self, failure: Failure, worker: Server) -> None:
+        """Whether it has begun with the client is unknown, so that it can't be given to another one."""
+        self.log.error("a connection to {label} was lost: {e}", label=worker.label, e=failure.getErrorMessage())
 
     def _given(self, _: object, accepted: socket.socket) -> None:
         accepted.close()
         self.steer()
 
 
-def _load(worker: Worker) -> int:
+def _load(worker: Server) -> int:
     return worker.load

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.workers import orders
+from redisproxy.workers.asking import not_answered
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import ClientFilter
@@ -21,14 +26,40 @@ class Everywhere:
 
     def handlers(self) -> dict[type[Order], Handler]:
         return {
-            orders.ListEverywhere: self._list,
-            orders.KillEverywhere: self._kill,
+            orders.ListEverywhere: self.list,
+            orders.KillEverywhere: self.kill,
             orders.UnblockEverywhere: self._clients.unblock,
         }
 
-    async def _list(self, which: ClientFilter) -> bytes:
+    async def list(self, which: ClientFilter) -> bytes:
+        """The lines of CLIENT LIST for these, in order of their ids."""
         return b"".join(each.line for each in await self._clients.list(which))
 
-    async def _kill(self, which: ClientFilter, but: int) -> int:
+    async def kill(self, which: ClientFilter, but: int) -> int:
+        """Disconnect these, except for one; how many there were."""
         found = await self._clients.list(which)
         return await self._clients.kill(frozenset(each.id for each in found) - {but})
+
+    async def unblock(self, client_id: int, error: bool) -> bool:
+        """End the blocking command of this client; False when it has none."""
+        return await self._clients.unblock(client_id, error)
+
+
+class Direct:
+    """Implements C{shared.every_worker.EveryWorker} for clients of the data plane in this process."""
+
+    def __init__(self, everywhere: Everywhere, clock: IReactorTime) -> None:
+        self._everywhere = everywhere
+        self._clock = clock
+
+    def list(self, which: ClientFilter) -> Deferred[bytes]:
+        return self._ask(self._everywhere.list(which))
+
+    def kill(self, which: ClientFilter, but: int) -> Deferred[int]:
+        return self._ask(self._everywhere.kill(which, but))
+
+    def unblock(self, client_id: int, error: bool) -> Deferred[bool]:
+        return self._ask(self._everywhere.unblock(client_id, error))
+
+    def _ask(self, work: Coroutine[Deferred[Any], Any, Any]) -> Deferred[Any]:
+        return ensureDeferred(work).addTimeout(orders.ASKING_S, self._clock).addErrback(not_answered)

@@ -1,7 +1,8 @@
-"""The workers in use, what they have been told, and how an order is given to all of them.
+"""The data planes in use, what they have been told, and how an order is given to all of them.
 
-A worker that is lost costs its own clients only. It is ended for certain before anything goes on without it, so that
-nothing is left in doubt, and the one that replaces it joins when no move is under way, with the settings in force.
+Most are workers; one may be in this process, and others in processes that are to end. A worker that is lost costs its
+own clients only. It is ended for certain before anything goes on without it, so that nothing is left in doubt, and the
+one that replaces it joins when no move is under way, with the settings in force.
 """
 
 from __future__ import annotations
@@ -21,52 +22,82 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NOTING_S = 10.0
 NONE_LEFT = "no worker is running; the log says why"
 
 
 class Member(Protocol):
-    """One worker.
+    """One data plane.
 
-    @ivar number: from 1 on; the one that replaces a worker has its number. @ivar plane: its data plane.
-    @ivar settings: those that it was started with.
+    @ivar number: of the worker, from 1 on; the one that replaces a worker has its number. 0: of no worker.
+    @ivar serving: it gets new clients. One that does not is I{lingering}: it ends when its last client has gone.
+    @ivar settings: those that it was started with, or was found with.
     """
 
     number: int
+    serving: bool
     settings: Settings
 
     @property
-    def plane(self) -> DataPlane: ...
+    def label(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def plane(self) -> DataPlane:
+        """Where orders go."""
+
+    @property
+    def door(self) -> str:
+        """The Unix socket at which it takes clients of others in."""
+
+    @property
+    def load(self) -> int:
+        """How many clients it has, with those on their way to it."""
 
     def end(self, why: str) -> None:
         """End the process at once; its clients are disconnected."""
 
+    def failed(self, why: str) -> None:
+        """It has not carried an order out: end it, unless it is known to have gone on by itself."""
+
 
 class Members:
-    """The workers in use.
+    """The data planes in use.
 
     @ivar settings: those in force. @ivar prepared: those of a prepared move.
     @ivar reasons: for which clients are held.
-    @ivar changed: called when a worker comes or goes.
+    @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
+    @ivar changed: called when one comes or goes.
     """
 
     def __init__(self, settings: Settings, clock: IReactorTime) -> None:
         self.settings = settings
         self.prepared: Settings | None = None
         self.reasons: set[str] = set()
+        self.noting = self.lost_while_noting = False
         self.changed: Callable[[], None] = lambda: None
         self._clock = clock
-        self._in_use: dict[int, Member] = {}
+        self._in_use: list[Member] = []
         self._joining: list[Member] = []
         self._waiting: list[Deferred[None]] = []
 
     @property
     def in_use(self) -> list[Member]:
-        """Those that carry commands, by their numbers."""
-        return [self._in_use[number] for number in sorted(self._in_use)]
+        """All that carry commands: those that serve by their numbers, then those that linger."""
+        return sorted(self._in_use, key=lambda member: (not member.serving, member.number))
 
-    def get(self, number: int) -> Member | None:
-        """The worker of this number."""
-        return self._in_use.get(number)
+    @property
+    def serving(self) -> list[Member]:
+        """Those that get new clients, by their numbers."""
+        return [member for member in self.in_use if member.serving]
+
+    @property
+    def moving(self) -> bool:
+        """Whether a move is under way."""
+        return self.prepared is not None or not self.reasons <= {OPERATOR}
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._in_use
 
     def first(self) -> Deferred[None]:
         """Fire when there is a worker, at once if there is. Can be cancelled."""
@@ -85,20 +116,23 @@ class Members:
 
     def let_join(self) -> None:
         """A move may have ended: use those that wait for that."""
-        if self.prepared is not None or not self.reasons <= {OPERATOR}:
+        if self.moving:
             return
         joining, self._joining = self._joining, []
         for member in joining:
             self._use(member)
 
     def _use(self, member: Member) -> None:
-        if member.settings is not self.settings:
+        if member.serving and member.settings is not self.settings:
             member.end("it has begun with settings that are not in force any more")
             return
-        self._in_use[member.number] = member
+        self._in_use.append(member)
         if self.reasons:
             # Whatever it is told later finds it held: orders take effect in their sequence.
             member.plane.gate.hold(OPERATOR).addErrback(self._failed, member)
+        if self.noting:
+            # Before it has a client, so that there is nothing to wait for.
+            member.plane.notes.begin(NOTING_S).addErrback(self._failed, member)
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
@@ -110,14 +144,15 @@ class Members:
     def lose(self, member: Member, why: str) -> None:
         """Go on without this worker."""
         self.forget(member)
-        member.end(why)
+        member.failed(why)
 
     def forget(self, member: Member) -> None:
         """This worker is gone."""
         if member in self._joining:
             self._joining.remove(member)
-        if self._in_use.get(member.number) is member:
-            del self._in_use[member.number]
+        if member in self._in_use:
+            self._in_use.remove(member)
+            self.lost_while_noting = True
             self.changed()
 
     # -- orders

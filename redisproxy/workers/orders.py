@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from redisproxy.remote.link import Descriptor
 from redisproxy.remote.order import Order, answering, taking
 from redisproxy.shared.every_worker import ClientFilter
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """A data plane that was not started by its control process.
+
+    @ivar number: of the worker, as which it was started; 0 for a process without workers.
+    @ivar pid: of its process. @ivar version: of its program. @ivar age_s: how long it has been running.
+    @ivar given, given_raw: how many connections it was given, the raw ones apart.
+    @ivar last_id: the highest id of its clients. @ivar pausing: it holds clients for the operator.
+    """
+
+    number: int
+    pid: int
+    version: str
+    age_s: float
+    given: int
+    given_raw: int
+    last_id: int
+    pausing: bool
+
 
 ASKING_S = 3.0
 """A client that asks about clients of other workers waits for no longer."""
@@ -23,6 +46,22 @@ class TellShared(Order):
     """What the clients of the worker share, for the one that replaces another; see C{dataplane.shared_value}."""
 
     response = answering(bytes)
+
+
+class Introduce(Order):
+    """Who the data plane is; for a control process that has not started it, or has been away."""
+
+    response = answering(Introduction)
+
+
+class End(Order):
+    """End the process; its clients have gone, or are dropped."""
+
+
+class LogTo(Order):
+    """Log to this pipe from now on."""
+
+    arguments = taking(descriptor=Descriptor())  # type: ignore[no-untyped-call]
 
 
 # -- from a worker

@@ -1,9 +1,8 @@
 """A worker: the process in which a data plane carries commands by order of the control process.
 
 It reads what it begins with from its standard input, says once on its standard output that it is up, and logs to its
-standard error. It has two connections to the control process: on one it takes orders, on the other one it asks. Without
-the control process it can get no clients and is told nothing, so it ends what that had begun, lets what is in flight
-finish within C{shutdown.drain_deadline_ms}, and ends.
+standard error. The control process reaches it in the run directory. It outlives the control process for as long as it
+has clients: it ends what that had begun, serves them as they are, and waits for another control process.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import sys
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
@@ -24,23 +24,18 @@ from redisproxy.dataplane import garbage_collection, shared_value
 from redisproxy.dataplane.interface import SHUTDOWN
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.net.network import best_network
+from redisproxy.remote import peer
 from redisproxy.remote.argument_types import settings_from_bytes, settings_to_bytes
-from redisproxy.remote.link import connected
-from redisproxy.remote.order_client import OrderClient
-from redisproxy.remote.served import ServedDataPlane
+from redisproxy.remote.run_directory import RunDirectory
 from redisproxy.shared.registry import Ids
-from redisproxy.workers import orders
 from redisproxy.workers.all_clients import ID_STEP
-from redisproxy.workers.asking import Asking
+from redisproxy.workers.driven import Driven
 from redisproxy.workers.log_pipe import LogPipe
-from redisproxy.workers.taking import Taking
+from redisproxy.workers.share import share_of
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
-    from redisproxy.remote.order import Order
-    from redisproxy.remote.order_server import Handler
 
-ORDERS_FD, ASKING_FD = 3, 4
 STARTED = b"started\n"
 MARGIN_S = 10.0
 """Added to the drain deadline: when the process has not ended by then, it ends at once."""
@@ -50,11 +45,14 @@ MARGIN_S = 10.0
 class Beginning:
     """What a worker begins with.
 
-    @ivar number: its own, from 1 on. @ivar after: its clients get higher ids than this.
+    @ivar number: its own, from 1 on. @ivar name: what its sockets are called. @ivar directory: where they are.
+    @ivar settings: the whole ones. @ivar after: its clients get higher ids than this.
     @ivar shared: what the clients of another worker share; empty when there is none.
     """
 
     number: int
+    name: str
+    directory: str
     settings: Settings
     after: int = 0
     shared: bytes = b""
@@ -62,14 +60,16 @@ class Beginning:
     def to_bytes(self) -> bytes:
         """As it passes through a pipe."""
         texts = {"settings": settings_to_bytes(self.settings).decode(), "shared": b64encode(self.shared).decode()}
-        return json.dumps({"number": self.number, "after": self.after, **texts}).encode()
+        plain = {"number": self.number, "name": self.name, "directory": self.directory, "after": self.after}
+        return json.dumps({**plain, **texts}).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Beginning:
         """The reverse."""
         told = json.loads(data)
         settings = settings_from_bytes(told["settings"].encode())
-        return cls(told["number"], settings, told["after"], b64decode(told["shared"]))
+        names = (told["number"], told["name"], told["directory"])
+        return cls(*names, settings, told["after"], b64decode(told["shared"]))
 
 
 class WorkerProcess:
@@ -81,38 +81,29 @@ class WorkerProcess:
         """
         @raise TLSFault: certificates can't be used.
         """
-        settings = self._settings = beginning.settings
+        self._beginning = beginning
         self._reactor = reactor
         self._ending = False
-        network = best_network(reactor)
-        ids = Ids(beginning.number, ID_STEP, beginning.after)
-        self.plane = plane = LocalDataPlane(settings, reactor, network, ids=ids)
+        network, number = best_network(reactor), beginning.number
+        ids, peers = Ids(number, ID_STEP, beginning.after), partial(peer.reach, reactor)
+        self.plane = plane = LocalDataPlane(beginning.settings, reactor, network, ids=ids, reach=peers, share=share_of)
         if beginning.shared:
             shared_value.take_in(beginning.shared, plane.core, plane.registry)
-        self._asking = OrderClient(reactor, lambda link: None)
-        plane.core.every_worker = Asking(self._asking, reactor)
-        self._taking = Taking(plane, network, self._asking, reactor)
-        more: dict[type[Order], Handler] = {orders.TakeClient: self._taking.take, orders.TellShared: self._tell_shared}
-        self._served = ServedDataPlane(plane, settings, network, reactor, more, self.end)
+        self._driven = Driven(beginning.name, number, plane, beginning.settings, network, reactor, self.end)
 
-    def _tell_shared(self) -> bytes:
-        return shared_value.export(self.plane.core, self.plane.registry)
-
-    def start(self, orders_fd: int, asking_fd: int) -> None:
-        """Serve, with the two connections to the control process."""
-        connected(self._reactor, asking_fd, self._asking)
-        connected(self._reactor, orders_fd, self._served.link())
-        ensureDeferred(self._asking.greet()).addCallbacks(lambda _: self._taking.start(), lambda _: None)
+    def start(self) -> None:
+        """Listen for the control process."""
+        self._driven.open(RunDirectory(self._beginning.directory))
         garbage_collection.leave_out_what_there_is()
 
     # -- the end
 
     def end(self) -> None:
-        """The control process is gone, or has told this one to stop."""
+        """Nobody needs this process any more, or the control process has told it to end."""
         if self._ending:
             return
         self._ending = True
-        limit_s = self._settings.shutdown.drain_deadline_ms / 1000
+        limit_s = self.plane.in_force.settings.shutdown.drain_deadline_ms / 1000
         self._reactor.callLater(limit_s + MARGIN_S, os._exit, 1)
         ensureDeferred(self._end(limit_s)).addErrback(self._failed).addBoth(lambda _: self._reactor.stop())
 
@@ -126,23 +117,24 @@ class WorkerProcess:
             await plane.gate.drained().addTimeout(limit_s, self._reactor)
         except TimeoutError:
             await plane.gate.drop_in_flight()
-        self._taking.stop()
+        await self._driven.stop()
         await plane.clients.close_all()
         await plane.stop()
-        await self._served.stop()
 
 
 def main() -> None:
-    """Run until the control process is gone."""
+    """Run until nobody needs this process."""
     from twisted.internet import reactor
 
     with suppress(OSError):
-        os.setsid()  # Ctrl-C in the terminal is for the control process
+        # Ctrl-C in the terminal is for the control process. In a session of its own Linux would weigh each worker
+        # against everything else on the machine (sched_autogroup), and wake it for every single command.
+        os.setpgid(0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     globalLogBeginner.beginLoggingTo([LogPipe(2)], redirectStandardIO=False)
     worker = WorkerProcess(Beginning.from_bytes(sys.stdin.buffer.read()), reactor)
-    worker.start(ORDERS_FD, ASKING_FD)
+    worker.start()
     os.write(1, STARTED)
     os.close(1)
     running: Any = reactor

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
+    from redisproxy.workers.members import Member
 
 
 def share_of(settings: Settings) -> Settings:
@@ -16,6 +17,14 @@ def share_of(settings: Settings) -> Settings:
     uplink, count = settings.uplink, settings.worker_count
     divided = {name: -(-getattr(uplink, name) // count) for name in ("max_pinned", "max_dedicated")}
     return settings.model_copy(update={"uplink": uplink.model_copy(update=divided)})
+
+
+def for_listeners_of(member: Member, settings: Settings) -> Settings:
+    """The settings for one that lingers: it keeps the listeners that it has, because its clients came by them."""
+    if member.serving:
+        return settings
+    own = member.settings
+    return settings.model_copy(update={"listen": own.listen, "listen_raw": own.listen_raw})
 
 
 def files_of_one(settings: Settings) -> Settings:

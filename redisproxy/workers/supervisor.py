@@ -8,56 +8,87 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import SHUTDOWN, DataPlaneLost
+from redisproxy.dataplane.interface import SHUTDOWN, DataPlaneLost, Rejected
 from redisproxy.remote.errors import DataPlaneFailed
 from redisproxy.sentinel.backoff import Backoff
-from redisproxy.workers.all_clients import ID_STEP
 from redisproxy.workers.process import Beginning
-from redisproxy.workers.share import share_of
-from redisproxy.workers.worker import Answers, Worker
+from redisproxy.workers.processes import Child
+from redisproxy.workers.worker import Worker
 
 if TYPE_CHECKING:
-    from redisproxy.workers.all_figures import Gone
-    from redisproxy.workers.members import Members
+    from redisproxy.workers.crew import Crew
 
 MIN_S, MAX_S = 0.1, 10.0
+log = Logger(namespace="redisproxy.workers")
+START_S = 30.0
+"""A worker that does not take orders after this time is ended."""
+LOOK_S = 0.05
 ENDING_S = 5.0
 """A worker that was told to end and has not, is ended."""
 
 
 class Supervisor:
-    """Keeps C{count} workers running.
+    """Keeps workers running. Implements L{all_moves.Numbers}.
 
-    @ivar workers: those whose process runs, by number. @ivar restarts: how often each was replaced.
-    @param gone: where the clients of one that has ended are counted.
+    @ivar restarts: how often each was replaced, by number; those that there are to be.
     """
 
-    log = Logger(namespace="redisproxy.workers")
-
-    def __init__(self, count: int, members: Members, gone: Gone, answers: Answers, reactor: Any) -> None:
-        self.workers: dict[int, Worker] = {}
-        self.restarts = dict.fromkeys(range(1, count + 1), 0)
-        self._backoffs = {number: Backoff(MIN_S, MAX_S, random.uniform) for number in self.restarts}
-        self._waiting: dict[int, IDelayedCall] = {}
-        self._members = members
-        self._gone = gone
-        self._answers = answers
+    def __init__(self, crew: Crew, reactor: Any) -> None:
+        self.restarts: dict[int, int] = {}
+        self._crew = crew
         self._reactor = reactor
-        self._given_before = 0
+        self._backoffs: dict[int, Backoff] = {}
+        self._waiting: dict[int, IDelayedCall] = {}
+        self._deadlines: dict[Worker, IDelayedCall] = {}
         self._stopping: Callable[[], None] | None = None
+        crew.on_ended = self._ended
+
+    # -- how many
+
+    def keep(self, count: int) -> None:
+        """Part of L{all_moves.Numbers}."""
+        if self._over or count == len(self.restarts):
+            return
+        self.restarts = {number: self.restarts.get(number, 0) for number in range(1, count + 1)}
+        for number in self._waiting.keys() - self.restarts.keys():
+            self._waiting.pop(number).cancel()
+        for number in sorted(self._crew.workers.keys() - self.restarts.keys()):
+            self._part(self._crew.workers[number])
+        for number in self.restarts.keys() - self._crew.workers.keys() - self._waiting.keys():
+            self._begin(number)
 
     @property
-    def given(self) -> int:
-        """How many clients all workers have been given, since the control process was started."""
-        return self._given_before + sum(worker.clients.given for worker in self.workers.values())
+    def _over(self) -> bool:
+        """Whether none is to be started any more."""
+        return self._stopping is not None or self._crew.superseded
 
-    def start(self) -> None:
-        """Start all."""
-        for number in self.restarts:
-            self._begin(number)
+    def _backoff(self, number: int) -> Backoff:
+        return self._backoffs.setdefault(number, Backoff(MIN_S, MAX_S, random.uniform))
+
+    def _part(self, worker: Worker) -> None:
+        """There are to be fewer."""
+        if worker in self._deadlines:
+            worker.end("it is not needed any more")
+        else:
+            self._crew.linger(worker)
+
+    async def grow(self, count: int) -> None:
+        """Part of L{all_moves.Numbers}."""
+        if count <= len(self.restarts):
+            return
+        new = set(range(len(self.restarts) + 1, count + 1))
+        self.keep(count)
+        until = self._reactor.seconds() + START_S
+        while missing := new - {member.number for member in self._crew.members.serving}:
+            if self._reactor.seconds() >= until:
+                raise Rejected(f"workers: worker {min(missing)} has not begun within {START_S:g} s; the log says why")
+            await deferLater(self._reactor, LOOK_S, lambda: None)
+
+    # -- one
 
     def _begin(self, number: int) -> None:
         self._waiting.pop(number, None)
@@ -65,54 +96,65 @@ class Supervisor:
 
     def _not_started(self, failure: Failure, number: int) -> None:
         """The system has no process or no file descriptor to give."""
-        self.log.error("worker {number} can't be started: {error}", number=number, error=failure.getErrorMessage())
-        self._begin_in(self._backoffs[number].next_s(), number)
+        log.error("worker {number} can't be started: {error}", number=number, error=failure.getErrorMessage())
+        self._begin_in(self._backoff(number).next_s(), number)
 
     def _begin_in(self, seconds: float, number: int) -> None:
-        if self._stopping is None:
+        if not self._over and number in self.restarts:
             self._waiting[number] = self._reactor.callLater(seconds, self._begin, number)
 
     async def _start(self, number: int) -> None:
         shared = await self._shared()
-        if self._stopping is not None:
+        crew = self._crew
+        if self._over or number not in self.restarts or number in crew.workers:
             return
-        settings = self._members.settings
-        # No worker has given a higher id: each of its clients was one of those that were given to all.
-        beginning = Beginning(number, share_of(settings), self.given * ID_STEP + ID_STEP, shared)
-        self.workers[number] = Worker(beginning, settings, self._answers, self._reactor, self._members, self._ended)
+        worker = crew.worker(number)
+        settings = worker.settings
+        beginning = Beginning(number, worker.name, crew.directory.path, settings, crew.after, shared)
+        worker.process = Child(beginning, self._reactor, lambda: self._up(worker), lambda how: crew.ended(worker, how))
+        crew.workers[number] = worker
+        text = f"it has not begun within {START_S:g} s"
+        self._deadlines[worker] = self._reactor.callLater(START_S, worker.end, text)
 
     async def _shared(self) -> bytes:
         """What the clients of another worker share; empty when no other one can say."""
-        for member in self._members.in_use:
+        for worker in self._crew.all:
             try:
-                return await self.workers[member.number].shared()
-            except (DataPlaneLost, DataPlaneFailed, KeyError):
+                return await worker.shared()
+            except (DataPlaneLost, DataPlaneFailed):
                 continue
         return b""
 
+    def _up(self, worker: Worker) -> None:
+        """Its process is: speak to it. Before, the time limits of the links would count its imports."""
+        ensureDeferred(self._greet(worker)).addErrback(self._not_begun, worker)
+
+    async def _greet(self, worker: Worker) -> None:
+        await worker.connect()
+        self._in_time(worker)
+        self._crew.members.join(worker)
+
+    def _not_begun(self, failure: Failure, worker: Worker) -> None:
+        worker.end(f"it has not begun: {failure.getErrorMessage()}")
+
+    def _in_time(self, worker: Worker) -> None:
+        deadline = self._deadlines.pop(worker, None)
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+
     def _ended(self, worker: Worker, how: str) -> None:
-        del self.workers[worker.number]
-        self._given_before += worker.clients.given
-        self._members.forget(worker)
+        self._in_time(worker)
         if self._stopping is not None:
             self._stopping()
             return
-        backoff = self._backoffs[worker.number]
-        backoff.lasted(self._reactor.seconds() - worker.began)
-        again_s = backoff.next_s()
-        self._gone.add(worker.last, worker.clients.now)
-        self.restarts[worker.number] += 1
-        self.log.error(
-            "worker {number} (process {pid}) has ended ({how}): its {clients} clients are disconnected, and another one"
-            " is started in {again_s} s. As it told last, they were: {present}",
-            number=worker.number,
-            pid=worker.pid,
-            how=how,
-            clients=worker.clients.now,
-            again_s=round(again_s, 2),
-            present=str(worker.present),
-        )
-        self._begin_in(again_s, worker.number)
+        self._crew.count_as_gone(worker, worker.clients.now)
+        lasted_s = self._reactor.seconds() - worker.began
+        _tell(worker, how)
+        number = worker.number
+        if number in self.restarts and worker.serving and number not in self._crew.workers:
+            self._backoff(number).lasted(lasted_s)
+            self.restarts[number] += 1
+            self._begin_in(self._backoff(number).next_s(), number)
 
     # -- the end
 
@@ -121,14 +163,15 @@ class Supervisor:
         all_ended: Deferred[None] = Deferred()
 
         def look() -> None:
-            if not self.workers and not all_ended.called:
+            if not self._crew.all and not all_ended.called:
                 all_ended.callback(None)
 
         self._stopping = look
         for waiting in self._waiting.values():
             waiting.cancel()
         self._waiting.clear()
-        for worker in list(self.workers.values()):
+        self._crew.lingering.stop()
+        for worker in self._crew.all:
             ensureDeferred(self._tell_to_end(worker)).addErrback(self._not_told, worker)
         look()
         deadline = self._reactor.callLater(ENDING_S, self._end_all)
@@ -144,5 +187,20 @@ class Supervisor:
         worker.end(failure.getErrorMessage())
 
     def _end_all(self) -> None:
-        for worker in list(self.workers.values()):
+        for worker in self._crew.all:
             worker.end("it has not ended in time")
+
+
+def _tell(worker: Worker, how: str) -> None:
+    if worker.stopping and not worker.serving and not worker.clients.now:
+        log.info("{label} (process {pid}) has ended: it is not needed", label=worker.label, pid=worker.pid)
+        return
+    log.error(
+        "{label} (process {pid}) has ended ({how}): its {clients} clients are disconnected. As it told last, they"
+        " were: {present}",
+        label=worker.label,
+        pid=worker.pid,
+        how=how,
+        clients=worker.clients.now,
+        present=str(worker.present),
+    )

@@ -16,6 +16,10 @@ class Tally:
         self._known = 0
         self._left = 0
 
+    def begin(self, given: int) -> None:
+        """The worker has been given so many before it is counted here."""
+        self.given = self._known = given
+
     def told(self, given: int, left: int) -> None:
         """The worker knows of so many that it was given, and has so many left."""
         self._known, self._left = given, left

@@ -60,13 +60,17 @@ class FakeOperations:
     def reload(self) -> Deferred[Any]:
         raise WrongState("a reload is running already")
 
-    def switchover(self, dry_run: bool) -> Deferred[Any]:
-        self.calls.append(f"switchover {dry_run}")
+    def switchover(self, dry_run: bool, back: bool) -> Deferred[Any]:
+        self.calls.append(f"switchover {dry_run}{' back' if back else ''}")
         return succeed({"report": {}})
 
     def switchover_go_on(self) -> Any:
         self.calls.append("switchover-go-on")
         return {}
+
+    def forget_way_back(self) -> Deferred[Any]:
+        self.calls.append("forget-way-back")
+        return succeed({"forgotten": "a:1"})
 
     def switchover_abort(self) -> Deferred[Any]:
         self.calls.append("switchover-abort")

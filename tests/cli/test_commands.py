@@ -211,3 +211,27 @@ def test_upgrade_without_an_answer_is_another_exit_code(start: Start) -> None:
     endpoint.server.server_close()
     result = endpoint.run("upgrade")
     assert result.exit_code == 2 and "no answer from" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        (["--back"], "cmd=switchover&back=1"),
+        (["--back", "--dry-run"], "cmd=switchover&dry_run=1&back=1"),
+        (["--abort"], "cmd=switchover-abort"),
+        (["--forget-way-back"], "cmd=forget-way-back"),
+    ],
+)
+def test_options_of_a_switchover_say_what_is_wanted(start: Start, options: list[str], sent: str) -> None:
+    endpoint = start()
+    endpoint.server.answer = (409, {"ok": False, "error": "not [now]"})
+    result = endpoint.run("switchover", *options)
+    assert result.exit_code == 1 and "not [now]" in result.output
+    assert [body for _, _, body, _ in endpoint.server.seen] == [sent]
+
+
+def test_options_of_a_switchover_that_contradict_each_other_are_refused(start: Start) -> None:
+    endpoint = start()
+    for options in (["--abort", "--back"], ["--forget-way-back", "--dry-run"]):
+        assert endpoint.run("switchover", *options).exit_code == 2
+    assert endpoint.server.seen == []

@@ -39,7 +39,7 @@ class _Promptly:
         self._clock = clock
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("gate", "move", "clients", "handover"):
+        if name in ("gate", "move", "clients", "handover", "notes"):
             return _Promptly(getattr(self._target, name), self._clock)
 
         def order(*args: Any, **how: Any) -> Any:

@@ -64,6 +64,7 @@ class Watched(_Orders):
         self.move = _Orders(dataplane.move, rig)
         self.clients = _Orders(dataplane.clients, rig)
         self.handover = _Orders(dataplane.handover, rig)
+        self.notes = _Orders(dataplane.notes, rig)
 
 
 class Client:
@@ -155,6 +156,15 @@ class Rig:
     def read(self) -> config.Settings:
         """What the file says."""
         return config.load(str(self._path), tls.faults)
+
+    def read_as(self, server: Server) -> config.Settings:
+        """What the file would say if it named this server; it is as before afterwards."""
+        before = self._path.read_text()
+        self.name_server(server)
+        try:
+            return self.read()
+        finally:
+            self._path.write_text(before)
 
     @property
     def server(self) -> str:

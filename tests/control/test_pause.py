@@ -100,3 +100,8 @@ def test_a_cancelled_pause_and_wait_leaves_the_proxy_paused(rig: Rig) -> None:
     rig.advance(A_MOMENT_S)
     outcome.deferred.cancel()
     assert isinstance(outcome.error, CancelledError) and rig.gate.state is GateState.PAUSING
+
+
+def test_without_sentinels_the_data_plane_is_not_asked_again_and_again(rig: Rig) -> None:
+    rig.advance(2)
+    assert not rig.orders

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
 from redisproxy import config
 from redisproxy.dataplane.interface import (
@@ -14,9 +14,13 @@ from redisproxy.dataplane.interface import (
     ClientFilter,
     DataPlane,
     GateReopened,
+    HandedClient,
+    Noted,
     NotSupported,
+    Taker,
     WrongOrder,
 )
+from redisproxy.net.errors import ServerBusy
 from tests.control.over_amp import over_amp, promptly
 from tests.control.rig import Outcome, Rig, same_process
 
@@ -162,10 +166,96 @@ def test_a_blocking_command_is_ended(rig: Rig, dataplane: DataPlane, error: bool
 
 
 def test_a_data_plane_that_reaches_no_other_refuses_to_hand_clients_over(dataplane: DataPlane) -> None:
-    assert isinstance(now(dataplane.handover.hand_over("/run/other.sock", 1.0)), NotSupported)
+    assert isinstance(now(dataplane.handover.hand_over((Taker("/run/other.sock", 1),), 1.0)), NotSupported)
 
 
 def test_the_server_is_known_once_it_has_answered(rig: Rig, dataplane: DataPlane) -> None:
     assert now(dataplane.server_known()) is None
     figures = now(dataplane.figures())
     assert figures.uplink.connected and figures.uplink.server and now(dataplane.connected())
+
+
+# -- what clients change silently
+
+
+def noting(rig: Rig, dataplane: DataPlane) -> None:
+    """Begin to note, and wait until it has begun."""
+    beginning = Outcome(dataplane.notes.begin(5.0))
+    rig.advance(0.1)
+    assert beginning.deferred.called and beginning.error is None
+
+
+def test_what_clients_change_silently_is_noted_between_the_beginning_and_the_end(
+    rig: Rig, dataplane: DataPlane
+) -> None:
+    client = rig.client()
+    silently(rig, client)
+    assert isinstance(now(dataplane.notes.take()), WrongOrder)
+    noting(rig, dataplane)
+    assert now(dataplane.notes.take()) == Noted()
+    silently(rig, client)
+    assert [now(dataplane.notes.take()) for _ in range(2)] == [Noted(keys=((0, b"s"),)), Noted()]
+    silently(rig, client)
+    assert [now(dataplane.notes.end()) for _ in range(2)] == [None, None]
+    assert isinstance(now(dataplane.notes.take()), WrongOrder)
+    noting(rig, dataplane)
+    assert now(dataplane.notes.take()) == Noted()
+
+
+def silently(rig: Rig, client: Any) -> None:
+    """A command that the server does not tell of, whatever comes of it."""
+    client.send("XACK", "s", "g", "1-1")
+    rig.advance(0.1)
+
+
+def test_noting_has_begun_when_what_was_sent_before_is_answered(rig: Rig, dataplane: DataPlane) -> None:
+    rig.servers[0].hang(1.0)
+    rig.client().send("INCR", "n")
+    rig.advance(0.01)
+    beginning = Outcome(dataplane.notes.begin(5.0))
+    rig.advance(0.5)
+    assert not beginning.deferred.called
+    rig.advance(1)
+    assert beginning.deferred.called and beginning.error is None
+
+
+def test_noting_does_not_begin_when_what_was_sent_before_is_not_answered(rig: Rig, dataplane: DataPlane) -> None:
+    rig.in_flight(1)
+    beginning = Outcome(dataplane.notes.begin(2.0))
+    rig.advance(3)
+    assert isinstance(beginning.error, ServerBusy) and "within 2 s" in str(beginning.error)
+    assert isinstance(now(dataplane.notes.take()), WrongOrder) and not rig.local.core.notes.on
+
+
+def test_who_cancels_the_beginning_has_nothing_noted(rig: Rig, dataplane: DataPlane) -> None:
+    rig.in_flight(1)
+    beginning = Outcome(dataplane.notes.begin(60.0))
+    rig.advance(1)
+    beginning.deferred.cancel()
+    rig.advance(1)
+    assert isinstance(beginning.error, CancelledError) and not rig.local.core.notes.on
+
+
+def test_a_blocked_client_does_not_keep_noting_from_its_beginning(rig: Rig, dataplane: DataPlane) -> None:
+    rig.client().send("BLPOP", "list", 0)
+    rig.advance(0.2)
+    noting(rig, dataplane)
+
+
+def test_noting_goes_on_behind_a_move(rig: Rig, dataplane: DataPlane) -> None:
+    client = rig.client()
+    noting(rig, dataplane)
+    rig.name_server(rig.servers[1])
+    moved = Outcome(ensureDeferred(rig.operations.reload()))
+    rig.advance(2)
+    assert moved.error is None and dataplane_is_at(rig, 1)
+    now(dataplane.notes.take())
+    silently(rig, client)
+    assert now(dataplane.notes.take()) == Noted(keys=((0, b"s"),))
+
+
+def test_a_client_that_comes_from_another_data_plane_may_have_changed_anything(rig: Rig, dataplane: DataPlane) -> None:
+    noting(rig, dataplane)
+    adopting = rig.local.handover.adopt(HandedClient(b"", -1))
+    adopting.addErrback(lambda failure: failure.trap(Exception))
+    assert now(dataplane.notes.take()) == Noted(everything=True)

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 
 from redisproxy import service as services
-from redisproxy.dataplane.interface import HandedClient, HandoverOrders
+from redisproxy.dataplane.interface import HandedClient, HandoverOrders, Taker
 from redisproxy.remote import peer
 
 LIMIT_S = 10.0
@@ -28,7 +28,7 @@ class Here:
         self._handover = handover
         self._listener = listener
         self.forget = handover.forget
-        self.hand_over = handover.hand_over
+        self.hand_over, self.stop = handover.hand_over, handover.stop
 
     def expect(self, state: bytes, marker: bytes) -> Deferred[None]:
         return self._handover.expect(self._here(state), marker)
@@ -55,7 +55,8 @@ class Words(LineReceiver):
     async def _hand_over(self, folder: str) -> str:
         dataplane = self._service.dataplane
         there = len(dataplane.registry)
-        return str(there - await dataplane.handover.hand_over(f"{folder}/orders", LIMIT_S))
+        done = await dataplane.handover.hand_over((Taker(f"{folder}/orders", there),), LIMIT_S)
+        return str(there - done.taken)
 
 
 class _Listening(Factory[Any]):

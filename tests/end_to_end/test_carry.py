@@ -197,3 +197,15 @@ def test_the_terminal_and_the_page_show_a_table(server: RedisServer, other: Redi
     proxy.write(switchover={"strict": True})
     refused = program(proxy)
     assert refused.returncode == 1 and "maxmemory-policy" in refused.stderr and max(map(len, lines)) <= 100
+
+
+def test_a_switchover_that_copies_takes_along_the_same() -> None:
+    with start("Redis 8") as old, start("Redis 7.0") as new, Proxy(old.uplink) as proxy:
+        furnish(old)
+        proxy.client().set("a", 1)
+        proxy.write(uplink=new.uplink, switchover={"mode": "copy", "carry": ["acl", "config"]})
+        report = proxy.do("switchover")["report"]
+        assert rows(report)["user app"]["carried"] and "carry" in [step["name"] for step in report["steps"]]
+        assert new.client(username="app", password=PASSWORD).set("app:1", 1) and new.client().get("a") == "1"
+        assert new.client().config_get("maxmemory-policy") == {"maxmemory-policy": "allkeys-lru"}
+        assert is_secret(proxy, report)

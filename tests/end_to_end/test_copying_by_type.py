@@ -10,8 +10,10 @@ import pytest
 
 from redisproxy.copying.digest import digests, in_common
 from redisproxy.copying.endpoint import Endpoint
+from redisproxy.copying.kinds import KINDS
+from redisproxy.copying.stream import PENDING
 from redisproxy.copying.value import Copied, Outcome, copy_keys
-from tests.end_to_end.copying import PROGRAMS, WITH_FIELD_EXPIRY, between, contents, fill, raw
+from tests.end_to_end.copying import LATER_MS, PROGRAMS, WITH_FIELD_EXPIRY, between, contents, fill, raw
 from tests.end_to_end.harness import RedisServer
 
 PAIRS = list(permutations(PROGRAMS, 2))
@@ -50,3 +52,29 @@ def test_values_of_every_type_arrive_as_they_are(servers: dict[str, RedisServer]
     losses = {key: each.losses for key, each in zip(keys, results, strict=True) if each.losses}
     assert bool(losses) == (old_name in WITH_FIELD_EXPIRY and not both)
     assert len(there) == len(keys)
+
+
+def test_times_of_delivery_and_of_expiry_are_the_same_to_the_millisecond(servers: dict[str, RedisServer]) -> None:
+    """From a server that tells only how long something has left, or ago it was."""
+    old, new = raw(servers["Redis 6.2"]), raw(servers["Valkey 9"])
+    old.flushall()
+    new.flushall()
+    names = [f"key:{at}" for at in range(300)]
+    for at, name in enumerate(names):
+        old.set(name, "x", pxat=LATER_MS + at * 7)
+        old.xadd("stream", {"a": at}, id=f"{at + 1}-0")
+    old.xgroup_create("stream", "group", id="0")
+    old.xreadgroup("group", "consumer", {"stream": ">"})
+    for at in range(300):
+        time = ("TIME", 1_600_000_000_000 + at * 13)
+        old.execute_command("XCLAIM", "stream", "group", "consumer", 0, f"{at + 1}-0", *time)
+    between(servers["Redis 6.2"], servers["Valkey 9"], copied)
+    assert [new.execute_command("PEXPIRETIME", name) for name in names] == [LATER_MS + at * 7 for at in range(300)]
+
+    async def delivered(_: Any, source: Endpoint, target: Endpoint) -> list[int]:
+        pieces = [piece async for piece in KINDS["stream"].pieces(target, b"stream")]
+        return [int(item[-1]) for piece in pieces for item in piece if item[0] == PENDING]
+
+    times = between(servers["Redis 6.2"], servers["Valkey 9"], delivered)
+    late = [time - 1_600_000_000_000 - at * 13 for at, time in enumerate(times)]
+    assert len(late) == 300 and max(map(abs, late)) <= 100, "read twice, at about one moment each"

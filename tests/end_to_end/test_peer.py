@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 
-from redisproxy.dataplane.interface import DataPlaneLost, HandedClient, HandoverRefused
+from redisproxy.dataplane.interface import DataPlaneLost, HandedClient, HandedOver, HandoverRefused, Taker
 from redisproxy.remote import peer
 from tests.end_to_end.test_link import run
 
@@ -38,7 +38,10 @@ class Refusing:
         self.forgotten.append(client_id)
         return succeed(None)
 
-    def hand_over(self, to: str, limit_s: float) -> Deferred[int]:
+    def hand_over(self, to: tuple[Taker, ...], limit_s: float) -> Deferred[HandedOver]:
+        raise AssertionError
+
+    def stop(self) -> Deferred[None]:
         raise AssertionError
 
 

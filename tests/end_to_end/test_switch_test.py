@@ -69,6 +69,11 @@ def test_the_old_primary_may_be_killed_right_after_the_promotion(tmp_path: Path)
     assert result["old_gone_at_once"] > 0, "none was dead before the switchover was over"
 
 
+def test_going_back_every_second_time_loses_nothing_either(tmp_path: Path) -> None:
+    code, result = switch_test(tmp_path, "--switchovers", "6", "--back")
+    assert result["faults"] == [] and code == 0 and result["switchovers"] == 6
+
+
 def test_a_proxy_that_loses_a_write_is_caught_and_the_write_is_named(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(LOSES_A_WRITE)
     code, result = switch_test(tmp_path, "--switchovers", "1", PYTHONPATH=str(tmp_path), REDISPROXY_PURE="1")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from redisproxy.commands.changed_keys import unknown_writes
 from redisproxy.commands.silent_changes import SILENT, TOLD
 from tests.end_to_end.harness import wait_until
 from tests.end_to_end.told import PROGRAMS, SERVERS, Connection, Feed, Found, Trial, changes, running, try_all
@@ -34,6 +35,17 @@ def test_the_table_has_what_was_not_told(name: str) -> None:
     told_of = found.tried - found.silent
     assert found.silent == {each for each in found.tried if name in SILENT.get(each, ())}
     assert told_of <= TOLD | SILENT.keys() and not TOLD & SILENT.keys()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_which_keys_change_silently_is_found_in_the_arguments(name: str) -> None:
+    assert found_on(name).missed == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_server_has_write_commands_of_which_nobody_knows_whether_they_are_told(name: str) -> None:
+    with running(name) as trial:
+        assert unknown_writes(trial.writer.do("COMMAND")).keys() <= NOT_TRIED
 
 
 def test_every_example_changes_something_on_some_server() -> None:

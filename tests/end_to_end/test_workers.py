@@ -271,10 +271,12 @@ def test_the_limit_of_clients_is_that_of_all_workers(server: RedisServer) -> Non
         assert proxy.client(single_connection_client=True).ping()
 
 
-def test_the_number_of_workers_is_not_changed_by_a_reload(proxy: Proxy) -> None:
-    proxy.write(workers=2)
+def test_workers_are_not_given_up_by_a_reload(proxy: Proxy) -> None:
+    proxy.write(workers=1)
     status, answer = proxy.admin("reload")
-    assert status == 400 and "workers: can't change while the proxy runs" in answer["error"]
+    assert (
+        status == 400 and "workers: a reload can't change between 1 and more; redisproxy upgrade can" in answer["error"]
+    )
 
 
 def test_raw_clients_are_given_to_workers_too(server: RedisServer) -> None:
@@ -382,14 +384,17 @@ def test_stopping_leaves_no_process_behind(server: RedisServer) -> None:
                 client.ping()
 
 
-def test_workers_end_by_themselves_when_the_control_process_is_killed(server: RedisServer) -> None:
+def test_workers_end_with_their_last_client_when_the_control_process_is_killed(server: RedisServer) -> None:
     with Proxy(server.uplink, workers=WORKERS) as proxy:
         all_there(proxy)
         pids = [worker["pid"] for worker in workers_of(proxy)]
-        with Traffic(proxy):
-            proxy.do("pause")
+        with Traffic(proxy) as traffic:
             proxy.process.kill()
-            wait_until(lambda: not any(map(alive, pids)), "the workers have ended")
+            wait_until(lambda: not alive(proxy.process.pid), "it has ended")
+            time.sleep(1)
+            assert all(map(alive, pids))
+        assert traffic.problems == []
+        wait_until(lambda: not any(map(alive, pids)), "the workers have ended", 60)
 
 
 def test_workers_end_by_themselves_when_the_control_process_is_killed_while_they_start(server: RedisServer) -> None:
@@ -404,7 +409,7 @@ def test_workers_end_by_themselves_when_the_control_process_is_killed_while_they
         wait_until(lambda: len(children()) == WORKERS, "they are started")
         pids = children()
         proxy.process.kill()
-        wait_until(lambda: not any(map(alive, pids)), "the workers have ended")
+        wait_until(lambda: not any(map(alive, pids)), "the workers have ended", 60)
 
 
 def test_the_workers_are_out_of_reach_of_ctrl_c_and_sigterm(proxy: Proxy) -> None:
@@ -415,3 +420,22 @@ def test_the_workers_are_out_of_reach_of_ctrl_c_and_sigterm(proxy: Proxy) -> Non
         os.kill(pid, signal.SIGINT)
     time.sleep(0.2)
     assert all(map(alive, pids)) and proxy.client().ping()
+
+
+def test_processes_with_nothing_to_do_are_seldom_woken(proxy: Proxy) -> None:
+    pids = [proxy.process.pid, *(worker["pid"] for worker in workers_of(proxy))]
+    time.sleep(1.1)  # what the clients of this test's beginning have left to be told
+    before = [_times_woken(pid) for pid in pids]
+    time.sleep(2)
+    assert max(_times_woken(pid) - earlier for pid, earlier in zip(pids, before, strict=True)) < 50
+
+
+def _times_woken(pid: int) -> int:
+    """How often the process has begun to wait (voluntary context switches, proc_pid_status(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+
+
+def test_workers_are_scheduled_as_one_with_the_control_process(proxy: Proxy) -> None:
+    """Linux weighs whole sessions against each other, and would wake each worker for every single command."""
+    assert {os.getsid(worker["pid"]) for worker in workers_of(proxy)} == {os.getsid(proxy.process.pid)}

@@ -20,6 +20,7 @@ from typing import Any
 import hiredis
 
 from redisproxy.commands import silent_changes
+from redisproxy.commands.changed_keys import SilentChanges
 from redisproxy.resp import encode_command
 from tests.end_to_end.harness import RedisServer, redis_6, redis_8, redis_program, valkey_9
 from tests.end_to_end.writes import Example, examples
@@ -162,12 +163,14 @@ class Found:
     @ivar writes: the commands that its COMMAND flags as writing, with first key, last key and step.
     @ivar tried: those with an example that changed something. @ivar silent: those of which a change was not told.
     @ivar effective: the examples that changed something.
+    @ivar missed: silent examples of which the code does not say that they change these keys.
     """
 
     writes: dict[str, tuple[int, int, int]]
     tried: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     effective: list[Example] = field(default_factory=list)
+    missed: list[Example] = field(default_factory=list)
 
     def positions(self, name: str) -> tuple[int, int, int]:
         """Where the keys of a command stand."""
@@ -222,7 +225,23 @@ def try_all(name: str) -> Found:
             found.effective += [example] if changed else []
             found.tried |= {example.name} if changed else set()
             found.silent |= {example.name} if silent else set()
+            found.missed += [] if silent <= said(example) else [example]
     return found
+
+
+class Every(set[bytes]):
+    """All keys."""
+
+    def __ge__(self, other: object) -> bool:
+        return True
+
+
+def said(example: Example) -> set[bytes]:
+    """Which keys the code says that an example changes silently."""
+    change = SilentChanges().of([word.encode() for word in example.command])
+    if change is None:
+        return set()
+    return Every() if change.everything else {*change.keys, *([b"functions"] if change.functions else [])}
 
 
 # -- the table

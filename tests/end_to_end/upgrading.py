@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.end_to_end.harness import Proxy, wait_until
+from tests.end_to_end.harness import Proxy, RedisServer, wait_until
 
 
 def alive(pid: int) -> bool:
@@ -86,3 +89,73 @@ class Upgraded(Proxy):
         code = super().stop(how)
         assert "Traceback" not in self.log and "Unhandled" not in self.log, self.log
         return code
+
+
+HOOK = "exec(open('hook.py').read())"
+
+
+class Hooked(Upgraded):
+    """A proxy whose program on disk is what the test wants it to be."""
+
+    def __init__(self, server: RedisServer, hook: str = "", **more: Any) -> None:
+        self.hook = hook
+        super().__init__(server.uplink, plugin=HOOK, upgrade={"start_limit_ms": 20000}, **more)
+
+    def write(self, **changes: object) -> None:
+        super().write(**changes)
+        self.on_disk(self.hook)
+
+    @property
+    def log(self) -> str:
+        """Without what a program that did not start has printed."""
+        return "\n".join(
+            line for line in super().log.splitlines() if "the new process: " not in line and line[:1] != "\t"
+        )
+
+    def on_disk(self, hook: str) -> None:
+        """From now on the program does this first."""
+        (self.folder / "hook.py").write_text(hook)
+
+    @contextmanager
+    def changed(self, **changes: object) -> Iterator[None]:
+        """Meanwhile the configuration file is another one."""
+        before = dict(self.config)
+        self.write(**changes)
+        try:
+            yield
+        finally:
+            self.write(**before)
+
+    def clients_at_work(self, count: int = 20) -> list[socket.socket]:
+        """Clients that have said something."""
+        made = [self.connect() for _ in range(count)]
+        self.check(made)
+        return made
+
+    def check(self, clients: list[socket.socket]) -> int:
+        """Each is answered, or its connection is lost; how many are lost."""
+        lost = 0
+        for each in clients:
+            try:
+                each.sendall(b"PING\r\n")
+                lost += each.recv(100) != b"+PONG\r\n"
+            except OSError:
+                lost += 1
+        return lost
+
+    def processes(self) -> list[int]:
+        """All that run with its configuration."""
+        found = []
+        for each in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if str(self.path).encode() in each.read_bytes():
+                    found.append(int(each.parent.name))
+        return [pid for pid in found if alive(pid)]
+
+    def goes_on(self, clients: list[socket.socket]) -> None:
+        """The process in charge is the one that was, with all its clients, and it can be upgraded."""
+        assert self.info()["upgrade"]["step"] == ""
+        assert int(self.pidfile.read_text()) == self.pid
+        assert self.check(clients) == 0
+        with self.connect() as new:
+            assert self.check([new]) == 0

@@ -267,3 +267,19 @@ def test_of_two_control_planes_the_later_one_is_heard(rig: Rig, links: Links) ->
     links.connect()
     assert held.value.closed and first is not None and all(end.gone for end in first)
     assert rig.gate.open and is_served(rig, 0)
+
+
+def test_nothing_is_noted_any_more(rig: Rig, links: Links) -> None:
+    beginning = Outcome(links.remote.notes.begin(5.0))
+    rig.advance(0.1)
+    assert beginning.deferred.called and rig.local.core.notes.on
+    links.cut()
+    rig.advance(0.1)
+    assert not rig.local.core.notes.on
+    links.connect()
+    taking = Outcome(links.remote.notes.take())
+    rig.advance(0.1)
+    assert isinstance(taking.error, DataPlaneLost)
+    beginning = Outcome(links.remote.notes.begin(5.0))
+    rig.advance(0.1)
+    assert beginning.deferred.called and rig.local.core.notes.on

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from redisproxy.dataplane.interface import HandedClient
-from redisproxy.remote.data_plane import Connection, RemoteHandover
+from redisproxy.remote.connection import Connection
+from redisproxy.remote.data_plane import RemoteHandover
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.peer import RemoteTarget
 

@@ -19,6 +19,7 @@ from redisproxy.remote.data_plane import RemoteDataPlane
 from redisproxy.remote.interrupted import MARGIN_S
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.served import ServedDataPlane
+from tests.simulation.copying import marked
 from tests.simulation.moments import Moments
 from tests.simulation.network import End, SimNetwork
 
@@ -136,7 +137,7 @@ class Boundary:
         old, world = self._world.in_use, self._world
         if new is None or new is old or old.config["min-replicas-to-write"] == "0" or after_s >= MARGIN_S:
             return
-        if new.repl.primary is None and new.repl.replid2 == old.repl.replid:
+        if marked(new) or (new.repl.primary is None and new.repl.replid2 == old.repl.replid):
             world.fail(f"clients go on at {old.name}, which is fenced, and {new.name} was promoted")
 
     # -- breaking it

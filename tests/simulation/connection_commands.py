@@ -135,6 +135,8 @@ def _client(server: Server, connection: Connection, args: list[bytes]) -> Any:
     what = args[1].upper()
     if what == b"UNBLOCK":
         return _client_unblock(server, args)
+    if what == b"PAUSE" and not args[2].isdigit():
+        raise Error("ERR timeout is not an integer or out of range")
     if what == b"PAUSE":
         server.pause_writes(int(args[2]) / 1000)
     elif what == b"UNPAUSE":

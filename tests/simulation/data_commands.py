@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.copying import COPY_COMMANDS, COPY_EFFECTS, COPY_WRITES, script
 from tests.simulation.values import NULL_ARRAY, OK, Error, Status
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ EFFECTS: dict[bytes, Callable[[Server, int, list[bytes]], None]] = {
     b"RPUSH": _rpush,
     b"LPOP": _lpop_effect,
     b"NOOP": lambda server, db, args: None,
+    **COPY_EFFECTS,
 }
 
 
@@ -58,7 +60,16 @@ def _get(server: Server, db: int, args: list[bytes]) -> Any:
 
 def _set_command(server: Server, db: int, args: list[bytes]) -> Any:
     server.write(db, b"SET", args[1], args[2])
+    if len(args) > 3:
+        assert args[3] == b"PX"
+        server.clock.at(int(args[4]) / 1000, _expire, server, db, args[1], args[2])
     return OK
+
+
+def _expire(server: Server, db: int, key: bytes, value: bytes) -> None:
+    if server.dbs[db].get(key) == value:
+        server.write(db, b"DEL", key)
+        server._finished(None)
 
 
 def _incr(server: Server, db: int, args: list[bytes]) -> Any:
@@ -94,7 +105,8 @@ def blpop_in_multi(server: Server, db: int, args: list[bytes]) -> Any:
 
 
 def echo_script(server: Server, db: int, args: list[bytes]) -> Any:
-    assert args[1] == b"echo"
+    if args[1] != b"echo":
+        return script(server, db, args)
     return args[3]
 
 
@@ -114,6 +126,7 @@ COMMANDS: dict[bytes, Callable[[Server, int, list[bytes]], Any]] = {
     b"BLPOP": blpop_in_multi,
     b"EVAL": echo_script,
     b"SETRANGE": _setrange,
+    **COPY_COMMANDS,
     b"ECHO": lambda server, db, args: args[1],
     b"PING": lambda server, db, args: args[1] if len(args) > 1 else Status("PONG"),
     b"PTTL": lambda server, db, args: -1 if args[1] in server.dbs[db] else -2,
@@ -121,4 +134,4 @@ COMMANDS: dict[bytes, Callable[[Server, int, list[bytes]], Any]] = {
     b"COMMAND": lambda server, db, args: [],
     b"INFO": lambda server, db, args: server.info(),
 }
-WRITES = frozenset({b"SET", b"INCR", b"RPUSH", b"LPOP", b"BLPOP", b"SETRANGE"})
+WRITES = frozenset({b"SET", b"INCR", b"RPUSH", b"LPOP", b"BLPOP", b"SETRANGE"}) | COPY_WRITES

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionLost
 
 from redisproxy.control.errors import OperationError
-from redisproxy.dataplane.interface import ERRORS
-from redisproxy.remote import peer
+from redisproxy.dataplane.interface import ERRORS, Taker
 from redisproxy.remote.errors import DataPlaneFailed
 from redisproxy.remote.order_server import OrderServer
 from tests.simulation.moments import Moments
 from tests.simulation.network import End
 
 if TYPE_CHECKING:
-    from redisproxy.dataplane.local import LocalDataPlane
     from tests.simulation.processes import Process
     from tests.simulation.workers import Workers
     from tests.simulation.world import World
@@ -49,17 +46,10 @@ class Handovers:
         counts = (0, 1, 2, 3) if workers.hit else (0,)
         self._moments = Moments(self._chance, counts, self._happen, lambda: world.ending, ORDERS)
         self.moved = 0
-        workers.machine.on_accept = self._watch
 
-    def serve(self, process: Process, plane: LocalDataPlane) -> None:
-        """Let this one give clients, and take them in."""
-        reactor: Any = process.reactor
-        plane.handover._reach = partial(peer.reach, reactor)
-        peer.listen(reactor, _path(process), plane.handover)
-
-    def _watch(self, end: End) -> None:
-        if isinstance(end.protocol, OrderServer):
-            self._moments.watch(end.protocol)
+    def watch(self, server: OrderServer) -> None:
+        """Something may happen at what is ordered here."""
+        self._moments.watch(server)
 
     # -- the operations
 
@@ -78,10 +68,10 @@ class Handovers:
             giver, taker = self._chance.sample(members, 2)
             self._note(f"the clients of worker {giver.pid} go to {taker.pid}")
             try:
-                path = _path(self._workers.machine.processes[taker.pid])
-                count = await giver.plane.handover.hand_over(path, self._chance.choice(LIMITS_S))
-                self.moved += count
-                self._note(f"{count} clients have gone")
+                to = (Taker(taker.door, self._chance.choice((1, 2, 100))),)
+                done = await giver.plane.handover.hand_over(to, self._chance.choice(LIMITS_S))
+                self.moved += done.taken
+                self._note(f"{done.taken} clients have gone, {dict(done.staying)}")
             except FAILURES as error:
                 self._may_fail(error)
             self._nobody_is_twice()
@@ -143,7 +133,3 @@ class Handovers:
 
     def _note(self, text: str) -> None:
         self._world.note("handover", text)
-
-
-def _path(process: Process) -> str:
-    return f"/run/clients-{process.pid}"

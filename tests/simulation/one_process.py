@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from twisted.internet.address import IPv4Address
@@ -10,6 +11,7 @@ from redisproxy.service import ProxyService, Reach
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
+    from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.local import LocalDataPlane
     from tests.simulation.network import End, SimNetwork
     from tests.simulation.world import World
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
 class OneProcess:
     """The carrier of a world: what its clients connect to.
 
-    @param reach: gives the control plane its data plane.
+    @param reach: gives the control plane its data plane. @param copying: what switchovers copy with.
     """
 
-    def __init__(self, world: World, settings: Settings, network: SimNetwork, reach: Reach) -> None:
+    def __init__(
+        self, world: World, settings: Settings, network: SimNetwork, reach: Reach, copying: StartCopying
+    ) -> None:
         self._network = network
-        self.service = ProxyService(world.path, settings, world.clock, network, world.chance.uniform, reach)
+        self.service = ProxyService(
+            world.path, settings, world.clock, network, world.chance.uniform, reach, start_copying=copying
+        )
         self._dataplane = self.service.dataplane
         self._factory = self._dataplane.listeners.client_factory(settings.listen[0])
 
@@ -51,6 +57,10 @@ class OneProcess:
 
     def stop(self) -> None:
         """The proxy is to stop."""
+
+    def system(self) -> AbstractContextManager[None]:
+        """Nothing is asked of the system."""
+        return nullcontext()
 
     def left(self) -> str:
         """What is left after the stop; empty when it is nothing."""

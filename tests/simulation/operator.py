@@ -14,6 +14,8 @@ from redisproxy.control.errors import OperationError, Unavailable
 from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
 from tests.simulation.aborts import Aborts
+from tests.simulation.copying import marked
+from tests.simulation.returns import Returns
 
 if TYPE_CHECKING:
     from tests.simulation.redis import Server
@@ -32,6 +34,7 @@ class Operator:
         self.running: dict[Deferred[Any], str] = {}
         self.done = 0
         self.aborts = Aborts(world)
+        self.returns = Returns(world)
         self._paused_last = 0.0
         self._released = 0
         self.answers: list[str] = []
@@ -121,12 +124,23 @@ class Operator:
         world = self.world
         if world.switching:
             return
+        if (before := self.returns.target()) is not None:
+            await self.go_back(before)
+            return
         target = self.chance.choice([server for server in world.servers if server is not world.current])
         dry = self.chance.random() < 0.1
         world.switching = True
         world.write_config(target)
         world.settle_servers()
         answer = self._watch(f"switchover to {target.name}", world.operations.switchover(dry), target)
+        self.aborts.perhaps(answer, self.running)
+        await self._patience(answer)
+
+    async def go_back(self, target: Server) -> None:
+        """Move to the server before; the file names the one in use."""
+        self.world.switching = True
+        answer = self.world.operations.switchover(self.chance.random() < 0.1, back=True)
+        self._watch(f"switchover back to {target.name}", answer, target)
         self.aborts.perhaps(answer, self.running)
         await self._patience(answer)
 
@@ -187,7 +201,11 @@ class Operator:
             world.current = target
         if world.in_use is not world.current:
             world.fail(f"the report of a switchover says {report.get('result')}: clients are on {world.in_use.name}")
+        if self.world.control.configuration.left is not None and not isinstance(result, Failure):
+            self.returns.arrived(self.running)
+            return
         world.write_config(world.current)
+        self.returns.forget()
 
     async def _find_out(self, target: Server) -> None:
         """The report does not know where the clients are. The pages show it when there is a connection again."""
@@ -205,7 +223,8 @@ class Operator:
         """Do what the log says when the clients are on a server that is still fenced."""
         if old is target or old.config["min-replicas-to-write"] == "0":
             return
-        if target.repl.primary is not None or target.repl.replid2 != old.repl.replid:
+        promoted = target.repl.primary is None and target.repl.replid2 == old.repl.replid
+        if not (promoted or marked(target)):
             self._note(f"unfence {old.name}")
             old.config["min-replicas-to-write"] = "0"
             return

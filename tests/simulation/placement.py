@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 OF_CLIENTS = frozenset({b"GET", b"SET", b"INCR", b"RPUSH", b"LPOP", b"BLPOP", b"ECHO", b"EVAL"})
 
+OWN = b"__redisproxy:"
+"""What the keys of the proxy itself begin with."""
+
 
 class Placement:
     """The oracle.
@@ -27,10 +30,10 @@ class Placement:
         peer = connection.end.peer
         if peer.name != "uplink" or peer.gone or peer.disconnecting or self._world.ending:
             return
-        if not any(args[0].upper() in OF_CLIENTS for args in commands):
+        if not any(args[0].upper() in OF_CLIENTS and not args[1].startswith(OWN) for args in commands):
             return
-        if peer.process is not None and not peer.process.alive:
-            return
+        if peer.process is None or peer.process.program is None or not peer.process.alive:
+            return  # no worker: the control plane reads data, too
         if self.paused:
             self._world.fail(f"{commands[0]} of a client has come through a pause")
         decided = self._world.decided
@@ -53,4 +56,4 @@ class Placement:
     def _is_cut_off(self, process: object) -> bool:
         """Whether its link to the control process may be lost, which does not know yet and will kill it."""
         workers = self._world.workers
-        return workers is not None and workers.is_doomed(process) and process in workers.in_use
+        return workers is not None and workers.is_doomed(process)

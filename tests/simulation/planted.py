@@ -19,6 +19,7 @@ from redisproxy.client.sending import Sender
 from redisproxy.client.session import Session
 from redisproxy.client.tracking_options import Tracking
 from redisproxy.control.abort import Abort
+from redisproxy.control.configuration import Configuration
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
@@ -35,12 +36,14 @@ from redisproxy.servers.redis_server import RedisServer
 from redisproxy.serving.pump import Pump
 from redisproxy.switchover import Switchover, rollback, switchover
 from redisproxy.switchover.both_servers import BothServers
+from redisproxy.switchover.catch_up import CatchUp
 from redisproxy.switchover.takeover import Takeover
 from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
+from tests.simulation.planted_copies import COPIES, COPY_LOSSES
 from tests.simulation.planted_losses import LOSSES
 from tests.simulation.planted_workers import HANDOVERS, WORKERS
 
@@ -397,6 +400,29 @@ def _aborted_before_it_is_undone() -> Patches:
     yield patch.object(Abort, "order", order)
 
 
+def _file_leads_back() -> Patches:
+    """After going back a reload takes the file as it is, with the server that was left."""
+    yield patch.object(Configuration, "_refuse_what_was_left", lambda self, settings: None)
+
+
+def _back_without_the_data() -> Patches:
+    """Going back takes the server before as it is, without what was written since."""
+    caught_up, verified = CatchUp.until_near, Takeover.verify
+
+    async def until_near(self: CatchUp) -> str:
+        if not self._findings.new.fenced:
+            return await caught_up(self)
+        return (await self._servers.at_old.state()).replication_id
+
+    async def verify(self: Takeover) -> None:
+        if not self._findings.new.fenced:
+            await verified(self)
+        self._report.fields["new_offset"] = self._report.fields["old_offset"]
+
+    yield patch.object(CatchUp, "until_near", until_near)
+    yield patch.object(Takeover, "verify", verify)
+
+
 BUGS: dict[str, Callable[[], Patches]] = {
     "reply-to-the-wrong-client": _reply_to_the_wrong_client,
     "sent-again-after-reconnect": _sent_again_after_reconnect,
@@ -430,7 +456,11 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "not-tracked-again": _not_tracked_again,
     "kill-waits-at-the-gate": _kill_waits_at_the_gate,
     "aborted-before-it-is-undone": _aborted_before_it_is_undone,
+    "file-leads-back": _file_leads_back,
+    "back-without-the-data": _back_without_the_data,
+    **COPIES,
     **LOSSES,
+    **COPY_LOSSES,
     **WORKERS,
     **HANDOVERS,
 }
@@ -443,7 +473,7 @@ FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
 
 def mode_of(name: str) -> Mode:
     """In which mode this bug shows."""
-    modes = {Mode.BOUNDARY: LOSSES, Mode.WORKERS: WORKERS, Mode.HANDOVER: HANDOVERS}
+    modes = {Mode.BOUNDARY: {**LOSSES, **COPY_LOSSES}, Mode.WORKERS: WORKERS, Mode.HANDOVER: HANDOVERS}
     return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 
 

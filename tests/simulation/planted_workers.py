@@ -144,10 +144,10 @@ def _list_in_parts() -> Patches:
 
 def _ids_from_the_beginning() -> Patches:
     """A replacement gives ids that the one before has given."""
-    original = Beginning.__init__
+    original: Any = Beginning.__init__
 
-    def init(self: Beginning, number: int, settings: Any, after: int = 0, shared: bytes = b"") -> None:
-        original(self, number, settings, 0, b"")
+    def init(self: Beginning, *arguments: Any) -> None:
+        original(self, *arguments[:4], 0, b"")
 
     yield patch.object(Beginning, "__init__", init)
 

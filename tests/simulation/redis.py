@@ -75,7 +75,14 @@ class Connection:
         """CLIENT TRACKING: tell that these keys have changed, or everything. Nobody who is tracked here writes."""
         if b"ON" in self.tracking and self.version == 3:
             self.tracked.difference_update(keys or set(self.tracked))
+            if b"BCAST" in self.tracking and self.server.feed_stalls_s:
+                self._stall()
             self.end.write(b">2\r\n" + encode(b"invalidate", 3) + encode(keys, 3))
+
+    def _stall(self) -> None:
+        clock = self.server.clock
+        if seconds := self.server.chance.choice(self.server.feed_stalls_s):
+            self.end.stalled_until = max(self.end.stalled_until, clock.seconds() + seconds)
 
     def unblock(self, reply: Any) -> None:
         """End a blocking pop with this reply."""
@@ -131,8 +138,12 @@ class Server:
         self.repl = Replication(self._new_id())
         self.connections: dict[int, Connection] = {}
         self.waiters: list[Blocked] = []
+        self.cursors: dict[int, bytes] = {}
+        self.feed_stalls_s: tuple[float, ...] = ()
+        self.no_scripts = Random(f"{name} {chance.getstate()[1][:3]}").random() < 0.3
         self.paused_until = 0.0
         self.script: Connection | None = None
+        self.errors = 0
         self.watch: Callable[[Server, Connection, list[list[bytes]]], None] = lambda server, connection, commands: None
         self._last_id = 0
         self._effects: Effect = []
@@ -334,8 +345,10 @@ class Server:
                 connection.tracked.add(args[1])
             return self._finished(COMMANDS[name](self, connection.db, args))
         except Error as error:
+            self.errors += 1
             return error
         except KeyError:
+            self.errors += 1
             return Error(f"ERR unknown command '{name.decode()}'")
 
     def _finished(self, reply: Any) -> Any:
@@ -402,6 +415,7 @@ class Server:
             "redis_version": "7.0.15", "run_id": self.run_id, "tcp_port": 6379, "used_memory": 1000000, "maxmemory": 0,
             "cluster_enabled": 0, "role": "slave" if replica else "master", "connected_slaves": len(repl.replicas),
             "master_replid": repl.replid, "master_replid2": repl.replid2, "master_repl_offset": repl.offset,
+            "total_error_replies": self.errors,
         }  # fmt: skip
         if replica:
             fields |= {"master_host": repl.primary_name[0], "master_port": repl.primary_name[1]}

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from tests.simulation.copying import mode as copy_mode
 from tests.simulation.network import Conditions
+from tests.simulation.returns import keeps_way_back
 
 SIGTERMS = 0.08
 FEW_PINNED = 0.1
-STEPS = ("replicate", "catch up", "connect", "drain", "fence", "verify", "promote", "finish")
+STEPS = ("replicate", "catch up", "copy", "connect", "drain", "fence", "rest", "verify", "promote", "finish")
 
 
 def conditions(chance: Random) -> Conditions:
@@ -56,6 +58,8 @@ def settings_of(seed: int, chance: Random, faulty: bool, password: str) -> dict[
             "sync_deadline_ms": 10000,
             "sync_stall_ms": 3000,
             "max_lag_ms": pick((10, 100)),
+            "keep_way_back": keeps_way_back(seed),
+            **copy_mode(seed),
         },
     }
 

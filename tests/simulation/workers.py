@@ -6,9 +6,12 @@ of pauses, reloads and switchovers. Another one takes the place of a worker that
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -18,10 +21,15 @@ from twisted.internet.error import ConnectionLost
 from redisproxy import service
 from redisproxy.control.service_manager import ServiceManager
 from redisproxy.dataplane import garbage_collection
-from redisproxy.workers import process
-from redisproxy.workers.process import ASKING_FD, ORDERS_FD, STARTED, Beginning, WorkerProcess
+from redisproxy.remote import run_directory
+from redisproxy.remote.run_directory import RunDirectory
+from redisproxy.workers import driven, process
+from redisproxy.workers.driven import Driven
+from redisproxy.workers.orders import Introduction
+from redisproxy.workers.process import STARTED, Beginning, WorkerProcess
 from tests.simulation.backlog import Backlog
 from tests.simulation.clients import Wire
+from tests.simulation.copying import MortalCopying
 from tests.simulation.handovers import Handovers
 from tests.simulation.moments import OF_A_MOVE, Moments
 from tests.simulation.network import End
@@ -41,7 +49,7 @@ MAY_END_S = 1.5
 """Of silence, after which a worker may be ended."""
 NEVER = 1000.0
 NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.4, NEVER)
-ORDERS = (*OF_A_MOVE, "TakeClient", "Start", "SettingsInForce", "ListClients", "TellShared")
+ORDERS = (*OF_A_MOVE, "TakeClient", "Start", "SettingsInForce", "ListClients", "TellShared", "Introduce")
 
 
 def workers_of(seed: int) -> int:
@@ -64,6 +72,7 @@ class Workers:
         self.hit = self.chance.random() < HIT
         self.machine = Machine(world.clock, world.net, world.seed, self._main)
         self.machine.on_end = self._ended
+        self.machine.on_accept = self._accepted
         world.net.descriptors.on_closed = self._let_go
         self.control_process = self.machine.process("control")
         self.lost = 0
@@ -72,11 +81,11 @@ class Workers:
         counts = (0, 1, 2, 3, 5) if self.hit else (0,)
         self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, ORDERS)
         self.handovers = Handovers(world, self) if handover else None
-        with _in_a_process():
-            nothing: Any = None
-            self.service = service.WorkersService(
-                world.path, settings, self.control_process.reactor, ServiceManager(), nothing
-            )
+        copying = partial(MortalCopying, world=world, network=self.control_process.network)
+        with _in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
+            directory = RunDirectory(settings.run_directory or "")
+            reactor = self.control_process.reactor
+            self.service = service.WorkersService(world.path, settings, reactor, ServiceManager(), directory)
         self._dataplane: Any = self.service.dataplane
         self.backlog = Backlog(self.machine)
         sockets: Any = {settings.listen[0].address: [self.backlog.of(self.control_process)]}
@@ -94,18 +103,22 @@ class Workers:
     def _run_worker(self, child: Process, given: bytes, descriptors: dict[int, int]) -> None:
         with _in_a_process():
             worker = child.program = WorkerProcess(Beginning.from_bytes(given), child.reactor)
-            worker.start(descriptors[ORDERS_FD], descriptors[ASKING_FD])
-        if self.handovers is not None:
-            self.handovers.serve(child, worker.plane)
-        for end in self.links_of(child):
-            if hasattr(end.protocol, "responder"):
-                self._moments.watch(end.protocol)
+            worker.start()
         child.say(STARTED)
         self._world.note("workers", f"{child} has begun")
 
     def links_of(self, process: Process) -> list[End]:
         """Its ends of the links to the control process."""
-        return [end for end in self._world.net.connections("link") if end.process is process]
+        ends = self._world.net.connections("link")
+        control = self.control_process
+        return [end for end in ends if end.process is process and (process is control or end.peer.process is control)]
+
+    def _accepted(self, end: End, path: str) -> None:
+        """Somebody has connected to a worker."""
+        if path.endswith(".orders"):
+            self._moments.watch(end.protocol)
+        elif path.endswith(".clients") and self.handovers is not None:
+            self.handovers.watch(end.protocol)
 
     def _ended(self, ended: Process) -> None:
         """Its clients may lose their connections, and nobody else."""
@@ -146,6 +159,12 @@ class Workers:
         """The processes of those."""
         members = {member.pid for member in self.members}
         return [each for each in self.workers if each.pid in members]
+
+    @contextmanager
+    def system(self) -> Iterator[None]:
+        """While this is entered, the system is the simulated machine, in what goes beyond a process's reactor."""
+        with patch.object(run_directory, "_listens", lambda path: path in self.machine.sockets):
+            yield
 
     @property
     def planes(self) -> list[LocalDataPlane]:
@@ -284,8 +303,18 @@ def _in_a_process() -> Iterator[None]:
         patch.object(service, "best_network", lambda reactor: reactor.network),
         patch.object(process, "best_network", lambda reactor: reactor.network),
         patch.object(garbage_collection, "leave_out_what_there_is", lambda: None),
+        patch.object(driven, "_log_to", os.close),
+        patch.object(Driven, "_introduce", _introduced),
     ):
         yield
+
+
+def _introduced(self: Driven) -> Introduction:
+    """A worker tells its simulated number."""
+    return replace(_introduce(self), pid=self._reactor.pid)
+
+
+_introduce = Driven._introduce
 
 
 def may_end(end: End) -> None:

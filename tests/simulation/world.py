@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -28,6 +30,7 @@ from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
+from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
 from tests.simulation.descriptors import clear_away
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
@@ -107,13 +110,14 @@ class World:
             server.password = self.chance.choice(("", f"pw{at}"))
             server.lag = self.chance.choice((0.0, 0.001, 0.02))
             server.sync_s = self.chance.choice((0.01, 0.2))
+            server.feed_stalls_s = FEED_STALLS_S if copies(seed) else ()
             self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
         self.current = self.servers[0]
         self._settings = settings_of(seed, self.chance, self.faulty, self.password)
-        if mode.many:
-            self._settings["workers"] = workers_of(seed)
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
+        if mode.many:
+            self._settings |= {"workers": workers_of(seed), "run_directory": os.path.join(self._folder, "run")}
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
         self.max_pinned = share_of(settings).uplink.max_pinned
@@ -125,7 +129,8 @@ class World:
         else:
             network = SimNetwork(self.net)
             reach = partial(self._over_the_boundary, network) if mode is Mode.BOUNDARY else in_this_process
-            self.carrier = OneProcess(self, settings, network, reach)
+            copying = partial(MortalCopying, world=self, network=network)
+            self.carrier = OneProcess(self, settings, network, reach, copying)
         self.service = self.carrier.service
         self.control = self.service.control
         self.operations = self.control.operations
@@ -247,13 +252,16 @@ class World:
         finally:
             globalLogPublisher.removeObserver(observe)
             self.net.descriptors.close()
-            os.unlink(self.path)
-            os.rmdir(self._folder)
+            shutil.rmtree(self._folder)
 
     def play(self) -> Outcome:
         """Play the run to its end."""
         try:
-            with self.watched():
+            with (
+                self.watched(),
+                self.carrier.system(),
+                patch("redisproxy.copying.servers.try_types", strings_and_lists),
+            ):
                 self._play()
         except Violation as error:
             self.violation = self.violation or str(error)

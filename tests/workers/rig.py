@@ -16,6 +16,7 @@ from redisproxy.shared.registry import Ids
 from redisproxy.workers.all_clients import ID_STEP, AllClients
 from redisproxy.workers.all_gates import AllGates
 from redisproxy.workers.all_moves import AllMoves
+from redisproxy.workers.all_notes import AllNotes
 from redisproxy.workers.members import Members
 from tests.control.rig import Outcome, Watched
 from tests.simulation.clock import SimClock
@@ -59,6 +60,8 @@ class Worker:
     def __init__(self, rig: Rig, number: int, settings: config.Settings) -> None:
         self.rig = rig
         self.number = number
+        self.serving = True
+        self.door = ""
         self.settings = settings
         self.why = ""
         self.orders: list[str] = []
@@ -72,6 +75,17 @@ class Worker:
         self.plane = watched(self.local, self)
 
     @property
+    def label(self) -> str:
+        return f"worker {self.number}"
+
+    @property
+    def load(self) -> int:
+        return len(self.local.registry)
+
+    def failed(self, why: str) -> None:
+        self.end(why)
+
+    @property
     def server(self) -> str:
         return str(self.local.in_force.settings.uplink.address)
 
@@ -79,7 +93,8 @@ class Worker:
         if not self.why:
             self.why = why
             orders = ("state", "hold", "release", "drained", "drop_in_flight", "prepare", "connect", "bring", "swap")
-            self.faults = dict.fromkeys((*orders, "prove_watches", "abandon", "list", "kill", "unblock"), LOST)
+            more = ("prove_watches", "abandon", "list", "kill", "unblock", "begin", "take", "end")
+            self.faults = dict.fromkeys((*orders, *more), LOST)
             self.rig.members.forget(self)
             self.stop()
 
@@ -102,6 +117,7 @@ class Rig:
         self.members = Members(self.settings(0), self.clock)
         self.gate, self.move = AllGates(self.members), AllMoves(self.members)
         self.clients = AllClients(self.members, self._stop_listening)
+        self.notes = AllNotes(self.members)
         self.workers = [self.worker(number) for number in (1, 2, 3)]
         for worker in self.workers:
             self.members.join(worker)

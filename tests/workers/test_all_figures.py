@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from redisproxy.workers.all_figures import Gone, together
+from redisproxy.workers.all_figures import together
+from redisproxy.workers.gone import Gone
 from redisproxy.workers.share import files_of_one, share_of
 from redisproxy.workers.tally import Tally
 from tests.workers.rig import Client, Rig, now

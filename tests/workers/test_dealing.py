@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ class Worker:
 
     def __init__(self, number: int, settings: config.Settings, clock: Any) -> None:
         self.number, self.settings, self.clock = number, settings, clock
+        self.serving, self.label = True, f"worker {number}"
         self.clients = self.raw = self
         self.now = self.under_way = 0
         self.took = 0.0
@@ -56,8 +56,8 @@ class Bed:
         settings = config.Settings.model_validate(DOCUMENT)
         self.members = Members(settings, self.clock)
         self.workers = [Worker(number, settings, self.clock) for number in (1, 2)]
-        supervisor: Any = SimpleNamespace(workers={worker.number: worker for worker in self.workers})
-        self.dealing = Dealing(self.members, supervisor, self.clock)
+        self.dealing = Dealing(self.members, lambda: self.workers, self.clock)
+        self.members.changed = self.dealing.steer
         listening = socket.create_server(("127.0.0.1", 0), backlog=1000)
         listening.setblocking(False)
         self.address = listening.getsockname()

@@ -13,11 +13,12 @@ from redisproxy.dataplane.interface import (
     ClientFilter,
     DataPlaneLost,
     GateReopened,
+    Noted,
     Rejected,
     WrongOrder,
 )
-from redisproxy.net.errors import UplinkError
-from tests.workers.rig import LOST, Client, Outcome, Rig, now
+from redisproxy.net.errors import ServerBusy, UplinkError
+from tests.workers.rig import LOST, Client, Outcome, Rig, Worker, now
 
 
 @pytest.fixture
@@ -181,11 +182,11 @@ def test_a_worker_joins_when_no_move_is_under_way(rig: Rig) -> None:
     rig.prepared()
     late = rig.worker(1)
     rig.members.join(late)
-    assert rig.members.get(1) is None
+    assert 1 not in [each.number for each in rig.members.in_use]
     now(rig.move.abandon())
-    assert rig.members.get(1) is None
+    assert 1 not in [each.number for each in rig.members.in_use]
     now(rig.gate.release(RELOAD))
-    assert rig.members.get(1) is late
+    assert late in rig.members
 
 
 def test_one_that_has_begun_with_other_settings_is_begun_again(rig: Rig) -> None:
@@ -195,7 +196,7 @@ def test_one_that_has_begun_with_other_settings_is_begun_again(rig: Rig) -> None
     rig.members.join(late)
     now(rig.move.swap())
     now(rig.gate.release(RELOAD))
-    assert "settings" in late.why and rig.members.get(1) is None
+    assert "settings" in late.why and 1 not in [each.number for each in rig.members.in_use]
 
 
 def test_one_that_joins_in_a_pause_of_the_operator_is_paused_before_it_has_clients(rig: Rig) -> None:
@@ -239,3 +240,77 @@ def test_a_list_is_whole_or_says_who_has_not_answered(rig: Rig) -> None:
     rig.advance(1)
     assert isinstance(listing.error, DataPlaneLost) and "worker 2" in str(listing.error)
     assert not rig.workers[1].why
+
+
+# -- what clients change silently
+
+
+def noting(rig: Rig) -> None:
+    """Begin to note, and wait until it has begun."""
+    beginning = Outcome(rig.notes.begin(5.0))
+    rig.advance(0.1)
+    assert beginning.deferred.called and beginning.error is None
+
+
+def silently(rig: Rig, worker: Worker, key: str) -> None:
+    """A command of a client of this worker that the server does not tell of."""
+    Client(worker).send("XACK", key, "g", "1-1")
+    rig.advance(0.2)
+
+
+def test_the_notes_are_those_of_all_workers(rig: Rig) -> None:
+    assert isinstance(now(rig.notes.take()), WrongOrder)
+    noting(rig)
+    for worker, key in zip(rig.workers, "aab", strict=True):
+        silently(rig, worker, key)
+    assert sorted(now(rig.notes.take()).keys) == [(0, b"a"), (0, b"b")]
+    assert now(rig.notes.take()) == Noted()
+    assert now(rig.notes.end()) is None and isinstance(now(rig.notes.take()), WrongOrder)
+    assert not any(worker.local.core.notes.on for worker in rig.workers)
+
+
+def test_what_a_worker_had_noted_that_is_lost_may_be_everything(rig: Rig) -> None:
+    noting(rig)
+    rig.members.lose(rig.workers[0], "it is gone")
+    assert [now(rig.notes.take()).everything for _ in range(2)] == [True, False]
+    rig.workers[1].faults["take"] = LOST
+    assert now(rig.notes.take()).everything
+
+
+def test_a_worker_that_joins_notes_from_its_first_client_on(rig: Rig) -> None:
+    noting(rig)
+    rig.members.lose(rig.workers[0], "it is gone")
+    joined = rig.worker(1)
+    rig.advance(0.5)
+    rig.members.join(joined)
+    now(rig.notes.take())
+    silently(rig, joined, "k")
+    assert now(rig.notes.take()) == Noted(keys=((0, b"k"),))
+
+
+def test_a_worker_that_joins_when_noting_is_over_notes_nothing(rig: Rig) -> None:
+    noting(rig)
+    now(rig.notes.end())
+    joined = rig.worker(4)
+    rig.members.join(joined)
+    assert not joined.local.core.notes.on
+    joined.stop()
+
+
+def test_noting_does_not_begin_when_one_worker_has_not_begun(rig: Rig) -> None:
+    rig.servers[0].hang(60)
+    Client(rig.workers[1]).send("INCR", "n")
+    rig.advance(0.1)
+    beginning = Outcome(rig.notes.begin(1.0))
+    rig.advance(2)
+    assert isinstance(beginning.error, ServerBusy)
+    assert not any(worker.local.core.notes.on for worker in rig.workers)
+    assert isinstance(now(rig.notes.take()), WrongOrder)
+
+
+def test_without_workers_nothing_can_be_noted(rig: Rig) -> None:
+    noting(rig)
+    for worker in rig.workers:
+        rig.members.lose(worker, "it is gone")
+    assert isinstance(now(rig.notes.take()), DataPlaneLost)
+    assert isinstance(now(rig.notes.begin(1.0)), DataPlaneLost) and now(rig.notes.end()) is None

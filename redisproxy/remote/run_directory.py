@@ -1,0 +1,125 @@
+"""The private directory in which data planes listen for control planes and for clients of other data planes.
+
+It outlives the processes: a control process that starts anew finds the data planes there that go on without one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+MAX_PATH = 80
+"""Of the directory: a Unix socket's whole path has to fit into 107 bytes."""
+_KINDS = ("orders", "asking", "clients")
+
+
+class RunDirectoryFault(Exception):
+    """The directory can't be used; C{str()} says why."""
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """Where one data plane listens.
+
+    @ivar orders: for a control plane. @ivar asking: for what it asks its control plane.
+    @ivar clients: for other data planes that give clients to it.
+    """
+
+    orders: str
+    asking: str
+    clients: str
+
+
+class RunDirectory:
+    """The sockets in one directory. A data plane's name is what their files begin with.
+
+    @ivar path: of the directory.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def make(self) -> None:
+        """See that it is there, and private.
+
+        @raise RunDirectoryFault: it can't be made, or others may use it.
+        """
+        if len(os.fsencode(self.path)) > MAX_PATH:
+            raise RunDirectoryFault(f"run_directory: {self.path} is longer than {MAX_PATH} bytes")
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(self.path, 0o700)
+            private = self._private
+        except OSError as error:
+            raise RunDirectoryFault(f"run_directory: {self.path}: {os.strerror(error.errno or 0)}") from None
+        if not private:
+            raise RunDirectoryFault(
+                f"run_directory: {self.path} has to be a directory that only this user may use (mode 0700)"
+            )
+
+    @property
+    def _private(self) -> bool:
+        """
+        @raise OSError: it is not there.
+        """
+        found = os.lstat(self.path)
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+    def sockets(self, name: str) -> Sockets:
+        """Where the data plane of this name listens."""
+        return Sockets(*(os.path.join(self.path, f"{name}.{kind}") for kind in _KINDS))
+
+    def names(self) -> list[str]:
+        """The data planes that have left sockets here, whether they live or not; none of others' directory."""
+        try:
+            files = os.listdir(self.path) if self._private else []
+        except OSError:
+            return []
+        return sorted(each.removesuffix(".orders") for each in files if each.endswith(".orders"))
+
+    def living(self) -> list[str]:
+        """Those whose process lives; what the others have left is removed."""
+        names = self.names()
+        dead = [name for name in names if not _listens(self.sockets(name).orders)]
+        for name in dead:
+            self.remove(name)
+        return [name for name in names if name not in dead]
+
+    def remove(self, name: str) -> None:
+        """Remove what a data plane has left."""
+        sockets = self.sockets(name)
+        for path in (sockets.orders, sockets.asking, sockets.clients):
+            with suppress(OSError):
+                os.unlink(path)
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except BlockingIOError:
+            return True  # its backlog is full: it is stopped, and there
+        except OSError:
+            return False
+        return True
+
+
+def run_directory(configured: str | None, config_path: str, environ: Mapping[str, str]) -> RunDirectory:
+    """The directory of the proxy with this configuration file.
+
+    @param configured: the setting C{run_directory}. @param environ: systemd names C{RuntimeDirectory=} there.
+    """
+    if configured is not None:
+        return RunDirectory(configured)
+    of_service = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if of_service:
+        return RunDirectory(os.path.join(of_service, "proxy"))
+    name = hashlib.sha256(os.path.abspath(config_path).encode()).hexdigest()[:12]
+    return RunDirectory(os.path.join(tempfile.gettempdir(), f"redisproxy-{os.geteuid()}-{name}"))

@@ -1,0 +1,88 @@
+"""The two connections to a data plane in another process: on one it takes orders, on the other one it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError
+
+from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.remote.data_plane import RemoteDataPlane
+from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.order_server import OrderServer
+from redisproxy.workers import orders
+
+if TYPE_CHECKING:
+    from redisproxy.config import Settings
+    from redisproxy.remote.link import Link
+    from redisproxy.remote.order import Order
+    from redisproxy.remote.order_server import Handler
+    from redisproxy.remote.run_directory import Sockets
+    from redisproxy.workers.orders import Introduction
+
+
+class Links:
+    """Those to one data plane.
+
+    @ivar sockets: where it listens. @ivar plane: the data plane at the other end.
+    @ivar found: the settings that were in force in it.
+    @param on_lost: called when they are lost, with the one for orders.
+    """
+
+    def __init__(self, sockets: Sockets, reactor: Any, on_lost: Callable[[OrderClient], None]) -> None:
+        self.plane = RemoteDataPlane(reactor, self._found_in_force)
+        self.found: Settings | None = None
+        self.sockets = sockets
+        self._reactor = reactor
+        self._on_lost = on_lost
+        self._ordering: OrderClient | None = None
+        self._asked: OrderServer | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether there were some that are lost."""
+        return self._ordering is not None and self._ordering.lost
+
+    async def make(self, answers: Mapping[type[Order], Handler]) -> Introduction:
+        """Connect, and drive the data plane from now on; whoever does so until now is cut off.
+
+        @param answers: what it may ask and tell.
+        @raise DataPlaneLost: it can't be reached, or not any more.
+        @raise VersionRefused: its program takes other orders.
+        """
+        self._ordering, self._asked = OrderClient(self._reactor, self._gone), None
+        await self._reach(self.sockets.orders, self._ordering)
+        await self.plane.use(self._ordering)
+        introduction: Introduction = await self.plane.give(orders.Introduce)
+        self._asked = OrderServer(self._reactor, answers, self._gone)
+        await self._reach(self.sockets.asking, self._asked)
+        await self.plane.start()
+        return introduction
+
+    async def _reach(self, path: str, protocol: Link) -> None:
+        connecting: Deferred[Any] = connectProtocol(UNIXClientEndpoint(self._reactor, path), protocol)
+        try:
+            await connecting
+        except ConnectError as error:
+            raise DataPlaneLost(f"it can't be reached at {path}: {error}") from None
+
+    def _found_in_force(self, settings: Settings) -> None:
+        self.found = settings
+
+    def _gone(self, link: Link) -> None:
+        """One without the other is of no use."""
+        if link is self._asked and self._ordering is not None:
+            self._ordering.abort()
+        elif link is self._ordering:
+            if self._asked is not None:
+                self._asked.abort()
+            self._on_lost(self._ordering)
+
+    def close(self) -> None:
+        """Give them up."""
+        for link in (self._ordering, self._asked):
+            if link is not None:
+                link.abort()

@@ -1,0 +1,134 @@
+"""Bugs in how a switchover copies; see L{planted}."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import patch
+
+from redisproxy.copying import engine
+from redisproxy.copying.all_keys import AllKeys
+from redisproxy.copying.changed_keys import ChangedKeys
+from redisproxy.copying.converge import Converge
+from redisproxy.copying.feed import Feed
+from redisproxy.copying.interface import Proof, Rest
+from redisproxy.copying.servers import CopiedServers
+from redisproxy.remote import interrupted
+from redisproxy.servers.copy_marker import Marked
+from redisproxy.switchover.copy_route import CopyRoute
+
+Patches = Iterator[Any]
+
+
+def _nothing_compared() -> Any:
+    """What is compared at the end would tell of most bugs before anybody goes to the new server."""
+
+    async def verify(self: Any, seconds: float) -> Proof:
+        return Proof(0, 0)
+
+    return patch.object(engine.CopyEngine, "_verify", verify)
+
+
+def _last_word_not_awaited() -> Patches:
+    """What the feed has not told yet when the old server is fenced is not copied."""
+
+    async def last_word(self: Feed) -> None:
+        pass
+
+    yield patch.object(Feed, "last_word", last_word)
+    yield _nothing_compared()
+
+
+def _one_database() -> Patches:
+    """A name that has changed is looked at in one database only."""
+
+    async def databases(self: CopiedServers) -> list[int]:
+        return [0]
+
+    yield patch.object(CopiedServers, "databases", databases)
+    yield _nothing_compared()
+
+
+def _changed_while_copied() -> Patches:
+    """A key that changes while it is copied counts as copied."""
+
+    async def copy(self: ChangedKeys, but_slow: bool = False) -> None:
+        names = list(self._changes._names)
+        await self._named.copy_everywhere(names)
+        for name in names:
+            self._changes._names.pop(name, None)
+        self.copied += len(names)
+
+    yield patch.object(ChangedKeys, "copy", copy)
+    yield _nothing_compared()
+
+
+def _rest_not_copied() -> Patches:
+    """Clients go to the new server with what it has."""
+
+    async def copy_rest(self: Any) -> Rest:
+        return Rest(0)
+
+    yield patch.object(engine.CopyEngine, "_copy_rest", copy_rest)
+    yield _nothing_compared()
+
+
+def _lost_feed_overlooked() -> Patches:
+    """A feed that was lost has told everything."""
+
+    async def last_word(self: Feed) -> None:
+        pass
+
+    yield patch.object(Feed, "lost", False)
+    yield patch.object(Feed, "last_word", last_word)
+    yield _nothing_compared()
+
+
+def _too_many_changes_forgotten() -> Patches:
+    """Changes that are too many to be remembered are forgotten."""
+    original = Converge._all_again
+
+    async def all_again(self: Converge) -> None:
+        if self._passes:
+            self._changes.everything = False
+        else:
+            await original(self)
+
+    yield patch.object(Converge, "_all_again", all_again)
+    yield patch.object(Converge, "_require_all_told", lambda self: None)
+    yield _nothing_compared()
+
+
+def _read_ahead_of_changes() -> Patches:
+    """What was read before a changed key was copied is written after it."""
+    yield patch.object(AllKeys, "_may_read_ahead", lambda self, batch: batch.cursor != b"0")
+
+
+def _writers_not_fenced() -> Patches:
+    """Clients that bypass the proxy go on writing to the old server."""
+
+    async def fence(self: CopyRoute, pause: Any) -> bool:
+        return True
+
+    yield patch.object(CopyRoute, "fence", fence)
+
+
+def _mark_overlooked() -> Patches:
+    """A data plane that has lost its control plane does not see that the new server has everything."""
+
+    async def marked(server: Any, old: Any) -> Marked:
+        return Marked.NOT
+
+    yield patch.object(interrupted, "marked", marked)
+
+
+COPIES: dict[str, Callable[[], Patches]] = {
+    "last-word-not-awaited": _last_word_not_awaited,
+    "one-database": _one_database,
+    "changed-while-copied": _changed_while_copied,
+    "rest-not-copied": _rest_not_copied,
+    "lost-feed-overlooked": _lost_feed_overlooked,
+    "too-many-changes-forgotten": _too_many_changes_forgotten,
+    "writers-not-fenced": _writers_not_fenced,
+}
+COPY_LOSSES: dict[str, Callable[[], Patches]] = {"mark-overlooked": _mark_overlooked}
