@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.simulation.copying import copies
 from tests.simulation.mode import Mode
 from tests.simulation.planted import BUGS, FOUND_ELSEWHERE, mode_of, planted
 from tests.simulation.world import run
@@ -37,6 +38,8 @@ def test_seeds_without_a_bug_are_clean() -> None:
     failed = [outcome for outcome in outcomes if outcome.violation]
     assert not failed, f"python -m tests.simulation {failed[0].seed}: {failed[0].violation}"
     assert sum(outcome.switchovers for outcome in outcomes) > len(SEEDS) / 3, "they play what matters"
+    by_copy = [outcome for outcome in outcomes if copies(outcome.seed)]
+    assert sum(outcome.switchovers for outcome in by_copy) > len(by_copy) / 3, "copies, too"
 
 
 def test_seeds_with_the_boundary_are_clean() -> None:
