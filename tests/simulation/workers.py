@@ -323,8 +323,21 @@ def _in_a_process() -> Iterator[None]:
         patch.object(garbage_collection, "leave_out_what_there_is", lambda: None),
         patch.object(driven, "_log_to", os.close),
         patch.object(Driven, "_introduce", _introduced),
+        patch.object(driven, "ProcessAtOtherEnd", _ControlProcess),
     ):
         yield
+
+
+class _ControlProcess:
+    """Implements C{remote.other_end.OtherEnd} for a simulated process."""
+
+    def __init__(self, link: Any) -> None:
+        self._process: Process = link.transport.peer.process
+
+    def lives(self) -> bool:
+        return self._process.alive
+
+    def close(self) -> None: ...
 
 
 def _introduced(self: Driven) -> Introduction:
