@@ -11,7 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.end_to_end.harness import Load, Proxy, RedisServer, wait_until
+
+pytestmark = pytest.mark.one_twin
 
 
 def command(proxy: Proxy, *options: str) -> list[str]:

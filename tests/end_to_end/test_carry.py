@@ -16,6 +16,8 @@ from redis.exceptions import NoPermissionError
 from tests.end_to_end.harness import Load, Proxy, RedisServer, wait_until
 from tests.end_to_end.test_versions import contents, fill, start
 
+pytestmark = pytest.mark.one_twin
+
 PASSWORD = "only-the-application-knows"
 HASH = sha256(PASSWORD.encode()).hexdigest()
 PAIRS = [("Redis 6.2", "Redis 7.0"), ("Redis 6.2", "Valkey 9"), ("Redis 7.0", "Redis 8"), ("Valkey 9", "Valkey 9")]

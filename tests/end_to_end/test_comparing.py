@@ -19,6 +19,8 @@ from redisproxy.copying.value import copy_keys
 from tests.end_to_end.copying import LATER_MS, PROGRAMS, between, fill, fill_simple, raw
 from tests.end_to_end.harness import RedisServer, free_port, wait_until
 
+pytestmark = pytest.mark.one_twin
+
 OLD, NEW = "Redis 8", "Valkey 9"
 LIBRARY = "#!lua name={name}\nredis.register_function('{name}', function() return {value} end)"
 

@@ -18,6 +18,8 @@ from redisproxy.copying.value import Copied, Outcome, copy_keys
 from tests.end_to_end.copying import LATER_MS, PROGRAMS, WITH_FIELD_EXPIRY, between, contents, fill, raw
 from tests.end_to_end.harness import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 PAIRS = list(permutations(PROGRAMS, 2))
 
 

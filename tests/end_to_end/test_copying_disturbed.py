@@ -16,6 +16,8 @@ from redisproxy.net.errors import UplinkError
 from tests.end_to_end.copying import LATER_MS, PROGRAMS, between, content, raw
 from tests.end_to_end.harness import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 KEY = b"key"
 STEPS = 40
 

@@ -20,6 +20,8 @@ from redisproxy.copying.writer import Writer
 from tests.end_to_end.copying import LATER_MS, PROGRAMS, WITH_FIELD_EXPIRY, between, contents, raw
 from tests.end_to_end.harness import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 PAIRS = [("Redis 8", "Valkey 9"), ("Valkey 9", "Redis 6.2"), ("Redis 6.2", "Redis 7.0"), ("Redis 7.0", "Redis 8")]
 
 numbers = st.integers(-(2**63), 2**63 - 1).map(lambda number: b"%d" % number)

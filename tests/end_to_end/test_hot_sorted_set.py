@@ -6,8 +6,12 @@ import random
 import threading
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.copying import PROGRAMS, raw
 from tests.end_to_end.harness import Proxy, RedisServer
+
+pytestmark = pytest.mark.one_twin
 
 MEMBERS = 60_000
 KEY = b"board"

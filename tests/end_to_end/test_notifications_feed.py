@@ -20,6 +20,8 @@ from tests.end_to_end.copying import run
 from tests.end_to_end.harness import RedisServer
 from tests.end_to_end.told import PROGRAMS, SERVERS, Connection, Feed, try_all
 
+pytestmark = pytest.mark.one_twin
+
 
 class Notified(Feed):
     """A connection that keyspace notifications tell which keys change."""

@@ -17,6 +17,8 @@ from redisproxy.copying.value import copy_key
 from tests.end_to_end.copying import LATER_MS, PROGRAMS, between, raw
 from tests.end_to_end.harness import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 KEY = b"board"
 Pair = tuple[RedisServer, RedisServer]
 

@@ -12,6 +12,8 @@ from redisproxy.copying.streams import PENDING, differing
 from tests.end_to_end.copying import PROGRAMS, between, raw
 from tests.end_to_end.harness import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 PAIRS = [("Redis 7.0", "Redis 7.0"), ("Redis 6.2", "Redis 7.0"), ("Redis 8", "Valkey 9")]
 
 

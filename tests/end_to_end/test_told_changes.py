@@ -17,6 +17,8 @@ from tests.end_to_end.harness import wait_until
 from tests.end_to_end.told import PROGRAMS, SERVERS, Connection, Feed, Found, Trial, changes, running, try_all
 from tests.end_to_end.writes import examples
 
+pytestmark = pytest.mark.one_twin
+
 NOT_TRIED = {"CLUSTER|FLUSHSLOT"}  # Only in a cluster, and to the proxy's clients it is refused.
 
 found_on: Callable[[str], Found] = cache(try_all)

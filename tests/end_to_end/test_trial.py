@@ -13,6 +13,8 @@ from redisproxy.copying.trial import Trial, Way, try_types
 from tests.end_to_end.copying import PROGRAMS, between, raw
 from tests.end_to_end.harness import RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 SIMPLE = ("string", "list", "set", "zset", "hash", "stream")
 RELAXED = "Valkey 9, relaxed"
 

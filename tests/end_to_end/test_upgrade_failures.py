@@ -12,6 +12,8 @@ import pytest
 from tests.end_to_end.harness import RedisServer, wait_until
 from tests.end_to_end.upgrading import Hooked
 
+pytestmark = pytest.mark.one_twin
+
 AFTER = """
 import os, signal
 from redisproxy.dataplane.adoption import Adoption

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from tests.end_to_end.harness import RedisServer
 from tests.end_to_end.upgrading import Hooked
+
+pytestmark = pytest.mark.one_twin
 
 NEXT = """
 import redisproxy

@@ -15,6 +15,8 @@ import redis
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, wait_until
 from tests.end_to_end.test_versions import start
 
+pytestmark = pytest.mark.one_twin
+
 KEPT = {"keep_way_back": True}
 
 
