@@ -11,6 +11,7 @@ import subprocess
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bench.errors import BenchError
 from bench.peers import Peer, program
@@ -36,12 +37,18 @@ def describe() -> dict[str, str]:
 
 
 def data_path(peer: Peer) -> str:
-    """Ask redisproxy (/info.json) which data path it runs on; empty when it does not answer."""
+    """Ask redisproxy which data path it runs on; empty when it does not answer."""
     with suppress(OSError, ValueError, KeyError):
-        with urllib.request.urlopen(f"http://127.0.0.1:{peer.admin_port}/info.json", timeout=5) as answer:
-            native = json.load(answer)["native"]
+        native = info(peer)["native"]
         return f"{'compiled' if native['active'] else 'pure Python'} framing, {native['transports']} transports"
     return ""
+
+
+def info(peer: Peer) -> dict[str, Any]:
+    """What redisproxy tells of itself (/info.json). Raises OSError or ValueError when it does not."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{peer.admin_port}/info.json", timeout=5) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
 
 
 def _processor() -> str:

@@ -79,7 +79,7 @@ def load(path: Path) -> Results:
     raw["samples"] = [Sample(**{**sample, "cell": Cell(**sample["cell"])}) for sample in raw["samples"]]
     raw["idle"] = [Idle(**idle) for idle in raw["idle"]]
     raw["waits"] = [Waits(**waits) for waits in raw.get("waits", ())]
-    raw["workers"] = [Shares(**shares) for shares in raw.get("workers", ())]
+    raw["workers"] = [Shares(**{**shares, "each_s": tuple(shares["each_s"])}) for shares in raw.get("workers", ())]
     return Results(**raw)
 
 

@@ -10,13 +10,13 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
 
-from bench import certificate, load
+from bench import certificate, load, machine
 from bench.cells import small_get
 from bench.errors import BenchError
 from bench.load import KEY
@@ -27,12 +27,12 @@ from bench.wire import Connection
 CLIENTS_EACH = 100
 """For each worker, so that as many commands of its clients come together as in a single process."""
 NUMBERS = (1, 2, 4)
-START_S = 20.0
+START_S = 60.0
 
 
 @dataclass(frozen=True)
 class Shares:
-    """One run: CPU seconds of all processes of the proxy, and of the busiest one.
+    """One run: CPU seconds of each process of the proxy, always in the same sequence.
 
     `connecting` is the run that only measures what it costs to connect: one command from each client.
     """
@@ -40,8 +40,7 @@ class Shares:
     workers: int
     tls: bool
     requests: int
-    cpu_s: float
-    busiest_s: float
+    each_s: tuple[float, ...]
     connecting: bool = False
 
 
@@ -97,15 +96,19 @@ def _on(processor: int) -> Iterator[None]:
 
 def _started(workers: int, tls: bool, site: Site) -> Peer:
     peer = redisproxy(f"redisproxy-{workers}{'-tls' if tls else ''}", site, workers)
-    assert peer.process is not None
     deadline = time.monotonic() + START_S
-    while len(peer.process.cpu_each_s()) < (1 if workers == 1 else workers + 1):
+    while not _all_there(peer, workers):
         if time.monotonic() > deadline:
             raise BenchError(f"{peer.name}: not all workers have begun within {START_S:g} s")
-        time.sleep(0.05)
-    with peer.connect() as connection:
-        connection.ask(b"SET", KEY, b"x" * small_get(1).value_bytes)
+        time.sleep(0.1)
     return peer
+
+
+def _all_there(peer: Peer, workers: int) -> bool:
+    with suppress(OSError, ValueError, KeyError):
+        found = machine.info(peer).get("workers", ())
+        return workers == 1 or (len(found) == workers and all(each["connected"] for each in found))
+    return False
 
 
 def _run(peer: Peer, workers: int, tls: bool, requests: int, connecting: bool) -> Shares:
@@ -115,8 +118,8 @@ def _run(peer: Peer, workers: int, tls: bool, requests: int, connecting: bool) -
     after = peer.process.cpu_each_s()
     if before.keys() != after.keys():
         raise BenchError(f"{peer.name}: a worker was lost")
-    each = [after[pid] - before[pid] for pid in before]
-    return Shares(workers, tls, requests, sum(each), max(each), connecting)
+    each_s = tuple(after[pid] - before[pid] for pid in sorted(before))
+    return Shares(workers, tls, requests, each_s, connecting)
 
 
 def costs(samples: Iterable[Shares]) -> Costs:
@@ -132,11 +135,11 @@ def costs(samples: Iterable[Shares]) -> Costs:
 
 
 def _cost(group: Sequence[Shares], connecting: Sequence[Shares]) -> Cost:
-    less = connecting[0].requests if connecting else 0
-    all_s = median(each.cpu_s for each in connecting) if connecting else 0.0
-    busiest_s = median(each.busiest_s for each in connecting) if connecting else 0.0
-    return Cost(
-        len(group),
-        median((each.cpu_s - all_s) / (each.requests - less) * 1e6 for each in group),
-        median((each.busiest_s - busiest_s) / (each.requests - less) * 1e6 for each in group),
-    )
+    commands = group[0].requests - (connecting[0].requests if connecting else 0)
+    first = _medians(connecting) if connecting else [0.0] * len(group[0].each_s)
+    each_us = [(whole - less) / commands * 1e6 for whole, less in zip(_medians(group), first, strict=True)]
+    return Cost(len(group), sum(each_us), max(each_us))
+
+
+def _medians(group: Sequence[Shares]) -> list[float]:
+    return [median(of_one) for of_one in zip(*(each.each_s for each in group), strict=True)]

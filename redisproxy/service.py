@@ -233,11 +233,8 @@ class ProxyService(Proxy):
         peers = partial(peer.reach, reactor)
         self.dataplane = plane = LocalDataPlane(settings, reactor, network, jitter, reach=peers)
         configuration = Configuration(config_path, settings, network, reactor)
-        reached, carriers = reach(plane, configuration), None
-        if directory is not None:
-            served: Any = network
-            carriers = Alone(plane, lambda: configuration.settings, served, directory, reactor)
-        more = jitter, manager, start_copying, origin
+        reached, more = reach(plane, configuration), (jitter, manager, start_copying, origin)
+        carriers = None if directory is None else Alone(plane, configuration, network, directory, reactor)
         super().__init__(configuration, reached, plane.listeners, carriers, network, reactor, *more)
 
 
@@ -263,12 +260,9 @@ class WorkersService(Proxy):
         self.dataplane = plane = WorkersDataPlane(
             settings, reactor, directory, here, self._found_in_force, lambda: self.control.reload.on_signal(), finds
         )
-        beside = None
-        if here is not None:
-            beside = Alone(here.plane, lambda: configuration.settings, network, directory, reactor)
-        carriers, copying = Several(plane, beside), in_a_process_of_its_own(reactor)
-        more = random.uniform, manager, copying, origin
-        super().__init__(configuration, plane, plane.ports, carriers, network, reactor, *more)
+        own = None if here is None else Alone(here.plane, configuration, network, directory, reactor)
+        more = random.uniform, manager, in_a_process_of_its_own(reactor), origin
+        super().__init__(configuration, plane, plane.ports, Several(plane, own), network, reactor, *more)
 
     def _found_in_force(self, settings: config.Settings) -> None:
         try:
@@ -291,7 +285,5 @@ def service_of(
         except RunDirectoryFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
         return WorkersService(config_path, settings, reactor, manager, directory, origin)
-    here: dict[str, Any] = {"origin": origin, "directory": directory}
-    return ProxyService(
-        config_path, settings, reactor, manager=manager, start_copying=in_a_process_of_its_own(reactor), **here
-    )
+    how: Any = {"manager": manager, "start_copying": in_a_process_of_its_own(reactor), "directory": directory}
+    return ProxyService(config_path, settings, reactor, origin=origin, **how)

@@ -21,6 +21,7 @@ MOST_SEEDS = 400
 RARE = {
     "adjustment-forgotten": 6444,
     "cancelling-overlooked": 909,
+    "mark-overlooked": 300,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.copying.batches import Batch, Batches
 from redisproxy.copying.endpoint import PRIVATE
+from redisproxy.copying.keyspace import key_counts
 from redisproxy.copying.servers import keyspace
 from redisproxy.net.errors import UplinkUnavailable
 
@@ -49,6 +50,7 @@ class AllKeys:
         self._pace = pace
         self._figures = figures
         self._clock = clock
+        self._expiring = True
         self._batches = Batches(servers.old, servers.source.features, servers.not_restored)
 
     async def copy(self) -> None:
@@ -56,10 +58,12 @@ class AllKeys:
 
         @raise UplinkError: a server does not answer, or takes no more.
         """
-        keys = await keyspace(self._servers.old)
-        self._figures.pass_begins(sum(keys.values()))
+        counts = await key_counts(self._servers.source)
+        self._figures.pass_begins(sum(each.keys for each in counts.values()))
         await self._pace.begin()
-        for db in sorted(keys):
+        for db in sorted(counts):
+            # A key that is given a time to live from now on is among the changes.
+            self._expiring = counts[db].expiring > 0
             await self._copy(db)
 
     async def _copy(self, db: int) -> None:
@@ -94,7 +98,7 @@ class AllKeys:
 
     async def _timed(self, cursor: bytes) -> Batch:
         began = self._clock.seconds()
-        batch = await self._batches.next(cursor, self._pace.count)
+        batch = await self._batches.next(cursor, self._pace.count, self._expiring)
         await self._pace.step_took(self._clock.seconds() - began)
         return batch
 

@@ -27,9 +27,9 @@ BATCH_BYTES = 512 * 1024
 MOST_FIELDS = 1000
 """Of hashes with more fields the script does not ask whether these expire."""
 
-_EXPIRY = "local at = redis.call('PEXPIRETIME', key)"
+_EXPIRY = "at = redis.call('PEXPIRETIME', key)"
 _EXPIRY_BEFORE_7 = """
-      local at = redis.call('PTTL', key)
+      at = redis.call('PTTL', key)
       if at >= 0 then
         local before, after
         repeat
@@ -44,7 +44,8 @@ _EXPIRY_BEFORE_7 = """
 _SCRIPT = """
 local step = redis.call('SCAN', ARGV[1], 'COUNT', ARGV[2])
 local large, most, not_restored, private = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local most_by_type, most_fields = tonumber(ARGV[7]), tonumber(ARGV[8])
+local most_by_type, most_fields, expiring = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
+local first = string.byte(private)
 local wire, named, keys, commands, bytes = {}, {}, 0, 0, 0
 
 local function put(parts)
@@ -103,14 +104,17 @@ local function put_by_type(key, kind, at)
 end
 
 for _, key in ipairs(step[2]) do
-  if string.sub(key, 1, #private) ~= private then
+  if string.byte(key) ~= first or string.sub(key, 1, #private) ~= private then
     local size = redis.call('MEMORY', 'USAGE', key) or 0
     local kind = not_restored ~= '' and redis.call('TYPE', key).ok or ''
     local by_type = kind ~= '' and string.find(not_restored, ' ' .. kind .. ' ', 1, true)
     if size > large or bytes > most or by_type and size > most_by_type then
       named[#named + 1] = key
     elseif size > 0 and kind ~= 'none' then
-      {expiry}
+      local at = 0
+      if expiring then
+        {expiry}
+      end
       if by_type then
         if put_by_type(key, kind, at) then
           keys = keys + 1
@@ -120,9 +124,15 @@ for _, key in ipairs(step[2]) do
       else
         local dump = redis.call('DUMP', key)
         if dump then
-          local ttl = at > 0 and string.format('%.0f', at) or '0'
-          wire[#wire + 1] = '*6\\r\\n$7\\r\\nRESTORE\\r\\n$' .. #key .. '\\r\\n' .. key .. '\\r\\n$' .. #ttl .. '\\r\\n'
-            .. ttl .. '\\r\\n$' .. #dump .. '\\r\\n' .. dump .. '\\r\\n$7\\r\\nREPLACE\\r\\n$6\\r\\nABSTTL\\r\\n'
+          local n, ttl = #wire, '\\r\\n$1\\r\\n0\\r\\n$'
+          if at > 0 then
+            ttl = string.format('%.0f', at)
+            ttl = '\\r\\n$' .. #ttl .. '\\r\\n' .. ttl .. '\\r\\n$'
+          end
+          -- the fewest new strings: they are what takes time
+          wire[n + 1], wire[n + 2], wire[n + 3] = '*6\\r\\n$7\\r\\nRESTORE\\r\\n$', #key, '\\r\\n'
+          wire[n + 4], wire[n + 5], wire[n + 6], wire[n + 7] = key, ttl, #dump, '\\r\\n'
+          wire[n + 8], wire[n + 9] = dump, '\\r\\n$7\\r\\nREPLACE\\r\\n$6\\r\\nABSTTL\\r\\n'
           commands = commands + 1
           bytes = bytes + #dump
           keys = keys + 1
@@ -174,13 +184,14 @@ class Batches:
         self._not_restored = "".join(f" {each} " for each in sorted(not_restored))
         self._scripts = features.memory_usage
 
-    async def next(self, cursor: bytes, count: int) -> Batch:
+    async def next(self, cursor: bytes, count: int, expiring: bool = True) -> Batch:
         """The keys of about `count` places of the hash table, from `cursor` on.
 
+        @param expiring: whether any of the database may have a time to live.
         @raise UplinkError: the server did not answer, or refuses SCAN.
         """
         if self._scripts:
-            limits = (LARGE_BYTES, BATCH_BYTES, self._not_restored, PRIVATE, SMALL_BYTES, MOST_FIELDS)
+            limits = (LARGE_BYTES, BATCH_BYTES, self._not_restored, PRIVATE, SMALL_BYTES, MOST_FIELDS, int(expiring))
             command: Command = ("EVAL", self._script, 0, cursor, count, *limits)
             (reply,) = await self._old.ask_all(command)
             if not isinstance(reply, ServerSaidNo):

@@ -28,10 +28,12 @@ async def copy_functions(source: Endpoint, target: Endpoint) -> tuple[str, ...]:
 
 
 async def compare_functions(source: Endpoint, target: Endpoint) -> list[str]:
-    """What `target` has otherwise, in words.
+    """What `target` has otherwise, in words; nothing if `source` has no functions, or does not tell.
 
     @raise UplinkError: a server did not answer.
     """
+    if not source.features.functions:
+        return []
     here, there = await read_functions(source), await read_functions(target)
     return [
         *(f"function library {_shown(name)}: missing" for name in here.keys() - there.keys()),

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 def encode_command(*args: bytes | str | int) -> bytes:
     """A command as the proxy sends it."""
-    return array_header(len(args)) + b"".join(bulk(_bytes(arg)) for arg in args)
-
-
-def _bytes(arg: bytes | str | int) -> bytes:
-    return arg if isinstance(arg, bytes) else str(arg).encode()
+    parts = [b"*%d\r\n" % len(args)]
+    for arg in args:  # copies and comparisons encode millions
+        value = arg if isinstance(arg, bytes) else str(arg).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
+    return b"".join(parts)
 
 
 def _line_of(text: str) -> bytes:

@@ -7,7 +7,6 @@ process in charge finds it and drives it until they have left.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -21,9 +20,8 @@ from redisproxy.workers.driven import Driven
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
 
-    from redisproxy.config import Settings
+    from redisproxy.control.configuration import Configuration
     from redisproxy.dataplane.local import LocalDataPlane
-    from redisproxy.net.network import ServingNetwork
     from redisproxy.remote.run_directory import RunDirectory
     from redisproxy.workers.data_plane import WorkersDataPlane
 
@@ -65,7 +63,7 @@ class Carriers(Protocol):
 class Alone:
     """Implements L{Carriers} for the data plane of one process.
 
-    @param settings: gives those in force.
+    @param configuration: what is in force.
     """
 
     log = Logger(namespace="redisproxy.upgrade")
@@ -73,13 +71,13 @@ class Alone:
     def __init__(
         self,
         plane: LocalDataPlane,
-        settings: Callable[[], Settings],
-        network: ServingNetwork,
+        configuration: Configuration,
+        network: Any,
         directory: RunDirectory,
         reactor: Any,
     ) -> None:
         self._plane = plane
-        self._settings = settings
+        self._configuration = configuration
         self._network = network
         self._directory = directory
         self._reactor = reactor
@@ -116,7 +114,7 @@ class Alone:
         if not (len(plane.registry) or len(plane.raw)):
             return succeed(None)
         left: Deferred[None] = Deferred()
-        of_plane = plane, self._settings(), self._network, self._reactor
+        of_plane = plane, self._configuration.settings, self._network, self._reactor
         self._driven = Driven(self._name, 0, *of_plane, lambda: left.callback(None), started=True)
         try:
             self._driven.open(self._directory)

@@ -42,8 +42,8 @@ class AllGates:
         return Hold(any(each.closed for each in holds), status_of([each.gate for each in holds]))
 
     def _held(self, hold: Hold, plane: DataPlane) -> Hold:
-        if hold.gate.state == "paused":
-            self._at_rest.add(plane)
+        # Also taken back: the answer to an earlier hold may have come after the gate was opened.
+        (self._at_rest.add if hold.gate.state == "paused" else self._at_rest.discard)(plane)
         return hold
 
     def release(self, reason: str) -> Deferred[Release]:
@@ -66,7 +66,7 @@ class AllGates:
 
     async def _drained(self) -> None:
         # Those that had nothing in flight have said so: every order costs the clients time, with many workers.
-        rest = self._at_rest
+        rest = self._at_rest if self._members.reasons else set()
         await self._members.each(lambda plane: succeed(None) if plane in rest else plane.gate.drained(), cut_short=True)
 
     def who_is_in_flight(self) -> Deferred[tuple[ClientInFlight, ...]]:

@@ -259,6 +259,12 @@ def test_functions_are_copied_and_compared() -> None:
     assert after.same
 
 
+def test_functions_of_a_server_that_does_not_tell_are_no_difference() -> None:
+    with RedisServer(program=PROGRAMS["Redis 6.2"]()) as old, RedisServer(program=PROGRAMS["Redis 7.0"]()) as new:
+        raw(new).function_load(LIBRARY.format(name="one", value=1))
+        assert compared((old, new), Extent(Depth.COUNTS)).same
+
+
 def test_functions_that_the_new_server_can_not_have_are_named() -> None:
     with RedisServer(program=PROGRAMS["Redis 8"]()) as old, RedisServer(program=PROGRAMS["Redis 6.2"]()) as new:
         raw(old).function_load(LIBRARY.format(name="one", value=1))

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 
 from redisproxy.dataplane.interface import DataPlaneLost, HandedClient, HandedOver, HandoverRefused, Taker
-from redisproxy.remote import peer
+from redisproxy.remote import large, peer
+from tests.client.test_session_value import PLAIN
 from tests.end_to_end.test_link import run
 
 
@@ -92,3 +93,44 @@ def test_nobody_there_is_told_with_the_path(path: str) -> None:
             await peer.reach(reactor, path)
 
     run(work)
+
+
+class Expecting(Refusing):
+    """Expects everybody, and adopts nobody."""
+
+    def expect(self, state: bytes, marker: bytes) -> Deferred[None]:
+        return succeed(None)
+
+
+def test_clients_that_were_expected_are_forgotten_when_their_data_plane_is_lost(path: str) -> None:
+    expecting = Expecting()
+
+    async def work(reactor: Any) -> None:
+        port: Any = peer.listen(reactor, path, expecting)
+        target: Any = await peer.reach(reactor, path)
+        await target.prepare(PLAIN.to_bytes(), b"marker")
+        await target.prepare(PLAIN.model_copy(update={"id": 8}).to_bytes(), b"marker")
+        target.abandon(8)
+        target.close()
+        while len(expecting.forgotten) < 2:
+            await deferLater(reactor, 0.01)
+        await port.stopListening()
+
+    run(work)
+    assert expecting.forgotten == [8, 7]
+
+
+def test_a_client_that_holds_more_than_an_order_may_carry_stays(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "MAX_BYTES", 100_000)
+    refusing = Refusing()
+
+    async def work(reactor: Any) -> None:
+        port: Any = peer.listen(reactor, path, refusing)
+        target = await peer.reach(reactor, path)
+        with pytest.raises(HandoverRefused, match=r"can't be sent.*100000 is the most"):
+            await target.adopt(b"s" * 200_000, 0)
+        target.close()
+        await port.stopListening()
+
+    run(work)
+    assert refusing.seen == []

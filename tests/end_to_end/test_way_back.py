@@ -20,8 +20,30 @@ KEPT = {"keep_way_back": True}
 
 @pytest.fixture
 def kept(server: RedisServer) -> Iterator[Proxy]:
+    """A proxy of the test's own, with servers of its own."""
     with Proxy(server.uplink, switchover=KEPT) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="module")
+def trio() -> Iterator[tuple[RedisServer, RedisServer, Proxy]]:
+    """What several tests share, one after the other: two servers, and a proxy that is on one of them."""
+    with RedisServer() as one, RedisServer() as two, Proxy(one.uplink, switchover=KEPT) as proxy:
+        yield one, two, proxy
+
+
+@pytest.fixture
+def shared(trio: tuple[RedisServer, RedisServer, Proxy]) -> tuple[RedisServer, RedisServer, Proxy]:
+    """The server in use, the other one, and the proxy; the file names the server in use."""
+    one, two, proxy = trio
+    here, there = (one, two) if proxy.info()["uplink"]["address"].endswith(str(one.port)) else (two, one)
+    proxy.write(uplink=here.uplink, switchover=KEPT)
+    proxy.do("reload")
+    if not follows(there, here):
+        there.promote()
+        there.client().config_set("min-replicas-to-write", 0)
+        there.client().flushall()
+    return here, there, proxy
 
 
 def switch(proxy: Proxy, new: RedisServer) -> dict[str, Any]:
@@ -86,8 +108,9 @@ def test_where_the_old_server_can_not_follow_the_report_says_why(old_name: str, 
 
 
 def test_after_going_back_the_file_that_names_the_other_server_leads_nobody_astray(
-    server: RedisServer, other: RedisServer, kept: Proxy
+    shared: tuple[RedisServer, RedisServer, Proxy],
 ) -> None:
+    server, other, kept = shared
     old_uplink = dict(kept.config["uplink"])
     switch(kept, other)
     wait_until(lambda: follows(server, other), "the old server follows")
@@ -100,8 +123,9 @@ def test_after_going_back_the_file_that_names_the_other_server_leads_nobody_astr
 
     status, answer = kept.admin("reload")
     assert status == 400 and "left by going back" in answer["error"], answer
+    told = kept.log.count("left by going back")
     kept.hup()
-    wait_until(lambda: kept.log.count("left by going back") >= 2, "the SIGHUP is refused")
+    wait_until(lambda: kept.log.count("left by going back") > told, "the SIGHUP is refused")
     assert kept.admin("switchover", back="1", dry_run="1")[0] == 200 and kept.admin("reload")[0] == 400
     assert client.set("a", 2) and "has to name" in kept.info()["uplink"]["advice"]
     assert b"has to name" in kept.get("/")[1]
@@ -175,7 +199,10 @@ def test_going_back_puts_the_replication_settings_back() -> None:
             assert new.client().config_get("masterauth") == {"masterauth": "hush-one"}, "now the other one follows"
 
 
-def test_the_way_back_before_the_last_one_is_let_go(server: RedisServer, other: RedisServer, kept: Proxy) -> None:
+def test_the_way_back_before_the_last_one_is_let_go(
+    shared: tuple[RedisServer, RedisServer, Proxy],
+) -> None:
+    server, other, kept = shared
     with RedisServer() as third:
         switch(kept, other)
         wait_until(lambda: follows(server, other), "the first server follows the second")
@@ -189,7 +216,10 @@ def watched(proxy: Proxy, **bounds: int) -> None:
     proxy.write(switchover={**KEPT, "watch_ms": 20000, **bounds})
 
 
-def test_with_too_many_errors_it_goes_back_by_itself(server: RedisServer, other: RedisServer, kept: Proxy) -> None:
+def test_with_too_many_errors_it_goes_back_by_itself(
+    shared: tuple[RedisServer, RedisServer, Proxy],
+) -> None:
+    server, other, kept = shared
     watched(kept, watch_errors=20)
     client = kept.client()
     client.set("text", "x")
@@ -208,7 +238,10 @@ def test_with_too_many_errors_it_goes_back_by_itself(server: RedisServer, other:
     assert client.set("a", 1) and server.client().get("a") == "1"
 
 
-def test_with_slow_answers_it_goes_back_by_itself(server: RedisServer, other: RedisServer, kept: Proxy) -> None:
+def test_with_slow_answers_it_goes_back_by_itself(
+    shared: tuple[RedisServer, RedisServer, Proxy],
+) -> None:
+    server, other, kept = shared
     watched(kept, watch_latency_ms=250)
     switch(kept, other)
     direct, began = other.client(), time.monotonic()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from tests.end_to_end.harness import Proxy, RedisServer, wait_until
+from tests.end_to_end.harness import Certificates, Proxy, RedisServer, wait_until
 from tests.end_to_end.test_workers import Traffic, alive, all_there, workers_of
 
 LONG_S = 60.0
@@ -139,3 +142,119 @@ def test_clients_do_not_notice_that_the_control_process_is_killed_and_started_ag
         special.end()
         assert all(map(alive, pids))
     assert not any(map(alive, pids))
+
+
+def restarted(proxy: Proxy) -> None:
+    """Start it again, and wait until it drives its workers."""
+    proxy.process = proxy._start()
+    wait_until(lambda: drives(proxy), "it drives its workers", LONG_S)
+    all_there(proxy)
+
+
+def drives(proxy: Proxy) -> bool:
+    with suppress(OSError):
+        status, text = proxy.get("/readyz")
+        return status == 200 or b"paused" in text
+    return False
+
+
+def test_the_operators_pause_outlives_the_control_process(server: RedisServer) -> None:
+    with proxy_of(server, 2) as proxy, Traffic(proxy, 4) as traffic:
+        proxy.do("pause-and-wait")
+        killed(proxy)
+        time.sleep(1)
+        done = [client.done for client in traffic.clients]
+        restarted(proxy)
+        assert proxy.info()["state"] == "paused" and proxy.info()["paused_for"] == ["operator"]
+        assert [client.done for client in traffic.clients] == done
+        late = proxy.connect(1)
+        late.sendall(b"PING\r\n")
+        with pytest.raises(TimeoutError):
+            late.recv(100)
+        proxy.do("unpause")
+        wait_until(lambda: all(c.done > d for c, d in zip(traffic.clients, done, strict=True)), "all go on", LONG_S)
+    assert traffic.problems == []
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.3, 0.8])
+def test_nothing_is_lost_when_the_control_process_is_killed_in_a_switchover(after_s: float) -> None:
+    with RedisServer() as old, RedisServer() as new, proxy_of(old, 2) as proxy:
+        with Traffic(proxy, 4) as traffic:
+            proxy.write(uplink=new.uplink)
+            killing = threading.Timer(after_s, killed, (proxy,))
+            killing.start()
+            with suppress(OSError, HTTPException, ValueError):
+                proxy.admin("switchover")
+            killing.join()
+            time.sleep(0.5)
+            stayed_at = in_use(old, new, traffic.clients[0].key)
+            if stayed_at is old:
+                old.client().config_set("min-replicas-to-write", 0)
+                new.client().execute_command("REPLICAOF", "NO", "ONE")
+            proxy.write(uplink=stayed_at.uplink)
+            done = [client.done for client in traffic.clients]
+            restarted(proxy)
+            wait_until(lambda: all(c.done > d for c, d in zip(traffic.clients, done, strict=True)), "all go on", LONG_S)
+        assert traffic.problems == []
+        direct = stayed_at.client()
+        assert [int(str(direct.get(client.key))) for client in traffic.clients] >= [c.done for c in traffic.clients]
+
+
+def in_use(old: RedisServer, new: RedisServer, key: str) -> RedisServer:
+    """The one to which the workers have gone, or where they have stayed: where `key` is counted."""
+    with suppress(AssertionError):
+        wait_until(lambda: counting(old, new, key=key), "clients go on", 3)
+    if not counting(old, new, key=key):  # killed between the fence and the promotion
+        old.client().config_set("min-replicas-to-write", 0)  # as redisproxy unfence does
+    wait_until(lambda: counting(old, new, key=key), "clients go on", LONG_S)
+    return counting(old, new, key=key)[-1]
+
+
+def counting(*servers: RedisServer, key: str) -> list[RedisServer]:
+    def counts() -> list[int]:
+        return [int(str(each.client().get(key) or 0)) for each in servers]
+
+    before = counts()
+    time.sleep(0.5)
+    primaries = [dict(each.client().info("replication"))["role"] == "master" for each in servers]
+    grown = [now > was for was, now in zip(before, counts(), strict=True)]
+    return [each for each, is_primary, grows in zip(servers, primaries, grown, strict=True) if is_primary and grows]
+
+
+def test_a_control_process_that_was_stopped_drives_its_workers_again(server: RedisServer) -> None:
+    with proxy_of(server, 2) as proxy, Traffic(proxy, 4) as traffic:
+        pids = [each["pid"] for each in workers_of(proxy)]
+        proxy.process.send_signal(signal.SIGSTOP)
+        time.sleep(7)
+        done = [client.done for client in traffic.clients]
+        wait_until(lambda: all(c.done > d for c, d in zip(traffic.clients, done, strict=True)), "all go on", LONG_S)
+        proxy.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: drives(proxy), "it drives its workers", LONG_S)
+        all_there(proxy)
+        assert [(each["pid"], each["restarts"]) for each in workers_of(proxy)] == [(pid, 0) for pid in pids]
+        assert proxy.client().ping() and len(proxy.client().client_list()) >= len(traffic.clients)
+        proxy.do("reload")
+    assert traffic.problems == []
+
+
+def test_clients_with_tls_stay_with_a_worker_that_is_not_needed_until_their_time_is_over(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    with proxy_of(server, 3, tls=Certificates(tmp_path), upgrade={"linger_ms": 8000}) as proxy:
+        clients = [proxy.client(single_connection_client=True) for _ in range(6)]
+        staying = [client for client in clients if int(client.client_id()) % 100 == 3]
+        others = [client for client in clients if client not in staying]
+        assert len(staying) == 2
+        proxy.write(workers=2)
+        proxy.do("reload")
+        assert all(client.set("tls", 1) for client in clients)
+        leaving = [each for each in workers_of(proxy) if each["leaving"]]
+        assert [each["clients"] for each in leaving] == [2] and leaving[0]["number"] == 3
+        assert len(clients[0].client_list()) == 6
+        proxy.do("pause")
+        assert proxy.do("unpause")["state"] == "running"
+        wait_until(lambda: not [each for each in workers_of(proxy) if each["leaving"]], "it has ended", LONG_S)
+        for client in staying:
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+        assert all(client.ping() for client in others) and not alive(leaving[0]["pid"])

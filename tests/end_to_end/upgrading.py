@@ -108,9 +108,8 @@ class Hooked(Upgraded):
     @property
     def log(self) -> str:
         """Without what a program that did not start has printed."""
-        return "\n".join(
-            line for line in super().log.splitlines() if "the new process: " not in line and line[:1] != "\t"
-        )
+        lines = (line for line in super().log.splitlines() if not line.startswith("\t"))
+        return "\n".join(line for line in lines if "the new process: " not in line and '"ok": false' not in line)
 
     def on_disk(self, hook: str) -> None:
         """From now on the program does this first."""

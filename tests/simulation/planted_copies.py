@@ -14,6 +14,7 @@ from redisproxy.copying.feed import Feed
 from redisproxy.copying.interface import Proof, Rest
 from redisproxy.copying.servers import CopiedServers
 from redisproxy.remote import interrupted
+from redisproxy.remote.interrupted import Verdict
 from redisproxy.servers.copy_marker import Marked
 from redisproxy.switchover.copy_route import CopyRoute
 
@@ -101,7 +102,19 @@ def _too_many_changes_forgotten() -> Patches:
 
 def _read_ahead_of_changes() -> Patches:
     """What was read before a changed key was copied is written after it."""
-    yield patch.object(AllKeys, "_may_read_ahead", lambda self, batch: batch.cursor != b"0")
+
+    async def copy(self: AllKeys, db: int) -> None:
+        reading = await self._read(db, b"0")
+        while True:
+            batch = await reading
+            await self._changed.copy()
+            await self._write(db, batch)
+            if batch.cursor == b"0":
+                return
+            reading = await self._read(db, batch.cursor)
+
+    yield patch.object(AllKeys, "_copy", copy)
+    yield _nothing_compared()
 
 
 def _writers_not_fenced() -> Patches:
@@ -114,12 +127,13 @@ def _writers_not_fenced() -> Patches:
 
 
 def _mark_overlooked() -> Patches:
-    """A data plane that has lost its control plane does not see that the new server has everything."""
+    """A data plane that has lost its control plane stays, although the new server is marked as having everything."""
+    original = interrupted.verdict
 
-    async def marked(server: Any, old: Any) -> Marked:
-        return Marked.NOT
+    def verdict(old: Any, new: Any, writable: bool, mark: Any = None) -> Verdict:
+        return Verdict.STAY if mark is Marked.COPIED else original(old, new, writable, mark)
 
-    yield patch.object(interrupted, "marked", marked)
+    yield patch.object(interrupted, "verdict", verdict)
 
 
 COPIES: dict[str, Callable[[], Patches]] = {
@@ -130,5 +144,6 @@ COPIES: dict[str, Callable[[], Patches]] = {
     "lost-feed-overlooked": _lost_feed_overlooked,
     "too-many-changes-forgotten": _too_many_changes_forgotten,
     "writers-not-fenced": _writers_not_fenced,
+    "read-ahead-of-changes": _read_ahead_of_changes,
 }
 COPY_LOSSES: dict[str, Callable[[], Patches]] = {"mark-overlooked": _mark_overlooked}

@@ -27,12 +27,12 @@ Patches = Iterator[Any]
 
 def _released_at_the_old() -> Patches:
     """The data plane lets its clients go on at the old server, although the new one was promoted."""
-    yield patch.object(interrupted, "verdict", lambda old, new, writable: Verdict.STAY)
+    yield patch.object(interrupted, "verdict", lambda old, new, writable, mark: Verdict.STAY)
 
 
 def _gone_without_asking() -> Patches:
     """The data plane goes to the new server, whatever the servers say."""
-    yield patch.object(interrupted, "verdict", lambda old, new, writable: Verdict.GO if new else Verdict.STAY)
+    yield patch.object(interrupted, "verdict", lambda old, new, writable, mark: Verdict.GO if new else Verdict.STAY)
 
 
 def _held_after_a_loss() -> Patches:

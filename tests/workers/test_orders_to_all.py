@@ -80,6 +80,34 @@ def test_a_worker_that_had_nothing_in_flight_when_it_was_held_is_not_asked_again
     assert isinstance(now(rig.gate.drained()), GateReopened)
 
 
+def test_what_a_worker_said_when_it_was_held_counts_for_that_time_only(rig: Rig) -> None:
+    now(rig.gate.hold(RELOAD))
+    assert now(rig.gate.drained()) is None
+    now(rig.gate.release(RELOAD))
+    rig.servers[0].hang(3600)
+    Client(rig.workers[1]).send("INCR", "n")
+    rig.advance(0.01)
+    now(rig.gate.hold(RELOAD))
+    drained = Outcome(rig.gate.drained())
+    rig.advance(1)
+    assert not drained.deferred.called
+    rig.servers[0].wake()
+    rig.advance(0.1)
+    assert drained.deferred.called and drained.error is None
+    now(rig.gate.release(RELOAD))
+
+
+def test_an_answer_that_comes_after_the_gate_was_opened_is_not_believed(rig: Rig) -> None:
+    late: Deferred[None] = Deferred()
+    rig.workers[0].held_up["hold"] = late
+    hold = Outcome(rig.gate.hold(RELOAD))
+    now(rig.gate.release(RELOAD))
+    late.callback(None)
+    assert hold.deferred.called
+    assert isinstance(now(rig.gate.drained()), GateReopened)
+    now(rig.gate.release(RELOAD))
+
+
 def test_waiting_for_the_drain_ends_when_the_gate_is_opened_and_when_it_is_cancelled(rig: Rig) -> None:
     rig.servers[0].hang(3600)
     Client(rig.workers[0]).send("INCR", "n")

@@ -1,0 +1,70 @@
+"""The run directory: private, and cleared of what dead processes have left."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own are too long for a socket
+        yield Path(folder) / "run"
+
+
+def test_it_is_made_for_this_user_only(path: Path) -> None:
+    RunDirectory(str(path)).make()
+    assert path.stat().st_mode & 0o777 == 0o700
+    RunDirectory(str(path)).make()
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
+def test_one_that_others_may_use_is_refused_and_nothing_in_it_is_believed(path: Path, mode: int) -> None:
+    path.mkdir()
+    (path / "w1.orders").touch()
+    path.chmod(mode)
+    directory = RunDirectory(str(path))
+    with pytest.raises(RunDirectoryFault, match="only this user may use"):
+        directory.make()
+    assert directory.names() == []
+
+
+def test_a_link_to_another_directory_is_refused(path: Path) -> None:
+    path.symlink_to("/tmp")
+    with pytest.raises(RunDirectoryFault):
+        RunDirectory(str(path)).make()
+
+
+def test_a_path_too_long_for_a_socket_is_refused() -> None:
+    with pytest.raises(RunDirectoryFault, match="longer than 80 bytes"):
+        RunDirectory("/tmp/" + "x" * 80).make()
+
+
+def test_what_dead_processes_have_left_is_removed(path: Path) -> None:
+    directory = RunDirectory(str(path))
+    directory.make()
+    dead, living = directory.sockets("w1"), directory.sockets("w2")
+    for each in (dead.orders, dead.asking, dead.clients):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(each)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(living.orders)
+        listening.listen()
+        assert directory.names() == ["w1", "w2"] and directory.living() == ["w2"]
+    assert os.listdir(path) == ["w2.orders"]
+
+
+def test_where_it_is(tmp_path: Path) -> None:
+    config = str(tmp_path / "config.json")
+    assert run_directory("/run/own", config, {"RUNTIME_DIRECTORY": "/run/unit"}).path == "/run/own"
+    assert run_directory(None, config, {"RUNTIME_DIRECTORY": "/run/unit:/run/more"}).path == "/run/unit/proxy"
+    default = run_directory(None, config, {}).path
+    assert default == run_directory(None, config, {}).path and f"redisproxy-{os.geteuid()}-" in default
+    assert default != run_directory(None, str(tmp_path / "other.json"), {}).path
