@@ -189,14 +189,15 @@ class ProxyServer:
         self._folder = folder
         self._process: Process | None = None
 
-    def write(self, uplink: str) -> None:
-        """Write the configuration with this uplink."""
+    def write(self, uplink: str, **switchover: Any) -> None:
+        """Write the configuration with this uplink. @param switchover: settings of that name that differ this time."""
         settings = {
             "listen": {"addr": f"127.0.0.1:{self.port}"},
             "admin": {"addr": f"127.0.0.1:{self.admin_port}"},
             "uplink": {"addr": uplink},
             "run_directory": str(self._folder / "run"),
             **self._settings,
+            "switchover": {**self._settings["switchover"], **switchover},
         }
         self.path.write_text(json.dumps(settings))
 

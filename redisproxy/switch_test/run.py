@@ -157,7 +157,7 @@ class Run:
             follows = "the server before follows"
             wait_until(lambda: new.replication().get("master_link_status") == "up", follows, START_S)
             if not self._knows_way_back:
-                self._proxy.write(new.address)
+                self._proxy.write(new.address, mode="replicate")  # it follows, also after a copy
             return
         new.end()
         new.start()

@@ -22,9 +22,9 @@ class FaultyProxy(ProxyServer):
         self._relay: Process | None = None
         self._where = folder
 
-    def write(self, uplink: str) -> None:
+    def write(self, uplink: str, **switchover: Any) -> None:
         outer, self.port = self.port, self._inner
-        super().write(uplink)
+        super().write(uplink, **switchover)
         self.port = outer
 
     def start(self) -> None:
