@@ -26,8 +26,9 @@ def run(*options: str) -> tuple[int, str]:
     return process.returncode, said
 
 
-def test_a_short_run_is_as_promised() -> None:
-    code, said = run("--short")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_short_run_is_as_promised(workers: str) -> None:
+    code, said = run("--short", "--workers", workers)
     assert code == 0 and "everything was as promised" in said, said
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.simulation.copying import copies
 from tests.simulation.mode import Mode
 from tests.simulation.planted import BUGS, FOUND_ELSEWHERE, mode_of, planted
 from tests.simulation.world import run
@@ -16,6 +17,7 @@ from tests.simulation.world import run
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 SEEDS = range(5000, 5100)
+OF_WORKERS = range(5000, 5050)
 MOST_SEEDS = 400
 """Every planted bug is found within so many seeds, mostly within 50."""
 RARE = {
@@ -36,6 +38,8 @@ def test_seeds_without_a_bug_are_clean() -> None:
     failed = [outcome for outcome in outcomes if outcome.violation]
     assert not failed, f"python -m tests.simulation {failed[0].seed}: {failed[0].violation}"
     assert sum(outcome.switchovers for outcome in outcomes) > len(SEEDS) / 3, "they play what matters"
+    by_copy = [outcome for outcome in outcomes if copies(outcome.seed)]
+    assert sum(outcome.switchovers for outcome in by_copy) > len(by_copy) / 3, "copies, too"
 
 
 def test_seeds_with_the_boundary_are_clean() -> None:
@@ -46,12 +50,16 @@ def test_seeds_with_the_boundary_are_clean() -> None:
     assert len(cuts) > len(SEEDS) / 5 and sum(outcome.switchovers for outcome in outcomes) > len(SEEDS) / 3
 
 
-def test_seeds_with_workers_are_clean() -> None:
-    outcomes = [run(seed, Mode.WORKERS) for seed in SEEDS]
+@pytest.mark.parametrize("mode", [Mode.WORKERS, Mode.HANDOVER])
+def test_seeds_with_workers_are_clean(mode: Mode) -> None:
+    outcomes = [run(seed, mode) for seed in OF_WORKERS]
     failed = [outcome for outcome in outcomes if outcome.violation]
-    assert not failed, f"python -m tests.simulation --workers {failed[0].seed}: {failed[0].violation}"
-    lost = [line for outcome in outcomes for line in outcome.transcript if "has ended" in line]
-    assert len(lost) > len(SEEDS) / 2 and sum(outcome.switchovers for outcome in outcomes) > len(SEEDS) / 3
+    assert not failed, f"python -m tests.simulation --{mode.value} {failed[0].seed}: {failed[0].violation}"
+    lines = [line for outcome in outcomes for line in outcome.transcript]
+    assert sum("has ended" in line for line in lines) > len(OF_WORKERS) / 2, "workers are lost"
+    assert sum(outcome.switchovers for outcome in outcomes) > len(OF_WORKERS) / 4
+    gone = sum("clients have gone" in line and " 0 clients" not in line for line in lines)
+    assert mode is Mode.WORKERS or gone > len(OF_WORKERS), "clients go from one to another"
 
 
 @pytest.mark.parametrize("mode", Mode)

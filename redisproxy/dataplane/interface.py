@@ -136,7 +136,7 @@ class MoveOrders(Protocol):
 
         @param settings: whole, with the uplink's address found.
         @param same_listeners: leave the listeners' certificates as they are, and do not read their files.
-        @raise Rejected: certificates can't be used.
+        @raise Rejected: certificates can't be used, or clients are on their way to or from another data plane.
         @raise WrongOrder: one is prepared already.
         """
 

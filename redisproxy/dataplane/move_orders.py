@@ -63,7 +63,7 @@ class LocalMove:
         try:
             self._turns.prepare()
             self._prepared = self._prepare(self._share(settings), same_listeners)
-        except WrongOrder as error:
+        except Rejected as error:
             return fail(error)
         except TLSFault as error:
             self._turns.prepared = False

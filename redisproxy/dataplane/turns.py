@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redisproxy.dataplane.values import HandoverRefused, WrongOrder
+from redisproxy.dataplane.values import HandoverRefused, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +28,10 @@ class Turns:
     def prepare(self) -> None:
         """A move is to be prepared.
 
-        @raise WrongOrder: clients are on their way.
+        @raise Rejected: clients are on their way, and nobody can be sure where they will be.
         """
         if self.giving or self.coming():
-            raise WrongOrder("clients are on their way to or from another data plane: stop that first")
+            raise Rejected("clients are on their way to or from another data plane: try again in a moment")
         self.prepared = True
 
     def hand_over(self) -> None:

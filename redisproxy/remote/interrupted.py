@@ -7,6 +7,7 @@ fence again only when the data plane has abandoned the move, or when nothing was
  - it is fenced, and the other one was promoted from its data and takes writes: clients go there.
  - the other one is marked as a finished copy of it and takes writes: clients go there, too. It is marked behind the
    fence, before the first order to go there, and the mark is taken back only as a promotion is.
+   Not as long as the process of the control plane lives: it may not know that it is lost, and undo the promotion.
  - anything else, or no answer: clients are held, and the servers asked again, for a bounded time. Then the clients go
    on at the server in use, and the log says what an operator has to do.
 """
@@ -70,15 +71,21 @@ def verdict(old: ServerState | None, new: ServerState | None, writable: bool, ma
 
 
 class Interrupted:
-    """Ends an interrupted switchover."""
+    """Ends an interrupted switchover.
+
+    @param control_lives: whether the process that was connected as the control plane is still there.
+    """
 
     log = Logger(namespace="redisproxy.interrupted")
 
-    def __init__(self, plane: DataPlane, moves: Moves, network: Network, clock: IReactorTime) -> None:
+    def __init__(
+        self, plane: DataPlane, moves: Moves, network: Network, clock: IReactorTime, control_lives: Callable[[], bool]
+    ) -> None:
         self._plane = plane
         self._moves = moves
         self._clock = clock
         self._network = network
+        self._control_lives = control_lives
 
     async def end(self) -> None:
         """End it, in one way or the other."""
@@ -94,7 +101,7 @@ class Interrupted:
             if found is Verdict.STAY:
                 await self._stay(found.value)
                 return
-            if found is Verdict.GO and await self._go():
+            if found is Verdict.GO and not self._control_lives() and await self._go():
                 return
             await self._sleep(LOOK_AGAIN_S)
         await self._give_up(begun.settings, begun.prepared)

@@ -28,6 +28,7 @@ from redisproxy.remote import orders
 from redisproxy.remote.interrupted import Interrupted
 from redisproxy.remote.moving import Moves
 from redisproxy.remote.order_server import Handler, OrderServer
+from redisproxy.remote.other_end import OtherEnd, UnknownEnd
 from redisproxy.remote.standing import Standing, standing_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ServedDataPlane:
     @param network: to ask servers how an interrupted switchover stands.
     @param more: further orders, by who carries them out.
     @param started: `plane` has been started already.
+    @param other_end: the process that has made a connection.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
@@ -58,11 +60,14 @@ class ServedDataPlane:
         clock: IReactorTime,
         more: Mapping[type[Order], Handler] | None = None,
         started: bool = False,
+        other_end: Callable[[Link], OtherEnd] = UnknownEnd.of,
     ) -> None:
         self._plane = plane
         self._clock = clock
         self._moves = Moves(plane, settings)
-        self._interrupted = Interrupted(plane, self._moves, network, clock)
+        self._interrupted = Interrupted(plane, self._moves, network, clock, lambda: self._control_process.lives())
+        self._other_end = other_end
+        self._control_process: OtherEnd = UnknownEnd()
         self._more = more or {}
         self._started = started
         self._control: OrderServer | None = None
@@ -79,6 +84,7 @@ class ServedDataPlane:
             self._control.abort()
         if self._ending is not None:
             self._ending.cancel()
+        self._control_process.close()
         await self._moves.abandon()
 
     def _greeted(self, link: OrderServer) -> None:
@@ -86,6 +92,8 @@ class ServedDataPlane:
             self.log.warn("another control plane has connected: the one before is cut off")
             self._control.cut_off()
         self._control = link
+        self._control_process.close()
+        self._control_process = self._other_end(link)
 
     @property
     def driven(self) -> bool:

@@ -17,6 +17,7 @@ import redisproxy
 from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.interface import OPERATOR
 from redisproxy.remote import peer
+from redisproxy.remote.other_end import ProcessAtOtherEnd
 from redisproxy.remote.peer import PRIVATE
 from redisproxy.remote.served import ServedDataPlane
 from redisproxy.workers import orders
@@ -70,7 +71,7 @@ class Driven:
         plane.core.every_worker = Asking(self._upward, reactor)
         self.taking = Taking(plane, network)
         self._telling = Telling(plane, self.taking, self._upward, reactor)
-        self._served = ServedDataPlane(plane, settings, network, reactor, self._more(), started=started)
+        self._served = ServedDataPlane(plane, settings, network, reactor, self._more(), started, ProcessAtOtherEnd)
         self._ports: list[IListeningPort] = []
         self._began = self._useful = reactor.seconds()
         self._looking = LoopingCall(self._look)

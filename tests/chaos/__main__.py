@@ -1,6 +1,6 @@
 """Chaos: faults with real processes; exits with 1 when something was not as promised.
 
-    python -m tests.chaos [--seconds 110] [--seed 1] [--short]
+    python -m tests.chaos [--seconds 110] [--seed 1] [--workers 3] [--short]
 
 The same seed gives the same order of faults; how they fall on what goes on at the same time differs from run to run.
 """
@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="the order of faults; by default another one each time")
     parser.add_argument("--short", action="store_true", help="a few rounds only, in about 15 seconds")
     parser.add_argument("--forgetful", action="store_true", help="with servers that forget, so that it has to fail")
+    parser.add_argument("--workers", type=int, default=None, help="of the proxy; by default one or three, by the seed")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
@@ -35,7 +36,9 @@ def main() -> int:
     began = time.monotonic()
     try:
         durable = not options.forgetful
-        verdict = short(seed, durable) if options.short else chaos(seed, options.seconds, durable)
+        workers = options.workers or (1, 3)[seed % 2]
+        how = durable, workers
+        verdict = short(seed, *how) if options.short else chaos(seed, options.seconds, *how)
     finally:
         reactor.callFromThread(reactor.stop)
     return _tell(verdict, time.monotonic() - began)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 LOST = "lost"
 """A client was disconnected with commands in flight."""
+DROPPED = "dropped"
+"""A client was disconnected with nothing in flight."""
 UNAVAILABLE = "unavailable"
 """A command got an error that says that the server can't be had; it was not carried out."""
 WRONG = "wrong"
-"""A reply that is not right, a client disconnected with nothing in flight, one that waits for ever: never allowed."""
+"""A reply that is not right, a client that waits for ever: never allowed."""
 
 ERRORS = ("MASTERDOWN", "NOREPLICAS", "LOADING", "EXECABORT", "READONLY", "MISCONF")
 

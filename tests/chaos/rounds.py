@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.incidents import LOST, UNAVAILABLE
+from tests.chaos.incidents import DROPPED, LOST, UNAVAILABLE
 from tests.chaos.relay import Weather
 from tests.chaos.world import Server, World
+from tests.end_to_end.harness import wait_until
 
 NOTHING: frozenset[str] = frozenset()
 ANYTHING = frozenset({LOST, UNAVAILABLE})
+OF_LOST_WORKERS = frozenset({*ANYTHING, DROPPED})
 STEPS = ("preflight", "replicate", "catch up", "connect", "drain", "fence", "verify", "promote")
 LONGEST_PAUSE_MS = 2300
 """The pause budget, plus what a busy machine adds."""
@@ -251,6 +255,61 @@ def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) 
     return at, answers[0] if answers else {"ok": False, "error": "no answer within 60 s"}
 
 
+# -- workers
+
+
+def lost_worker(world: World, chance: random.Random) -> Outcome:
+    """Workers are killed: their clients are disconnected, and nobody else has to wait."""
+    for _ in range(chance.randint(1, 3)):
+        _signal_one(world, chance, signal.SIGKILL)
+        time.sleep(chance.uniform(0, 1))
+    _all_answer(world)
+    return Outcome("", OF_LOST_WORKERS)
+
+
+def stopped_worker(world: World, chance: random.Random) -> Outcome:
+    """A worker does nothing for a while; one that does not answer for five seconds is ended, and replaced."""
+    took_s = chance.choice([0.3, 2.0, 7.0])
+    _stop_one(world, chance, took_s)
+    _all_answer(world)
+    return Outcome(f"{took_s} s", NOTHING if took_s < 1 else OF_LOST_WORKERS)
+
+
+def trouble_at_worker(world: World, chance: random.Random) -> Outcome:
+    """A worker is killed or stopped in the middle of a switchover, which is done or undone for all others."""
+    faults: dict[str, Callable[[], Any]] = {
+        "kill": lambda: _signal_one(world, chance, signal.SIGKILL),
+        "stop": lambda: _stop_one(world, chance, chance.uniform(0.1, 6)),
+    }
+    name = chance.choice(sorted(faults))
+    step, answer = _switch_with(world, chance, faults[name])
+    _all_answer(world)
+    return Outcome(f"{name} at {step}: {_said(answer)}", OF_LOST_WORKERS, moved=answer["ok"])
+
+
+def _signal_one(world: World, chance: random.Random, number: int) -> int:
+    workers = world.workers()
+    if not workers:
+        return 0
+    pid = chance.choice(workers)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+    return pid
+
+
+def _stop_one(world: World, chance: random.Random, seconds: float) -> None:
+    pid = _signal_one(world, chance, signal.SIGSTOP)
+    time.sleep(seconds)
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _all_answer(world: World) -> None:
+    workers = world.proxy.info()["workers"]
+    wait_until(lambda: len(world.workers()) == len(workers), "all workers answer", 30)
+
+
 def _stop_for_a_while(server: Server, chance: random.Random) -> None:
     server.stop()
     time.sleep(chance.uniform(0.1, 3))
@@ -272,14 +331,16 @@ def _kill_before_it_is_used(world: World, new: Server) -> None:
 
 GENTLE: list[Round] = [rain, short_freeze, orders, paused_crash, move, full_disk, trouble_at_new]
 ROUGH: list[Round] = [long_freeze, crash, cut_off, silence, trouble_at_old]
+OF_WORKERS: list[Round] = [lost_worker, stopped_worker, trouble_at_worker, trouble_at_worker]
 SHORT: list[Round] = [rain, cut_off, move, crash, paused_crash, orders]
+SHORT_OF_WORKERS: list[Round] = [lost_worker, move, trouble_at_worker, orders]
 WARM_UP: list[Round] = [rain, move, cut_off, move]
 
 
-def program(chance: random.Random) -> Iterator[Round]:
+def program(chance: random.Random, more: list[Round]) -> Iterator[Round]:
     """All rounds in random order, again and again."""
     while True:
-        deck = [*GENTLE, *ROUGH, move, trouble_at_new, trouble_at_new, trouble_at_old, trouble_at_old]
+        deck = [*GENTLE, *ROUGH, move, trouble_at_new, trouble_at_new, trouble_at_old, trouble_at_old, *more]
         chance.shuffle(deck)
         yield from deck
 

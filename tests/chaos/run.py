@@ -93,15 +93,16 @@ class Run:
     """Everything of one run.
 
     @param durable: whether the servers keep what they acknowledge; without that the oracles have to find what is lost.
+    @param workers: of the proxy.
     """
 
-    def __init__(self, seed: int, clients: int, durable: bool = True) -> None:
+    def __init__(self, seed: int, clients: int, durable: bool = True, workers: int = 1) -> None:
         self.chance = random.Random(seed)
         self.verdict = Verdict(seed)
         self.incidents = Incidents()
         self._clients = clients
         self._began = time.monotonic()
-        self.world = World(seed, durable)
+        self.world = World(seed, durable, workers)
         self.crowd = Crowd(self.world.proxy.port, self.world.tls_port, seed, self.incidents)
         self.world.current.ask().set("ballast", random.Random(seed).randbytes(300_000).hex())
         self._laps = 0
@@ -191,13 +192,13 @@ class Run:
         self.wrong("the end", self.world.close(keep=bool(self.verdict.problems)))
 
 
-def chaos(seed: int, seconds: float, durable: bool = True) -> Verdict:
+def chaos(seed: int, seconds: float, durable: bool = True, workers: int = 1) -> Verdict:
     """Play a whole run of about this many seconds."""
-    run = Run(seed, 12, durable)
+    run = Run(seed, 12, durable, workers)
     until = time.monotonic() + seconds
     try:
         run.lap(rounds.WARM_UP)
-        program = rounds.program(run.chance)
+        program = rounds.program(run.chance, rounds.OF_WORKERS if workers > 1 else [])
         while time.monotonic() < until:
             run.lap(_before(until, islice(program, LAP_ROUNDS)))
     finally:
@@ -205,14 +206,18 @@ def chaos(seed: int, seconds: float, durable: bool = True) -> Verdict:
     return run.verdict
 
 
-def short(seed: int, durable: bool = True) -> Verdict:
+def short(seed: int, durable: bool = True, workers: int = 1) -> Verdict:
     """Play a few rounds of the most important kinds, or just a crash where the servers forget."""
-    run = Run(seed, 6, durable)
+    run = Run(seed, 6, durable, workers)
     try:
-        run.lap(rounds.SHORT if durable else [rounds.crash])
+        run.lap(_short(workers) if durable else [rounds.crash])
     finally:
         run.close()
     return run.verdict
+
+
+def _short(workers: int) -> list[rounds.Round]:
+    return rounds.SHORT if workers == 1 else rounds.SHORT_OF_WORKERS
 
 
 def _before(until: float, program: Iterable[rounds.Round]) -> Iterator[rounds.Round]:

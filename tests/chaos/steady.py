@@ -11,7 +11,7 @@ from typing import Any
 
 import hiredis
 
-from tests.chaos.incidents import ERRORS, LOST, UNAVAILABLE, WRONG, Incidents
+from tests.chaos.incidents import DROPPED, ERRORS, LOST, UNAVAILABLE, WRONG, Incidents
 from tests.chaos.ledger import Count, Elements, Jobs, Slot
 from tests.chaos.wire import NEVER, Lost, Reply, Stuck, Wire
 
@@ -261,7 +261,8 @@ class Idle:
                 if (reply := wire.ask(("PING",))[0]) != b"PONG":
                     self._incidents.note(WRONG, f"idle client {number}: PING answered {reply!r}")
             except (Lost, Stuck) as error:
-                self._incidents.note(WRONG, f"idle client {number} with nothing in flight: {error}")
+                kind = DROPPED if isinstance(error, Lost) else WRONG
+                self._incidents.note(kind, f"idle client {number} with nothing in flight: {error}")
                 self._wires[number] = Wire(self._port)
 
     def close(self) -> None:

@@ -113,7 +113,7 @@ class World:
     @ivar current: the server that the clients use. @ivar other: the one that they don't.
     """
 
-    def __init__(self, seed: int, durable: bool = True) -> None:
+    def __init__(self, seed: int, durable: bool = True, workers: int = 1) -> None:
         chance = random.Random(f"{seed} world")
         self.servers = [Server(name, chance, durable) for name in "AB"]
         self.current, self.other = self.servers
@@ -133,6 +133,7 @@ class World:
             limits={"handshake_timeout_ms": 1500, "client_output_hard_bytes": 4 << 20},
             pause={"drain_deadline_ms": 1500},
             read_time_limit_ms=2500,
+            workers=workers,
             wait=False,
         )
         self.proxy.port = port
@@ -220,6 +221,10 @@ class World:
         """How large the proxy is, once nobody is connected any more."""
         wait_until(lambda: not probe.still(self.proxy), f"nothing is left ({probe.still(self.proxy)})", HOME_S)
         return probe.look(self.proxy, self.counts)
+
+    def workers(self) -> list[int]:
+        """The processes of those workers that answer; empty in a proxy without any."""
+        return [each["pid"] for each in self.proxy.info().get("workers", ()) if each["answers"]]
 
     def closed(self) -> Counter[str]:
         """How many clients the proxy has closed, by reason."""

@@ -6,7 +6,7 @@ import pytest
 
 from redisproxy.dataplane.handover_orders import dealt
 from redisproxy.dataplane.turns import Turns
-from redisproxy.dataplane.values import HandoverRefused, WrongOrder
+from redisproxy.dataplane.values import HandoverRefused, Rejected
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,10 @@ def test_clients_are_dealt_out_in_turn_up_to_so_many(counts: list[int], expected
 def test_no_move_is_prepared_while_clients_are_on_their_way() -> None:
     turns = Turns()
     turns.giving = 1
-    with pytest.raises(WrongOrder, match="on their way"):
+    with pytest.raises(Rejected, match="on their way"):
         turns.prepare()
     turns.giving, turns.coming = 0, lambda: 1
-    with pytest.raises(WrongOrder, match="on their way"):
+    with pytest.raises(Rejected, match="on their way"):
         turns.prepare()
     assert not turns.prepared
 

@@ -390,9 +390,9 @@ def test_messages_watches_blocked_clients_and_scripts_carry_over(
     got: list[str] = []
 
     def hear() -> bool:
-        message = listener.get_message(timeout=0.1)
-        if message and message["type"] == "message":
-            got.append(message["data"])
+        while message := listener.get_message(timeout=0.1):
+            if message["type"] == "message":
+                got.append(message["data"])
         return len(got) >= sent[0]
 
     wait_until(hear, "all messages have come", 60)

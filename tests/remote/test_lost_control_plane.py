@@ -32,12 +32,15 @@ class Links:
 
     def __init__(self) -> None:
         self.rig: Rig | None = None
+        self.control_process_lives = False
         self.ends: tuple[PipeEnd, PipeEnd] | None = None
 
     def __call__(self, local: LocalDataPlane, clock: SimClock) -> DataPlane:
         self.clock = clock
         self.remote = RemoteDataPlane(clock, self._found_in_force)
-        self.served = ServedDataPlane(local, local.in_force.settings, local._network, clock)
+        self.served = ServedDataPlane(
+            local, local.in_force.settings, local._network, clock, other_end=lambda link: ControlProcess(self)
+        )
         self.connect()
         return self.remote
 
@@ -60,6 +63,18 @@ class Links:
         for end in self.ends or ():
             end.lose()
         self.ends = None
+
+
+class ControlProcess:
+    """Implements C{other_end.OtherEnd}, as the test says."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    def lives(self) -> bool:
+        return self._links.control_process_lives
+
+    def close(self) -> None: ...
 
 
 @pytest.fixture
@@ -157,6 +172,17 @@ def test_after_the_promotion_the_data_plane_goes_to_the_new_server(rig: Rig, lin
     assert rig.gate.open and is_served(rig, 1)
     links.connect()
     assert rig.server == _name(rig, 1), "the control plane has learned where the clients are"
+
+
+def test_the_data_plane_does_not_go_there_by_itself_while_the_control_process_lives(rig: Rig, links: Links) -> None:
+    """It may undo the promotion, and with it what clients would have written."""
+    links.control_process_lives = True
+    cut_at(rig, links, "bring", lambda: rig.operations.switchover(dry_run=False))
+    rig.advance(BUDGET_S)
+    assert rig.gate.reasons == {SWITCHOVER} and rig.local.in_force.settings.uplink.addr == _name(rig, 0)
+    links.control_process_lives = False
+    rig.advance(1.0)
+    assert rig.gate.open and is_served(rig, 1)
 
 
 def test_a_switchover_whose_release_is_lost_is_done(rig: Rig, links: Links) -> None:

@@ -160,7 +160,7 @@ def script(server: Server, db: int, args: list[bytes]) -> Any:
         raise Error("ERR this script is not in the model")
     cursor, names = _scan(server, db, [b"SCAN", args[3]])
     restores = [_command(b"RESTORE", name, b"0", _dump(server, db, [b"DUMP", name]), *_OPTIONS) for name in names]
-    return [cursor, len(restores), b"".join(restores), []]
+    return [cursor, len(restores), b"".join(restores), [], len(restores)]
 
 
 _OPTIONS = (b"REPLACE", b"ABSTTL")

@@ -8,13 +8,13 @@ link between the two is cut or late.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
+from redisproxy.control.errors import OperationError
 from redisproxy.dataplane.interface import Taker
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.workers.handovers import FAILURES
@@ -47,7 +47,7 @@ class Handovers:
         self.moved = 0
 
     def watch(self, server: OrderServer) -> None:
-        """Another worker gives clients on this link."""
+        """Something may happen at what is ordered here."""
         self._moments.watch(server)
 
     # -- the operations
@@ -58,10 +58,8 @@ class Handovers:
             await self._world.sleep(self._chance.choice((0, 0.01, 0.1, 0.3)))
             if self._world.ending:
                 return
-            over: Deferred[None] = Deferred()
-            answer = self._world.control._exclusion.run(HANDOVER, self._move)
-            answer.addBoth(partial(_end, over))
-            await over
+            with suppress(OperationError):  # a move runs
+                await self._world.control._exclusion.run(HANDOVER, self._move)
 
     async def _move(self) -> dict[str, Any]:
         members = self._workers.members
@@ -69,10 +67,10 @@ class Handovers:
             giver, taker = self._chance.sample(members, 2)
             self._note(f"the clients of worker {giver.pid} go to {taker.pid}")
             try:
-                takers = (Taker(taker.door, 1000),)
-                count = (await giver.plane.handover.hand_over(takers, self._chance.choice(LIMITS_S))).taken
-                self.moved += count
-                self._note(f"{count} clients have gone")
+                to = (Taker(taker.door, self._chance.choice((1, 2, 100))),)
+                done = await giver.plane.handover.hand_over(to, self._chance.choice(LIMITS_S))
+                self.moved += done.taken
+                self._note(f"{done.taken} clients have gone, {dict(done.staying)}")
             except FAILURES as error:
                 self._may_fail(error)
             self._nobody_is_twice()
@@ -96,6 +94,8 @@ class Handovers:
 
     def _happen(self, server: OrderServer, when: str) -> bool:
         transport: Any = server.transport
+        if transport is None:
+            return True
         taker, giver = transport.process, transport.peer.process
         deeds: tuple[Callable[[], bool], ...] = (
             lambda: self._workers.kill(taker, f"{when}, "),
@@ -132,7 +132,3 @@ class Handovers:
 
     def _note(self, text: str) -> None:
         self._world.note("handover", text)
-
-
-def _end(over: Deferred[None], answer: object) -> None:
-    over.callback(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from twisted.internet.address import IPv4Address
@@ -56,6 +57,10 @@ class OneProcess:
 
     def stop(self) -> None:
         """The proxy is to stop."""
+
+    def system(self) -> AbstractContextManager[None]:
+        """Nothing is asked of the system."""
+        return nullcontext()
 
     def left(self) -> str:
         """What is left after the stop; empty when it is nothing."""

@@ -79,7 +79,7 @@ class Operator:
         pausing = self.world.operations.pause_and_wait(self.chance.choice((None, 3000)))
         pausing.addCallback(self._paused, released)
         await self._patience(self._watch("pause-and-wait", pausing))
-        await self.world.sleep(self.chance.choice((0, 0.1)))
+        await self.world.sleep(self.chance.choice((0, 0.1, 0.1, 1.5)))
         self._note("unpause")
         await self.unpause()
         self._paused_last = self.world.clock.seconds()

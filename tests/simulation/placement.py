@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redisproxy.copying.bulk_connection import BulkProtocol
-from redisproxy.servers.copy_marker import MARKER
 
 if TYPE_CHECKING:
     from tests.simulation.redis import Connection, Server
     from tests.simulation.world import World
 
 OF_CLIENTS = frozenset({b"GET", b"SET", b"INCR", b"RPUSH", b"LPOP", b"BLPOP", b"ECHO", b"EVAL"})
+
+OWN = b"__redisproxy:"
+"""What the keys of the proxy itself begin with."""
 
 
 class Placement:
@@ -30,18 +32,31 @@ class Placement:
         peer = connection.end.peer
         if peer.name != "uplink" or peer.gone or peer.disconnecting or self._world.ending:
             return
-        if not any(args[0].upper() in OF_CLIENTS for args in commands):
+        if not any(args[0].upper() in OF_CLIENTS and not args[1].startswith(OWN) for args in commands):
             return
-        if isinstance(peer.protocol, BulkProtocol) or MARKER.encode() in commands[0]:
-            return  # a copy, and its mark
-        if peer.process is not None and not peer.process.alive:
-            return
+        if isinstance(peer.protocol, BulkProtocol):
+            return  # a copy
+        if peer.process is not None and (peer.process.program is None or not peer.process.alive):
+            return  # no worker: the control plane reads data, too
         if self.paused:
             self._world.fail(f"{commands[0]} of a client has come through a pause")
         decided = self._world.decided
         if server is not decided and not self._is_cut_off(peer.process):
             self._world.fail(f"{commands[0]} of a client is carried out at {server.name}: {decided.name} is in use")
+        elif late := self._not_there_yet(decided):
+            self._world.fail(
+                f"{commands[0]} of a client is carried out at {decided.name}: {late} has not gone there yet"
+            )
+
+    def _not_there_yet(self, decided: Server) -> object:
+        """A worker, of those that are all right, which is still at another server."""
+        workers = self._world.workers
+        if workers is None:
+            return None
+        well = (each for each in workers.in_use if not workers.is_doomed(each))
+        return next((each for each in well if self._world.net.hosts[workers.server_of(each)] is not decided), None)
 
     def _is_cut_off(self, process: object) -> bool:
+        """Whether its link to the control process may be lost, which does not know yet and will kill it."""
         workers = self._world.workers
-        return workers is not None and process not in workers.in_use
+        return workers is not None and workers.is_doomed(process)

@@ -45,6 +45,7 @@ from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
 from tests.simulation.planted_copies import COPIES, COPY_LOSSES
 from tests.simulation.planted_losses import LOSSES
+from tests.simulation.planted_workers import HANDOVERS, WORKERS
 
 Patches = Iterator[Any]
 
@@ -460,6 +461,8 @@ BUGS: dict[str, Callable[[], Patches]] = {
     **COPIES,
     **LOSSES,
     **COPY_LOSSES,
+    **WORKERS,
+    **HANDOVERS,
 }
 
 
@@ -470,7 +473,8 @@ FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
 
 def mode_of(name: str) -> Mode:
     """In which mode this bug shows."""
-    return Mode.BOUNDARY if name in LOSSES or name in COPY_LOSSES else Mode.ONE_PROCESS
+    modes = {Mode.BOUNDARY: {**LOSSES, **COPY_LOSSES}, Mode.WORKERS: WORKERS, Mode.HANDOVER: HANDOVERS}
+    return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class Machine:
 
     @ivar processes: all that there have been, by their numbers. @ivar main: what a process that is started runs.
     @ivar on_end: called when one has ended, before its connections are closed.
-    @ivar on_accept: called with the end of a connection that was made to a Unix socket.
+    @ivar on_accept: called with the end of a connection that was made to a Unix socket, and its path.
     """
 
     def __init__(self, clock: SimClock, net: Net, seed: int, main: Main) -> None:
@@ -42,7 +42,7 @@ class Machine:
         self.net = net
         self.main = main
         self.on_end: Callable[[Process], None] = lambda process: None
-        self.on_accept: Callable[[End], None] = lambda end: None
+        self.on_accept: Callable[[End, str], None] = lambda end, path: None
         self.chance = Random(f"{seed} processes")
         self.processes: dict[int, Process] = {}
         self.sockets: dict[str, Listening] = {}
@@ -187,6 +187,11 @@ class Reactor:
         self._clock = process.machine.clock
 
     @property
+    def pid(self) -> int:
+        """The number of this process."""
+        return self._process.pid
+
+    @property
     def network(self) -> SimNetwork:
         """The network of this process."""
         return self._process.network
@@ -241,7 +246,9 @@ class Reactor:
     # -- Unix sockets
 
     def listenUNIX(self, address: str, factory: Any, backlog: int = 50, mode: int = 0, wantPID: bool = False) -> Any:
-        """Listen at a path of the simulated machine."""
+        """Listen at a path, of which there is a file."""
+        with open(address, "wb"):
+            pass
         listening = Listening(self._process, address, factory)
         self._process.machine.sockets[address] = listening
         return listening
@@ -298,8 +305,8 @@ class Starting:
         self._child.machine.main(self._child, self._args, self._input, self._descriptors)
 
     def say(self, text: bytes) -> None:
-        """It writes to its standard output."""
-        self._parent.at(self._child.machine.net.delay(), self._protocol.outReceived, text)
+        """It writes to its standard output, which is read to its end before the parent learns that it has ended."""
+        self._parent.at(0.0, self._protocol.outReceived, text)
 
     def signalProcess(self, number: int) -> None:
         """
@@ -322,9 +329,10 @@ class Listening:
         """Somebody has connected."""
         end.protocol = self._factory.buildProtocol(UNIXAddress(""))
         end.protocol.makeConnection(end)
-        self.process.machine.on_accept(end)
+        self.process.machine.on_accept(end, self._path)
         end.resumeProducing()
 
     def stopListening(self) -> None:
         """Listen no more."""
-        self.process.machine.sockets.pop(self._path, None)
+        if self.process.machine.sockets.pop(self._path, None) is not None:
+            os.unlink(self._path)

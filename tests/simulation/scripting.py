@@ -111,7 +111,7 @@ class Scripting:
             now = self.world.clock.seconds()
             if await self._kill() and killed_at is None:
                 killed_at = now
-            if not self.world.faulty and killed_at is not None and now - killed_at > KILL_LIMIT_S:
+            if not self._may_be_slow and killed_at is not None and now - killed_at > KILL_LIMIT_S:
                 self.world.fail("a script runs on although it was killed")
             await self.world.sleep(0.02)
         if ended[0] is GONE:
@@ -119,6 +119,10 @@ class Scripting:
         self._goes_on = False
         if not isinstance(ended[0], ReplyError):
             self.world.fail(f"a script that does not end has ended with {ended[0]!r}")
+
+    @property
+    def _may_be_slow(self) -> bool:
+        return self.world.faulty or self.world.workers_are_hit
 
     async def _kill(self) -> bool:
         """Try to kill a script; whether one was killed. It takes no more than a few round trips, whatever goes on."""
@@ -128,7 +132,7 @@ class Scripting:
         if reply is GONE:
             raise Gone
         took = self.world.clock.seconds() - began
-        if not self.world.faulty and took > KILL_LIMIT_S:
+        if not self._may_be_slow and took > KILL_LIMIT_S:
             self.world.fail(f"SCRIPT KILL took {took:.1f} s")
         if isinstance(reply, ReplyError):
             allowed = ("NOTBUSY", *(FAULT_ERRORS if self.world.faulty else ()))

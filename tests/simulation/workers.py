@@ -6,9 +6,11 @@ of pauses, reloads and switchovers. Another one takes the place of a worker that
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -19,10 +21,12 @@ from twisted.internet.error import ConnectionLost
 from redisproxy import service
 from redisproxy.control.service_manager import ServiceManager
 from redisproxy.dataplane import garbage_collection
+from redisproxy.remote import run_directory
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.remote.run_directory import RunDirectory
-from redisproxy.workers import process
-from redisproxy.workers.orders import TakeClient
+from redisproxy.workers import driven, process
+from redisproxy.workers.driven import Driven
+from redisproxy.workers.orders import Introduction
 from redisproxy.workers.process import STARTED, Beginning, WorkerProcess
 from tests.simulation.backlog import Backlog
 from tests.simulation.clients import Wire
@@ -45,7 +49,7 @@ MAY_END_S = 1.5
 """Of silence, after which a worker may be ended."""
 NEVER = 1000.0
 NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.4, NEVER)
-ORDERS = (*OF_A_MOVE, "TakeClient", "Start", "SettingsInForce", "ListClients", "TellShared")
+ORDERS = (*OF_A_MOVE, "TakeClient", "Start", "SettingsInForce", "ListClients", "TellShared", "Introduce")
 
 
 def workers_of(seed: int) -> int:
@@ -97,10 +101,9 @@ class Workers:
         self.handovers = Handovers(world, self) if handover else None
         copying = partial(MortalCopying, world=world, network=self.control_process.network)
         with _in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
-            nothing: Any = None
-            self.service = service.WorkersService(
-                world.path, settings, self.control_process.reactor, ServiceManager(), Directory(self.machine), nothing
-            )
+            directory = RunDirectory(settings.run_directory or "")
+            reactor = self.control_process.reactor
+            self.service = service.WorkersService(world.path, settings, reactor, ServiceManager(), directory)
         self._dataplane: Any = self.service.dataplane
         self.backlog = Backlog(self.machine)
         sockets: Any = {settings.listen[0].address: [self.backlog.of(self.control_process)]}
@@ -122,18 +125,18 @@ class Workers:
         child.say(STARTED)
         self._world.note("workers", f"{child} has begun")
 
-    def _accepted(self, end: End) -> None:
-        """Somebody has connected to a worker: the control process, or another worker that gives it clients."""
-        if not isinstance(end.protocol, OrderServer):
-            return
-        if TakeClient.commandName in end.protocol._handlers:
-            self._moments.watch(end.protocol)
-        elif self.handovers is not None:
-            self.handovers.watch(end.protocol)
-
     def links_of(self, process: Process) -> list[End]:
         """Its ends of the links to the control process."""
-        return [end for end in self._world.net.connections("link") if end.process is process]
+        ends = self._world.net.connections("link")
+        control = self.control_process
+        return [end for end in ends if end.process is process and (process is control or end.peer.process is control)]
+
+    def _accepted(self, end: End, path: str) -> None:
+        """Somebody has connected to a worker."""
+        if path.endswith(".orders"):
+            self._moments.watch(end.protocol)
+        elif path.endswith(".clients") and self.handovers is not None:
+            self.handovers.watch(end.protocol)
 
     def _ended(self, ended: Process) -> None:
         """Its clients may lose their connections, and nobody else."""
@@ -175,6 +178,12 @@ class Workers:
         members = {member.pid for member in self.members}
         return [each for each in self.workers if each.pid in members]
 
+    @contextmanager
+    def system(self) -> Iterator[None]:
+        """While this is entered, the system is the simulated machine, in what goes beyond a process's reactor."""
+        with patch.object(run_directory, "_listens", lambda path: path in self.machine.sockets):
+            yield
+
     @property
     def planes(self) -> list[LocalDataPlane]:
         """The data planes that live."""
@@ -186,10 +195,14 @@ class Workers:
 
         @raise Violation: they do not agree.
         """
-        there = {str(each.program.plane.in_force.settings.uplink.address) for each in self.in_use}
+        there = {self.server_of(each) for each in self.in_use}
         if there - {self.decided}:
             self._world.fail(f"workers are on {' and '.join(sorted(there))}, and {self.decided} is in force")
         return self.decided
+
+    def server_of(self, worker: Process) -> str:
+        """The address of the server that this one goes to."""
+        return str(worker.program.plane.in_force.settings.uplink.address)
 
     @property
     def decided(self) -> str:
@@ -221,7 +234,7 @@ class Workers:
 
     def _happen(self, server: OrderServer, when: str) -> bool:
         transport: Any = server.transport
-        victim = transport.process
+        victim = None if transport is None else transport.process
         if victim is None or not victim.alive:
             return True
         deed = self.chance.choice(
@@ -279,6 +292,10 @@ class Workers:
         if seconds >= MAY_END_S:
             self._doomed.add(victim)
 
+    def is_doomed(self, process: object) -> bool:
+        """Whether it may end at any time, because of what has happened to it or its links."""
+        return process in self._doomed
+
     def may_lose(self, wire: Wire) -> bool:
         """Whether this client may be disconnected at any time."""
         return wire.end.peer.process in self._doomed
@@ -304,8 +321,31 @@ def _in_a_process() -> Iterator[None]:
         patch.object(service, "best_network", lambda reactor: reactor.network),
         patch.object(process, "best_network", lambda reactor: reactor.network),
         patch.object(garbage_collection, "leave_out_what_there_is", lambda: None),
+        patch.object(driven, "_log_to", os.close),
+        patch.object(Driven, "_introduce", _introduced),
+        patch.object(driven, "ProcessAtOtherEnd", _ControlProcess),
     ):
         yield
+
+
+class _ControlProcess:
+    """Implements C{remote.other_end.OtherEnd} for a simulated process."""
+
+    def __init__(self, link: Any) -> None:
+        self._process: Process = link.transport.peer.process
+
+    def lives(self) -> bool:
+        return self._process.alive
+
+    def close(self) -> None: ...
+
+
+def _introduced(self: Driven) -> Introduction:
+    """A worker tells its simulated number."""
+    return replace(_introduce(self), pid=self._reactor.pid)
+
+
+_introduce = Driven._introduce
 
 
 def may_end(end: End) -> None:

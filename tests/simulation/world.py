@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,10 +114,10 @@ class World:
             self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
         self.current = self.servers[0]
         self._settings = settings_of(seed, self.chance, self.faulty, self.password)
-        if mode.many:
-            self._settings["workers"] = workers_of(seed)
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
+        if mode.many:
+            self._settings |= {"workers": workers_of(seed), "run_directory": os.path.join(self._folder, "run")}
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
         self.max_pinned = share_of(settings).uplink.max_pinned
@@ -251,13 +252,16 @@ class World:
         finally:
             globalLogPublisher.removeObserver(observe)
             self.net.descriptors.close()
-            os.unlink(self.path)
-            os.rmdir(self._folder)
+            shutil.rmtree(self._folder)
 
     def play(self) -> Outcome:
         """Play the run to its end."""
         try:
-            with self.watched(), patch("redisproxy.copying.servers.try_types", strings_and_lists):
+            with (
+                self.watched(),
+                self.carrier.system(),
+                patch("redisproxy.copying.servers.try_types", strings_and_lists),
+            ):
                 self._play()
         except Violation as error:
             self.violation = self.violation or str(error)
