@@ -20,7 +20,6 @@ from redisproxy.switch_test.kill_primary import PrimaryKiller, WasPromoted, has_
 from redisproxy.switch_test.load_process import LoadProcess
 from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.processes import (
-    READY_S,
     CouldNotRun,
     ProxyServer,
     RedisServer,
@@ -115,7 +114,7 @@ class Run:
         if answer["stayed"]:
             return []
         try:
-            wait_until(lambda: self._proxy.has_ended(before), "it ends", READY_S)
+            wait_until(lambda: self._proxy.has_ended(before), "it ends", START_S)
         except CouldNotRun:
             return [f"process {before}, of which nobody is a client any more, does not end"]
         return []
