@@ -200,8 +200,16 @@ def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool
     sys.exit(command.run(*settings, command.extent(sample, whole, counts), as_json))
 
 
+OF_SWITCHOVERS = ("kill", "manual", "back")
+
+
 @main.command("switch-test")
-@click.option("--switchovers", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("--switchovers", type=click.IntRange(0), default=20, show_default=True, help="How many.")
+@click.option(
+    "--upgrades", type=click.IntRange(0), default=0, show_default=True,
+    help="How often, among the switchovers, the program on disk takes the proxy's place.",
+)  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="The proxy's workers.")
 @click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
 @click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
 @click.option("--manual", is_flag=True, help="By hand: pause, catch up, promote, reload, unpause.")
@@ -225,6 +233,9 @@ def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool
 def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     """Move live clients between two Redis servers of its own, again and again, and check every reply.
 
+    With --upgrades the proxy hands its clients over to the program on disk in between (or only that, with
+    --switchovers 0).
+
     The seed fixes what the test itself decides: each client's commands, keys, sizes and think times in their order, the
     order in which idle clients are asked, and how long after one switchover the next one is asked for. It can't fix how
     long processes and sockets take, and so not how the clients' commands come between each other, nor where in them
@@ -238,4 +249,8 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
 
     if fields["back"] and (fields["kill"] or fields["manual"]):
         raise click.UsageError("--back needs the old server alive, and the proxy's own switchovers")
+    if not fields["switchovers"] and not fields["upgrades"]:
+        raise click.UsageError("--switchovers 0 needs --upgrades: there would be nothing to test")
+    if not fields["switchovers"] and (how := [each for each in OF_SWITCHOVERS if fields[each]]):
+        raise click.UsageError(f"--{how[0]} says how a switchover goes, and --switchovers 0 has none")
     sys.exit(run(Options(seed=any_seed() if seed is None else seed, **fields), as_json))

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import threading
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.processes import CouldNotRun
 
 END_S = 120.0
+KEPT_WAITS = 20_000
+"""The longest waits of some minutes."""
 
 
 class LoadProcess:
@@ -27,13 +31,21 @@ class LoadProcess:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
             )
         self.state: dict[str, Any] = {"done": 0, "delivered": 0, "faults": [], "fault_count": 0}
+        self._waits: deque[tuple[float, float]] = deque(maxlen=KEPT_WAITS)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self.state = json.loads(line)
+            state = json.loads(line)
+            self._waits.extend((began, ended) for began, ended in state["waits"].pop("recent"))
+            self.state = state
+
+    def waits(self) -> Iterator[tuple[float, float]]:
+        """The longest waits that the load has told since this was asked last: begin and end."""
+        while self._waits:
+            yield self._waits.popleft()
 
     def alive(self) -> None:
         """Check that it still runs.

@@ -12,6 +12,8 @@ class Options:
 
     @ivar back: every second switchover goes back to the server before, which has followed meanwhile.
     @ivar mode: how the data moves, as C{switchover.mode} has it.
+    @ivar workers: how many processes of the proxy carry commands, as the setting of that name has it.
+    @ivar upgrades: so many times, spread evenly among the switchovers, the program on disk takes the proxy's place.
     @ivar program_a, program_b: the programs of the two servers; empty for redis-server as it is on PATH.
     @ivar rate: rounds of work a second, of all busy clients together.
     @ivar data_mb: the size of the data set that is in the first server before the first switchover.
@@ -24,6 +26,8 @@ class Options:
     manual: bool = False
     back: bool = False
     mode: str = "replicate"
+    workers: int = 1
+    upgrades: int = 0
     program_a: str = ""
     program_b: str = ""
     busy: int = 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -14,12 +15,14 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from redisproxy.resp import encode_command, parse_reply
 
 READY_S = 20.0
+PROXY_READY_S = 60.0
 STOP_S = 10.0
 
 
@@ -74,7 +77,10 @@ def raise_file_limit(needed: int) -> None:
 
 
 class Process:
-    """A process that the test has started, with its log."""
+    """A process that the test has started, with its log.
+
+    @ivar session: the number of its session, in which are all processes that it starts.
+    """
 
     def __init__(self, name: str, folder: Path, command: list[str]) -> None:
         self._log = folder / f"{name}.log"
@@ -85,6 +91,7 @@ class Process:
             self._process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        self.session = self._process.pid
 
     def alive(self) -> bool:
         """Whether it runs.
@@ -170,47 +177,87 @@ class RedisServer:
 
 
 class ProxyServer:
-    """The proxy, started with twistd."""
+    """The proxy, started with twistd; upgrades put other processes in its place, which the pidfile tells."""
 
-    def __init__(self, folder: Path, max_clients: int, mode: str = "replicate", way_back: bool = False) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         """
-        @param mode: how switchovers move the data. @param way_back: whether they keep a way back.
+        @param settings: of its configuration, beside the addresses.
         """
-        self._way_back = way_back
         self.port, self.admin_port = free_port(), free_port()
-        self.path = folder / "config.json"
-        self._max_clients = max_clients
-        self._mode = mode
+        self.path, self._pidfile = folder / "config.json", folder / "proxy.pid"
+        self._settings = settings
         self._folder = folder
         self._process: Process | None = None
 
-    def write(self, uplink: str) -> None:
-        """Write the configuration with this uplink."""
+    def write(self, uplink: str, **switchover: Any) -> None:
+        """Write the configuration with this uplink. @param switchover: settings of that name that differ this time."""
         settings = {
             "listen": {"addr": f"127.0.0.1:{self.port}"},
             "admin": {"addr": f"127.0.0.1:{self.admin_port}"},
             "uplink": {"addr": uplink},
-            "limits": {"max_clients": self._max_clients},
-            "switchover": {"mode": self._mode, "keep_way_back": self._way_back},
+            "run_directory": str(self._folder / "run"),
+            **self._settings,
+            "switchover": {**self._settings["switchover"], **switchover},
         }
         self.path.write_text(json.dumps(settings))
 
     def start(self) -> None:
-        """Start it and wait until it listens."""
+        """Start it and wait until commands get through."""
         run = "from twisted.scripts.twistd import run; run()"
-        self._process = Process(
-            "proxy", self._folder, [sys.executable, "-c", run, "-n", "redisproxy", "-c", str(self.path)]
-        )
-        wait_until(self._answers, "the proxy listens")
+        how = ["-n", f"--pidfile={self._pidfile}", "redisproxy", "-c", str(self.path)]
+        self._process = Process("proxy", self._folder, [sys.executable, "-c", run, *how])
+        wait_until(self._answers, "commands get through the proxy", PROXY_READY_S)
 
     def _answers(self) -> bool:
         assert self._process is not None
-        return self._process.alive() and listens(self.port) and listens(self.admin_port)
+        return self._process.alive() and listens(self.port) and self._ready()
+
+    def _ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=READY_S)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    @property
+    def pid(self) -> int:
+        """The process in charge; 0 when there is none."""
+        try:
+            return int(self._pidfile.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def has_ended(self, pid: int) -> bool:
+        """Whether this process, which was in charge, has ended."""
+        assert self._process is not None
+        return pid not in living(self._process.session)
 
     def end(self) -> None:
-        """End it with SIGTERM."""
-        if self._process is not None:
-            self._process.end()
+        """End the process in charge with SIGTERM; what it and those before it leave is killed."""
+        if self._process is None:
+            return
+        if (pid := self.pid) in living(self._process.session):
+            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(CouldNotRun):
+                wait_until(lambda: self.has_ended(pid), "the proxy ends", STOP_S)
+        self._process.end()
+        for left in living(self._process.session):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(left, signal.SIGKILL)
+
+
+def living(session: int) -> list[int]:
+    """The processes of a session that have not ended (proc_pid_stat(5))."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, of = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(of) == session and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
 
 
 def listens(port: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.timeline import Timeline
+from redisproxy.switch_test.upgrades import Upgrade
 
 LONGEST = 5
 # Keys of the result, and what the load calls them.
@@ -22,7 +23,8 @@ class RunState:
     """The state of a run, without the figures of its clients.
 
     @ivar folder: where the logs are. @ivar began: in seconds of the monotonic clock. @ivar doing: what it does now.
-    @ivar reports: of all switchovers so far. @ivar faults: those found without the clients.
+    @ivar reports: of all switchovers so far. @ivar upgrades: all that have taken place.
+    @ivar faults: those found without the clients.
     @ivar gone: how often the old server was dead before the switchover was over.
     """
 
@@ -31,6 +33,7 @@ class RunState:
     began: float = field(default_factory=time.monotonic)
     doing: str = "starting"
     reports: list[dict[str, Any]] = field(default_factory=list)
+    upgrades: list[Upgrade] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     gone: int = 0
     timeline: Timeline = field(default_factory=Timeline)
@@ -51,6 +54,7 @@ def result_of(run: RunState, load: Mapping[str, Any], interrupted: bool = False)
         "wanted": run.options.switchovers,
         "elapsed_s": round(time.monotonic() - run.began, 1),
         **_pauses(run.reports),
+        **_upgrades(run, load.get("waits", {})),
         **{key: load.get(name, 0) for key, name in _LOAD_KEYS.items()},
         "old_gone_at_once": run.gone,
         **_waits(run.timeline, load.get("waits", {})),
@@ -66,6 +70,17 @@ def result_of(run: RunState, load: Mapping[str, Any], interrupted: bool = False)
 def _pauses(reports: list[dict[str, Any]]) -> dict[str, Any]:
     pauses_ms = [report["pause_ms"] for report in reports]
     return {"pause_ms": distribution(pauses_ms), "pauses_ms": pauses_ms, "steps_ms": _steps(reports)}
+
+
+def _upgrades(run: RunState, waits: Mapping[str, Any]) -> dict[str, Any]:
+    told = [each.told(waits.get("late", [])) for each in run.upgrades]
+    return {
+        "upgrades": len(told),
+        "upgrades_wanted": run.options.upgrades,
+        "upgrade_ms": distribution([each["ms"] for each in told]),
+        "upgrade_wait_ms": distribution([each["longest_wait_ms"] for each in told]),
+        "upgrade_reports": told,
+    }
 
 
 def _waits(timeline: Timeline, waits: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""One run of the switch-test: starts all processes, moves the clients back and forth, ends all processes."""
+"""One run of the switch-test: starts all processes, moves the clients back and forth and upgrades the proxy, ends all
+processes."""
 
 from __future__ import annotations
 
@@ -18,11 +19,18 @@ from redisproxy.switch_test.data_set import DataSet
 from redisproxy.switch_test.kill_primary import PrimaryKiller, WasPromoted, has_the_copy
 from redisproxy.switch_test.load_process import LoadProcess
 from redisproxy.switch_test.options import Options
-from redisproxy.switch_test.processes import ProxyServer, RedisServer, raise_file_limit, wait_until
+from redisproxy.switch_test.processes import (
+    CouldNotRun,
+    ProxyServer,
+    RedisServer,
+    raise_file_limit,
+    wait_until,
+)
 from redisproxy.switch_test.result import RunState, result_of
+from redisproxy.switch_test.upgrades import UPGRADE, Upgrade, moves
 
 BETWEEN_S = 0.1
-"""The longest pause between two switchovers; half of it on average."""
+"""The longest pause between two moves; half of it on average."""
 ADMIN_S = 3600.0
 START_S = 60.0
 CONNECTED_PER_S = 100
@@ -45,20 +53,32 @@ class Run:
         self._load: LoadProcess | None = None
         self._random = random.Random(f"{options.seed}:switchovers")
         self._data = DataSet(options.data_mb, options.seed)
-        self._proxy = ProxyServer(folder, max(FEW_CLIENTS, clients + 1), options.mode, options.back)
+        settings = {
+            "limits": {"max_clients": max(FEW_CLIENTS, clients + 1)},
+            "workers": options.workers,
+            "switchover": {"mode": options.mode, "keep_way_back": options.back},
+        }
+        self._proxy = ProxyServer(folder, settings)
+        self._knows_way_back = False
 
     def run(self, show: Show) -> None:
-        """Carry out all switchovers, up to the first fault."""
+        """Carry out all switchovers and upgrades, up to the first fault."""
         load = self._start(show)
-        for _ in range(self.state.options.switchovers):
+        for move in moves(self.state.options.switchovers, self.state.options.upgrades):
             self.state.doing = "moving"
-            self._once()
+            if move == UPGRADE:
+                self._upgrade()
+            else:
+                self._switch_over()
+            self._note_waits(load)
             show(self.result())
             if self.state.faults or load.state["fault_count"]:
                 break
+            time.sleep(self._random.random() * BETWEEN_S)
         self.state.doing = "comparing"
         show(self.result())
         load.finish(self._servers[0].port)
+        self._note_waits(load)
 
     def result(self, interrupted: bool = False) -> dict[str, Any]:
         """The result so far, in the form that C{--json} prints."""
@@ -75,26 +95,59 @@ class Run:
         wait_until(load.working, "the clients get replies", START_S + options.idle / CONNECTED_PER_S)
         return load
 
-    def _once(self) -> None:
+    def _upgrade(self) -> None:
+        """Have the program on disk take the proxy's place, and wait for the end of the process before."""
+        name, before = f"upgrade {len(self.state.upgrades) + 1}", self._proxy.pid
+        self._proxy.write(self._servers[0].address)  # going back has left another one there
+        began = time.monotonic()
+        answer = self._ask("upgrade")
+        if not answer.get("ok"):
+            self.state.faults.append(f"{name}: {answer.get('error')}")
+            return
+        upgrade = Upgrade(began, time.monotonic(), answer)
+        upgrade.add_to(self.state.timeline, name)
+        self.state.upgrades.append(upgrade)
+        self._knows_way_back = False
+        self.state.faults.extend(f"{name}: {each}" for each in self._left_by(before, answer))
+
+    def _left_by(self, before: int, answer: dict[str, Any]) -> list[str]:
+        if answer["stayed"]:
+            return []
+        try:
+            wait_until(lambda: self._proxy.has_ended(before), "it ends", START_S)
+        except CouldNotRun:
+            return [f"process {before}, of which nobody is a client any more, does not end"]
+        return []
+
+    def _note_waits(self, load: LoadProcess) -> None:
+        for began, ended in load.waits():
+            for upgrade in self.state.upgrades[-2:]:  # what fell into the one before may be told late
+                upgrade.waited(began, ended)
+
+    def _switch_over(self) -> None:
         old, new = self._servers
         number, restarted = len(self.state.reports) + 1, time.monotonic()
+        name = f"switchover {number}"
         self._get_ready(new)
         asked = time.monotonic()
-        self.state.timeline.add(restarted, asked, number, "getting the next server ready")
+        self.state.timeline.add(restarted, asked, name, "getting the next server ready")
         answer = self._move(old, new)
         if not answer.get("ok"):
-            self.state.faults.append(f"switchover {number}: {answer.get('error')}")
+            self.state.faults.append(f"{name}: {answer.get('error')}")
             return
         report = answer["report"]
         self.state.reports.append(report)
-        self.state.timeline.add_steps(asked, number, report.get("steps", []))
-        self.state.faults.extend(f"switchover {number}: {each}" for each in self._wrong(report, new))
+        self.state.timeline.add_steps(asked, name, report.get("steps", []))
+        self.state.faults.extend(f"{name}: {each}" for each in self._wrong(report, new))
         self._servers = [new, old]
-        time.sleep(self._random.random() * BETWEEN_S)
+        self._knows_way_back = True
 
     @property
     def _goes_back(self) -> bool:
-        """Whether the next switchover goes to the server before; the file stays as it is."""
+        """Whether the next switchover goes to the server before.
+
+        The file stays as it is, unless an upgrade has come between: the new process knows of no server before.
+        """
         return self.state.options.back and len(self.state.reports) % 2 == 1
 
     def _get_ready(self, new: RedisServer) -> None:
@@ -102,6 +155,8 @@ class Run:
         if self._goes_back:
             follows = "the server before follows"
             wait_until(lambda: new.replication().get("master_link_status") == "up", follows, START_S)
+            if not self._knows_way_back:
+                self._proxy.write(new.address, mode="replicate")  # it follows, also after a copy
             return
         new.end()
         new.start()
@@ -113,7 +168,7 @@ class Run:
         try:
             if self.state.options.manual:
                 return self._move_manually()
-            return self._ask("switchover", **({"back": "1"} if self._goes_back else {}))
+            return self._ask("switchover", **({"back": "1"} if self._goes_back and self._knows_way_back else {}))
         finally:
             if killer is not None:
                 killer.end()
@@ -165,7 +220,7 @@ class Run:
 def switch_test(options: Options, show: Show) -> dict[str, Any]:
     """Carry out a run in a temporary folder; after a fault the folder stays, with the logs.
 
-    @param show: called with the result so far at the start, after each switchover, and before the end.
+    @param show: called with the result so far at the start, after each move, and before the end.
     @raise CouldNotRun: the test can't run, for a reason that is not the proxy's.
     """
     raise_file_limit(options.idle + 3 * (options.busy + options.blocked) + FILES_BESIDE)

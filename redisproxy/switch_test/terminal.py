@@ -24,6 +24,7 @@ CODES = {"pass": PASS, "fail": FAIL, "interrupted": INTERRUPTED}
 COLOURS = {"pass": "green", "fail": "red", "interrupted": "yellow"}
 STEPS_MS = (2, 5, 10, 20, 50, 100, 250, 500, 1000)
 BAR = 40
+SHOWN_UPGRADES = 50
 
 
 def run(options: Options, as_json: bool) -> int:
@@ -56,24 +57,30 @@ def _watched(options: Options) -> dict[str, Any]:
     console.print(f"seed {options.seed}")
     columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=options.switchovers, text="")
-        return switch_test(
-            options, lambda result: progress.update(bar, completed=result["switchovers"], text=_text(result))
-        )
+        bar = progress.add_task("", total=options.switchovers + options.upgrades, text="")
+
+        def show(result: dict[str, Any]) -> None:
+            progress.update(bar, completed=result["switchovers"] + result["upgrades"], text=_text(result))
+
+        return switch_test(options, show)
 
 
 def _text(result: dict[str, Any]) -> str:
-    pause = result["pause_ms"]
-    if result["doing"] != "moving" or not pause:
+    if result["doing"] != "moving":
         return str(result["doing"])
+    pause, upgrade = result["pause_ms"], result["upgrade_ms"]
+    told = [f"pause {pause['median']:.0f}, p99 {pause['p99']:.0f} ms"] if pause else []
+    told += [f"upgrade {upgrade['median']:.0f} ms"] if upgrade else []
     rate = result["commands"] / max(result["elapsed_s"], 0.1)
-    return f"pause {pause['median']:.0f}, p99 {pause['p99']:.0f} ms; {rate:,.0f} writes/s"
+    return "; ".join([*told, f"{rate:,.0f} writes/s"])
 
 
 def _tell(result: dict[str, Any], console: Console) -> None:
     _tell_pauses(result, console)
+    _tell_upgrades(result, console)
+    upgrades = f" and {result['upgrades']} of {result['upgrades_wanted']} upgrades" if result["upgrades_wanted"] else ""
     console.print(
-        f"{result['switchovers']} of {result['wanted']} switchovers in {result['elapsed_s']:.0f} s:"
+        f"{result['switchovers']} of {result['wanted']} switchovers{upgrades} in {result['elapsed_s']:.0f} s:"
         f" {result['commands']:,} checked writes, {result['delivered']:,} jobs delivered,"
         f" {result['idle_checked']:,} looks at idle clients"
     )
@@ -101,6 +108,21 @@ def _tell_pauses(result: dict[str, Any], console: Console) -> None:
     if pauses:
         console.print(table)
         console.print("pauses in ms: " + ", ".join(f"{name} {ms:.1f}" for name, ms in result["pause_ms"].items()))
+
+
+def _tell_upgrades(result: dict[str, Any], console: Console) -> None:
+    if not result["upgrades"]:
+        return
+    names = ("upgrade", "took ms", "hand over ms", "clients", "stayed", "longest wait ms", "load late ms")
+    table = Table(*names, box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
+    for number, each in list(enumerate(result["upgrade_reports"], 1))[-SHOWN_UPGRADES:]:
+        keys = ("ms", "hand_over_ms", "clients", "stayed", "longest_wait_ms", "load_late_ms")
+        table.add_row(str(number), *(f"{each[key]:.0f}" for key in keys))
+    console.print(table)
+    for what, key in (("upgrades in ms", "upgrade_ms"), ("longest wait in each in ms", "upgrade_wait_ms")):
+        console.print(f"{what}: " + ", ".join(f"{name} {ms:.1f}" for name, ms in result[key].items()))
 
 
 def _tell_verdict(result: dict[str, Any], console: Console) -> None:

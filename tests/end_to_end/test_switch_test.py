@@ -10,7 +10,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +39,38 @@ if "redisproxy" in sys.orig_argv:
         return straight(self, data, *flags)
     socket.socket.send = send
 """
+# A process that takes another one's place drops what its clients have sent and nobody has taken: their BLPOP.
+FORGETS_WHAT_WAS_SENT = """
+import os
+if "REDISPROXY_UPGRADE" in os.environ:
+    from redisproxy.serving.arriving import Arriving
+    straight = Arriving.go_on
+    def go_on(self, value):
+        straight(self, value.model_copy(update={"unread": b""}))
+    Arriving.go_on = go_on
+"""
+UPGRADES_S = 400
+"""Each starts a program, which takes seconds on a machine that has other things to do."""
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a path that is short enough for the Unix sockets of workers."""
+    with tempfile.TemporaryDirectory(prefix="st-", dir="/tmp") as name:
+        yield Path(name)
 
 
 def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "redisproxy.cli", "switch-test", *SMALL, *options]
 
 
-def run(words: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(words: list[str], folder: Path, limit_s: float = 90, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "TMPDIR": str(folder), **environment}
-    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=limit_s, check=False)
 
 
-def switch_test(folder: Path, *options: str, **environment: str) -> tuple[int, dict[str, Any]]:
-    done = run([*command(*options), "--json"], folder, **environment)
+def switch_test(folder: Path, *options: str, limit_s: float = 90, **environment: str) -> tuple[int, dict[str, Any]]:
+    done = run([*command(*options), "--json"], folder, limit_s, **environment)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -79,6 +100,34 @@ def test_a_proxy_that_loses_a_write_is_caught_and_the_write_is_named(tmp_path: P
     code, result = switch_test(tmp_path, "--switchovers", "1", PYTHONPATH=str(tmp_path), REDISPROXY_PURE="1")
     assert code == 1 and not result["ok"]
     assert [fault.split(":")[0] for fault in result["faults"]] == ["lost"]
+
+
+def test_no_client_notices_upgrades_of_a_proxy_with_workers(short: Path) -> None:
+    options = ["--workers", "2", "--upgrades", "3", "--switchovers", "1", "--idle", "10"]
+    code, result = switch_test(short, *options, limit_s=UPGRADES_S)
+    assert result["faults"] == [] and code == 0
+    assert (result["switchovers"], result["upgrades"]) == (1, 3)
+    for each in result["upgrade_reports"]:
+        assert each["clients"] >= 32 and each["stayed"] == 0
+        assert 0 < each["hand_over_ms"] < each["ms"] and each["longest_wait_ms"] > 0
+    wait_until(lambda: _processes_in(short) == [], "all are gone")
+    assert list(short.iterdir()) == []
+
+
+@pytest.mark.one_twin
+def test_after_an_upgrade_the_server_before_is_gone_back_to_by_its_name(short: Path) -> None:
+    code, result = switch_test(short, "--upgrades", "3", "--switchovers", "2", "--back", limit_s=UPGRADES_S)
+    assert result["faults"] == [] and code == 0
+    assert (result["switchovers"], result["upgrades"]) == (2, 3)
+
+
+@pytest.mark.one_twin
+def test_an_upgrade_that_forgets_what_clients_have_sent_is_caught(short: Path) -> None:
+    (short / "sitecustomize.py").write_text(FORGETS_WHAT_WAS_SENT)
+    options = ["--upgrades", "1", "--switchovers", "0", "--reply-limit-s", "5"]
+    code, result = switch_test(short, *options, limit_s=UPGRADES_S, PYTHONPATH=str(short))
+    assert code == 1 and result["upgrades"] == 1
+    assert any(re.fullmatch(r"hangs: worker \d+: BLPOP got none .*", fault) for fault in result["faults"])
 
 
 def test_without_redis_it_says_that_it_could_not_run(tmp_path: Path) -> None:

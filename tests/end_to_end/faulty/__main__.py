@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from redisproxy import cli
 from redisproxy.switch_test import run
@@ -14,15 +16,15 @@ from redisproxy.switch_test.processes import Process, ProxyServer, free_port, li
 class FaultyProxy(ProxyServer):
     """The proxy behind a relay; the clients know only the relay's port."""
 
-    def __init__(self, folder: Path, max_clients: int) -> None:
-        super().__init__(folder, max_clients)
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        super().__init__(folder, settings)
         self._inner = free_port()
         self._relay: Process | None = None
         self._where = folder
 
-    def write(self, uplink: str) -> None:
+    def write(self, uplink: str, **switchover: Any) -> None:
         outer, self.port = self.port, self._inner
-        super().write(uplink)
+        super().write(uplink, **switchover)
         self.port = outer
 
     def start(self) -> None:
@@ -41,5 +43,5 @@ class FaultyProxy(ProxyServer):
 if __name__ == "__main__":
     FAULT = sys.argv.pop(1)
     os.environ["PYTHONPATH"] = str(Path.cwd())  # for the relay, which is started elsewhere
-    run.ProxyServer = FaultyProxy  # type: ignore[attr-defined, assignment]
+    run.ProxyServer = FaultyProxy  # type: ignore[attr-defined]
     cli.main(["switch-test", *sys.argv[1:]])
