@@ -45,7 +45,7 @@ class Carriers(Protocol):
         """What clients share in the process whose place is taken; before anything is started."""
 
     async def take_shared(self, shared: bytes) -> None:
-        """The same as it is in the end, before the first of them comes."""
+        """The same as it is in the end: before the first of them comes, and the scripts again after the last one."""
 
     async def ready(self) -> None:
         """Fire when all that are to serve do."""
@@ -84,6 +84,7 @@ class Alone:
         self._name = f"o-{os.getpid()}"
         self._door: IListeningPort | None = None
         self._driven: Driven | None = None
+        self._took_shared = False
 
     def open_doors(self) -> tuple[str, ...]:
         self._directory.make()
@@ -103,7 +104,11 @@ class Alone:
         """It is told again when the first client comes."""
 
     async def take_shared(self, shared: bytes) -> None:
-        shared_value.take_in(shared, self._plane.core, self._plane.registry)
+        if self._took_shared:
+            shared_value.learn(shared, self._plane.core)
+        else:
+            self._took_shared = True
+            shared_value.take_in(shared, self._plane.core, self._plane.registry)
 
     async def ready(self) -> None:
         """It serves as soon as it knows the server."""
@@ -157,7 +162,11 @@ class Several:
         self._plane.begin_with(shared)
 
     async def take_shared(self, shared: bytes) -> None:
-        if self._here is not None:
+        if not shared:
+            return  # none of the workers could say
+        if self._here is None:
+            await self._plane.learn(shared)
+        else:
             await self._here.take_shared(shared)
 
     async def ready(self) -> None:

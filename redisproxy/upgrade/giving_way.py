@@ -40,6 +40,7 @@ class GivingWay:
     """One process.
 
     @param sockets: all at which it listens.
+    @ivar successor_pid: the process that is in charge in place of this one; 0 while there is none.
     """
 
     log = Logger(namespace="redisproxy.upgrade")
@@ -65,6 +66,7 @@ class GivingWay:
         self._manager = manager
         self._pidfile = pidfile
         self._sockets = sockets
+        self.successor_pid = 0
 
     @property
     def refused(self) -> str:
@@ -99,6 +101,7 @@ class GivingWay:
         self._pidfile.own()
 
     def retire(self, pid: int) -> None:
+        self.successor_pid = pid
         self._pidfile.disown()
         self._manager.succeeded_by(pid)
         self.log.info("process {pid} is in charge now", pid=pid)

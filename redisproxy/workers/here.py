@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
+from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.remote import peer
 from redisproxy.workers.everywhere import Direct
@@ -75,6 +76,10 @@ class Here:
     def take(self, listener: int, is_raw: bool, full: bool, descriptor: int) -> Deferred[None]:
         """Part of L{dealing.Server}."""
         return maybeDeferred(self._taking.take, listener, full, os.dup(descriptor))
+
+    def learn(self, shared: bytes) -> Deferred[None]:
+        """Part of L{members.Member}."""
+        return maybeDeferred(shared_value.learn, shared, self.plane.core)
 
     def end(self, why: str) -> None:
         """Part of L{members.Member}. It would be the end of this process, so that it only says so."""
