@@ -89,7 +89,10 @@ class Predecessor(Protocol):
         """
 
     def take_back(self) -> tuple[str, ...]:
-        """Take clients back; the Unix sockets where."""
+        """Take clients back; the Unix sockets where.
+
+        @raise SuccessorFailed: there can't be any.
+        """
 
     async def shared(self) -> bytes:
         """What all clients share."""

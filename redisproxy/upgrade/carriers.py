@@ -6,7 +6,6 @@ process in charge finds it and drives it until they have left.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -81,14 +80,14 @@ class Alone:
         self._network = network
         self._directory = directory
         self._reactor = reactor
-        self._name = f"o-{os.getpid()}"
+        self._name = directory.new_name("o")
         self._door: IListeningPort | None = None
         self._driven: Driven | None = None
         self._took_shared = False
 
     def open_doors(self) -> tuple[str, ...]:
         self._directory.make()
-        path = self._directory.sockets(f"p-{os.getpid()}").clients
+        path = self._directory.sockets(self._directory.new_name("p")).clients
         self._door = peer.listen(self._reactor, path, self._plane.handover)
         return (path,)
 

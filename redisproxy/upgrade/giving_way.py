@@ -8,9 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.error import ReactorNotRunning
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import Logger
 
+from redisproxy.control.succession import SuccessorFailed
+from redisproxy.remote.run_directory import RunDirectoryFault
 from redisproxy.upgrade.successor import RemoteSuccessor
 
 if TYPE_CHECKING:
@@ -83,7 +85,10 @@ class GivingWay:
         return successor
 
     def take_back(self) -> tuple[str, ...]:
-        return self._carriers.open_doors()
+        try:
+            return self._carriers.open_doors()
+        except (CannotListenError, RunDirectoryFault) as error:
+            raise SuccessorFailed(f"clients could not be taken back if that was necessary: {error}") from error
 
     async def shared(self) -> bytes:
         return await self._carriers.tell_shared()

@@ -52,8 +52,7 @@ class Place:
         self.in_charge = origin.inheritance is None
         self._origin = origin
         self._control = control
-        self._clients = clients
-        self._admin = admin
+        self._clients, self._admin = clients, admin
         self._carriers = carriers
         self._serve = serve
         self._reactor = reactor

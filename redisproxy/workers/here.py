@@ -93,4 +93,4 @@ class Here:
 def beside_others(settings: Settings, reactor: Any, network: Any, directory: RunDirectory) -> Here:
     """A new data plane of this process, whose door is in `directory`."""
     plane = LocalDataPlane(settings, reactor, network, reach=partial(peer.reach, reactor))
-    return Here(plane, settings, network, directory.sockets(f"p-{os.getpid()}").clients)
+    return Here(plane, settings, network, directory.sockets(directory.new_name("p")).clients)

@@ -119,11 +119,9 @@ class Supervisor:
         worker.process = Child(beginning, self._reactor, lambda: self._up(worker), lambda how: crew.ended(worker, how))
         crew.workers[number] = worker
         limit_s = self._start_s.get(number, START_S)
-        self._deadlines[worker] = self._reactor.callLater(limit_s, self._too_late, worker, limit_s)
-
-    def _too_late(self, worker: Worker, limit_s: float) -> None:
-        self._start_s[worker.number] = min(MOST_START_S, 2 * limit_s)
-        worker.end(f"it has not begun within {limit_s:g} s")
+        self._start_s[number] = min(MOST_START_S, 2 * limit_s)
+        text = f"it has not begun within {limit_s:g} s"
+        self._deadlines[worker] = self._reactor.callLater(limit_s, worker.end, text)
 
     async def tell_shared(self) -> bytes:
         """What the clients of a worker share; when none can say, what they have begun with."""
