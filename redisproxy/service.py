@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -174,15 +175,22 @@ class Proxy(Service):
 
     def _reload(self) -> None:
         """For a SIGHUP."""
+        if self._passed_on():
+            return
         reloading = self.control.reload.on_signal()
         if self.running:
             self._manager.reloading()
             reloading.addCallback(self._reloaded)
 
     def _reloaded(self, _: None) -> None:
-        if self.running:
+        # One that came in an upgrade is for a file that the new process may have read before it was changed.
+        if not self._passed_on() and self.running:
             error = self.control.results.reload.get("error")
             self._manager.ready(f"running; the last reload was rejected: {error}" if error else "running")
+
+    def _passed_on(self) -> bool:
+        """Whether another process is in charge, which has been told of the SIGHUP."""
+        return self._place is not None and self._place.pass_on(signal.SIGHUP)
 
     def _upgrade(self) -> None:
         """For a SIGUSR2."""

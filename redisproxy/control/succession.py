@@ -57,7 +57,7 @@ class Successor(Protocol):
         """Wait until it could serve clients of `server`. @param shared: see L{take_shared}."""
 
     async def take_shared(self, shared: bytes) -> None:
-        """Give it what all clients share, before the first of them."""
+        """Give it what all clients share: before the first of them, and again after the last one."""
 
     async def accept(self, paused: bool, back: tuple[str, ...]) -> None:
         """Have it accept clients, held if `paused`; it gives them back at the Unix sockets `back` if it has to."""
@@ -89,7 +89,10 @@ class Predecessor(Protocol):
         """
 
     def take_back(self) -> tuple[str, ...]:
-        """Take clients back; the Unix sockets where."""
+        """Take clients back; the Unix sockets where.
+
+        @raise SuccessorFailed: there can't be any.
+        """
 
     async def shared(self) -> bytes:
         """What all clients share."""
@@ -178,6 +181,7 @@ class Attempt:
                 raise SuccessorFailed("the new process has ended or hangs while clients were handed over to it")
             if not left or not count:
                 break
+        await successor.take_shared(await predecessor.shared())
         self._hand_over_ms = round((self._clock.seconds() - began) * 1000, 1)
         return left
 

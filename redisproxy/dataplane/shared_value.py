@@ -2,7 +2,7 @@
 
 It goes there before the first of them: a cursor that a client holds bears the number of the server it comes from, a
 script may have been loaded by somebody who has left, and no id may be given twice. It is taken in by a data plane that
-has no clients yet; workers that run beside one another do not need it.
+has no clients yet. One that has some learns the scripts of another that ends.
 """
 
 from __future__ import annotations
@@ -57,9 +57,16 @@ def take_in(state: bytes, core: Core, registry: ClientRegistry[Client]) -> None:
     value = read(SharedValue, state, "what clients share")
     core.cursors.server_number = value.server_number
     core.cursors.marks.take_in(value.cursor_marks)
-    for body in value.scripts:
-        core.scripts.see([b"SCRIPT", b"LOAD", body])
+    core.scripts.learn(value.scripts)
     registry.give_no_id_up_to(value.last_id)
+
+
+def learn(state: bytes, core: Core) -> None:
+    """Know the scripts that another data plane has exported, beside what there is. This one may have clients.
+
+    @raise InvalidState: as L{take_in} does.
+    """
+    core.scripts.learn(read(SharedValue, state, "what clients share").scripts)
 
 
 def last_id(state: bytes) -> int:

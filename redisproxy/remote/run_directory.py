@@ -77,16 +77,26 @@ class RunDirectory:
 
     def names(self) -> list[str]:
         """The data planes that have left sockets here, whether they live or not; none of others' directory."""
+        return self._with("orders")
+
+    def _with(self, kind: str) -> list[str]:
         try:
             files = os.listdir(self.path) if self._private else []
         except OSError:
             return []
-        return sorted(each.removesuffix(".orders") for each in files if each.endswith(".orders"))
+        return sorted(each.removesuffix(f".{kind}") for each in files if each.endswith(f".{kind}"))
+
+    def new_name(self, of: str) -> str:
+        """A name for a data plane of this process that no other one has, not even one of the same process id."""
+        return f"{of}-{os.getpid()}-{os.urandom(3).hex()}"
 
     def living(self) -> list[str]:
         """Those whose process lives; what the others have left is removed."""
         names = self.names()
         dead = [name for name in names if not _listens(self.sockets(name).orders)]
+        # Who only takes clients in has no other socket.
+        doors = set(self._with("clients")).difference(names)
+        dead += [name for name in doors if not _listens(self.sockets(name).clients)]
         for name in dead:
             self.remove(name)
         return [name for name in names if name not in dead]

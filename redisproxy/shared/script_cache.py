@@ -7,6 +7,8 @@ bodies that pass in EVAL and SCRIPT LOAD, within a bound, and loads them at the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _EVALS = frozenset({b"EVAL", b"EVAL_RO"})
 
 
@@ -41,6 +43,11 @@ class ScriptCache:
             elif subcommand == b"FLUSH":
                 self._bodies.clear()
                 self._size = 0
+
+    def learn(self, bodies: Iterable[bytes]) -> None:
+        """Take note of those that somebody else has kept."""
+        for body in bodies:
+            self._add(body)
 
     def _add(self, body: bytes) -> None:
         if body in self._bodies:

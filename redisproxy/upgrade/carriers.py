@@ -6,7 +6,6 @@ process in charge finds it and drives it until they have left.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -45,7 +44,7 @@ class Carriers(Protocol):
         """What clients share in the process whose place is taken; before anything is started."""
 
     async def take_shared(self, shared: bytes) -> None:
-        """The same as it is in the end, before the first of them comes."""
+        """The same as it is in the end: before the first of them comes, and the scripts again after the last one."""
 
     async def ready(self) -> None:
         """Fire when all that are to serve do."""
@@ -81,13 +80,14 @@ class Alone:
         self._network = network
         self._directory = directory
         self._reactor = reactor
-        self._name = f"o-{os.getpid()}"
+        self._name = directory.new_name("o")
         self._door: IListeningPort | None = None
         self._driven: Driven | None = None
+        self._took_shared = False
 
     def open_doors(self) -> tuple[str, ...]:
         self._directory.make()
-        path = self._directory.sockets(f"p-{os.getpid()}").clients
+        path = self._directory.sockets(self._directory.new_name("p")).clients
         self._door = peer.listen(self._reactor, path, self._plane.handover)
         return (path,)
 
@@ -103,7 +103,11 @@ class Alone:
         """It is told again when the first client comes."""
 
     async def take_shared(self, shared: bytes) -> None:
-        shared_value.take_in(shared, self._plane.core, self._plane.registry)
+        if self._took_shared:
+            shared_value.learn(shared, self._plane.core)
+        else:
+            self._took_shared = True
+            shared_value.take_in(shared, self._plane.core, self._plane.registry)
 
     async def ready(self) -> None:
         """It serves as soon as it knows the server."""
@@ -157,7 +161,11 @@ class Several:
         self._plane.begin_with(shared)
 
     async def take_shared(self, shared: bytes) -> None:
-        if self._here is not None:
+        if not shared:
+            return  # none of the workers could say
+        if self._here is None:
+            await self._plane.learn(shared)
+        else:
             await self._here.take_shared(shared)
 
     async def ready(self) -> None:

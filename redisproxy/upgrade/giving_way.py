@@ -8,9 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.error import ReactorNotRunning
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import Logger
 
+from redisproxy.control.succession import SuccessorFailed
+from redisproxy.remote.run_directory import RunDirectoryFault
 from redisproxy.upgrade.successor import RemoteSuccessor
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class GivingWay:
     """One process.
 
     @param sockets: all at which it listens.
+    @ivar successor_pid: the process that is in charge in place of this one; 0 while there is none.
     """
 
     log = Logger(namespace="redisproxy.upgrade")
@@ -65,6 +68,7 @@ class GivingWay:
         self._manager = manager
         self._pidfile = pidfile
         self._sockets = sockets
+        self.successor_pid = 0
 
     @property
     def refused(self) -> str:
@@ -81,7 +85,10 @@ class GivingWay:
         return successor
 
     def take_back(self) -> tuple[str, ...]:
-        return self._carriers.open_doors()
+        try:
+            return self._carriers.open_doors()
+        except (CannotListenError, RunDirectoryFault) as error:
+            raise SuccessorFailed(f"clients could not be taken back if that was necessary: {error}") from error
 
     async def shared(self) -> bytes:
         return await self._carriers.tell_shared()
@@ -99,6 +106,7 @@ class GivingWay:
         self._pidfile.own()
 
     def retire(self, pid: int) -> None:
+        self.successor_pid = pid
         self._pidfile.disown()
         self._manager.succeeded_by(pid)
         self.log.info("process {pid} is in charge now", pid=pid)

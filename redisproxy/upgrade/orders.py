@@ -38,7 +38,7 @@ class GetReady(Order):
 
 
 class TakeShared(Order):
-    """What all clients share; see C{dataplane.shared_value}. Before the first of them, once."""
+    """What all clients share; see C{dataplane.shared_value}. Before the first of them, and after the last one."""
 
     arguments = taking(shared=bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,7 @@ class Place:
         self.in_charge = origin.inheritance is None
         self._origin = origin
         self._control = control
-        self._clients = clients
-        self._admin = admin
+        self._clients, self._admin = clients, admin
         self._carriers = carriers
         self._serve = serve
         self._reactor = reactor
@@ -60,6 +60,7 @@ class Place:
         self._sockets: Sequence[ListeningSocket] = ()
         self._left: Sequence[ListeningSocket] = ()
         self._taking_over: TakingOver | None = None
+        self._giving_way: GivingWay | None = None
 
     def inherited(self, settings: Settings) -> Sockets | None:
         """The sockets of listeners that another process has passed; None if none has.
@@ -83,19 +84,26 @@ class Place:
 
     def _can_be_upgraded(self) -> None:
         origin = self._origin
-        self._control.upgrade.of(
-            GivingWay(
-                origin.command,
-                self._clients,
-                self._admin,
-                self._carriers,
-                self._control,
-                self._reactor,
-                self._manager,
-                origin.pidfile,
-                self._sockets,
-            )
+        self._giving_way = giving_way = GivingWay(
+            origin.command,
+            self._clients,
+            self._admin,
+            self._carriers,
+            self._control,
+            self._reactor,
+            self._manager,
+            origin.pidfile,
+            self._sockets,
         )
+        self._control.upgrade.of(giving_way)
+
+    def pass_on(self, number: int) -> bool:
+        """Send a signal that has come here to the process in charge, if that is another one by now; whether it is."""
+        pid = 0 if self._giving_way is None else self._giving_way.successor_pid
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return bool(pid)
 
     async def stop(self) -> None:
         """The process ends: what it was to take over goes back if it is not in charge."""

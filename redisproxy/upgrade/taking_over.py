@@ -36,6 +36,8 @@ ALL = 10_000_000
 """As many clients as there are."""
 ENDING_S = 15.0
 """A process that is to end does not try for longer to hand clients back."""
+REST_S = 5.0
+"""Nor does one that has just taken charge wait for longer for what the other has left, which is to end with it."""
 
 
 class Heir(Protocol):
@@ -80,6 +82,7 @@ class TakingOver:
         self._charged = False
         self._link: Link | None = None
         self._alone_work: Deferred[None] | None = None
+        self._rest: Deferred[None] = Deferred()
 
     def begin(self) -> None:
         """Take orders."""
@@ -94,7 +97,10 @@ class TakingOver:
 
     async def stop(self) -> None:
         """The process ends: what it was to take over goes back if it is not in charge."""
-        if not self._charged and self._link is not None:
+        if self._charged:
+            with suppress(TimeoutError):
+                await self._rest.addTimeout(REST_S, self._reactor)
+        elif self._link is not None:
             self._link.abort()
         if self._alone_work is not None:
             with suppress(TimeoutError):
@@ -151,9 +157,13 @@ class TakingOver:
 
     def _lost(self, link: Link) -> None:
         if self._charged:
-            ensureDeferred(self._carriers.find_the_rest()).addErrback(self._rest_not_found)
+            self._find_the_rest()
         else:
             self._alone_work = ensureDeferred(self._alone()).addErrback(self._failed)
+
+    def _find_the_rest(self) -> None:
+        finding = ensureDeferred(self._carriers.find_the_rest()).addErrback(self._rest_not_found)
+        finding.chainDeferred(self._rest)
 
     def _rest_not_found(self, failure: Failure) -> None:
         self.log.failure("what is left of the process before is not driven", failure=failure)
@@ -182,7 +192,7 @@ class TakingOver:
         self.log.error("the process whose place is taken has ended before that was done: this one is in charge now")
         self._heir.accept()
         self._take_charge({})
-        ensureDeferred(self._carriers.find_the_rest()).addErrback(self._rest_not_found)
+        self._find_the_rest()
 
     async def _hand_back(self) -> int:
         """How many clients are left here."""

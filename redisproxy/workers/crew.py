@@ -7,7 +7,6 @@ of that, so that it is ended, unless this process knows that it was silent: then
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +78,7 @@ class Crew:
     def worker(self, number: int, name: str = "") -> Worker:
         """One more, which is not started or found yet."""
         assert self.answers is not None
-        name = name or f"w{number}-{os.getpid()}-{os.urandom(3).hex()}"
+        name = name or self.directory.new_name(f"w{number}")
         sockets, settings = self.directory.sockets(name), self.members.settings
         return Worker(number, name, sockets, settings, self.answers, self._reactor, self.members, self._lost)
 

@@ -15,7 +15,7 @@ from redisproxy.workers.all_clients import ANSWER_S, AllClients
 from redisproxy.workers.all_figures import AllFigures
 from redisproxy.workers.all_gates import AllGates
 from redisproxy.workers.all_handovers import AllHandovers
-from redisproxy.workers.all_moves import AllMoves
+from redisproxy.workers.all_moves import AllMoves, FixedNumber
 from redisproxy.workers.all_notes import AllNotes
 from redisproxy.workers.crew import Crew
 from redisproxy.workers.dealing import Dealing
@@ -79,7 +79,8 @@ class WorkersDataPlane:
         """Make what carries the orders out, and what answers workers."""
         members = self._members
         self.gate = AllGates(members)
-        self.move = AllMoves(members, self._supervisor, self._handovers.stop)
+        numbers = self._supervisor if self._here is None else FixedNumber()
+        self.move = AllMoves(members, numbers, self._handovers.stop)
         self.clients = AllClients(members, self.ports.close)
         self.handover = AllHandovers(members, self._handovers)
         self.notes = AllNotes(members)
@@ -122,6 +123,10 @@ class WorkersDataPlane:
         if shared:
             self._supervisor.shared = shared
             self.crew.no_id_up_to(shared_value.last_id(shared) + UNTOLD_IDS)
+
+    async def learn(self, shared: bytes) -> None:
+        """Know the scripts of the process whose place this one takes."""
+        await self._members.learn(shared)
 
     async def all_serve(self) -> None:
         """Fire when all that are to serve do."""

@@ -81,6 +81,7 @@ class Driven:
         return {
             orders.TakeClient: self.taking.take,
             orders.TellShared: lambda: shared_value.export(self._plane.core, self._plane.registry),
+            orders.LearnShared: lambda shared: shared_value.learn(shared, self._plane.core),
             orders.Introduce: self._introduce,
             orders.LogTo: _log_to,
             orders.End: self._stopped_by,

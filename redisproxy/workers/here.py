@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
+from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.remote import peer
 from redisproxy.workers.everywhere import Direct
@@ -76,6 +77,10 @@ class Here:
         """Part of L{dealing.Server}."""
         return maybeDeferred(self._taking.take, listener, full, os.dup(descriptor))
 
+    def learn(self, shared: bytes) -> Deferred[None]:
+        """Part of L{members.Member}."""
+        return maybeDeferred(shared_value.learn, shared, self.plane.core)
+
     def end(self, why: str) -> None:
         """Part of L{members.Member}. It would be the end of this process, so that it only says so."""
         self.log.critical("the data plane of this process has failed: {why}", why=why)
@@ -88,4 +93,4 @@ class Here:
 def beside_others(settings: Settings, reactor: Any, network: Any, directory: RunDirectory) -> Here:
     """A new data plane of this process, whose door is in `directory`."""
     plane = LocalDataPlane(settings, reactor, network, reach=partial(peer.reach, reactor))
-    return Here(plane, settings, network, directory.sockets(f"p-{os.getpid()}").clients)
+    return Here(plane, settings, network, directory.sockets(directory.new_name("p")).clients)

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from redisproxy.client.session_value import InvalidState
 from redisproxy.dataplane.interface import SHUTDOWN, DataPlaneLost, HandoverRefused, NotSupported
 from redisproxy.remote.errors import DataPlaneFailed
 from redisproxy.workers.handovers import Handovers
@@ -93,7 +94,14 @@ class Lingering:
                     await self._close(worker, left)
                     break
             await deferLater(self._clock, min(wait_s, self._rest_s(began)), lambda: None)
+        await self._pass_scripts_on(worker)
         await worker.stop()
+
+    async def _pass_scripts_on(self, worker: Worker) -> None:
+        try:
+            await self._members.learn(await worker.shared())
+        except (DataPlaneFailed, NotSupported, InvalidState) as error:
+            self.log.warn("the scripts of {label} stay unknown to others: {e}", label=worker.label, e=str(error))
 
     @property
     def _limit_s(self) -> float:

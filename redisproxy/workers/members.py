@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, NotSupported
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -53,6 +53,9 @@ class Member(Protocol):
     @property
     def load(self) -> int:
         """How many clients it has, with those on their way to it."""
+
+    def learn(self, shared: bytes) -> Deferred[None]:
+        """Know the scripts that clients of another one share, see C{dataplane.shared_value}."""
 
     def end(self, why: str) -> None:
         """End the process at once; its clients are disconnected."""
@@ -154,6 +157,15 @@ class Members:
             self._in_use.remove(member)
             self.lost_while_noting = True
             self.changed()
+
+    async def learn(self, shared: bytes) -> None:
+        """Have one of those that serve know the scripts of one that ends: in a move it is enough that one does."""
+        for member in self.serving:
+            try:
+                await member.learn(shared)
+                return
+            except (DataPlaneLost, NotSupported):
+                continue
 
     # -- orders
 

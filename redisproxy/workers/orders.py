@@ -48,6 +48,12 @@ class TellShared(Order):
     response = answering(bytes)
 
 
+class LearnShared(Order):
+    """Know the scripts that clients of another data plane share, see C{dataplane.shared_value}; it ends soon."""
+
+    arguments = taking(shared=bytes)
+
+
 class Introduce(Order):
     """Who the data plane is; for a control process that has not started it, or has been away."""
 

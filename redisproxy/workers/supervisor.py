@@ -26,6 +26,8 @@ MIN_S, MAX_S = 0.1, 10.0
 log = Logger(namespace="redisproxy.workers")
 START_S = 30.0
 """A worker that does not take orders after this time is ended."""
+MOST_START_S = 240.0
+"""The next one gets twice as long, up to this: on an overloaded machine starts that are given up cost the most."""
 LOOK_S = 0.05
 ENDING_S = 5.0
 """A worker that was told to end and has not, is ended."""
@@ -46,6 +48,7 @@ class Supervisor:
         self._backoffs: dict[int, Backoff] = {}
         self._waiting: dict[int, IDelayedCall] = {}
         self._deadlines: dict[Worker, IDelayedCall] = {}
+        self._start_s: dict[int, float] = {}
         self._stopping: Callable[[], None] | None = None
         crew.on_ended = self._ended
 
@@ -115,8 +118,10 @@ class Supervisor:
         beginning = Beginning(number, worker.name, crew.directory.path, settings, crew.after, shared)
         worker.process = Child(beginning, self._reactor, lambda: self._up(worker), lambda how: crew.ended(worker, how))
         crew.workers[number] = worker
-        text = f"it has not begun within {START_S:g} s"
-        self._deadlines[worker] = self._reactor.callLater(START_S, worker.end, text)
+        limit_s = self._start_s.get(number, START_S)
+        self._start_s[number] = min(MOST_START_S, 2 * limit_s)
+        text = f"it has not begun within {limit_s:g} s"
+        self._deadlines[worker] = self._reactor.callLater(limit_s, worker.end, text)
 
     async def tell_shared(self) -> bytes:
         """What the clients of a worker share; when none can say, what they have begun with."""
@@ -134,6 +139,7 @@ class Supervisor:
     async def _greet(self, worker: Worker) -> None:
         await worker.connect()
         self._in_time(worker)
+        self._start_s.pop(worker.number, None)
         self._crew.members.join(worker)
 
     def _not_begun(self, failure: Failure, worker: Worker) -> None:

@@ -119,8 +119,9 @@ class Worker:
     # -- what it tells, and is told
 
     def _occupied(self, given: int, clients: int, given_raw: int, raw: int) -> None:
-        self.clients.told(given, clients)
-        self.raw.told(given_raw, raw)
+        if not self.stopping:
+            self.clients.told(given, clients)
+            self.raw.told(given_raw, raw)
 
     def take(self, listener: int, is_raw: bool, full: bool, descriptor: int) -> Deferred[None]:
         """Give it a connection, which stays open here until this has fired."""
@@ -140,6 +141,10 @@ class Worker:
         """What its clients share."""
         return self.plane.give(orders.TellShared)
 
+    def learn(self, shared: bytes) -> Deferred[None]:
+        """Part of L{members.Member}."""
+        return self.plane.give(orders.LearnShared, shared=shared)
+
     def log_to(self, descriptor: int) -> Deferred[None]:
         """Have it log to this pipe, whose descriptor is closed here then."""
 
@@ -152,8 +157,10 @@ class Worker:
     # -- the end
 
     def stop(self) -> Deferred[None]:
-        """Have it end."""
+        """Have it end, without clients by now: what it has told of them may be older."""
         self.stopping = True
+        for each in (self.clients, self.raw):
+            each.told(each.given, 0)
         return self.plane.give(orders.End)
 
     def failed(self, why: str) -> None:

@@ -59,6 +59,16 @@ def test_marks_for_a_proxy_further_on_keep_their_meaning_and_new_ones_do_not_tak
     assert scanned(planes.new, client, cursor, 0)[0] == cmd("SCAN", 5 << SHIFT | 7)
 
 
+def test_scripts_are_learned_beside_what_there_is() -> None:
+    planes = Planes()
+    for at, core in enumerate((planes.old.core, planes.new.core)):
+        core.cursors.server_number = at
+        core.scripts.see([b"SCRIPT", b"LOAD", b"return %d" % at])
+    shared_value.learn(shared_value.export(planes.old.core, planes.old.registry), planes.new.core)
+    assert planes.new.core.scripts.bodies == (b"return 1", b"return 0")
+    assert planes.new.core.cursors.server_number == 1
+
+
 def test_scripts_that_have_passed_are_remembered_for_the_next_move() -> None:
     planes = Planes()
     client = planes.client()

@@ -305,6 +305,15 @@ def test_a_signal_does_it_too(server: RedisServer) -> None:
         proxy.wait_for_another()
 
 
+def test_the_new_process_reloads_for_a_sighup_that_came_in_the_upgrade(server: RedisServer) -> None:
+    with Upgraded(server.uplink) as proxy:
+        os.kill(proxy.pid, signal.SIGUSR2)
+        wait_until(lambda: proxy.info()["upgrade"]["step"], "the upgrade runs")
+        os.kill(proxy.pid, signal.SIGHUP)
+        proxy.wait_for_another()
+        wait_until(lambda: proxy.info()["last_reload"].get("ok"), "the new process has reloaded")
+
+
 def test_the_service_manager_is_told_who_the_service_is(server: RedisServer, tmp_path: Path) -> None:
     notifications = Notifications(tmp_path)
     listening = socket.create_server(("127.0.0.1", 0))

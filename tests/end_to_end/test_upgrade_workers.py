@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 from typing import Any
@@ -33,6 +35,8 @@ def test_workers_hand_over_to_another_number_of_workers_and_to_none(server: Redi
                 wait_until(lambda before=before: not any(map(alive, before)), "the workers of the one before end", 60)
                 assert proxy.once().ping() and named.client_id() == number
                 assert len(proxy.client().client_list()) >= 21
+                proxy.do("reload")
+                assert serving(proxy) == (workers if workers > 1 else 0)
         load.check(server)
 
 
@@ -61,6 +65,15 @@ def test_who_has_tls_stays_in_the_old_process_under_the_new_control_plane(
         client.close()
         proxy.wait_for_the_end_of(old)
         wait_until(lambda: not leaving(proxy), "nothing lingers")
+
+
+def test_the_old_process_ends_with_the_new_one_however_soon(server: RedisServer, certificates: Certificates) -> None:
+    with Upgraded(server.uplink, tls=certificates, upgrade=SLOWLY) as proxy:
+        client, old = proxy.client(single_connection_client=True), proxy.pid
+        assert client.ping() and proxy.upgrade()["stayed"] == 1
+        os.kill(proxy.pid, signal.SIGTERM)
+        proxy.wait_for_the_end_of(proxy.pid)
+        proxy.wait_for_the_end_of(old)
 
 
 def leaving(proxy: Upgraded) -> list[dict[str, Any]]:

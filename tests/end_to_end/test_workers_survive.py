@@ -113,6 +113,7 @@ def test_clients_do_not_notice_that_there_are_more_workers_or_fewer(
         assert traffic.problems == []
         special.end(reloaded=True)
         assert [each["restarts"] for each in workers_of(proxy)] == [0, 0]
+        assert "disconnected" not in proxy.log and "worker_lost" not in proxy.info()["clients"]["closed"]
 
 
 # -- without the control process
@@ -149,6 +150,23 @@ def restarted(proxy: Proxy) -> None:
     proxy.process = proxy._start()
     wait_until(lambda: drives(proxy), "it drives its workers", LONG_S)
     all_there(proxy)
+
+
+def test_one_process_takes_the_place_of_workers_at_a_restart(server: RedisServer) -> None:
+    with RedisServer() as new, proxy_of(server, 2) as proxy:
+        clients = [proxy.client(single_connection_client=True) for _ in range(6)]
+        scripts = [client.script_load(f"return {number}") for number, client in enumerate(clients)]
+        killed(proxy)
+        proxy.write(workers=1)
+        proxy.restart()
+        wait_until(lambda: not proxy.info().get("workers"), "the workers have ended", LONG_S)
+        assert all(client.ping() for client in clients)
+        assert "disconnected" not in proxy.log
+        proxy.write(uplink=new.uplink)
+        proxy.do("reload")
+        assert "workers" not in proxy.info() and proxy.info()["clients"]["open"] == 6
+        # Each was known to one worker only.
+        assert new.client().script_exists(*scripts) == [True] * 6
 
 
 def drives(proxy: Proxy) -> bool:

@@ -50,8 +50,8 @@ def test_a_path_too_long_for_a_socket_is_refused() -> None:
 def test_what_dead_processes_have_left_is_removed(path: Path) -> None:
     directory = RunDirectory(str(path))
     directory.make()
-    dead, living = directory.sockets("w1"), directory.sockets("w2")
-    for each in (dead.orders, dead.asking, dead.clients):
+    dead, living, door = directory.sockets("w1"), directory.sockets("w2"), directory.sockets("p3").clients
+    for each in (dead.orders, dead.asking, dead.clients, door):
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(each)
     with socket.socket(socket.AF_UNIX) as listening:
@@ -59,6 +59,25 @@ def test_what_dead_processes_have_left_is_removed(path: Path) -> None:
         listening.listen()
         assert directory.names() == ["w1", "w2"] and directory.living() == ["w2"]
     assert os.listdir(path) == ["w2.orders"]
+
+
+def test_who_only_takes_clients_in_is_left_alone(path: Path) -> None:
+    directory = RunDirectory(str(path))
+    directory.make()
+    door = directory.sockets(directory.new_name("p")).clients
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(door)
+        listening.listen()
+        assert directory.living() == []
+        assert [os.path.basename(door)] == os.listdir(path)
+
+
+def test_a_process_with_the_number_of_a_dead_one_has_other_names(path: Path) -> None:
+    directory = RunDirectory(str(path))
+    names = {directory.new_name("w64") for _ in range(20)}
+    assert len(names) == 20
+    longest = RunDirectory("/" + 79 * "x").sockets("w64-4194304-abcdef").clients
+    assert len(longest) <= 107 and len(max(names, key=len)) <= len("w64-4194304-abcdef")
 
 
 def test_where_it_is(tmp_path: Path) -> None:

@@ -22,6 +22,15 @@ def test_the_longest_unused_ones_go_when_there_are_too_many_bytes() -> None:
     assert cache.missing(set()) == [b"aaaaa", b"cc"]
 
 
+def test_those_of_another_are_kept_within_the_same_bound() -> None:
+    cache = ScriptCache(10)
+    cache.see([b"EVAL", b"aaaaa", b"0"])
+    cache.learn([b"x" * 11, b"bbb", b"aaaaa"])
+    assert cache.bodies == (b"bbb", b"aaaaa")
+    cache.learn([b"ccc"])
+    assert cache.bodies == (b"aaaaa", b"ccc")
+
+
 def test_script_flush_forgets_them() -> None:
     cache = ScriptCache(10)
     cache.see([b"EVAL", b"a", b"0"])
