@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from redisproxy.copying.comparison import Comparison, Depth, Extent
-from redisproxy.copying.differences import Difference, why_counts_differ
+from redisproxy.copying.differences import Difference, names_tell, why_counts_differ
 from redisproxy.copying.endpoint import Endpoint
 from redisproxy.copying.functions import compare_functions
 from redisproxy.copying.key_by_key import BETWEEN_LOOKS_S, LOOKS, KeyByKey, Progress
@@ -39,8 +39,9 @@ async def compare(
     comparison = Comparison({db: (_at(here, db).keys, _at(there, db).keys) for db in databases})
     for why in await compare_functions(source, target):
         comparison.note(Difference(0, None, "", why))
+    by_key = KeyByKey(source, target, comparison, clock)
     if extent.depth is not Depth.COUNTS:
-        await KeyByKey(source, target, comparison, clock).run(extent, progress)
+        await by_key.run(extent, progress)
     for look in range(LOOKS):
         different = {db: why for db in databases if (why := why_counts_differ(_at(here, db), _at(there, db)))}
         if not different or look == LOOKS - 1:
@@ -49,6 +50,9 @@ async def compare(
         here, there = await key_counts(source), await key_counts(target)
     for db, why in different.items():
         comparison.note(Difference(db, None, "", why))
+    for db in databases:
+        if comparison.same and names_tell(_at(here, db), _at(there, db)):
+            await by_key.compare_names(db)
     return comparison
 
 

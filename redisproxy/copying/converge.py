@@ -65,6 +65,11 @@ class Converge:
         self._nap: Deferred[None] | None = None
 
     @property
+    def has_feed(self) -> bool:
+        """Whether it has begun."""
+        return self._feed is not None
+
+    @property
     def feed(self) -> Feed:
         """The feed of the moment."""
         assert self._feed is not None

@@ -9,6 +9,10 @@ from redisproxy.copying.keyspace import KeyCount
 
 STALE_SHARE = 4
 """Servers remove keys that have expired so eagerly that less than a quarter of those with a time to live are such."""
+STALE_KEYS = 100
+"""Or less than so many: of a few keys most may have expired."""
+FEW_KEYS = 2000
+"""In a database with no more the names tell more than the numbers."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,21 @@ def why_counts_differ(source: KeyCount, target: KeyCount) -> str:
     """What the target has otherwise, in words; empty if nothing.
 
     The numbers of keys with a time to live need not be the same: those that have expired count until they are removed.
+    Those of few keys tell nothing: see L{names_tell}.
     """
     there, here = target.keys - target.expiring, source.keys - source.expiring
     if there != here:
         return f"keys without a time to live: {there}, not {here}"
-    if abs(target.expiring - source.expiring) > max(target.expiring, source.expiring) / STALE_SHARE:
+    stale = max(target.expiring // STALE_SHARE, source.expiring // STALE_SHARE, STALE_KEYS)
+    if not _few(source, target) and abs(target.expiring - source.expiring) > stale:
         return f"keys with a time to live: {target.expiring}, not {source.expiring}"
     return ""
+
+
+def names_tell(source: KeyCount, target: KeyCount) -> bool:
+    """Whether the names of the keys have to tell if one is missing, because their numbers can't, and are few enough."""
+    return source.expiring != target.expiring and _few(source, target)
+
+
+def _few(source: KeyCount, target: KeyCount) -> bool:
+    return max(source.keys, target.keys) <= FEW_KEYS

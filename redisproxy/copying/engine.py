@@ -27,7 +27,7 @@ from redisproxy.copying.streams import Streams
 from redisproxy.copying.survey import take_survey
 from redisproxy.copying.writer import Writer
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
-from redisproxy.servers.copy_marker import Marked, mark, unmark
+from redisproxy.servers.copy_marker import Marked, mark, marked, unmark
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -149,9 +149,11 @@ class CopyEngine:
     async def _copy_once(self, replace: bool) -> None:
         servers = await open_servers(self._old, self._new, self._network, self._clock)
         run = self._run = CopyRun(servers, self._changes, self._figures, self._open_feed, self._settings, self._clock)
-        if replace:
+        address = self._old.uplink.address
+        # What an earlier attempt has copied may be gone at the old server since, and nobody has told.
+        if replace or await marked(servers.new, address) is not Marked.NOT:
             await servers.new.ask("FLUSHALL")
-        await mark(servers.new, Marked.COPYING, self._old.uplink.address)
+        await mark(servers.new, Marked.COPYING, address)
         await run.converge.begin()
         await run.functions()
         await run.find_streams()
@@ -243,7 +245,7 @@ class CopyRun:
 
     async def note(self, perhaps: tuple[tuple[int, bytes], ...]) -> None:
         """Of these keys those have changed that can change without being told."""
-        if perhaps and not self._changes.everything:
+        if perhaps and not self._changes.everything and self.converge.has_feed:
             perhaps = await self.converge.feed.silent_types(perhaps)
         self._changes.add([name for _, name in perhaps])
 

@@ -62,6 +62,17 @@ class KeyByKey:
             done += len(keys)
             progress(done, max(total, done))
 
+    async def compare_names(self, db: int) -> None:
+        """Compare which keys there are in a database, whatever time is left.
+
+        @raise UplinkError: a server did not answer.
+        """
+        if not await self._select(db):
+            return
+        here, there = [{key async for keys in all_keys(each) for key in keys} for each in (self._source, self._target)]
+        if lonely := sorted(here ^ there):
+            await self._compare(db, lonely)
+
     def _in_time(self) -> bool:
         return self._end is None or bool(self._clock.seconds() < self._end)
 

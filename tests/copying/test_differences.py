@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.copying.differences import is_unread, why_counts_differ, why_different
+from redisproxy.copying.differences import is_unread, names_tell, why_counts_differ, why_different
 from redisproxy.copying.digest import UNREAD, Digest
 from redisproxy.copying.keyspace import KeyCount
 
@@ -48,10 +48,19 @@ def test_a_value_that_was_not_read_is_told_from_one_that_is_the_same() -> None:
     [
         (KeyCount(10, 2), KeyCount(10, 2), ""),
         (KeyCount(10, 2), KeyCount(9, 2), "keys without a time to live: 7, not 8"),
-        (KeyCount(1000, 1000), KeyCount(800, 800), ""),
-        (KeyCount(1000, 1000), KeyCount(700, 700), "keys with a time to live: 700, not 1000"),
+        (KeyCount(10000, 10000), KeyCount(8000, 8000), ""),
+        (KeyCount(10000, 10000), KeyCount(7000, 7000), "keys with a time to live: 7000, not 10000"),
+        (KeyCount(10000, 100), KeyCount(9900), ""),
+        (KeyCount(10000, 101), KeyCount(9899), "keys with a time to live: 0, not 101"),
+        (KeyCount(100, 100), KeyCount(1, 1), ""),
         (KeyCount(), KeyCount(3), "keys without a time to live: 3, not 0"),
     ],
 )
 def test_numbers_of_keys_differ_but_for_what_has_expired(source: KeyCount, target: KeyCount, why: str) -> None:
     assert why_counts_differ(source, target) == why
+
+
+def test_of_few_keys_with_a_time_to_live_the_names_tell() -> None:
+    assert names_tell(KeyCount(100, 2), KeyCount(99, 1))
+    assert not names_tell(KeyCount(100, 2), KeyCount(100, 2))
+    assert not names_tell(KeyCount(3000, 2), KeyCount(2999, 1))

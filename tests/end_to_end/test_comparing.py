@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -275,3 +276,18 @@ def test_functions_that_the_new_server_can_not_have_are_named() -> None:
             return await copy_functions(source, target)
 
         assert between(old, new, copied) == ("library one: the new server has no functions",)
+
+
+def test_keys_that_have_expired_and_are_counted_still_are_no_difference() -> None:
+    """One that lives and is missing is, even where only numbers are compared."""
+    with RedisServer("--enable-debug-command", "yes") as old, RedisServer() as new:
+        old.client().execute_command("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+        for at in range(20):
+            old.client().set(f"short:{at}", "x", px=1)
+        for each in (old, new):
+            each.client().mset({"a": 1, "b": 2})
+            each.client().pexpireat("a", LATER_MS)
+        time.sleep(0.01)
+        assert old.client().dbsize() == 22 and found(compared((old, new), Extent(Depth.COUNTS))) == []
+        new.client().delete("a")
+        assert found(compared((old, new), Extent(Depth.COUNTS))) == [(0, b"a", "string", "missing")]

@@ -298,6 +298,34 @@ def test_a_feed_that_is_lost_means_beginning_anew(pair: tuple[RedisServer, Redis
     assert killed[0] and answer["report"]["result"] == "done"
 
 
+def test_what_is_deleted_before_the_copy_begins_anew_does_not_come_back(
+    pair: tuple[RedisServer, RedisServer], proxy: Proxy
+) -> None:
+    old, new = pair
+    for at in range(0, 20 * KEYS, KEYS):
+        old.client().mset({f"key:{each}": "x" * 300 for each in range(at, at + KEYS)})
+    killed, logged = [0], len(proxy.log)
+
+    def interrupt() -> None:
+        while new.client().dbsize() < KEYS // 10:
+            time.sleep(0.001)
+        for each in new.client().client_list():
+            if each["cmd"] == "restore":
+                with contextlib.suppress(redis.ResponseError):
+                    new.client().client_kill_filter(_id=each["id"])
+                    killed[0] += 1
+        wait_until(lambda: "the copy begins anew" in proxy.log[logged:], "nobody is told of changes")
+        old.client().flushall()
+        old.client().set("left", 1)
+
+    acting = threading.Thread(target=interrupt, daemon=True)
+    acting.start()
+    report = switch(proxy, new)
+    acting.join(30)
+    assert report["result"] == "done" and killed[0]
+    assert contents(raw(new), False) == contents(raw(old), False)
+
+
 def test_a_server_that_is_killed_leaves_the_old_one_in_use(emptied: dict[str, RedisServer], shared: Proxy) -> None:
     old = emptied["Redis 7.0"]
     use(shared, old)
