@@ -80,7 +80,9 @@ def deliver(request: Request, rendering: Deferred[Rendered], content_type: str, 
             request.finish()
 
     def failed(failure: Failure) -> None:
-        if not failure.check(CancelledError):
+        if failure.check(OperationError):
+            finish(_refused(failure), JSON)
+        elif not failure.check(CancelledError):
             _log.failure("{name} failed", failure=failure, name=name)
             finish(_as_answer(500, {"ok": False, "error": "internal error, see the log"}), JSON)
 

@@ -16,7 +16,7 @@ from twisted.internet.testing import StringTransport
 from redisproxy.admin import make_site
 from redisproxy.admin.page import render_page
 from redisproxy.config.authentication import Authenticator
-from redisproxy.control.errors import DeadlineExceeded, WrongState
+from redisproxy.control.errors import DeadlineExceeded, Unavailable, WrongState
 from redisproxy.figures.metrics import OperationFigures
 
 REPORT = {
@@ -255,6 +255,13 @@ def test_a_page_that_can_not_be_had_shows_nothing_of_why(site: Site) -> None:
     site.operations.informing = fail(RuntimeError("secret detail"))
     status, _, content = site.ask("GET", "/")
     assert status == 500 and b"secret detail" not in content and b"internal error" in content
+
+
+@pytest.mark.parametrize("path", ["/", "/info.json"])
+def test_a_page_says_that_no_data_plane_can_be_reached(site: Site, path: str) -> None:
+    site.operations.informing = fail(Unavailable("no worker is running"))
+    status, _, content = site.ask("GET", path)
+    assert status == 503 and json.loads(content) == {"ok": False, "error": "no worker is running"}
 
 
 @pytest.mark.parametrize("path", ["/", "/info.json", "/metrics", "/readyz", "/healthz"])

@@ -306,8 +306,8 @@ def _stop_one(world: World, chance: random.Random, seconds: float) -> None:
 
 
 def _all_answer(world: World) -> None:
-    workers = world.proxy.info()["workers"]
-    wait_until(lambda: len(world.workers()) == len(workers), "all workers answer", 30)
+    count = world.proxy.config["workers"]
+    wait_until(lambda: len(world.workers()) == count, "all workers answer", 30)
 
 
 def _stop_for_a_while(server: Server, chance: random.Random) -> None:
