@@ -64,11 +64,10 @@ def deliver(request: Request, rendering: Deferred[Rendered], content_type: str, 
 
     @param name: how the log calls it when it fails.
     """
-    gone = False
+    gone: list[object] = []
 
-    def disconnected(_: object) -> None:
-        nonlocal gone
-        gone = True
+    def disconnected(why: object) -> None:
+        gone.append(why)
         rendering.cancel()
 
     def finish(page: Rendered, content_type: str = content_type) -> None:
