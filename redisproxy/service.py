@@ -290,6 +290,7 @@ def service_of(
     if settings.worker_count > 1 or origin.inheritance is not None or directory.living():
         try:
             directory.make()
+            directory.claim(config_path)
         except RunDirectoryFault as error:
             raise SystemExit(f"redisproxy can't start: {error}") from None
         return WorkersService(config_path, settings, reactor, manager, directory, origin)

@@ -5,6 +5,7 @@ It outlives the processes: a control process that starts anew finds the data pla
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import socket
@@ -13,9 +14,12 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TextIO
 
 MAX_PATH = 80
 """Of the directory: a Unix socket's whole path has to fit into 107 bytes."""
+MAX_NAMED = 1000
+_CONTROL = ".control"
 _KINDS = ("orders", "asking", "clients")
 
 
@@ -44,6 +48,7 @@ class RunDirectory:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._claim: TextIO | None = None
 
     def make(self) -> None:
         """See that it is there, and private.
@@ -62,6 +67,37 @@ class RunDirectory:
             raise RunDirectoryFault(
                 f"run_directory: {self.path} has to be a directory that only this user may use (mode 0700)"
             )
+
+    def claim(self, config_path: str) -> None:
+        """Be a control process of this configuration file here until the process ends; there may be several.
+
+        @raise RunDirectoryFault: one of another file lives: it would lose its data planes, and they their server.
+        """
+        try:
+            self._take_claim(config_path)
+        except OSError as error:
+            raise RunDirectoryFault(f"run_directory: {self.path}: {os.strerror(error.errno or 0)}") from None
+
+    def _take_claim(self, config_path: str) -> None:
+        own = f"{_short_hash(config_path)}{_CONTROL}"
+        # Kept open for the lock, which the system gives up when the process ends, however it does.
+        self._claim = open(os.path.join(self.path, own), "a", encoding="utf-8", errors="replace")  # noqa: SIM115
+        fcntl.flock(self._claim, fcntl.LOCK_SH)
+        self._claim.truncate(0)
+        self._claim.write(os.path.abspath(config_path))
+        self._claim.flush()
+        for other in sorted(each for each in os.listdir(self.path) if each.endswith(_CONTROL) and each != own):
+            self._see_that_nobody_holds(os.path.join(self.path, other))
+
+    def _see_that_nobody_holds(self, path: str) -> None:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunDirectoryFault(
+                    f"run_directory: {self.path} is in use by the proxy with {file.read(MAX_NAMED)}:"
+                    " each configuration file needs one of its own"
+                ) from None
 
     @property
     def _private(self) -> bool:
@@ -131,5 +167,9 @@ def run_directory(configured: str | None, config_path: str, environ: Mapping[str
     of_service = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     if of_service:
         return RunDirectory(os.path.join(of_service, "proxy"))
-    name = hashlib.sha256(os.path.abspath(config_path).encode()).hexdigest()[:12]
-    return RunDirectory(os.path.join(tempfile.gettempdir(), f"redisproxy-{os.geteuid()}-{name}"))
+    name = f"redisproxy-{os.geteuid()}-{_short_hash(config_path)}"
+    return RunDirectory(os.path.join(tempfile.gettempdir(), name))
+
+
+def _short_hash(config_path: str) -> str:
+    return hashlib.sha256(os.path.abspath(config_path).encode()).hexdigest()[:12]

@@ -152,6 +152,19 @@ def restarted(proxy: Proxy) -> None:
     all_there(proxy)
 
 
+def test_a_proxy_with_another_file_does_not_take_the_workers_of_a_running_one(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    directory = str(tmp_path / "run")
+    with RedisServer() as new, proxy_of(server, 2, run_directory=directory) as proxy:
+        client = proxy.client(single_connection_client=True)
+        assert client.ping()
+        with pytest.raises(AssertionError, match="is in use by the proxy with"):
+            Proxy(new.uplink, run_directory=directory)
+        assert client.set("where", "here") and server.client().get("where") == "here"
+        assert proxy.client().ping()
+
+
 def test_one_process_takes_the_place_of_workers_at_a_restart(server: RedisServer) -> None:
     with RedisServer() as new, proxy_of(server, 2) as proxy:
         clients = [proxy.client(single_connection_client=True) for _ in range(6)]

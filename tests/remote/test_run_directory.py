@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import tempfile
@@ -59,6 +60,22 @@ def test_what_dead_processes_have_left_is_removed(path: Path) -> None:
         listening.listen()
         assert directory.names() == ["w1", "w2"] and directory.living() == ["w2"]
     assert os.listdir(path) == ["w2.orders"]
+
+
+def test_control_processes_of_one_configuration_file_only_use_it_at_a_time(path: Path) -> None:
+    first, second, other = (RunDirectory(str(path)) for _ in range(3))
+    first.make()
+    first.claim("/etc/a.json")
+    second.claim("/etc/a.json")  # its successor in an upgrade, say
+    with pytest.raises(RunDirectoryFault, match=r"is in use by the proxy with /etc/a\.json: each"):
+        other.claim("/etc/b.json")
+    del other, first
+    gc.collect()
+    with pytest.raises(RunDirectoryFault):
+        RunDirectory(str(path)).claim("/etc/b.json")
+    del second
+    gc.collect()
+    RunDirectory(str(path)).claim("/etc/b.json")
 
 
 def test_who_only_takes_clients_in_is_left_alone(path: Path) -> None:

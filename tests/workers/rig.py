@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from redisproxy import config
+from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.resp import encode_command
@@ -84,6 +85,9 @@ class Worker:
 
     def failed(self, why: str) -> None:
         self.end(why)
+
+    def learn(self, shared: bytes) -> Deferred[None]:
+        return maybeDeferred(shared_value.learn, shared, self.local.core)
 
     @property
     def server(self) -> str:
