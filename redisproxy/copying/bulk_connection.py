@@ -6,6 +6,7 @@ Commands leave as one write, and the replies come back together, so that a reply
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -23,6 +24,8 @@ from redisproxy.servers.control_connection import Arg, ServerSaidNo, connected
 from redisproxy.servers.credentials import credentials_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from redisproxy.config import UplinkSettings
     from redisproxy.net.network import Network
 
@@ -173,6 +176,23 @@ class BulkConnection:
         if isinstance(reply, ServerSaidNo):
             raise reply
         return reply
+
+    async def ask_in(self, commands: Mapping[int, Sequence[Command]]) -> dict[int, list[Any]]:
+        """Send commands to several databases at once; the replies by database, as L{ask_all} has them.
+
+        @raise ServerSaidNo: there is no such database. @raise UplinkUnavailable: the server did not answer.
+        """
+        sent = [each for db, asked in commands.items() for each in (("SELECT", db), *asked)]
+        replies = iter(await self.ask_all(*sent))
+        answers: dict[int, list[Any]] = {}
+        for db, asked in commands.items():
+            selected = next(replies)
+            if isinstance(selected, ServerSaidNo):
+                self.close()
+                raise selected
+            self.db = db
+            answers[db] = list(islice(replies, len(asked)))
+        return answers
 
     async def select(self, db: int) -> None:
         """Go to another database.

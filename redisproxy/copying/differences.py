@@ -62,12 +62,14 @@ def why_counts_differ(source: KeyCount, target: KeyCount) -> str:
     """What the target has otherwise, in words; empty if nothing.
 
     The numbers of keys with a time to live need not be the same: those that have expired count until they are removed.
+    So do hashes all of whose fields have.
     Those of few keys tell nothing: see L{names_tell}.
     """
     there, here = target.keys - target.expiring, source.keys - source.expiring
-    if there != here:
+    timed = max(target.timed, source.timed)
+    if there != here and not (timed and _few(source, target)) and abs(there - here) > min(timed, _stale(timed)):
         return f"keys without a time to live: {there}, not {here}"
-    stale = max(target.expiring // STALE_SHARE, source.expiring // STALE_SHARE, STALE_KEYS)
+    stale = _stale(max(target.expiring, source.expiring))
     if not _few(source, target) and abs(target.expiring - source.expiring) > stale:
         return f"keys with a time to live: {target.expiring}, not {source.expiring}"
     return ""
@@ -75,8 +77,13 @@ def why_counts_differ(source: KeyCount, target: KeyCount) -> str:
 
 def names_tell(source: KeyCount, target: KeyCount) -> bool:
     """Whether the names of the keys have to tell if one is missing, because their numbers can't, and are few enough."""
-    return source.expiring != target.expiring and _few(source, target)
+    return (source.keys, source.expiring) != (target.keys, target.expiring) and _few(source, target)
 
 
 def _few(source: KeyCount, target: KeyCount) -> bool:
     return max(source.keys, target.keys) <= FEW_KEYS
+
+
+def _stale(expiring: int) -> int:
+    """How many of so many keys may have expired and be counted."""
+    return max(expiring // STALE_SHARE, STALE_KEYS)

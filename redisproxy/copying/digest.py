@@ -13,7 +13,7 @@ from redisproxy.copying.endpoint import Endpoint, Features
 from redisproxy.copying.items import Item, Sum
 from redisproxy.copying.kinds import KINDS
 from redisproxy.copying.looks import COUNTS, Look, looks
-from redisproxy.copying.reading import batches, is_small, read_pieces, read_small
+from redisproxy.copying.reading import SMALL_BYTES, batches, is_small, read_pieces, read_small
 from redisproxy.copying.replies import KeyChanged, checked
 
 _TRIES = 3
@@ -66,7 +66,14 @@ async def digests(
     for key, look in looked:
         if look.kind in KINDS and key not in values:
             values[key] = await _of_pieces(server, key, look.kind, detail, in_time)
-    return [Digest(look.kind, values.get(key, UNREAD), look.expires_ms) for key, look in looked]
+    return [_digest(look, values.get(key, UNREAD)) for key, look in looked]
+
+
+def _digest(look: Look, value: bytes) -> Digest:
+    # All fields of such a hash have expired, or it has gone meanwhile; it is there until the server removes it.
+    if look.kind == "hash" and look.size <= SMALL_BYTES and value == UNREAD:
+        return Digest("none", UNREAD, None)
+    return Digest(look.kind, value, look.expires_ms)
 
 
 def _of_items(items: list[Item] | None, look: Look, detail: Features) -> bytes:

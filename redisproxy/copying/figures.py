@@ -17,12 +17,11 @@ FIRST_GUESS_S = 0.0001
 class CopyFigures:
     """Counts.
 
-    @ivar key_s: how long one changed key takes, in seconds, of late.
     @param now: the time in seconds.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self.key_s = FIRST_GUESS_S
+        self._round_keys, self._round_s = 1.0, FIRST_GUESS_S
         self._now = now
         self._keys = self._total = self._bytes = self._passes = 0
         self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES)
@@ -44,7 +43,16 @@ class CopyFigures:
     def changed_took(self, keys: int, seconds: float) -> None:
         """So many changed keys took so long."""
         if keys:
-            self.key_s += SMOOTHING * (seconds / keys - self.key_s)
+            self._round_keys += SMOOTHING * (keys - self._round_keys)
+            self._round_s += SMOOTHING * (seconds - self._round_s)
+
+    @property
+    def key_s(self) -> float:
+        """How long one changed key takes, in seconds, of late.
+
+        Of several rounds together: each takes some time however few its keys are.
+        """
+        return self._round_s / self._round_keys
 
     def progress(self, changed: int, slow_s: float = 0.0) -> CopyProgress:
         """The figures now.

@@ -11,6 +11,8 @@ from redisproxy.servers.state import parse_info
 
 BATCH = 500
 """How many keys are taken at once."""
+_TIMED = ("subexpiry", "keys_with_volatile_items")
+"""What Redis and Valkey call hashes whose fields have times to live."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,12 @@ class KeyCount:
     """How many keys a database has, keys that have expired and are not yet removed included.
 
     @ivar expiring: how many of them have a time to live.
+    @ivar timed: how many are hashes of which fields have one: they go with the last field.
     """
 
     keys: int = 0
     expiring: int = 0
+    timed: int = 0
 
 
 async def key_counts(server: Endpoint) -> dict[int, KeyCount]:
@@ -35,7 +39,8 @@ async def key_counts(server: Endpoint) -> dict[int, KeyCount]:
 
 def _count(text: str) -> KeyCount:
     fields = dict(each.split("=", 1) for each in text.split(",") if "=" in each)
-    return KeyCount(int(fields.get("keys", 0)), int(fields.get("expires", 0)))
+    timed = next((fields[name] for name in _TIMED if name in fields), 0)
+    return KeyCount(int(fields.get("keys", 0)), int(fields.get("expires", 0)), int(timed))
 
 
 async def all_keys(server: Endpoint) -> AsyncIterator[list[bytes]]:

@@ -63,9 +63,26 @@ class NamedKeys:
         @raise UplinkError: a server does not answer, or takes no more.
         """
         names = [name for name in names if not name.startswith(PRIVATE)]
-        for db in await self._servers.databases() if names else ():
-            await self.copy(db, names)
-            self._note_recent([(db, name) for name in names[-CHUNK:]])
+        databases = await self._servers.databases() if names else []
+        for chunk in _chunks(names):
+            there = await self._where(databases, chunk)
+            await self._remove({db: [name for name in chunk if name not in there[db]] for db in databases})
+            for db, present in there.items():
+                await self.copy(db, [name for name in chunk if name in present])
+                self._note_recent([(db, name) for name in chunk])
+
+    async def _where(self, databases: list[int], names: list[bytes]) -> dict[int, set[bytes]]:
+        """Which of these keys the old server has in which database; most are in one."""
+        asked: list[Command] = [("EXISTS", name) for name in names]
+        answers = await self._servers.old.ask_in(dict.fromkeys(databases, asked))
+        return {db: {name for name, exists in zip(names, answers[db], strict=True) if exists != 0} for db in databases}
+
+    async def _remove(self, absent: dict[int, list[bytes]]) -> None:
+        """Remove these keys from the databases of the new server, in front of what is copied next."""
+        for db, names in absent.items():
+            for name in names:
+                self.in_place.forget(db, name)
+        await self._servers.new.ask_in({db: [("UNLINK", *names)] for db, names in absent.items() if names})
 
     def _note_recent(self, keys: list[tuple[int, bytes]]) -> None:
         for key in keys:

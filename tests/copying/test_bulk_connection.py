@@ -107,3 +107,19 @@ def test_a_request_that_is_cancelled_ends_the_connection(server: Server) -> None
     waiting.cancel()
     assert isinstance(error_of(results), CancelledError) and isinstance(error_of(other), UplinkUnavailable)
     assert isinstance(error_of(server.ask(("GET", "a"))), UplinkUnavailable)
+
+
+def test_several_databases_are_asked_at_once(server: Server) -> None:
+    results: list[Any] = []
+    asked = {0: [("EXISTS", "a"), ("EXISTS", "b")], 3: [("EXISTS", "a")]}
+    ensureDeferred(server.connection.ask_in(asked)).addBoth(results.append)
+    server.says(b"+OK\r\n:1\r\n:0\r\n+OK\r\n:1\r\n")
+    assert results == [{0: [1, 0], 3: [1]}] and server.connection.db == 3
+
+
+def test_a_database_that_is_not_there_ends_the_connection(server: Server) -> None:
+    """Nobody knows which one is selected."""
+    results: list[Any] = []
+    ensureDeferred(server.connection.ask_in({99: [("EXISTS", "a")]})).addBoth(results.append)
+    server.says(b"-ERR DB index is out of range\r\n:1\r\n")
+    assert results[0].check(ServerSaidNo) and server.transport.disconnected

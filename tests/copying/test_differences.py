@@ -53,6 +53,9 @@ def test_a_value_that_was_not_read_is_told_from_one_that_is_the_same() -> None:
         (KeyCount(10000, 100), KeyCount(9900), ""),
         (KeyCount(10000, 101), KeyCount(9899), "keys with a time to live: 0, not 101"),
         (KeyCount(100, 100), KeyCount(1, 1), ""),
+        (KeyCount(10000, 0, 2), KeyCount(9998), ""),
+        (KeyCount(10000, 0, 2), KeyCount(9997), "keys without a time to live: 9997, not 10000"),
+        (KeyCount(10, 0, 1), KeyCount(9), ""),
         (KeyCount(), KeyCount(3), "keys without a time to live: 3, not 0"),
     ],
 )
@@ -61,6 +64,6 @@ def test_numbers_of_keys_differ_but_for_what_has_expired(source: KeyCount, targe
 
 
 def test_of_few_keys_with_a_time_to_live_the_names_tell() -> None:
-    assert names_tell(KeyCount(100, 2), KeyCount(99, 1))
+    assert names_tell(KeyCount(100, 2), KeyCount(99, 1)) and names_tell(KeyCount(10, 0, 1), KeyCount(9))
     assert not names_tell(KeyCount(100, 2), KeyCount(100, 2))
     assert not names_tell(KeyCount(3000, 2), KeyCount(2999, 1))

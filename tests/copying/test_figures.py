@@ -27,6 +27,14 @@ def test_the_lag_is_what_changed_keys_take() -> None:
     assert round(figures.progress(changed=500, slow_s=0.25).lag_ms) == 1250
 
 
+def test_rounds_of_few_keys_do_not_make_a_key_look_slow() -> None:
+    figures = CopyFigures(Clock().seconds)
+    for _ in range(50):
+        figures.changed_took(1, 0.05)
+        figures.changed_took(50, 0.06)
+    assert figures.progress(changed=50).lag_ms < 200
+
+
 def test_before_anything_was_copied_nothing_is_claimed() -> None:
     progress = CopyFigures(Clock().seconds).progress(changed=0)
     assert progress.seconds_left is None and progress.keys_per_s == 0
