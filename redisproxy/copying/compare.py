@@ -15,6 +15,9 @@ from redisproxy.copying.functions import compare_functions
 from redisproxy.copying.key_by_key import BETWEEN_LOOKS_S, LOOKS, KeyByKey, Progress
 from redisproxy.copying.keyspace import KeyCount, key_counts
 
+Counts = Mapping[int, KeyCount]
+"""How many keys there are, by database."""
+
 
 async def compare(
     source: Endpoint,
@@ -34,7 +37,8 @@ async def compare(
     @param progress: called with how many keys have been looked at, of how many.
     @raise UplinkError: a server did not answer.
     """
-    here, there = await key_counts(source), await key_counts(target)
+    counts: tuple[Counts, Counts] = await key_counts(source), await key_counts(target)
+    here, there = counts
     databases = sorted({*here, *there, *(db for db, _ in extent.first)})
     comparison = Comparison({db: (_at(here, db).keys, _at(there, db).keys) for db in databases})
     for why in await compare_functions(source, target):
@@ -42,7 +46,20 @@ async def compare(
     by_key = KeyByKey(source, target, comparison, clock)
     if extent.depth is not Depth.COUNTS:
         await by_key.run(extent, progress)
+    here, there = await _compare_counts(source, target, comparison, counts, clock)
+    for db in databases:
+        if comparison.same and names_tell(_at(here, db), _at(there, db)):
+            await by_key.compare_names(db)
+    return comparison
+
+
+async def _compare_counts(
+    source: Endpoint, target: Endpoint, comparison: Comparison, counts: tuple[Counts, Counts], clock: IReactorTime
+) -> tuple[Counts, Counts]:
+    """Note in which databases the numbers of keys differ, and go on differing; the last numbers."""
+    here, there = counts
     for look in range(LOOKS):
+        databases = comparison.keys
         different = {db: why for db in databases if (why := why_counts_differ(_at(here, db), _at(there, db)))}
         if not different or look == LOOKS - 1:
             break
@@ -50,11 +67,8 @@ async def compare(
         here, there = await key_counts(source), await key_counts(target)
     for db, why in different.items():
         comparison.note(Difference(db, None, "", why))
-    for db in databases:
-        if comparison.same and names_tell(_at(here, db), _at(there, db)):
-            await by_key.compare_names(db)
-    return comparison
+    return here, there
 
 
-def _at(counts: Mapping[int, KeyCount], db: int) -> KeyCount:
+def _at(counts: Counts, db: int) -> KeyCount:
     return counts.get(db, KeyCount())
