@@ -87,7 +87,7 @@ class Leaving:
         """
         client = self.client
         waiting = client.waiting
-        if client.received.upload.under_way:
+        if client.received.uploading:
             return "it is sending a command too large to hold"
         waiting.block(Reason.HANDOVER)
         client.acquirer.give_up()
