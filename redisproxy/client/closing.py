@@ -93,9 +93,9 @@ class Closing:
 
     def lost(self, reason: Failure) -> None:
         """The transport is gone."""
-        self.log.info(
-            "client {id} disconnected: {why}", id=self._holder.id, why=self._why or reason.getErrorMessage()
-        )
+        if self._why or self._core.log_messages:
+            why = self._why or reason.getErrorMessage()
+            self.log.info("client {id} disconnected: {why}", id=self._holder.id, why=why)
         self.let_go()
         if self._watchdog is not None:
             self._watchdog.cancel()
