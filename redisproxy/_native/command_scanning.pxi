@@ -24,10 +24,10 @@ cdef class CommandScanner(RequestBuffer):
 
     cdef Names _names
     cdef public bint authenticated
-    cdef Py_ssize_t max_held, max_bulk, max_inline, max_args
-    cdef Py_ssize_t at, searched, need, ready
-    cdef int kind
     cdef bint first
+    cdef int kind, max_args  # beside each other: every client has this
+    cdef Py_ssize_t max_held, max_bulk, max_inline
+    cdef Py_ssize_t at, searched, need, ready
     cdef object failed
     cdef list inline_args
 

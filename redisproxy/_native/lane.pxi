@@ -220,7 +220,6 @@ cdef class Lane:
     cdef public bint straight_out, active
     cdef public Py_ssize_t pending, limit, replies
     cdef public long long reply_bytes
-    cdef public object left_over
     cdef RequestFramer framer
     cdef Flow flow
 
@@ -229,6 +228,10 @@ cdef class Lane:
         self.framer = framer
         self.flow = flow
         self.active = True
+
+    @property
+    def left_over(self):
+        return None
 
     @property
     def transport(self):

@@ -22,7 +22,7 @@ cdef class RequestFramer(CommandScanner):
     cdef bytes run_bytes
 
     def __cinit__(self, special, *, Py_ssize_t max_held_bytes=262144, Py_ssize_t max_bulk_bytes=536870912,
-                  Py_ssize_t max_inline_bytes=MAX_LINE, Py_ssize_t max_args=2147483647):
+                  Py_ssize_t max_inline_bytes=MAX_LINE, int max_args=2147483647):
         self.special = special
         self.authenticated = True
         self.max_run = 1 << 30

@@ -30,18 +30,19 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """The parts of one client.
+    """The parts of one client. Those that few clients need are made with their first use.
 
     @ivar core: what all clients share. @ivar registry: all clients. @ivar auth: who may log in here.
     @ivar identity: who it is to others. @ivar session: what it has asked for, and is to find again.
     @ivar received: what has arrived and was not taken. @ivar waiting: why it is not taken.
     @ivar lane: the straight way to the uplink and back. @ivar output: what is written to the client.
-    @ivar pushes: messages of the proxy's own to it. @ivar slow_reader: what happens while it does not read.
     @ivar route: its uplink connection. @ivar acquirer: how it comes by one. @ivar sender: sends there.
     @ivar share: how much of a shared connection it may take. @ivar closing: its end.
     """
 
     __slots__ = (
+        "_pushes",
+        "_slow_reader",
         "acquirer",
         "auth",
         "closing",
@@ -49,14 +50,12 @@ class Client:
         "identity",
         "lane",
         "output",
-        "pushes",
         "received",
         "registry",
         "route",
         "sender",
         "session",
         "share",
-        "slow_reader",
         "waiting",
     )
 
@@ -69,25 +68,41 @@ class Client:
         limits = core.limits
         framer = RequestFramer(None, max_held_bytes=limits.max_held_request_bytes, max_bulk_bytes=limits.max_bulk_bytes)
         lane = self.lane = Lane(self, framer, core.gate.flow)
-        identity = self.identity = Identity(core.clock.seconds())
+        self.identity = Identity(core.clock.seconds())
         session = self.session = Session(None if auth.required else DEFAULT_USER)
         received = self.received = ReceiveBuffer(framer)
         output = self.output = Output(lane, session.reply_mode, core.gate.flow)
         waiting = self.waiting = Waiting(core, lane, received, output)
-        closing = self.closing = Closing(core, identity, output, waiting, self._let_go)
-        share = self.share = FairShare(core, lane, received, output, self.apply_framing)
+        closing = self.closing = Closing(core, self, output, waiting)
+        share = self.share = FairShare(core, lane, received, self)
         route = self.route = Route(core, lane, session, received, waiting, share)
         self.acquirer = Acquirer(core, session, waiting, share, route, closing)
-        self.sender = Sender(core, lane, session, waiting, route, closing)
-        self.pushes = PushMessages(core, lane, session, output, route, closing)
-        self.slow_reader = SlowReader(core, lane, session, output, waiting, closing, route)
+        self.sender = Sender(core, lane, session, waiting, route)
+        self._pushes: PushMessages | None = None
+        self._slow_reader: SlowReader | None = None
+
+    @property
+    def pushes(self) -> PushMessages:
+        """Messages of the proxy's own to it."""
+        if self._pushes is None:
+            self._pushes = PushMessages(self.core, self.lane, self.session, self.output, self.route, self.closing)
+        return self._pushes
+
+    @property
+    def slow_reader(self) -> SlowReader:
+        """What happens while it does not read."""
+        if self._slow_reader is None:
+            self._slow_reader = SlowReader(
+                self.core, self.lane, self.session, self.output, self.waiting, self.closing, self.route
+            )
+        return self._slow_reader
 
     # -- what the lane calls
 
     def look(self) -> None:
         """Take what can be taken now: something has arrived that did not go straight."""
         if not self.waiting.reasons and not self.output.closed:
-            self.waiting.pump()
+            self.waiting.pump.run()
 
     def deliver(self, data: bytes, done: int) -> None:
         """Pass a piece of the replies on; the lane has been told of them."""
@@ -114,7 +129,7 @@ class Client:
             if waiting.reasons & Reason.REPLIES:
                 waiting.unblock(Reason.REPLIES)
             elif waiting.eof and not waiting.reasons:
-                waiting.pump()
+                waiting.pump.run()
 
     # -- what others ask and tell
 
@@ -179,7 +194,8 @@ class Client:
         framer.special = None if every else stop_at
         self.output.sync()
 
-    def _let_go(self) -> None:
+    def release(self) -> None:
+        """Part of C{closing.Holder}: give back everything that it holds."""
         self.lane.queue = None
         self.output.sync()
         self.received.current = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
-    from redisproxy.client.identity import Identity
     from redisproxy.client.output import Output
     from redisproxy.client.waiting import Waiting
     from redisproxy.shared.core import Core
@@ -18,26 +16,31 @@ if TYPE_CHECKING:
 CLOSE_DEADLINE_S = 5.0
 
 
+class Holder(Protocol):
+    """The client that ends."""
+
+    @property
+    def id(self) -> int:
+        """The id that it sees."""
+
+    def release(self) -> None:
+        """Give back everything that it holds. Called once."""
+
+
 class Closing:
-    """Ends one client.
+    """Ends one client."""
 
-    @param release: gives back everything that the client holds. Called once.
-    """
-
-    __slots__ = ("_core", "_identity", "_output", "_release", "_waiting", "_watchdog", "_why")
+    __slots__ = ("_core", "_holder", "_output", "_waiting", "_watchdog", "_why")
 
     log = Logger(namespace="redisproxy.client")
 
-    def __init__(
-        self, core: Core, identity: Identity, output: Output, waiting: Waiting, release: Callable[[], None]
-    ) -> None:
+    def __init__(self, core: Core, holder: Holder, output: Output, waiting: Waiting) -> None:
         self._core = core
         self._output = output
         self._waiting = waiting
-        self._release = release
+        self._holder = holder
         self._watchdog: IDelayedCall | None = None
         self._why = ""
-        self._identity = identity
 
     @property
     def closed(self) -> bool:
@@ -85,14 +88,14 @@ class Closing:
 
     def crashed(self, failure: Failure) -> None:
         """What must not happen has happened: nothing about this client is to be trusted any more."""
-        self.log.failure("internal error with client {id}", failure=failure, id=self._identity.id)
+        self.log.failure("internal error with client {id}", failure=failure, id=self._holder.id)
         self.drop("internal_error")
 
     def lost(self, reason: Failure) -> None:
         """The transport is gone."""
-        self.log.info(
-            "client {id} disconnected: {why}", id=self._identity.id, why=self._why or reason.getErrorMessage()
-        )
+        if self._why or self._core.log_messages:
+            why = self._why or reason.getErrorMessage()
+            self.log.info("client {id} disconnected: {why}", id=self._holder.id, why=why)
         self.let_go()
         if self._watchdog is not None:
             self._watchdog.cancel()
@@ -102,7 +105,7 @@ class Closing:
         """Release everything that the client holds; what is in flight on a shared connection is still waited for."""
         if not self._output.closed:
             self._output.closed = True
-            self._release()
+            self._holder.release()
 
     def _overdue(self) -> None:
         self._watchdog = None

@@ -7,11 +7,9 @@ connection to itself: for large replies, for scripts, which may never end, and f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from redisproxy.client.output import Output
     from redisproxy.client.receive_buffer import ReceiveBuffer
     from redisproxy.forwarding.twins import Lane
     from redisproxy.shared.core import Core
@@ -35,23 +33,30 @@ AGAIN_S = 1.0
 """So long a client that could not get a connection of its own does without."""
 
 
+class Owner(Protocol):
+    """The client whose share it is."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has gone."""
+
+    def apply_framing(self) -> None:
+        """It gets a connection of its own with its next command, or needs none any more."""
+
+
 class FairShare:
     """One client's share.
 
-    @param on_change: called when the client gets a connection of its own with its next command, or needs none any more.
     @ivar dedicated: it has a connection of its own, or gets one with its next command, although it has no state there.
     """
 
-    __slots__ = ("_core", "_denied_until", "_lane", "_on_change", "_output", "_received", "dedicated")
+    __slots__ = ("_core", "_denied_until", "_lane", "_owner", "_received", "dedicated")
 
-    def __init__(
-        self, core: Core, lane: Lane, received: ReceiveBuffer, output: Output, on_change: Callable[[], None]
-    ) -> None:
+    def __init__(self, core: Core, lane: Lane, received: ReceiveBuffer, owner: Owner) -> None:
         self._core = core
         self._lane = lane
         self._received = received
-        self._output = output
-        self._on_change = on_change
+        self._owner = owner
         self._denied_until = 0.0
         self.dedicated = False
         self.begin()
@@ -80,7 +85,7 @@ class FairShare:
         core = self._core
         uplinks = core.uplinks
         full = core.dedicated >= core.limits.max_dedicated or uplinks.crowded or uplinks.short
-        if self.dedicated or full or not core.multiplex or self._output.closed:
+        if self.dedicated or full or not core.multiplex or self._owner.closed:
             return
         if core.clock.seconds() < self._denied_until:
             return
@@ -112,4 +117,4 @@ class FairShare:
     def _changed(self) -> None:
         self._lane.queue = None  # the next command has to look where it goes
         self.begin()
-        self._on_change()
+        self._owner.apply_framing()

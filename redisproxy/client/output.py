@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 OK = b"+OK\r\n"
 
 
+def _is_read(size: int) -> None:
+    """Nothing is unread of a client that has always read."""
+
+
 class Output:
     """The bytes to one client.
 
@@ -27,18 +31,21 @@ class Output:
     @ivar unread: bytes that were written although the client does not read; 0 while it reads.
     @ivar on_unread: called with the size of what was written while the client does not read.
     @ivar holding: a push message waits for the end of a reply.
+    @ivar composing: a piece of a reply is being made and not written; what is pushed meanwhile comes after it.
     """
 
-    __slots__ = ("_flow", "_lane", "alert", "closed", "holding", "mode", "on_unread", "transport", "unread")
+    __slots__ = (
+        "_flow", "_lane", "alert", "closed", "composing", "holding", "mode", "on_unread", "transport", "unread"
+    )  # fmt: skip
 
     def __init__(self, lane: Lane, mode: ReplyMode, flow: Flow) -> None:
         self._lane = lane
         self._flow = flow
         self.mode = mode
         self.transport: Any = None
-        self.closed = self.alert = self.holding = False
+        self.closed = self.alert = self.holding = self.composing = False
         self.unread = 0
-        self.on_unread: Callable[[int], None] = lambda size: None
+        self.on_unread: Callable[[int], None] = _is_read
 
     def sync(self) -> None:
         """Let replies go straight to the transport, or past this."""

@@ -23,10 +23,9 @@ class PushMessages:
     """The push messages of one client.
 
     @ivar held: those that wait for the end of the reply that is under way.
-    @ivar composing: a piece of a reply is being made and not written; what is pushed meanwhile comes after it.
     """
 
-    __slots__ = ("_closing", "_core", "_lane", "_output", "_route", "_session", "_size", "composing", "held")
+    __slots__ = ("_closing", "_core", "_lane", "_output", "_route", "_session", "_size", "held")
 
     def __init__(
         self, core: Core, lane: Lane, session: Session, output: Output, route: Route, closing: Closing
@@ -38,7 +37,6 @@ class PushMessages:
         self._route = route
         self._closing = closing
         self._size = 0
-        self.composing = False
         self.held: list[bytes] = []
 
     def send(self, data: bytes) -> None:
@@ -80,7 +78,7 @@ class PushMessages:
 
     def _amid_reply(self) -> bool:
         stream = self._route.stream
-        if self.composing or (stream is not None and stream.amid):
+        if self._output.composing or (stream is not None and stream.amid):
             return True
         connection = self._route.connection
         return self._lane.pending > 0 and connection is not None and connection.queue.amid(self._lane.client)

@@ -16,16 +16,32 @@ class ReceiveBuffer:
     """The units of one client, in the order in which they are to be taken.
 
     @ivar current: the unit that is being handled, or that waits.
-    @ivar upload: the command too large to hold of which the next units are pieces, if one is under way.
     """
 
-    __slots__ = ("_parked", "current", "framer", "upload")
+    __slots__ = ("_parked", "_upload", "current", "framer")
 
     def __init__(self, framer: RequestFramer) -> None:
         self.framer = framer
         self.current: Unit | None = None
-        self.upload = Upload()
+        self._upload: Upload | None = None
         self._parked: list[Unit] | None = None
+
+    @property
+    def upload(self) -> Upload:
+        """The command too large to hold of which the next units are pieces; few clients ever send one."""
+        if self._upload is None:
+            self._upload = Upload()
+        return self._upload
+
+    @property
+    def uploading(self) -> bool:
+        """Whether what arrives next is a piece of a command too large to hold."""
+        return self._upload is not None and self._upload.under_way
+
+    @property
+    def sending_upload(self) -> bool:
+        """Whether the beginning of a command too large to hold was sent, and more is to come."""
+        return self._upload is not None and self._upload.sending
 
     @property
     def empty(self) -> bool:

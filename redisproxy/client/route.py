@@ -106,7 +106,7 @@ class Route:
 
     @property
     def _in_use(self) -> bool:
-        return self._session.bound or self._received.upload.sending or self._lane.pending > 0
+        return self._session.bound or self._received.sending_upload or self._lane.pending > 0
 
     def settle(self) -> None:
         """The client's state may have left its pinned connection: give it back if so."""

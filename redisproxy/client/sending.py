@@ -9,7 +9,6 @@ from redisproxy.client.waiting import Reason
 from redisproxy.forwarding.collector import Collector
 
 if TYPE_CHECKING:
-    from redisproxy.client.closing import Closing
     from redisproxy.client.noted_reply import Changes
     from redisproxy.client.route import Route
     from redisproxy.client.session import Session
@@ -25,11 +24,9 @@ class Sender:
     @ivar to_note: what the command that is handled now changes silently; empty while nothing is noted.
     """
 
-    __slots__ = ("_closing", "_flow", "_gate", "_lane", "_notes", "_route", "_session", "_waiting", "to_note")
+    __slots__ = ("_flow", "_gate", "_lane", "_notes", "_route", "_session", "_waiting", "to_note")
 
-    def __init__(
-        self, core: Core, lane: Lane, session: Session, waiting: Waiting, route: Route, closing: Closing
-    ) -> None:
+    def __init__(self, core: Core, lane: Lane, session: Session, waiting: Waiting, route: Route) -> None:
         self.to_note: Changes = ()
         self._notes = core.notes
         self._gate = core.gate
@@ -38,7 +35,6 @@ class Sender:
         self._session = session
         self._waiting = waiting
         self._route = route
-        self._closing = closing
 
     def plain(self, data: bytes, count: int) -> None:
         """Send `count` commands whose replies go to the client as they are."""
@@ -90,6 +86,6 @@ class Sender:
 
         def answered(replies: list[object] | None) -> None:
             if replies is not None and replies != [b"OK"]:
-                self._closing.drop("uplink_lost")  # the client counts on it, and its command's reply is on its way
+                self._lane.lost()  # the client counts on it, and its command's reply is on its way
 
         connection.submit_own(Collector(1, answered), data, 1)

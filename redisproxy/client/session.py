@@ -121,7 +121,7 @@ class Session:
         self.transaction: Transaction | None = None
         self.watching = False
         self.watch_lost = False
-        self.watched: list[bytes] | None = []
+        self.watched: tuple[bytes, ...] | None = ()
         self.subscribed = False
         self.tracking: Tracking | None = None
 
@@ -173,13 +173,13 @@ class Session:
         """UNWATCH was answered with OK."""
         self.watching = False
         self.watch_lost = False
-        self.watched = []
+        self.watched = ()
 
     def watch(self, keys: list[bytes]) -> None:
         """WATCH was answered with OK."""
         self.watching = True
         if self.watched is not None:
-            self.watched.extend(keys)
+            self.watched += tuple(keys)
             if len(self.watched) > MAX_WATCHED:
                 self.watched = None
 
@@ -221,7 +221,7 @@ class Session:
             transaction=None if self.transaction is None else self.transaction.export(),
             watching=watches,
             watch_lost=self.watch_lost or (self.watching and not watches),
-            watched=None if self.watched is None else tuple(self.watched),
+            watched=self.watched,
             tracking=None if self.tracking is None else self.tracking.export(),
         )
 
@@ -246,7 +246,7 @@ class Session:
         if value.transaction is not None:
             self.begin(max_commands, max_bytes).take_in(value.transaction)
         self.watching, self.watch_lost = False, value.watch_lost or value.watching
-        self.watched = None if value.watched is None else list(value.watched)
+        self.watched = value.watched
         self.tracking = None if value.tracking is None else Tracking.take_in(value.tracking)
 
     def exec_lost(self) -> bytes:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
-
 from redisproxy.client.waiting import Reason
 
 if TYPE_CHECKING:
@@ -22,9 +19,8 @@ LEAVE_BYTES = 1048576
 """With so much unread a client gets its shared connection to itself; looked at again after as much."""
 
 
-@implementer(IPushProducer)
 class SlowReader:
-    """The producer of one client's transport.
+    """What one client's transport tells as its producer.
 
     While replies pile up, the client's commands are not taken, and a connection on which nobody else waits is not read.
     """
@@ -64,9 +60,6 @@ class SlowReader:
         if self._route.connection is not None:
             self._route.connection.resume_reading()
         self._waiting.unblock(Reason.SLOW_READER)
-
-    def stopProducing(self) -> None:
-        """The transport is gone; it tells the protocol, too."""
 
     def grow(self, size: int) -> None:
         """Count `size` bytes more that were written although the client does not read."""

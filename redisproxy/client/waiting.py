@@ -5,7 +5,6 @@ Whoever finds that a command can't go on gives a L{Reason} here, and takes it ba
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,16 +65,28 @@ class BlockedCommand(Protocol):
         """Another client wants the wait to end; `how` is TIMEOUT or ERROR."""
 
 
+class Pump(Protocol):
+    """Takes the client's commands."""
+
+    def run(self) -> None:
+        """Take what can be taken of what has arrived."""
+
+    def no_more_comes(self) -> None:
+        """The client sends no more."""
+
+
 class Waiting:
     """The reasons for which one client waits, and what goes on when there are none.
 
     @ivar reasons: those that there are now.
     @ivar blocking: the command that waits at the server (BLPOP), if there is one.
     @ivar eof: the client will send no more.
-    @ivar pump: takes what can be taken of what has arrived.
+    @ivar pump: takes its commands; set before the first one has arrived.
     """
 
     __slots__ = ("_core", "_lane", "_output", "_received", "blocking", "eof", "later", "pump", "reading", "reasons")
+
+    pump: Pump
 
     def __init__(self, core: Core, lane: Lane, received: ReceiveBuffer, output: Output) -> None:
         self._core = core
@@ -86,7 +97,6 @@ class Waiting:
         self.blocking: BlockedCommand | None = None
         self.eof = self.later = False
         self.reading = True
-        self.pump: Callable[[], None] = lambda: None
 
     def block(self, reason: Reason) -> None:
         """Take no more commands for `reason`."""
@@ -104,13 +114,13 @@ class Waiting:
             return
         self._output.alert = self.eof
         self._output.sync()
-        self.pump()
+        self.pump.run()
         self.steer_reading()
 
     def look(self) -> None:
         """Take what can be taken now: something has arrived that did not go straight, or is to be taken again."""
         if not self.reasons and not self._output.closed:
-            self.pump()
+            self.pump.run()
 
     def take_later(self) -> None:
         """Take nothing until L{take_now}, even if a reply has come that was waited for: more may have come with it."""

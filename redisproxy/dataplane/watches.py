@@ -129,7 +129,7 @@ async def _made_again(client: Client, connection: Any, watch: bool) -> bool:
     session = client.session
     wanted, data = [], b""
     if watch:
-        wanted, data = [OK], encode_command("WATCH", *(session.watched or []))
+        wanted, data = [OK], encode_command("WATCH", *(session.watched or ()))
     transaction = session.transaction
     if transaction is not None:
         queued, count = transaction.replay()
@@ -147,7 +147,7 @@ async def made_besides(client: Client, connection: Any, watch: bool) -> bool:
     data, count = (b"", 0) if transaction is None else transaction.replay()
     begins = count + watch - (0 if transaction is None else transaction.count)
     if watch:
-        data = encode_command("WATCH", *(client.session.watched or [])) + data
+        data = encode_command("WATCH", *(client.session.watched or ())) + data
     replies = await _answers(connection, data, count + watch)
     return replies is not None and replies[:begins] == [OK] * begins
 
@@ -188,7 +188,7 @@ def _lose(client: Client) -> None:
 
 async def _proof_by_exec(client: Client) -> bool | None:
     """None when there is no answer. The WATCH ends, and is made again."""
-    keys, connection = client.session.watched or [], client.route.connection
+    keys, connection = client.session.watched or (), client.route.connection
     times = [encode_command("PTTL", key) for key in keys]
     commands = [encode_command("MULTI"), *times, encode_command("EXEC"), encode_command("WATCH", *keys)]
     replies = await _answers(connection, b"".join(commands), len(commands))
@@ -206,7 +206,7 @@ async def _proof_by_flag(client: Client, same_server: bool = False) -> bool | No
 
     A key that has expired is gone for PTTL while it is still in memory and its WATCH not touched: MEMORY USAGE tells.
     """
-    keys, connection = client.session.watched or [], client.route.connection
+    keys, connection = client.session.watched or (), client.route.connection
     assert connection is not None
     if connection.server_id is None:
         return False

@@ -42,12 +42,12 @@ class ExecReply(Observed):
 
     def reply(self, data: bytes, done: int) -> None:
         client = self.client
-        client.pushes.composing = True  # the connection's queue has counted this reply already
+        client.output.composing = True  # the connection's queue has counted this reply already
         rest = self._merge(data)
         if done and not client.closed:
             hello.set_version(client, client.session.resp_version)  # a HELLO may have failed here and not at the server
         self._observe(data, done)
-        client.pushes.composing = False
+        client.output.composing = False
         client.deliver(rest, done)
 
     def _merge(self, data: bytes) -> bytes:

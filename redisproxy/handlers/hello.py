@@ -48,7 +48,8 @@ def hello(client: Client, args: list[bytes]) -> bool:
     if version == 2:
         client.core.maintenance.forget(client)
     client.output.answer(_hello_reply(client))
-    client.pushes.tell_owed()
+    if client.session.tracking is not None:
+        client.pushes.tell_owed()
     return True
 
 

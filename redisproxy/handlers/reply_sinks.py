@@ -26,10 +26,10 @@ class Observed:
         self._head = b""
 
     def reply(self, data: bytes, done: int) -> None:
-        pushes = self.client.pushes
-        pushes.composing = True
+        output = self.client.output
+        output.composing = True
         self._observe(data, done)
-        pushes.composing = False
+        output.composing = False
         self.client.deliver(data, done)
 
     def _observe(self, data: bytes, done: int) -> None:

@@ -15,19 +15,21 @@ from twisted.internet.error import CannotListenError
 
 def set_keepalive(transport: Any, idle_s: int, interval_s: int, count: int) -> None:
     """Switch TCP keepalive on; nothing happens on a unix socket or with `idle_s` 0."""
-    sock = tcp_socket(transport) if idle_s else None
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)
+    if not idle_s:
+        return
+    with tcp_socket(transport) as sock:
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)
 
 
 def set_user_timeout(transport: Any, milliseconds: int) -> None:
     """Have the kernel give the connection up when what was sent stays unacknowledged for so long (Linux)."""
-    sock = tcp_socket(transport)
-    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    with tcp_socket(transport) as sock:
+        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 def without_delay(sock: socket.socket) -> None:
@@ -117,8 +119,15 @@ def address_from(name: Any) -> Any:
     return UNIXAddress(name or None)
 
 
-def tcp_socket(transport: Any) -> socket.socket | None:
-    """The TCP socket beneath a transport; None when there is none."""
-    sock = transport.getHandle() if hasattr(transport, "getHandle") else None
-    is_tcp = isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6)
-    return sock if is_tcp else None
+@contextmanager
+def tcp_socket(transport: Any) -> Iterator[socket.socket | None]:
+    """The TCP socket beneath a transport, which keeps it; None when there is none."""
+    fd = transport.fileno() if hasattr(transport, "fileno") else -1
+    if fd < 0:
+        yield None
+        return
+    sock = socket.socket(fileno=fd)
+    try:
+        yield sock if sock.family in (socket.AF_INET, socket.AF_INET6) else None
+    finally:
+        sock.detach()

@@ -104,7 +104,7 @@ class TwistedNetwork:
 
 
 def _connected(protocol: Any) -> Any:
-    sock = tcp_socket(protocol.transport)
-    if sock is not None:
-        without_delay(sock)
+    with tcp_socket(protocol.transport) as sock:
+        if sock is not None:
+            without_delay(sock)
     return protocol

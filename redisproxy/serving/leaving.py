@@ -87,7 +87,7 @@ class Leaving:
         """
         client = self.client
         waiting = client.waiting
-        if client.received.upload.under_way:
+        if client.received.uploading:
             return "it is sending a command too large to hold"
         waiting.block(Reason.HANDOVER)
         client.acquirer.give_up()
@@ -187,7 +187,8 @@ class Leaving:
         client = self.client
         client.closing.let_go()
         client.registry.remove(client.id)
-        client.log.info("client {id} handed over", id=client.id)
+        if client.core.log_messages:
+            client.log.info("client {id} handed over", id=client.id)
 
     def take_back(self, network: Any, socket: DetachedSocket) -> None:
         """The other data plane has refused it: have its socket again."""

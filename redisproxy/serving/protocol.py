@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,28 +18,27 @@ if TYPE_CHECKING:
     from redisproxy.config import KeepaliveSettings
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class ClientProtocol(Protocol):
-    """One client's connection.
+    """One client's connection, and the producer of its transport.
 
     @ivar client: the client, which goes with the connection.
     """
 
-    __slots__ = ("_keepalive", "_lane", "_output", "_pump", "_waiting", "client", "connected", "factory", "transport")
+    __slots__ = ("_keepalive", "_lane", "_output", "client", "connected", "transport")
 
     def __init__(self, client: Client, keepalive: KeepaliveSettings | None = None) -> None:
         self.client = client
         self._keepalive = keepalive
         self._lane = client.lane
         self._output = client.output
-        self._waiting = client.waiting
-        self._pump = Pump(client)
+        client.waiting.pump = Pump(client)
         client.acquirer.recovery = Recovery(client)
 
     def connectionMade(self) -> None:
         client = self.client
         transport: Any = self.transport
-        transport.registerProducer(client.slow_reader, True)
+        transport.registerProducer(self, True)
         self._output.transport = self._lane.transport = transport
         if self._keepalive is not None:
             keep = self._keepalive
@@ -49,26 +48,41 @@ class ClientProtocol(Protocol):
             return
         client.identity.id = client.registry.add(client)
         client.apply_framing()
-        client.log.info("client {id} connected from {address}", id=client.id, address=client.address)
+        if client.core.log_messages:
+            client.log.info("client {id} connected from {address}", id=client.id, address=client.address)
 
     def _goes_on(self) -> None:
         """The client comes from another data plane, or comes back from there."""
         client = self.client
         client.registry.take_in(client, client.id)
-        client.slow_reader.resumeProducing()
+        if client.output.unread:
+            client.slow_reader.resumeProducing()
         client.waiting.begin_reading()
-        client.log.info("client {id} goes on here, from {address}", id=client.id, address=client.address)
+        if client.core.log_messages:
+            client.log.info("client {id} goes on here, from {address}", id=client.id, address=client.address)
 
     def dataReceived(self, data: bytes) -> None:
         if self._output.closed or self._lane.take(data):
             return
         self.client.look()
-        if self._waiting.reasons:
-            self._waiting.steer_reading()
+        waiting = self.client.waiting
+        if waiting.reasons:
+            waiting.steer_reading()
+
+    def pauseProducing(self) -> None:
+        """What was written piles up."""
+        self.client.slow_reader.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """All of it has been read."""
+        self.client.slow_reader.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; L{connectionLost} tells, too."""
 
     def readConnectionLost(self) -> None:
         """The client sends no more."""
-        self._pump.no_more_comes()
+        self.client.waiting.pump.no_more_comes()
 
     def writeConnectionLost(self) -> None:
         """The client reads no more."""

@@ -34,7 +34,6 @@ class Pump:
         self._received = client.received
         self._waiting = client.waiting
         self._running = False
-        self._waiting.pump = self.run
 
     def run(self) -> None:
         """Take what can be taken now. There is no reason to wait, and the client is not closed."""
@@ -63,7 +62,7 @@ class Pump:
         if lane.pending >= lane.limit:
             waiting.block(Reason.IN_FLIGHT)
         while not waiting.reasons and not self._output.closed:
-            if not flow.open and not received.upload.under_way and not script_kill.comes_next(client):
+            if not flow.open and not received.uploading and not script_kill.comes_next(client):
                 if received.waiting:
                     self._hold()
                 break
@@ -80,7 +79,7 @@ class Pump:
     def _take(self, unit: Unit) -> bool:
         """Handle one unit; False when it has to wait, and then a reason to wait is set (or the client closed)."""
         client, (kind, data, extra) = self._client, unit
-        if self._waiting.blocking is not None and not self._received.upload.sending and not client.route.barrier():
+        if self._waiting.blocking is not None and not self._received.sending_upload and not client.route.barrier():
             return False  # it may have to be sent again, and then nothing may have gone before it
         if kind == RUN:
             return forward(client, data, extra)
@@ -108,7 +107,7 @@ class Pump:
             and not self._waiting.reasons
             and not self._output.closed
             and received.empty
-            and not received.upload.under_way
+            and not received.uploading
             and not self._client.session.special
             and self._waiting.blocking is None
         ):
@@ -137,7 +136,7 @@ class Pump:
     def _end_of_input(self) -> None:
         """Everything that has arrived has been taken, and no more will come."""
         closing = self._client.closing
-        if self._received.upload.sending:
+        if self._received.sending_upload:
             closing.drop("")  # the rest of this command will never come
         elif self._waiting.blocking is not None:
             closing.drop("")  # it could wait for ever

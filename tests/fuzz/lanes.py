@@ -68,7 +68,9 @@ class _Client:
 
     def _by_hand(self) -> None:
         flow = self.world.flow
-        unit, self.lane.left_over = self.lane.left_over, None
+        unit = self.lane.left_over
+        if unit is not None:
+            self.lane.left_over = None
         while (unit := unit or self.framer.next()) is not None:
             kind, raw, extra = unit
             if kind == RUN:

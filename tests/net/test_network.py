@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,21 @@ def test_addresses_and_options(bed: Bed) -> None:
         assert (transport.getPeer().host, transport.getPeer().port) == peer.getsockname()
         assert transport.getHost().port == bed.address.port
         call(set_keepalive, transport, 33, 5, 2)
+
+
+def test_options_are_set_on_the_socket_itself_and_leave_none_behind(bed: Bed) -> None:
+    with bed.connect() as peer:
+        peer.sendall(b"x")
+        assert peer.recv(1) == b"x"
+        transport = bed.server.last.transport
+        with warnings.catch_warnings(record=True) as left:
+            warnings.simplefilter("always", ResourceWarning)
+            call(set_keepalive, transport, 33, 5, 2)
+        assert not left
+        with call(socket.fromfd, call(transport.fileno), socket.AF_INET, socket.SOCK_STREAM) as same:
+            assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
+        peer.sendall(b"y")
+        assert peer.recv(1) == b"y"
 
 
 def test_small_writes_are_not_delayed_on_either_side(bed: Bed) -> None:
