@@ -82,7 +82,7 @@ class OrderClient(Link):
         answer: Deferred[Any] = Deferred(lambda _: self._give_up(order, number, CancelledError()))
         self._waiting[number] = answer
         limit_s = order.limit_s
-        timer = None if limit_s is None else self.clock.callLater(limit_s, self._too_late, order, number)
+        timer = None if limit_s is None else self.clock.callLater(limit_s, self._maybe_too_late, order, number)
 
         def over(result: Any) -> Any:
             del self._waiting[number]
@@ -117,7 +117,13 @@ class OrderClient(Link):
             self.callRemote(Cancel, number=number)
         self._waiting[number].errback(Failure(error))
 
+    def _maybe_too_late(self, order: type[Order], number: int) -> None:
+        # If it was this process that stood still, what has come meanwhile is read only after its timers.
+        self.clock.callLater(0, self._too_late, order, number)
+
     def _too_late(self, order: type[Order], number: int) -> None:
+        if number not in self._waiting:
+            return
         text = f"the data plane has not answered the order {order.__name__} within {order.limit_s:g} s"
         self._give_up(order, number, DataPlaneLost(text))
         if order.decides and not self.lost:

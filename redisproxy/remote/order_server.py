@@ -46,13 +46,18 @@ class OrderServer(Link):
 
     def connectionMade(self) -> None:
         """Part of C{IProtocol}."""
-        self._silence = self.clock.callLater(SILENCE_S, self._silent)
+        self._silence = self.clock.callLater(SILENCE_S, self._maybe_silent)
 
     def ampBoxReceived(self, box: amp.AmpBox) -> None:
         """Part of AMP: a box is whole."""
         if self._silence is not None and self._silence.active():
-            self._silence.reset(SILENCE_S)
+            self._silence.cancel()
+            self._silence = self.clock.callLater(SILENCE_S, self._maybe_silent)
         super().ampBoxReceived(box)
+
+    def _maybe_silent(self) -> None:
+        # If it was this process that stood still, what has come meanwhile is read only after its timers.
+        self._silence = self.clock.callLater(0, self._silent)
 
     def _silent(self) -> None:
         self.log.error("the connection is closed: the control plane has been silent for {s:g} s", s=SILENCE_S)

@@ -334,6 +334,22 @@ def test_a_control_plane_that_is_silent_is_lost(pair: Pair) -> None:
     assert pair.server.lost
 
 
+def test_a_process_that_stood_still_reads_what_has_come_before_it_calls_the_other_one_silent(pair: Pair) -> None:
+    pair.turn()
+    pair.ends[0].delay_s = 0.0
+    pair.clock.advance(order_server.SILENCE_S + 1)  # all timers at once, as after a stall
+    assert not pair.server.lost
+
+
+def test_a_process_that_stood_still_reads_the_answer_before_it_calls_it_too_late(pair: Pair) -> None:
+    asked = pair.give(Ask, name="x")
+    pair.turn()
+    pair.ends[1].delay_s = 0.0
+    pair.clock.callLater(2.5, lambda: pair.waiting["x"].callback("mine"))
+    pair.clock.advance(4.0)
+    assert asked.value == "mine" and not pair.control.lost
+
+
 def test_a_data_plane_that_is_silent_is_lost(pair: Pair) -> None:
     pair.ends[1].silent = True
     outcome = pair.give(Wait, name="x")
