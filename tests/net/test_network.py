@@ -178,7 +178,8 @@ def test_options_are_set_on_the_socket_itself_and_leave_none_behind(bed: Bed) ->
         with warnings.catch_warnings(record=True) as left:
             warnings.simplefilter("always", ResourceWarning)
             call(set_keepalive, transport, 33, 5, 2)
-        assert not left
+        own = f"laddr=('127.0.0.1', {bed.address.port})"
+        assert not [each for each in left if own in str(each.message)], "others' garbage may be collected now"
         with call(socket.fromfd, call(transport.fileno), socket.AF_INET, socket.SOCK_STREAM) as same:
             assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
         peer.sendall(b"y")
