@@ -42,18 +42,27 @@ async def compare(
     by_key = KeyByKey(source, target, comparison, clock)
     if extent.depth is not Depth.COUNTS:
         await by_key.run(extent, progress)
+    counts = await _compare_counts(source, target, comparison, clock)
+    for db, (ours, theirs) in counts.items() if comparison.same else ():
+        if names_tell(ours, theirs):
+            await by_key.compare_names(db)
+    return comparison
+
+
+async def _compare_counts(
+    source: Endpoint, target: Endpoint, comparison: Comparison, clock: IReactorTime
+) -> dict[int, tuple[KeyCount, KeyCount]]:
+    """Note which numbers of keys differ; the numbers, by database."""
     for look in range(LOOKS):
-        different = {db: why for db in databases if (why := why_counts_differ(_at(here, db), _at(there, db)))}
+        here, there = await key_counts(source), await key_counts(target)
+        counts = {db: (_at(here, db), _at(there, db)) for db in comparison.keys}
+        different = {db: why for db, both in counts.items() if (why := why_counts_differ(*both))}
         if not different or look == LOOKS - 1:
             break
         await deferLater(cast(Any, clock), BETWEEN_LOOKS_S)
-        here, there = await key_counts(source), await key_counts(target)
     for db, why in different.items():
         comparison.note(Difference(db, None, "", why))
-    for db in databases:
-        if comparison.same and names_tell(_at(here, db), _at(there, db)):
-            await by_key.compare_names(db)
-    return comparison
+    return counts
 
 
 def _at(counts: Mapping[int, KeyCount], db: int) -> KeyCount:
