@@ -15,9 +15,6 @@ from redisproxy.copying.functions import compare_functions
 from redisproxy.copying.key_by_key import BETWEEN_LOOKS_S, LOOKS, KeyByKey, Progress
 from redisproxy.copying.keyspace import KeyCount, key_counts
 
-Counts = Mapping[int, KeyCount]
-"""How many keys there are, by database."""
-
 
 async def compare(
     source: Endpoint,
@@ -37,8 +34,7 @@ async def compare(
     @param progress: called with how many keys have been looked at, of how many.
     @raise UplinkError: a server did not answer.
     """
-    counts: tuple[Counts, Counts] = await key_counts(source), await key_counts(target)
-    here, there = counts
+    here, there = await key_counts(source), await key_counts(target)
     databases = sorted({*here, *there, *(db for db, _ in extent.first)})
     comparison = Comparison({db: (_at(here, db).keys, _at(there, db).keys) for db in databases})
     for why in await compare_functions(source, target):
@@ -46,29 +42,28 @@ async def compare(
     by_key = KeyByKey(source, target, comparison, clock)
     if extent.depth is not Depth.COUNTS:
         await by_key.run(extent, progress)
-    here, there = await _compare_counts(source, target, comparison, counts, clock)
-    for db in databases:
-        if comparison.same and names_tell(_at(here, db), _at(there, db)):
+    counts = await _compare_counts(source, target, comparison, clock)
+    for db, (ours, theirs) in counts.items() if comparison.same else ():
+        if names_tell(ours, theirs):
             await by_key.compare_names(db)
     return comparison
 
 
 async def _compare_counts(
-    source: Endpoint, target: Endpoint, comparison: Comparison, counts: tuple[Counts, Counts], clock: IReactorTime
-) -> tuple[Counts, Counts]:
-    """Note in which databases the numbers of keys differ, and go on differing; the last numbers."""
-    here, there = counts
+    source: Endpoint, target: Endpoint, comparison: Comparison, clock: IReactorTime
+) -> dict[int, tuple[KeyCount, KeyCount]]:
+    """Note which numbers of keys differ; the numbers, by database."""
     for look in range(LOOKS):
-        databases = comparison.keys
-        different = {db: why for db in databases if (why := why_counts_differ(_at(here, db), _at(there, db)))}
+        here, there = await key_counts(source), await key_counts(target)
+        counts = {db: (_at(here, db), _at(there, db)) for db in comparison.keys}
+        different = {db: why for db, both in counts.items() if (why := why_counts_differ(*both))}
         if not different or look == LOOKS - 1:
             break
         await deferLater(cast(Any, clock), BETWEEN_LOOKS_S)
-        here, there = await key_counts(source), await key_counts(target)
     for db, why in different.items():
         comparison.note(Difference(db, None, "", why))
-    return here, there
+    return counts
 
 
-def _at(counts: Counts, db: int) -> KeyCount:
+def _at(counts: Mapping[int, KeyCount], db: int) -> KeyCount:
     return counts.get(db, KeyCount())

@@ -250,20 +250,19 @@ class CopyRun:
         self._changes.add([name for _, name in perhaps])
 
     async def find_streams(self) -> None:
-        """Find those that are compared in the end; none, if nobody can change them unnoticed.
+        """Find those that are compared in the end: scripts change undeclared keys, and nobody notices.
 
         @raise UplinkError: the old server does not answer.
         """
-        if not self._settings.writers_behind_proxy:
-            await self.streams.find(Pace(self._latency_s, self._clock))
+        await self.streams.find(Pace(self._latency_s, self._clock))
 
     async def rest(self) -> int:
-        """Copy the rest, and streams that writers who bypass the proxy have changed unnoticed; how many keys that was.
+        """Copy the rest, and streams that have changed unnoticed; how many keys that was.
 
         @raise UplinkError: see L{Converge.rest}.
         """
         keys = await self.converge.rest()
-        if not self._settings.writers_behind_proxy and len(self.streams):
+        if len(self.streams):
             seconds = self._settings.pause_budget_ms / 1000 * STREAMS_SHARE
             self._changes.add([name for _, name in await self.streams.differing(seconds)])
             keys += await self.converge.rest()

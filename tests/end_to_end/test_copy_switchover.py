@@ -480,7 +480,7 @@ def consuming(pair: tuple[RedisServer, RedisServer]) -> RedisServer:
     client.mset({f"key:{at}": at for at in range(KEYS)})
     for stream in STREAMS:
         with client.pipeline() as pipe:
-            for at in range(1, 5001):
+            for at in range(1, 20_001):
                 pipe.xadd(stream, {"f": "v"}, f"{at}-1")
             pipe.xgroup_create(stream, "g", 0)
             pipe.execute()
@@ -504,6 +504,30 @@ def test_what_consumers_of_a_group_do_meanwhile_arrives(
         assert read == [f"{at}-1" for at in range(1, len(read) + 1)], stream
         left = {each["message_id"] for each in pair[1].client().xpending_range(stream, "g", "-", "+", 10000)}
         assert left == {number for number in read if (stream, number) not in consumer.acknowledged}
+
+
+def test_what_scripts_do_to_streams_that_they_do_not_declare_arrives(
+    consuming: RedisServer, pair: tuple[RedisServer, RedisServer], proxy: Proxy
+) -> None:
+    client, read, stopped = proxy.client(), list[str](), threading.Event()
+    script = "return redis.call('XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', 1, 'STREAMS', ARGV[1], '>')[1][2][1][1]"
+
+    def consume() -> None:
+        while not stopped.is_set():
+            read.append(client.eval(script, 0, STREAMS[0]))
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=consume, daemon=True)
+    thread.start()
+    try:
+        report = switch(proxy, pair[1], pause_budget_ms=10_000, writers_behind_proxy=True)
+        before = len(read)
+        wait_until(lambda: len(read) > before + 2 or not thread.is_alive(), "it reads on")
+    finally:
+        stopped.set()
+        thread.join(30)
+    assert report["result"] == "done" and before and thread.is_alive() is False
+    assert read == [f"{at}-1" for at in range(1, len(read) + 1)]
 
 
 def test_what_consumers_that_bypass_the_proxy_do_meanwhile_arrives(
