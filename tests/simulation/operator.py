@@ -196,12 +196,13 @@ class Operator:
             finding.addBoth(lambda _: self.running.pop(finding))
             return
         world.switching = False
-        if not isinstance(result, Failure) and result["report"]["result"] == "done":
+        done = not isinstance(result, Failure) and result["report"]["result"] == "done"
+        if done:
             self.done += 1
             world.current = target
         if world.in_use is not world.current:
             world.fail(f"the report of a switchover says {report.get('result')}: clients are on {world.in_use.name}")
-        if self.world.control.configuration.left is not None and not isinstance(result, Failure):
+        if done and world.control.configuration.left is not None:
             self.returns.arrived(self.running)
             return
         world.write_config(world.current)
