@@ -42,6 +42,7 @@ class Configuration:
 
     @ivar finder: the sentinels that tell where the uplink is, if there are any.
     @ivar left: the server that was left by going back, until a file that names another one is taken.
+    @ivar unfinished: the server at which a switchover that did not take place has left a part of the data.
     @ivar admin_users: who may use the admin pages; None when anybody may.
     @ivar admin_tls: the certificate of the admin pages, if they have one; a reload replaces what is in it.
     """
@@ -57,6 +58,7 @@ class Configuration:
         self.settings = settings
         self.finder: Finder | None = None
         self.left: config.Address | None = None
+        self.unfinished: config.Address | None = None
         self._back: Candidate | None = None
         self.finder = self._finder_of(settings)
         self.admin_users = _admin_users(settings)

@@ -25,6 +25,7 @@ from redisproxy.control.results import Results
 from redisproxy.control.sentinel_follower import Follower
 from redisproxy.control.shutdown import Shutdown
 from redisproxy.control.switchover import SwitchoverOperation
+from redisproxy.control.unfinished_copy import UnfinishedCopy
 from redisproxy.control.upgrade import UPGRADE, Upgrade
 from redisproxy.control.uplink_advice import UplinkAdvice
 from redisproxy.copying.engine import CopyEngine
@@ -70,7 +71,8 @@ class Control:
         self.shutdown = Shutdown(dataplane, lambda: configuration.settings.shutdown, clock)
         holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
-        self.reload = Reload(configuration, move, exclusion, results)
+        unfinished = UnfinishedCopy(configuration, network, clock)
+        self.reload = Reload(configuration, move, exclusion, results, unfinished)
         moving = dataplane, configuration, holding, move, exclusion, results, network, clock
         copying_here = partial(CopyEngine, network=network, clock=clock)
         self.switchover = SwitchoverOperation(*moving, start_copying or copying_here)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from redisproxy.control.exclusion import Exclusion
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
+    from redisproxy.control.unfinished_copy import UnfinishedCopy
 
 
 class Reload:
@@ -26,8 +27,16 @@ class Reload:
 
     log = Logger(namespace="redisproxy.control")
 
-    def __init__(self, configuration: Configuration, move: Move, exclusion: Exclusion, results: Results) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        move: Move,
+        exclusion: Exclusion,
+        results: Results,
+        unfinished: UnfinishedCopy,
+    ) -> None:
         self._configuration = configuration
+        self._unfinished = unfinished
         self._move = move
         self._exclusion = exclusion
         self._results = results
@@ -50,6 +59,7 @@ class Reload:
     async def _reload(self) -> Answer:
         candidate = await self._configuration.of_the_file()
         try:
+            await self._unfinished.refuse(candidate)
             await self._move.connect(candidate)
         except UplinkError as error:
             raise Rejected(f"uplink: {error}") from error

@@ -28,7 +28,7 @@ from redisproxy.switchover.takeover import Takeover
 from redisproxy.switchover.way_back import WayBack, keep_way_back
 
 if TYPE_CHECKING:
-    from redisproxy.config import SwitchoverSettings
+    from redisproxy.config import Address, SwitchoverSettings
     from redisproxy.copying.interface import Copying
     from redisproxy.dataplane.interface import ClientInFlight, DataPlane
     from redisproxy.switchover.both_servers import BothServers
@@ -74,6 +74,11 @@ class Switchover:
     def report(self) -> Report:
         """What has happened so far, and in the end."""
         return self._report.fields
+
+    @property
+    def unfinished(self) -> Address | None:
+        """The server that has a part of the data, and not the clients, if there is one."""
+        return self._servers.new.address if self.effects.copying and not self.effects.swapped else None
 
     def current(self) -> Report:
         """What the pages show while it runs."""
@@ -212,17 +217,9 @@ class Switchover:
     async def _roll_back(self) -> bool:
         if self.effects.swapped:
             return True
-        rollback = Rollback(
-            self._servers,
-            self._dataplane.move,
-            self._findings if self._by_copy is None else self._by_copy.findings,
-            self.effects,
-            self._pause,
-            self._report,
-            self._clock,
-            self._by_copy,
-        )
-        return await rollback.roll_back()
+        findings = self._findings if self._by_copy is None else self._by_copy.findings
+        what = self._servers, self._dataplane.move, findings, self.effects
+        return await Rollback(*what, self._pause, self._report, self._clock, self._by_copy).roll_back()
 
     # -- copy mode
 
