@@ -17,6 +17,8 @@ import redis
 from tests.end_to_end.copying import PROGRAMS, WITH_FIELD_EXPIRY, contents, fill, raw
 from tests.end_to_end.harness import Load, Proxy, RedisServer, wait_until
 
+pytestmark = pytest.mark.one_twin
+
 COPY = {"mode": "copy"}
 PAIRS = [("Redis 8", "Valkey 9"), ("Valkey 9", "Redis 8"), ("Redis 8", "Redis 7.0"), ("Redis 7.0", "Redis 6.2")]
 MANAGED = ("~*", "&*", "+@all", "-replicaof", "-slaveof", "-psync", "-sync", "-config", "-debug")

@@ -17,6 +17,8 @@ from redis.retry import Retry
 
 from tests.end_to_end.harness import Proxy, RedisServer, redis_6, redis_8, redis_program, valkey_9, wait_until
 
+pytestmark = pytest.mark.one_twin
+
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = f"sys.path.insert(0, {str(ROOT)!r})\nfrom tests.end_to_end import handing\nhanding.install()"
 SERVERS = {"redis-7": redis_program, "redis-6": redis_6, "redis-8": redis_8, "valkey-9": valkey_9}

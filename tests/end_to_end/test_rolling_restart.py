@@ -10,6 +10,8 @@ import pytest
 
 from tests.end_to_end.harness import Certificates, Proxy, RedisServer, busy_script, free_port, wait_until
 
+pytestmark = pytest.mark.one_twin
+
 WAITS = {"wait_for_clients_ms": 20_000}
 
 

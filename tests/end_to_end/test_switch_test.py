@@ -23,6 +23,8 @@ from redisproxy.switch_test.connection import Connection, Word, connect
 from redisproxy.switch_test.ledger import Ledger
 from tests.end_to_end.harness import RedisServer, wait_until
 
+pytestmark = pytest.mark.one_twin
+
 SMALL = ["--busy", "12", "--blocked", "10"]
 # Sent under another key, one push is acknowledged as ever and never reaches its queue.
 LOSES_A_WRITE = """

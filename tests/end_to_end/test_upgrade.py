@@ -23,6 +23,8 @@ from tests.end_to_end.harness import Load, Proxy, RedisServer, free_port, wait_u
 from tests.end_to_end.systemd import Activated, Notifications
 from tests.end_to_end.upgrading import Upgraded, alive
 
+pytestmark = pytest.mark.one_twin
+
 TWISTD = [sys.executable, "-c", "import sys; from twisted.scripts.twistd import run; run()"]
 PACE_S = 0.01
 """Everybody does something else at this pace: the machine has other things to do."""

@@ -13,6 +13,8 @@ import pytest
 from tests.end_to_end.harness import Certificates, Load, RedisServer, wait_until
 from tests.end_to_end.upgrading import Upgraded, alive
 
+pytestmark = pytest.mark.one_twin
+
 SLOWLY: dict[str, Any] = {"start_limit_ms": 120_000}
 
 

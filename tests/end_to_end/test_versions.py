@@ -21,6 +21,8 @@ from tests.end_to_end.harness import (
     wait_until,
 )
 
+pytestmark = pytest.mark.one_twin
+
 PROGRAMS: dict[str, Callable[[], str]] = {
     "Redis 6.2": redis_6,
     "Redis 7.0": redis_program,

@@ -18,6 +18,8 @@ import redis
 
 from tests.end_to_end.harness import Certificates, CountingClient, Proxy, RedisServer, free_port, wait_until
 
+pytestmark = pytest.mark.one_twin
+
 WORKERS = 3
 
 

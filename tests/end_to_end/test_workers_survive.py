@@ -17,6 +17,8 @@ import redis
 from tests.end_to_end.harness import Certificates, Proxy, RedisServer, wait_until
 from tests.end_to_end.test_workers import Traffic, alive, all_there, workers_of
 
+pytestmark = pytest.mark.one_twin
+
 LONG_S = 60.0
 TWINS = [pytest.param({}, id="native"), pytest.param({"REDISPROXY_PURE": "1"}, id="pure")]
 
