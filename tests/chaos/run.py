@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.chaos import rounds
 from tests.chaos.hostile import Crowd
-from tests.chaos.incidents import LOST, WRONG, Incidents
+from tests.chaos.incidents import DROPPED, LOST, WRONG, Incidents
 from tests.chaos.ledger import Jobs
 from tests.chaos.probe import Size
 from tests.chaos.relay import Weather
@@ -145,6 +145,8 @@ class Run:
         self.verdict.moves += outcome.moved
         rough = frozenset({LOST}) if weather else frozenset[str]()
         self.say(f"{name:15} {outcome.text}")
+        if DROPPED in outcome.allowed:
+            lap.idle.check()  # they learn of it only when they look
         closed, self._closed = self._closed, self.world.closed()
         problems = [*outcome.problems, *self.incidents.judge(outcome.allowed, rough)]
         if problems:

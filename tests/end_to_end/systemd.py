@@ -23,7 +23,7 @@ os.environ["LISTEN_PID"] = os.environ.get("LISTEN_PID") or str(os.getpid())
 kept = [os.dup(int(fd)) for fd in sys.argv[1].split(",")]
 for at, fd in enumerate([os.dup2(fd, 100 + at, False) for at, fd in enumerate(kept)]):
     os.dup2(fd, 3 + at, True)
-os.closerange(3 + count, 200)
+os.closerange(3 + count, os.sysconf("SC_OPEN_MAX"))
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 """Lays the descriptors at 3 and above, as sd_listen_fds(3) has it, and becomes the program."""

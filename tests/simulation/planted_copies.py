@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
+
+from twisted.internet.task import deferLater
 
 from redisproxy.copying import engine
 from redisproxy.copying.all_keys import AllKeys
@@ -56,6 +58,7 @@ def _changed_while_copied() -> Patches:
     async def copy(self: ChangedKeys, but_slow: bool = False) -> None:
         names = list(self._changes._names)
         await self._named.copy_everywhere(names)
+        await deferLater(cast(Any, self._clock), 0.02)  # as long as many keys take
         for name in names:
             self._changes._names.pop(name, None)
         self.copied += len(names)
