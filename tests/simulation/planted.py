@@ -467,8 +467,8 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
-FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind")
-"""Bugs that hardly any seed finds; tests in C{tests/dataplane} and C{tests/control} see them."""
+FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind", "queued-again-at-any-time")
+"""Bugs that hardly any seed finds; tests in C{tests/dataplane}, C{tests/control} and C{tests/handlers} see them."""
 
 
 def mode_of(name: str) -> Mode:
