@@ -111,7 +111,7 @@ class Proxy(Service):
 
     def _admin_ports(self, configuration: Configuration) -> AdminPorts:
         site = make_site(self.control.operations, lambda: configuration.admin_users, self.control.metrics)
-        return AdminPorts(self._network, configuration.settings.admin, site, configuration.admin_tls)
+        return AdminPorts(self._network, configuration.settings.admin, site, configuration.admin_tls, self._reactor)
 
     # -- starting
 

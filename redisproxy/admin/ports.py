@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
 
 from redisproxy.net.listening import ListeningSocket, Sockets, close_all, open_ports
 
@@ -14,14 +15,19 @@ if TYPE_CHECKING:
     from redisproxy.net.network import Network
 
 
+LAST_ANSWERS_S = 0.05
+"""A process that ends at once takes along what was written in its last turn."""
+
+
 class AdminPorts:
     """Accepts for the admin site.
 
     @param endpoint: None for a proxy without admin pages. @param tls: its certificate, if it has one.
     """
 
-    def __init__(self, network: Network, endpoint: AdminSettings | None, site: Any, tls: Any) -> None:
+    def __init__(self, network: Network, endpoint: AdminSettings | None, site: Any, tls: Any, clock: Any) -> None:
         self._network = network
+        self._clock = clock
         self._endpoint = endpoint
         self._site = site
         self._tls = tls
@@ -44,9 +50,11 @@ class AdminPorts:
             await maybeDeferred(port.stopListening)
 
     async def close(self) -> None:
-        """Accept nobody any more, and listen no more."""
+        """Accept nobody any more, and listen no more; fire when the last answers have had time to leave."""
         await self.pause()
         close_all(self._own_sockets())
+        if self._endpoint is not None:
+            await deferLater(self._clock, LAST_ANSWERS_S)
 
     async def leave(self) -> None:
         """Accept nobody any more: another process goes on listening."""

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,11 @@ def test_no_process_that_it_starts_takes_the_sockets_for_its_own(
 def listening_descriptors(pid: int, wanted: socket.socket) -> list[bool]:
     """The process's descriptors of this socket: whether each is closed in programs that it starts."""
     link = os.readlink(f"/proc/self/fd/{wanted.fileno()}")
-    found = [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{fd}") == link]
-    flags = [Path(f"/proc/{pid}/fdinfo/{fd}").read_text().split("flags:")[1].split()[0] for fd in found]
+    flags = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(f"/proc/{pid}/fd/{fd}") == link:
+                flags.append(Path(f"/proc/{pid}/fdinfo/{fd}").read_text().split("flags:")[1].split()[0])
     return [bool(int(each, 8) & os.O_CLOEXEC) for each in flags]
 
 
