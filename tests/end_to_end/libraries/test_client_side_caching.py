@@ -19,6 +19,8 @@ from redis.cache import CacheConfig
 from tests.end_to_end.harness import Proxy, RedisServer, redis_8, redis_program, valkey_9, wait_until
 from tests.end_to_end.libraries.switching import SWITCHES, Rig, ThreadWorker, assert_no_problem
 
+pytestmark = pytest.mark.one_twin
+
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:

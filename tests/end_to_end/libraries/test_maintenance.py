@@ -22,6 +22,8 @@ from tests.end_to_end.harness import Proxy, RedisServer, busy_script, wait_until
 from tests.end_to_end.libraries.switching import ProcessWorker, ThreadWorker, assert_no_problem
 from tests.end_to_end.libraries.test_node import needs_node, node
 
+pytestmark = pytest.mark.one_twin
+
 TIMEOUT_S = 0.5
 PAUSE_S = 1.2
 NOT_TOLD = MaintNotificationsConfig(enabled=False)
