@@ -5,6 +5,7 @@ If a Redis answers at the configured address, that one is used; else one is star
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -62,20 +63,32 @@ def main() -> int:
         text = NEXT.format(listen=listen, uplink=uplink, port=listen.port, admin=admin.address, config=CONFIG.name)
         print(text, flush=True)
         command = [sys.executable, "-m", "twisted", "redisproxy", "-c", str(CONFIG)]
-        twistd = Path(sys.executable).with_name("twistd")
+        twistd, pidfile = Path(sys.executable).with_name("twistd"), Path(folder) / "twistd.pid"
         if twistd.exists():
-            pidfile = str(Path(folder) / "twistd.pid")
-            command = [str(twistd), "-n", "--pidfile", pidfile, "redisproxy", "-c", str(CONFIG)]
+            command = [str(twistd), "-n", "--pidfile", str(pidfile), "redisproxy", "-c", str(CONFIG)]
         proxy = subprocess.Popen(command, cwd=ROOT)
         # Ctrl-C reaches the proxy by itself; SIGTERM is handed on. Either way Redis is ended after it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: proxy.terminate())
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(in_charge(pidfile) or proxy.pid, signal.SIGTERM))
         try:
-            return proxy.wait()
+            code = proxy.wait()
+            while in_charge(pidfile):
+                time.sleep(0.2)
+            return code
         finally:
             if server is not None:
                 server.terminate()
                 server.wait()
+
+
+def in_charge(pidfile: Path) -> int:
+    """The process in the pidfile, if it lives; after an upgrade it is another one than was started here."""
+    try:
+        pid = int(pidfile.read_text())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return 0
+    return pid
 
 
 def start_redis(port: int, folder: str) -> subprocess.Popen[bytes]:
