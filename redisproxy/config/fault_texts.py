@@ -12,7 +12,7 @@ from redisproxy.config.endpoint import KeepaliveSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
-from redisproxy.config.settings import Settings
+from redisproxy.config.settings import MAX_WORKERS, Settings
 from redisproxy.config.switchover import SwitchoverSettings
 from redisproxy.config.uplink import UplinkSettings
 
@@ -32,20 +32,29 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
+_ONE_OF = {"workers": f'expected a number from 1 to {MAX_WORKERS}, or "auto"'}
+"""Of keys with values of several types, for each of which there is a fault."""
+
+
 def texts(error: ValidationError, single: set[str]) -> Iterator[str]:
     """The text of each fault in `error`, with the path of its key.
 
     @param single: keys whose value is one object although the settings hold a tuple; their paths have no index.
     """
     errors = error.errors(include_url=False, include_context=False, include_input=False)
+    several: set[str] = set()
     deeper = {each["loc"][0] for each in errors if len(each["loc"]) > 1}
     for each in errors:
         if each["type"] == "too_short" and len(each["loc"]) == 1 and each["loc"][0] in deeper:
             continue  # the only listener is the faulty one
         location = each["loc"]
+        if location and location[0] in _ONE_OF:
+            several.add(str(location[0]))
+            continue
         where = _path(location[:1] + location[2:] if location and location[0] in single else location)
         for text in _text(each, each["loc"]).split("\n"):
             yield where + text if text.startswith(".") else f"{where}: {text}" if where else text
+    yield from (f"{key}: {_ONE_OF[key]}" for key in sorted(several))
 
 
 def _path(location: tuple[int | str, ...]) -> str:

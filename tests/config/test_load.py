@@ -59,6 +59,11 @@ def test_several_listeners(write: Any) -> None:
     assert [each.address for each in settings.listen] == [TcpAddress("", 1), TcpAddress("", 2)]
 
 
+@pytest.mark.parametrize("workers", [0, 65, "many", 1.5, None])
+def test_a_wrong_number_of_workers_is_one_fault(write: Any, workers: object) -> None:
+    assert faults(write(workers=workers)) == ('workers: expected a number from 1 to 64, or "auto"',)
+
+
 def test_all_faults_come_at_once_with_their_paths(write: Any) -> None:
     found = faults(
         write(
