@@ -63,7 +63,8 @@ class CopyInspection:
         fence = await fence_kind(at_old, old)
         may_replace = unfinished or self._settings.replace_data
         dbs = await clients.highest_db()
-        refuse([*preflight.copy_faults(old, new, dbs, may_replace), *self._fence_faults(fence)])
+        faults = preflight.copy_faults(old, new, dbs, may_replace, self._servers.left)
+        refuse([*faults, *self._fence_faults(fence)])
         carry = await compare(self._servers, old, new, self._settings, self._report)
         self._tell(old, new, fence)
         return CopyFindings(old, new, fence, replace=bool(new.keys), carry=carry)
