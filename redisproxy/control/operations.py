@@ -100,7 +100,7 @@ class Operations:
         return self._info.expose().addErrback(_unavailable)
 
     def ready(self) -> Deferred[tuple[bool, str]]:
-        """Whether commands get through right now, of new clients, too, and why not."""
+        """Whether new clients may be sent here, and why not."""
         return self._info.ready().addErrback(_not_ready)
 
 
