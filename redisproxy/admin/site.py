@@ -14,7 +14,7 @@ from twisted.web.server import Request, Site
 
 from redisproxy.admin.guard import Guard, Users
 from redisproxy.admin.page import render_page
-from redisproxy.admin.resources import Answer, Command, NotFound, Operations, Page, Rendered, Unauthorized
+from redisproxy.admin.resources import JSON, Answer, Command, NotFound, Operations, Page, Rendered, Unauthorized
 
 if TYPE_CHECKING:
     from redisproxy.figures.metrics import OperationFigures
@@ -44,7 +44,8 @@ class Root(Resource):
         self._pages: dict[bytes, Resource] = {
             b"": Page(html, lambda: operations.info().addCallback(_as_page)),
             b"cmd": Command(operations, guard),
-            b"info.json": Page("application/json; charset=utf-8", lambda: operations.info().addCallback(_as_json)),
+            b"info.json": Page(JSON, lambda: operations.info().addCallback(_as_json)),
+            b"figures.json": Page(JSON, lambda: operations.figures().addCallback(_as_compact_json)),
             b"metrics": Page(exposition, lambda: operations.metrics().addCallback(Rendered)),
             b"readyz": Page(text, lambda: operations.ready().addCallback(_as_readiness)),
         }
@@ -67,6 +68,10 @@ def _as_page(info: Answer) -> Rendered:
 
 def _as_json(info: Answer) -> Rendered:
     return Rendered(json.dumps(info, indent=2, default=str).encode() + b"\n")
+
+
+def _as_compact_json(answer: Answer) -> Rendered:
+    return Rendered(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
 
 
 def _as_readiness(ready: tuple[bool, str]) -> Rendered:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.info import Info
     from redisproxy.control.pause import Pause
+    from redisproxy.control.records import Records
     from redisproxy.control.reload import Reload
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.upgrade import Upgrade
@@ -33,6 +34,7 @@ class Operations:
         switchover: SwitchoverOperation,
         upgrade: Upgrade,
         info: Info,
+        records: Records,
     ) -> None:
         self._dataplane = dataplane
         self._pause = pause
@@ -40,6 +42,7 @@ class Operations:
         self._switchover = switchover
         self._upgrade = upgrade
         self._info = info
+        self._records = records
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
@@ -99,8 +102,12 @@ class Operations:
         """The text exposition of all figures."""
         return self._info.expose().addErrback(_unavailable)
 
+    def figures(self) -> Deferred[Answer]:
+        """Rates and latencies of each of the last seconds."""
+        return self._records.figures().addErrback(_unavailable)
+
     def ready(self) -> Deferred[tuple[bool, str]]:
-        """Whether commands get through right now, of new clients, too, and why not."""
+        """Whether new clients may be sent here, and why not."""
         return self._info.ready().addErrback(_not_ready)
 
 

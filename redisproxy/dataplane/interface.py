@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from redisproxy.dataplane.copy_interface import NoteOrders
+from redisproxy.dataplane.record_interface import RecordOrders
 from redisproxy.dataplane.values import (
     ERRORS,
     ClientInFlight,
@@ -76,6 +77,7 @@ __all__ = [
     "NotSupported",
     "NoteOrders",
     "Noted",
+    "RecordOrders",
     "Rejected",
     "Release",
     "Taker",
@@ -83,9 +85,6 @@ __all__ = [
     "WorkerFigures",
     "WrongOrder",
 ]
-
-
-# -- the orders
 
 
 class GateOrders(Protocol):
@@ -279,6 +278,9 @@ class DataPlane(Protocol):
 
     @property
     def notes(self) -> NoteOrders: ...
+
+    @property
+    def records(self) -> RecordOrders: ...
 
     def start(self) -> Deferred[None]:
         """Connect to the server, again and again for as long as it runs, and supervise time limits. Once, at first."""

@@ -88,6 +88,9 @@ class FakeOperations:
     def metrics(self) -> Deferred[bytes]:
         return succeed(b"redisproxy_in_flight 1.0\n")
 
+    def figures(self) -> Deferred[Any]:
+        return succeed({"now": {"clients": 3}, "samples": []})
+
     def ready(self) -> Deferred[tuple[bool, str]]:
         return succeed((self.is_ready, "ok" if self.is_ready else "paused"))
 
@@ -233,6 +236,7 @@ def test_pages(site: Site) -> None:
     assert json.loads(site.ask("GET", "/info.json")[2]) == INFO
     assert b"redisproxy_in_flight 1.0" in site.ask("GET", "/metrics")[2]
     assert site.ask("GET", "/metrics/")[0] == 200
+    assert json.loads(site.ask("GET", "/figures.json")[2]) == {"now": {"clients": 3}, "samples": []}
     assert site.ask("GET", "/healthz")[2] == b"ok\n"
     assert site.ask("GET", "/readyz")[0] == 200
     site.operations.is_ready = False
