@@ -32,7 +32,9 @@ EXAMPLES = {"config.json", "near.json", "far.json", "info.json"}
 """Names of files that are not the project's own."""
 TOLD = {"uplink.sentinel.last_error", "uplink.sentinel"}
 """Keys of /info.json that look like settings."""
-ANSWERED = {"waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms"}
+ANSWERED = {
+    "waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms", "age_s", "idle_s",
+}  # fmt: skip
 """Fields of requests and answers that look like settings."""
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
