@@ -11,7 +11,7 @@ from redisproxy.config.endpoint import KeepaliveSettings
 from redisproxy.config.errors import ConfigError
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
-from redisproxy.config.load import load
+from redisproxy.config.load import load, load_admin
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.redacted import public
 from redisproxy.config.settings import Settings
@@ -39,6 +39,7 @@ __all__ = [
     "differences",
     "fixed_differences",
     "load",
+    "load_admin",
     "parse_address",
     "public",
 ]
