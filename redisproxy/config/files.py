@@ -14,7 +14,7 @@ from typing import Any
 from redisproxy.config.certificates import TLSFault, check_file, read_file
 
 CERTIFICATE_FILES = ("certfile", "keyfile", "cacertfile")
-_PASSFILES = ("passfile", "sentinel_passfile")
+PASSFILES = ("passfile", "sentinel_passfile")
 _SECRETS = ("pass", "sentinel_pass", "replication_pass")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -40,12 +40,12 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
     @param where: the path of `section`, with which what is added to `faults` begins.
     @param folder: what names of files are relative to.
     """
-    for key in (*CERTIFICATE_FILES, *_PASSFILES, "pass", "sentinel_pass", "network"):
+    for key in (*CERTIFICATE_FILES, *PASSFILES, "pass", "sentinel_pass", "network"):
         if section.get(key) == "":
             del section[key]  # not set, as in Codility/redis-proxy
     for key in _SECRETS:
         _take_variable(f"{where}.{key}", section, key, faults)
-    for key in (*CERTIFICATE_FILES, *_PASSFILES):
+    for key in (*CERTIFICATE_FILES, *PASSFILES):
         name = section.get(key)
         if not isinstance(name, str) or not name:
             continue
@@ -55,7 +55,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
 
 def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:
     try:
-        if key in _PASSFILES:
+        if key in PASSFILES:
             _take_password(f"{where}.{key}", section, key, read_file(section[key]), faults)
         else:
             check_file(key, section[key])
