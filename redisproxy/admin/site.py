@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from redisproxy.admin.clients import ClientsPage
 from redisproxy.admin.guard import Guard, Users
 from redisproxy.admin.page import render_page
 from redisproxy.admin.resources import JSON, Answer, Command, NotFound, Operations, Page, Rendered, Unauthorized
@@ -43,6 +44,7 @@ class Root(Resource):
         self._healthz = Page(text, lambda: succeed(Rendered(b"ok\n")))
         self._pages: dict[bytes, Resource] = {
             b"": Page(html, lambda: operations.info().addCallback(_as_page)),
+            b"clients.json": ClientsPage(operations),
             b"cmd": Command(operations, guard),
             b"info.json": Page(JSON, lambda: operations.info().addCallback(_as_json)),
             b"figures.json": Page(JSON, lambda: operations.figures().addCallback(_as_compact_json)),

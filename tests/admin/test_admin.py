@@ -17,6 +17,7 @@ from redisproxy.admin import make_site
 from redisproxy.admin.page import render_page
 from redisproxy.config.authentication import Authenticator
 from redisproxy.control.errors import DeadlineExceeded, Unavailable, WrongState
+from redisproxy.dataplane.interface import ClientQuery
 from redisproxy.figures.metrics import OperationFigures
 
 REPORT = {
@@ -81,6 +82,14 @@ class FakeOperations:
 
     def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])
+
+    def clients(self, which: ClientQuery) -> Deferred[Any]:
+        self.calls.append(which)
+        return succeed({"clients": [], "total": 0, "missing": []})
+
+    def kill_clients(self, ids: frozenset[int]) -> Deferred[Any]:
+        self.calls.append(ids)
+        return succeed({"killed": len(ids)})
 
     def info(self) -> Deferred[Any]:
         return self.informing or succeed(INFO)
@@ -183,6 +192,51 @@ def test_a_caller_that_leaves_cancels_what_it_waits_for(site: Site) -> None:
 def test_what_goes_wrong_has_its_status(site: Site, body: str, status: int, part: str) -> None:
     code, answer = site.cmd(body)
     assert code == status and answer["ok"] is False and part in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        ("", ClientQuery()),
+        ("?user=a%20b&addr=10.&text=t", ClientQuery(user="a b", addr="10.", text="t")),
+        ("?name=n&lib=l&cmd=get", ClientQuery(name="n", lib="l", cmd="get")),
+        ("?id=1,%202&db=0&state=slow%20reader", ClientQuery(ids=frozenset({1, 2}), db=0, state="slow reader")),
+        ("?min_age_s=1&min_idle_s=2&min_pending=3", ClientQuery(min_age_s=1.0, min_idle_s=2.0, min_pending=3)),
+        ("?sort=-idle_s&limit=10000", ClientQuery(sort="idle_s", descending=True, limit=10000)),
+    ],
+)  # fmt: skip
+def test_clients_are_asked_for_as_the_url_says(site: Site, arguments: str, query: ClientQuery) -> None:
+    status, headers, body = site.ask("GET", f"/clients.json{arguments}")
+    assert status == 200 and headers["content-type"].startswith("application/json")
+    assert json.loads(body) == {"clients": [], "total": 0, "missing": []} and site.operations.calls == [query]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ("nope=1", "unknown argument 'nope'; it is one of addr,"),
+        ("db=x", "db has to be a number"),
+        ("db=1&db=2", "more than once"),
+        ("id=1,x", "ids of clients"),
+        ("id=" + "1," * 1001, "ids of clients"),
+        ("state=asleep", "state has to be one of held,"),
+        ("sort=worker", "sort has to be one of id,"),
+        ("limit=10001", "limit has to be a number from 1 to 10000"),
+        ("limit=0", "limit"),
+        ("min_idle_s=-1", "min_idle_s"),
+        ("name=" + "x" * 201, "name has to have no more than 200 characters"),
+    ],
+)
+def test_what_of_clients_can_not_be_asked_for_is_told(site: Site, arguments: str, part: str) -> None:
+    status, _, body = site.ask("GET", f"/clients.json?{arguments}")
+    assert status == 400 and part in json.loads(body)["error"] and site.operations.calls == []
+
+
+def test_clients_are_killed_by_their_ids(site: Site) -> None:
+    assert site.cmd("cmd=kill&id=1,2") == (200, {"ok": True, "killed": 2})
+    assert site.operations.calls == [frozenset({1, 2})]
+    for wrong in ("cmd=kill", "cmd=kill&id=", "cmd=kill&id=a", "cmd=kill&id=-1"):
+        assert site.cmd(wrong)[0] == 400
 
 
 def test_an_internal_error_shows_nothing_of_itself(site: Site) -> None:
@@ -296,7 +350,7 @@ class TestAuthentication:
         return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def test_nothing_but_healthz_without(self, site: Site) -> None:
-        for path in ("/", "/info.json", "/metrics", "/readyz", "/cmd/"):
+        for path in ("/", "/info.json", "/clients.json", "/metrics", "/readyz", "/cmd/"):
             status, headers, _ = site.ask("GET", path)
             assert status == 401 and headers["www-authenticate"].startswith("Basic ")
         assert site.ask("GET", "/healthz")[0] == 200
