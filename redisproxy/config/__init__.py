@@ -13,7 +13,7 @@ from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.load import load
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
-from redisproxy.config.redacted import public
+from redisproxy.config.redacted import not_default, public
 from redisproxy.config.settings import Settings
 from redisproxy.config.switchover import SwitchoverSettings
 from redisproxy.config.uplink import UplinkSettings
@@ -39,6 +39,7 @@ __all__ = [
     "differences",
     "fixed_differences",
     "load",
+    "not_default",
     "parse_address",
     "public",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -17,6 +18,25 @@ def public(settings: Settings) -> dict[str, Any]:
     shown = _public(settings)
     assert isinstance(shown, dict)
     return shown
+
+
+def not_default(settings: Settings) -> dict[str, Any]:
+    """The settings that differ from their defaults, by the path of the key, with every secret replaced."""
+    return dict(_not_default(settings, ""))
+
+
+def _not_default(section: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, field in type(section).model_fields.items():
+        value, path = getattr(section, name), prefix + (field.alias or name)
+        if value == field.get_default(call_default_factory=True):
+            continue
+        if isinstance(value, BaseModel):
+            yield from _not_default(value, f"{path}.")
+        elif isinstance(value, tuple) and any(isinstance(each, BaseModel) for each in value):
+            for number, each in enumerate(value):
+                yield from _not_default(each, f"{path}[{number}].")
+        else:
+            yield path, REMOVED if name in _SECRETS else _public(value)
 
 
 def _public(value: Any) -> Any:
