@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from redisproxy.net.listening import OwnSockets, Sockets, open_ports
 
 if TYPE_CHECKING:
+    from redisproxy.admin.site import BoundedSite
     from redisproxy.config import AdminSettings
     from redisproxy.net.network import Network
 
@@ -25,7 +26,9 @@ class AdminPorts:
     @param endpoint: None for a proxy without admin pages. @param tls: its certificate, if it has one.
     """
 
-    def __init__(self, network: Network, endpoint: AdminSettings | None, site: Any, tls: Any, clock: Any) -> None:
+    def __init__(
+        self, network: Network, endpoint: AdminSettings | None, site: BoundedSite, tls: Any, clock: Any
+    ) -> None:
         self._network = network
         self._clock = clock
         self._endpoint = endpoint
@@ -53,6 +56,7 @@ class AdminPorts:
     async def close(self) -> None:
         """Accept nobody any more, and listen no more; fire when the last answers have had time to leave."""
         await self.pause()
+        self._site.leave()
         self._sockets.close()
         if self._endpoint is not None:
             await deferLater(self._clock, LAST_ANSWERS_S)
@@ -60,4 +64,5 @@ class AdminPorts:
     async def leave(self) -> None:
         """Accept nobody any more: another process goes on listening."""
         await self.pause()
+        self._site.leave()
         self._sockets.leave()
