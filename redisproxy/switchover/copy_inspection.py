@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from redisproxy.switchover.carry import Carry
     from redisproxy.switchover.report import SwitchoverReport
 
+_BY_NOTIFICATIONS = (
+    "the old server refuses CLIENT TRACKING, so that keyspace notifications tell what changes there: they tell nothing"
+    " of FLUSHALL, FLUSHDB and VADD in scripts and by writers that bypass the proxy"
+)
+
 
 @dataclass(frozen=True)
 class CopyFindings:
@@ -79,6 +84,8 @@ class CopyInspection:
         self._report.fields["copy"] = asdict(survey)
         refuse(survey.faults)
         self._report.warn(f"the new server can't hold all of a {each}" for each in survey.not_whole)
+        if survey.feed == "notifications":
+            self._report.warn([_BY_NOTIFICATIONS])
         return survey
 
     def _fence_faults(self, fence: FenceKind) -> Iterator[str]:

@@ -104,9 +104,10 @@ def test_what_another_process_hands_on_is_known_to_this_one(make_rig: MakeRig) -
     rig.control.results.way_back = {}
     rig.control.results.take_history(handed)
     assert rig.control.switchover.way_back.describe() == {"to": "10.0.0.1:6379", "follows": True, "why_not": ""}
-    for nonsense in ({"way_back": {"before": {}}}, {"way_back": 7}, {}):
+    nonsense: list[dict[str, Any]] = [{"way_back": {"before": {}}}, {"way_back": 7}, {}]
+    for each in nonsense:
         rig.control.results.way_back = {}
-        rig.control.results.take_history(nonsense)
+        rig.control.results.take_history(each)
         assert rig.control.switchover.way_back.describe() is None
 
 
