@@ -45,6 +45,7 @@ class Root(Resource):
             b"": Page(html, lambda: operations.info().addCallback(_as_page)),
             b"cmd": Command(operations, guard),
             b"info.json": Page("application/json; charset=utf-8", lambda: operations.info().addCallback(_as_json)),
+            b"fleet.json": Page("application/json; charset=utf-8", lambda: operations.fleet().addCallback(_as_json)),
             b"metrics": Page(exposition, lambda: operations.metrics().addCallback(Rendered)),
             b"readyz": Page(text, lambda: operations.ready().addCallback(_as_readiness)),
         }

@@ -14,6 +14,7 @@ import click
 
 import redisproxy
 from redisproxy import config
+from redisproxy.cli import fleet_answers
 from redisproxy.cli.admin_client import AdminUnreachable, call
 from redisproxy.net import tls
 
@@ -46,14 +47,20 @@ def check_config(file: str) -> None:
 
 _CONFIG = click.option("-c", "--config", "path", required=True, help="The configuration of the running proxy.")
 _CACERT = click.option("--cacert", help="CA file for the admin endpoint's certificate.")
+_HERE = click.option("--here", is_flag=True, help="This proxy alone, although it is in a fleet.")
 
 
 def _command(name: str, text: str) -> None:
     @main.command(name, help=text)
     @_CONFIG
     @_CACERT
-    def run(path: str, cacert: str | None) -> None:
-        _show(*_call(_load(path), "/cmd/", {"cmd": name}, cacert))
+    @_HERE
+    def run(path: str, cacert: str | None, here: bool) -> None:
+        _show(*_call(_load(path), "/cmd/", {"cmd": name, **_of_whom(here)}, cacert))
+
+
+def _of_whom(here: bool) -> dict[str, str]:
+    return {"fleet": "0"} if here else {}
 
 
 def _call(
@@ -70,8 +77,9 @@ def _show(status: int, answer: dict[str, Any]) -> None:
     if not answer.get("ok"):
         click.echo(answer.get("error", f"HTTP status {status}"), err=True)
         sys.exit(1)
-    shown = {key: value for key, value in answer.items() if key != "ok" and value not in ([], "")}
-    click.echo("\n".join(f"{key}: {value}" for key, value in shown.items()) or "ok")
+    shown = {key: value for key, value in answer.items() if key not in ("ok", "peers") and value not in ([], "")}
+    lines = [f"{key}: {value}" for key, value in shown.items()]
+    click.echo("\n".join([*lines, *fleet_answers.peers_lines(answer)]) or "ok")
 
 
 _command("pause", "Suspend new commands and return at once.")
@@ -82,10 +90,15 @@ _command("reload", "Take the configuration file as it is now: pause, switch, unp
 @main.command("pause-and-wait")
 @_CONFIG
 @_CACERT
+@_HERE
 @click.option("--timeout-ms", type=click.IntRange(1, 3_600_000), help="Drop what runs longer than this.")
-def pause_and_wait(path: str, cacert: str | None, timeout_ms: int | None) -> None:
+def pause_and_wait(path: str, cacert: str | None, here: bool, timeout_ms: int | None) -> None:
     """Suspend new commands; return when every client is suspended."""
-    fields = {"cmd": "pause-and-wait", **({} if timeout_ms is None else {"timeout_ms": str(timeout_ms)})}
+    fields = {
+        "cmd": "pause-and-wait",
+        **_of_whom(here),
+        **({} if timeout_ms is None else {"timeout_ms": str(timeout_ms)}),
+    }
     _show(*_call(_load(path), "/cmd/", fields, cacert))
 
 
@@ -116,9 +129,10 @@ def status(path: str, cacert: str | None, as_json: bool) -> None:
 @click.option("--abort", is_flag=True, help="Stop the one that runs, before the new server is promoted.")
 @click.option("--back", is_flag=True, help="Go to the server before, whatever the file names.")
 @click.option("--forget-way-back", "forget", is_flag=True, help="Have the server before follow no more.")
+@_HERE
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def switchover(
-    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, as_json: bool
+    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, here: bool, as_json: bool
 ) -> None:
     """Move data and clients to the uplink that the configuration names now.
 
@@ -129,7 +143,7 @@ def switchover(
     from redisproxy.cli import switchover as command
 
     def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
-        return _call(_load(path), page, fields, cacert)
+        return _call(_load(path), page, fields and {**fields, **_of_whom(here)}, cacert)
 
     if abort + back + forget > 1 or (dry_run and (abort or forget)):
         raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
@@ -162,6 +176,28 @@ def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
         f"upgraded from {answer['from']} to {answer['to']} in {answer['ms'] / 1000:.1f} s:"
         f" process {answer['pid']} is in charge\n{answer['clients']} clients were handed over{stayed}"
     )
+
+
+@main.command()
+@_CONFIG
+@_CACERT
+@click.option("--json", "as_json", is_flag=True, help="All of it, as JSON.")
+def fleet(path: str, cacert: str | None, as_json: bool) -> None:
+    """Show the proxies that are operated together with this one.
+
+    Exit code 0: all are there and use the same server. 1: one is missing, or on another server.
+    """
+    from rich.console import Console
+
+    from redisproxy.cli import fleet as command
+
+    status, answer = _call(_load(path), "/fleet.json", None, cacert)
+    if status != 200:
+        _show(status, answer)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    sys.exit(command.show(answer, Console(width=None)))
 
 
 @main.command()

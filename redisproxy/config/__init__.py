@@ -9,6 +9,7 @@ from redisproxy.config.address import Address, TcpAddress, Undiscovered, UnixAdd
 from redisproxy.config.differences import differences, fixed_differences
 from redisproxy.config.endpoint import KeepaliveSettings
 from redisproxy.config.errors import ConfigError
+from redisproxy.config.fleet import FleetSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.load import load
@@ -22,6 +23,7 @@ __all__ = [
     "Address",
     "AdminSettings",
     "ConfigError",
+    "FleetSettings",
     "KeepaliveSettings",
     "LimitSettings",
     "ListenSettings",

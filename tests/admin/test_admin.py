@@ -45,6 +45,16 @@ class FakeOperations:
         self.pending: Deferred[Any] = Deferred(lambda _: self.calls.append("cancelled"))
         self.is_ready = True
         self.informing: Deferred[Any] | None = None
+        self.calls_alone: list[object] = []
+
+    @property
+    def alone(self) -> FakeOperations:
+        alone = FakeOperations()
+        alone.calls = self.calls_alone
+        return alone
+
+    def fleet(self) -> Deferred[Any]:
+        return succeed({"fleet": False})
 
     def pause(self) -> Deferred[Any]:
         self.calls.append("pause")
