@@ -35,7 +35,9 @@ TOLD = {"uplink.sentinel.last_error", "uplink.sentinel"}
 """Keys of /info.json that look like settings."""
 SAMPLED = frozenset(records.NOTHING)
 """Fields of a sample in /figures.json."""
-ANSWERED = SAMPLED | {"waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms"}
+ANSWERED = SAMPLED | {
+    "waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms", "age_s", "idle_s",
+}  # fmt: skip
 """Fields of requests and answers that look like settings."""
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

@@ -87,6 +87,7 @@ class Info:
             "uplink": self._uplink(figures),
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
+            "config_not_default": config.in_force(self._configuration.settings),
             "last_reload": results.reload,
             "switchover": {"current": self._switchover.progress, "last": results.switchovers, **self._way_back()},
             "upgrade": {"step": self._upgrade.step, "last": results.upgrades},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from twisted.internet.defer import fail
 from twisted.python.failure import Failure
 
+from redisproxy.control.clients import Clients
 from redisproxy.control.errors import Unavailable, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from redisproxy.control.reload import Reload
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.upgrade import Upgrade
-    from redisproxy.dataplane.interface import DataPlane
+    from redisproxy.dataplane.interface import ClientQuery, DataPlane
 
 
 class Operations:
@@ -37,6 +38,7 @@ class Operations:
         records: Records,
     ) -> None:
         self._dataplane = dataplane
+        self._clients = Clients(dataplane.clients)
         self._pause = pause
         self._reload = reload
         self._switchover = switchover
@@ -93,6 +95,14 @@ class Operations:
         """Close every raw connection."""
         terminated = self._dataplane.clients.terminate_raw().addCallback(lambda count: {"terminated": count})
         return terminated.addErrback(_unavailable)
+
+    def clients(self, which: ClientQuery) -> Deferred[Answer]:
+        """The clients that `which` describes, and how many there are."""
+        return self._clients.table(which).addErrback(_unavailable)
+
+    def kill_clients(self, ids: frozenset[int]) -> Deferred[Answer]:
+        """Disconnect these."""
+        return self._clients.kill(ids).addErrback(_unavailable)
 
     def info(self) -> Deferred[Answer]:
         """All that the pages show; no secrets."""

@@ -20,6 +20,8 @@ from redisproxy.dataplane.interface import (
     ClientFilter,
     ClientInFlight,
     ClientLine,
+    ClientQuery,
+    ClientTable,
     DataPlaneLost,
     Figures,
     GateStatus,
@@ -31,7 +33,7 @@ from redisproxy.dataplane.interface import (
     Taker,
 )
 from redisproxy.net.deferreds import shielded
-from redisproxy.remote import orders
+from redisproxy.remote import client_table, orders
 from redisproxy.remote.connection import Connection
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.record_orders import RemoteRecords
@@ -120,6 +122,10 @@ class RemoteClients:
     def list(self, which: ClientFilter) -> Deferred[tuple[ClientLine, ...]]:
         """Those that `which` describes."""
         return self._connection.give(orders.ListClients, which=which)
+
+    def table(self, which: ClientQuery) -> Deferred[ClientTable]:
+        """Those that `which` describes, as an operator sees them."""
+        return self._connection.give(client_table.TableOfClients, which=which)
 
     def kill(self, ids: frozenset[int]) -> Deferred[int]:
         """Disconnect these."""
