@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.info import Info
     from redisproxy.control.pause import Pause
+    from redisproxy.control.records import Records
     from redisproxy.control.reload import Reload
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.upgrade import Upgrade
@@ -34,6 +35,7 @@ class Operations:
         switchover: SwitchoverOperation,
         upgrade: Upgrade,
         info: Info,
+        records: Records,
     ) -> None:
         self._dataplane = dataplane
         self._clients = Clients(dataplane.clients)
@@ -42,6 +44,7 @@ class Operations:
         self._switchover = switchover
         self._upgrade = upgrade
         self._info = info
+        self._records = records
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
@@ -109,8 +112,12 @@ class Operations:
         """The text exposition of all figures."""
         return self._info.expose().addErrback(_unavailable)
 
+    def figures(self) -> Deferred[Answer]:
+        """Rates and latencies of each of the last seconds."""
+        return self._records.figures().addErrback(_unavailable)
+
     def ready(self) -> Deferred[tuple[bool, str]]:
-        """Whether commands get through right now, of new clients, too, and why not."""
+        """Whether new clients may be sent here, and why not."""
         return self._info.ready().addErrback(_not_ready)
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from redisproxy.dataplane.client_interface import ClientOrders
 from redisproxy.dataplane.client_rows import COLUMNS, MAX_ROWS, STATES, ClientQuery, ClientRow, ClientTable
 from redisproxy.dataplane.copy_interface import NoteOrders
+from redisproxy.dataplane.record_interface import RecordOrders
 from redisproxy.dataplane.values import (
     ERRORS,
     ClientInFlight,
@@ -84,6 +85,7 @@ __all__ = [
     "NotSupported",
     "NoteOrders",
     "Noted",
+    "RecordOrders",
     "Rejected",
     "Release",
     "Taker",
@@ -91,9 +93,6 @@ __all__ = [
     "WorkerFigures",
     "WrongOrder",
 ]
-
-
-# -- the orders
 
 
 class GateOrders(Protocol):
@@ -247,6 +246,9 @@ class DataPlane(Protocol):
 
     @property
     def notes(self) -> NoteOrders: ...
+
+    @property
+    def records(self) -> RecordOrders: ...
 
     def start(self) -> Deferred[None]:
         """Connect to the server, again and again for as long as it runs, and supervise time limits. Once, at first."""

@@ -36,6 +36,7 @@ from redisproxy.net.deferreds import shielded
 from redisproxy.remote import client_table, orders
 from redisproxy.remote.connection import Connection
 from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.record_orders import RemoteRecords
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -238,6 +239,7 @@ class RemoteDataPlane:
         self.clients = RemoteClients(self._connection)
         self.handover = RemoteHandover(self._connection)
         self.notes = RemoteNotes(self._connection)
+        self.records = RemoteRecords(self._connection)
 
     def link(self) -> OrderClient:
         """The protocol for a new connection to the data plane, for L{use}."""

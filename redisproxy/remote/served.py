@@ -24,8 +24,9 @@ from redisproxy.dataplane.interface import (
     HandedClient,
     HandoverOrders,
     NoteOrders,
+    RecordOrders,
 )
-from redisproxy.remote import client_table, orders
+from redisproxy.remote import client_table, orders, record_orders
 from redisproxy.remote.interrupted import Interrupted
 from redisproxy.remote.moving import Moves
 from redisproxy.remote.order_server import Handler, OrderServer
@@ -110,7 +111,7 @@ class ServedDataPlane:
             **self._more,
             **_of_clients(plane.clients),
             **_of_handover(plane.handover),
-            **_of_notes(plane.notes),
+            **_of_notes(plane.notes, plane.records),
             orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
@@ -200,9 +201,10 @@ class ServedDataPlane:
         return standing_of(self._moves.begun)
 
 
-def _of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
-    """What carries out the orders about what clients change silently."""
+def _of_notes(notes: NoteOrders, records: RecordOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about what clients change silently, and about what has passed."""
     return {
+        **record_orders.handlers(records),
         orders.BeginNotes: notes.begin,
         orders.TakeNotes: notes.take,
         orders.EndNotes: notes.end,
