@@ -53,13 +53,13 @@ def _context(admin: AdminSettings, cacert: str | None) -> ssl.SSLContext:
 
 
 def _headers(admin: AdminSettings) -> dict[str, str]:
-    user, secret = "default", admin.password
+    user, secrets = "default", admin.passwords
     for each in admin.users:
-        if secret is None and each.password is not None:
-            user, secret = each.name, each.password
-    if secret is None:
+        if secrets is None and each.passwords is not None:
+            user, secrets = each.name, each.passwords
+    if secrets is None:
         return {}
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secret.get_secret_value()}".encode()).decode()}
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{secrets[0].get_secret_value()}".encode()).decode()}
 
 
 def call(settings: Settings, path: str, fields: dict[str, str] | None, cacert: str | None) -> tuple[int, Any]:

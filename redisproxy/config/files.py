@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from redisproxy.config.certificates import TLSFault, check_file, read_file
+from redisproxy.config.certificates import TLSFault, check_file
+from redisproxy.config.password_files import passwords_in
+from redisproxy.config.programs import take_program
 
 CERTIFICATE_FILES = ("certfile", "keyfile", "cacertfile")
 _PASSFILES = ("passfile", "sentinel_passfile")
@@ -37,6 +39,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
     for key in (*CERTIFICATE_FILES, *_PASSFILES, "pass", "sentinel_pass", "network"):
         if section.get(key) == "":
             del section[key]  # not set, as in Codility/redis-proxy
+    take_program(where, section, "passcommand", folder, faults)
     for key in (*CERTIFICATE_FILES, *_PASSFILES):
         name = section.get(key)
         if not isinstance(name, str) or not name:
@@ -48,7 +51,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
 def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:
     try:
         if key in _PASSFILES:
-            _take_password(f"{where}.{key}", section, key, read_file(section[key]), faults)
+            _take_passwords(f"{where}.{key}", where == "uplink", section, key, faults)
         else:
             check_file(key, section[key])
     except TLSFault as fault:
@@ -57,15 +60,13 @@ def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str])
         faults.append(f"{where}.{key}: {error}")
 
 
-def _take_password(where: str, section: dict[str, Any], key: str, content: bytes, faults: list[str]) -> None:
+def _take_passwords(where: str, one: bool, section: dict[str, Any], key: str, faults: list[str]) -> None:
+    """
+    @param one: the proxy logs in with it, and so with the first one.
+    """
     target = key.removesuffix("file")
     if target in section:
         faults.append(f"{where}: give either {target} or {key}")
         return
-    text = content.removesuffix(b"\n").removesuffix(b"\r")
-    try:
-        section[target] = text.decode("utf-8")
-    except UnicodeDecodeError:
-        faults.append(f"{where}: the file is not UTF-8")
-    if not text:
-        faults.append(f"{where}: the file is empty")
+    passwords = passwords_in(section[key])
+    section[target] = passwords[0] if one else list(passwords)

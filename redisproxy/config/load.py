@@ -75,7 +75,7 @@ def _validated(data: dict[str, Any], single: set[str], faults: list[str]) -> Set
 # Without one of these the rest would get faults that it does not have.
 _NEEDED: set[int | str] = {
     *("uplink", "listen", "listen_raw", "admin", "addr", "network", "tls", "skipverify", "server_name"),
-    *("pass", "passfile", "sha256", "users", "user", "name", "allow_open", *CERTIFICATE_FILES),
+    *("pass", "passfile", "passcommand", "sha256", "users", "user", "name", "allow_open", *CERTIFICATE_FILES),
     *("sentinels", "master_name", "sentinel_user", "sentinel_pass", "sentinel_passfile", "sentinel_tls"),
 }
 

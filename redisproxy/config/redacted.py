@@ -10,6 +10,7 @@ from redisproxy.config.settings import Settings
 
 REMOVED = "[removed]"
 _SECRETS = {"sha256"}
+_PROGRAMS = {"passcommand", "command"}
 
 
 def public(settings: Settings) -> dict[str, Any]:
@@ -19,10 +20,16 @@ def public(settings: Settings) -> dict[str, Any]:
     return shown
 
 
+def _program(command: tuple[str, ...]) -> list[str]:
+    """The program alone: what it is given may be a secret."""
+    return [command[0], *(REMOVED for _ in command[1:])]
+
+
 def _public(value: Any) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
         shown = {field.alias or name: _public(getattr(value, name)) for name, field in fields.items()}
+        shown |= {key: _program(getattr(value, key)) for key in _PROGRAMS & shown.keys() if shown[key] is not None}
         return {key: REMOVED if key in _SECRETS and item is not None else item for key, item in shown.items()}
     if isinstance(value, SecretStr):
         return REMOVED

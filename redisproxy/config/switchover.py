@@ -8,7 +8,6 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from redisproxy.config.address import TcpAddress, parse_address
 from redisproxy.config.section import CountOrOff, Milliseconds, MillisecondsOrOff, Section, Text
-from redisproxy.config.uplink import UplinkSettings
 
 
 def _set_of(value: Any) -> Any:
@@ -90,8 +89,9 @@ class SwitchoverSettings(Section):
         changed |= {"replication_user": None, "replication_password": None}
         return self.model_copy(update=changed | ({"mode": "replicate"} if follows else {}))
 
-    def replication_credentials(self, old: UplinkSettings) -> tuple[str | None, str | None]:
-        """User and password with which a replica logs in at `old`."""
-        if self.replication_password is not None:
-            return self.replication_user, self.replication_password.get_secret_value()
-        return old.login
+    @property
+    def replication_credentials(self) -> tuple[str | None, str] | None:
+        """User and password with which a replica logs in at the old server; None when it does so as the proxy does."""
+        if self.replication_password is None:
+            return None
+        return self.replication_user, self.replication_password.get_secret_value()

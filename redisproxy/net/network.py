@@ -14,16 +14,20 @@ from twisted.internet.interfaces import IListeningPort, IProtocol, IReactorFDSet
 
 from redisproxy.forwarding import twins
 from redisproxy.net.detached import DetachedSocket
+from redisproxy.net.password_programs import PasswordPrograms
 from redisproxy.net.twisted_network import TwistedNetwork
 
 
 class Network(Protocol):
     """Listening, connecting, and the end of a turn of the reactor.
 
+    @ivar passwords: what programs print for connections that log in; one for each process.
+
     The transports of clients, accepted or adopted, are L{detached.Detachable}, to be handed to another process.
     """
 
     name: str
+    passwords: PasswordPrograms
 
     def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:
         """Listen on a TCP or unix address.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.servers.connecting import connect_to
+from redisproxy.servers.credentials import credentials_of
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
@@ -75,6 +76,14 @@ class BothServers:
         @raise UplinkError: the server can't be reached.
         """
         return await self._open("new", self.new)
+
+    async def login_at(self, uplink: UplinkSettings) -> tuple[str | None, str | None]:
+        """User and password, for somebody else who is to log in at one of the two as the proxy does.
+
+        @raise UplinkError: there is no password to be had.
+        """
+        credentials = await credentials_of(uplink, self._network).ask()
+        return credentials.user, credentials.password
 
     def close(self) -> None:
         """Close the control connections."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
+from functools import partial
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from redisproxy.admin import make_site
 from redisproxy.admin.page import render_page
-from redisproxy.config.authentication import Authenticator
+from redisproxy.config.authentication import Authenticator, digest
 from redisproxy.control.errors import DeadlineExceeded, Unavailable, WrongState
 from redisproxy.figures.metrics import OperationFigures
 
@@ -284,8 +283,8 @@ def test_the_page_shows_what_the_sentinels_say_and_believes_none_of_it() -> None
 class TestAuthentication:
     @pytest.fixture
     def site(self) -> Site:
-        sha = hashlib.sha256(b"operator-pass").hexdigest()
-        return Site(Authenticator(SecretStr("the-pass"), [("operator", None, sha)]))
+        known = {b"default": b"the-pass", b"operator": b"operator-pass"}
+        return Site(Authenticator({user: partial(tuple, [digest(word)]) for user, word in known.items()}))
 
     @staticmethod
     def basic(user: str, password: str) -> str:

@@ -24,3 +24,10 @@ def test_the_hash_of_a_password_does_not_show_either(write: Any) -> None:
     settings = load(write(admin={"addr": "127.0.0.1:1", "users": [{"name": "a", "sha256": "ab" * 32}]}))
     assert "abab" not in repr(settings) + json.dumps(config.public(settings))
     assert config.public(settings)["admin"]["users"][0]["sha256"] == "[removed]"
+
+
+def test_of_a_program_only_its_name_is_shown(write: Any) -> None:
+    uplink = {"addr": "a:1", "passcommand": ["echo", "-n", "s3cret"]}
+    settings = load(write(uplink=uplink))
+    assert "s3cret" not in repr(settings)
+    assert config.public(settings)["uplink"]["passcommand"] == ["echo", "[removed]", "[removed]"]
