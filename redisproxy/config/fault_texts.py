@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from redisproxy.config.endpoint import KeepaliveSettings
+from redisproxy.config.hooks import HOOKS, HookSettings, HooksSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
@@ -29,6 +30,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "switchover": SwitchoverSettings,
     "tcp_keepalive": KeepaliveSettings,
     "users": UserSettings,
+    "hooks": HooksSettings,
+    **dict.fromkeys(HOOKS, HookSettings),
 }
 
 

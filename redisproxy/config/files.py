@@ -30,6 +30,15 @@ def sections_with_files(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
                         yield f"{where}.users[{index}]", user
 
 
+def take_hooks(data: dict[str, Any], folder: Path, faults: list[str]) -> None:
+    """Do the same with the programs of the section C{switchover.hooks}."""
+    switchover = data.get("switchover")
+    hooks = switchover.get("hooks") if isinstance(switchover, dict) else None
+    for name, hook in hooks.items() if isinstance(hooks, dict) else ():
+        if isinstance(hook, dict):
+            take_program(f"switchover.hooks.{name}", hook, "command", folder, faults)
+
+
 def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[str]) -> None:
     """Make the file names in `section` absolute, see that the files can be read, and put passwords in their place.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
 from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection
+from redisproxy.net import program
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.native_tls import DIRECT_TLS, Verification, pointers
 from redisproxy.net.password_programs import PasswordPrograms
@@ -112,6 +114,7 @@ class NativeNetwork:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.passwords = PasswordPrograms(reactor)
+        self.run_program = partial(program.run, reactor)
         self._hub = Hub(
             self._schedule, self._failed, _address_of, self._rest, connect_error, DetachedSocket, NotDetachable
         )

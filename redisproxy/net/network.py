@@ -6,7 +6,7 @@ There are two behind the same interface: on the compiled transports, where those
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocol, IReactorFDSet
 from redisproxy.forwarding import twins
 from redisproxy.net.detached import DetachedSocket
 from redisproxy.net.password_programs import PasswordPrograms
+from redisproxy.net.program import Ended
 from redisproxy.net.twisted_network import TwistedNetwork
 
 
@@ -64,6 +65,9 @@ class Network(Protocol):
         @raise ValueError: it is no TCP or unix stream socket.
         @raise OSError: it is no open socket.
         """
+
+    def run_program(self, command: Sequence[str], limit_s: float, stdin: bytes, max_output: int) -> Deferred[Ended]:
+        """Run a program within bounds; see L{program.run}."""
 
     def end_of_turn(self, call: Callable[[], None]) -> None:
         """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""
