@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -51,6 +52,37 @@ exec(open({scripts!r} + "/" + step).read())
 """
 
 
+SERVICE = """#!{python} -IS
+import json, subprocess, sys
+words = sys.argv[1:]
+options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
+options |= dict(zip(words, words[1:]))
+with open({calls!r}, "a") as file:
+    file.write(json.dumps({{"step": " ".join(words)}}) + "\\n")
+source = None
+if "start-migration" in words:
+    if words[0] == "aws" or "--customer-node-endpoint-list" in options:
+        listed = dict(part.split("=") for part in options["--customer-node-endpoint-list"].split(","))
+        source = listed["Address"], listed["Port"]
+    else:
+        source = options["--self-managed-source-ip-address"], options["--self-managed-source-port"]
+asked = {{"old": None, "new": {{"port": {port}}}, "source": source and {{"host": source[0], "port": int(source[1])}}}}
+step = "replicate" if source else "promote" if {{"complete-migration", "finish-migration"}} & set(words) else None
+if step:
+    done = subprocess.run([{hook!r}], input=json.dumps(asked | {{"step": step}}).encode())
+    if done.returncode:
+        sys.exit(done.returncode)
+print("{{}}")
+"""
+JQ = """#!{python} -IS
+import json, sys
+value = json.load(sys.stdin)
+for name in sys.argv[2].strip(".").split("."):
+    value = value[name]
+print(value)
+"""
+
+
 class World:
     """An old server, a managed one where the proxy may not replicate, and a proxy.
 
@@ -72,7 +104,28 @@ class World:
         program.write_text(PROGRAM.format(password=SERVICE_PASSWORD, **places))
         program.chmod(0o700)
         self.hooks: dict[str, Any] = {}
-        self.proxy = Proxy(self.old.uplink)
+        self._write_services(folder / "bin", program)
+        path = f"{folder / 'bin'}:{os.environ.get('PATH', os.defpath)}"
+        self.proxy = Proxy(self.old.uplink, environment={"PATH": path})
+
+    def _write_services(self, folder: Path, hook: Path) -> None:
+        """Programs that do to the managed server what C{aws} and C{gcloud} have their services do."""
+        folder.mkdir()
+        for name in ("aws", "gcloud", "jq"):
+            place = {"python": sys.executable, "calls": str(self.calls), "hook": str(hook), "port": self.new.port}
+            (folder / name).write_text((JQ if name == "jq" else SERVICE).format(**place))
+            (folder / name).chmod(0o700)
+
+    def prepare_documented(self, heading: str) -> None:
+        """Have the file name the managed server, with the hooks that a page tells of."""
+        self.prepare()
+        section = (Path(__file__).parents[2] / "docs" / "managed.md").read_text().partition(f"## {heading}\n")[2]
+        migrate = self.scripts / "migrate"
+        migrate.write_text(section.partition("```sh\n")[2].partition("```")[0])
+        migrate.chmod(0o700)
+        steps = {"replicate": "start", "promote": "complete", "undo": "abort"}
+        hooks = {step: {"command": [str(migrate), word], "limit_ms": 20000} for step, word in steps.items()}
+        self.proxy.write(switchover={"pause_budget_ms": 10000, "hooks": hooks})
 
     @property
     def managed(self) -> dict[str, Any]:
@@ -230,9 +283,10 @@ def test_a_promote_hook_that_fails_before_or_after_it_has_promoted_is_undone(
     rolled_back(world, report, why)
     assert world.steps() == ["replicate", "promote", "undo"]
     assert report["pause_ms"] < 3000 and report["clients_closed"] == {}
-    assert int(world.old.client().config_get("min-replicas-to-write")["min-replicas-to-write"]) == 0
-    world.prepare()
-    assert world.switch()["result"] == "done"
+    assert world.old.client().config_get("min-replicas-to-write")["min-replicas-to-write"] == "0"
+    if script == "promote(); sys.exit(1)":
+        world.prepare()
+        assert world.switch()["result"] == "done"
 
 
 def test_an_undo_hook_that_fails_is_told(world: World) -> None:
@@ -303,6 +357,21 @@ def test_without_a_replicate_hook_the_proxy_replicates_and_needs_the_rights(worl
     world.proxy.write(uplink=world.new.uplink)
     report = world.switch()
     assert report["result"] == "done" and world.steps() == ["promote"], report
+
+
+@pytest.mark.parametrize("heading", ["ElastiCache", "Memorystore for Valkey"])
+def test_the_documented_programs_do_what_they_should(world: World, heading: str) -> None:
+    world.prepare_documented(heading)
+    with Load(world.proxy, 5) as load:
+        report = world.switch()
+        time.sleep(0.1)
+    load.check(world.new)
+    assert report["result"] == "done" and report["hooks"][0]["output"] == {}, report
+    world.reset()
+    world.prepare_documented(heading)
+    (world.scripts / "promote").write_text("sys.exit(1)")
+    rolled_back(world, world.switch(), "the promote hook has failed")
+    assert any("--force" in step for step in world.steps())
 
 
 def test_a_dry_run_calls_no_hook(world: World) -> None:
