@@ -48,7 +48,7 @@ def _of_doors(settings: Settings) -> Iterator[str]:
 def _of_door(where: str, listener: ListenSettings, may: str) -> Iterator[str]:
     if not _leaves_the_machine(listener):
         return
-    if not (listener.password or listener.users or (listener.tls and listener.cacertfile)):
+    if not (listener.passwords or listener.users or (listener.tls and listener.cacertfile)):
         yield f"{where}: whoever reaches {listener.address} may {may}: set pass, users or cacertfile"
     elif not listener.tls:
         yield f"{where}: passwords cross the network in the clear: use TLS, or an address that only trusted hosts reach"

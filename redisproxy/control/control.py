@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.configuration import Configuration
+from redisproxy.control.credential_files import CredentialFiles
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.control.failover import Failover
 from redisproxy.control.failover_hold import FailoverHold
@@ -101,6 +102,7 @@ class Control:
     def _operations(self) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
         pause = Pause(dataplane.gate, self.holding, configuration, self.shutdown, clock)
+        self._files = CredentialFiles(configuration, self.metrics, clock)
         info = Info(
             dataplane,
             configuration,
@@ -109,6 +111,7 @@ class Control:
             self.switchover,
             self.upgrade,
             self.shutdown,
+            self._files,
             self.metrics,
             clock,
         )
@@ -123,6 +126,7 @@ class Control:
 
     async def _tick(self) -> None:
         self._advice.tick()
+        self._files.tick()
         self.follower.tick(self.configuration.finder is not None and await self._connected())
 
     async def _connected(self) -> bool:

@@ -186,7 +186,7 @@ async def open_feed(uplink: UplinkSettings, name: str, network: Network, clock: 
     """
     feed = Feed(await dialled(uplink, name, network, clock, lambda: FeedProtocol(changes)), name, clock)
     try:
-        await _begin(feed, name, credentials_of(uplink).hello())
+        await _begin(feed, name, (await credentials_of(uplink, network).ask()).hello())
     except BaseException:
         feed.end()
         raise

@@ -62,7 +62,7 @@ async def open_notifications_feed(
     protocol = await dialled(uplink, name, network, clock, lambda: NotificationsProtocol(changes))
     feed = Feed(protocol, name, clock)
     try:
-        await _begin(feed, name, credentials_of(uplink).hello())
+        await _begin(feed, name, (await credentials_of(uplink, network).ask()).hello())
     except BaseException:
         feed.end()
         raise

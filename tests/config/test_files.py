@@ -65,9 +65,9 @@ def test_a_password_is_taken_from_an_environment_variable(write: Any, monkeypatc
     )
     taken = (
         settings.uplink.password,
-        settings.listen[0].password,
-        settings.listen[0].users[0].password,
-        settings.admin and settings.admin.password,
+        *(settings.listen[0].passwords or ()),
+        *(settings.listen[0].users[0].passwords or ()),
+        *(settings.admin.passwords or () if settings.admin else ()),
         settings.switchover.replication_password,
     )
     assert [each and each.get_secret_value() for each in taken] == ["s3cret"] * 5
@@ -97,7 +97,7 @@ def test_what_only_looks_like_a_variable_is_the_password_itself(write: Any) -> N
 
 def test_where_the_admin_pages_are_is_read_from_a_file_with_other_faults(write: Any) -> None:
     admin = config.load_admin(write(uplink={"adr": 1}, listen="nonsense", admin={"addr": "localhost:2", "pass": "x"}))
-    assert admin is not None and str(admin.address) == "localhost:2" and admin.password is not None
+    assert admin is not None and str(admin.address) == "localhost:2" and admin.passwords is not None
     assert config.load_admin(write()) is None and config.load_admin(write(admin={"addr": ""})) is None
     for wrong, told in (
         ({"adr": "localhost:2"}, "admin.adr: unknown key, did you mean addr?"),
