@@ -52,7 +52,7 @@ def _mend(key: str, value: dict[str, Any]) -> None:
 
 
 def _one_or_several(value: dict[str, Any]) -> None:
-    several = {key: value.pop(key) for key in ("type", "items", "minItems") if key in value}
+    several: dict[str, Any] = {key: value.pop(key) for key in ("type", "items", "minItems") if key in value}
     for ours, theirs in (("minLength", "minItems"), ("maxLength", "maxItems")):
         if ours in value:  # as pydantic has it for what is not always an array
             several[theirs] = value.pop(ours)
