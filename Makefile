@@ -31,6 +31,10 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy redisproxy tests scripts bench
 
+docs: $(STAMP)
+	$(PY) -m pip install --quiet -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 reference: $(STAMP)
 	$(PY) -m scripts.reference
 
