@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -196,12 +196,48 @@ def test_a_switchover_shows_its_steps_as_they_happen_and_its_report(
         visit.sees("#ask .answer", "result: done")
         visit.press("Close")
         visit.sees("#switchover", "✓ done")
-        time.sleep(0.1)
+        visit.sees(".graph >> nth=0", re.compile(r"^Commands[1-9]"))
     load.check(new)
     visit.sees("#switchover", "clients were held for")
     expect(visit.page.locator("#switchover .course svg")).to_be_visible()
     visit.sees("#moves", f"Switchover done: {old.uplink['addr']} → {new.uplink['addr']}")
     visit.sees("#why", new.uplink["addr"])
+
+
+def test_clients_are_listed_filtered_and_disconnected_and_their_names_are_text(visit: Visit, proxy: Proxy) -> None:
+    hostile = proxy.client(client_name="<img/src=x/onerror=alert(1)>")
+    worker = proxy.client(client_name="billing-worker")
+    hostile.ping()
+    before = worker.client_id()
+    rows = visit.page.locator("#clients tbody tr")
+    visit.sees("#clients tbody", "<img/src=x/onerror=alert(1)>")
+    assert visit.page.locator("#clients img").count() == 0
+    visit.page.get_by_label("Filter").fill("billing")
+    expect(rows).to_have_count(1, timeout=WAIT_MS)
+    visit.sees("#clients .note", "1 found; 2 clients connected")
+    rows.get_by_role("button").click()
+    visit.press("Disconnect")
+    visit.sees("#ask .answer", "killed: 1")
+    visit.press("Close")
+    assert worker.client_id() != before, "it had to connect again"
+    worker.close()
+    visit.page.get_by_label("Filter").fill("")
+    hostile.close()
+
+
+def test_many_clients_are_shown_in_part_and_sorted_by_the_proxy(visit: Visit, proxy: Proxy) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(230):
+            stack.enter_context(proxy.connect())
+        visit.sees("#clients .note", "200 shown of 230 found")
+        assert visit.page.locator("#clients tbody tr").count() == 200
+        newest = proxy.client(client_name="newest")
+        newest.ping()
+        visit.press("age")
+        visit.press("age")
+        visit.sees("#clients tbody tr >> nth=0", "newest")
+        assert visit.page.locator("#clients th[aria-sort=ascending]").inner_text() == "age"
+        newest.close()
 
 
 def test_only_settings_that_are_not_as_by_default_are_shown(visit: Visit, proxy: Proxy) -> None:
