@@ -32,7 +32,7 @@ lint: $(STAMP)
 	$(PY) -m mypy redisproxy tests scripts bench
 
 demo: $(STAMP)
-	$(VENV)/bin/redisproxy switch-test
+	$(VENV)/bin/redisproxy switch-test --switchovers 5 --between-s 8 --data-mb 200
 
 bench: $(STAMP)
 	sh bench/setup.sh

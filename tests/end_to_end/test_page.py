@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +20,7 @@ from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, fre
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.one_twin]
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PHONE = {"width": 360, "height": 740}
 WAIT_MS = 20_000
 
@@ -245,6 +251,22 @@ def test_only_settings_that_are_not_as_by_default_are_shown(visit: Visit, proxy:
     visit.sees("#configuration", "uplink.addr")
     rows = visit.page.locator("#configuration tbody tr")
     assert rows.count() == 3 and "switchover.mode" not in rows.all_inner_texts()
+
+
+def test_make_run_ends_with_the_address_of_the_page(servers: tuple[RedisServer, RedisServer], tmp_path: Path) -> None:
+    listen, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    config = {"uplink": servers[1].uplink, "listen": {"addr": listen}, "admin": {"addr": admin}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    command = [sys.executable, str(ROOT / "scripts" / "run.py"), str(tmp_path / "config.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        lines = iter(running.stdout)
+        said = next(line for line in lines if line.startswith("Open "))
+        assert f"http://{admin}/" in said
+        with urllib.request.urlopen(f"http://{admin}/", timeout=30) as page:
+            assert b"/assets/app.js" in page.read()
+        running.terminate()
+        assert running.wait(60) == 0
 
 
 def test_it_works_with_a_password_and_tls(
