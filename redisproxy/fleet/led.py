@@ -133,7 +133,7 @@ class Led:
         configuration = self._here.configuration
         if back:
             try:
-                return self._here.control.switchover.way_back.candidate()
+                return await self._here.control.switchover.way_back.candidate()
             except OperationError as error:
                 raise Rejected(str(error)) from error
         if self._operation == RELOAD:
