@@ -202,7 +202,7 @@ class Party:
         may_be_lost: bool = False,
         may_fail: bool = False,
     ) -> list[Told]:
-        """Give an order to all that are there; what each has answered.
+        """Give an order to all that were claimed and are there; what each has answered.
 
         @param limit_s: who does not answer within this time is lost; 0: the order's own limit.
         @param may_be_lost: go on without who is lost. @param may_fail: also without who fails, which is lost then.
@@ -212,7 +212,7 @@ class Party:
         if not (may_be_lost or may_fail):
             self._require_all()
         given = _Given(may_be_lost, may_fail)
-        for member in [each for each in self.members if each.there]:
+        for member in [each for each in self.members if each.claimed and each.there]:
             if not given.failures:
                 given.add(member, self._work(member, order, limit_s))
         return await given.answers()
