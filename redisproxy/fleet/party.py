@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import ERRORS, DataPlaneLost
+from redisproxy.dataplane.interface import ERRORS, DataPlaneLost, Rejected
 from redisproxy.fleet.orders import Claim, Dismiss, PrepareMove
 from redisproxy.net.deferreds import all_settled
 
@@ -158,8 +158,12 @@ class Party:
         """
         for member in members:
             if not member.claimed:
-                await self._work(member, self.give(Claim, operation=self.operation), 0.0)
-                member.claimed = True
+                member.claimed = True  # also when nobody waits for the answer any more
+                try:
+                    await self._work(member, self.give(Claim, operation=self.operation), 0.0)
+                except Rejected:
+                    member.claimed = False
+                    raise
 
     async def dismiss(self, report: Answer) -> None:
         """It is over."""

@@ -110,7 +110,8 @@ class Side:
         self._own = OwnDataPlane(here.dataplane, gate, self._has_swapped)
         settings, network, clock = here.configuration.settings, here.network, here.clock
         self.served = ServedDataPlane(self._own, settings, network, clock, started=True)
-        self._handlers = {**self.served.handlers(), WithdrawMove: self.served.withdraw}
+        withdraw: dict[type[Order], Handler] = {WithdrawMove: self.served.withdraw}
+        self._handlers = {**self.served.handlers(), **withdraw}
 
     def _has_swapped(self) -> None:
         assert self.served.prepared is not None
