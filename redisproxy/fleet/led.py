@@ -95,6 +95,7 @@ class Led:
         running.addErrback(lambda failure: refused.append(failure.getErrorMessage()))
         if refused:
             raise Rejected(refused[0])
+        self._vigil.stop()
         self.log.info("the peer {name} leads a {operation} from now on", name=self._name, operation=self._operation)
 
     async def _run(self) -> Answer:
