@@ -110,8 +110,9 @@ class Proxy(Service):
             self._place = Place(origin, control, dataplane, ports, self._admin, carriers, serve, reactor, manager)
 
     def _admin_ports(self, configuration: Configuration) -> AdminPorts:
-        site = make_site(self.control.operations, lambda: configuration.admin_users, self.control.metrics)
-        return AdminPorts(self._network, configuration.settings.admin, site, configuration.admin_tls, self._reactor)
+        control, clock = self.control, self._reactor
+        site = make_site(control.operations, lambda: configuration.admin_users, control.metrics, clock)
+        return AdminPorts(self._network, configuration.settings.admin, site, configuration.admin_tls, clock)
 
     # -- starting
 

@@ -14,8 +14,10 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from redisproxy.admin.guard import Guard
 from redisproxy.control.errors import BadRequest, OperationError
+from redisproxy.dataplane.interface import ClientQuery
 
 MAX_TIMEOUT_MS = 3_600_000
+MAX_IDS = 1000
 JSON = "application/json; charset=utf-8"
 _log = Logger(namespace="redisproxy.admin")
 
@@ -45,9 +47,15 @@ class Operations(Protocol):
 
     def terminate_raw_connections(self) -> Deferred[Answer]: ...
 
+    def clients(self, which: ClientQuery) -> Deferred[Answer]: ...
+
+    def kill_clients(self, ids: frozenset[int]) -> Deferred[Answer]: ...
+
     def info(self) -> Deferred[Answer]: ...
 
     def metrics(self) -> Deferred[bytes]: ...
+
+    def figures(self) -> Deferred[Answer]: ...
 
     def ready(self) -> Deferred[tuple[bool, str]]: ...
 
@@ -152,6 +160,7 @@ class Command(Resource):
             "switchover-go-on": lambda _: operations.switchover_go_on(),
             "switchover-abort": lambda _: operations.switchover_abort(),
             "upgrade": lambda _: operations.upgrade(),
+            "kill": lambda fields: operations.kill_clients(ids_of(fields.get("id", ""))),
             "terminate-raw-connections": lambda _: operations.terminate_raw_connections(),
         }
 
@@ -166,7 +175,7 @@ class Command(Resource):
         if refused:
             return answer(request, 403, {"ok": False, "error": refused})
         try:
-            fields = _fields(request)
+            fields = fields_of(request)
             call = self._command(fields)
         except OperationError as error:
             return answer(request, error.status, {"ok": False, "error": str(error)})
@@ -194,7 +203,11 @@ def _refused(failure: Failure) -> Rendered:
     return _as_answer(error.status, {"ok": False, "error": str(error), **error.details})
 
 
-def _fields(request: Request) -> dict[str, str]:
+def fields_of(request: Request) -> dict[str, str]:
+    """The arguments of a request, each once.
+
+    @raise BadRequest: one is given more than once.
+    """
     fields = {}
     for name, values in (request.args or {}).items():
         if len(values) != 1:
@@ -217,3 +230,14 @@ def _flag(fields: dict[str, str], name: str) -> bool:
     if text not in ("0", "1"):
         raise BadRequest(f"{name} has to be 0 or 1")
     return text == "1"
+
+
+def ids_of(text: str) -> frozenset[int]:
+    """Ids of clients, with commas between them.
+
+    @raise BadRequest: they are none.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > MAX_IDS or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
+        raise BadRequest(f"id has to be the ids of clients, with commas between them, {MAX_IDS} at the most")
+    return frozenset(map(int, parts))

@@ -130,5 +130,6 @@ def copied(current: dict[str, Any]) -> str:
         f"{current['keys_per_s']:,.0f} keys/s",
         *([f"{left:,.0f} s left"] if left else []),
         f"{current['changed']:,} changed again, {current['lag_ms']:,.0f} ms behind",
+        *([f"{current['compared']:,} compared"] if current.get("compared") else []),
     ]
     return ", ".join(parts)

@@ -1,8 +1,12 @@
-"""Files that a configuration names: certificates are checked, and passwords are read into the configuration."""
+"""What a configuration only names: files with certificates, which are checked, and passwords, which are taken into it.
+
+Passwords come from a file of their own (C{passfile}), or from an environment variable (C{"${NAME}"}).
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +16,14 @@ from redisproxy.config.password_files import passwords_in
 from redisproxy.config.programs import take_program
 
 CERTIFICATE_FILES = ("certfile", "keyfile", "cacertfile")
-_PASSFILES = ("passfile", "sentinel_passfile")
+PASSFILES = ("passfile", "sentinel_passfile")
+_SECRETS = ("pass", "sentinel_pass", "replication_pass")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def sections_with_files(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every object of the file that may name files, with its path."""
-    for key in ("uplink", "admin", "listen", "listen_raw"):
+    for key in ("uplink", "admin", "listen", "listen_raw", "switchover"):
         value = data.get(key)
         several = isinstance(value, list)
         for number, section in enumerate(value if isinstance(value, list) else [value]):
@@ -45,11 +51,13 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
     @param where: the path of `section`, with which what is added to `faults` begins.
     @param folder: what names of files are relative to.
     """
-    for key in (*CERTIFICATE_FILES, *_PASSFILES, "pass", "sentinel_pass", "network"):
+    for key in (*CERTIFICATE_FILES, *PASSFILES, "pass", "sentinel_pass", "network"):
         if section.get(key) == "":
             del section[key]  # not set, as in Codility/redis-proxy
     take_program(where, section, "passcommand", folder, faults)
-    for key in (*CERTIFICATE_FILES, *_PASSFILES):
+    for key in _SECRETS:
+        _take_variables(f"{where}.{key}", section, key, faults)
+    for key in (*CERTIFICATE_FILES, *PASSFILES):
         name = section.get(key)
         if not isinstance(name, str) or not name:
             continue
@@ -59,7 +67,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
 
 def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:
     try:
-        if key in _PASSFILES:
+        if key in PASSFILES:
             _take_passwords(f"{where}.{key}", where == "uplink", section, key, faults)
         else:
             check_file(key, section[key])
@@ -79,3 +87,22 @@ def _take_passwords(where: str, one: bool, section: dict[str, Any], key: str, fa
         return
     passwords = passwords_in(section[key])
     section[target] = passwords[0] if one else list(passwords)
+
+
+def _take_variables(where: str, section: dict[str, Any], key: str, faults: list[str]) -> None:
+    value = section.get(key)
+    if isinstance(value, list):
+        section[key] = [_of_variable(f"{where}[{number}]", each, faults) for number, each in enumerate(value)]
+    elif value is not None:
+        section[key] = _of_variable(where, value, faults)
+
+
+def _of_variable(where: str, value: Any, faults: list[str]) -> Any:
+    named = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+    if named is None:
+        return value
+    if not os.environ.get(named[1]):
+        missing = "is empty" if named[1] in os.environ else "is not set"
+        faults.append(f"{where}: the environment variable {named[1]} {missing}")
+        return value
+    return os.environ[named[1]]

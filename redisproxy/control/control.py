@@ -21,6 +21,7 @@ from redisproxy.control.info import Info
 from redisproxy.control.move import Move
 from redisproxy.control.operations import Operations
 from redisproxy.control.pause import Pause
+from redisproxy.control.records import Records
 from redisproxy.control.reload import Reload
 from redisproxy.control.results import Results
 from redisproxy.control.sentinel_follower import Follower
@@ -101,7 +102,7 @@ class Control:
             self.metrics,
             clock,
         )
-        return Operations(dataplane, pause, self.reload, self.switchover, self.upgrade, info)
+        return Operations(dataplane, pause, self.reload, self.switchover, self.upgrade, info, Records(dataplane))
 
     def start(self) -> None:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""

@@ -18,13 +18,15 @@ from twisted.logger import Logger
 from redisproxy.dataplane.interface import (
     OPERATOR,
     SWITCHOVER,
+    ClientOrders,
     DataPlane,
     DataPlaneLost,
     HandedClient,
     HandoverOrders,
     NoteOrders,
+    RecordOrders,
 )
-from redisproxy.remote import orders
+from redisproxy.remote import client_table, orders, record_orders
 from redisproxy.remote.interrupted import Interrupted
 from redisproxy.remote.moving import Moves
 from redisproxy.remote.order_server import Handler, OrderServer
@@ -103,21 +105,13 @@ class ServedDataPlane:
     # -- orders
 
     def _handlers(self) -> dict[type[Order], Handler]:
-        plane, clients = self._plane, self._plane.clients
+        plane = self._plane
         return {
             **self._of_gate_and_moves(),
             **self._more,
-            orders.ListClients: clients.list,
-            orders.KillClients: clients.kill,
-            orders.UnblockClient: clients.unblock,
-            orders.HighestDb: clients.highest_db,
-            orders.TerminateRaw: clients.terminate_raw,
-            orders.StopListening: clients.stop_listening,
-            orders.GiveNotice: clients.give_notice,
-            orders.AllLeft: clients.all_left,
-            orders.CloseAll: clients.close_all,
+            **_of_clients(plane.clients),
             **_of_handover(plane.handover),
-            **_of_notes(plane.notes),
+            **_of_notes(plane.notes, plane.records),
             orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
@@ -207,12 +201,28 @@ class ServedDataPlane:
         return standing_of(self._moves.begun)
 
 
-def _of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
-    """What carries out the orders about what clients change silently."""
+def _of_notes(notes: NoteOrders, records: RecordOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about what clients change silently, and about what has passed."""
     return {
+        **record_orders.handlers(records),
         orders.BeginNotes: notes.begin,
         orders.TakeNotes: notes.take,
         orders.EndNotes: notes.end,
+    }
+
+
+def _of_clients(clients: ClientOrders) -> dict[type[Order], Handler]:
+    return {
+        orders.ListClients: clients.list,
+        client_table.TableOfClients: clients.table,
+        orders.KillClients: clients.kill,
+        orders.UnblockClient: clients.unblock,
+        orders.HighestDb: clients.highest_db,
+        orders.TerminateRaw: clients.terminate_raw,
+        orders.StopListening: clients.stop_listening,
+        orders.GiveNotice: clients.give_notice,
+        orders.AllLeft: clients.all_left,
+        orders.CloseAll: clients.close_all,
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
+from redisproxy.dataplane.held_course import together
 from redisproxy.dataplane.interface import ClientInFlight, DataPlaneLost, GateStatus, Hold, Release
 
 if TYPE_CHECKING:
@@ -103,4 +104,5 @@ def _together(released: Sequence[Release]) -> Release:
         held=sum(each.held for each in released),
         longest_wait_s=max((each.longest_wait_s for each in released), default=0.0),
         clients_closed=dict(sum((Counter(each.clients_closed) for each in released), Counter[str]())),
+        held_course=together(each.held_course for each in released),
     )

@@ -85,6 +85,8 @@ def test_the_report_counts_who_was_held_and_for_how_long(rig: Rig) -> None:
     report = outcome.value["report"]
     assert report["held"] == 3 and 45 <= report["longest_wait_ms"] <= report["pause_ms"]
     assert report["clients_closed"] == {} and all(client.got == b"$-1\r\n" for client in clients)
+    began_ms = report["pause_ms"] - report["longest_wait_ms"]
+    assert report["held_course"] == [[pytest.approx(began_ms, abs=20), number] for number in (1, 2, 3)]
 
 
 def test_who_keeps_the_drain_from_its_end_is_named(make_rig: Callable[..., Rig]) -> None:
