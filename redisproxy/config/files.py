@@ -16,7 +16,7 @@ from redisproxy.config.password_files import passwords_in
 from redisproxy.config.programs import take_program
 
 CERTIFICATE_FILES = ("certfile", "keyfile", "cacertfile")
-PASSFILES = ("passfile", "sentinel_passfile")
+PASSFILES = ("passfile", "sentinel_passfile", "secretfile")
 _SECRETS = ("pass", "sentinel_pass", "replication_pass")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -34,6 +34,16 @@ def sections_with_files(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
                 for index, user in enumerate(users if isinstance(users, list) else []):
                     if isinstance(user, dict):
                         yield f"{where}.users[{index}]", user
+    yield from sections_of_fleet(data)
+
+
+def sections_of_fleet(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those of the fleet, with their paths."""
+    fleet = data.get("fleet")
+    if isinstance(fleet, dict):
+        yield "fleet", fleet
+        if isinstance(fleet.get("listen"), dict):
+            yield "fleet.listen", fleet["listen"]
 
 
 def take_hooks(data: dict[str, Any], folder: Path, faults: list[str]) -> None:
@@ -68,7 +78,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
 def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:
     try:
         if key in PASSFILES:
-            _take_passwords(f"{where}.{key}", where == "uplink", section, key, faults)
+            _take_passwords(f"{where}.{key}", not where.startswith(("listen", "admin")), section, key, faults)
         else:
             check_file(key, section[key])
     except TLSFault as fault:
