@@ -67,11 +67,11 @@ def _program(command: tuple[str, ...]) -> list[str]:
 def _public(value: Any) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        shown = {field.alias or name: _public(getattr(value, name)) for name, field in fields.items()}
-        shown |= {key: _program(getattr(value, key)) for key in _PROGRAMS & shown.keys() if shown[key] is not None}
-        return {key: REMOVED if key in _SECRETS and item is not None else item for key, item in shown.items()}
+        return {field.alias or name: _shown(name, getattr(value, name)) for name, field in fields.items()}
     if isinstance(value, SecretStr):
         return REMOVED
+    if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], SecretStr):
+        return REMOVED  # one alone need not be in an array
     if isinstance(value, (tuple, frozenset)):
         return [_public(item) for item in (sorted(value) if isinstance(value, frozenset) else value)]
     return value

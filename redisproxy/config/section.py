@@ -23,7 +23,7 @@ def _tuple(value: Any) -> Any:
 
 FromList = BeforeValidator(_tuple)
 """Turns a JSON array into a tuple, which is frozen."""
-Command = Annotated[tuple[Text, ...], FromList, Field(min_length=1, max_length=100)]
+Command = Annotated[tuple[Text, ...], Field(min_length=1, max_length=100), FromList]
 """A program and its arguments, which no shell sees."""
 
 
@@ -37,9 +37,9 @@ def _one_or_several(value: Any) -> Any:
 
 MAX_PASSWORDS = 16
 _OneOrSeveral = (
+    Field(min_length=1, max_length=MAX_PASSWORDS),
     BeforeValidator(_several),
     PlainSerializer(_one_or_several),
-    Field(min_length=1, max_length=MAX_PASSWORDS),
 )
 Password = Annotated[SecretStr, Field(min_length=1)]
 Passwords = Annotated[tuple[Password, ...], *_OneOrSeveral]

@@ -144,6 +144,8 @@ def _endpoints(settings: Settings) -> Iterator[tuple[str, Endpoint]]:
             yield f"{key}[{number}]", listener
     if settings.admin is not None:
         yield "admin", settings.admin
+    if settings.fleet is not None:
+        yield "fleet.listen", settings.fleet.listen
     yield "uplink", settings.uplink
 
 

@@ -63,6 +63,7 @@ def test_a_password_is_taken_from_an_environment_variable(write: Any, monkeypatc
             switchover={"replication_user": "r", "replication_pass": "${REDIS_PASS}"},
         )
     )
+    assert settings.admin is not None
     taken = (
         settings.uplink.password,
         *(settings.listen[0].passwords or ()),
@@ -72,6 +73,14 @@ def test_a_password_is_taken_from_an_environment_variable(write: Any, monkeypatc
     )
     assert [each and each.get_secret_value() for each in taken] == ["s3cret"] * 5
     assert "s3cret" not in repr(settings)
+
+
+def test_each_of_several_passwords_may_come_from_a_variable(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEW_PASS", "new")
+    listen = load(write(listen={"addr": ":1", "pass": ["old", "${NEW_PASS}"]})).listen[0]
+    assert [each.get_secret_value() for each in listen.passwords or ()] == ["old", "new"]
+    found = faults(write(listen={"addr": ":1", "pass": ["old", "${NOT_SET_EITHER}"]}))
+    assert found == ("listen.pass[1]: the environment variable NOT_SET_EITHER is not set",)
 
 
 def test_a_variable_that_is_not_set_or_empty_is_named(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
