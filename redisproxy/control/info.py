@@ -137,7 +137,12 @@ class Info:
         numbers = dict(figures.numbers) | self._metrics.numbers()
         numbers["clients.auth_failures_total"] += self._metrics.auth_failures_total
         shown = prometheus.Numbers(
-            numbers, self._gauges(figures), figures.clients_closed, figures.refused, _of_workers(figures)
+            numbers,
+            self._gauges(figures),
+            figures.clients_closed,
+            figures.refused,
+            _of_workers(figures),
+            {"version": redisproxy.__version__, "config": config.fingerprint(self._configuration.settings)},
         )
         return prometheus.render(shown, self._metrics.registry)
 

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from redisproxy.config.certificates import TLSFault, certificates, private_key
 from redisproxy.config.endpoint import Endpoint
 from redisproxy.config.uplink import UplinkSettings
+from redisproxy.figures.metrics import Handshakes
 
 # From openssl/ssl.h; pyOpenSSL does not name it. A client can't make the proxy shake hands for ever.
 OP_NO_RENEGOTIATION = 1 << 30
@@ -34,11 +35,13 @@ class ServerTLS:
     """The TLS side of one listener. Connections that are open keep the context they began with.
 
     @ivar handshake_timeout_s: a client whose handshake takes longer is disconnected.
+    @ivar handshakes: what became of those that were begun.
     """
 
     def __init__(self, context: SSL.Context, handshake_timeout_s: float) -> None:
         self.context = context
         self.handshake_timeout_s = handshake_timeout_s
+        self.handshakes = Handshakes()
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """Part of C{IOpenSSLServerConnectionCreator}."""
