@@ -8,7 +8,7 @@ venv=$1
 missing=
 need() { missing="$missing $1"; }
 for program in python3:python3 redis-server:redis-server redis-cli:redis-tools curl:curl nc:netcat-openbsd gcc:gcc \
-    node:nodejs npm:npm chromium:chromium; do
+    node:nodejs npm:npm systemd-analyze:systemd chromium:chromium; do
     command -v "${program%%:*}" >/dev/null 2>&1 || need "${program##*:}"
 done
 # Debian keeps these apart from python3 and gcc; without the headers the proxy is installed uncompiled.
