@@ -56,7 +56,8 @@ def _one_or_several(value: dict[str, Any]) -> None:
     for ours, theirs in (("minLength", "minItems"), ("maxLength", "maxItems")):
         if ours in value:  # as pydantic has it for what is not always an array
             several[theirs] = value.pop(ours)
-    value["anyOf"] = [several["items"], several]
+    one = {key: what for key, what in several["items"].items() if key != "minLength"}  # an empty password is none
+    value["anyOf"] = [one, several]
 
 
 def _empty_admin(document: dict[str, Any]) -> None:
