@@ -10,6 +10,7 @@ from redisproxy.config.advice import advice
 from redisproxy.config.differences import differences, fixed_differences
 from redisproxy.config.endpoint import KeepaliveSettings
 from redisproxy.config.errors import ConfigError
+from redisproxy.config.fleet import FleetSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.load import load, load_admin
@@ -24,6 +25,7 @@ __all__ = [
     "Address",
     "AdminSettings",
     "ConfigError",
+    "FleetSettings",
     "KeepaliveSettings",
     "LimitSettings",
     "ListenSettings",

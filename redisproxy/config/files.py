@@ -14,8 +14,8 @@ from typing import Any
 from redisproxy.config.certificates import TLSFault, check_file, read_file
 
 CERTIFICATE_FILES = ("certfile", "keyfile", "cacertfile")
-PASSFILES = ("passfile", "sentinel_passfile")
-_SECRETS = ("pass", "sentinel_pass", "replication_pass")
+PASSFILES = ("passfile", "sentinel_passfile", "secretfile")
+SECRETS = ("pass", "sentinel_pass", "replication_pass", "secret")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -32,6 +32,16 @@ def sections_with_files(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
                 for index, user in enumerate(users if isinstance(users, list) else []):
                     if isinstance(user, dict):
                         yield f"{where}.users[{index}]", user
+    yield from sections_of_fleet(data)
+
+
+def sections_of_fleet(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those of the fleet, with their paths."""
+    fleet = data.get("fleet")
+    if isinstance(fleet, dict):
+        yield "fleet", fleet
+        if isinstance(fleet.get("listen"), dict):
+            yield "fleet.listen", fleet["listen"]
 
 
 def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[str]) -> None:
@@ -43,7 +53,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
     for key in (*CERTIFICATE_FILES, *PASSFILES, "pass", "sentinel_pass", "network"):
         if section.get(key) == "":
             del section[key]  # not set, as in Codility/redis-proxy
-    for key in _SECRETS:
+    for key in SECRETS:
         _take_variable(f"{where}.{key}", section, key, faults)
     for key in (*CERTIFICATE_FILES, *PASSFILES):
         name = section.get(key)

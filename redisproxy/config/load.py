@@ -75,6 +75,8 @@ def _endpoints(settings: Settings, single: set[str]) -> Iterator[tuple[str, Endp
             yield key if key in single else f"{key}[{number}]", listener
     if settings.admin is not None:
         yield "admin", settings.admin
+    if settings.fleet is not None:
+        yield "fleet.listen", settings.fleet.listen
     yield "uplink", settings.uplink
 
 

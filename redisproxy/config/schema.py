@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from redisproxy.config.files import CERTIFICATE_FILES, PASSFILES
+from redisproxy.config.files import CERTIFICATE_FILES, PASSFILES, SECRETS
 from redisproxy.config.json_file import SCHEMA
 from redisproxy.config.settings import Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MAY_BE_EMPTY = (*CERTIFICATE_FILES, *PASSFILES)
-_SECRETS = ("pass", "sentinel_pass", "replication_pass")
 _MARKUP = re.compile(r"[A-Z]\{([^}]*)\}")
 
 
@@ -41,8 +40,8 @@ def _mend(key: str, value: dict[str, Any]) -> None:
     if key in _MAY_BE_EMPTY:
         for kind in kinds:
             kind.pop("minLength", None)
-    if key in _SECRETS:
-        value["description"] = "The password, or the environment variable that holds it: ${NAME}."
+    if key in SECRETS:
+        value["description"] = "The secret itself, or the environment variable that holds it: ${NAME}."
     if key == "allow_commands":
         value["items"] = {"type": "string", "maxLength": 64}
 

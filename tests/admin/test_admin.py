@@ -37,6 +37,16 @@ class FakeOperations:
         self.is_ready = True
         self.informing: Deferred[Any] | None = None
         self.telling: Callable[[], Deferred[Any]] = lambda: succeed(INFO)
+        self.calls_alone: list[object] = []
+
+    @property
+    def alone(self) -> FakeOperations:
+        alone = FakeOperations()
+        alone.calls = self.calls_alone
+        return alone
+
+    def fleet(self) -> Deferred[Any]:
+        return succeed({"fleet": False})
 
     def pause(self) -> Deferred[Any]:
         self.calls.append("pause")
