@@ -39,7 +39,7 @@ reference: $(STAMP)
 	$(PY) -m scripts.reference
 
 demo: $(STAMP)
-	$(VENV)/bin/redisproxy switch-test
+	$(VENV)/bin/redisproxy switch-test --switchovers 5 --between-s 8 --data-mb 200
 
 bench: $(STAMP)
 	sh bench/setup.sh
