@@ -4,6 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd redisproxy/_native/*.pxi)
 LOCKS := tests/end_to_end/node/package-lock.json
+OXLINT := tests/end_to_end/node/node_modules/.bin/oxlint
 
 SECONDS := 60
 SEEDS := 0-1999
@@ -30,6 +31,7 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy redisproxy tests scripts bench
+	if command -v node >/dev/null; then $(OXLINT) --deny-warnings redisproxy/admin/assets; fi
 
 reference: $(STAMP)
 	$(PY) -m scripts.reference
