@@ -33,6 +33,10 @@ lint: $(STAMP)
 	$(PY) -m mypy redisproxy tests scripts bench
 	if command -v node >/dev/null; then $(OXLINT) --deny-warnings redisproxy/admin/assets; fi
 
+docs: $(STAMP)
+	$(PY) -m pip install --quiet -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 reference: $(STAMP)
 	$(PY) -m scripts.reference
 

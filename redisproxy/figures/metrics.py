@@ -56,12 +56,15 @@ class ClientFigures:
 
 
 class UplinkFigures:
-    """What is counted of the connections to the uplink."""
+    """What is counted of the connections to the uplink.
 
-    __slots__ = ("connections_open", "connections_total", "failures_total")
+    @ivar password_failures_total: times that there was no new password, or that an open connection did not take it.
+    """
+
+    __slots__ = ("connections_open", "connections_total", "failures_total", "password_failures_total")
 
     def __init__(self) -> None:
-        self.connections_total = self.connections_open = self.failures_total = 0
+        self.connections_total = self.connections_open = self.failures_total = self.password_failures_total = 0
 
 
 class OperationFigures:
@@ -69,10 +72,12 @@ class OperationFigures:
 
     @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
     @ivar auth_failures_total: wrong passwords at the admin pages.
+    @ivar credentials_reload_failed_total: files with certificates or passwords that have changed and can't be used.
     @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
     _COUNTED = (
+        "credentials_reload_failed_total",
         "pauses_total",
         "reloads_rejected_total",
         "reloads_total",
@@ -86,7 +91,7 @@ class OperationFigures:
 
     def __init__(self) -> None:
         self.pauses_total = self.sentinel_switches_total = self.auth_failures_total = 0
-        self.reloads_total = self.reloads_rejected_total = 0
+        self.reloads_total = self.reloads_rejected_total = self.credentials_reload_failed_total = 0
         self.switchovers_total = self.switchovers_failed_total = 0
         self.upgrades_total = self.upgrades_failed_total = 0
         self.registry = CollectorRegistry()

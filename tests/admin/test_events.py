@@ -6,13 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from redisproxy.admin.events import ANSWER_S, INTERVAL_S, MAX_LISTENERS, MAX_MISSED, MOVING_INTERVAL_S
-from redisproxy.config.authentication import Authenticator
+from redisproxy.config.authentication import Authenticator, digest
 from redisproxy.control.errors import Unavailable
 from tests.admin.test_admin import Site
 from tests.admin.test_admin import TestAuthentication as Authenticated
@@ -183,13 +182,17 @@ def test_an_internal_error_shows_nothing_of_itself(site: Site) -> None:
     assert listener.told == [{"error": "internal error, see the log"}]
 
 
+def of_password(password: bytes) -> Authenticator:
+    return Authenticator({b"default": lambda: (digest(password),)})
+
+
 def test_a_listener_whose_password_is_taken_back_is_told_nothing_more() -> None:
-    site = Site(Authenticator(SecretStr("the-pass"), []))
+    site = Site(of_password(b"the-pass"))
     tells(site, QUIET)
     listener = Listener(site, authorization=Authenticated.basic("", "the-pass"))
     site.clock.advance(0)
     assert len(listener.told) == 1
-    site.auth = Authenticator(SecretStr("another"), [])
+    site.auth = of_password(b"another")
     pass_(site, INTERVAL_S)
     assert listener.told == [] and listener.transport.disconnecting
 
