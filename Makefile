@@ -4,6 +4,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 NATIVE := $(wildcard redisproxy/_native/*.pyx redisproxy/_native/*.pxd redisproxy/_native/*.pxi)
 LOCKS := tests/end_to_end/node/package-lock.json
+OXLINT := tests/end_to_end/node/node_modules/.bin/oxlint
 
 # Rooms that do not know which twin they run on: their tests in memory run once.
 SAME_ON_BOTH := admin cli commands config copying figures sentinel servers switch_test switchover
@@ -33,6 +34,7 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy redisproxy tests scripts bench
+	if command -v node >/dev/null; then $(OXLINT) --deny-warnings redisproxy/admin/assets; fi
 
 docs: $(STAMP)
 	$(PY) -m pip install --quiet -e '.[docs]'
