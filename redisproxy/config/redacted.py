@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -18,6 +20,12 @@ def public(settings: Settings) -> dict[str, Any]:
     shown = _public(settings)
     assert isinstance(shown, dict)
     return shown
+
+
+def fingerprint(settings: Settings) -> str:
+    """Twelve characters that differ when settings do; of secrets only whether there are any has a part in it."""
+    text = json.dumps(public(settings), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def in_force(settings: Settings, everything: bool = False) -> dict[str, Any]:
