@@ -25,7 +25,13 @@ class Connection:
 
 class TLSConnection(Connection):
     def start_tls(
-        self, tls: Any, pointers: tuple[int, int, int], is_server: bool, waiting: Any, deadline: Any
+        self,
+        tls: Any,
+        pointers: tuple[int, int, int],
+        is_server: bool,
+        waiting: Any,
+        deadline: Any,
+        handshakes: Any = None,
     ) -> None: ...
     def overdue(self) -> None: ...
 

@@ -17,7 +17,7 @@ from redisproxy.config.programs import take_program
 
 CERTIFICATE_FILES = ("certfile", "keyfile", "cacertfile")
 PASSFILES = ("passfile", "sentinel_passfile", "secretfile")
-_SECRETS = ("pass", "sentinel_pass", "replication_pass")
+SECRETS = ("pass", "sentinel_pass", "replication_pass", "secret")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -65,8 +65,11 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
         if section.get(key) == "":
             del section[key]  # not set, as in Codility/redis-proxy
     take_program(where, section, "passcommand", folder, faults)
-    for key in _SECRETS:
-        _take_variables(f"{where}.{key}", section, key, faults)
+    for key in SECRETS:
+        if isinstance(section.get(key), list):
+            section[key] = [_from_variable(f"{where}.{key}[{n}]", each, faults) for n, each in enumerate(section[key])]
+        elif key in section:
+            section[key] = _from_variable(f"{where}.{key}", section[key], faults)
     for key in (*CERTIFICATE_FILES, *PASSFILES):
         name = section.get(key)
         if not isinstance(name, str) or not name:
@@ -78,7 +81,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
 def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:
     try:
         if key in PASSFILES:
-            _take_passwords(f"{where}.{key}", not where.startswith(("listen", "admin")), section, key, faults)
+            _take_passwords(f"{where}.{key}", where in ("uplink", "fleet"), section, key, faults)
         else:
             check_file(key, section[key])
     except TLSFault as fault:
@@ -99,20 +102,13 @@ def _take_passwords(where: str, one: bool, section: dict[str, Any], key: str, fa
     section[target] = passwords[0] if one else list(passwords)
 
 
-def _take_variables(where: str, section: dict[str, Any], key: str, faults: list[str]) -> None:
-    value = section.get(key)
-    if isinstance(value, list):
-        section[key] = [_of_variable(f"{where}[{number}]", each, faults) for number, each in enumerate(value)]
-    elif value is not None:
-        section[key] = _of_variable(where, value, faults)
-
-
-def _of_variable(where: str, value: Any, faults: list[str]) -> Any:
-    named = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+def _from_variable(where: str, secret: Any, faults: list[str]) -> Any:
+    """What the environment variable holds that `secret` names, if it does."""
+    named = _VARIABLE.fullmatch(secret) if isinstance(secret, str) else None
     if named is None:
-        return value
-    if not os.environ.get(named[1]):
+        return secret
+    value = os.environ.get(named[1], "")
+    if not value:
         missing = "is empty" if named[1] in os.environ else "is not set"
         faults.append(f"{where}: the environment variable {named[1]} {missing}")
-        return value
-    return os.environ[named[1]]
+    return value or secret

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -20,9 +22,10 @@ def public(settings: Settings) -> dict[str, Any]:
     return shown
 
 
-def _program(command: tuple[str, ...]) -> list[str]:
-    """The program alone: what it is given may be a secret."""
-    return [command[0], *(REMOVED for _ in command[1:])]
+def fingerprint(settings: Settings) -> str:
+    """Twelve characters that differ when settings do; of secrets only whether there are any has a part in it."""
+    text = json.dumps(public(settings), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def in_force(settings: Settings, everything: bool = False) -> dict[str, Any]:
@@ -51,11 +54,22 @@ def _in_force(section: BaseModel, everything: bool, where: str, usual: object) -
     return found
 
 
-def _shown(key: str, value: Any) -> Any:
-    last = key.rpartition(".")[2]
-    if value is not None and last in _PROGRAMS:
+def _shown(path: str, value: Any) -> Any:
+    key = path.rpartition(".")[2]
+    if value is None:
+        return None
+    if key in _PROGRAMS:
         return _program(value)
-    return REMOVED if last in _SECRETS and value is not None else _public(value)
+    return REMOVED if key in _SECRETS or _is_secret(value) else _public(value)
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, SecretStr) for each in value)
+
+
+def _program(command: tuple[str, ...]) -> list[str]:
+    """The program alone: what it is given may be a secret."""
+    return [command[0], *(REMOVED for _ in command[1:])]
 
 
 def _public(value: Any) -> Any:

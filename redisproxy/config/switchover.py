@@ -86,12 +86,14 @@ class SwitchoverSettings(Section):
     def mirrored(self, follows: bool) -> SwitchoverSettings:
         """The settings for going back: what belongs to one direction is exchanged or left out.
 
-        @param follows: the server before follows the one in use, however its data came there.
+        @param follows: the server before follows the one in use, however its data came there. One that does not, and
+            can't, is copied to.
         """
         changed: dict[str, Any] = {"carry": frozenset(), "strict": False, "replicate_over_tls": None}
         changed |= {"replicate_from": self.way_back_from, "way_back_from": self.replicate_from}
         changed |= {"replication_user": None, "replication_password": None, "hooks": HooksSettings()}
-        return self.model_copy(update=changed | ({"mode": "replicate"} if follows else {}))
+        mode = "replicate" if follows else "auto" if self.mode == "replicate" else self.mode
+        return self.model_copy(update=changed | {"mode": mode})
 
     @property
     def replication_credentials(self) -> tuple[str | None, str] | None:

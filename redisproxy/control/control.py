@@ -121,6 +121,7 @@ class Control:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""
         self._dataplane.start().addErrback(self._failed)
         self._advice.start(self._dataplane)
+        self.switchover.way_back.start(self._dataplane)
         self._loop.clock = self._clock
         self._loop.start(TICK_S, now=True).addErrback(self._failed)
 
@@ -168,6 +169,7 @@ class Control:
             self._loop.stop()
         self._advice.stop()
         self.ends()
+        self.switchover.way_back.stop()
 
     async def _unless_lost(self, work: Awaitable[None]) -> None:
         try:

@@ -148,6 +148,7 @@ class Info:
             figures.refused,
             _of_workers(figures),
             self._files.expiries(),
+            {"version": redisproxy.__version__, "config": config.fingerprint(self._configuration.settings)},
         )
         return prometheus.render(shown, self._metrics.registry)
 

@@ -59,7 +59,7 @@ def serve(connection: Any, factory: Any, tls: Any, reactor: Any) -> None:
     connection.begin(protocol)
     if shaking is not None:
         deadline = reactor.callLater(tls.handshake_timeout_s, connection.overdue)
-        connection.start_tls(shaking, pointers(shaking), True, None, deadline)
+        connection.start_tls(shaking, pointers(shaking), True, None, deadline, tls.handshakes)
 
 
 @implementer(IListeningPort)

@@ -26,6 +26,7 @@ from redisproxy.config.certificates import TLSFault, certificates, private_key
 from redisproxy.config.endpoint import Endpoint
 from redisproxy.config.followed_files import FollowedFiles
 from redisproxy.config.uplink import UplinkSettings
+from redisproxy.figures.metrics import Handshakes
 
 # From openssl/ssl.h; pyOpenSSL does not name it. A client can't make the proxy shake hands for ever.
 OP_NO_RENEGOTIATION = 1 << 30
@@ -37,11 +38,13 @@ class ServerTLS:
 
     @ivar contexts: made of the files of its certificates.
     @ivar handshake_timeout_s: a client whose handshake takes longer is disconnected.
+    @ivar handshakes: what became of those that were begun.
     """
 
     def __init__(self, contexts: FollowedFiles[SSL.Context], handshake_timeout_s: float) -> None:
         self.contexts = contexts
         self.handshake_timeout_s = handshake_timeout_s
+        self.handshakes = Handshakes()
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """Part of C{IOpenSSLServerConnectionCreator}."""

@@ -22,11 +22,19 @@ class BothServers:
 
     @ivar old, new: the settings of their uplinks.
     @ivar new_had: the replication settings that the new server had before it was made to follow the old one.
+    @ivar left: the run id with which the new server was left behind its fence, by a switchover from there; else empty.
     """
 
     def __init__(
-        self, old: Settings, new: Settings, network: Network, clock: Any, new_had: dict[str, str] | None = None
+        self,
+        old: Settings,
+        new: Settings,
+        network: Network,
+        clock: Any,
+        new_had: dict[str, str] | None = None,
+        left: str = "",
     ) -> None:
+        self.left = left
         self.new_had = new_had if new_had is not None else {}
         self.old = old.uplink
         self.new = new.uplink

@@ -121,11 +121,17 @@ def faults(old: ServerState, new: ServerState, source: Source, needed: Needed = 
             )
 
 
-def copy_faults(old: ServerState, new: ServerState, dbs: int, may_replace: bool) -> Iterator[str]:
+def is_as_left(new: ServerState, left: str) -> bool:
+    """Whether `new` is as a switchover has left it, with this run id: fenced still, so nobody has written there."""
+    return bool(left) and new.fenced and new.run_id == left
+
+
+def copy_faults(old: ServerState, new: ServerState, dbs: int, may_replace: bool, left: str = "") -> Iterator[str]:
     """The reasons why a switchover that copies can't begin.
 
     @param dbs: the highest database that a client has selected.
     @param may_replace: the new server's keys may be replaced, if it has any.
+    @param left: the run id with which a switchover from there has left it, if one has.
     """
     if old.role != "master":
         yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)
@@ -133,10 +139,11 @@ def copy_faults(old: ServerState, new: ServerState, dbs: int, may_replace: bool)
         yield "the old and the new server are the same one; a reload changes the way to it"
     elif new.role != "master":
         yield "the new server is a replica of {}:{} and takes no keys: make it a primary".format(*new.primary)
-    elif new.keys and not (may_replace or is_predecessor(new, old)):
+    elif new.keys and not (may_replace or is_predecessor(new, old) or is_as_left(new, left)):
+        since = ", and somebody may have written there since it was left: it was restarted, or is not fenced any more"
         yield (
-            f"the new server holds {new.keys} keys, which copying would replace: if that is right, empty it (FLUSHALL),"
-            " or set switchover.replace_data to true"
+            f"the new server holds {new.keys} keys{since if left else ''}, which copying would replace: if that is"
+            " right, empty it (FLUSHALL), or set switchover.replace_data to true"
         )
     yield from _replica_faults(new)
     yield from _too_old(old, new)

@@ -25,7 +25,7 @@ from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.report import Report, SwitchoverReport
 from redisproxy.switchover.rollback import Rollback
 from redisproxy.switchover.takeover import Takeover
-from redisproxy.switchover.way_back import WayBack, keep_way_back
+from redisproxy.switchover.way_back import WayBack, keep_way_back, left_behind
 
 if TYPE_CHECKING:
     from redisproxy.config import Address, SwitchoverSettings
@@ -211,10 +211,11 @@ class Switchover:
             self._report.warn([f"{error}: it lets the clients go on by itself"])
 
     async def _keep_way_back(self) -> None:
+        self.way_back = await shielded(left_behind(self._servers))
         if not self._settings.keep_way_back:
             return
         with self._report.step("way back"):
-            self.way_back = await shielded(keep_way_back(self._servers, self._settings))
+            self.way_back = await shielded(keep_way_back(self._servers, self._settings, self.way_back))
         self.report["way_back"] = self.way_back.as_report()
         self._report.warn(self.way_back.warnings())
 

@@ -43,7 +43,7 @@ class ConnectionPool:
         self.context = context
         self.closed = False
         self.fail_fast = False
-        self.requests = WaitQueue(context.clock, context.limits.wait_limit_s, self._cause)
+        self.requests = WaitQueue(context.clock, context.limits.wait_limit_s, self._cause, context.metrics.uplink.waits)
         self.shared = SharedConnections(self.requests)
         self.pinned = PinnedConnections(context.name, context.limits.max_pinned)
         self.opener = ConnectionOpener(self, connect, source, jitter)

@@ -97,7 +97,8 @@ class FakeOperations:
     def metrics(self) -> Deferred[bytes]:
         return succeed(b"redisproxy_in_flight 1.0\n")
 
-    def figures(self) -> Deferred[Any]:
+    def figures(self, after: int = 0) -> Deferred[Any]:
+        self.figures_after = after
         return succeed({"now": {"clients": 3}, "samples": []})
 
     def ready(self) -> Deferred[tuple[bool, str]]:

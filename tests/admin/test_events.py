@@ -17,6 +17,7 @@ from tests.admin.test_admin import Site
 from tests.admin.test_admin import TestAuthentication as Authenticated
 
 QUIET = {"state": "running", "in_flight": 1, "switchover": {"current": None, "last": []}, "upgrade": {"step": ""}}
+ALL = {**QUIET, "figures": {"clients": 3}, "error": ""}
 
 
 @pytest.fixture
@@ -73,12 +74,19 @@ def test_a_listener_is_told_everything_and_then_what_has_changed(site: Site) -> 
     listener = Listener(site)
     assert b"200 OK" in listener.head and b"text/event-stream" in listener.head
     site.clock.advance(0)
-    assert listener.told == [{**QUIET, "error": ""}]
+    assert listener.told == [ALL]
     tells(site, {**QUIET, "in_flight": 2})
     pass_(site, INTERVAL_S)
     assert listener.told == [{"in_flight": 2}]
     pass_(site, INTERVAL_S)
     assert listener.told == [{}]
+
+
+def test_of_the_figures_only_those_of_the_last_seconds_are_asked_for(site: Site) -> None:
+    site.clock.advance(1000.5)
+    Listener(site)
+    site.clock.advance(0)
+    assert site.operations.figures_after == 997
 
 
 def test_one_that_comes_later_is_told_everything_too(site: Site) -> None:
@@ -87,7 +95,7 @@ def test_one_that_comes_later_is_told_everything_too(site: Site) -> None:
     second = Listener(site)
     first.told, second.told  # noqa: B018
     site.clock.advance(0)
-    assert first.told == [{}] and second.told == [{**QUIET, "error": ""}]
+    assert first.told == [{}] and second.told == [ALL]
 
 
 def test_what_is_no_longer_told_is_taken_back(site: Site) -> None:
@@ -135,7 +143,7 @@ def test_a_slow_reader_misses_events_and_is_told_everything_when_it_reads_again(
     assert listener.told == []
     listener.producer.resumeProducing()
     pass_(site, INTERVAL_S)
-    assert listener.told[0] == {**QUIET, "error": ""}
+    assert listener.told[0] == ALL
 
 
 def test_a_reader_that_is_too_slow_is_dropped_and_the_others_are_not(site: Site) -> None:
