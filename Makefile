@@ -31,11 +31,15 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy redisproxy tests scripts bench
 
+docs: $(STAMP)
+	$(PY) -m pip install --quiet -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 reference: $(STAMP)
 	$(PY) -m scripts.reference
 
 demo: $(STAMP)
-	$(VENV)/bin/redisproxy switch-test
+	$(VENV)/bin/redisproxy switch-test --switchovers 5 --between-s 8 --data-mb 200
 
 bench: $(STAMP)
 	sh bench/setup.sh

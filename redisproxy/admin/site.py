@@ -46,7 +46,7 @@ class Root(Resource):
         super().__init__()
         self._guard = guard
         self._assets = assets = read_assets()
-        self.events = Events(operations.info, guard.authenticated, clock)
+        self.events = Events(operations, guard.authenticated, clock)
         text = "text/plain; charset=utf-8"
         exposition = "text/plain; version=0.0.4; charset=utf-8"
         self._healthz = Page(text, lambda: succeed(Rendered(b"ok\n")))

@@ -15,7 +15,8 @@ from redisproxy.config.settings import Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MAY_BE_EMPTY = (*CERTIFICATE_FILES, *PASSFILES)
-_SECRETS = ("pass", "sentinel_pass", "replication_pass")
+_SECRETS = ("pass", "sentinel_pass", "replication_pass", "secret")
+_ONE_OR_SEVERAL = ("pass", "sha256")
 _MARKUP = re.compile(r"[A-Z]\{([^}]*)\}")
 
 
@@ -41,6 +42,9 @@ def _mend(key: str, value: dict[str, Any]) -> None:
     if key in _MAY_BE_EMPTY:
         for kind in kinds:
             kind.pop("minLength", None)
+    for kind in kinds:
+        if kind.get("type") == "array" and key in _ONE_OR_SEVERAL:
+            _one_or_several(kind)
     if key in _SECRETS:
         value["description"] = "The password, or the environment variable that holds it: ${NAME}."
     if key == "allow_commands":
@@ -48,7 +52,10 @@ def _mend(key: str, value: dict[str, Any]) -> None:
 
 
 def _one_or_several(value: dict[str, Any]) -> None:
-    several = {key: value.pop(key) for key in ("type", "items", "minItems") if key in value}
+    several: dict[str, Any] = {key: value.pop(key) for key in ("type", "items", "minItems") if key in value}
+    for ours, theirs in (("minLength", "minItems"), ("maxLength", "maxItems")):
+        if ours in value:  # as pydantic has it for what is not always an array
+            several[theirs] = value.pop(ours)
     value["anyOf"] = [several["items"], several]
 
 

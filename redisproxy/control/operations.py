@@ -121,9 +121,9 @@ class Operations:
         """The text exposition of all figures."""
         return self._info.expose().addErrback(_unavailable)
 
-    def figures(self) -> Deferred[Answer]:
-        """Rates and latencies of each of the last seconds."""
-        return self._records.figures().addErrback(_unavailable)
+    def figures(self, after: int = 0) -> Deferred[Answer]:
+        """Rates and latencies of each of the last seconds. @param after: only those that have ended later."""
+        return self._records.figures(after).addErrback(_unavailable)
 
     def slow_commands(self) -> Deferred[Answer]:
         """The commands that took long."""

@@ -29,15 +29,16 @@ class Records:
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
 
-    def figures(self) -> Deferred[Answer]:
+    def figures(self, after: int) -> Deferred[Answer]:
         """The contents of /figures.json.
 
+        @param after: only the seconds that have ended later, since 1970.
         @raise DataPlaneLost: there is no data plane.
         """
-        return ensureDeferred(self._figures())
+        return ensureDeferred(self._figures(after))
 
-    async def _figures(self) -> Answer:
-        samples = [sample(second) for second in await self._dataplane.records.seconds(0)]
+    async def _figures(self, after: int) -> Answer:
+        samples = [sample(second) for second in await self._dataplane.records.seconds(after)]
         return {"now": _now(samples, await self._dataplane.figures()), "samples": samples}
 
     def slow_commands(self) -> Deferred[Answer]:

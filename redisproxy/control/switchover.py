@@ -123,7 +123,7 @@ class SwitchoverOperation:
         self._network, self._clock = network, clock
         self._cut: SwitchoverCut | None = None
         self._abort = Abort()
-        self.way_back = Return(configuration, network, clock)
+        self.way_back = Return(configuration, results, network, clock)
         self.go_back: GoBack = lambda reason: self.switch_over(back=True, reason=reason)
         self.watch = Watch(network, clock, lambda reason: self.go_back(reason))
         self.running: Switchover | None = None
@@ -164,17 +164,17 @@ class SwitchoverOperation:
         """
         return self._abort.order()
 
-    def _trip(self, back: bool, reason: str) -> Trip:
+    async def _trip(self, back: bool, reason: str) -> Trip:
         """
         @raise Rejected: the file does not name another server. @raise WrongState: there is no server before.
         """
         if back:
-            return Trip(self.way_back.candidate(), self.way_back.settings(), back, reason)
+            return Trip(await self.way_back.candidate(), self.way_back.settings(), back, reason)
         candidate = self._configuration.of_another_server()
         return Trip(candidate, candidate.settings.switchover)
 
     async def _prepare(self, dry_run: bool, back: bool, reason: str) -> Answer:
-        trip, before = self._trip(back, reason), self._configuration.settings.uplink
+        trip, before = await self._trip(back, reason), self._configuration.settings.uplink
         if not dry_run:
             self.watch.stop("another switchover came")
         await self._move.prepare(trip.candidate)
@@ -212,11 +212,11 @@ class SwitchoverOperation:
             return {}
 
     async def _made(self, trip: Trip, dry_run: bool) -> Switchover:
-        candidate, new_had = trip.candidate, self.way_back.changed_at(trip.candidate.settings.uplink)
+        candidate, left = trip.candidate, self.way_back.left_at(trip.candidate.settings.uplink)
         before = (await self._dataplane.figures()).clients_closed
         self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
         old, new = self._configuration.settings, candidate.settings
-        servers = BothServers(old, new, self._network, self._clock, new_had)
+        servers = BothServers(old, new, self._network, self._clock, *left)
         copying, settings = self._start_copying(old, new), trip.settings
         switchover = Switchover(servers, self._dataplane, self._cut, settings, self._clock, copying, dry_run)
         switchover.report["reason"] = trip.reason

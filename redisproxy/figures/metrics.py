@@ -59,15 +59,16 @@ class ClientFigures:
 class UplinkFigures:
     """What is counted of the connections to the uplink.
 
+    @ivar password_failures_total: times that there was no new password, or that an open connection did not take it.
     @ivar waits: how long clients have waited for one.
     """
 
-    COUNTED = ("connections_open", "connections_total", "failures_total")
+    COUNTED = ("connections_open", "connections_total", "failures_total", "password_failures_total")
     __slots__ = (*COUNTED, "waits")
 
     def __init__(self) -> None:
         self.waits = Waits()
-        self.connections_total = self.connections_open = self.failures_total = 0
+        self.connections_total = self.connections_open = self.failures_total = self.password_failures_total = 0
 
 
 class Handshakes:
@@ -84,10 +85,12 @@ class OperationFigures:
 
     @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
     @ivar auth_failures_total: wrong passwords at the admin pages.
+    @ivar credentials_reload_failed_total: files with certificates or passwords that have changed and can't be used.
     @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
     _COUNTED = (
+        "credentials_reload_failed_total",
         "pauses_total",
         "reloads_rejected_total",
         "reloads_total",
@@ -101,7 +104,7 @@ class OperationFigures:
 
     def __init__(self) -> None:
         self.pauses_total = self.sentinel_switches_total = self.auth_failures_total = 0
-        self.reloads_total = self.reloads_rejected_total = 0
+        self.reloads_total = self.reloads_rejected_total = self.credentials_reload_failed_total = 0
         self.switchovers_total = self.switchovers_failed_total = 0
         self.upgrades_total = self.upgrades_failed_total = 0
         self.registry = CollectorRegistry()

@@ -21,6 +21,12 @@ _COUNTERS = (
     ("bytes_to_clients", "flow.bytes_to_clients", "Bytes sent to clients"),
     ("uplink_connections", "uplink.connections_total", "Connections opened to the uplink"),
     ("uplink_failures", "uplink.failures_total", "Failed attempts to connect to the uplink"),
+    (
+        "uplink_password_failures",
+        "uplink.password_failures_total",
+        "New passwords that were not had, or refused",
+    ),
+    ("credentials_reload_failed", "operations.credentials_reload_failed_total", "Changed files that can't be used"),
     ("auth_failures", "clients.auth_failures_total", "Wrong passwords of clients"),
     ("tls_handshakes", "tls.done", "TLS handshakes with clients that were completed"),
     ("tls_handshakes_failed", "tls.failed", "TLS handshakes with clients that failed, or were given up"),
@@ -55,6 +61,7 @@ class Numbers:
 
     @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
     @ivar clients_closed: by reason. @ivar refused: commands by name.
+    @ivar certificates: for how many seconds certificates are valid still, by section, key and path.
     @ivar workers: the values of C{OF_WORKERS} by the worker's number.
     @ivar info: what the program and its configuration are, by name.
     """
@@ -64,13 +71,14 @@ class Numbers:
     clients_closed: Mapping[str, int]
     refused: Mapping[str, int]
     workers: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    certificates: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     info: Mapping[str, str] = field(default_factory=dict)
 
     def collect(self) -> Iterable[Metric]:
         """Part of C{prometheus_client.registry.Collector}."""
         for name, place, text in _COUNTERS:
             family = CounterMetricFamily(f"redisproxy_{name}", text)
-            family.add_metric([], self.numbers.get(place, 0))
+            family.add_metric([], self.numbers.get(place, 0))  # a process of an earlier version lacks some
             yield family
         for name, place, text in _GAUGES:
             yield GaugeMetricFamily(f"redisproxy_{name}", text, self.numbers[place])
@@ -80,6 +88,7 @@ class Numbers:
         yield from self._of_listeners()
         yield from command_numbers.collect(self.numbers)
         yield from self._of_workers()
+        yield from self._of_certificates()
         yield _labelled("clients_closed", "Clients closed by the proxy", "reason", self.clients_closed)
         yield _labelled("commands_refused", "Commands refused", "command", self.refused)
 
@@ -88,6 +97,13 @@ class Numbers:
         for name, count in self.numbers.items():
             if name.startswith(LISTENER):
                 family.add_metric([name.removeprefix(LISTENER)], count)
+        yield family
+
+    def _of_certificates(self) -> Iterable[Metric]:
+        text = "For how long the certificates of a file are valid still"
+        family = GaugeMetricFamily("redisproxy_certificate_expiry_seconds", text, labels=["section", "key", "path"])
+        for place, seconds in self.certificates.items():
+            family.add_metric(place, seconds)
         yield family
 
     def _of_workers(self) -> Iterable[Metric]:

@@ -171,7 +171,7 @@ class Finder:
             dial = uplink_dial(self._network, uplink)
         except TLSFault as fault:
             raise UplinkUnavailable(f"uplink.{fault}") from fault
-        return Line(name, dial, credentials_of(uplink), self._clock, uplink.connect_timeout_ms / 1000)
+        return Line(name, dial, credentials_of(uplink, self._network), self._clock, uplink.connect_timeout_ms / 1000)
 
     def describe(self) -> dict[str, Any]:
         """What the pages show."""

@@ -30,6 +30,9 @@ GOOD: list[dict[str, Any]] = [
     {"workers": "auto", "run_directory": "/run/x"},
     {"workers": 4, "allow_commands": ["monitor", "wait"]},
     {"listen": {"addr": ":1", "users": [{"name": "a", "sha256": "0" * 64}, {"name": "b", "pass": "x"}]}},
+    {"listen": {"addr": ":1", "pass": ["x", "${HOME}"], "users": [{"name": "a", "sha256": ["0" * 64]}]}},
+    {"listen": {"addr": ":1", "pass": ""}, "uplink": {"addr": "a:1", "passcommand": ["echo", "x"], "pass_ttl_ms": 1}},
+    {"switchover": {"hooks": {"promote": {"command": ["echo"], "limit_ms": 1}}}},
     {
         "switchover": {
             "mode": "copy",
@@ -51,6 +54,8 @@ WRONG: list[dict[str, Any]] = [
     {"uplink": {"addr": "a:1", "tls": "yes"}},
     {"listen": {"addr": ":1", "users": [{"name": "a", "sha256": "short"}]}},
     {"switchover": {"mode": "magic"}},
+    {"switchover": {"hooks": {"promote": {"command": []}}}},
+    {"listen": {"addr": ":1", "pass": []}},
     {"limits": {"max_clients": "5"}},
     {"pause": {"drain_deadline_ms": 0}},
 ]

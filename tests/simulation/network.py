@@ -49,7 +49,7 @@ class Conditions:
     high_water: int = 65536
 
 
-class _Nobody:
+class Nobody:
     """The protocol of a connection whose process is gone."""
 
     def dataReceived(self, data: bytes) -> None:
@@ -210,7 +210,7 @@ class End:
 
     def die(self) -> None:
         """Its process is gone, and the system closes the connection: what was written may have left, or is lost."""
-        self.protocol, self._producer, self.process = _Nobody(), None, None
+        self.protocol, self._producer, self.process = Nobody(), None, None
         if self._inbox or self._reset_by is not None or self.net.chance.random() < 0.5:
             self._lost(ConnectionLost())
         else:

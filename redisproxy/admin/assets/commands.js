@@ -1,7 +1,7 @@
 // The buttons. Each asks before anything happens, and shows the answer.
 
 import { el, setText } from "./dom.js";
-import { milliseconds } from "./format.js";
+import { bytes, duration, many, milliseconds } from "./format.js";
 
 /** POST a command; the answer as the proxy gives it. */
 export async function command(fields) {
@@ -71,6 +71,17 @@ export class Ask {
   }
 }
 
+function warnings({ warnings: texts = [] } = {}) {
+  return texts.map((text) => el("p", { class: "warning" }, el("b", {}, "! "), text));
+}
+
+/** What a dry run says of a copy: how much there is, and how long it takes. */
+function estimate({ result, copy } = {}) {
+  if (result !== "dry_run" || !copy) return [];
+  const { keys, data_bytes: size, seconds } = copy;
+  return [el("p", {}, `To copy: ${many(keys, "key")}, about ${bytes(size)}, in about ${duration(seconds)}.`)];
+}
+
 const PAUSE = {
   label: "Pause…",
   title: "Pause the proxy?",
@@ -102,7 +113,7 @@ const SWITCHOVER = {
     { label: "Look first (dry run)", fields: { cmd: "switchover", dry_run: "1" } },
     { label: "Switch over", fields: { cmd: "switchover" }, strong: true },
   ],
-  told: ({ report }) => (report?.warnings ?? []).map((text) => el("p", {}, el("b", {}, "! "), text)),
+  told: ({ report }) => [...estimate(report), ...warnings(report)],
 };
 const BACK = {
   label: "Go back…",
@@ -112,6 +123,7 @@ const BACK = {
     { label: "Look first (dry run)", fields: { cmd: "switchover", back: "1", dry_run: "1" } },
     { label: "Go back", fields: { cmd: "switchover", back: "1" }, strong: true },
   ],
+  told: ({ report }) => warnings(report),
 };
 const GO_ON = {
   label: "Go on…",

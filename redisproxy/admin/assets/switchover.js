@@ -33,7 +33,7 @@ function steps({ steps: done = [], step, elapsed_ms: elapsed = 0 }, mode) {
 const SIGNS = { done: "✓", running: "▶", "to come": "○" };
 
 function stepItem({ name, ms, state }) {
-  const paused = PAUSED.includes(name) ? "held" : null;
+  const paused = PAUSED.includes(name) ? "pause" : null;
   return el("li", { class: `step ${state.replace(" ", "-")}`, "aria-current": state === "running" ? "step" : null },
     el("span", { "aria-hidden": "true" }, SIGNS[state]), unseen(`${state}: `), el("span", {}, name),
     el("small", {}, ms === null ? paused : milliseconds(ms)));
@@ -114,9 +114,11 @@ const RESULTS = {
 };
 
 function proof({ verified, copy }) {
-  const compared = verified && `${count(verified.compared)} of ${count(verified.keys)} keys, no difference`;
-  const differs = verified?.differences?.length && `${count(verified.differences.length)} differences`;
-  return [["compared", differs || compared], ["copied", copy && `${many(copy.keys, "key")}, ${bytes(copy.data_bytes)}`]];
+  return [
+    ["copied", copy && `${many(copy.keys, "key")}, ${bytes(copy.data_bytes)}`],
+    ["keys compared", verified && `${count(verified.compared)} of ${count(verified.keys)}`],
+    ["differences", verified && (verified.differences.length ? count(verified.differences.length) : "none")],
+  ];
 }
 
 /** Steps as bars, as long as they took. */
