@@ -14,10 +14,10 @@ cdef object unexpected(char kind):
 cdef class ReplyScanner:
     """See C{resp.ReplyScanner}."""
 
-    cdef public Py_ssize_t pushes
+    cdef public Py_ssize_t pushes, errors
     cdef public bint counts_pushes
     cdef Py_ssize_t skip, todo, line_bytes
-    cdef bint in_line, push
+    cdef bint in_line, push, error
     cdef char partial[MAX_LENGTH_LINE + 8]
     cdef Py_ssize_t partial_size
 
@@ -57,6 +57,7 @@ cdef class ReplyScanner:
                     self.pushes += 1
                     done += self.counts_pushes
                 else:
+                    self.errors += self.error
                     done += 1
         position[0] = pos
         return done
@@ -77,6 +78,7 @@ cdef class ReplyScanner:
         if not self.todo:
             self.todo = 1
             self.push = kind == c'>'
+            self.error = kind == c'-' or kind == c'!'
         if kind in (c'+', c'-', c':', c',', c'#', c'(', c'_'):
             if end < 0:
                 self.in_line = True

@@ -39,7 +39,7 @@ class Operations(Protocol):
 
     def forget_way_back(self) -> Deferred[Answer]: ...
 
-    def switchover_go_on(self) -> Answer: ...
+    def switchover_go_on(self) -> Answer | Deferred[Answer]: ...
 
     def switchover_abort(self) -> Deferred[Answer]: ...
 
@@ -55,9 +55,17 @@ class Operations(Protocol):
 
     def metrics(self) -> Deferred[bytes]: ...
 
-    def figures(self) -> Deferred[Answer]: ...
+    def figures(self, after: int = 0) -> Deferred[Answer]: ...
+
+    def slow_commands(self) -> Deferred[Answer]: ...
 
     def ready(self) -> Deferred[tuple[bool, str]]: ...
+
+    def fleet(self) -> Deferred[Answer]: ...
+
+    @property
+    def alone(self) -> Operations:
+        """The same for this proxy alone, which may be one of a fleet."""
 
 
 class Rendered(NamedTuple):
@@ -150,19 +158,8 @@ class Command(Resource):
     def __init__(self, operations: Operations, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
-        self._commands: dict[str, Callable[[dict[str, str]], Any]] = {
-            "pause": lambda _: operations.pause(),
-            "pause-and-wait": lambda fields: operations.pause_and_wait(_timeout_ms(fields)),
-            "unpause": lambda _: operations.unpause(),
-            "reload": lambda _: operations.reload(),
-            "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run"), _flag(fields, "back")),
-            "forget-way-back": lambda _: operations.forget_way_back(),
-            "switchover-go-on": lambda _: operations.switchover_go_on(),
-            "switchover-abort": lambda _: operations.switchover_abort(),
-            "upgrade": lambda _: operations.upgrade(),
-            "kill": lambda fields: operations.kill_clients(ids_of(fields.get("id", ""))),
-            "terminate-raw-connections": lambda _: operations.terminate_raw_connections(),
-        }
+        self._commands = _commands(operations)
+        self._of_this_proxy = _commands(operations.alone)
 
     def render_GET(self, request: Request) -> bytes:
         request.setHeader("allow", "POST")
@@ -189,7 +186,24 @@ class Command(Resource):
             raise BadRequest(f"cmd is missing; it is one of {known}")
         if name not in self._commands:
             raise BadRequest(f"unknown command {name[:64]!r}; it is one of {known}")
-        return self._commands[name]
+        return (self._commands if _flag(fields, "fleet", "1") else self._of_this_proxy)[name]
+
+
+def _commands(operations: Operations) -> dict[str, Callable[[dict[str, str]], Any]]:
+    """Every command by its name."""
+    return {
+        "pause": lambda _: operations.pause(),
+        "pause-and-wait": lambda fields: operations.pause_and_wait(_timeout_ms(fields)),
+        "unpause": lambda _: operations.unpause(),
+        "reload": lambda _: operations.reload(),
+        "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run"), _flag(fields, "back")),
+        "forget-way-back": lambda _: operations.forget_way_back(),
+        "switchover-go-on": lambda _: operations.switchover_go_on(),
+        "switchover-abort": lambda _: operations.switchover_abort(),
+        "upgrade": lambda _: operations.upgrade(),
+        "kill": lambda fields: operations.kill_clients(ids_of(fields.get("id", ""))),
+        "terminate-raw-connections": lambda _: operations.terminate_raw_connections(),
+    }
 
 
 def _done(value: Answer) -> Rendered:
@@ -225,8 +239,8 @@ def _timeout_ms(fields: dict[str, str]) -> int | None:
     return int(text)
 
 
-def _flag(fields: dict[str, str], name: str) -> bool:
-    text = fields.get(name, "0")
+def _flag(fields: dict[str, str], name: str, default: str = "0") -> bool:
+    text = fields.get(name, default)
     if text not in ("0", "1"):
         raise BadRequest(f"{name} has to be 0 or 1")
     return text == "1"

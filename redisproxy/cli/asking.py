@@ -11,6 +11,7 @@ import click
 
 from redisproxy import config
 from redisproxy.cli.admin_client import ANSWER_S, AdminUnreachable, call, fetch
+from redisproxy.cli.fleet_answers import peers_lines
 from redisproxy.cli.terminal import shown
 
 DONE, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 130
@@ -75,8 +76,9 @@ def show(status: int, answer: dict[str, Any], as_json: bool = False) -> None:
     elif refused:
         click.echo(shown(answer.get("error", f"HTTP status {status}")), err=True)
     else:
-        rest = {key: value for key, value in answer.items() if key != "ok" and value not in ([], "")}
-        click.echo("\n".join(f"{key}: {shown(value)}" for key, value in rest.items()) or "ok")
+        rest = {key: value for key, value in answer.items() if key not in ("ok", "peers") and value not in ([], "")}
+        lines = [f"{key}: {shown(value)}" for key, value in rest.items()]
+        click.echo("\n".join([*lines, *map(shown, peers_lines(answer))]) or "ok")
     if refused:
         sys.exit(REFUSED)
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import redisproxy
-from redisproxy.cli import checking, clients, completion, looking, top
+from redisproxy.cli import checking, clients, completion, fleet, looking, top
 from redisproxy.cli.asking import AS_JSON, CONFIG, REFUSED, answer_of, ask_admin, show
 from redisproxy.cli.checking import load
 
@@ -27,9 +27,11 @@ def main() -> None:
     """
 
 
+HERE = click.option("--here", is_flag=True, help="This proxy alone, although it is in a fleet.")
+
 for each in (
     *(checking.check_config, checking.schema, completion.completion, clients.clients, top.top),
-    *(looking.status, looking.history, looking.metrics, looking.slowlog),
+    *(fleet.fleet, looking.status, looking.history, looking.metrics, looking.slowlog),
 ):
     main.add_command(each)
 
@@ -37,9 +39,14 @@ for each in (
 def _command(name: str, text: str) -> None:
     @main.command(name, help=text)
     @ask_admin
+    @HERE
     @AS_JSON
-    def run(path: str, cacert: str | None, as_json: bool) -> None:
-        show(*_ordered(path, {"cmd": name}, cacert), as_json)
+    def run(path: str, cacert: str | None, here: bool, as_json: bool) -> None:
+        show(*_ordered(path, {"cmd": name, **_of_whom(here)}, cacert), as_json)
+
+
+def _of_whom(here: bool) -> dict[str, str]:
+    return {"fleet": "0"} if here else {}
 
 
 def _ordered(path: str, fields: dict[str, str], cacert: str | None) -> tuple[int, dict[str, Any]]:
@@ -54,12 +61,13 @@ _command("reload", "Take the configuration file as it is now: pause, switch, unp
 
 @main.command("pause-and-wait")
 @ask_admin
+@HERE
 @click.option("--timeout-ms", type=click.IntRange(1, 3_600_000), help="Drop what runs longer than this.")
 @AS_JSON
-def pause_and_wait(path: str, cacert: str | None, timeout_ms: int | None, as_json: bool) -> None:
+def pause_and_wait(path: str, cacert: str | None, here: bool, timeout_ms: int | None, as_json: bool) -> None:
     """Suspend new commands; return when every client is suspended."""
-    fields = {"cmd": "pause-and-wait", **({} if timeout_ms is None else {"timeout_ms": str(timeout_ms)})}
-    show(*_ordered(path, fields, cacert), as_json)
+    limit = {} if timeout_ms is None else {"timeout_ms": str(timeout_ms)}
+    show(*_ordered(path, {"cmd": "pause-and-wait", **_of_whom(here), **limit}, cacert), as_json)
 
 
 @main.command()
@@ -68,9 +76,10 @@ def pause_and_wait(path: str, cacert: str | None, timeout_ms: int | None, as_jso
 @click.option("--abort", is_flag=True, help="Stop the one that runs, before the new server is promoted.")
 @click.option("--back", is_flag=True, help="Go to the server before, whatever the file names.")
 @click.option("--forget-way-back", "forget", is_flag=True, help="Have the server before follow no more.")
+@HERE
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def switchover(
-    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, as_json: bool
+    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, here: bool, as_json: bool
 ) -> None:
     """Move data and clients to the uplink that the configuration names now.
 
@@ -81,7 +90,9 @@ def switchover(
     from redisproxy.cli import switchover as command
 
     def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
-        return answer_of(path, page, fields, cacert, *([] if fields is None else [None]))
+        if fields is None:
+            return answer_of(path, page, None, cacert)
+        return answer_of(path, page, {**fields, **_of_whom(here)}, cacert, None)
 
     if abort + back + forget > 1 or (dry_run and (abort or forget)):
         raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
@@ -177,6 +188,9 @@ OF_SWITCHOVERS = ("kill", "manual", "back")
 @click.option("--value-bytes", type=click.IntRange(0), default=32, show_default=True, help="Usual size of values.")
 @click.option("--rate", type=click.IntRange(1), default=2000, show_default=True, help="Rounds of work a second.")
 @click.option("--data-mb", type=click.IntRange(0), default=0, show_default=True, help="MiB of data to move along.")
+@click.option(
+    "--between-s", type=click.FloatRange(0), default=0.1, show_default=True, help="The longest pause before a move."
+)
 @click.option(
     "--reply-limit-s", type=click.FloatRange(0.1), default=15.0, show_default=True, help="Longer is a fault: it hangs."
 )

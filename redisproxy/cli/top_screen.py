@@ -138,8 +138,8 @@ def _numbers(info: dict[str, Any], now: dict[str, Any]) -> Text:
     in_s, out_s = number(now.get("bytes_in_per_s"), "B"), number(now.get("bytes_out_per_s"), "B")
     return Text(
         f"clients {info.get('clients', {}).get('open', 0):,}  in flight {info.get('in_flight', 0):,}"
-        f"  errors/s {number(now.get('errors_per_s'))}  in {in_s}/s  out {out_s}/s"
-        f"  redis p99 {milliseconds(now.get('uplink_p99_ms'))}"
+        f"  errors {number(now.get('errors_per_s'))}/s  redis p99 {milliseconds(now.get('uplink_p99_ms'))}"
+        f"  in {in_s}/s  out {out_s}/s"
     )
 
 

@@ -33,9 +33,10 @@ def run(settings: Settings) -> int:
 async def _unfence(reactor: Any, settings: Settings) -> int:
     uplink = settings.uplink
     timeout_s = uplink.connect_timeout_ms / 1000
-    connect = uplink_dial(TwistedNetwork(reactor), uplink)
+    network = TwistedNetwork(reactor)
+    connect = uplink_dial(network, uplink)
     try:
-        server = await open_control(str(uplink.address), connect, credentials_of(uplink), reactor, timeout_s)
+        server = await open_control(str(uplink.address), connect, credentials_of(uplink, network), reactor, timeout_s)
         state = await server.state()
         if state.fenced and state.role == "slave":
             host, port = state.primary

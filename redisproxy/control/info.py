@@ -21,6 +21,7 @@ from redisproxy.figures import prometheus
 if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.configuration import Configuration
+    from redisproxy.control.credential_files import CredentialFiles
     from redisproxy.control.results import Results
     from redisproxy.control.shutdown import Shutdown
     from redisproxy.control.switchover import SwitchoverOperation
@@ -42,6 +43,7 @@ class Info:
         switchover: SwitchoverOperation,
         upgrade: Upgrade,
         shutdown: Shutdown,
+        files: CredentialFiles,
         metrics: OperationFigures,
         clock: IReactorTime,
     ) -> None:
@@ -52,6 +54,7 @@ class Info:
         self._switchover = switchover
         self._upgrade = upgrade
         self._shutdown = shutdown
+        self._files = files
         self._metrics = metrics
         self._clock = clock
         self._began = clock.seconds()
@@ -85,6 +88,7 @@ class Info:
             "raw_connections": figures.raw_connections,
             "shutdown": self._ending(figures),
             "uplink": self._uplink(figures),
+            "credential_files": self._files.describe(),
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
             "config_not_default": config.in_force(self._configuration.settings),
@@ -114,6 +118,7 @@ class Info:
             "pinned": uplink.pinned,
             "max_pinned": settings.max_pinned,
             "last_error": uplink.last_error,
+            "password_failures": figures.numbers.get("uplink.password_failures_total", 0),
             "advice": figures.gate.busy or self._left() or self._advice.text,
             **self._sentinel(),
             "server": dict(uplink.server),
@@ -137,7 +142,13 @@ class Info:
         numbers = dict(figures.numbers) | self._metrics.numbers()
         numbers["clients.auth_failures_total"] += self._metrics.auth_failures_total
         shown = prometheus.Numbers(
-            numbers, self._gauges(figures), figures.clients_closed, figures.refused, _of_workers(figures)
+            numbers,
+            self._gauges(figures),
+            figures.clients_closed,
+            figures.refused,
+            _of_workers(figures),
+            self._files.expiries(),
+            {"version": redisproxy.__version__, "config": config.fingerprint(self._configuration.settings)},
         )
         return prometheus.render(shown, self._metrics.registry)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import fail, succeed
 from twisted.python.failure import Failure
 
 from redisproxy.control.clients import Clients
@@ -45,6 +45,15 @@ class Operations:
         self._upgrade = upgrade
         self._info = info
         self._records = records
+
+    @property
+    def alone(self) -> Operations:
+        """Those of this proxy alone: these."""
+        return self
+
+    def fleet(self) -> Deferred[Answer]:
+        """What is known of other proxies: nothing."""
+        return succeed({"fleet": False})
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
@@ -112,9 +121,13 @@ class Operations:
         """The text exposition of all figures."""
         return self._info.expose().addErrback(_unavailable)
 
-    def figures(self) -> Deferred[Answer]:
-        """Rates and latencies of each of the last seconds."""
-        return self._records.figures().addErrback(_unavailable)
+    def figures(self, after: int = 0) -> Deferred[Answer]:
+        """Rates and latencies of each of the last seconds. @param after: only those that have ended later."""
+        return self._records.figures(after).addErrback(_unavailable)
+
+    def slow_commands(self) -> Deferred[Answer]:
+        """The commands that took long."""
+        return self._records.slow_commands().addErrback(_unavailable)
 
     def ready(self) -> Deferred[tuple[bool, str]]:
         """Whether new clients may be sent here, and why not."""

@@ -236,7 +236,7 @@ async def open_bulk(
     protocol = await dialled(uplink, name, network, clock, BulkProtocol)
     connection = BulkConnection(name, protocol, clock, timeout_s)
     try:
-        if auth := credentials_of(uplink).auth():
+        if auth := (await credentials_of(uplink, network).ask()).auth():
             await connection.ask("AUTH", *auth)
     except BaseException:
         connection.close()

@@ -94,7 +94,7 @@ class _Opening:
         protocol = await dialled(self._uplink, self._name, self._network, self._clock, make)
         feed = Feed(protocol, self._name, self._clock, tells_flushes)
         try:
-            await _ask(feed, "HELLO", 3, *credentials_of(self._uplink).hello())
+            await _ask(feed, "HELLO", 3, *(await credentials_of(self._uplink, self._network).ask()).hello())
             await begin(feed, self._name)
         except BaseException:
             feed.end()

@@ -53,6 +53,8 @@ class _Counters:
     errors: int
     bytes_in: int
     bytes_out: int
+    client: list[int]
+    uplink: list[int]
 
 
 class Seconds:
@@ -88,7 +90,15 @@ class Seconds:
 
     def _counters(self) -> _Counters:
         flow = self._metrics.flow
-        return _Counters(flow.commands, 0, flow.bytes_from_clients, flow.bytes_to_clients)
+        figures = flow.figures
+        return _Counters(
+            flow.commands,
+            sum(figures.errors),
+            flow.bytes_from_clients,
+            flow.bytes_to_clients,
+            [sum(families) for families in zip(*figures.client, strict=True)],
+            [sum(families) for families in zip(*figures.uplink, strict=True)],
+        )
 
     def _second(self, time: int, length_s: float, before: _Counters, now: _Counters) -> Second:
         return Second(
@@ -100,7 +110,13 @@ class Seconds:
             clients=self._metrics.clients.open,
             held=self._gate.held,
             in_flight=self._gate.in_flight,
+            client_latency=_new(before.client, now.client),
+            uplink_latency=_new(before.uplink, now.uplink),
         )
+
+
+def _new(before: list[int], now: list[int]) -> Buckets:
+    return tuple((number, new - old) for number, (old, new) in enumerate(zip(before, now, strict=True)) if new != old)
 
 
 def together(seconds: Sequence[Second]) -> Second:

@@ -78,7 +78,7 @@ class ServedDataPlane:
 
     def link(self) -> OrderServer:
         """The protocol for a new connection of a control plane. Once it has greeted, the one before is cut off."""
-        return OrderServer(self._clock, self._handlers(), self._lost, self._greeted)
+        return OrderServer(self._clock, self.handlers(), self.lost, self.take)
 
     async def stop(self) -> None:
         """The process ends: take no more orders, and leave nothing of what is prepared."""
@@ -89,7 +89,8 @@ class ServedDataPlane:
         self._control_process.close()
         await self._moves.abandon()
 
-    def _greeted(self, link: OrderServer) -> None:
+    def take(self, link: OrderServer) -> None:
+        """The control plane at the other end of this link gives the orders from now on."""
         if self._control is not None:
             self.log.warn("another control plane has connected: the one before is cut off")
             self._control.cut_off()
@@ -104,7 +105,8 @@ class ServedDataPlane:
 
     # -- orders
 
-    def _handlers(self) -> dict[type[Order], Handler]:
+    def handlers(self) -> dict[type[Order], Handler]:
+        """What carries out each order."""
         plane = self._plane
         return {
             **self._of_gate_and_moves(),
@@ -117,7 +119,7 @@ class ServedDataPlane:
             orders.ServerKnown: plane.server_known,
             orders.ReadFigures: plane.figures,
             orders.Stop: plane.stop,
-            orders.Settled: self._settled,
+            orders.Settled: self.settled,
             orders.SettingsInForce: lambda: self._moves.begun.settings,
             orders.TakeOver: self._take_over,
         }
@@ -139,6 +141,24 @@ class ServedDataPlane:
             orders.Abandon: lambda: self._unless_ending(moves.abandon),
         }
 
+    async def prepare(self, settings: Settings, same_listeners: bool) -> None:
+        """Prepare to go there, by order of the control plane."""
+        await self._unless_ending(self._moves.prepare, settings, same_listeners)
+
+    async def withdraw(self) -> None:
+        """See L{Moves.withdraw}, by order of the control plane."""
+        await self._unless_ending(self._moves.withdraw)
+
+    @property
+    def prepared(self) -> Settings | None:
+        """Those of the prepared move."""
+        return self._moves.begun.prepared
+
+    @property
+    def in_force(self) -> Settings:
+        """Those in force."""
+        return self._moves.begun.settings
+
     async def _start(self) -> None:
         """Once: each control plane that comes anew gives this order."""
         if not self._started:
@@ -153,9 +173,13 @@ class ServedDataPlane:
 
     # -- after a loss
 
-    def _lost(self, link: Link) -> None:
-        if link is not self._control:
-            return
+    def lost(self, link: Link) -> None:
+        """The link is lost."""
+        if link is self._control:
+            self.lead_lost()
+
+    def lead_lost(self) -> None:
+        """Nobody gives orders any more: end by itself what has begun."""
         self._control = None
         if self._ending is None:
             self._ending = ending = ensureDeferred(self._end())
@@ -188,7 +212,8 @@ class ServedDataPlane:
         for waiting in unsettled:
             waiting.callback(None)
 
-    async def _settled(self) -> Standing:
+    async def settled(self) -> Standing:
+        """Fire when nothing is left to be ended that a lost control plane has begun; what stands then."""
         if self._ending is not None:
             waiting: Deferred[None] = Deferred(self._unsettled.remove)
             self._unsettled.append(waiting)

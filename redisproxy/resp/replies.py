@@ -10,19 +10,22 @@ class ReplyScanner:
 
     @ivar pushes: how many push messages there were at the top level; they are not replies.
     @ivar counts_pushes: count push messages as replies all the same.
+    @ivar errors: how many replies were errors since this was set to 0; those within arrays do not count.
     """
 
-    __slots__ = ("_in_line", "_line_bytes", "_partial", "_push", "_skip", "_todo", "counts_pushes", "pushes")
+    __slots__ = (
+        "_error", "_in_line", "_line_bytes", "_partial", "_push", "_skip", "_todo", "counts_pushes", "errors", "pushes"
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.pushes = 0
+        self.pushes = self.errors = 0
         self.counts_pushes = False
         self._skip = 0
         self._todo = 0
         self._in_line = False
         self._line_bytes = 0
         self._partial = b""
-        self._push = False
+        self._push = self._error = False
 
     @property
     def mid(self) -> bool:
@@ -59,6 +62,7 @@ class ReplyScanner:
             self._push = False
             self.pushes += 1
             return int(self.counts_pushes)
+        self.errors += self._error
         return 1
 
     def _line(self, data: bytes, pos: int) -> int:
@@ -73,6 +77,7 @@ class ReplyScanner:
         if not self._todo:
             self._todo = 1
             self._push = not self._partial and data[pos] == 62
+            self._error = data[pos] in b"-!"
         kind = self._partial[0] if self._partial else data[pos]
         if kind in b"+-:,#(_":
             if end < 0:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.servers.connecting import connect_to
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.switchover.hooks import Hooks
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
+    from redisproxy.config.hooks import HooksSettings
     from redisproxy.net.network import Network
     from redisproxy.servers.redis_server import RedisServer
+    from redisproxy.switchover.effects import Effects
+    from redisproxy.switchover.report import SwitchoverReport
 
 
 class BothServers:
@@ -83,6 +88,18 @@ class BothServers:
         @raise UplinkError: the server can't be reached.
         """
         return await self._open("new", self.new)
+
+    def hooks(self, settings: HooksSettings, report: SwitchoverReport, effects: Effects) -> Hooks:
+        """The hooks of the switchover between the two."""
+        return Hooks(settings, self.old, self.new, report, effects, self._network.run_program, self._clock)
+
+    async def login_at(self, uplink: UplinkSettings) -> tuple[str | None, str | None]:
+        """User and password, for somebody else who is to log in at one of the two as the proxy does.
+
+        @raise UplinkError: there is no password to be had.
+        """
+        credentials = await credentials_of(uplink, self._network).ask()
+        return credentials.user, credentials.password
 
     def close(self) -> None:
         """Close the control connections."""

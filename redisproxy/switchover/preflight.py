@@ -95,19 +95,29 @@ def is_predecessor(new: ServerState, old: ServerState) -> bool:
     return new.fenced and bool(old.former_id) and new.replication_id == old.former_id
 
 
-def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0, replace: bool = False) -> Iterator[str]:
-    """The reasons why the switchover can't begin.
+@dataclass(frozen=True)
+class Needed:
+    """What a switchover needs besides both servers.
 
-    @param dbs: the highest database that a client has selected. @param replace: the setting C{replace_data}.
+    @ivar dbs: the highest database that a client has selected. @ivar replace: the setting C{replace_data}.
+    @ivar config_of_new: the new server has to let the proxy change its settings, because no hook has it replicate.
     """
-    yield from _role_faults(old, new, source, replace)
+
+    dbs: int = 0
+    replace: bool = False
+    config_of_new: bool = True
+
+
+def faults(old: ServerState, new: ServerState, source: Source, needed: Needed = Needed()) -> Iterator[str]:
+    """The reasons why the switchover can't begin."""
+    yield from _role_faults(old, new, source, needed.replace)
     yield from _version_faults(old, new)
-    yield from _room_faults(old, new, dbs)
+    yield from _room_faults(old, new, needed.dbs)
     for name, state in (("old", old), ("new", new)):
-        if not state.can_config:
+        if not state.can_config and (name == "old" or needed.config_of_new):
             yield (
                 f"the {name} server does not allow CONFIG, which the fence needs; for a managed server"
-                ' there is "switchover": {"mode": "copy"}'
+                ' there is "switchover": {"mode": "copy"}, and for a new one that its service makes a replica "hooks"'
             )
 
 

@@ -64,6 +64,7 @@ class Switchover:
         self._report = SwitchoverReport(clock, servers.old.address, servers.new.address)
         self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
         self.effects = Effects()
+        self._hooks = servers.hooks(settings.hooks, self._report, self.effects)
         self.way_back = WayBack()
         self._findings: Findings | None = None
         self._copying = copying
@@ -133,7 +134,7 @@ class Switchover:
 
     async def _run(self) -> None:
         with self._report.step("preflight"):
-            inspection = Inspection(self._servers, self._settings, self._report)
+            inspection = Inspection(self._servers, self._settings, self._hooks, self._report)
             findings = self._findings = await inspection.inspect(self._dataplane.clients)
         if self._dry_run:
             self.report["result"] = "dry_run"
@@ -141,11 +142,12 @@ class Switchover:
         with self._report.step("replicate"):
             await self._replicate(findings)
         with self._report.step("catch up"):
-            history = await CatchUp(self._servers, findings, self._settings, self._report, self._clock).until_near()
+            catch_up = CatchUp(self._servers, findings, self._settings, self._hooks, self._report, self._clock)
+            history = await catch_up.until_near()
         await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
-        takeover = Takeover(self._servers, findings, history, self.effects, self._report, self._clock)
+        takeover = Takeover(self._servers, findings, history, self.effects, self._hooks, self._report, self._clock)
         await self._move(takeover)
         self.report["result"] = "done"
         with self._report.step("finish"):
@@ -156,6 +158,8 @@ class Switchover:
         if not findings.follows:
             self.effects.following = True
             await findings.setup.begin(self._servers.at_new)
+            if self._hooks.replicates:
+                await self._servers.reach_new()  # its service may have closed the connection
 
     async def _carry(self, carry: Carry) -> None:
         if not carry.needed:
@@ -219,7 +223,7 @@ class Switchover:
         if self.effects.swapped:
             return True
         findings = self._findings if self._by_copy is None else self._by_copy.findings
-        what = self._servers, self._dataplane.move, findings, self.effects
+        what = self._servers, self._dataplane.move, findings, self.effects, self._hooks
         return await Rollback(*what, self._pause, self._report, self._clock, self._by_copy).roll_back()
 
     # -- copy mode
@@ -267,7 +271,7 @@ class Switchover:
 
     async def _run_external(self) -> None:
         with self._report.step("preflight"):
-            await Inspection(self._servers, self._settings, self._report).inspect_new_server()
+            await Inspection(self._servers, self._settings, self._hooks, self._report).inspect_new_server()
         if self._dry_run:
             self.report["result"] = "dry_run"
             return

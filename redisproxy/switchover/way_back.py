@@ -113,7 +113,7 @@ async def _prepared(
     if not old.fenced or old.role != "master":
         raise NoWayBack("the old server bears no fence, so that it may have got data of its own")
     source = _source(servers, new, settings)
-    setup = ReplicaSetup(source, *servers.new.login)
+    setup = ReplicaSetup(source, *await servers.login_at(servers.new))
     if faults := await setup.faults(servers.open_new, at_old):
         raise NoWayBack(f"{_EXCHANGED}: {'; '.join(faults)}")
     return source, setup

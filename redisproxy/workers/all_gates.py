@@ -60,7 +60,7 @@ class AllGates:
             released = []  # there is nobody who could wait
         finally:
             members.let_join()
-        return _together(released)
+        return released_together(released)
 
     def drained(self) -> Deferred[None]:
         return ensureDeferred(self._drained())
@@ -95,7 +95,8 @@ def status_of(gates: Sequence[GateStatus]) -> GateStatus:
     )
 
 
-def _together(released: Sequence[Release]) -> Release:
+def released_together(released: Sequence[Release]) -> Release:
+    """What became of several as one."""
     closed = [each.closed_s for each in released if each.closed_s is not None]
     return Release(
         opened=any(each.opened for each in released),
