@@ -8,6 +8,7 @@ cdef class Flow:
     cdef public Py_ssize_t in_flight
     cdef public long long commands, bytes_from_clients, bytes_to_clients
     cdef readonly dict unsent
+    cdef public object on_read_only
 
     def __cinit__(self):
         self.open = True
@@ -191,6 +192,10 @@ cdef class Queue:
                 entry = <Entry>self.waiting[self.first]
                 start = position
                 done = self.scanner.pass_over(p, size, &position, entry.want)
+                if self.scanner.read_only:
+                    self.scanner.read_only = False
+                    if self.flow.on_read_only is not None:
+                        self.flow.on_read_only()
                 if done:
                     if entry.counted:
                         released += done

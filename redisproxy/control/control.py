@@ -29,7 +29,7 @@ from redisproxy.control.unfinished_copy import UnfinishedCopy
 from redisproxy.control.upgrade import UPGRADE, Upgrade
 from redisproxy.control.uplink_advice import UplinkAdvice
 from redisproxy.copying.engine import CopyEngine
-from redisproxy.dataplane.interface import FAILOVER, DataPlaneLost
+from redisproxy.dataplane.interface import DEMOTED, FAILOVER, DataPlaneLost
 from redisproxy.figures.metrics import OperationFigures
 
 if TYPE_CHECKING:
@@ -109,13 +109,15 @@ class Control:
 
     async def _tick(self) -> None:
         self._advice.tick()
-        self.follower.tick(self.configuration.finder is not None and await self._connected())
+        connected, demoted = await self._standing() if self.configuration.finder is not None else (False, False)
+        self.follower.tick(connected, demoted)
 
-    async def _connected(self) -> bool:
+    async def _standing(self) -> tuple[bool, bool]:
+        """Whether there is a connection to the server in use, and whether that is no primary any more."""
         try:
-            return await self._dataplane.connected()
+            return await self._dataplane.connected(), DEMOTED in (await self._dataplane.gate.state()).reasons
         except DataPlaneLost:
-            return False
+            return False, False
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(DataPlaneLost):

@@ -130,7 +130,9 @@ class Info:
         finder = self._configuration.finder
         if finder is None:
             return {}
-        return {"sentinel": {**finder.describe(), "switches": self._metrics.sentinel_switches_total}}
+        told = {**finder.describe(), "switches": self._metrics.sentinel_switches_total}
+        place = str(self._configuration.settings.uplink.found or "")
+        return {"sentinel": told} if finder.sentinels else {"name": {**told, "in_use": place}}
 
     def _expose(self, figures: Figures) -> bytes:
         numbers = dict(figures.numbers) | self._metrics.numbers()

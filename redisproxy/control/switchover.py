@@ -159,17 +159,17 @@ class SwitchoverOperation:
         """
         return self._abort.order()
 
-    def _trip(self, back: bool, reason: str) -> Trip:
+    async def _trip(self, back: bool, reason: str) -> Trip:
         """
         @raise Rejected: the file does not name another server. @raise WrongState: there is no server before.
         """
         if back:
             return Trip(self.way_back.candidate(), self.way_back.settings(), back, reason)
-        candidate = self._configuration.of_another_server()
+        candidate = await self._configuration.of_another_server()
         return Trip(candidate, candidate.settings.switchover)
 
     async def _prepare(self, dry_run: bool, back: bool, reason: str) -> Answer:
-        trip, before = self._trip(back, reason), self._configuration.settings.uplink
+        trip, before = await self._trip(back, reason), self._configuration.settings.uplink
         if not dry_run:
             self.watch.stop("another switchover came")
         await self._move.prepare(trip.candidate)

@@ -41,7 +41,7 @@ from redisproxy.dataplane.values import (
     WorkerFigures,
     WrongOrder,
 )
-from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
+from redisproxy.forwarding.gate import DEMOTED, FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
 from redisproxy.shared.every_worker import ClientFilter
 from redisproxy.shared.notes import Noted
 
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from redisproxy.config import Settings
 
 __all__ = [
+    "DEMOTED",
     "ERRORS",
     "FAILOVER",
     "OPERATOR",

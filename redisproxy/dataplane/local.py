@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from redisproxy.dataplane.blocked_clients import BlockedClients
 from redisproxy.dataplane.client_orders import LocalClients
+from redisproxy.dataplane.demotion import Demotion
 from redisproxy.dataplane.gate_orders import LocalGate
 from redisproxy.dataplane.handover_orders import LocalHandover, Reach
 from redisproxy.dataplane.in_force import InForce
@@ -71,8 +72,9 @@ class LocalDataPlane:
         self.listeners = Listeners(settings, core, self.registry, self.raw, network)
         self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)
         self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
-        self._supervision = Supervision(self.in_force, self.registry, reactor)
         self._take_orders(builder, reactor, reach, share)
+        demotion = Demotion(core.gate.flow, self.gate, self.in_force, reactor)
+        self._supervision = Supervision(self.in_force, self.registry, demotion, reactor)
 
     def _take_orders(self, builder: UplinkBuilder, reactor: Any, reach: Reach | None, share: Share) -> None:
         """Make what carries the orders out."""

@@ -19,9 +19,10 @@ class Flow:
 
     @ivar open: the gate is open. @ivar in_flight: commands that were admitted and not released.
     @ivar unsent: the queues with something to send at the end of this turn, in the order in which they got it.
+    @ivar on_read_only: called before a reply is passed on with which a server refuses a write because it is a replica.
     """
 
-    __slots__ = ("bytes_from_clients", "bytes_to_clients", "commands", "in_flight", "open", "unsent")
+    __slots__ = ("bytes_from_clients", "bytes_to_clients", "commands", "in_flight", "on_read_only", "open", "unsent")
 
     def __init__(self) -> None:
         self.open = True
@@ -30,6 +31,7 @@ class Flow:
         self.bytes_from_clients = 0
         self.bytes_to_clients = 0
         self.unsent: dict[Queue, None] = {}
+        self.on_read_only: Callable[[], None] | None = None
 
     def flush(self) -> None:
         """Send everything that is unsent, in order."""
@@ -178,6 +180,8 @@ class Queue:
                     raise ProtocolError("bytes that belong to no request")
                 entry, start = entries[0], position
                 position, done = self._scanner.scan(data, start, entry.want)
+                if self._scanner.read_only:
+                    self._read_only()
                 if done:
                     released += done if entry.counted else 0
                     entry.want -= done
@@ -190,6 +194,11 @@ class Queue:
                 flow.in_flight -= released
             elif released:
                 self._release(released)
+
+    def _read_only(self) -> None:
+        self._scanner.read_only = False
+        if self._flow.on_read_only is not None:
+            self._flow.on_read_only()
 
 
 class Lane:

@@ -68,14 +68,14 @@ class Finder:
 
     log = Logger(namespace="redisproxy.sentinel")
 
-    def __init__(self, settings: Settings, network: Network, clock: Any, before: Finder | None = None) -> None:
+    def __init__(self, settings: Settings, network: Network, clock: Any, before: object = None) -> None:
         """
         @param before: those of the configuration before; of the same primary, what they knew is still known.
         @raise TLSFault: the certificates for the sentinels can't be used.
         """
         uplink = settings.uplink
         self.name = uplink.master_name or ""
-        self.poll_s = uplink.sentinel_poll_ms / 1000
+        self.poll_s = self.lost_poll_s = uplink.sentinel_poll_ms / 1000
         self.hold_s = uplink.sentinel_hold_ms / 1000
         self.backoff_s = uplink.reconnect_min_ms / 1000, uplink.reconnect_max_ms / 1000
         self.error = ""
@@ -84,7 +84,8 @@ class Finder:
         self._settings = settings
         self._network = network
         self._clock = clock
-        self._known_epoch: int = before._known_epoch if before is not None and before.watches(uplink) else 0
+        known = before if isinstance(before, Finder) and before.watches(uplink) else None
+        self._known_epoch: int = known._known_epoch if known is not None else 0
         self.sentinels = [self._sentinel(address) for address in uplink.sentinel_addresses]
 
     def watches(self, uplink: UplinkSettings) -> bool:
