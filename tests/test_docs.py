@@ -30,9 +30,9 @@ LONGEST_CELL = 120
 
 EXAMPLES = {"config.json", "near.json", "far.json", "info.json"}
 """Names of files that are not the project's own."""
-TOLD = {"uplink.sentinel.last_error", "uplink.sentinel"}
+TOLD = {"uplink.sentinel.last_error", "uplink.sentinel", "uplink.name"}
 """Keys of /info.json that look like settings."""
-ANSWERED = {"waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms"}
+ANSWERED = {"waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms", "ttl_s"}
 """Fields of requests and answers that look like settings."""
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
