@@ -20,6 +20,7 @@ from redisproxy.control.info import Info
 from redisproxy.control.move import Move
 from redisproxy.control.operations import Operations
 from redisproxy.control.pause import Pause
+from redisproxy.control.planned_failover import PlannedFailover
 from redisproxy.control.reload import Reload
 from redisproxy.control.results import Results
 from redisproxy.control.sentinel_follower import Follower
@@ -45,7 +46,7 @@ class Control:
 
     @ivar operations: what operators may ask for. @ivar reload: what a SIGHUP does. @ivar shutdown: how it ends.
     @ivar switchover: whose C{running} is the switchover that runs. @ivar upgrade: what a SIGUSR2 does.
-    @ivar follower: of the sentinels.
+    @ivar follower: of the sentinels, or of a name. @ivar failover: by the sentinels, when an operator wants it.
     """
 
     log = Logger(namespace="redisproxy.control")
@@ -77,12 +78,11 @@ class Control:
         copying_here = partial(CopyEngine, network=network, clock=clock)
         self.switchover = SwitchoverOperation(*moving, start_copying or copying_here)
         self.upgrade = Upgrade(dataplane, configuration, exclusion, results, clock)
-        self.follower = self._follower(Failover(configuration, move, exclusion), holding, jitter)
+        hold = FailoverHold(holding, clock)
+        failover = Failover(configuration, move, exclusion)
+        self.follower = Follower(configuration, failover, hold, self.metrics, clock, jitter)
+        self.failover = PlannedFailover(*moving, hold, self.follower.look)
         self.operations, self._loop = self._operations(holding), LoopingCall(self._tick)
-
-    def _follower(self, failover: Failover, holding: Holding, jitter: Callable[[float, float], float]) -> Follower:
-        hold = FailoverHold(holding, self._clock)
-        return Follower(self.configuration, failover, hold, self.metrics, self._clock, jitter)
 
     def _operations(self, holding: Holding) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
@@ -93,12 +93,13 @@ class Control:
             self._advice,
             self.results,
             self.switchover,
+            self.failover,
             self.upgrade,
             self.shutdown,
             self.metrics,
             clock,
         )
-        return Operations(dataplane, pause, self.reload, self.switchover, self.upgrade, info)
+        return Operations(dataplane, pause, self.reload, self.switchover, self.failover, self.upgrade, info)
 
     def start(self) -> None:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""

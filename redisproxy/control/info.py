@@ -21,6 +21,7 @@ from redisproxy.figures import prometheus
 if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.configuration import Configuration
+    from redisproxy.control.planned_failover import PlannedFailover
     from redisproxy.control.results import Results
     from redisproxy.control.shutdown import Shutdown
     from redisproxy.control.switchover import SwitchoverOperation
@@ -40,6 +41,7 @@ class Info:
         advice: UplinkAdvice,
         results: Results,
         switchover: SwitchoverOperation,
+        failover: PlannedFailover,
         upgrade: Upgrade,
         shutdown: Shutdown,
         metrics: OperationFigures,
@@ -50,6 +52,7 @@ class Info:
         self._advice = advice
         self._results = results
         self._switchover = switchover
+        self._failover = failover
         self._upgrade = upgrade
         self._shutdown = shutdown
         self._metrics = metrics
@@ -88,7 +91,11 @@ class Info:
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
             "last_reload": results.reload,
-            "switchover": {"current": self._switchover.progress, "last": results.switchovers, **self._way_back()},
+            "switchover": {
+                "current": self._switchover.progress or self._failover.progress,
+                "last": results.switchovers,
+                **self._way_back(),
+            },
             "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }

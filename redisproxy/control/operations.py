@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.info import Info
     from redisproxy.control.pause import Pause
+    from redisproxy.control.planned_failover import PlannedFailover
     from redisproxy.control.reload import Reload
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.upgrade import Upgrade
@@ -31,6 +32,7 @@ class Operations:
         pause: Pause,
         reload: Reload,
         switchover: SwitchoverOperation,
+        failover: PlannedFailover,
         upgrade: Upgrade,
         info: Info,
     ) -> None:
@@ -38,6 +40,7 @@ class Operations:
         self._pause = pause
         self._reload = reload
         self._switchover = switchover
+        self._failover = failover
         self._upgrade = upgrade
         self._info = info
 
@@ -79,8 +82,12 @@ class Operations:
         return self._switchover.forget_way_back()
 
     def switchover_abort(self) -> Deferred[Answer]:
-        """Stop the switchover that runs, before the new server is promoted."""
-        return self._switchover.abort()
+        """Stop the switchover that runs, or the failover, before the new server is promoted."""
+        return self._switchover.abort() if self._failover.running is None else self._failover.abort()
+
+    def failover(self, dry_run: bool) -> Deferred[Answer]:
+        """Have the sentinels make a replica the primary, and take the clients there with nothing lost."""
+        return self._failover.fail_over(dry_run)
 
     def upgrade(self) -> Deferred[Answer]:
         """Have the program on disk take this process's place."""

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from redisproxy.control.abort import Abort
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
+from redisproxy.control.switchover_release import released
 from redisproxy.control.watch import Watch
 from redisproxy.control.way_back import FORGETTING, Return, file_advice
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
     from redisproxy.copying.interface import StartCopying
-    from redisproxy.dataplane.interface import DataPlane, GateStatus, Release
+    from redisproxy.dataplane.interface import DataPlane, GateStatus
     from redisproxy.net.network import Network
 
 
@@ -48,17 +49,7 @@ class SwitchoverCut:
         return self._holding.hold(SWITCHOVER)
 
     def release(self) -> Deferred[Answer]:
-        return self._holding.release(SWITCHOVER).addCallback(self._report)
-
-    def _report(self, release: Release) -> Answer:
-        before = self._clients_closed
-        closed = {why: count - before.get(why, 0) for why, count in release.clients_closed.items()}
-        return {
-            "pause_ms": round((release.closed_s or 0.0) * 1000, 2),
-            "held": release.held,
-            "longest_wait_ms": round(release.longest_wait_s * 1000, 2),
-            "clients_closed": {why: count for why, count in closed.items() if count > 0},
-        }
+        return self._holding.release(SWITCHOVER).addCallback(released, self._clients_closed)
 
     async def swap(self) -> None:
         await self._move.swap(self._candidate)
