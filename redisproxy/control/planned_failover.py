@@ -165,8 +165,8 @@ class PlannedFailover:
         if not isinstance(finder, Finder):
             raise BadRequest(
                 f"no Sentinel watches {settings.uplink.address}. Have the service that manages it fail over, or tell"
-                " the server (FAILOVER), and the proxy follows the name. To move to another server with nothing lost, have"
-                " uplink name that one, and run redisproxy switchover"
+                " the server (FAILOVER), and the proxy follows the name. To move to another server with nothing lost,"
+                " have uplink name that one, and run redisproxy switchover"
             )
         if primary is None:
             raise WrongState("no sentinel has told yet where the primary is")

@@ -47,20 +47,21 @@ class Undoing:
     async def take_back_order(self) -> TcpAddress | None:
         """Have the sentinel forget the failover; whom it has promoted nevertheless.
 
-        A sentinel closes its connections to the replicas when it forgets: what it had sent before counts still.
+        Clients are held for some seconds more if it does not answer: nothing else is safe. A sentinel closes its
+        connections to the replicas when it forgets: what it had sent before counts still.
         """
-        self.order_taken_back = await attempt(self._take_back, RETRY_DELAYS_S, self._clock)
-        await deferLater(self._clock, ON_ITS_WAY_S)
-        found = await self._group.promoted()
-        self._report.warn(
-            [f"{self._group.watched.sentinel.line.name} was told to forget the failover (SENTINEL RESET)"]
-            if self.order_taken_back
-            else []
-        )
+        group = self._group
+        await attempt(self._take_back, (*RETRY_DELAYS_S, *LATE_RETRY_DELAYS_S), self._clock)
+        if self.order_taken_back:
+            self._report.warn([f"{group.watched.sentinel.line.name} was told to forget it (SENTINEL RESET)"])
+            await deferLater(self._clock, ON_ITS_WAY_S)
+        found = await group.promoted()
         return found[0] if found is not None else None
 
     async def _take_back(self, _: int) -> None:
-        await take_back(self._group.watched, self._group.name)
+        if await self._group.promoted() is None:
+            await take_back(self._group.watched, self._group.name)
+            self.order_taken_back = True
 
     async def stay(self, fenced: bool) -> None:
         """Nobody was promoted, and nobody will be: the primary takes writes again, then clients go on there."""
