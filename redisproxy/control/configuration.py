@@ -91,16 +91,12 @@ class Configuration:
             raise Rejected(str(error)) from error
 
     async def of_another_server(self) -> Candidate:
-        """What the file says now; it has to name another server, which the sentinels have nothing to do with.
+        """What the file says now; it has to name another server, and sentinels have to be left out of it, or told.
 
         @raise Rejected: why that is not taken.
         """
         settings, uplink = self._read(), self.settings.uplink
-        if settings.uplink.sentinels or uplink.sentinels:
-            raise Rejected(
-                "uplink.sentinels: a server that Sentinel watches can't be moved by the proxy, Sentinel would undo it;"
-                f" SENTINEL FAILOVER {settings.uplink.master_name or uplink.master_name} moves it"
-            )
+        _refuse_sentinels(uplink, settings)
         if settings.uplink.address == uplink.address:
             raise Rejected(
                 f"uplink: the configuration file still names {uplink.address}, the server in use now;"
@@ -183,6 +179,22 @@ class Configuration:
         self.admin_users = _admin_users(candidate.settings)
         if self.admin_tls is not None and candidate.admin_tls is not None:
             self.admin_tls.replace(candidate.admin_tls)
+
+
+def _refuse_sentinels(uplink: config.UplinkSettings, settings: config.Settings) -> None:
+    """
+    @raise Rejected: Sentinel would undo what a switchover from `uplink` to that of `settings` does.
+    """
+    if settings.uplink.sentinels:
+        raise Rejected(
+            "uplink.sentinels: redisproxy failover goes to another server that Sentinel watches. To go to one that it"
+            ' does not, give that as uplink.addr instead, with "switchover": {"sentinel_monitor": true}'
+        )
+    if uplink.sentinels and not settings.switchover.sentinel_monitor:
+        raise Rejected(
+            "switchover.sentinel_monitor: Sentinel watches the server in use, and would undo a switchover behind its"
+            " back; true has the sentinels watch the new server afterwards, with all their settings"
+        )
 
 
 def _fixed(key: str) -> str:

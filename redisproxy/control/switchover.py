@@ -15,6 +15,7 @@ from redisproxy.control.watch import Watch
 from redisproxy.control.way_back import FORGETTING, Return, file_advice
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
 from redisproxy.net.deferreds import shielded
+from redisproxy.sentinel.finder import Finder
 from redisproxy.switchover import Switchover, SwitchoverFailed
 from redisproxy.switchover.both_servers import BothServers
 
@@ -202,7 +203,9 @@ class SwitchoverOperation:
         before = (await self._dataplane.figures()).clients_closed
         self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
         old, new = self._configuration.settings, candidate.settings
-        servers = BothServers(old, new, self._network, self._clock, new_had)
+        finder = self._configuration.finder
+        watching = finder if isinstance(finder, Finder) else None
+        servers = BothServers(old, new, self._network, self._clock, new_had, watching)
         copying, settings = self._start_copying(old, new), trip.settings
         switchover = Switchover(servers, self._dataplane, self._cut, settings, self._clock, copying, dry_run)
         switchover.report["reason"] = trip.reason

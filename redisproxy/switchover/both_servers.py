@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.servers.connecting import connect_to
+from redisproxy.switchover.watchers import Watchers
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
     from redisproxy.net.network import Network
+    from redisproxy.sentinel.finder import Finder
     from redisproxy.servers.redis_server import RedisServer
 
 
@@ -17,11 +19,19 @@ class BothServers:
 
     @ivar old, new: the settings of their uplinks.
     @ivar new_had: the replication settings that the new server had before it was made to follow the old one.
+    @ivar watchers: the sentinels that watch the old one, if they are to watch the new one.
     """
 
     def __init__(
-        self, old: Settings, new: Settings, network: Network, clock: Any, new_had: dict[str, str] | None = None
+        self,
+        old: Settings,
+        new: Settings,
+        network: Network,
+        clock: Any,
+        new_had: dict[str, str] | None = None,
+        finder: Finder | None = None,
     ) -> None:
+        self.watchers = Watchers(finder, old.uplink, new.uplink)
         self.new_had = new_had if new_had is not None else {}
         self.old = old.uplink
         self.new = new.uplink

@@ -88,6 +88,9 @@ class Rollback:
         await self._let_go_on()
         if fenced and not await self._attempt(self._unfence, LATE_RETRY_DELAYS_S):
             self._report.not_undone("the old server may still refuse writes: run redisproxy unfence")
+        watchers = self._servers.watchers
+        if watchers.forgotten and not await self._attempt(watchers.watch_old, (*RETRY_DELAYS_S, *LATE_RETRY_DELAYS_S)):
+            self._report.not_undone(f"not all sentinels watch the old server again; at each: {watchers.old_by_hand}")
         if self._by_copy is not None:
             await self._undo_copy(self._by_copy)
         elif effects.promoted:

@@ -77,6 +77,7 @@ class Takeover:
 
     async def promote(self) -> None:
         """Make the new server a primary that takes writes."""
+        await self._servers.watchers.forget()
         self._effects.promoted = True
         lift = self._findings.new if self._findings.new.fenced else None
         try:
@@ -92,3 +93,4 @@ class Takeover:
         except UplinkError as error:
             self._report.warn([f"the old server is gone: {error}"])
         self._report.warn(await self._findings.setup.restore(self._servers.at_new))
+        await self._servers.watchers.watch_new(self._report)

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from tests.end_to_end.harness import Proxy, RedisServer, wait_until
-from tests.end_to_end.sentinels import Group, running_group
+from tests.end_to_end.sentinels import NAME, Group, redis_server, running_group
 from tests.end_to_end.test_sentinel import BusyClient, Idlers, by_port, uplink_port
 
 pytestmark = pytest.mark.one_twin
@@ -135,3 +136,24 @@ def test_a_replica_that_does_not_follow_has_it_refused(group: Group, proxy: Prox
     busy.finish()
     assert not busy.problem and uplink_port(proxy) == used.port
     assert used.client().config_get("min-replicas-to-write") == {"min-replicas-to-write": "0"}
+
+
+def test_the_sentinels_watch_the_new_server_of_a_switchover(group: Group, proxy: Proxy) -> None:
+    """The last one here: the sentinels watch another server afterwards."""
+    busy = BusyClient(proxy, 33)
+    busy.start()
+    wait_until(lambda: busy.done, "it is at it")
+    wait_until(lambda: proxy.admin("failover", dry_run=1)[1].get("error") is None, "the sentinels have settled", 60)
+    with redis_server() as new:
+        proxy.write(uplink=new.uplink, switchover={**BUDGET, "sentinel_monitor": True})
+        report = proxy.do("switchover")["report"]
+        assert report["result"] == "done" and "the sentinels watch" in report["warnings"][-1]
+        for each in group.sentinels:
+            told: Any = each.client().sentinel_master(NAME)
+            assert (told["port"], told["quorum"], told["down-after-milliseconds"]) == (new.port, 2, 500)
+            wait_until(lambda each=each: each.client().sentinel_master(NAME)["flags"] == "master", "it is up", 30)
+        busy.finish()
+        assert not busy.problem and not busy.steps_back
+        assert new.client().role()[0] == "master" and new.client().get("busy:33") == str(busy.count)
+        proxy.write(uplink=group.uplink, switchover=BUDGET)
+        assert proxy.do("reload")["ok"] and uplink_port(proxy) == new.port

@@ -24,6 +24,7 @@ class Sentinel:
 
     @ivar primary: whom it takes for the primary, since `epoch` changes. @ivar down: nobody gets an answer.
     @ivar failing: the number of the failover that it carries out; 0 without one.
+    @ivar removed: it watches nobody. @ivar told: the changes that it was told to make.
     """
 
     password = ""
@@ -37,6 +38,8 @@ class Sentinel:
         self.epoch = 0
         self.down = False
         self.failing = 0
+        self.removed = False
+        self.told: list[str] = []
         self.connections: dict[int, Connection] = {}
         self.listening: dict[Connection, list[bytes]] = {}
         self._last_id = 0
@@ -76,7 +79,19 @@ class Sentinel:
             return NOTHING
         if args[0] != b"SENTINEL" or args[2] != NAME.encode():
             return Error("ERR No such master with that name")
+        if args[1] in (b"MONITOR", b"REMOVE", b"SET"):
+            return self._changed([each.decode() for each in args[1:]])
+        if self.removed:
+            return [] if args[1] == b"GET-MASTER-ADDR-BY-NAME" else Error("ERR No such master with that name")
         return getattr(self, "_" + args[1].decode().lower().replace("-", "_"))()
+
+    def _changed(self, args: list[str]) -> Any:
+        self.told.append(" ".join(args))
+        if args[0] == "MONITOR":
+            self.primary, self.removed, self.epoch = self.group.at(":".join(args[2:4])), False, 0
+        elif args[0] == "REMOVE":
+            self.removed, self.failing = True, 0
+        return b"OK"
 
     def _get_master_addr_by_name(self) -> list[bytes]:
         return [each.encode() for each in self.primary.name.split(":")]
@@ -85,6 +100,7 @@ class Sentinel:
         host, port = self.primary.name.split(":")
         flags = ["master", *(["failover_in_progress"] if self.failing else []), *(["s_down"] * self.primary.down)]
         fields = ["ip", host, "port", port, "flags", ",".join(flags), "config-epoch", str(self.epoch)]
+        fields += ["num-other-sentinels", "2", "quorum", "2", "down-after-milliseconds", "500", "parallel-syncs", "2"]
         return [each.encode() for each in fields]
 
     def _replicas(self) -> list[list[bytes]]:
@@ -198,6 +214,12 @@ class Sentinels:
     def good_replicas(self, primary: Server) -> list[Server]:
         """Those that may be promoted."""
         return [each for each in self.servers if each is not primary and not each.down and each.repl.primary is primary]
+
+    def at(self, place: str) -> Server:
+        """The server there, which is one of those that are watched from now on."""
+        server = next((each for each in self.servers if each.name == place), None)
+        assert server is not None, place
+        return server
 
     def next_number(self) -> int:
         self._number += 1
