@@ -66,20 +66,17 @@ class Control:
         """
         self.configuration, self.metrics = configuration, OperationFigures()
         self.results = results = Results(self.metrics, clock)
-        self._dataplane, self._clock = dataplane, clock
+        self._dataplane, self._clock, self._advice = dataplane, clock, UplinkAdvice(configuration, network, clock)
         self._exclusion = exclusion = Exclusion(results)
-        self._advice = UplinkAdvice(configuration, network, clock)
         self.shutdown = Shutdown(dataplane, lambda: configuration.settings.shutdown, clock)
         holding = Holding(dataplane.gate, self.metrics)
         move = Move(dataplane, configuration, holding, clock)
-        unfinished = UnfinishedCopy(configuration, network, clock)
-        self.reload = Reload(configuration, move, exclusion, results, unfinished)
+        self.reload = Reload(configuration, move, exclusion, results, UnfinishedCopy(configuration, network, clock))
         moving = dataplane, configuration, holding, move, exclusion, results, network, clock
         copying_here = partial(CopyEngine, network=network, clock=clock)
         self.switchover = SwitchoverOperation(*moving, start_copying or copying_here)
         self.upgrade = Upgrade(dataplane, configuration, exclusion, results, clock)
-        hold = FailoverHold(holding, clock)
-        failover = Failover(configuration, move, exclusion)
+        hold, failover = FailoverHold(holding, clock), Failover(configuration, move, exclusion)
         self.follower = Follower(configuration, failover, hold, self.metrics, clock, jitter)
         self.failover = PlannedFailover(*moving, hold, self.follower.look)
         self.operations, self._loop = self._operations(holding), LoopingCall(self._tick)

@@ -72,13 +72,7 @@ class ReplyScanner:
         """Read a header line; the position after it, -1 while its end is missing."""
         end = data.find(b"\n", pos)
         if self._in_line:
-            if self._matched:
-                self._match(data, pos)
-            self._grow(len(data) - pos if end < 0 else 0)
-            if end >= 0:
-                self._in_line = False
-                self._todo -= 1
-            return end + 1 if end >= 0 else -1
+            return self._rest_of_line(data, pos, end)
         if not self._todo:
             self._todo = 1
             self._push = not self._partial and data[pos] == 62
@@ -95,6 +89,15 @@ class ReplyScanner:
             self._todo -= 1
             return end + 1
         return self._length(data, pos, end, kind)
+
+    def _rest_of_line(self, data: bytes, pos: int, end: int) -> int:
+        if self._matched:
+            self._match(data, pos)
+        self._grow(len(data) - pos if end < 0 else 0)
+        if end >= 0:
+            self._in_line = False
+            self._todo -= 1
+        return end + 1 if end >= 0 else -1
 
     def _match(self, data: bytes, pos: int) -> None:
         """Compare what there is of an error with READ_ONLY; it may come in pieces."""
