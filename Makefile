@@ -9,7 +9,7 @@ SECONDS := 60
 SEEDS := 0-1999
 BOUNDARY_SEEDS := 0-499
 
-.PHONY: run test lint bench bench-quick demo fuzz chaos sanitize simulate clean setup
+.PHONY: run test lint bench bench-quick demo fuzz chaos sanitize simulate clean setup reference docs
 
 $(STAMP): pyproject.toml hatch_build.py scripts/setup.sh $(NATIVE) $(LOCKS)
 	sh scripts/setup.sh $(VENV)
@@ -30,6 +30,9 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy redisproxy tests scripts bench
+
+reference: $(STAMP)
+	$(PY) -m scripts.reference
 
 demo: $(STAMP)
 	$(VENV)/bin/redisproxy switch-test

@@ -56,7 +56,7 @@ def makeService(options: Options) -> IService:
     from redisproxy.service import service_of
     from redisproxy.upgrade.origin import CommandLine, Origin
 
-    manager = ServiceManager.take(os.environ)
+    manager = ServiceManager.take(os.environ, reactor)
     command = CommandLine.of_this_process(manager.environment)
     origin = Origin(command, options["pidfile"], options["inheritance"])
     service = service_of(options["config"], options["settings"], reactor, manager, origin)

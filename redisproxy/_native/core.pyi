@@ -3,10 +3,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from redisproxy.forwarding.lane import Entry as Entry
-from redisproxy.forwarding.lane import Flow as Flow
+from redisproxy.forwarding.command_figures import CommandFigures as CommandFigures
 from redisproxy.forwarding.lane import Lane as Lane
-from redisproxy.forwarding.lane import Queue as Queue
+from redisproxy.forwarding.queue import Entry as Entry
+from redisproxy.forwarding.queue import Flow as Flow
+from redisproxy.forwarding.queue import Queue as Queue
 from redisproxy.resp import ReplyScanner as ReplyScanner
 from redisproxy.resp import RequestFramer as RequestFramer
 

@@ -17,10 +17,10 @@ cdef object unexpected(char kind):
 cdef class ReplyScanner:
     """See C{resp.ReplyScanner}."""
 
-    cdef public Py_ssize_t pushes
+    cdef public Py_ssize_t pushes, errors
     cdef public bint counts_pushes, read_only
     cdef Py_ssize_t skip, todo, line_bytes, matched
-    cdef bint in_line, push
+    cdef bint in_line, push, error
     cdef char partial[MAX_LENGTH_LINE + 8]
     cdef Py_ssize_t partial_size
 
@@ -60,6 +60,7 @@ cdef class ReplyScanner:
                     self.pushes += 1
                     done += self.counts_pushes
                 else:
+                    self.errors += self.error
                     done += 1
         position[0] = pos
         return done
@@ -82,6 +83,7 @@ cdef class ReplyScanner:
         if not self.todo:
             self.todo = 1
             self.push = kind == c'>'
+            self.error = kind == c'-' or kind == c'!'
             self.matched = 0
             if kind == c'-':
                 self.match(p + pos, total - pos)

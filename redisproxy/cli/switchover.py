@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from redisproxy.cli.fleet_answers import peers_lines
 from redisproxy.cli.switchover_report import tell, tell_differences
 
 POLL_S = 0.2
@@ -40,6 +41,7 @@ def run(call: Call, dry_run: bool, back: bool, as_json: bool, command: str = "sw
         tell_differences(report, console)
     else:
         tell(report, Console())
+        click.echo("".join(f"{line}\n" for line in peers_lines(answer)), nl=False)
     return 0 if answer.get("ok") else 1
 
 
@@ -130,5 +132,6 @@ def copied(current: dict[str, Any]) -> str:
         f"{current['keys_per_s']:,.0f} keys/s",
         *([f"{left:,.0f} s left"] if left else []),
         f"{current['changed']:,} changed again, {current['lag_ms']:,.0f} ms behind",
+        *([f"{current['compared']:,} compared"] if current.get("compared") else []),
     ]
     return ", ".join(parts)

@@ -13,6 +13,7 @@ from redisproxy.config.errors import ConfigError
 from redisproxy.config.fault_texts import texts
 from redisproxy.config.files import CERTIFICATE_FILES, sections_with_files, take_files
 from redisproxy.config.json_file import read_object
+from redisproxy.config.listeners import AdminSettings
 from redisproxy.config.settings import Settings
 
 CheckTLS = Callable[[Endpoint], Iterable[str]]
@@ -42,6 +43,31 @@ def load(path: str, check_tls: CheckTLS) -> Settings:
     return settings
 
 
+def load_admin(path: str) -> AdminSettings | None:
+    """Only where the admin pages of the proxy with this file are; None when it has none.
+
+    What else is wrong in the file does not matter: whoever has to look at a running proxy may have it half edited.
+
+    @raise ConfigError: the section C{admin} can't be used, or the file can't be read.
+    """
+    faults: list[str] = []
+    data = {"admin": read_object(Path(path), []).get("admin")}
+    for where, section in sections_with_files(data):
+        take_files(where, section, Path(path).resolve().parent, faults)
+    if not data["admin"] or faults:
+        if faults:
+            raise ConfigError(faults)
+        return None
+    # The other sections are there for their faults to be told like those of a whole file.
+    settings = _validated({**_ANY, **data}, {"listen"}, faults)
+    if settings is None or faults:
+        raise ConfigError(faults)
+    return settings.admin
+
+
+_ANY = {"uplink": {"addr": "/uplink", "network": "unix"}, "listen": {"addr": "/listen", "network": "unix"}}
+
+
 def _endpoints(settings: Settings, single: set[str]) -> Iterator[tuple[str, Endpoint]]:
     """Every endpoint with its path in the file."""
     for key, listeners in (("listen", settings.listen), ("listen_raw", settings.listen_raw)):
@@ -49,6 +75,8 @@ def _endpoints(settings: Settings, single: set[str]) -> Iterator[tuple[str, Endp
             yield key if key in single else f"{key}[{number}]", listener
     if settings.admin is not None:
         yield "admin", settings.admin
+    if settings.fleet is not None:
+        yield "fleet.listen", settings.fleet.listen
     yield "uplink", settings.uplink
 
 

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from redisproxy.commands.allow_commands import not_allowable
 from redisproxy.config.address import Address, TcpAddress, on_this_machine
+from redisproxy.config.fleet import FleetSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
@@ -54,6 +55,7 @@ class Settings(Section):
     shutdown: ShutdownSettings = ShutdownSettings()
     upgrade: UpgradeSettings = UpgradeSettings()
     switchover: SwitchoverSettings = SwitchoverSettings()
+    fleet: FleetSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -85,7 +87,8 @@ class Settings(Section):
         """Every listener, each with the key of its section."""
         places: list[tuple[str, RawListenSettings]] = [("listen", each) for each in self.listen]
         places += [("listen_raw", each) for each in self.listen_raw]
-        return [*places, *([("admin", self.admin)] if self.admin else [])]
+        places += [("admin", self.admin)] if self.admin else []
+        return [*places, *([("fleet", self.fleet.listen)] if self.fleet else [])]
 
     @property
     def own_addresses(self) -> frozenset[Address]:

@@ -68,7 +68,7 @@ class Info:
         return self._dataplane.figures().addCallback(self._expose)
 
     def ready(self) -> Deferred[tuple[bool, str]]:
-        """Whether commands get through right now, of new clients, too, and why not."""
+        """Whether new clients may be sent here, and why not: they are served, or held until the gate opens."""
         return self._dataplane.figures().addCallback(self._ready)
 
     def _describe(self, figures: Figures) -> Answer:
@@ -90,6 +90,7 @@ class Info:
             "uplink": self._uplink(figures),
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
+            "config_not_default": config.in_force(self._configuration.settings),
             "last_reload": results.reload,
             "switchover": {
                 "current": self._switchover.progress or self._failover.progress,
@@ -187,9 +188,10 @@ def _native(figures: Figures) -> Answer:
 def _ready(figures: Figures) -> tuple[bool, str]:
     gate, uplink = figures.gate, figures.uplink
     if not figures.listening:
-        return False, SHUTTING_DOWN
+        return False, "clients are not accepted yet"
     if gate.reasons:
-        return False, f"{gate.state} ({', '.join(gate.reasons)})"
+        # To be held is to be served: taken out of a service, new clients would be refused instead.
+        return True, f"clients are held ({', '.join(gate.reasons)})"
     if not uplink.connected:
         return False, f"the uplink is not connected: {uplink.last_error or 'connecting'}"
     return True, "ok"

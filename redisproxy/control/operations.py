@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import fail, succeed
 from twisted.python.failure import Failure
 
+from redisproxy.control.clients import Clients
 from redisproxy.control.errors import Unavailable, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost
 
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from redisproxy.control.info import Info
     from redisproxy.control.pause import Pause
     from redisproxy.control.planned_failover import PlannedFailover
+    from redisproxy.control.records import Records
     from redisproxy.control.reload import Reload
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.upgrade import Upgrade
-    from redisproxy.dataplane.interface import DataPlane
+    from redisproxy.dataplane.interface import ClientQuery, DataPlane
 
 
 class Operations:
@@ -35,14 +37,26 @@ class Operations:
         failover: PlannedFailover,
         upgrade: Upgrade,
         info: Info,
+        records: Records,
     ) -> None:
         self._dataplane = dataplane
+        self._clients = Clients(dataplane.clients)
         self._pause = pause
         self._reload = reload
         self._switchover = switchover
         self._failover = failover
         self._upgrade = upgrade
         self._info = info
+        self._records = records
+
+    @property
+    def alone(self) -> Operations:
+        """Those of this proxy alone: these."""
+        return self
+
+    def fleet(self) -> Deferred[Answer]:
+        """What is known of other proxies: nothing."""
+        return succeed({"fleet": False})
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
@@ -98,6 +112,14 @@ class Operations:
         terminated = self._dataplane.clients.terminate_raw().addCallback(lambda count: {"terminated": count})
         return terminated.addErrback(_unavailable)
 
+    def clients(self, which: ClientQuery) -> Deferred[Answer]:
+        """The clients that `which` describes, and how many there are."""
+        return self._clients.table(which).addErrback(_unavailable)
+
+    def kill_clients(self, ids: frozenset[int]) -> Deferred[Answer]:
+        """Disconnect these."""
+        return self._clients.kill(ids).addErrback(_unavailable)
+
     def info(self) -> Deferred[Answer]:
         """All that the pages show; no secrets."""
         return self._info.describe().addErrback(_unavailable)
@@ -106,8 +128,12 @@ class Operations:
         """The text exposition of all figures."""
         return self._info.expose().addErrback(_unavailable)
 
+    def figures(self) -> Deferred[Answer]:
+        """Rates and latencies of each of the last seconds."""
+        return self._records.figures().addErrback(_unavailable)
+
     def ready(self) -> Deferred[tuple[bool, str]]:
-        """Whether commands get through right now, of new clients, too, and why not."""
+        """Whether new clients may be sent here, and why not."""
         return self._info.ready().addErrback(_not_ready)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane, GateStatus
     from redisproxy.net.network import Network
+
+
+GoBack = Callable[[str], "Deferred[Answer]"]
 
 
 class SwitchoverCut:
@@ -84,7 +88,7 @@ class SwitchoverOperation:
     """The operation.
 
     @ivar way_back: the server before. @ivar watch: looks at the new server for a while.
-    @ivar running: the switchover that runs.
+    @ivar running: the switchover that runs. @ivar go_back: how the watch has it go back, with the reason.
     """
 
     log = Logger(namespace="redisproxy.switchover")
@@ -107,12 +111,12 @@ class SwitchoverOperation:
         self._holding, self._move = holding, move
         self._exclusion = exclusion
         self._results = results
-        self._network = network
-        self._clock = clock
+        self._network, self._clock = network, clock
         self._cut: SwitchoverCut | None = None
         self._abort = Abort()
         self.way_back = Return(configuration, network, clock)
-        self.watch = Watch(network, clock, lambda reason: self.switch_over(back=True, reason=reason))
+        self.go_back: GoBack = lambda reason: self.switch_over(back=True, reason=reason)
+        self.watch = Watch(network, clock, lambda reason: self.go_back(reason))
         self.running: Switchover | None = None
 
     @property

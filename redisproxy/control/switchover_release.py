@@ -21,4 +21,5 @@ def released(release: Release, before: Mapping[str, int]) -> Answer:
         "held": release.held,
         "longest_wait_ms": round(release.longest_wait_s * 1000, 2),
         "clients_closed": {why: count for why, count in closed.items() if count > 0},
+        "held_course": [[round(at_s * 1000, 2), held] for at_s, held in release.held_course],
     }

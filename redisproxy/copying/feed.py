@@ -137,19 +137,18 @@ class Feed:
             self.end()
             raise UplinkUnavailable(f"{self._name}: no answer within {ANSWER_S:g} s") from None
 
-    async def last_word(self) -> None:
-        """Wait until the feed has told every change whose command was answered before this call.
+    async def last_word(self) -> bool:
+        """Wait until the feed has told every change whose command was answered before this call; False if it is lost.
 
         Twice, because a server tells changes at the end of its turn: a PING in the turn of the change itself would be
         answered first.
-
-        @raise CopyFailed: it is lost.
         """
         try:
             await self.ask("PING")
             await self.ask("PING")
         except UplinkUnavailable:
-            raise CopyFailed(f"{self._name}: the connection that is told of changes was lost") from None
+            return False
+        return True
 
     async def silent_types(self, keys: Sequence[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:
         """Of these keys those that are streams or of a module's type, which alone can change without being told.

@@ -50,6 +50,7 @@ class CopyProgress:
     @ivar changed: keys that have changed and wait to be copied again.
     @ivar lag_ms: how long copying those would take.
     @ivar passes: how often a pass over all keys was begun.
+    @ivar compared: keys that were compared before the pause.
     """
 
     keys: int = 0
@@ -60,6 +61,7 @@ class CopyProgress:
     changed: int = 0
     lag_ms: float = 0.0
     passes: int = 0
+    compared: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,12 @@ class Proof:
 
 
 class Copying(Protocol):
-    """Copies one server's keys to another. The sequence is C{survey}, C{copy}, C{copy_rest}, C{verify}, C{stop}.
+    """Copies one server's keys to another. The sequence is C{survey}, C{copy}, C{near}, C{copy_rest}, C{verify},
+    C{stop}.
 
     Each order fails with an L{UplinkError}, of which L{CopyFailed} is one, and nothing else; afterwards only C{stop}
-    is left. C{copy}, C{copy_rest} and C{verify} can be cancelled. Nothing but the copy writes to the new server.
+    is left. C{copy}, C{near}, C{copy_rest} and C{verify} can be cancelled. Nothing but the copy writes to the new
+    server.
     """
 
     def survey(self) -> Deferred[Survey]:
@@ -114,6 +118,12 @@ class Copying(Protocol):
 
         @param perhaps: keys with their databases, changed if they are streams or of a module's type.
         @param everything: any key may have changed.
+        """
+
+    def near(self) -> Deferred[None]:
+        """After L{copy}: fire when so little is left that it fits the pause, which is the case but for rare events.
+
+        These are a command that may change any key, and changes that were not told; all keys are copied again then.
         """
 
     def copy_rest(self) -> Deferred[Rest]:

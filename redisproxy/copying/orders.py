@@ -28,6 +28,13 @@ class NoteChanges(Order):
     arguments = taking(names=tuple[bytes, ...], perhaps=tuple[tuple[int, bytes], ...], everything=bool)
 
 
+class ComeNear(Order):
+    """C{Copying.near}."""
+
+    limit_s = None
+    can_be_cancelled = True
+
+
 class CopyRest(Order):
     """C{Copying.copy_rest}."""
 

@@ -64,6 +64,10 @@ class SeparateCopying:
         """Part of L{interface.Copying}."""
         return self._give(orders.NoteChanges, names=names, perhaps=perhaps, everything=everything)
 
+    def near(self) -> Deferred[None]:
+        """Part of L{interface.Copying}."""
+        return self._give(orders.ComeNear)
+
     def copy_rest(self) -> Deferred[Rest]:
         """Part of L{interface.Copying}."""
         return self._give(orders.CopyRest)

@@ -19,11 +19,13 @@ from redisproxy.dataplane.interface import Figures, UplinkStatus
 from redisproxy.dataplane.listeners import Listeners
 from redisproxy.dataplane.move_orders import LocalMove, Share
 from redisproxy.dataplane.note_orders import LocalNotes
+from redisproxy.dataplane.records import LocalRecords
 from redisproxy.dataplane.server_commands import Learning
 from redisproxy.dataplane.supervision import Supervision
 from redisproxy.dataplane.turns import Turns
 from redisproxy.dataplane.uplinks import UplinkBuilder
 from redisproxy.figures.metrics import Metrics
+from redisproxy.figures.seconds import Seconds
 from redisproxy.forwarding import twins
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.raw_relay import RawFactory
@@ -72,15 +74,17 @@ class LocalDataPlane:
         self.listeners = Listeners(settings, core, self.registry, self.raw, network)
         self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)
         self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
+        seconds = Seconds(metrics, gate)
+        self.records = LocalRecords(seconds)
         self._take_orders(builder, reactor, reach, share)
-        demotion = Demotion(core.gate.flow, self.gate, self.in_force, reactor)
-        self._supervision = Supervision(self.in_force, self.registry, demotion, reactor)
+        self._supervision = Supervision(self.in_force, self.registry, self._demotion, seconds, reactor)
 
     def _take_orders(self, builder: UplinkBuilder, reactor: Any, reach: Reach | None, share: Share) -> None:
         """Make what carries the orders out."""
         core, turns = self.core, Turns()
         blocked = BlockedClients(self.registry, core.blocked_commands, core.gate, reactor)
         self.gate = LocalGate(core, self.in_force, blocked, reactor)
+        self._demotion = Demotion(core.gate.flow, self.gate, self.in_force, reactor)
         self.move = LocalMove(
             core, self.registry, self.in_force, builder, self.listeners, blocked, reactor, turns, share
         )

@@ -10,10 +10,11 @@ from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 
+from redisproxy.figures.families import FAMILY_OF, OTHER
+from redisproxy.figures.latency import BOUNDS_NS
 from redisproxy.forwarding.twins import Flow
 
 MAX_NAMES = 100
-OTHER = "other"
 PAUSE_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
@@ -119,7 +120,7 @@ class Metrics:
     )
 
     def __init__(self) -> None:
-        self.flow = Flow()
+        self.flow = Flow(FAMILY_OF, BOUNDS_NS)
         self.clients = ClientFigures()
         self.uplink = UplinkFigures()
 

@@ -63,7 +63,7 @@ class Gate:
         self.held_since: float | None = None
         self._clock = clock
         self._reasons: set[str] = set()
-        self._held: dict[Holder, None] = {}
+        self._held: dict[Holder, float] = {}
         self._waiting: list[Deferred[None]] = []
         self._wake_scheduled = False
 
@@ -128,17 +128,23 @@ class Gate:
         self.closed_at = self.held_since = None
         self._fail_waiting()
         held, self._held = self._held, {}
-        for holder in held:
+        for holder, since in held.items():
             if self.open:
                 holder.gate_opened()
             else:
-                self._held[holder] = None
+                self._held[holder] = since
 
     def hold(self, holder: Holder) -> None:
         """Remember `holder` until the gate opens; it is asked once however often it comes."""
-        if self.held_since is None:
-            self.held_since = self._clock.seconds()
-        self._held[holder] = None
+        if holder not in self._held:
+            self._held[holder] = now = self._clock.seconds()
+            if self.held_since is None:
+                self.held_since = now
+
+    @property
+    def held_times(self) -> list[float]:
+        """Since when each that waits has waited, on the clock, in order of arrival."""
+        return list(self._held.values())
 
     def unhold(self, holder: Holder) -> None:
         """Forget `holder`, which has gone away."""

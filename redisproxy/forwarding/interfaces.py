@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from redisproxy.forwarding.twins import Queue
+    from redisproxy.forwarding.twins import Entry, Queue
 
 Key = tuple[int, int]
 """Database and RESP version."""
@@ -91,7 +91,7 @@ class Connection(Protocol):
     @property
     def uplinks(self) -> Any: ...
 
-    def submit(self, sink: ReplySink, data: bytes, count: int, timed: bool = True) -> Pending: ...
+    def submit(self, sink: ReplySink, data: bytes, count: int, timed: bool = True) -> Entry: ...
 
     def submit_own(self, sink: ReplySink, data: bytes, count: int) -> None: ...
 

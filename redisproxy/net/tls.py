@@ -187,8 +187,8 @@ def _trust(context: SSL.Context, cacertfile: str) -> None:
         store.add_cert(crypto.X509.from_cryptography(certificate))
 
 
-def client_tls(uplink: UplinkSettings, hostname: str) -> ClientTLS:
-    """The context for connections to the uplink.
+def client_tls(uplink: Endpoint, hostname: str) -> ClientTLS:
+    """The context for connections to a server, or to a peer.
 
     @param hostname: the name or IP address that the server's certificate has to be for.
     @raise TLSFault: its files can't be used.

@@ -8,6 +8,7 @@ fence again only when the data plane has abandoned the move, or when nothing was
  - the other one is marked as a finished copy of it and takes writes: clients go there, too. It is marked behind the
    fence, before the first order to go there, and the mark is taken back only as a promotion is.
    Not as long as the process of the control plane lives: it may not know that it is lost, and undo the promotion.
+   Nor, before the time is over, when it has had the move withdrawn to be able to undo it.
  - anything else, or no answer: clients are held, and the servers asked again, for a bounded time. Then the clients go
    on at the server in use, and the log says what an operator has to do.
 """
@@ -70,43 +71,15 @@ def verdict(old: ServerState | None, new: ServerState | None, writable: bool, ma
     return Verdict.GO if promoted and writable else Verdict.UNCLEAR
 
 
-class Interrupted:
-    """Ends an interrupted switchover.
+class Arbiter:
+    """Asks both servers of a switchover where clients belong."""
 
-    @param control_lives: whether the process that was connected as the control plane is still there.
-    """
-
-    log = Logger(namespace="redisproxy.interrupted")
-
-    def __init__(
-        self, plane: DataPlane, moves: Moves, network: Network, clock: IReactorTime, control_lives: Callable[[], bool]
-    ) -> None:
-        self._plane = plane
-        self._moves = moves
-        self._clock = clock
+    def __init__(self, network: Network, clock: IReactorTime) -> None:
         self._network = network
-        self._control_lives = control_lives
+        self._clock = clock
 
-    async def end(self) -> None:
-        """End it, in one way or the other."""
-        begun = self._moves.begun
-        settings = begun.prepared or begun.settings
-        if settings.switchover.mode == "external":
-            await self._stay("nothing is fenced in external mode")
-            return
-        deadline = self._clock.seconds() + settings.switchover.pause_budget_ms / 1000 + MARGIN_S
-        await self._sleep(FIRST_LOOK_S)
-        while self._clock.seconds() < deadline:
-            found = await self._look(begun.settings, begun.prepared)
-            if found is Verdict.STAY:
-                await self._stay(found.value)
-                return
-            if found is Verdict.GO and not self._control_lives() and await self._go():
-                return
-            await self._sleep(LOOK_AGAIN_S)
-        await self._give_up(begun.settings, begun.prepared)
-
-    async def _look(self, old: Settings, new: Settings | None) -> Verdict:
+    async def look(self, old: Settings, new: Settings | None) -> Verdict:
+        """What they say now. @param new: of the prepared move; None when nothing is prepared."""
         state_of_old = await self._asked(old.uplink, RedisServer.state)
         if new is None:
             return verdict(state_of_old, None, False, Marked.NOT)
@@ -128,6 +101,52 @@ class Interrupted:
             return await ask(server)
         finally:
             server.close()
+
+
+class Interrupted:
+    """Ends an interrupted switchover.
+
+    @param control_lives: whether the process that was connected as the control plane is still there.
+    """
+
+    log = Logger(namespace="redisproxy.interrupted")
+
+    def __init__(
+        self, plane: DataPlane, moves: Moves, network: Network, clock: IReactorTime, control_lives: Callable[[], bool]
+    ) -> None:
+        self._plane = plane
+        self._moves = moves
+        self._clock = clock
+        self._arbiter = Arbiter(network, clock)
+        self._control_lives = control_lives
+
+    async def end(self) -> None:
+        """End it, in one way or the other."""
+        begun = self._moves.begun
+        settings = begun.prepared or begun.settings
+        if settings.switchover.mode == "external":
+            await self._stay("nothing is fenced in external mode")
+            return
+        deadline = self._clock.seconds() + settings.switchover.pause_budget_ms / 1000 + MARGIN_S
+        await self._sleep(FIRST_LOOK_S)
+        while self._clock.seconds() < deadline:
+            found = await self._look(begun.settings, begun.prepared)
+            if found is Verdict.STAY:
+                await self._stay(found.value)
+                return
+            if found is Verdict.GO and not self._may_be_undone and await self._go():
+                return
+            await self._sleep(LOOK_AGAIN_S)
+        if begun.withdrawn and await self._look(begun.settings, begun.prepared) is Verdict.GO and await self._go():
+            return
+        await self._give_up(begun.settings, begun.prepared)
+
+    @property
+    def _may_be_undone(self) -> bool:
+        return self._control_lives() or self._moves.begun.withdrawn
+
+    async def _look(self, old: Settings, new: Settings | None) -> Verdict:
+        return await self._arbiter.look(old, new)
 
     async def _stay(self, why: str) -> None:
         await self._moves.abandon()

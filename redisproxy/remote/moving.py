@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redisproxy.dataplane.interface import OPERATOR
+from redisproxy.dataplane.interface import OPERATOR, WrongOrder
 from redisproxy.remote.standing import Begun, Brought
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Moves:
         await self._plane.move.prepare(settings, same_listeners)
         begun = self.begun
         begun.prepared, begun.same_listeners, begun.brought = settings, same_listeners, Brought.NOTHING
+        begun.withdrawn = False
 
     async def bring(self) -> None:
         """Once for a prepared move: what was cut short in the middle can't be continued."""
@@ -59,6 +60,15 @@ class Moves:
             self._bringing.cancel()
         await self._plane.move.abandon()
         self.begun.prepared = None
+
+    async def withdraw(self) -> None:
+        """Do not go to the new server any more, unless the control plane is lost before it has undone the move.
+
+        @raise WrongOrder: nothing is prepared, perhaps because it has gone there.
+        """
+        if self.begun.prepared is None:
+            raise WrongOrder("no move is prepared")
+        self.begun.withdrawn = True
 
     async def prepare_again(self) -> None:
         """Prepare the same anew, because a part of it can't be used."""

@@ -24,6 +24,7 @@ class Begun:
 
     @ivar settings: those in force. @ivar prepared: those of the prepared move.
     @ivar holds: reasons for which the control plane has closed the gate, without the operator's.
+    @ivar withdrawn: the control plane may undo the move now; see L{moving.Moves.withdraw}.
     """
 
     settings: Settings
@@ -31,6 +32,7 @@ class Begun:
     same_listeners: bool = False
     brought: Brought = Brought.NOTHING
     holds: set[str] = field(default_factory=set)
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,23 +13,24 @@ class ReplyScanner:
 
     @ivar pushes: how many push messages there were at the top level; they are not replies.
     @ivar counts_pushes: count push messages as replies all the same.
+    @ivar errors: how many replies were errors since this was set to 0; those within arrays do not count.
     @ivar read_only: there was a C{READONLY} error since this was set to False.
     """
 
     __slots__ = (
-        "_in_line", "_line_bytes", "_matched", "_partial", "_push", "_skip", "_todo", "counts_pushes", "pushes",
-        "read_only"
+        "_error", "_in_line", "_line_bytes", "_matched", "_partial", "_push", "_skip", "_todo", "counts_pushes",
+        "errors", "pushes", "read_only"
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.pushes = 0
+        self.pushes = self.errors = 0
         self.counts_pushes = self.read_only = False
         self._skip = self._matched = 0
         self._todo = 0
         self._in_line = False
         self._line_bytes = 0
         self._partial = b""
-        self._push = False
+        self._push = self._error = False
 
     @property
     def mid(self) -> bool:
@@ -66,6 +67,7 @@ class ReplyScanner:
             self._push = False
             self.pushes += 1
             return int(self.counts_pushes)
+        self.errors += self._error
         return 1
 
     def _line(self, data: bytes, pos: int) -> int:
@@ -77,7 +79,8 @@ class ReplyScanner:
             self._todo = 1
             self._push = not self._partial and data[pos] == 62
             self._matched = 0
-            if data[pos] == 45 and not self._partial:
+            self._error = data[pos] in b"-!"
+            if self._error and not self._partial:
                 self._match(data, pos)
         kind = self._partial[0] if self._partial else data[pos]
         if kind in b"+-:,#(_":

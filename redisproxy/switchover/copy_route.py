@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from redisproxy.switchover.report import SwitchoverReport
 
 POLL_S = 0.2
-VERIFY_SHARE = 0.005
-"""The part of the pause budget for comparing values."""
+VERIFY_SHARE, VERIFY_ALL_SHARE = 0.005, 0.1
+"""The part of the pause budget for comparing values; with C{all} for those that have changed last."""
 MARK_LASTS_MS = 120_000
 """A data plane that has lost its control plane decides within a shorter time."""
 SHOWN = 10
@@ -97,6 +97,14 @@ class CopyRoute:
                 showing.stop()
         self._require_no(losses)
 
+    async def near(self) -> None:
+        """Before the clients are held: see that what has happened since L{copy} still fits the pause.
+
+        @raise UplinkError: it can't be copied.
+        """
+        await self._noted.pass_on_now()
+        await self._copying.near()
+
     async def _show(self) -> None:
         self._report.progress = asdict(await self._copying.progress())
 
@@ -147,7 +155,8 @@ class CopyRoute:
 
         @raise SwitchoverFailed: they have not, or the new one takes no writes. @raise UplinkError: one does not answer.
         """
-        proof = await pause.within(self._copying.verify(pause.budget_ms / 1000 * VERIFY_SHARE))
+        share = VERIFY_ALL_SHARE if self._settings.verify == "all" else VERIFY_SHARE
+        proof = await pause.within(self._copying.verify(pause.budget_ms / 1000 * share))
         self._report.fields["verified"] = {"depth": self._settings.verify, **asdict(proof)}
         if proof.differences:
             shown = "\n".join(proof.differences[:SHOWN])

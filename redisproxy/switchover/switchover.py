@@ -239,6 +239,7 @@ class Switchover:
         await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
+            await route.near()
         await self._move_by_copy(route)
         self.report["result"] = "done"
         with self._report.step("finish"):

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.sentinel.failing_over import take_back
 from redisproxy.switchover.attempts import LATE_RETRY_DELAYS_S, RETRY_DELAYS_S, attempt
 
@@ -56,7 +57,23 @@ class Undoing:
             self._report.warn([f"{group.watched.sentinel.line.name} was told to forget it (SENTINEL RESET)"])
             await deferLater(self._clock, ON_ITS_WAY_S)
         found = await group.promoted()
-        return found[0] if found is not None else None
+        if found is None or (self.order_taken_back and await self._made_replica_again(found[0])):
+            return None
+        return found[0]
+
+    async def _made_replica_again(self, promoted: TcpAddress) -> bool:
+        """Have a replica follow again that was promoted in the moment when the sentinel forgot; whether it does.
+
+        No sentinel knows of that promotion, so nobody has been sent there, and the primary has all that it has.
+        """
+
+        async def follow(number: int) -> None:
+            if (await self._group.watched.sentinel.ask(self._group.name)).primary != self._group.primary:
+                raise UplinkUnavailable(f"the sentinels know that {promoted} was promoted")
+            server, primary = await self._group.at(promoted, anew=bool(number)), self._group.primary
+            await server.follow(primary.host, primary.port)
+
+        return await attempt(follow, RETRY_DELAYS_S, self._clock)
 
     async def _take_back(self, _: int) -> None:
         if await self._group.promoted() is None:

@@ -65,6 +65,7 @@ class Watched(_Orders):
         self.clients = _Orders(dataplane.clients, rig)
         self.handover = _Orders(dataplane.handover, rig)
         self.notes = _Orders(dataplane.notes, rig)
+        self.records = _Orders(dataplane.records, rig)
 
 
 class Client:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from redisproxy.figures import prometheus
-from redisproxy.figures.metrics import MAX_NAMES, OTHER, Metrics, OperationFigures
+from redisproxy.figures.families import OTHER
+from redisproxy.figures.metrics import MAX_NAMES, Metrics, OperationFigures
 
 
 def lines(metrics: Metrics, operations: OperationFigures | None = None, **gauges: float) -> set[str]:

@@ -223,6 +223,9 @@ class MortalCopying:
     ) -> Deferred[None]:
         return self._alive(lambda: self._engine.note(names, perhaps, everything))
 
+    def near(self) -> Deferred[None]:
+        return self._alive(self._engine.near)
+
     def copy_rest(self) -> Deferred[Rest]:
         return self._alive(self._engine.copy_rest)
 
