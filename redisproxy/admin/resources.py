@@ -41,6 +41,8 @@ class Operations(Protocol):
 
     def switchover_go_on(self) -> Answer | Deferred[Answer]: ...
 
+    def failover(self, dry_run: bool) -> Deferred[Answer]: ...
+
     def switchover_abort(self) -> Deferred[Answer]: ...
 
     def upgrade(self) -> Deferred[Answer]: ...
@@ -197,6 +199,7 @@ def _commands(operations: Operations) -> dict[str, Callable[[dict[str, str]], An
         "unpause": lambda _: operations.unpause(),
         "reload": lambda _: operations.reload(),
         "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run"), _flag(fields, "back")),
+        "failover": lambda fields: operations.failover(_flag(fields, "dry_run")),
         "forget-way-back": lambda _: operations.forget_way_back(),
         "switchover-go-on": lambda _: operations.switchover_go_on(),
         "switchover-abort": lambda _: operations.switchover_abort(),

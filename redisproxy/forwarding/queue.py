@@ -30,12 +30,13 @@ class Flow:
     @ivar figures: counts and times of commands. @ivar clock: tells nanoseconds.
     @ivar slow_ns: what takes at least so long is told to C{on_slow}, with its entry and both times; 0 for none.
     @ivar opened_ns: when the gate was opened last.
+    @ivar on_read_only: called before a reply is passed on with which a server refuses a write because it is a replica.
     @param families, bounds_ns: see L{CommandFigures}.
     """
 
     __slots__ = (
-        "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "on_slow", "open",
-        "opened_ns", "slow_ns", "unsent"
+        "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "on_read_only",
+        "on_slow", "open", "opened_ns", "slow_ns", "unsent"
     )  # fmt: skip
 
     def __init__(self, families: Mapping[bytes, int] | None = None, bounds_ns: Sequence[int] = ()) -> None:
@@ -49,6 +50,7 @@ class Flow:
         self.bytes_from_clients = 0
         self.bytes_to_clients = 0
         self.unsent: dict[Queue, None] = {}
+        self.on_read_only: Callable[[], None] | None = None
 
     def begun(self, entry: Entry, data: bytes, count: int, arrived_ns: int) -> None:
         """Commands of a client were submitted: count them, and note what their replies are measured with.
@@ -276,7 +278,14 @@ class Queue:
                 scanner.errors = 0
             if not some:
                 break
+        if scanner.read_only:
+            self._read_only()
         return position, done
+
+    def _read_only(self) -> None:
+        self._scanner.read_only = False
+        if self._flow.on_read_only is not None:
+            self._flow.on_read_only()
 
     def _measure(self, entry: Entry, done: int, now: int) -> None:
         """So many replies for `entry` are there."""
