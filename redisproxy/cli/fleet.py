@@ -38,10 +38,9 @@ def show(answer: dict[str, Any], console: Console) -> int:
 def _row(peer: dict[str, Any], name: str) -> list[str]:
     if "instance" not in peer:
         return [escape(name), "", "missing"]
-    lag = peer["lag_ms"]
     runs = peer["operation"] + (" (leads it)" if peer["leads"] else "")
     server = peer["server"] if peer["connected"] else f"{peer['server']} (not connected)"
-    figures = [str(peer["clients"]), str(peer["held"]), "" if lag is None else f"{lag:.1f}"]
+    figures = [str(peer["clients"]), str(peer["held"]), f"{peer['lag_ms']:.1f}"]
     return [escape(shown(text)) for text in (name, peer["version"], peer["state"], server, *figures, runs)]
 
 
