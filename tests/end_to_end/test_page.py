@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.one_twin]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PHONE = {"width": 360, "height": 740}
-WAIT_MS = 20_000
+WAIT_MS = 40_000
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,7 @@ def test_clients_are_listed_filtered_and_disconnected_and_their_names_are_text(v
     hostile.ping()
     before = worker.client_id()
     rows = visit.page.locator("#clients tbody tr")
+    visit.page.get_by_label("Filter").scroll_into_view_if_needed()
     visit.sees("#clients tbody", "<img/src=x/onerror=alert(1)>")
     assert visit.page.locator("#clients img").count() == 0
     visit.page.get_by_label("Filter").fill("billing")
@@ -235,6 +236,7 @@ def test_many_clients_are_shown_in_part_and_sorted_by_the_proxy(visit: Visit, pr
     with contextlib.ExitStack() as stack:
         for _ in range(230):
             stack.enter_context(proxy.connect())
+        visit.page.get_by_label("Filter").scroll_into_view_if_needed()
         visit.sees("#clients .note", "200 shown of 230 found")
         assert visit.page.locator("#clients tbody tr").count() == 200
         newest = proxy.client(client_name="newest")
