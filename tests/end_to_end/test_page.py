@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, free_port, wait_until
+from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, free_port, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.one_twin]
 
@@ -246,6 +246,13 @@ def test_many_clients_are_shown_in_part_and_sorted_by_the_proxy(visit: Visit, pr
         visit.sees("#clients tbody tr >> nth=0", "newest")
         assert visit.page.locator("#clients th[aria-sort=ascending]").inner_text() == "age"
         newest.close()
+
+
+def test_slow_commands_are_shown_and_their_keys_are_text(visit: Visit, proxy: Proxy) -> None:
+    with proxy.client() as slow:
+        slow.eval(busy_script(0.3), 1, "<img/src=x/onerror=alert(2)>")
+    visit.sees("#slowlog tbody tr", "<img/src=x/onerror=alert(2)>")
+    assert visit.page.locator("#slowlog img").count() == 0
 
 
 def test_only_settings_that_are_not_as_by_default_are_shown(visit: Visit, proxy: Proxy) -> None:
