@@ -52,8 +52,14 @@ def test_a_lost_worker_is_told(proxy: Proxy) -> None:
 
 
 def test_a_lost_uplink_and_its_return_are_told(proxy: Proxy, server: RedisServer) -> None:
-    server.client().client_kill_filter(_type="normal", skipme=True)
-    wait_until(lambda: tells(proxy, "warn", "uplink", "lost"), "it is told that it is lost")
+    wait_until(lambda: proxy.get("/readyz")[0] == 200, "all workers are connected")
+    control = server.client()
+
+    def lost() -> bool:
+        control.client_kill_filter(_type="normal", skipme=True)
+        return tells(proxy, "warn", "uplink", "lost")
+
+    wait_until(lost, "it is told that it is lost")
     wait_until(lambda: last(proxy, "connected") > last(proxy, "lost"), "it is told that it is there again")
 
 
