@@ -17,7 +17,7 @@ from redisproxy.config.programs import take_program
 
 CERTIFICATE_FILES = ("certfile", "keyfile", "cacertfile")
 PASSFILES = ("passfile", "sentinel_passfile", "secretfile")
-_SECRETS = ("pass", "sentinel_pass", "replication_pass", "secret")
+SECRETS = ("pass", "sentinel_pass", "replication_pass", "secret")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -65,7 +65,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
         if section.get(key) == "":
             del section[key]  # not set, as in Codility/redis-proxy
     take_program(where, section, "passcommand", folder, faults)
-    for key in _SECRETS:
+    for key in SECRETS:
         if isinstance(section.get(key), list):
             section[key] = [_from_variable(f"{where}.{key}[{n}]", each, faults) for n, each in enumerate(section[key])]
         elif key in section:

@@ -92,18 +92,18 @@ class Numbers:
         yield _labelled("clients_closed", "Clients closed by the proxy", "reason", self.clients_closed)
         yield _labelled("commands_refused", "Commands refused", "command", self.refused)
 
-    def _of_listeners(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily("redisproxy_listener_clients", "Clients connected, by listener", labels=["listener"])
-        for name, count in self.numbers.items():
-            if name.startswith(LISTENER):
-                family.add_metric([name.removeprefix(LISTENER)], count)
-        yield family
-
     def _of_certificates(self) -> Iterable[Metric]:
         text = "For how long the certificates of a file are valid still"
         family = GaugeMetricFamily("redisproxy_certificate_expiry_seconds", text, labels=["section", "key", "path"])
         for place, seconds in self.certificates.items():
             family.add_metric(place, seconds)
+        yield family
+
+    def _of_listeners(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily("redisproxy_listener_clients", "Clients connected, by listener", labels=["listener"])
+        for name, count in self.numbers.items():
+            if name.startswith(LISTENER):
+                family.add_metric([name.removeprefix(LISTENER)], count)
         yield family
 
     def _of_workers(self) -> Iterable[Metric]:

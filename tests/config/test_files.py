@@ -53,7 +53,7 @@ def test_a_file_that_can_not_be_read_is_one_fault_of_its_key(
 
 
 def test_a_password_is_taken_from_an_environment_variable(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_PASS", "s3cret")
+    monkeypatch.setenv("REDIS_PASS", "s3cret-of-sixteen")
     secret = {"pass": "${REDIS_PASS}"}
     settings = load(
         write(
@@ -61,6 +61,7 @@ def test_a_password_is_taken_from_an_environment_variable(write: Any, monkeypatc
             listen={"addr": ":1", **secret, "users": [{"name": "app", **secret}]},
             admin={"addr": "localhost:2", **secret},
             switchover={"replication_user": "r", "replication_pass": "${REDIS_PASS}"},
+            fleet={"listen": {"addr": ":3"}, "peers": ["a:3"], "secret": "${REDIS_PASS}"},
         )
     )
     assert settings.admin is not None
@@ -70,8 +71,9 @@ def test_a_password_is_taken_from_an_environment_variable(write: Any, monkeypatc
         *(settings.listen[0].users[0].passwords or ()),
         *(settings.admin.passwords or () if settings.admin else ()),
         settings.switchover.replication_password,
+        settings.fleet and settings.fleet.secret,
     )
-    assert [each and each.get_secret_value() for each in taken] == ["s3cret"] * 5
+    assert [each and each.get_secret_value() for each in taken] == ["s3cret-of-sixteen"] * 6
     assert "s3cret" not in repr(settings)
 
 

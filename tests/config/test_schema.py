@@ -44,6 +44,7 @@ GOOD: list[dict[str, Any]] = [
     },
     {"limits": {"max_clients": 5}, "pause": {}, "shutdown": {"notice_ms": 1}, "upgrade": {"linger_ms": 0}},
     {"uplink": {"addr": "a:1", "tcp_keepalive": {"idle_s": 0}}},
+    {"fleet": {"listen": {"addr": ":3"}, "peers": ["a:3"], "secret": "of sixteen letters"}},
 ]
 WRONG: list[dict[str, Any]] = [
     {"lisen": {}},
