@@ -49,8 +49,7 @@ class Info:
         metrics: OperationFigures,
         clock: IReactorTime,
     ) -> None:
-        self._dataplane = dataplane
-        self._configuration = configuration
+        self._dataplane, self._configuration = dataplane, configuration
         self._advice = advice
         self._results = results
         self._switchover = switchover
@@ -96,11 +95,7 @@ class Info:
             "config": config.public(self._configuration.settings),
             "config_not_default": config.in_force(self._configuration.settings),
             "last_reload": results.reload,
-            "switchover": {
-                "current": self._switchover.progress or self._failover.progress,
-                "last": results.switchovers,
-                **self._way_back(),
-            },
+            "switchover": self._moves(),
             "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
@@ -136,8 +131,10 @@ class Info:
         left = configuration.left
         return file_advice(left, configuration.settings.uplink.address) if left is not None else ""
 
-    def _way_back(self) -> Answer:
-        return {"way_back": self._switchover.way_back.describe(), "watch": self._switchover.watch.describe()}
+    def _moves(self) -> Answer:
+        switchover, last = self._switchover, self._results.switchovers
+        going_back = {"way_back": switchover.way_back.describe(), "watch": switchover.watch.describe()}
+        return {"current": switchover.progress or self._failover.progress, "last": last, **going_back}
 
     def _sentinel(self) -> Answer:
         finder = self._configuration.finder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import fail
 from twisted.python.failure import Failure
 
 from redisproxy.control.clients import Clients
@@ -48,15 +48,6 @@ class Operations:
         self._upgrade = upgrade
         self._info = info
         self._records = records
-
-    @property
-    def alone(self) -> Operations:
-        """Those of this proxy alone: these."""
-        return self
-
-    def fleet(self) -> Deferred[Answer]:
-        """What is known of other proxies: nothing."""
-        return succeed({"fleet": False})
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
