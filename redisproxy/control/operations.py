@@ -125,6 +125,10 @@ class Operations:
         """Rates and latencies of each of the last seconds. @param after: only those that have ended later."""
         return self._records.figures(after).addErrback(_unavailable)
 
+    def slow_commands(self) -> Deferred[Answer]:
+        """The commands that took long."""
+        return self._records.slow_commands().addErrback(_unavailable)
+
     def ready(self) -> Deferred[tuple[bool, str]]:
         """Whether new clients may be sent here, and why not."""
         return self._info.ready().addErrback(_not_ready)

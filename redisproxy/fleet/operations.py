@@ -55,6 +55,7 @@ class FleetOperations:
         self.upgrade, self.terminate_raw_connections = alone.upgrade, alone.terminate_raw_connections
         self.forget_way_back, self.metrics, self.ready = alone.forget_way_back, alone.metrics, alone.ready
         self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
+        self.slow_commands = alone.slow_commands
 
     @property
     def _is_fleet(self) -> bool:

@@ -126,7 +126,7 @@ class Gate:
         self._reasons.discard(reason)
         if self._reasons or self.open:
             return
-        self.flow.open = True
+        self.flow.reopen()
         self.closed_at = self.held_since = None
         self._fail_waiting()
         held, self._held = self._held, {}

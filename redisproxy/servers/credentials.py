@@ -10,6 +10,7 @@ from redisproxy.config.password_files import passwords_in
 from redisproxy.uplink.login import Credentials
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
     from twisted.internet.defer import Deferred
 
     from redisproxy.config import UplinkSettings
@@ -23,10 +24,19 @@ def credentials_of(uplink: UplinkSettings, network: Network) -> CredentialSource
     if uplink.passcommand is not None:
         limit_s = uplink.pass_timeout_ms / 1000
         return OfProgram(uplink.user, network.passwords.of(uplink.passcommand, uplink.pass_ttl_ms / 1000, limit_s))
-    password = uplink.password.get_secret_value() if uplink.password else None
-    if uplink.passfile is not None and password is not None:
-        return OfFile(uplink.user, uplink.passfile, password)
-    return Credentials(uplink.user, password)
+    return _of_settings(uplink.user, uplink.password, uplink.passfile)
+
+
+def sentinel_credentials_of(uplink: UplinkSettings) -> CredentialSource:
+    """User and password for the sentinels of an uplink."""
+    return _of_settings(uplink.sentinel_user, uplink.sentinel_password, uplink.sentinel_passfile)
+
+
+def _of_settings(user: str | None, secret: SecretStr | None, passfile: str | None) -> CredentialSource:
+    password = None if secret is None else secret.get_secret_value()
+    if passfile is not None and password is not None:
+        return OfFile(user, passfile, password)
+    return Credentials(user, password)
 
 
 class OfFile:

@@ -101,6 +101,9 @@ class FakeOperations:
         self.figures_after = after
         return succeed({"now": {"clients": 3}, "samples": []})
 
+    def slow_commands(self) -> Deferred[Any]:
+        return succeed({"entries": []})
+
     def ready(self) -> Deferred[tuple[bool, str]]:
         return succeed((self.is_ready, "ok" if self.is_ready else "paused"))
 
@@ -291,6 +294,7 @@ def test_pages(site: Site) -> None:
     assert json.loads(site.ask("GET", "/info.json")[2]) == INFO
     assert b"redisproxy_in_flight 1.0" in site.ask("GET", "/metrics")[2]
     assert site.ask("GET", "/metrics/")[0] == 200
+    assert json.loads(site.ask("GET", "/slowlog.json")[2]) == {"entries": []}
     assert json.loads(site.ask("GET", "/figures.json")[2]) == {"now": {"clients": 3}, "samples": []}
     assert site.ask("GET", "/healthz")[2] == b"ok\n"
     assert site.ask("GET", "/readyz")[0] == 200

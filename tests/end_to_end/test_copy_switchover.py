@@ -343,6 +343,32 @@ def test_a_server_that_is_killed_leaves_the_old_one_in_use(emptied: dict[str, Re
     load.check(old)
 
 
+def test_an_old_server_that_is_killed_comes_back_with_everything_that_it_had_acknowledged(
+    emptied: dict[str, RedisServer], shared: Proxy
+) -> None:
+    """Nobody goes to the new server, which has a part of it; the next attempt copies all."""
+    new = emptied["Redis 8"]
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as old:
+        use(shared, old)
+        old.client().mset({f"key:{at}": "x" * 1000 for at in range(10 * KEYS)})
+        acknowledged = [0]
+
+        def kill() -> None:
+            acknowledged[0] = int(shared.client().incr("counted"))
+            old.process.kill()
+
+        acting = at_step(shared, "copy", kill)
+        report = refused(shared, new, verify="all")
+        acting.join(10)
+        assert report["result"] == "rolled_back" and "the old server" in report["error"], report
+        assert new.client().exists("__redisproxy:copy")
+        old.process.wait()
+        old.start()
+        wait_until(lambda: shared.client().get("counted") == str(acknowledged[0]), "the old server is back")
+        assert switch(shared, new)["result"] == "done"
+        assert new.client().dbsize() == 10 * KEYS + 1
+
+
 @pytest.fixture
 def managed(servers: dict[str, RedisServer]) -> Iterator[tuple[RedisServer, dict[str, str]]]:
     """A server whose user has not what managed servers keep from theirs, and how that user logs in."""

@@ -40,7 +40,8 @@ class World:
         listen = {"tls": True, "certfile": self.cert, "keyfile": self.key, "passfile": self.passfile}
         more: dict[str, Any] = {"listen_more": listen, "run_directory": str(folder / "run")}
         more |= {"workers": workers} if workers > 1 else {}
-        self.proxy = Proxy({"addr": f"127.0.0.1:{self.server.port}", **uplink}, **more)
+        self.proxy = Proxy({"addr": f"127.0.0.1:{self.server.port}", **uplink}, wait=False, **more)
+        wait_until(self.proxy._ready, "the proxy is ready", 60)
         self.proxy.tls = certificates  # for the clients of this class
 
     def set_passwords(self, *passwords: str) -> None:

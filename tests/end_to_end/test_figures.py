@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from redisproxy.figures.families import FAMILIES, FAMILY_OF, OTHER
-from tests.end_to_end.harness import Certificates, Proxy, RedisServer, redis_8, valkey_9, wait_until
+from tests.end_to_end.harness import Certificates, Proxy, RedisServer, busy_script, redis_8, valkey_9, wait_until
 from tests.figures.exposition import lint, read
 
 pytestmark = pytest.mark.end_to_end
-SMALL = dict(bitmap="string", hyperloglog="string", geo="sorted_set", cluster="server") | {"sorted-set": "sorted_set"}
+SMALL = {"bitmap": "string", "hyperloglog": "string", "geo": "sorted_set", "sorted-set": "sorted_set"} | {
+    "cluster": "server"
+}
 """Groups that are part of a larger family."""
 
 
@@ -32,7 +34,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "workers"])
 def proxy(request: pytest.FixtureRequest, server: RedisServer, certificates: Certificates) -> Iterator[Proxy]:
-    with Proxy(server.uplink, tls=certificates, workers=request.param) as proxy:
+    with Proxy(server.uplink, tls=certificates, workers=request.param, slowlog={"threshold_ms": 150}) as proxy:
         yield proxy
 
 
@@ -74,6 +76,15 @@ def test_metrics_of_real_traffic_keep_to_the_conventions(proxy: Proxy) -> None:
     assert listener == values["redisproxy_clients_open", frozenset()]
     ((_, info),) = [key for key in values if key[0] == "redisproxy_info"]
     assert dict(info).keys() == {"version", "config"}
+
+
+def test_a_slow_command_is_noted_with_who_and_how_long_where(proxy: Proxy) -> None:
+    client = proxy.client()
+    assert client.eval(busy_script(0.2), 1, "slow-key", "secret") == 7
+    entries = json.loads(proxy.get("/slowlog.json")[1])["entries"]
+    (slow,) = [entry for entry in entries if entry["key"] == "slow-key"]
+    assert slow["command"] == "EVAL" and slow["client_id"] == client.client_id() and slow["user"] == "default"
+    assert slow["redis_ms"] >= 190 and slow["total_ms"] >= slow["redis_ms"] and "secret" not in json.dumps(entries)
 
 
 def test_handshakes_are_counted_those_that_fail_too(proxy: Proxy) -> None:

@@ -269,18 +269,25 @@ def test_make_run_ends_with_the_address_of_the_page(servers: tuple[RedisServer, 
         assert running.wait(60) == 0
 
 
-def test_it_works_with_a_password_and_tls(
-    browser: Browser, certificates: Certificates, servers: tuple[RedisServer, RedisServer]
+def test_it_works_with_a_password_and_tls_and_of_a_fleet_this_proxy_may_act_alone(
+    browser: Browser, certificates: Certificates, servers: tuple[RedisServer, RedisServer], tmp_path: Path
 ) -> None:
-    ports = free_port(), free_port()
+    ports, peers = (free_port(), free_port()), (f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
+    (tmp_path / "secret").write_text("a secret of all peers")
+    fleet = {"listen": {"addr": peers[0]}, "peers": [peers[1]], "secretfile": str(tmp_path / "secret")}
     secured = {"tls": True, "certfile": certificates.cert, "keyfile": certificates.key, "pass": "hush"}
     admin = {"addr": f"127.0.0.1:{ports[1]}", **secured}
-    with Proxy(servers[1].uplink, ports=ports, admin=admin, wait=False) as proxy:
+    with Proxy(servers[1].uplink, ports=ports, admin=admin, fleet=fleet, wait=False) as proxy:
         wait_until(lambda: "is running on" in proxy.log, "the proxy has started")
         password = {"username": "admin", "password": "hush"}
         context = browser.new_context(ignore_https_errors=True, http_credentials=password)  # type: ignore[arg-type]
         visit = Visit(context, f"https://127.0.0.1:{proxy.admin_port}/")
+        visit.sees("#alerts", "1 of 1 other proxies can't be reached")
+        visit.sees("#fleet tbody", f"{peers[1]}missing")
         visit.press("Pause…")
+        visit.press("Pause")
+        visit.sees("#ask .answer", "not all peers can be reached")
+        visit.page.get_by_label("This proxy alone").check()
         visit.press("Pause")
         visit.sees("#state", "paused")
         context.close()

@@ -68,7 +68,7 @@ def test_much_output_is_read_and_thrown_away() -> None:
 def test_at_its_deadline_it_is_killed_with_all_that_it_has_started(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"trap '' TERM HUP INT; sleep 100 & echo $! >> {pids}; echo $$ >> {pids}; echo begun; wait; sleep 100"
-    ended = sh(script, limit_s=1.0)
+    ended = sh(script, limit_s=2.0)
     assert ended.late and ended.how == "signal 9" and ended.output == b"begun\n"
     for pid in pids.read_text().split():
         wait_until(lambda pid=pid: not alive(int(pid)), "it is gone")

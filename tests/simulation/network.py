@@ -381,6 +381,7 @@ class Net:
     """All connections and hosts.
 
     @ivar now: its conditions. @ivar hosts: who accepts at an address: called with the server's end; None refuses.
+    @ivar run_program: runs the programs of processes at this network.
     """
 
     def __init__(self, clock: SimClock, chance: Random) -> None:
@@ -389,6 +390,7 @@ class Net:
         self.now = Conditions()
         self.open = _OpenEnds()
         self.hosts: dict[str, Any] = {}
+        self.run_program: Any = None
         self.descriptors = Descriptors(self)
         self._port = 20000
 
@@ -427,6 +429,7 @@ class SimNetwork(TwistedNetwork):
         self._net = net
         self._process = process
         self.attempts: dict[Deferred[Any], str] = {}
+        self.run_program = net.run_program
 
     def connect(self, address: Any, protocol_factory: Callable[[], Any], tls: Any, timeout_s: float) -> Deferred[Any]:
         net = self._net

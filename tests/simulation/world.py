@@ -43,6 +43,7 @@ from tests.simulation.outcome import Outcome, hash_of
 from tests.simulation.placement import Placement
 from tests.simulation.redis import Server
 from tests.simulation.scripting import Scripting
+from tests.simulation.services import Services
 from tests.simulation.terms import conditions, settings_of, sigterm_of
 from tests.simulation.workers import Workers, workers_of
 
@@ -102,6 +103,7 @@ class World:
         self.path = os.path.join(self._folder, "config.json")
         if mode.many:
             self._settings |= {"workers": workers_of(seed), "run_directory": os.path.join(self._folder, "run")}
+        self.net.run_program = Services(self).run
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
         self.max_pinned = share_of(settings).uplink.max_pinned

@@ -121,6 +121,13 @@ function proof({ verified, copy }) {
   ];
 }
 
+/** What programs of the operator's have done in it. */
+function hooks(all = []) {
+  if (!all.length) return null;
+  const item = ({ hook, ms, result }) => el("li", {}, el("b", {}, `${hook} hook`), ` ${milliseconds(ms)}: ${result}`);
+  return el("ul", { class: "hooks", "aria-label": "Hooks" }, all.map(item));
+}
+
 /** Steps as bars, as long as they took. */
 function bars(title, all) {
   if (!all.length) return null;
@@ -159,6 +166,7 @@ function report(last) {
       ...proof(last),
       ["copied because", last.copied_because],
     ]),
+    hooks(last.hooks),
     ...(last.warnings ?? []).map((text) => el("p", { class: "warning" }, el("b", {}, "! "), text)),
     dry ? null : el("div", { class: "columns" }, timing(last.steps ?? []), new Course(last).node),
     differences.length ? el("details", {}, el("summary", {}, `What the data does not carry (${differences.length})`),
