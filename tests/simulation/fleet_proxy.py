@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -68,7 +67,7 @@ class FleetProxy:
         settings = world.load(self.number)
         network = FleetNetwork(world, self)
         instance = f"{(world.next_id() * 7919) % 1000:03}"
-        with patch.object(secrets, "token_hex", lambda size: instance):
+        with patch("redisproxy.fleet.fleet.secrets.token_hex", lambda size: instance):
             self.service = ProxyService(
                 world.path(self.number), settings, self.process.reactor, network, world.chance.uniform
             )
