@@ -87,7 +87,7 @@ class Reauthentication:
 
 
 def _wants_auth(connection: UplinkConnection, current: Credentials) -> bool:
-    """Whether it has other credentials, and the server would carry out an AUTH that is sent now, as the next command."""
+    """Whether it has other credentials, and the server would carry out an AUTH that is sent now, as the next one."""
     holder, other = connection.holder, connection.alive and connection.credentials != current
     return other and (holder is None or (holder.takes_auth and not connection.outstanding))
 
