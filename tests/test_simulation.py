@@ -24,6 +24,7 @@ RARE = {
     "adjustment-forgotten": 6444,
     "cancelling-overlooked": 909,
     "mark-overlooked": 300,
+    "history-not-compared": 440,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

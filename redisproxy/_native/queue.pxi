@@ -2,13 +2,15 @@
 
 cdef enum:
     FEW = 16
+    KEPT = 1024
 
 
 cdef class Flow:
     """See C{queue.Flow}."""
 
     cdef public bint open
-    cdef public object clock
+    cdef public object clock, on_slow
+    cdef public long long slow_ns, opened_ns
     cdef readonly CommandFigures figures
     cdef public Py_ssize_t in_flight
     cdef public long long commands, bytes_from_clients, bytes_to_clients
@@ -28,13 +30,28 @@ cdef class Flow:
         self.commands += count
         entry.families = self.figures.count_sent(data, count, &entry.family)
         entry.arrived_ns = arrived_ns
+        if self.slow_ns:
+            self.keep(entry, data, count)
 
     cdef int begun_run(self, Entry entry, bytes run, Py_ssize_t count, long long arrived_ns) except -1:
         """The same for what the framer has just made a run of."""
         self.commands += count
         entry.families = self.figures.count_run(run, count, &entry.family)
         entry.arrived_ns = arrived_ns
+        if self.slow_ns:
+            self.keep(entry, run, count)
         return 0
+
+    cdef int keep(self, Entry entry, bytes data, Py_ssize_t count) except -1:
+        """Keep what the log of slow commands tells of them."""
+        entry.head = data if PyBytes_GET_SIZE(data) <= KEPT else PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), KEPT)
+        entry.count = count
+        return 0
+
+    def reopen(self):
+        """The gate is open again."""
+        self.open = True
+        self.opened_ns = self.read()
 
     cpdef flush(self):
         """Send everything that is unsent, in order."""
@@ -50,8 +67,9 @@ cdef class Entry:
     cdef public Py_ssize_t want
     cdef public bint counted, timed
     cdef public int family
-    cdef public bytes families
+    cdef public bytes families, head
     cdef public long long arrived_ns, sent_ns
+    cdef public Py_ssize_t count
 
     cdef Entry rest(self):
         """An entry for all but the next reply, which alone is left here."""
@@ -64,9 +82,12 @@ cdef class Entry:
         rest.families = self.families
         rest.arrived_ns = self.arrived_ns
         rest.sent_ns = self.sent_ns
+        rest.head = self.head
+        rest.count = self.count
         if self.families is not None:
             self.family = family_at(self, 0)
             self.families = None
+        self.count -= self.want - 1
         self.want = 1
         return rest
 
@@ -126,7 +147,7 @@ cdef class Queue:
         entry.counted = counted
         entry.timed = timed
         entry.family = NOT_COUNTED
-        entry.families = None
+        entry.families = entry.head = None
         entry.arrived_ns = entry.sent_ns = 0
         self.waiting.append(entry)
         self.fresh += 1
@@ -314,6 +335,10 @@ cdef class Queue:
             client_ns = 0
         if uplink_ns < 0:
             uplink_ns = 0
+        if client_ns >= self.flow.slow_ns > 0 and entry.head is not None:
+            # Who was held by a pause was not slow.
+            if uplink_ns >= self.flow.slow_ns or entry.arrived_ns >= self.flow.opened_ns:
+                self.flow.on_slow(entry, client_ns, uplink_ns)
         client = figures.bucket(client_ns)
         uplink = figures.bucket(uplink_ns)
         if entry.families is None:

@@ -1,7 +1,7 @@
 """The stream C{/events}: what the page shows, as server-sent events, to a bounded number of listeners.
 
-Each event is a JSON object with the keys of C{/info.json} that have changed since the one before; the first one that a
-listener gets has all of them. See https://html.spec.whatwg.org/multipage/server-sent-events.html
+Each event is a JSON object with the keys of C{/info.json} that have changed since the one before, and C{figures} of the
+last second; the first one that a listener gets has all of them. See https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,13 +18,15 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from redisproxy.admin.resources import Answer, answer
+from redisproxy.admin.resources import Answer, Operations, answer
 from redisproxy.control.errors import OperationError
 
 MAX_LISTENERS = 16
 INTERVAL_S = 1.0
 MOVING_INTERVAL_S = 0.25
 """While a switchover or an upgrade runs."""
+FIGURES_OF_S = 3
+"""The newest second is among these."""
 ANSWER_S = 5.0
 MAX_MISSED = 5
 """Events that a listener may be too slow for, one after the other."""
@@ -92,17 +94,15 @@ class Listener:
 class Events(Resource):
     """Asks for the state once for all listeners, and only while there are any.
 
-    @param describe: what is told. @param admitted: whether a listener may listen still; a reload changes that.
+    @param operations: tell what is told. @param admitted: whether a listener may listen still; a reload changes that.
     """
 
     isLeaf = True
     log = Logger(namespace="redisproxy.admin")
 
-    def __init__(
-        self, describe: Callable[[], Deferred[Answer]], admitted: Callable[[Request], bool], clock: Any
-    ) -> None:
+    def __init__(self, operations: Operations, admitted: Callable[[Request], bool], clock: Any) -> None:
         super().__init__()
-        self._describe = describe
+        self._operations = operations
         self._admitted = admitted
         self._clock = clock
         self._listeners: dict[Listener, None] = {}
@@ -141,9 +141,14 @@ class Events(Resource):
             self._told = {}
             return
         self._asking = True
-        asking = maybeDeferred(self._describe).addTimeout(ANSWER_S, self._clock)
-        asking.addCallback(lambda info: {**info, "error": ""}).addErrback(self._failed).addCallback(self._tell)
+        asking = ensureDeferred(self._state()).addTimeout(ANSWER_S, self._clock)
+        asking.addErrback(self._failed).addCallback(self._tell)
         asking.addErrback(lambda failure: self.log.failure("an event failed", failure=failure))
+
+    async def _state(self) -> Answer:
+        info = await self._operations.info()
+        figures = await self._operations.figures(int(self._clock.seconds()) - FIGURES_OF_S)
+        return {**info, "figures": figures["now"], "error": ""}
 
     def _failed(self, failure: Failure) -> Answer:
         if failure.check(TimeoutError):

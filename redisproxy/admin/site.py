@@ -46,7 +46,7 @@ class Root(Resource):
         super().__init__()
         self._guard = guard
         self._assets = assets = read_assets()
-        self.events = Events(operations.info, guard.authenticated, clock)
+        self.events = Events(operations, guard.authenticated, clock)
         text = "text/plain; charset=utf-8"
         exposition = "text/plain; version=0.0.4; charset=utf-8"
         self._healthz = Page(text, lambda: succeed(Rendered(b"ok\n")))
@@ -57,6 +57,7 @@ class Root(Resource):
             b"events": self.events,
             b"info.json": Page(JSON, lambda: operations.info().addCallback(_as_json)),
             b"figures.json": Page(JSON, lambda: operations.figures().addCallback(_as_compact_json)),
+            b"slowlog.json": Page(JSON, lambda: operations.slow_commands().addCallback(_as_compact_json)),
             b"fleet.json": Page(JSON, lambda: operations.fleet().addCallback(_as_json)),
             b"metrics": Page(exposition, lambda: operations.metrics().addCallback(Rendered)),
             b"readyz": Page(text, lambda: operations.ready().addCallback(_as_readiness)),

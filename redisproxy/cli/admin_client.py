@@ -64,11 +64,11 @@ def _context(admin: AdminSettings, cacert: str | None) -> ssl.SSLContext:
 
 
 def _headers(admin: AdminSettings) -> dict[str, str]:
-    user, secret = "default", admin.password.get_secret_value() if admin.password is not None else None
+    user, secrets = "default", admin.passwords
     for each in admin.users:
-        if secret is None and each.password is not None:
-            user, secret = each.name, each.password.get_secret_value()
-    secret = os.environ.get("REDISPROXY_ADMIN_PASSWORD", secret)
+        if secrets is None and each.passwords is not None:
+            user, secrets = each.name, each.passwords
+    secret = os.environ.get("REDISPROXY_ADMIN_PASSWORD", secrets[0].get_secret_value() if secrets else None)
     if secret is None:
         return {}
     user = os.environ.get("REDISPROXY_ADMIN_USER", user)

@@ -77,9 +77,14 @@ def _open_files(path: str, settings: config.Settings) -> Iterator[str]:
 
 
 def _has_secrets(settings: config.Settings) -> bool:
-    holders = [settings.uplink, *settings.listen, *([settings.admin] if settings.admin else [])]
-    users = [user for each in holders for user in getattr(each, "users", ())]
-    return any(each.password is not None and each.passfile is None for each in [*holders, *users])
+    listeners = [*settings.listen, *([settings.admin] if settings.admin else [])]
+    users = [user for each in listeners for user in each.users]
+    passwords = [
+        *((each.passwords, each.passfile) for each in listeners),
+        *((each.passwords, each.passfile) for each in users),
+    ]
+    of_uplink = settings.uplink.password, settings.uplink.passfile
+    return any(given is not None and file is None for given, file in [of_uplink, *passwords])
 
 
 def _everybody_reads(path: str) -> bool:

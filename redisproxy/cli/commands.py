@@ -212,6 +212,9 @@ OF_SWITCHOVERS = ("kill", "manual", "back")
 @click.option("--rate", type=click.IntRange(1), default=2000, show_default=True, help="Rounds of work a second.")
 @click.option("--data-mb", type=click.IntRange(0), default=0, show_default=True, help="MiB of data to move along.")
 @click.option(
+    "--between-s", type=click.FloatRange(0), default=0.1, show_default=True, help="The longest pause before a move."
+)
+@click.option(
     "--reply-limit-s", type=click.FloatRange(0.1), default=15.0, show_default=True, help="Longer is a fault: it hangs."
 )
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON, and nothing else.")

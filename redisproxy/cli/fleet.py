@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from redisproxy.cli.asking import AS_JSON, ask_admin, json_of
+from redisproxy.cli.terminal import shown
 
 HEADERS = ("peer", "version", "state", "server", "clients", "held", "lag ms", "runs")
 
@@ -28,20 +29,19 @@ def show(answer: dict[str, Any], console: Console) -> int:
     console.print(table)
     elsewhere = [peer["addr"] for peer in answer["peers"] if peer.get("same_server") is False]
     for fault in answer["faults"]:
-        console.print(f"[red]missing:[/] {escape(fault)}", highlight=False)
+        console.print(f"[red]missing:[/] {escape(shown(fault))}", highlight=False)
     for addr in elsewhere:
-        console.print(f"[red]on another server:[/] {escape(addr)}", highlight=False)
+        console.print(f"[red]on another server:[/] {escape(shown(addr))}", highlight=False)
     return 1 if answer["faults"] or elsewhere else 0
 
 
 def _row(peer: dict[str, Any], name: str) -> list[str]:
     if "instance" not in peer:
         return [escape(name), "", "missing"]
-    lag = peer["lag_ms"]
     runs = peer["operation"] + (" (leads it)" if peer["leads"] else "")
     server = peer["server"] if peer["connected"] else f"{peer['server']} (not connected)"
-    figures = [str(peer["clients"]), str(peer["held"]), "" if lag is None else f"{lag:.1f}"]
-    return [escape(text) for text in (name, peer["version"], peer["state"], server, *figures, runs)]
+    figures = [str(peer["clients"]), str(peer["held"]), f"{peer['lag_ms']:.1f}"]
+    return [escape(shown(text)) for text in (name, peer["version"], peer["state"], server, *figures, runs)]
 
 
 @click.command()

@@ -15,7 +15,7 @@ from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.load import load, load_admin
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
-from redisproxy.config.redacted import in_force, public
+from redisproxy.config.redacted import fingerprint, in_force, public
 from redisproxy.config.schema import schema
 from redisproxy.config.settings import Settings
 from redisproxy.config.switchover import SwitchoverSettings
@@ -42,6 +42,7 @@ __all__ = [
     "UserSettings",
     "advice",
     "differences",
+    "fingerprint",
     "fixed_differences",
     "in_force",
     "load",

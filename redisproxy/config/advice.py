@@ -48,7 +48,7 @@ def _of_doors(settings: Settings) -> Iterator[str]:
 def _of_door(where: str, listener: ListenSettings, may: str) -> Iterator[str]:
     if not _leaves_the_machine(listener):
         return
-    if not (listener.password or listener.users or (listener.tls and listener.cacertfile)):
+    if not (listener.passwords or listener.users or (listener.tls and listener.cacertfile)):
         yield f"{where}: whoever reaches {listener.address} may {may}: set pass, users or cacertfile"
     elif not listener.tls:
         yield f"{where}: passwords cross the network in the clear: use TLS, or an address that only trusted hosts reach"
@@ -58,7 +58,8 @@ def _of_the_uplink(settings: Settings) -> Iterator[str]:
     uplink = settings.uplink
     if uplink.skipverify:
         yield "uplink.skipverify: whoever can answer in the place of the Redis server gets all data and the password"
-    if uplink.password is not None and not uplink.tls and (uplink.sentinels or _leaves_the_machine(uplink)):
+    has_password = uplink.password is not None or uplink.passcommand is not None
+    if has_password and not uplink.tls and (uplink.sentinels or _leaves_the_machine(uplink)):
         yield "uplink: the password crosses the network in the clear: use TLS where the network is not trusted"
     if uplink.sentinels and len(uplink.sentinels) < 3:
         yield "uplink.sentinels: with fewer than three there is no majority when one is gone"

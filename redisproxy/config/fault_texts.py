@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from redisproxy.config.endpoint import KeepaliveSettings
 from redisproxy.config.fleet import FleetListenSettings, FleetSettings
+from redisproxy.config.hooks import HOOKS, HookSettings, HooksSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
@@ -32,6 +33,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "fleet.listen": FleetListenSettings,
     "tcp_keepalive": KeepaliveSettings,
     "users": UserSettings,
+    "hooks": HooksSettings,
+    **dict.fromkeys(HOOKS, HookSettings),
 }
 
 

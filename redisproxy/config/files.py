@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from redisproxy.config.certificates import TLSFault, check_file, read_file
+from redisproxy.config.certificates import TLSFault, check_file
+from redisproxy.config.password_files import passwords_in
+from redisproxy.config.programs import take_program
 
 CERTIFICATE_FILES = ("certfile", "keyfile", "cacertfile")
 PASSFILES = ("passfile", "sentinel_passfile", "secretfile")
-_SECRETS = ("pass", "sentinel_pass", "replication_pass")
+SECRETS = ("pass", "sentinel_pass", "replication_pass", "secret")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -44,6 +46,15 @@ def sections_of_fleet(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
             yield "fleet.listen", fleet["listen"]
 
 
+def take_hooks(data: dict[str, Any], folder: Path, faults: list[str]) -> None:
+    """Do the same with the programs of the section C{switchover.hooks}."""
+    switchover = data.get("switchover")
+    hooks = switchover.get("hooks") if isinstance(switchover, dict) else None
+    for name, hook in hooks.items() if isinstance(hooks, dict) else ():
+        if isinstance(hook, dict):
+            take_program(f"switchover.hooks.{name}", hook, "command", folder, faults)
+
+
 def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[str]) -> None:
     """Make the file names in `section` absolute, see that the files can be read, and put passwords in their place.
 
@@ -53,8 +64,12 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
     for key in (*CERTIFICATE_FILES, *PASSFILES, "pass", "sentinel_pass", "network"):
         if section.get(key) == "":
             del section[key]  # not set, as in Codility/redis-proxy
-    for key in _SECRETS:
-        _take_variable(f"{where}.{key}", section, key, faults)
+    take_program(where, section, "passcommand", folder, faults)
+    for key in SECRETS:
+        if isinstance(section.get(key), list):
+            section[key] = [_from_variable(f"{where}.{key}[{n}]", each, faults) for n, each in enumerate(section[key])]
+        elif key in section:
+            section[key] = _from_variable(f"{where}.{key}", section[key], faults)
     for key in (*CERTIFICATE_FILES, *PASSFILES):
         name = section.get(key)
         if not isinstance(name, str) or not name:
@@ -66,7 +81,7 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
 def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:
     try:
         if key in PASSFILES:
-            _take_password(f"{where}.{key}", section, key, read_file(section[key]), faults)
+            _take_passwords(f"{where}.{key}", where in ("uplink", "fleet"), section, key, faults)
         else:
             check_file(key, section[key])
     except TLSFault as fault:
@@ -75,27 +90,25 @@ def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str])
         faults.append(f"{where}.{key}: {error}")
 
 
-def _take_password(where: str, section: dict[str, Any], key: str, content: bytes, faults: list[str]) -> None:
+def _take_passwords(where: str, one: bool, section: dict[str, Any], key: str, faults: list[str]) -> None:
+    """
+    @param one: the proxy logs in with it, and so with the first one.
+    """
     target = key.removesuffix("file")
     if target in section:
         faults.append(f"{where}: give either {target} or {key}")
         return
-    text = content.removesuffix(b"\n").removesuffix(b"\r")
-    try:
-        section[target] = text.decode("utf-8")
-    except UnicodeDecodeError:
-        faults.append(f"{where}: the file is not UTF-8")
-    if not text:
-        faults.append(f"{where}: the file is empty")
+    passwords = passwords_in(section[key])
+    section[target] = passwords[0] if one else list(passwords)
 
 
-def _take_variable(where: str, section: dict[str, Any], key: str, faults: list[str]) -> None:
-    named = _VARIABLE.fullmatch(section[key]) if isinstance(section.get(key), str) else None
+def _from_variable(where: str, secret: Any, faults: list[str]) -> Any:
+    """What the environment variable holds that `secret` names, if it does."""
+    named = _VARIABLE.fullmatch(secret) if isinstance(secret, str) else None
     if named is None:
-        return
+        return secret
     value = os.environ.get(named[1], "")
     if not value:
         missing = "is empty" if named[1] in os.environ else "is not set"
         faults.append(f"{where}: the environment variable {named[1]} {missing}")
-        return
-    section[key] = value
+    return value or secret

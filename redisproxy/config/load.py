@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from redisproxy.config.endpoint import Endpoint
 from redisproxy.config.errors import ConfigError
 from redisproxy.config.fault_texts import texts
-from redisproxy.config.files import CERTIFICATE_FILES, sections_with_files, take_files
+from redisproxy.config.files import CERTIFICATE_FILES, sections_with_files, take_files, take_hooks
 from redisproxy.config.json_file import read_object
 from redisproxy.config.listeners import AdminSettings
 from redisproxy.config.settings import Settings
@@ -32,6 +32,7 @@ def load(path: str, check_tls: CheckTLS) -> Settings:
     folder = Path(path).resolve().parent
     for where, section in sections_with_files(data):
         take_files(where, section, folder, faults)
+    take_hooks(data, folder, faults)
     single = {key for key in ("listen", "listen_raw") if not isinstance(data.get(key), list)}
     settings = _validated(data, single, faults)
     if settings is not None:
@@ -103,7 +104,7 @@ def _validated(data: dict[str, Any], single: set[str], faults: list[str]) -> Set
 # Without one of these the rest would get faults that it does not have.
 _NEEDED: set[int | str] = {
     *("uplink", "listen", "listen_raw", "admin", "addr", "network", "tls", "skipverify", "server_name"),
-    *("pass", "passfile", "sha256", "users", "user", "name", "allow_open", *CERTIFICATE_FILES),
+    *("pass", "passfile", "passcommand", "sha256", "users", "user", "name", "allow_open", *CERTIFICATE_FILES),
     *("sentinels", "master_name", "sentinel_user", "sentinel_pass", "sentinel_passfile", "sentinel_tls"),
 }
 

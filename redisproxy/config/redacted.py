@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -10,6 +12,7 @@ from redisproxy.config.settings import Settings
 
 REMOVED = "[removed]"
 _SECRETS = {"sha256"}
+_PROGRAMS = {"passcommand", "command"}
 
 
 def public(settings: Settings) -> dict[str, Any]:
@@ -17,6 +20,12 @@ def public(settings: Settings) -> dict[str, Any]:
     shown = _public(settings)
     assert isinstance(shown, dict)
     return shown
+
+
+def fingerprint(settings: Settings) -> str:
+    """Twelve characters that differ when settings do; of secrets only whether there are any has a part in it."""
+    text = json.dumps(public(settings), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def in_force(settings: Settings, everything: bool = False) -> dict[str, Any]:
@@ -45,17 +54,32 @@ def _in_force(section: BaseModel, everything: bool, where: str, usual: object) -
     return found
 
 
-def _shown(key: str, value: Any) -> Any:
-    return REMOVED if key.rpartition(".")[2] in _SECRETS and value is not None else _public(value)
+def _shown(path: str, value: Any) -> Any:
+    key = path.rpartition(".")[2]
+    if value is None:
+        return None
+    if key in _PROGRAMS:
+        return _program(value)
+    return REMOVED if key in _SECRETS or _is_secret(value) else _public(value)
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, SecretStr) for each in value)
+
+
+def _program(command: tuple[str, ...]) -> list[str]:
+    """The program alone: what it is given may be a secret."""
+    return [command[0], *(REMOVED for _ in command[1:])]
 
 
 def _public(value: Any) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        shown = {field.alias or name: _public(getattr(value, name)) for name, field in fields.items()}
-        return {key: REMOVED if key in _SECRETS and item is not None else item for key, item in shown.items()}
+        return {field.alias or name: _shown(name, getattr(value, name)) for name, field in fields.items()}
     if isinstance(value, SecretStr):
         return REMOVED
+    if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], SecretStr):
+        return REMOVED  # one alone need not be in an array
     if isinstance(value, (tuple, frozenset)):
         return [_public(item) for item in (sorted(value) if isinstance(value, frozenset) else value)]
     return value

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from redisproxy.config.files import CERTIFICATE_FILES, PASSFILES
+from redisproxy.config.files import CERTIFICATE_FILES, PASSFILES, SECRETS
 from redisproxy.config.json_file import SCHEMA
 from redisproxy.config.settings import Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MAY_BE_EMPTY = (*CERTIFICATE_FILES, *PASSFILES)
-_SECRETS = ("pass", "sentinel_pass", "replication_pass")
+_ONE_OR_SEVERAL = ("pass", "sha256")
 _MARKUP = re.compile(r"[A-Z]\{([^}]*)\}")
 
 
@@ -41,15 +41,22 @@ def _mend(key: str, value: dict[str, Any]) -> None:
     if key in _MAY_BE_EMPTY:
         for kind in kinds:
             kind.pop("minLength", None)
-    if key in _SECRETS:
-        value["description"] = "The password, or the environment variable that holds it: ${NAME}."
+    for kind in kinds:
+        if kind.get("type") == "array" and key in _ONE_OR_SEVERAL:
+            _one_or_several(kind)
+    if key in SECRETS:
+        value["description"] = "The secret itself, or the environment variable that holds it: ${NAME}."
     if key == "allow_commands":
         value["items"] = {"type": "string", "maxLength": 64}
 
 
 def _one_or_several(value: dict[str, Any]) -> None:
-    several = {key: value.pop(key) for key in ("type", "items", "minItems") if key in value}
-    value["anyOf"] = [several["items"], several]
+    several: dict[str, Any] = {key: value.pop(key) for key in ("type", "items", "minItems") if key in value}
+    for ours, theirs in (("minLength", "minItems"), ("maxLength", "maxItems")):
+        if ours in value:  # as pydantic has it for what is not always an array
+            several[theirs] = value.pop(ours)
+    one = {key: what for key, what in several["items"].items() if key != "minLength"}  # an empty password is none
+    value["anyOf"] = [one, several]
 
 
 def _empty_admin(document: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.section import MillisecondsOrOff, Section, Text
+from redisproxy.config.slowlog import SlowlogSettings
 from redisproxy.config.switchover import SwitchoverSettings
 from redisproxy.config.uplink import UplinkSettings
 
@@ -55,6 +56,7 @@ class Settings(Section):
     shutdown: ShutdownSettings = ShutdownSettings()
     upgrade: UpgradeSettings = UpgradeSettings()
     switchover: SwitchoverSettings = SwitchoverSettings()
+    slowlog: SlowlogSettings = SlowlogSettings()
     fleet: FleetSettings | None = None
 
     @model_validator(mode="before")

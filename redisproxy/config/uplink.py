@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, SecretStr, StringConstraints
 
 from redisproxy.config.address import Address, TcpAddress, Undiscovered, is_name, or_local, parse_address
 from redisproxy.config.endpoint import Endpoint, KeepaliveSettings
-from redisproxy.config.section import Count, CountOrOff, FromList, Milliseconds, MillisecondsOrOff, Text
+from redisproxy.config.section import Command, Count, CountOrOff, FromList, Milliseconds, MillisecondsOrOff, Text
 
 MasterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=255)]
 DNS_PORT = 53
@@ -32,6 +32,9 @@ class UplinkSettings(Endpoint):
     user: Text | None = None
     password: SecretStr | None = Field(default=None, alias="pass")
     passfile: Text | None = None
+    passcommand: Command | None = Field(default=None, repr=False)
+    pass_ttl_ms: MillisecondsOrOff = 0
+    pass_timeout_ms: Milliseconds = 10000
     sentinels: Annotated[tuple[Text, ...], FromList, Field(min_length=1, max_length=100)] = ()
     master_name: MasterName | None = None
     sentinel_user: Text | None = None
@@ -64,8 +67,7 @@ class UplinkSettings(Endpoint):
 
     def _wrong(self) -> Iterator[str]:
         yield from super()._wrong()
-        if self.user is not None and self.password is None:
-            yield "user needs pass or passfile"
+        yield from self._wrong_password()
         if self.tls and self.network == "unix" and self.server_name is None and not self.skipverify:
             yield "tls on a unix socket needs server_name"
         if self.tls and not self.cacertfile and not self.skipverify:
@@ -75,10 +77,14 @@ class UplinkSettings(Endpoint):
         if self.nameserver is not None:
             yield from _nameserver_faults(self)
 
-    @property
-    def login(self) -> tuple[str | None, str | None]:
-        """User and password, for somebody else who is to log in like the proxy."""
-        return self.user, self.password.get_secret_value() if self.password is not None else None
+    def _wrong_password(self) -> Iterator[str]:
+        if self.user is not None and self.password is None and self.passcommand is None:
+            yield "user needs pass, passfile or passcommand"
+        if self.password is not None and self.passcommand is not None:
+            yield ".passcommand: give only one of pass, passfile and passcommand"
+        for name in ("pass_ttl_ms", "pass_timeout_ms"):
+            if name in self.model_fields_set and self.passcommand is None:
+                yield f".{name}: it needs passcommand"
 
     @property
     def address(self) -> Address:

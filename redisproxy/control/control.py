@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.configuration import Configuration
+from redisproxy.control.credential_files import CredentialFiles
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.control.failover import Failover
 from redisproxy.control.failover_hold import FailoverHold
@@ -106,6 +107,7 @@ class Control:
     def _operations(self) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
         pause = Pause(dataplane.gate, self.holding, configuration, self.shutdown, clock)
+        self._files = CredentialFiles(configuration, self.metrics, clock)
         info = Info(
             dataplane,
             configuration,
@@ -115,6 +117,7 @@ class Control:
             self.failover,
             self.upgrade,
             self.shutdown,
+            self._files,
             self.metrics,
             clock,
         )
@@ -125,11 +128,13 @@ class Control:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""
         self._dataplane.start().addErrback(self._failed)
         self._advice.start(self._dataplane)
+        self.switchover.way_back.start(self._dataplane)
         self._loop.clock = self._clock
         self._loop.start(TICK_S, now=True).addErrback(self._failed)
 
     async def _tick(self) -> None:
         self._advice.tick()
+        self._files.tick()
         connected, demoted = await self._standing() if self.configuration.finder is not None else (False, False)
         self.follower.tick(connected, demoted)
 
@@ -173,6 +178,7 @@ class Control:
             self._loop.stop()
         self._advice.stop()
         self.ends()
+        self.switchover.way_back.stop()
 
     async def _unless_lost(self, work: Awaitable[None]) -> None:
         try:

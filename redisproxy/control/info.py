@@ -21,6 +21,7 @@ from redisproxy.figures import prometheus
 if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.configuration import Configuration
+    from redisproxy.control.credential_files import CredentialFiles
     from redisproxy.control.planned_failover import PlannedFailover
     from redisproxy.control.results import Results
     from redisproxy.control.shutdown import Shutdown
@@ -44,6 +45,7 @@ class Info:
         failover: PlannedFailover,
         upgrade: Upgrade,
         shutdown: Shutdown,
+        files: CredentialFiles,
         metrics: OperationFigures,
         clock: IReactorTime,
     ) -> None:
@@ -51,10 +53,10 @@ class Info:
         self._configuration = configuration
         self._advice = advice
         self._results = results
-        self._switchover = switchover
-        self._failover = failover
+        self._switchover, self._failover = switchover, failover
         self._upgrade = upgrade
         self._shutdown = shutdown
+        self._files = files
         self._metrics = metrics
         self._clock = clock
         self._began = clock.seconds()
@@ -88,15 +90,12 @@ class Info:
             "raw_connections": figures.raw_connections,
             "shutdown": self._ending(figures),
             "uplink": self._uplink(figures),
+            "credential_files": self._files.describe(),
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
             "config_not_default": config.in_force(self._configuration.settings),
             "last_reload": results.reload,
-            "switchover": {
-                "current": self._switchover.progress or self._failover.progress,
-                "last": results.switchovers,
-                **self._way_back(),
-            },
+            "switchover": {"last": results.switchovers, **self._moving()},
             "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
@@ -121,6 +120,7 @@ class Info:
             "pinned": uplink.pinned,
             "max_pinned": settings.max_pinned,
             "last_error": uplink.last_error,
+            "password_failures": figures.numbers.get("uplink.password_failures_total", 0),
             "advice": figures.gate.busy or self._left() or self._advice.text,
             **self._sentinel(),
             "server": dict(uplink.server),
@@ -131,8 +131,13 @@ class Info:
         left = configuration.left
         return file_advice(left, configuration.settings.uplink.address) if left is not None else ""
 
-    def _way_back(self) -> Answer:
-        return {"way_back": self._switchover.way_back.describe(), "watch": self._switchover.watch.describe()}
+    def _moving(self) -> Answer:
+        current = self._switchover.progress or self._failover.progress
+        return {
+            "current": current,
+            "way_back": self._switchover.way_back.describe(),
+            "watch": self._switchover.watch.describe(),
+        }
 
     def _sentinel(self) -> Answer:
         finder = self._configuration.finder
@@ -146,7 +151,13 @@ class Info:
         numbers = dict(figures.numbers) | self._metrics.numbers()
         numbers["clients.auth_failures_total"] += self._metrics.auth_failures_total
         shown = prometheus.Numbers(
-            numbers, self._gauges(figures), figures.clients_closed, figures.refused, _of_workers(figures)
+            numbers,
+            self._gauges(figures),
+            figures.clients_closed,
+            figures.refused,
+            _of_workers(figures),
+            self._files.expiries(),
+            {"version": redisproxy.__version__, "config": config.fingerprint(self._configuration.settings)},
         )
         return prometheus.render(shown, self._metrics.registry)
 

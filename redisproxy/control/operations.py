@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Operations:
-    """Implements C{admin.Operations}: one call, one answer, which may fail with L{OperationError}."""
+    """Implements C{admin.Operations}: one call, one answer, which may fail with L{OperationError}.
+
+    @ivar failover: has the sentinels make a replica the primary, and takes the clients there with nothing lost.
+    """
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class Operations:
         self._pause = pause
         self._reload = reload
         self._switchover = switchover
-        self._failover = failover
+        self._failover, self.failover = failover, failover.fail_over
         self._upgrade = upgrade
         self._info = info
         self._records = records
@@ -99,10 +102,6 @@ class Operations:
         """Stop the switchover that runs, or the failover, before the new server is promoted."""
         return self._switchover.abort() if self._failover.running is None else self._failover.abort()
 
-    def failover(self, dry_run: bool) -> Deferred[Answer]:
-        """Have the sentinels make a replica the primary, and take the clients there with nothing lost."""
-        return self._failover.fail_over(dry_run)
-
     def upgrade(self) -> Deferred[Answer]:
         """Have the program on disk take this process's place."""
         return self._upgrade.upgrade()
@@ -128,9 +127,13 @@ class Operations:
         """The text exposition of all figures."""
         return self._info.expose().addErrback(_unavailable)
 
-    def figures(self) -> Deferred[Answer]:
-        """Rates and latencies of each of the last seconds."""
-        return self._records.figures().addErrback(_unavailable)
+    def figures(self, after: int = 0) -> Deferred[Answer]:
+        """Rates and latencies of each of the last seconds. @param after: only those that have ended later."""
+        return self._records.figures(after).addErrback(_unavailable)
+
+    def slow_commands(self) -> Deferred[Answer]:
+        """The commands that took long."""
+        return self._records.slow_commands().addErrback(_unavailable)
 
     def ready(self) -> Deferred[tuple[bool, str]]:
         """Whether new clients may be sent here, and why not."""

@@ -1,7 +1,8 @@
-"""What has passed, as the admin pages show it: the samples of the last minutes."""
+"""What has passed, as the admin pages show it: the samples of the last minutes, and slow commands."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.dataplane.interface import DataPlane, Figures
     from redisproxy.figures.seconds import Second
+    from redisproxy.figures.slow_log import SlowCommand
 
 NOTHING: Answer = dict.fromkeys(
     (
@@ -27,16 +29,30 @@ class Records:
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
 
-    def figures(self) -> Deferred[Answer]:
+    def figures(self, after: int) -> Deferred[Answer]:
         """The contents of /figures.json.
+
+        @param after: only the seconds that have ended later, since 1970.
+        @raise DataPlaneLost: there is no data plane.
+        """
+        return ensureDeferred(self._figures(after))
+
+    async def _figures(self, after: int) -> Answer:
+        samples = [sample(second) for second in await self._dataplane.records.seconds(after)]
+        return {"now": _now(samples, await self._dataplane.figures()), "samples": samples}
+
+    def slow_commands(self) -> Deferred[Answer]:
+        """The contents of /slowlog.json.
 
         @raise DataPlaneLost: there is no data plane.
         """
-        return ensureDeferred(self._figures())
+        return self._dataplane.records.slow_commands().addCallback(
+            lambda commands: {"entries": [_slow(command) for command in commands]}
+        )
 
-    async def _figures(self) -> Answer:
-        samples = [sample(second) for second in await self._dataplane.records.seconds(0)]
-        return {"now": _now(samples, await self._dataplane.figures()), "samples": samples}
+
+def _slow(command: SlowCommand) -> Answer:
+    return {**asdict(command), "total_ms": round(command.proxy_ms + command.redis_ms, 3)}
 
 
 def _now(samples: list[Answer], figures: Figures) -> Answer:

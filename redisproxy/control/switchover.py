@@ -114,7 +114,7 @@ class SwitchoverOperation:
         self._network, self._clock = network, clock
         self._cut: SwitchoverCut | None = None
         self._abort = Abort()
-        self.way_back = Return(configuration, network, clock)
+        self.way_back = Return(configuration, results, network, clock)
         self.go_back: GoBack = lambda reason: self.switch_over(back=True, reason=reason)
         self.watch = Watch(network, clock, lambda reason: self.go_back(reason))
         self.running: Switchover | None = None
@@ -160,7 +160,7 @@ class SwitchoverOperation:
         @raise Rejected: the file does not name another server. @raise WrongState: there is no server before.
         """
         if back:
-            return Trip(self.way_back.candidate(), self.way_back.settings(), back, reason)
+            return Trip(await self.way_back.candidate(), self.way_back.settings(), back, reason)
         candidate = await self._configuration.of_another_server()
         return Trip(candidate, candidate.settings.switchover)
 
@@ -203,13 +203,13 @@ class SwitchoverOperation:
             return {}
 
     async def _made(self, trip: Trip, dry_run: bool) -> Switchover:
-        candidate, new_had = trip.candidate, self.way_back.changed_at(trip.candidate.settings.uplink)
+        candidate, left = trip.candidate, self.way_back.left_at(trip.candidate.settings.uplink)
         before = (await self._dataplane.figures()).clients_closed
         self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
         old, new = self._configuration.settings, candidate.settings
         finder = self._configuration.finder
         watching = finder if isinstance(finder, Finder) else None
-        servers = BothServers(old, new, self._network, self._clock, new_had, watching)
+        servers = BothServers(old, new, self._network, self._clock, *left, finder=watching)
         copying, settings = self._start_copying(old, new), trip.settings
         switchover = Switchover(servers, self._dataplane, self._cut, settings, self._clock, copying, dry_run)
         switchover.report["reason"] = trip.reason

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 MAX_BYTES = 8 * 1024 * 1024
 """Of names that are to be compared again."""
 AT_ONCE = 100
+STEP_S = 0.05
+"""For so long it is compared between two rounds of copying what has changed."""
 FEW = 500
 """So many that are left to be compared again fit the pause."""
-LOOKS, BETWEEN_LOOKS_S = 3, 0.3
+LOOKS, BETWEEN_LOOKS_S = 3, 1.0
 """So often a key is different that has not changed, before the copy is given up."""
 MOST_DIFFERENT = 1000
 
@@ -95,27 +97,32 @@ class BackgroundVerification:
         return list(self._again)
 
     async def step(self) -> bool:
-        """Compare some more; False if nothing is left but what fits the pause, or what changes all the time.
+        """Compare for a moment; False if nothing is left but what fits the pause, or what changes all the time.
 
         @raise CopyFailed: keys differ that have not changed. @raise UplinkError: a server does not answer.
         """
-        if self._pass is not None:
-            await self._compare_next(self._pass)
-            return True
+        ends = self._clock.seconds() + STEP_S
+        while self._is_more_to_do:
+            began = self._clock.seconds()
+            if self._pass is not None:
+                await self._compare_next(self._pass)
+            else:
+                await self.look_again()
+            now = self._clock.seconds()
+            await self._pace.step_took(now - began)
+            if now >= ends:
+                return True
+        return False
+
+    @property
+    def _is_more_to_do(self) -> bool:
         few_left = len(self._again) <= FEW or self._looks_left <= 0
-        if few_left and not self._differs:
-            return False
-        began = self._clock.seconds()
-        await self.look_again()
-        await self._pace.step_took(self._clock.seconds() - began)
-        return True
+        return self._pass is not None or bool(self._differs) or not few_left
 
     async def _compare_next(self, passing: AsyncIterator[tuple[int, list[bytes]]]) -> None:
-        began = self._clock.seconds()
         async for db, keys in passing:
             await self._compare(db, keys)
             self.compared += len(keys)
-            await self._pace.step_took(self._clock.seconds() - began)
             return
         self._pass, self._looks_left = None, 2 * len(self._again) + FEW
 
@@ -138,9 +145,10 @@ class BackgroundVerification:
         different = await self._different(db, names)
         if different:
             await self._last_word()
+        unsure = self._changes.everything or self._changes.flushed
         for name in names:
             why = why_different(*different[name]) if name in different else ""
-            if not why or name in self._changes or not _is_told(different[name]):
+            if not why or unsure or name in self._changes or not _is_told(different[name]):
                 self._differs.pop(name, None)
             else:
                 self._count_look(db, name, why)

@@ -76,6 +76,11 @@ class CopyRun:
         if self.verification is not None:
             self.verification.copied(names)
 
+    @property
+    def is_told_of_flushes(self) -> bool:
+        """Whether the feed tells when databases are emptied."""
+        return self.converge.has_feed and self.converge.feed.tells_flushes
+
     async def functions(self) -> None:
         """Copy the functions, if they are others than before.
 

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from redisproxy.copying.changes import Changes
 from redisproxy.copying.copy_run import CopyRun
-from redisproxy.copying.feed import Feed, open_feed
+from redisproxy.copying.feeds import open_feed
 from redisproxy.copying.figures import CopyFigures
 from redisproxy.copying.interface import CopyFailed, CopyProgress, Proof, Rest, Survey
 from redisproxy.copying.servers import open_servers
@@ -22,6 +22,7 @@ from redisproxy.servers.copy_marker import Marked, mark, marked
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
+    from redisproxy.copying.feed import Feed
     from redisproxy.net.network import Network
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class CopyEngine:
         return self._begin(self._copy(replace))
 
     def note(
-        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool, flushed: bool
     ) -> Deferred[None]:
         """Part of L{interface.Copying}."""
         self._changes.add(names)
@@ -69,6 +70,8 @@ class CopyEngine:
             self._changes.all_changed()
         if self._run is None:
             self._changes.add([name for _, name in perhaps])
+        if flushed and not (self._run is not None and self._run.is_told_of_flushes):
+            self._changes.flushed = True
         return self._begin(_nothing() if self._run is None else self._run.note(perhaps))
 
     def near(self) -> Deferred[None]:

@@ -31,6 +31,8 @@ class Survey:
     @ivar not_whole: what the new server can't hold, in words.
     @ivar seconds: how long the copying may take, about.
     @ivar faults: why it can't be done.
+    @ivar feed: how the old server tells what changes: C{tracking} or C{notifications}.
+    @ivar notify: its C{notify-keyspace-events}, and what it has to be while the copy runs; empty if it may stay.
     """
 
     keys: int
@@ -39,6 +41,8 @@ class Survey:
     not_whole: tuple[str, ...] = ()
     seconds: float = 0.0
     faults: tuple[str, ...] = ()
+    feed: str = "tracking"
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,13 @@ class Copying(Protocol):
         """
 
     def note(
-        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool, flushed: bool
     ) -> Deferred[None]:
         """Take note of keys that were changed by commands of which the old server tells nothing. While L{copy} is under
         way or after it, before L{copy_rest}.
 
         @param perhaps: keys with their databases, changed if they are streams or of a module's type.
-        @param everything: any key may have changed.
+        @param everything: any key may have changed. @param flushed: databases were emptied.
         """
 
     def near(self) -> Deferred[None]:

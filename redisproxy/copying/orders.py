@@ -25,7 +25,7 @@ class CopyAll(Order):
 class NoteChanges(Order):
     """C{Copying.note}."""
 
-    arguments = taking(names=tuple[bytes, ...], perhaps=tuple[tuple[int, bytes], ...], everything=bool)
+    arguments = taking(names=tuple[bytes, ...], perhaps=tuple[tuple[int, bytes], ...], everything=bool, flushed=bool)
 
 
 class ComeNear(Order):

@@ -59,10 +59,10 @@ class SeparateCopying:
         return self._give(orders.CopyAll, replace=replace)
 
     def note(
-        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool, flushed: bool
     ) -> Deferred[None]:
         """Part of L{interface.Copying}."""
-        return self._give(orders.NoteChanges, names=names, perhaps=perhaps, everything=everything)
+        return self._give(orders.NoteChanges, names=names, perhaps=perhaps, everything=everything, flushed=flushed)
 
     def near(self) -> Deferred[None]:
         """Part of L{interface.Copying}."""

@@ -85,6 +85,7 @@ class InForce:
         core.limits = _client_limits(settings)
         core.cursors.lenient = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
+        core.slow_log.apply(settings.slowlog.threshold_ms, settings.slowlog.max_entries, settings.slowlog.keys)
         self._registry.max_clients = limits.max_clients
         self._raw.max_connections = limits.max_raw_connections
         self._raw.connect = self._builder.dial(settings)

@@ -107,6 +107,16 @@ class Listeners:
         """The factory of the listener with this name, which is its address in the settings."""
         return next((factory for factory in self._factories if factory.name == name), None)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the listeners of clients: their addresses in the settings."""
+        return [endpoint.addr for endpoint in self._settings.listen]
+
+    def handshakes(self) -> dict[str, int]:
+        """What became of TLS handshakes with clients; see C{figures.prometheus}."""
+        each = [certificate.handshakes for certificate in self._certificates if certificate is not None]
+        return {"tls.done": sum(one.done for one in each), "tls.failed": sum(one.failed for one in each)}
+
     def apply(self, settings: config.Settings) -> None:
         """Take what may change of listeners, for new clients."""
         for factory, endpoint in zip(self._factories, settings.listen, strict=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ from redisproxy.dataplane.server_commands import Learning
 from redisproxy.dataplane.supervision import Supervision
 from redisproxy.dataplane.turns import Turns
 from redisproxy.dataplane.uplinks import UplinkBuilder
+from redisproxy.figures import command_numbers
 from redisproxy.figures.metrics import Metrics
+from redisproxy.figures.prometheus import LISTENER
 from redisproxy.figures.seconds import Seconds
 from redisproxy.forwarding import twins
 from redisproxy.forwarding.gate import Gate
@@ -75,7 +78,7 @@ class LocalDataPlane:
         self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)
         self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
         seconds = Seconds(metrics, gate)
-        self.records = LocalRecords(seconds)
+        self.records = LocalRecords(seconds, core.slow_log)
         self._take_orders(builder, reactor, reach, share)
         self._supervision = Supervision(self.in_force, self.registry, self._demotion, seconds, reactor)
 
@@ -119,7 +122,7 @@ class LocalDataPlane:
                 clients_open=len(self.registry),
                 blocked_waiting=len(core.blocked_commands),
                 raw_connections=len(self.raw),
-                numbers=metrics.numbers(),
+                numbers=self._numbers(),
                 clients_closed=dict(metrics.clients.closed),
                 refused=dict(metrics.clients.refused),
                 native=twins.NATIVE,
@@ -127,6 +130,17 @@ class LocalDataPlane:
                 transports=self._network.name,
             )
         )
+
+    def _numbers(self) -> dict[str, int]:
+        core, listeners = self.core, Counter(client.identity.listener for client in self.registry)
+        return {
+            **core.metrics.numbers(),
+            **command_numbers.of_commands(core.metrics.flow),
+            **command_numbers.of_waits("gate", core.gate.waits),
+            **command_numbers.of_waits("connection", core.metrics.uplink.waits),
+            **{f"{LISTENER}{name}": listeners[name] for name in self.listeners.names},
+            **self.listeners.handshakes(),
+        }
 
     def stop(self) -> Deferred[None]:
         self._supervision.stop()

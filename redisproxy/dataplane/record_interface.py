@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from redisproxy.figures.seconds import Second
+    from redisproxy.figures.slow_log import SlowCommand
 
 
 class RecordOrders(Protocol):
@@ -18,3 +19,6 @@ class RecordOrders(Protocol):
 
         @param after: only those that have ended later, in seconds since 1970.
         """
+
+    def slow_commands(self) -> Deferred[tuple[SlowCommand, ...]]:
+        """The commands that took long, the newest first; as many as C{slowlog.max_entries} says."""

@@ -65,7 +65,7 @@ class UplinkBuilder:
             name=f"uplink {uplink.address}",
             limits=_limits(uplink),
         )
-        return UplinkSet(self.dial(settings), credentials_of(uplink), context, self._jitter)
+        return UplinkSet(self.dial(settings), credentials_of(uplink, self._network), context, self._jitter)
 
 
 def _limits(uplink: config.UplinkSettings) -> UplinkLimits:

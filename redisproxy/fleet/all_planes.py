@@ -153,7 +153,7 @@ class AllMoves:
             for member, figures in await party.each(party.give(orders.ReadFigures)):
                 member.begins(figures.clients_closed)
         except BaseException as error:
-            await shielded(_each(party, orders.Abandon, may_be_lost=True))
+            await shielded(self._abandon_all(party))
             raise _as_rejected(error) from error
 
     def connect(self) -> Deferred[None]:
@@ -184,7 +184,10 @@ class AllMoves:
         if SWITCHOVER in gate.reasons and not self._assembly.settling:
             await self._withdraw(party)
         elif not self._assembly.settling:
-            await _each(party, orders.Abandon, may_be_lost=True)
+            await self._abandon_all(party)
+
+    async def _abandon_all(self, party: Party) -> None:
+        await party.each(party.give(orders.Abandon), may_fail=True)
 
     async def _withdraw(self, party: Party) -> None:
         """See to it that nobody goes to the new server, which may be promoted already.

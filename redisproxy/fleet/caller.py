@@ -54,7 +54,6 @@ class Caller:
             fleet_orders.Introduce: self._introduce,
             fleet_orders.Claim: self._claim,
             fleet_orders.PrepareMove: lambda **arguments: self._leading().prepare(**arguments),
-            fleet_orders.WithdrawMove: lambda: self._leading().side.served.withdraw(),
             fleet_orders.Dismiss: self._dismiss,
             fleet_orders.Pause: self._pause,
             fleet_orders.Unpause: self._unpause,

@@ -57,15 +57,17 @@ class Dial:
             link: Any = await self._proven().addTimeout(CONNECT_S, self._here.clock)
         except TimeoutError:
             raise NotConnected(f"it has not answered within {CONNECT_S:g} s") from None
+        here = self._here
         try:
             await link.greet()
-            told = await link.give(Introduce, instance=self._here.instance, name=self._here.name)
+            began = here.clock.seconds()
+            told = await link.give(Introduce, instance=here.instance, name=here.name)
         except BaseException as error:
             link.abort()
             if isinstance(error, DataPlaneLost | VersionRefused):
                 raise NotConnected(str(error)) from error
             raise
-        return Peer(self._place, link, told, self._here.clock)
+        return Peer(self._place, link, told, here.clock.seconds() - began, here.clock)
 
     def _proven(self) -> Deferred[Any]:
         return Deferred.fromCoroutine(self._connected())

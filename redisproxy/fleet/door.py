@@ -35,7 +35,7 @@ class Door(Factory[Any]):
         self._key = key
         self._link = link
         self._clock = clock
-        self._channels: set[Channel] = set()
+        self._channels: dict[Channel, None] = {}
         self._unproven: Counter[str] = Counter()
         self._hosts: dict[Channel, str] = {}
         self._refusals = 0
@@ -49,7 +49,7 @@ class Door(Factory[Any]):
             self._say(host, "too many are connected that have not proven that they belong to the fleet")
             return None
         channel = Channel(self._key(), False, self._link, self, self._clock)
-        self._channels.add(channel)
+        self._channels[channel] = None
         self._hosts[channel] = host
         self._unproven[host] += 1
         return channel
@@ -70,7 +70,7 @@ class Door(Factory[Any]):
 
     def ended(self, channel: Channel) -> None:
         self._judged(channel)
-        self._channels.discard(channel)
+        self._channels.pop(channel, None)
 
     def _judged(self, channel: Channel) -> None:
         host = self._hosts.pop(channel, None)

@@ -71,7 +71,8 @@ class Fleet:
         self.roster = Roster(here, self._resolve)
         self._vigil = Vigil(here)
         status = Status(here, self.roster, portrait)
-        self.operations = FleetOperations(here, control.operations, self._assembly, self.roster, status)
+        of_all = self._assembly, self.roster, status, self._vigil
+        self.operations = FleetOperations(here, control.operations, *of_all)
         control.switchover.go_back, control.ends = self.operations.go_back, self.stop
 
     def ports(self) -> OwnPorts:

@@ -95,6 +95,7 @@ class Led:
         running.addErrback(lambda failure: refused.append(failure.getErrorMessage()))
         if refused:
             raise Rejected(refused[0])
+        self._vigil.stop()
         self.log.info("the peer {name} leads a {operation} from now on", name=self._name, operation=self._operation)
 
     async def _run(self) -> Answer:
@@ -133,7 +134,7 @@ class Led:
         configuration = self._here.configuration
         if back:
             try:
-                return self._here.control.switchover.way_back.candidate()
+                return await self._here.control.switchover.way_back.candidate()
             except OperationError as error:
                 raise Rejected(str(error)) from error
         if self._operation == RELOAD:

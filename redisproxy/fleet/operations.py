@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from redisproxy.fleet.peer import Peer
     from redisproxy.fleet.roster import Roster
     from redisproxy.fleet.status import Status
+    from redisproxy.fleet.vigil import Vigil
     from redisproxy.remote.order import Order
 
 UNPAUSE_S = 5.0
@@ -42,17 +43,20 @@ class FleetOperations:
 
     log = Logger(namespace="redisproxy.fleet")
 
-    def __init__(self, here: Here, alone: Operations, assembly: Assembly, roster: Roster, status: Status) -> None:
+    def __init__(
+        self, here: Here, alone: Operations, assembly: Assembly, roster: Roster, status: Status, vigil: Vigil
+    ) -> None:
         self.alone = alone
         self.led: Led | None = None
         self._here = here
         self._assembly = assembly
-        self._roster = roster
+        self._roster, self._vigil = roster, vigil
         self._status = status
         self.upgrade, self.terminate_raw_connections = alone.upgrade, alone.terminate_raw_connections
         self.forget_way_back, self.metrics, self.ready = alone.forget_way_back, alone.metrics, alone.ready
         self.failover = alone.failover  # the other proxies follow the sentinels
         self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
+        self.slow_commands = alone.slow_commands
 
     @property
     def _is_fleet(self) -> bool:
@@ -88,6 +92,7 @@ class FleetOperations:
         try:
             party.invite(await self._roster.assembled())
             await party.claim([each for each in party.peers if each.instance < here.instance])
+            self._vigil.stop()
             assembly.party = party  # what runs here already is not asked again before it is None again
             answer = await begin()
             report = answer.get("report", {})

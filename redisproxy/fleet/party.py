@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import ERRORS, DataPlaneLost
+from redisproxy.dataplane.interface import ERRORS, DataPlaneLost, Rejected
 from redisproxy.fleet.orders import Claim, Dismiss, PrepareMove
 from redisproxy.net.deferreds import all_settled
 
@@ -158,8 +158,12 @@ class Party:
         """
         for member in members:
             if not member.claimed:
-                await self._work(member, self.give(Claim, operation=self.operation), 0.0)
-                member.claimed = True
+                member.claimed = True  # also when nobody waits for the answer any more
+                try:
+                    await self._work(member, self.give(Claim, operation=self.operation), 0.0)
+                except Rejected:
+                    member.claimed = False
+                    raise
 
     async def dismiss(self, report: Answer) -> None:
         """It is over."""
@@ -202,7 +206,7 @@ class Party:
         may_be_lost: bool = False,
         may_fail: bool = False,
     ) -> list[Told]:
-        """Give an order to all that are there; what each has answered.
+        """Give an order to all that were claimed and are there; what each has answered.
 
         @param limit_s: who does not answer within this time is lost; 0: the order's own limit.
         @param may_be_lost: go on without who is lost. @param may_fail: also without who fails, which is lost then.
@@ -212,7 +216,7 @@ class Party:
         if not (may_be_lost or may_fail):
             self._require_all()
         given = _Given(may_be_lost, may_fail)
-        for member in [each for each in self.members if each.there]:
+        for member in [each for each in self.members if each.claimed and each.there]:
             if not given.failures:
                 given.add(member, self._work(member, order, limit_s))
         return await given.answers()

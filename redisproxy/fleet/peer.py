@@ -21,14 +21,16 @@ class Peer:
     """A connected peer.
 
     @ivar place: the address at which it was reached. @ivar told: what it has told of itself last.
-    @ivar lag_s: how long it took to answer that; None before the first answer.
+    @ivar lag_s: how long it took to answer that.
     """
 
-    def __init__(self, place: TcpAddress, link: OrderClient, told: Introduction, clock: IReactorTime) -> None:
+    def __init__(
+        self, place: TcpAddress, link: OrderClient, told: Introduction, lag_s: float, clock: IReactorTime
+    ) -> None:
         self.place = place
         self.link = link
         self.told = told
-        self.lag_s: float | None = None
+        self.lag_s = lag_s
         self._clock = clock
 
     @property

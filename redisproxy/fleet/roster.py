@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 RESOLVE_S = 5.0
 ASK_S = 2.0
-OWN_S = 30.0
+OWN_S = 300.0
 """An address of this proxy may be another one's after some time."""
 MAX_PLACES = 64
 Resolve = Callable[[str], "Deferred[list[str]]"]
@@ -40,7 +40,7 @@ class Place:
     """An address at which there is, or should be, a peer.
 
     @ivar name: the host as the configuration has it. @ivar error: why it is missing; empty when it is there.
-    @ivar own_until: it is this proxy's own; it is looked at again after that time.
+    @ivar own: it is this proxy's own. @ivar own_until: then it is looked at again after that time.
     """
 
     def __init__(self, address: TcpAddress, name: str) -> None:
@@ -48,7 +48,7 @@ class Place:
         self.name = name
         self.peer: Peer | None = None
         self.error = "not connected yet"
-        self.own_until = 0.0
+        self.own, self.own_until = False, 0.0
         self.dialing: Deferred[None] | None = None
 
 
@@ -94,8 +94,7 @@ class Roster:
     @property
     def others(self) -> list[Place]:
         """All places but this proxy's own."""
-        now = self._here.clock.seconds()
-        return [place for place in self.places.values() if place.own_until <= now]
+        return [place for place in self.places.values() if not place.own]
 
     @property
     def faults(self) -> list[str]:
@@ -121,8 +120,11 @@ class Roster:
         settings, now = self._here.configuration.settings.fleet, self._here.clock.seconds()
         if settings is not self._settings or now - self._resolved_at >= RESOLVE_S:
             await self._look_up()
-        for place in self.others:
-            self._connected(place) if place.peer is None else self._asked(place)
+        for place in list(self.places.values()):
+            if place.peer is not None:
+                self._asked(place)
+            elif not place.own or place.own_until <= now:
+                self._connected(place)
 
     async def _look_up(self) -> None:
         """Resolve all names; those of whom nothing is known now keep the addresses that they had."""
@@ -184,7 +186,8 @@ class Roster:
         except NotConnected as error:
             self._missing(place, str(error))
             return
-        if peer.told.instance == self._here.instance:
+        place.own = peer.told.instance == self._here.instance
+        if place.own:
             place.own_until = self._here.clock.seconds() + OWN_S
             peer.give_up()
             return

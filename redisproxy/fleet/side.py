@@ -22,6 +22,7 @@ from redisproxy.dataplane.interface import (
     NoteOrders,
     RecordOrders,
 )
+from redisproxy.fleet.orders import WithdrawMove
 from redisproxy.remote import orders
 from redisproxy.remote.served import ServedDataPlane
 
@@ -47,6 +48,7 @@ OF_AN_OPERATION: tuple[type[Order], ...] = (
     orders.Abandon,
     orders.HighestDb,
     orders.ReadFigures,
+    WithdrawMove,
     orders.BeginNotes,
     orders.TakeNotes,
     orders.EndNotes,
@@ -110,7 +112,8 @@ class Side:
         self._own = OwnDataPlane(here.dataplane, gate, self._has_swapped)
         settings, network, clock = here.configuration.settings, here.network, here.clock
         self.served = ServedDataPlane(self._own, settings, network, clock, started=True)
-        self._handlers = self.served.handlers()
+        withdraw: dict[type[Order], Handler] = {WithdrawMove: self.served.withdraw}
+        self._handlers = {**self.served.handlers(), **withdraw}
 
     def _has_swapped(self) -> None:
         assert self.served.prepared is not None

@@ -45,6 +45,5 @@ class Status:
         row: Answer = {"addr": str(place.address), "reachable": not place.error, "error": place.error}
         if place.peer is None:
             return row
-        lag_s = place.peer.lag_s
-        lag = {"lag_ms": None if lag_s is None else round(lag_s * 1000, 2)}
+        lag = {"lag_ms": round(place.peer.lag_s * 1000, 2)}
         return {**row, **asdict(place.peer.told), **lag, "same_server": place.peer.told.server == self._here.server}

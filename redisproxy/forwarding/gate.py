@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from redisproxy.forwarding.twins import Flow
+from redisproxy.forwarding.waits import Waits
 
 OPERATOR = "operator"
 RELOAD = "reload"
@@ -54,11 +55,13 @@ class Gate:
     the operator has paused.
 
     @param flow: where the counts are; the straight way of a plain command admits itself there when it is open.
+    @ivar waits: how long those have waited at it that were let in.
     @ivar closed_at: when it was closed, on the clock. @ivar held_since: when the first one had to wait at it.
     """
 
     def __init__(self, clock: IReactorTime, flow: Flow | None = None) -> None:
         self.flow = Flow() if flow is None else flow
+        self.waits = Waits()
         self.closed_at: float | None = None
         self.held_since: float | None = None
         self._clock = clock
@@ -124,15 +127,18 @@ class Gate:
         self._reasons.discard(reason)
         if self._reasons or self.open:
             return
-        self.flow.open = True
+        self.flow.reopen()
         self.closed_at = self.held_since = None
         self._fail_waiting()
         held, self._held = self._held, {}
+        let_in = 0
         for holder, since in held.items():
             if self.open:
                 holder.gate_opened()
+                let_in += 1
             else:
                 self._held[holder] = since
+        self.waits.add_all(list(held.values())[:let_in], self._clock.seconds())
 
     def hold(self, holder: Holder) -> None:
         """Remember `holder` until the gate opens; it is asked once however often it comes."""

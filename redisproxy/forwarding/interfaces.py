@@ -28,10 +28,14 @@ class PinHolder(Protocol):
     """A client that has a pinned connection.
 
     @ivar pingable: the proxy may ask on it whether the server is there, and close it when there is no answer.
+    @ivar takes_auth: the server would carry out an AUTH on it now, and neither queue nor refuse it.
     """
 
     @property
     def pingable(self) -> bool: ...
+
+    @property
+    def takes_auth(self) -> bool: ...
 
     def uplink_gone(self) -> None:
         """The pinned connection is closed."""

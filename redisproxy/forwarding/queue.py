@@ -13,9 +13,11 @@ from itertools import islice
 from typing import Any
 
 from redisproxy.forwarding.command_figures import CommandFigures
+from redisproxy.forwarding.entry import NOT_COUNTED, Entry
 from redisproxy.resp import ProtocolError, ReplyScanner
 
-NOT_COUNTED = -1
+KEPT_BYTES = 1024
+"""Of commands under way, for the log of slow ones."""
 FEW = 16
 """After so many replies the clock is read again: writing them takes its time, too."""
 
@@ -26,18 +28,22 @@ class Flow:
     @ivar open: the gate is open. @ivar in_flight: commands that were admitted and not released.
     @ivar unsent: the queues with something to send at the end of this turn, in the order in which they got it.
     @ivar figures: counts and times of commands. @ivar clock: tells nanoseconds.
+    @ivar slow_ns: what takes at least so long is told to C{on_slow}, with its entry and both times; 0 for none.
+    @ivar opened_ns: when the gate was opened last.
     @ivar on_read_only: called before a reply is passed on with which a server refuses a write because it is a replica.
     @param families, bounds_ns: see L{CommandFigures}.
     """
 
     __slots__ = (
-        "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "on_read_only", "open",
-        "unsent"
+        "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "on_read_only",
+        "on_slow", "open", "opened_ns", "slow_ns", "unsent"
     )  # fmt: skip
 
     def __init__(self, families: Mapping[bytes, int] | None = None, bounds_ns: Sequence[int] = ()) -> None:
         self.figures = CommandFigures(families or {}, bounds_ns)
         self.clock: Callable[[], int] = time.monotonic_ns
+        self.slow_ns = self.opened_ns = 0
+        self.on_slow: Callable[[Entry, int, int], None] = lambda entry, client_ns, uplink_ns: None
         self.open = True
         self.in_flight = 0
         self.commands = 0
@@ -55,43 +61,18 @@ class Flow:
         self.commands += count
         entry.family, entry.families = self.figures.sent(data, count)
         entry.arrived_ns = arrived_ns
+        if self.slow_ns:
+            entry.head, entry.count = data[:KEPT_BYTES], count
+
+    def reopen(self) -> None:
+        """The gate is open again."""
+        self.open = True
+        self.opened_ns = self.clock()
 
     def flush(self) -> None:
         """Send everything that is unsent, in order."""
         for queue in list(self.unsent):
             queue.flush()
-
-
-class Entry:
-    """Replies that somebody waits for.
-
-    @ivar want: how many are not complete yet.
-    @ivar counted: whether they were admitted at the gate (the proxy's own commands are not).
-    @ivar timed: whether C{read_time_limit_ms} applies.
-    @ivar family: of the commands; C{NOT_COUNTED} for what is not a client's. @ivar families: of each, if they are
-        of several. @ivar arrived_ns, sent_ns: when the client had sent them, and when they left; 0 if unknown.
-    """
-
-    __slots__ = ("arrived_ns", "counted", "families", "family", "sent_ns", "sink", "timed", "want")
-
-    def __init__(self, sink: Any, want: int, counted: bool, timed: bool) -> None:
-        self.sink = sink
-        self.want = want
-        self.counted = counted
-        self.timed = timed
-        self.family = NOT_COUNTED
-        self.families: bytes | None = None
-        self.arrived_ns = self.sent_ns = 0
-
-    def rest(self) -> Entry:
-        """An entry for all but the next reply, which alone is left here."""
-        rest = Entry(self.sink, self.want - 1, self.counted, self.timed)
-        rest.family, rest.families = self.family, self.families
-        rest.arrived_ns, rest.sent_ns = self.arrived_ns, self.sent_ns
-        if self.families is not None:
-            self.family, self.families = self.families[-self.want], None
-        self.want = 1
-        return rest
 
 
 class Queue:
@@ -272,7 +253,15 @@ class Queue:
         """So many replies for `entry` are there."""
         if not entry.arrived_ns or not entry.sent_ns:
             return
-        client_ns, uplink_ns, answered = now - entry.arrived_ns, now - entry.sent_ns, self._flow.figures.answered
+        flow = self._flow
+        client_ns, uplink_ns, answered = now - entry.arrived_ns, now - entry.sent_ns, flow.figures.answered
+        # Who was held by a pause was not slow.
+        if (
+            entry.head
+            and client_ns >= flow.slow_ns
+            and max(uplink_ns - flow.slow_ns, entry.arrived_ns - flow.opened_ns) >= 0
+        ):
+            flow.on_slow(entry, client_ns, uplink_ns)
         if entry.families is None:
             answered(entry.family, done, client_ns, uplink_ns)
             return

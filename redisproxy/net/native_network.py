@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -23,8 +24,10 @@ from zope.interface import classImplements, implementer
 
 from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection
 from redisproxy.config import TcpAddress
+from redisproxy.net import program
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.native_tls import DIRECT_TLS, Verification, pointers
+from redisproxy.net.password_programs import PasswordPrograms
 from redisproxy.net.resolving import Pointing, look_up
 from redisproxy.net.sockets import address_from, closed_on_error, listening_socket, stream_socket
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
@@ -58,7 +61,7 @@ def serve(connection: Any, factory: Any, tls: Any, reactor: Any) -> None:
     connection.begin(protocol)
     if shaking is not None:
         deadline = reactor.callLater(tls.handshake_timeout_s, connection.overdue)
-        connection.start_tls(shaking, pointers(shaking), True, None, deadline)
+        connection.start_tls(shaking, pointers(shaking), True, None, deadline, tls.handshakes)
 
 
 @implementer(IListeningPort)
@@ -112,6 +115,8 @@ class NativeNetwork:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self.passwords = PasswordPrograms(reactor)
+        self.run_program = partial(program.run, reactor)
         self._hub = Hub(
             self._schedule, self._failed, _address_of, self._rest, connect_error, DetachedSocket, NotDetachable
         )

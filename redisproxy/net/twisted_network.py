@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,7 +13,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocol
 from twisted.internet.protocol import Factory
 
 from redisproxy.config import TcpAddress
+from redisproxy.net import program
 from redisproxy.net.detached import DetachedSocket
+from redisproxy.net.password_programs import PasswordPrograms
 from redisproxy.net.resolving import Pointing, look_up
 from redisproxy.net.sockets import clear_stale_socket, closed_on_error, tcp_socket, without_delay
 from redisproxy.net.twisted_passed_port import PassedPort
@@ -37,6 +40,8 @@ class TwistedNetwork:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self.passwords = PasswordPrograms(reactor)
+        self.run_program = partial(program.run, reactor)
         self._calls: dict[Callable[[], None], None] = {}
 
     def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:

@@ -67,8 +67,13 @@ def verdict(old: ServerState | None, new: ServerState | None, writable: bool, ma
         return Verdict.UNCLEAR
     if not old.can_config or not old.fenced:
         return Verdict.STAY if old.role == "master" else Verdict.UNCLEAR
-    promoted = new is not None and new.role == "master" and new.former_id == old.replication_id != ""
-    return Verdict.GO if promoted and writable else Verdict.UNCLEAR
+    return Verdict.GO if writable and new is not None and _promoted(old, new) else Verdict.UNCLEAR
+
+
+def _promoted(old: ServerState, new: ServerState) -> bool:
+    """Whether the new server was promoted from the old one's data; that may follow it by now, as the way back."""
+    follows = old.role == "slave" and old.replication_id == new.replication_id != ""
+    return new.role == "master" and (follows or new.former_id == old.replication_id != "")
 
 
 class Arbiter:

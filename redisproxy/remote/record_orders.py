@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from redisproxy.figures.seconds import Second
+from redisproxy.figures.slow_log import SlowCommand
 from redisproxy.remote.order import Order, answering, taking
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ class ReadSeconds(Order):
     response = answering(tuple[Second, ...])
 
 
+class ReadSlowCommands(Order):
+    """C{RecordOrders.slow_commands}."""
+
+    response = answering(tuple[SlowCommand, ...])
+
+
 class RemoteRecords:
     """See L{interface.RecordOrders}."""
 
@@ -32,7 +39,11 @@ class RemoteRecords:
         """What was measured in each of the last seconds."""
         return self._connection.give(ReadSeconds, after=after)
 
+    def slow_commands(self) -> Deferred[tuple[SlowCommand, ...]]:
+        """The commands that took long."""
+        return self._connection.give(ReadSlowCommands)
+
 
 def handlers(records: RecordOrders) -> dict[type[Order], Handler]:
     """What carries these orders out."""
-    return {ReadSeconds: records.seconds}
+    return {ReadSeconds: records.seconds, ReadSlowCommands: records.slow_commands}

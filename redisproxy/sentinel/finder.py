@@ -13,8 +13,7 @@ from redisproxy.net.errors import UplinkError, UplinkUnavailable
 from redisproxy.sentinel.answers import Said, candidates, epoch_of, is_fenced, is_primary, primary_of, settled
 from redisproxy.sentinel.wire import Line
 from redisproxy.servers.control_connection import ServerSaidNo
-from redisproxy.servers.credentials import credentials_of
-from redisproxy.uplink import Credentials
+from redisproxy.servers.credentials import credentials_of, sentinel_credentials_of
 
 if TYPE_CHECKING:
     from redisproxy.net.network import Network
@@ -96,9 +95,8 @@ class Finder:
 
     def _sentinel(self, address: TcpAddress) -> Sentinel:
         uplink = self._settings.uplink
-        secret = uplink.sentinel_password.get_secret_value() if uplink.sentinel_password else None
         dial = sentinel_dial(self._network, uplink, address)
-        credentials = Credentials(uplink.sentinel_user, secret)
+        credentials = sentinel_credentials_of(uplink)
         timeout_s = uplink.sentinel_timeout_ms / 1000
         return Sentinel(address, Line(f"sentinel {address}", dial, credentials, self._clock, timeout_s))
 
@@ -180,7 +178,7 @@ class Finder:
             dial = uplink_dial(self._network, uplink)
         except TLSFault as fault:
             raise UplinkUnavailable(f"uplink.{fault}") from fault
-        return Line(name, dial, credentials_of(uplink), self._clock, uplink.connect_timeout_ms / 1000)
+        return Line(name, dial, credentials_of(uplink, self._network), self._clock, uplink.connect_timeout_ms / 1000)
 
     def describe(self) -> dict[str, Any]:
         """What the pages show."""

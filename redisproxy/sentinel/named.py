@@ -123,7 +123,7 @@ class NamedFinder:
             line = Line(
                 name,
                 uplink_dial(self._network, uplink),
-                credentials_of(uplink),
+                credentials_of(uplink, self._network),
                 self._clock,
                 uplink.connect_timeout_ms / 1000,
             )

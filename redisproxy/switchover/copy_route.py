@@ -20,6 +20,7 @@ from redisproxy.servers.copy_marker import MARKER, Marked, mark, unmark
 from redisproxy.servers.writers import FenceKind
 from redisproxy.switchover.copy_inspection import CopyFindings, CopyInspection
 from redisproxy.switchover.failure import SwitchoverFailed
+from redisproxy.switchover.notifying import Notifying
 from redisproxy.switchover.passed_notes import PassedNotes
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class CopyRoute:
         self._clock = clock
         self._noted = PassedNotes(notes, copying, clock)
         self._is_marked = False
+        self._notifying = Notifying(servers, report)
+        self._notify: tuple[str, ...] = ()
         self._inspection = CopyInspection(servers, copying, settings, report)
 
     async def inspect(self, clients: ClientOrders) -> CopyFindings:
@@ -76,7 +79,7 @@ class CopyRoute:
         if findings.new.fenced:
             self._effects.lifted = True
             await self._servers.at_new.unfence(findings.new)
-        await self._inspection.survey()
+        self._notify = (await self._inspection.survey()).notify
         return findings
 
     async def copy(self) -> None:
@@ -86,6 +89,8 @@ class CopyRoute:
         """
         assert self.findings is not None
         self._effects.copying = True
+        if self._notify:
+            await self._notifying.begin(*self._notify)
         await self._noted.begin()
         showing = LoopingCall(self._show)
         showing.clock = self._clock
@@ -183,6 +188,7 @@ class CopyRoute:
         """Whatever has come of it: copy and note no more."""
         await self._copying.stop()
         await self._noted.end()
+        await self._notifying.end()
 
     async def finish(self) -> None:
         """The step finish: tidy up when clients are at work again."""

@@ -68,9 +68,9 @@ class PassedNotes:
         await self._lock.acquire()
         try:
             noted = await self._notes.take()
-            if noted.keys or noted.perhaps or noted.everything:
+            if noted.keys or noted.perhaps or noted.everything or noted.flushed:
                 names = tuple({name for _, name in noted.keys})
-                await self._copying.note(names, noted.perhaps, noted.everything)
+                await self._copying.note(names, noted.perhaps, noted.everything, noted.flushed)
         finally:
             self._lock.release()
 

@@ -40,6 +40,7 @@ class SwitchoverReport:
             "carried": [],
             "reason": "",
             "way_back": None,
+            "hooks": [],
             "pause_ms": 0.0,
             "held": 0,
             "longest_wait_ms": 0.0,

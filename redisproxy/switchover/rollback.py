@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.dataplane.interface import DataPlaneLost
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from redisproxy.switchover.copy_inspection import CopyFindings
     from redisproxy.switchover.copy_route import CopyRoute
     from redisproxy.switchover.effects import Effects
+    from redisproxy.switchover.hooks import Hooks
     from redisproxy.switchover.pause import Pause
     from redisproxy.switchover.report import SwitchoverReport
 
@@ -38,6 +40,7 @@ class Rollback:
         move: MoveOrders,
         findings: Findings | CopyFindings | None,
         effects: Effects,
+        hooks: Hooks,
         pause: Pause,
         report: SwitchoverReport,
         clock: IReactorTime,
@@ -48,6 +51,7 @@ class Rollback:
         self._findings = findings
         self._by_copy = by_copy
         self._effects = effects
+        self._hooks = hooks
         self._pause = pause
         self._report = report
         self._clock = clock
@@ -91,15 +95,29 @@ class Rollback:
         watchers = self._servers.watchers
         if watchers.forgotten and not await self._attempt(watchers.watch_old, (*RETRY_DELAYS_S, *LATE_RETRY_DELAYS_S)):
             self._report.not_undone(f"not all sentinels watch the old server again; at each: {watchers.old_by_hand}")
+        if effects.hooked:
+            await self._undo_by_hook()
         if self._by_copy is not None:
             await self._undo_copy(self._by_copy)
-        elif effects.promoted:
-            if not await self._attempt(self._demote, RETRY_DELAYS_S):
-                self._report.not_undone("the new server may have been promoted: make it a replica before you retry")
-        elif effects.following and not await self._attempt(self._stop_following, RETRY_DELAYS_S):
-            self._report.not_undone("the new server may still try to follow the old one")
+        elif not self._hooks.replicates:
+            await self._undo_following()
         if effects.carried and not await self._attempt(self._undo_carry, RETRY_DELAYS_S):
             self._report.not_undone("the new server may still have settings and ACL users of the old one")
+
+    async def _undo_following(self) -> None:
+        if self._effects.promoted:
+            if not await self._attempt(self._demote, RETRY_DELAYS_S):
+                self._report.not_undone("the new server may have been promoted: make it a replica before you retry")
+        elif self._effects.following and not await self._attempt(self._stop_following, RETRY_DELAYS_S):
+            self._report.not_undone("the new server may still try to follow the old one")
+
+    async def _undo_by_hook(self) -> None:
+        try:
+            told = await shielded(self._hooks.undo())
+        except CancelledError:
+            told = "the undo hook was killed, because the proxy ends: the new server may still follow the old one"
+        if told:
+            self._report.not_undone(told)
 
     async def _undo_copy(self, route: CopyRoute) -> None:
         await shielded(route.end())

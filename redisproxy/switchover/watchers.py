@@ -13,10 +13,13 @@ from redisproxy.config.address import is_name
 from redisproxy.net.errors import UplinkError
 from redisproxy.sentinel.failing_over import DOWN, fields_of
 from redisproxy.servers.control_connection import ServerSaidNo
+from redisproxy.servers.credentials import credentials_of
 
 if TYPE_CHECKING:
+    from redisproxy.net.network import Network
     from redisproxy.sentinel.finder import Finder, Sentinel
     from redisproxy.switchover.report import SwitchoverReport
+    from redisproxy.uplink.login import Credentials
 
 CARRIED = (
     "down-after-milliseconds",
@@ -36,8 +39,9 @@ class Watchers:
     @ivar forgotten: some of them may have forgotten the old server, and do not watch another one yet.
     """
 
-    def __init__(self, finder: Finder | None, old: UplinkSettings, new: UplinkSettings) -> None:
+    def __init__(self, finder: Finder | None, old: UplinkSettings, new: UplinkSettings, network: Network) -> None:
         self.forgotten = False
+        self._network = network
         self._sentinels: list[Sentinel] = [] if finder is None else finder.sentinels
         self._name = "" if finder is None else finder.name
         self._old = old
@@ -120,24 +124,23 @@ class Watchers:
 
         @raise UplinkError: one of them does not watch it, or does not answer.
         """
-        warnings = []
+        warnings, login = [], await credentials_of(uplink, self._network).ask()
         for sentinel in self._sentinels:
             # It may do so already, as far as an answer was lost.
             await sentinel.line.ask(("SENTINEL", "REMOVE", self._name))
             known = self._known[sentinel]
             await _told(sentinel, ("SENTINEL", "MONITOR", self._name, *_place(uplink), known.get("quorum", "2")))
-            settings = list(self._settings(known, uplink))
+            settings = list(self._settings(known, login))
             replies = await sentinel.line.ask(*settings) if settings else []
             warnings += [str(reply) for reply in replies if isinstance(reply, ServerSaidNo)]
         return warnings
 
-    def _settings(self, known: Mapping[str, str], uplink: UplinkSettings) -> Iterator[Command]:
-        user, password = uplink.login
-        if password is not None:
+    def _settings(self, known: Mapping[str, str], login: Credentials) -> Iterator[Command]:
+        if login.password is not None:
             # First: without it the server would be down.
-            yield ("SENTINEL", "SET", self._name, "auth-pass", password)
-        if user is not None and password is not None:
-            yield ("SENTINEL", "SET", self._name, "auth-user", user)
+            yield ("SENTINEL", "SET", self._name, "auth-pass", login.password)
+        if login.user is not None and login.password is not None:
+            yield ("SENTINEL", "SET", self._name, "auth-user", login.user)
         for option in CARRIED:
             if known.get(option):
                 yield ("SENTINEL", "SET", self._name, option, known[option])
@@ -162,3 +165,5 @@ def _unfit(new: UplinkSettings) -> Iterator[str]:
     place = new.place
     if not isinstance(place, TcpAddress) or is_name(place.host) or place.host == "localhost":
         yield f"the sentinels can't watch {place}: give the new server's IP address and port in uplink.addr"
+    if new.passcommand is not None:
+        yield "sentinels need a password that stays valid, and uplink.passcommand gives others all the time"

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
 
 from redisproxy.forwarding.collector import Collector
 from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkError, UplinkRefused, is_busy
@@ -23,10 +26,15 @@ _WITHOUT_DATA = ("LOADING ", "MASTERDOWN ")
 
 @dataclass(frozen=True)
 class Credentials:
-    """User and password for the Redis server; neither is shown by C{repr}."""
+    """User and password for the Redis server; neither is shown by C{repr}.
+
+    Implements L{CredentialSource}: one that never changes.
+    """
 
     user: str | None
     password: str | None
+    due = False
+    failures = 0
 
     def __repr__(self) -> str:
         return "Credentials(...)"
@@ -40,6 +48,38 @@ class Credentials:
         if self.password is None:
             return ()
         return (self.user, self.password) if self.user else (self.password,)
+
+    @property
+    def current(self) -> Credentials:
+        return self
+
+    def ask(self) -> Deferred[Credentials]:
+        return succeed(self)
+
+    def refused(self, credentials: Credentials) -> None:
+        """Part of L{CredentialSource}: there are no others."""
+
+
+class CredentialSource(Protocol):
+    """Where user and password for a Redis server come from."""
+
+    @property
+    def current(self) -> Credentials | None:
+        """What was told last; None before."""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to ask for others, because these expire."""
+
+    @property
+    def failures(self) -> int:
+        """How often it had none when it was asked."""
+
+    def ask(self) -> Deferred[Credentials]:
+        """Fire with what to log in with now. Fails with L{UplinkError}. Can be cancelled."""
+
+    def refused(self, credentials: Credentials) -> None:
+        """The server does not take these."""
 
 
 class Login:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from redisproxy.admin import make_site
-from redisproxy.config.authentication import Authenticator
+from redisproxy.config.authentication import Authenticator, digest
 from redisproxy.control.errors import DeadlineExceeded, Unavailable, WrongState
 from redisproxy.dataplane.interface import ClientQuery
 from redisproxy.figures.metrics import OperationFigures
@@ -74,6 +73,10 @@ class FakeOperations:
         self.calls.append("forget-way-back")
         return succeed({"forgotten": "a:1"})
 
+    def failover(self, dry_run: bool) -> Deferred[Any]:
+        self.calls.append(f"failover {dry_run}")
+        return succeed({"report": {}})
+
     def switchover_abort(self) -> Deferred[Any]:
         self.calls.append("switchover-abort")
         return succeed({"state": "aborted"})
@@ -98,8 +101,12 @@ class FakeOperations:
     def metrics(self) -> Deferred[bytes]:
         return succeed(b"redisproxy_in_flight 1.0\n")
 
-    def figures(self) -> Deferred[Any]:
+    def figures(self, after: int = 0) -> Deferred[Any]:
+        self.figures_after = after
         return succeed({"now": {"clients": 3}, "samples": []})
+
+    def slow_commands(self) -> Deferred[Any]:
+        return succeed({"entries": []})
 
     def ready(self) -> Deferred[tuple[bool, str]]:
         return succeed((self.is_ready, "ok" if self.is_ready else "paused"))
@@ -291,6 +298,7 @@ def test_pages(site: Site) -> None:
     assert json.loads(site.ask("GET", "/info.json")[2]) == INFO
     assert b"redisproxy_in_flight 1.0" in site.ask("GET", "/metrics")[2]
     assert site.ask("GET", "/metrics/")[0] == 200
+    assert json.loads(site.ask("GET", "/slowlog.json")[2]) == {"entries": []}
     assert json.loads(site.ask("GET", "/figures.json")[2]) == {"now": {"clients": 3}, "samples": []}
     assert site.ask("GET", "/healthz")[2] == b"ok\n"
     assert site.ask("GET", "/readyz")[0] == 200
@@ -333,8 +341,8 @@ def test_the_head_of_a_page_is_that_of_the_page_without_its_body(site: Site, pat
 class TestAuthentication:
     @pytest.fixture
     def site(self) -> Site:
-        sha = hashlib.sha256(b"operator-pass").hexdigest()
-        return Site(Authenticator(SecretStr("the-pass"), [("operator", None, sha)]))
+        known = {b"default": b"the-pass", b"operator": b"operator-pass"}
+        return Site(Authenticator({user: partial(tuple, [digest(word)]) for user, word in known.items()}))
 
     @staticmethod
     def basic(user: str, password: str) -> str:

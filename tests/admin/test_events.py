@@ -6,18 +6,18 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from redisproxy.admin.events import ANSWER_S, INTERVAL_S, MAX_LISTENERS, MAX_MISSED, MOVING_INTERVAL_S
-from redisproxy.config.authentication import Authenticator
+from redisproxy.config.authentication import Authenticator, digest
 from redisproxy.control.errors import Unavailable
 from tests.admin.test_admin import Site
 from tests.admin.test_admin import TestAuthentication as Authenticated
 
 QUIET = {"state": "running", "in_flight": 1, "switchover": {"current": None, "last": []}, "upgrade": {"step": ""}}
+ALL = {**QUIET, "figures": {"clients": 3}, "error": ""}
 
 
 @pytest.fixture
@@ -74,12 +74,19 @@ def test_a_listener_is_told_everything_and_then_what_has_changed(site: Site) -> 
     listener = Listener(site)
     assert b"200 OK" in listener.head and b"text/event-stream" in listener.head
     site.clock.advance(0)
-    assert listener.told == [{**QUIET, "error": ""}]
+    assert listener.told == [ALL]
     tells(site, {**QUIET, "in_flight": 2})
     pass_(site, INTERVAL_S)
     assert listener.told == [{"in_flight": 2}]
     pass_(site, INTERVAL_S)
     assert listener.told == [{}]
+
+
+def test_of_the_figures_only_those_of_the_last_seconds_are_asked_for(site: Site) -> None:
+    site.clock.advance(1000.5)
+    Listener(site)
+    site.clock.advance(0)
+    assert site.operations.figures_after == 997
 
 
 def test_one_that_comes_later_is_told_everything_too(site: Site) -> None:
@@ -88,7 +95,7 @@ def test_one_that_comes_later_is_told_everything_too(site: Site) -> None:
     second = Listener(site)
     first.told, second.told  # noqa: B018
     site.clock.advance(0)
-    assert first.told == [{}] and second.told == [{**QUIET, "error": ""}]
+    assert first.told == [{}] and second.told == [ALL]
 
 
 def test_what_is_no_longer_told_is_taken_back(site: Site) -> None:
@@ -136,7 +143,7 @@ def test_a_slow_reader_misses_events_and_is_told_everything_when_it_reads_again(
     assert listener.told == []
     listener.producer.resumeProducing()
     pass_(site, INTERVAL_S)
-    assert listener.told[0] == {**QUIET, "error": ""}
+    assert listener.told[0] == ALL
 
 
 def test_a_reader_that_is_too_slow_is_dropped_and_the_others_are_not(site: Site) -> None:
@@ -175,13 +182,17 @@ def test_an_internal_error_shows_nothing_of_itself(site: Site) -> None:
     assert listener.told == [{"error": "internal error, see the log"}]
 
 
+def of_password(password: bytes) -> Authenticator:
+    return Authenticator({b"default": lambda: (digest(password),)})
+
+
 def test_a_listener_whose_password_is_taken_back_is_told_nothing_more() -> None:
-    site = Site(Authenticator(SecretStr("the-pass"), []))
+    site = Site(of_password(b"the-pass"))
     tells(site, QUIET)
     listener = Listener(site, authorization=Authenticated.basic("", "the-pass"))
     site.clock.advance(0)
     assert len(listener.told) == 1
-    site.auth = Authenticator(SecretStr("another"), [])
+    site.auth = of_password(b"another")
     pass_(site, INTERVAL_S)
     assert listener.told == [] and listener.transport.disconnecting
 

@@ -11,31 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.incidents import DROPPED, LOST, UNAVAILABLE
+from tests.chaos.copies import copy, trouble_at_copy
+from tests.chaos.incidents import DROPPED
+from tests.chaos.outcome import ANYTHING, NOTHING, TOO_LONG, Outcome, held_too_long, said
 from tests.chaos.relay import Weather
 from tests.chaos.world import Server, World
 from tests.end_to_end.harness import wait_until
 
-NOTHING: frozenset[str] = frozenset()
-ANYTHING = frozenset({LOST, UNAVAILABLE})
 OF_LOST_WORKERS = frozenset({*ANYTHING, DROPPED})
 STEPS = ("preflight", "replicate", "catch up", "connect", "drain", "fence", "verify", "promote")
-LONGEST_PAUSE_MS = 2300
-"""The pause budget, plus what a busy machine adds."""
-TOO_LONG = "the pause would have become longer"
-
-
-@dataclass
-class Outcome:
-    """What was done, what clients may have seen of it, and what was wrong."""
-
-    text: str
-    allowed: frozenset[str] = NOTHING
-    problems: list[str] = field(default_factory=list)
-    moved: bool = False
 
 
 Round = Callable[[World, random.Random], Outcome]
@@ -165,27 +151,15 @@ def move(world: World, chance: random.Random) -> Outcome:
     if chance.random() < 0.5:
         threading.Thread(target=_hang_up_in_the_middle, args=(world,)).start()
     answer = world.switchover()
-    problems = _held_too_long(answer)
+    problems = held_too_long(answer)
     if not answer["ok"] and TOO_LONG not in answer["error"]:
         problems.append(f"the switchover failed: {answer['error']}")
-    return Outcome(_said(answer), problems=problems, moved=answer["ok"])
+    return Outcome(said(answer), problems=problems, moved=answer["ok"])
 
 
 def _hang_up_in_the_middle(world: World) -> None:
     if world.wait_for_step("catch up", 1):
         world.proxy.hup()
-
-
-def _held_too_long(answer: dict[str, Any]) -> list[str]:
-    pause_ms = answer.get("report", {}).get("pause_ms", 0)
-    return [f"clients were held for {pause_ms:.0f} ms"] if pause_ms > LONGEST_PAUSE_MS else []
-
-
-def _said(answer: dict[str, Any]) -> str:
-    if answer["ok"]:
-        return f"done, pause of {answer['report']['pause_ms']:.0f} ms"
-    pause_ms = answer.get("report", {}).get("pause_ms", 0)
-    return f"rolled back, pause of {pause_ms:.0f} ms: " + answer["error"].replace("\n", "; ")[:300]
 
 
 def full_disk(world: World, chance: random.Random) -> Outcome:
@@ -201,7 +175,7 @@ def full_disk(world: World, chance: random.Random) -> Outcome:
         other.wipe()
     other.heal()
     other.ask().config_set("appendonly", "yes")
-    return Outcome(_said(answer), problems=problems)
+    return Outcome(said(answer), problems=problems)
 
 
 def trouble_at_new(world: World, chance: random.Random) -> Outcome:
@@ -218,8 +192,8 @@ def trouble_at_new(world: World, chance: random.Random) -> Outcome:
     }
     name = chance.choice(sorted(faults))
     step, answer = _switch_with(world, chance, faults[name])
-    text = f"{name} at {step}: {_said(answer)}"
-    return Outcome(text, ANYTHING if answer["ok"] else NOTHING, _held_too_long(answer), answer["ok"])
+    text = f"{name} at {step}: {said(answer)}"
+    return Outcome(text, ANYTHING if answer["ok"] else NOTHING, held_too_long(answer), answer["ok"])
 
 
 def trouble_at_old(world: World, chance: random.Random) -> Outcome:
@@ -234,7 +208,7 @@ def trouble_at_old(world: World, chance: random.Random) -> Outcome:
         faults["kill"] = old.kill
     name = chance.choice(sorted(faults))
     step, answer = _switch_with(world, chance, faults[name])
-    return Outcome(f"{name} at {step}: {_said(answer)}", ANYTHING, moved=answer["ok"])
+    return Outcome(f"{name} at {step}: {said(answer)}", ANYTHING, moved=answer["ok"])
 
 
 def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
@@ -284,7 +258,7 @@ def trouble_at_worker(world: World, chance: random.Random) -> Outcome:
     name = chance.choice(sorted(faults))
     step, answer = _switch_with(world, chance, faults[name])
     _all_answer(world)
-    return Outcome(f"{name} at {step}: {_said(answer)}", OF_LOST_WORKERS, moved=answer["ok"])
+    return Outcome(f"{name} at {step}: {said(answer)}", OF_LOST_WORKERS, moved=answer["ok"])
 
 
 def _signal_one(world: World, chance: random.Random, number: int) -> int:
@@ -329,18 +303,28 @@ def _kill_before_it_is_used(world: World, new: Server) -> None:
         new.go_on()
 
 
-GENTLE: list[Round] = [rain, short_freeze, orders, paused_crash, move, full_disk, trouble_at_new]
-ROUGH: list[Round] = [long_freeze, crash, cut_off, silence, trouble_at_old]
+GENTLE: list[Round] = [rain, short_freeze, orders, paused_crash, move, full_disk, trouble_at_new, copy]
+ROUGH: list[Round] = [long_freeze, crash, cut_off, silence, trouble_at_old, trouble_at_copy]
 OF_WORKERS: list[Round] = [lost_worker, stopped_worker, trouble_at_worker, trouble_at_worker]
-SHORT: list[Round] = [rain, cut_off, move, crash, paused_crash, orders]
-SHORT_OF_WORKERS: list[Round] = [lost_worker, move, trouble_at_worker, orders]
-WARM_UP: list[Round] = [rain, move, cut_off, move]
+SHORT: list[Round] = [rain, cut_off, move, copy, crash, paused_crash, orders]
+SHORT_OF_WORKERS: list[Round] = [lost_worker, move, trouble_at_worker, trouble_at_copy, orders]
+WARM_UP: list[Round] = [rain, move, cut_off, copy, move]
 
 
 def program(chance: random.Random, more: list[Round]) -> Iterator[Round]:
     """All rounds in random order, again and again."""
     while True:
-        deck = [*GENTLE, *ROUGH, move, trouble_at_new, trouble_at_new, trouble_at_old, trouble_at_old, *more]
+        deck = [
+            *GENTLE,
+            *ROUGH,
+            move,
+            trouble_at_copy,
+            trouble_at_new,
+            trouble_at_new,
+            trouble_at_old,
+            trouble_at_old,
+            *more,
+        ]
         chance.shuffle(deck)
         yield from deck
 

@@ -53,7 +53,7 @@ def test_a_file_that_can_not_be_read_is_one_fault_of_its_key(
 
 
 def test_a_password_is_taken_from_an_environment_variable(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_PASS", "s3cret")
+    monkeypatch.setenv("REDIS_PASS", "s3cret-of-sixteen")
     secret = {"pass": "${REDIS_PASS}"}
     settings = load(
         write(
@@ -61,17 +61,28 @@ def test_a_password_is_taken_from_an_environment_variable(write: Any, monkeypatc
             listen={"addr": ":1", **secret, "users": [{"name": "app", **secret}]},
             admin={"addr": "localhost:2", **secret},
             switchover={"replication_user": "r", "replication_pass": "${REDIS_PASS}"},
+            fleet={"listen": {"addr": ":3"}, "peers": ["a:3"], "secret": "${REDIS_PASS}"},
         )
     )
+    assert settings.admin is not None
     taken = (
         settings.uplink.password,
-        settings.listen[0].password,
-        settings.listen[0].users[0].password,
-        settings.admin and settings.admin.password,
+        *(settings.listen[0].passwords or ()),
+        *(settings.listen[0].users[0].passwords or ()),
+        *(settings.admin.passwords or () if settings.admin else ()),
         settings.switchover.replication_password,
+        settings.fleet and settings.fleet.secret,
     )
-    assert [each and each.get_secret_value() for each in taken] == ["s3cret"] * 5
+    assert [each and each.get_secret_value() for each in taken] == ["s3cret-of-sixteen"] * 6
     assert "s3cret" not in repr(settings)
+
+
+def test_each_of_several_passwords_may_come_from_a_variable(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEW_PASS", "new")
+    listen = load(write(listen={"addr": ":1", "pass": ["old", "${NEW_PASS}"]})).listen[0]
+    assert [each.get_secret_value() for each in listen.passwords or ()] == ["old", "new"]
+    found = faults(write(listen={"addr": ":1", "pass": ["old", "${NOT_SET_EITHER}"]}))
+    assert found == ("listen.pass[1]: the environment variable NOT_SET_EITHER is not set",)
 
 
 def test_a_variable_that_is_not_set_or_empty_is_named(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +108,7 @@ def test_what_only_looks_like_a_variable_is_the_password_itself(write: Any) -> N
 
 def test_where_the_admin_pages_are_is_read_from_a_file_with_other_faults(write: Any) -> None:
     admin = config.load_admin(write(uplink={"adr": 1}, listen="nonsense", admin={"addr": "localhost:2", "pass": "x"}))
-    assert admin is not None and str(admin.address) == "localhost:2" and admin.password is not None
+    assert admin is not None and str(admin.address) == "localhost:2" and admin.passwords is not None
     assert config.load_admin(write()) is None and config.load_admin(write(admin={"addr": ""})) is None
     for wrong, told in (
         ({"adr": "localhost:2"}, "admin.adr: unknown key, did you mean addr?"),

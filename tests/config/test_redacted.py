@@ -48,3 +48,12 @@ def test_what_is_not_as_by_default_is_told_by_its_path_and_without_secrets(write
 def test_the_hash_of_a_password_is_not_told_there_either(write: Any) -> None:
     settings = load(write(admin={"addr": "127.0.0.1:1", "users": [{"name": "a", "sha256": "ab" * 32}]}))
     assert config.in_force(settings)["admin.users.sha256"] == "[removed]"
+
+
+def test_of_a_program_only_its_name_is_shown(write: Any) -> None:
+    uplink = {"addr": "a:1", "passcommand": ["echo", "-n", "s3cret"]}
+    settings = load(write(uplink=uplink))
+    assert "s3cret" not in repr(settings)
+    shown = ["echo", "[removed]", "[removed]"]
+    assert config.public(settings)["uplink"]["passcommand"] == shown
+    assert config.in_force(settings)["uplink.passcommand"] == shown

@@ -30,6 +30,9 @@ GOOD: list[dict[str, Any]] = [
     {"workers": "auto", "run_directory": "/run/x"},
     {"workers": 4, "allow_commands": ["monitor", "wait"]},
     {"listen": {"addr": ":1", "users": [{"name": "a", "sha256": "0" * 64}, {"name": "b", "pass": "x"}]}},
+    {"listen": {"addr": ":1", "pass": ["x", "${HOME}"], "users": [{"name": "a", "sha256": ["0" * 64]}]}},
+    {"listen": {"addr": ":1", "pass": ""}, "uplink": {"addr": "a:1", "passcommand": ["echo", "x"], "pass_ttl_ms": 1}},
+    {"switchover": {"hooks": {"promote": {"command": ["echo"], "limit_ms": 1}}}},
     {
         "switchover": {
             "mode": "copy",
@@ -41,6 +44,7 @@ GOOD: list[dict[str, Any]] = [
     },
     {"limits": {"max_clients": 5}, "pause": {}, "shutdown": {"notice_ms": 1}, "upgrade": {"linger_ms": 0}},
     {"uplink": {"addr": "a:1", "tcp_keepalive": {"idle_s": 0}}},
+    {"fleet": {"listen": {"addr": ":3"}, "peers": ["a:3"], "secret": "of sixteen letters"}},
 ]
 WRONG: list[dict[str, Any]] = [
     {"lisen": {}},
@@ -51,6 +55,8 @@ WRONG: list[dict[str, Any]] = [
     {"uplink": {"addr": "a:1", "tls": "yes"}},
     {"listen": {"addr": ":1", "users": [{"name": "a", "sha256": "short"}]}},
     {"switchover": {"mode": "magic"}},
+    {"switchover": {"hooks": {"promote": {"command": []}}}},
+    {"listen": {"addr": ":1", "pass": []}},
     {"limits": {"max_clients": "5"}},
     {"pause": {"drain_deadline_ms": 0}},
 ]

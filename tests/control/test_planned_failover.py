@@ -92,7 +92,7 @@ class World:
     @property
     def used(self) -> Server:
         """The server in use."""
-        return self.rig.net.hosts[str(self.rig.local.in_force.settings.uplink.place)]  # type: ignore[no-any-return]
+        return self.rig.net.hosts[str(self.rig.local.in_force.settings.uplink.place)]
 
     def fail_over(self, dry_run: bool = False) -> Outcome:
         return Outcome(self.rig.operations.failover(dry_run))

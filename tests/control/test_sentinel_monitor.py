@@ -88,7 +88,8 @@ def test_they_watch_the_old_server_again_when_it_is_undone(world: World) -> None
 
 
 def test_one_that_does_not_answer_has_it_undone(world: World) -> None:
-    sentinel, refused = world.group.sentinels[1], []
+    sentinel = world.group.sentinels[1]
+    refused: list[list[bytes]] = []
     command = sentinel.command
 
     def once(connection: Any, args: list[bytes]) -> Any:

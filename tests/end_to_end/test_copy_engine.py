@@ -188,7 +188,7 @@ def test_databases_that_are_swapped_after_the_copy_are_copied_again(pair: tuple[
 
     async def swap(copy: Copy) -> None:
         pair[0].client().swapdb(0, 1)
-        await copy.engine.note((), (), True)
+        await copy.engine.note((), (), True, False)
 
     proof = copied(pair, swap, verify="all")
     assert proof.differences == () and proof.compared == proof.keys and same(pair)
@@ -201,7 +201,7 @@ def test_databases_that_are_swapped_when_clients_are_held_are_copied_again_if_th
 
     async def swap(copy: Copy) -> None:
         pair[0].client().swapdb(0, 1)
-        await copy.engine.note((), (), True)
+        await copy.engine.note((), (), True, False)
 
     assert copied(pair, held=swap, pause_budget_ms=60_000).differences == () and same(pair)
     pair[1].client().flushall()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shutil
-import time
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +20,7 @@ from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, fre
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.one_twin]
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PHONE = {"width": 360, "height": 740}
 WAIT_MS = 20_000
 
@@ -196,12 +202,48 @@ def test_a_switchover_shows_its_steps_as_they_happen_and_its_report(
         visit.sees("#ask .answer", "result: done")
         visit.press("Close")
         visit.sees("#switchover", "✓ done")
-        time.sleep(0.1)
+        visit.sees(".graph >> nth=0", re.compile(r"^Commands[1-9]"))
     load.check(new)
     visit.sees("#switchover", "clients were held for")
     expect(visit.page.locator("#switchover .course svg")).to_be_visible()
     visit.sees("#moves", f"Switchover done: {old.uplink['addr']} → {new.uplink['addr']}")
     visit.sees("#why", new.uplink["addr"])
+
+
+def test_clients_are_listed_filtered_and_disconnected_and_their_names_are_text(visit: Visit, proxy: Proxy) -> None:
+    hostile = proxy.client(client_name="<img/src=x/onerror=alert(1)>")
+    worker = proxy.client(client_name="billing-worker")
+    hostile.ping()
+    before = worker.client_id()
+    rows = visit.page.locator("#clients tbody tr")
+    visit.sees("#clients tbody", "<img/src=x/onerror=alert(1)>")
+    assert visit.page.locator("#clients img").count() == 0
+    visit.page.get_by_label("Filter").fill("billing")
+    expect(rows).to_have_count(1, timeout=WAIT_MS)
+    visit.sees("#clients .note", "1 found; 2 clients connected")
+    rows.get_by_role("button").click()
+    visit.press("Disconnect")
+    visit.sees("#ask .answer", "killed: 1")
+    visit.press("Close")
+    assert worker.client_id() != before, "it had to connect again"
+    worker.close()
+    visit.page.get_by_label("Filter").fill("")
+    hostile.close()
+
+
+def test_many_clients_are_shown_in_part_and_sorted_by_the_proxy(visit: Visit, proxy: Proxy) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(230):
+            stack.enter_context(proxy.connect())
+        visit.sees("#clients .note", "200 shown of 230 found")
+        assert visit.page.locator("#clients tbody tr").count() == 200
+        newest = proxy.client(client_name="newest")
+        newest.ping()
+        visit.press("age")
+        visit.press("age")
+        visit.sees("#clients tbody tr >> nth=0", "newest")
+        assert visit.page.locator("#clients th[aria-sort=ascending]").inner_text() == "age"
+        newest.close()
 
 
 def test_only_settings_that_are_not_as_by_default_are_shown(visit: Visit, proxy: Proxy) -> None:
@@ -211,18 +253,41 @@ def test_only_settings_that_are_not_as_by_default_are_shown(visit: Visit, proxy:
     assert rows.count() == 3 and "switchover.mode" not in rows.all_inner_texts()
 
 
-def test_it_works_with_a_password_and_tls(
-    browser: Browser, certificates: Certificates, servers: tuple[RedisServer, RedisServer]
+def test_make_run_ends_with_the_address_of_the_page(servers: tuple[RedisServer, RedisServer], tmp_path: Path) -> None:
+    listen, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    config = {"uplink": servers[1].uplink, "listen": {"addr": listen}, "admin": {"addr": admin}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    command = [sys.executable, str(ROOT / "scripts" / "run.py"), str(tmp_path / "config.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        lines = iter(running.stdout)
+        said = next(line for line in lines if line.startswith("Open "))
+        assert f"http://{admin}/" in said
+        with urllib.request.urlopen(f"http://{admin}/", timeout=30) as page:
+            assert b"/assets/app.js" in page.read()
+        running.terminate()
+        assert running.wait(60) == 0
+
+
+def test_it_works_with_a_password_and_tls_and_of_a_fleet_this_proxy_may_act_alone(
+    browser: Browser, certificates: Certificates, servers: tuple[RedisServer, RedisServer], tmp_path: Path
 ) -> None:
-    ports = free_port(), free_port()
+    ports, peers = (free_port(), free_port()), (f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
+    (tmp_path / "secret").write_text("a secret of all peers")
+    fleet = {"listen": {"addr": peers[0]}, "peers": [peers[1]], "secretfile": str(tmp_path / "secret")}
     secured = {"tls": True, "certfile": certificates.cert, "keyfile": certificates.key, "pass": "hush"}
     admin = {"addr": f"127.0.0.1:{ports[1]}", **secured}
-    with Proxy(servers[1].uplink, ports=ports, admin=admin, wait=False) as proxy:
+    with Proxy(servers[1].uplink, ports=ports, admin=admin, fleet=fleet, wait=False) as proxy:
         wait_until(lambda: "is running on" in proxy.log, "the proxy has started")
         password = {"username": "admin", "password": "hush"}
         context = browser.new_context(ignore_https_errors=True, http_credentials=password)  # type: ignore[arg-type]
         visit = Visit(context, f"https://127.0.0.1:{proxy.admin_port}/")
+        visit.sees("#alerts", "1 of 1 other proxies can't be reached")
+        visit.sees("#fleet tbody", f"{peers[1]}missing")
         visit.press("Pause…")
+        visit.press("Pause")
+        visit.sees("#ask .answer", "not all peers can be reached")
+        visit.page.get_by_label("This proxy alone").check()
         visit.press("Pause")
         visit.sees("#state", "paused")
         context.close()

@@ -13,6 +13,8 @@ import pytest
 from tests.end_to_end.harness import Certificates, Proxy, RedisServer, free_port, wait_until
 from tests.end_to_end.sentinels import NAME, SENTINEL_PASSWORD, Group, Sentinel, redis_server, running_group
 
+pytestmark = pytest.mark.one_twin
+
 
 class BusyClient(threading.Thread):
     """Counts on one connection, one INCR after the other.

@@ -86,9 +86,9 @@ class Chart:
         )
 
     def _tag(self, word: str, text: str, inner: Any, dot: Any, variables: Scope) -> str:
-        name, assigned, expression = text.partition(":=")
+        assigned = re.match(r"(\$\w+) :?= (.*)", text, re.DOTALL)
         if assigned:
-            variables[name.strip()] = self._value(expression, dot, variables)
+            variables[assigned[1]] = self._value(assigned[2], dot, variables)
             return ""
         value = self._value(text, dot, variables)
         if word == "put":
@@ -130,6 +130,7 @@ class Chart:
             "include": lambda part, scope: self._text(self._defined[part], scope, {}).strip("\n"),
             "nindent": lambda count, text: "".join(f"\n{' ' * count}{line}" for line in text.split("\n")),
             "toYaml": lambda value: yaml.safe_dump(value, sort_keys=False).rstrip("\n"),
+            "fromYaml": yaml.safe_load,
             "toPrettyJson": lambda value: json.dumps(value, indent=2),
             "quote": lambda value: json.dumps(str(value)),
             "default": lambda other, value: value or other,

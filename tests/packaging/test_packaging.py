@@ -219,6 +219,22 @@ def test_nobody_but_whom_the_values_name_reaches_the_admin_pages(chart: Chart) -
         assert rules == {"redis": None, **({"admin": admin} if admin else {})}
 
 
+def test_pods_find_each_other_as_one_fleet(chart: Chart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = chart.documents(fleet={"enabled": True})
+    monkeypatch.setenv("FLEET_SECRET", "of sixteen letters")
+    path = tmp_path / "config.json"
+    path.write_text(made["ConfigMap/cache"]["data"]["config.json"])
+    fleet = config.load(str(path), tls.faults).fleet
+    assert fleet is not None and fleet.peers == ("cache-peers:7012",) and str(fleet.listen.address) == ":7012"
+    assert made["Service/cache-peers"]["spec"]["clusterIP"] == "None"
+    ports = made["Deployment/cache"]["spec"]["template"]["spec"]["containers"][0]["ports"]
+    assert {"name": "fleet", "containerPort": 7012} in ports
+    rule = made["NetworkPolicy/cache"]["spec"]["ingress"][1]
+    assert rule["ports"] == [{"port": "fleet"}]
+    labels = made["Deployment/cache"]["spec"]["template"]["metadata"]["labels"]
+    assert rule["from"][0]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
 def test_what_the_values_add_is_in_the_pod(chart: Chart) -> None:
     more: dict[str, Any] = {
         "envFrom": [{"secretRef": {"name": "redis"}}],

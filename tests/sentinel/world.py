@@ -273,7 +273,7 @@ class World:
 
     @property
     def finder(self) -> Finder:
-        assert self.configuration.finder is not None
+        assert isinstance(self.configuration.finder, Finder)
         return self.configuration.finder
 
     @property

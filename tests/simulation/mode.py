@@ -12,6 +12,7 @@ class Mode(Enum):
     BOUNDARY = "boundary"
     WORKERS = "workers"
     HANDOVER = "handover"
+    FLEET = "fleet"
 
     @property
     def many(self) -> bool:

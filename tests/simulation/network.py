@@ -52,7 +52,7 @@ class Conditions:
     high_water: int = 65536
 
 
-class _Nobody:
+class Nobody:
     """The protocol of a connection whose process is gone."""
 
     def dataReceived(self, data: bytes) -> None:
@@ -213,7 +213,7 @@ class End:
 
     def die(self) -> None:
         """Its process is gone, and the system closes the connection: what was written may have left, or is lost."""
-        self.protocol, self._producer, self.process = _Nobody(), None, None
+        self.protocol, self._producer, self.process = Nobody(), None, None
         if self._inbox or self._reset_by is not None or self.net.chance.random() < 0.5:
             self._lost(ConnectionLost())
         else:
@@ -385,6 +385,7 @@ class Net:
 
     @ivar now: its conditions. @ivar hosts: who accepts at an address: called with the server's end; None refuses.
     @ivar names: the addresses of each name. @ivar looked_up: how often names were looked up.
+    @ivar run_program: runs the programs of processes at this network.
     """
 
     def __init__(self, clock: SimClock, chance: Random) -> None:
@@ -395,6 +396,7 @@ class Net:
         self.hosts: dict[str, Any] = {}
         self.names: dict[str, list[str]] = {}
         self.looked_up = 0
+        self.run_program: Any = None
         self.descriptors = Descriptors(self)
         self._port = 20000
 
@@ -433,6 +435,7 @@ class SimNetwork(TwistedNetwork):
         self._net = net
         self._process = process
         self.attempts: dict[Deferred[Any], str] = {}
+        self.run_program = net.run_program
 
     def connect(self, address: Any, protocol_factory: Callable[[], Any], tls: Any, timeout_s: float) -> Deferred[Any]:
         net = self._net
@@ -462,11 +465,13 @@ class SimNetwork(TwistedNetwork):
         """What a name points to."""
         self._net.looked_up += 1
         answer: Deferred[Pointing] = Deferred()
-        self._at(2 * self._net.delay(), lambda: answer.called or self._answer(answer, host))
+        self._at(2 * self._net.delay(), lambda: self._answer(answer, host))
         return answer
 
     def _answer(self, answer: Deferred[Pointing], host: str) -> None:
         hosts = self._net.names.get(host, [])
+        if answer.called:
+            return
         if hosts:
             answer.callback(Pointing(tuple(hosts)))
         else:

@@ -44,6 +44,7 @@ from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
 from tests.simulation.planted_copies import COPIES, COPY_LOSSES
+from tests.simulation.planted_hooks import HOOKS
 from tests.simulation.planted_losses import LOSSES
 from tests.simulation.planted_workers import HANDOVERS, WORKERS
 
@@ -458,6 +459,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "aborted-before-it-is-undone": _aborted_before_it_is_undone,
     "file-leads-back": _file_leads_back,
     "back-without-the-data": _back_without_the_data,
+    **HOOKS,
     **COPIES,
     **LOSSES,
     **COPY_LOSSES,

@@ -16,6 +16,7 @@ from redisproxy.copying.converge import Converge
 from redisproxy.copying.feed import Feed
 from redisproxy.copying.interface import Proof, Rest
 from redisproxy.copying.servers import CopiedServers
+from redisproxy.copying.steps import LAST, Steps
 from redisproxy.remote import interrupted
 from redisproxy.remote.interrupted import Verdict
 from redisproxy.servers.copy_marker import Marked
@@ -112,17 +113,14 @@ def _too_many_changes_forgotten() -> Patches:
 def _read_ahead_of_changes() -> Patches:
     """What was read before a changed key was copied is written after it."""
 
-    async def copy(self: AllKeys, db: int) -> None:
-        reading = await self._read(db, b"0")
-        while True:
-            batch = await reading
-            await self._changed.copy()
-            await self._write(db, batch)
-            if batch.cursor == b"0":
-                return
-            reading = await self._read(db, batch.cursor)
+    async def step(self: AllKeys, db: int, steps: Steps) -> bool:
+        batch = await steps.next()
+        await self._changed.copy()
+        await self._servers.select(db)
+        await self._write(db, batch)
+        return batch.cursor != LAST
 
-    yield patch.object(AllKeys, "_copy", copy)
+    yield patch.object(AllKeys, "_step", step)
     yield from _nothing_compared()
 
 

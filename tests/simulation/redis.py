@@ -423,5 +423,8 @@ class Server:
             fields |= {"master_host": repl.primary_name[0], "master_port": repl.primary_name[1]}
             fields |= {"master_link_status": "up" if repl.link_up else "down", "slave_repl_offset": repl.offset}
             fields |= {"master_sync_in_progress": int(repl.syncing)}
+        for at, each in enumerate(repl.replicas):
+            host, _, port = each.name.rpartition(":")
+            fields[f"slave{at}"] = f"ip={host},port={port},state=online"
         fields |= {f"db{at}": f"keys={len(db)},expires=0" for at, db in enumerate(self.dbs) if db}
         return "".join(f"{name}:{value}\r\n" for name, value in fields.items()).encode()

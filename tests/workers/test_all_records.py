@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from redisproxy.figures.seconds import Second
+from redisproxy.figures.slow_log import SlowCommand
 from redisproxy.workers.all_records import AllRecords, whole
 from tests.workers.rig import Client, Rig, now
 
@@ -48,3 +50,12 @@ def test_the_last_second_waits_until_all_have_told_of_it() -> None:
 def test_nobody_waits_for_a_worker_that_tells_nothing_any_more() -> None:
     stuck, quick = (second(10),), (second(10), second(11), second(12))
     assert [each.time for each in whole([stuck, quick, ()])] == [10, 11, 12]
+
+
+def test_slow_commands_of_all_workers_come_newest_first_with_ids_of_their_own(rig: Rig) -> None:
+    records = AllRecords(rig.members, rig.clock)
+    slow = SlowCommand(1, 0, 1, "10.9.9.9:1", "default", "GET", "k", 1.0, 200.0)
+    for at, worker in enumerate((rig.workers[1], rig.workers[0])):
+        worker.local.core.slow_log._entries.append(replace(slow, time=float(at)))
+    told = now(records.slow_commands())
+    assert [(each.time, each.id) for each in told] == [(1.0, 101), (0.0, 102)]

@@ -4,9 +4,10 @@ import { Clients } from "./clients.js";
 import { Ask, Commands } from "./commands.js";
 import { Configuration } from "./configuration.js";
 import { Feed } from "./feed.js";
+import { Fleet } from "./fleet.js";
 import { Figures } from "./figures.js";
 import { marks, Moves } from "./moves.js";
-import { Fleet, Header, Uplink, Workers } from "./overview.js";
+import { Header, Uplink, Workers } from "./overview.js";
 import { SlowLog } from "./slowlog.js";
 import { Switchover } from "./switchover.js";
 

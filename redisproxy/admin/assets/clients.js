@@ -71,7 +71,8 @@ export class Clients {
   /** Ask for the clients that are looked for, and show them unless another question was asked meanwhile. */
   async #load() {
     this.#askAt = Date.now() + ASK_MS;
-    const asked = (this.#asked += 1);
+    this.#asked += 1;
+    const asked = this.#asked;
     const text = this.filter.value.trim();
     const query = new URLSearchParams({ sort: (this.#descending ? "-" : "") + this.#sortBy.key, limit: LIMIT });
     if (text) query.set("text", text);
@@ -106,6 +107,7 @@ export class Clients {
     const who = client.name ? `${client.addr} (${client.name})` : client.addr;
     const kill = el("button", { type: "button", class: "small", "data-id": Number(client.id), "aria-label": `Kill ${who}`,
       onclick: () => this.ask.open({
+        alone: true,
         title: "Disconnect this client?",
         text: `${who}, id ${client.id}. Replies that it waits for are lost to it; most libraries connect again by themselves.`,
         choices: [{ label: "Disconnect", fields: { cmd: "kill", id: client.id }, strong: true }],

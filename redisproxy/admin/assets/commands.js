@@ -1,10 +1,10 @@
 // The buttons. Each asks before anything happens, and shows the answer.
 
 import { el, setText } from "./dom.js";
-import { milliseconds } from "./format.js";
+import { bytes, duration, many, milliseconds } from "./format.js";
 
 /** POST a command; the answer as the proxy gives it. */
-export async function command(fields) {
+async function command(fields) {
   try {
     const answer = await fetch("/cmd/", { method: "POST", body: new URLSearchParams(fields) });
     return await answer.json();
@@ -13,14 +13,24 @@ export async function command(fields) {
   }
 }
 
+/** What each proxy of the fleet has answered. */
+function ofPeers({ peers }) {
+  if (!Array.isArray(peers)) return [];
+  return peers.map(({ peer, ...rest }) => el("p", {}, el("b", {}, `${peer}: `), rest.error ?? listed(rest)));
+}
+
 /** An answer in words: what went wrong, or the plain values of what was done. */
-export function inWords(answer) {
+function inWords(answer) {
   const { ok, error, report, ...rest } = answer;
   if (!ok) return error ?? "no answer";
+  delete rest.peers;
   const of = { ...rest, ...(report ? { result: report.result } : {}) };
   if (report?.pause_ms) of.pause = milliseconds(report.pause_ms);
-  const told = Object.entries(of).map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`);
-  return told.length ? `Done. ${told.join("; ")}` : "Done.";
+  return `Done. ${listed(of)}`;
+}
+
+function listed(values) {
+  return Object.entries(values).map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`).join("; ");
 }
 
 function plain(value) {
@@ -32,28 +42,34 @@ function plain(value) {
 export class Ask {
   #run = 0;
 
+  /** @ivar fleet: how many other proxies do what this one is told; 0 without a fleet. */
   constructor(dialog) {
     this.dialog = dialog;
+    this.fleet = 0;
   }
 
   /**
-   * @param question: {title, text, note, choices: [{label, fields, strong}], told(answer) -> nodes}.
+   * @param question: {title, text, alone, choices: [{label, fields, strong}], told(answer) -> nodes}; `alone` is what
+   *   concerns this proxy only.
    */
-  open({ title, text, note = "", choices, told = () => [] }) {
+  open({ title, text, alone = false, choices, told = () => [] }) {
     this.#run += 1;
+    const here = el("input", { type: "checkbox" });
+    const fleet = this.fleet && !alone
+      ? el("label", { class: "here" }, here, `This proxy alone: else all of the fleet take part, this one and ${this.fleet} more.`)
+      : "";
     const answer = el("div", { class: "answer", role: "status" });
     const buttons = choices.map((choice) =>
       el("button", { type: "button", class: choice.strong ? "strong" : null,
-        onclick: () => this.#carryOut(choice, buttons, answer, told) }, choice.label));
+        onclick: () => this.#carryOut(choice, here.checked ? { fleet: "0" } : {}, buttons, answer, told) }, choice.label));
     const close = el("button", { type: "button", onclick: () => this.dialog.close() }, "Close");
     this.dialog.replaceChildren(
-      el("h2", { id: "ask-title" }, title), el("p", {}, text), note ? el("p", { class: "note" }, note) : "",
-      answer, el("p", { class: "choices" }, buttons, close));
+      el("h2", { id: "ask-title" }, title), el("p", {}, text), fleet, answer, el("p", { class: "choices" }, buttons, close));
     if (!this.dialog.open) this.dialog.showModal();
     close.focus();
   }
 
-  async #carryOut({ label, fields }, buttons, box, told) {
+  async #carryOut({ label, fields }, where, buttons, box, told) {
     const run = this.#run;
     const began = Date.now();
     const waiting = el("p", {}, `${label} …`);
@@ -62,13 +78,25 @@ export class Ask {
     box.className = "answer";
     box.replaceChildren(waiting);
     for (const each of buttons) each.disabled = true;
-    const answer = await command(fields);
+    const answer = await command({ ...fields, ...where });
     clearInterval(clock);
     if (run !== this.#run) return;
     for (const each of buttons) each.disabled = false;
     box.className = answer.ok ? "answer good" : "answer bad";
-    box.replaceChildren(el("p", {}, el("b", {}, answer.ok ? "✓ " : "✗ "), inWords(answer)), ...told(answer));
+    box.replaceChildren(el("p", {}, el("b", {}, answer.ok ? "✓ " : "✗ "), inWords(answer)), ...ofPeers(answer),
+      ...told(answer));
   }
+}
+
+function warnings({ warnings: texts = [] } = {}) {
+  return texts.map((text) => el("p", { class: "warning" }, el("b", {}, "! "), text));
+}
+
+/** What a dry run says of a copy: how much there is, and how long it takes. */
+function estimate({ result, copy } = {}) {
+  if (result !== "dry_run" || !copy) return [];
+  const { keys, data_bytes: size, seconds } = copy;
+  return [el("p", {}, `To copy: ${many(keys, "key")}, about ${bytes(size)}, in about ${duration(seconds)}.`)];
 }
 
 const PAUSE = {
@@ -102,7 +130,7 @@ const SWITCHOVER = {
     { label: "Look first (dry run)", fields: { cmd: "switchover", dry_run: "1" } },
     { label: "Switch over", fields: { cmd: "switchover" }, strong: true },
   ],
-  told: ({ report }) => (report?.warnings ?? []).map((text) => el("p", {}, el("b", {}, "! "), text)),
+  told: ({ report }) => [...estimate(report), ...warnings(report)],
 };
 const BACK = {
   label: "Go back…",
@@ -112,14 +140,17 @@ const BACK = {
     { label: "Look first (dry run)", fields: { cmd: "switchover", back: "1", dry_run: "1" } },
     { label: "Go back", fields: { cmd: "switchover", back: "1" }, strong: true },
   ],
+  told: ({ report }) => warnings(report),
 };
 const GO_ON = {
+  alone: true,
   label: "Go on…",
   title: "Is the new server promoted?",
   text: "This switchover waits for your word that the new server has all data and takes writes.",
   choices: [{ label: "It is promoted: go on", fields: { cmd: "switchover-go-on" }, strong: true }],
 };
 const ABORT = {
+  alone: true,
   label: "Abort switchover…",
   title: "Abort the switchover?",
   text: "Everything that it has done is undone, and the clients stay on the old server. Once the new server is promoted it"
@@ -127,6 +158,7 @@ const ABORT = {
   choices: [{ label: "Abort", fields: { cmd: "switchover-abort" }, strong: true }],
 };
 const UPGRADE = {
+  alone: true,
   label: "Upgrade…",
   title: "Have the program on disk take over?",
   text: "A new process of the installed version takes over the listening sockets and all clients; nobody is disconnected."
@@ -137,6 +169,7 @@ const UPGRADE = {
 /** The row of buttons; which of them can be pressed follows the state. */
 export class Commands {
   constructor(section, ask) {
+    this.ask = ask;
     const when = [
       [PAUSE, (now) => !now.byOperator],
       [UNPAUSE, (now) => now.byOperator],
@@ -154,13 +187,14 @@ export class Commands {
     section.append(...this.buttons.map(({ button }) => button));
   }
 
-  update({ paused_for: reasons = [], switchover = {} }) {
+  update({ paused_for: reasons = [], switchover = {}, fleet }) {
     const now = {
       byOperator: reasons.includes("operator"),
       moving: Boolean(switchover.current),
       waits: switchover.current?.step === "wait for the operator",
       wayBack: Boolean(switchover.way_back),
     };
+    this.ask.fleet = fleet?.peers ?? 0;
     for (const { button, possible, hides } of this.buttons) {
       button.disabled = !possible(now);
       button.hidden = hides && button.disabled;

@@ -26,8 +26,9 @@ class Samples {
   async update(state) {
     const now = Date.now();
     const last = this.#all[this.#all.length - 1];
-    const upToDate = state.figures && last && state.figures.time - last.time < GAP_S;
-    if (upToDate || now < this.#askAt) this.#add(state.figures ?? ofState(state));
+    const told = state.figures?.time ? state.figures : null;
+    const follows = told && last && told.time - last.time < GAP_S;
+    if (follows || now < this.#askAt) this.#add(told ?? ofState(state));
     else await this.#ask(state, now);
   }
 

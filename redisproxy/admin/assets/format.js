@@ -58,7 +58,7 @@ export function time(unixSeconds) {
 
 /** The words of a list, or "none". */
 export function listed(values) {
-  return values && values.length ? values.join(", ") : "none";
+  return values?.length ? values.join(", ") : "none";
 }
 
 /** "rolled_back" as "rolled back" */

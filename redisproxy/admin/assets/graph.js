@@ -65,7 +65,7 @@ export class Graph {
     this.from = now - SPAN_S;
     const values = samples.flatMap((each) => this.lines.map(({ key }) => each[key] ?? 0));
     this.max = roundedUp(Math.max(0, ...values));
-    this.lines.forEach(({ key }, number) => this.paths[number].setAttribute("d", path(this.#points(key))));
+    for (const [number, { key }] of this.lines.entries()) this.paths[number].setAttribute("d", path(this.#points(key)));
     this.area.setAttribute("d", this.#under(this.#points(this.lines[0].key)));
     this.#mark(marks);
     setText(this.top, this.format(this.max));
@@ -112,7 +112,7 @@ export class Graph {
 
   #tell() {
     const sample = this.#pointed ?? this.#samples[this.#samples.length - 1] ?? {};
-    this.lines.forEach(({ key }, number) => setText(this.values[number], this.format(sample[key])));
+    for (const [number, { key }] of this.lines.entries()) setText(this.values[number], this.format(sample[key]));
     setText(this.note, this.#pointed ? `at ${time(sample.time)}` : this.also(sample));
     this.cross.setAttribute("visibility", this.#pointed ? "visible" : "hidden");
     if (this.#pointed) for (const end of ["x1", "x2"]) this.cross.setAttribute(end, this.#x(sample.time));

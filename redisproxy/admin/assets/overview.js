@@ -1,8 +1,8 @@
-// The state in words, what needs attention, the server behind the proxy, workers, and other proxies.
+// The state in words, what needs attention, the server behind the proxy, and workers.
 
 import { el, setText, table, terms, whenChanged } from "./dom.js";
-import { count, duration, listed, words } from "./format.js";
-import { getJson } from "./feed.js";
+import { fleetAlerts } from "./fleet.js";
+import { count, duration } from "./format.js";
 
 const SIGNS = { running: "▶", pausing: "◐", paused: "‖", "shutting down": "■" };
 const LINKS = {
@@ -29,6 +29,7 @@ function alerts(state) {
     error && `The proxy can't tell its state: ${error}`,
     uplink.advice && `The server: ${uplink.advice}`,
     uplink.connected === false && !uplink.advice && `The server is not connected: ${uplink.last_error || "connecting"}`,
+    ...fleetAlerts(state.fleet),
     silent.length > 0 && `No answer from worker ${silent.join(", ")}`,
   ].filter(Boolean);
 }
@@ -75,9 +76,9 @@ function sentinelRows({ sentinels = [] }) {
   ]);
 }
 
-/** What the server says of itself: "redis 7.0.15, master, standalone". */
+/** What the server says of itself: "redis 7.0.15, master". */
 function program({ server = "", version = "", role, mode }) {
-  return [`${server} ${version}`.trim(), role, mode].filter(Boolean).join(", ");
+  return [`${server} ${version}`.trim(), role, mode !== "standalone" && mode].filter(Boolean).join(", ");
 }
 
 function uplinkNodes({ uplink, aside, raw }) {
@@ -90,7 +91,7 @@ function uplinkNodes({ uplink, aside, raw }) {
       ["TLS", uplink.tls ? "yes" : "no"],
       ["connections", count(uplink.connections)],
       ["shared by clients", count(uplink.shared)],
-      ["pinned to one client", `${count(uplink.pinned)} of at most ${count(uplink.max_pinned)}`],
+      ["pinned to a client", `${count(uplink.pinned)} of ${count(uplink.max_pinned)}`],
       ["blocked commands waiting", aside ? count(aside) : ""],
       ["raw connections", raw ? count(raw) : ""],
       ["last error", uplink.last_error],
@@ -130,36 +131,4 @@ export class Workers {
     this.section.hidden = !workers.length;
     if (workers.length) this.show(workers);
   }
-}
-
-/** The peers, whatever they tell: one row each, a column for each plain value. */
-export class Fleet {
-  #askAt = 0;
-
-  constructor(section) {
-    const box = section.appendChild(el("div"));
-    this.section = section;
-    this.show = whenChanged((peers) => {
-      const heads = [...new Set(peers.flatMap((each) => Object.keys(each)))];
-      const rows = peers.map((each) => heads.map((head) => shown(each[head])));
-      box.replaceChildren(table("Other proxies", heads.map(words), rows));
-    });
-  }
-
-  async update() {
-    if (Date.now() < this.#askAt) return;
-    this.#askAt = Date.now() + 2000;
-    const told = await getJson("/fleet.json").catch(() => null);
-    if (!told) this.#askAt = Date.now() + 60000;
-    const peers = told?.peers ?? [];
-    this.section.hidden = !peers.length;
-    if (peers.length) this.show(peers);
-  }
-}
-
-function shown(value) {
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  if (Array.isArray(value)) return listed(value);
-  if (value !== null && typeof value === "object") return JSON.stringify(value);
-  return String(value ?? "");
 }

@@ -33,7 +33,7 @@ function steps({ steps: done = [], step, elapsed_ms: elapsed = 0 }, mode) {
 const SIGNS = { done: "✓", running: "▶", "to come": "○" };
 
 function stepItem({ name, ms, state }) {
-  const paused = PAUSED.includes(name) ? "held" : null;
+  const paused = PAUSED.includes(name) ? "pause" : null;
   return el("li", { class: `step ${state.replace(" ", "-")}`, "aria-current": state === "running" ? "step" : null },
     el("span", { "aria-hidden": "true" }, SIGNS[state]), unseen(`${state}: `), el("span", {}, name),
     el("small", {}, ms === null ? paused : milliseconds(ms)));
@@ -114,9 +114,18 @@ const RESULTS = {
 };
 
 function proof({ verified, copy }) {
-  const compared = verified && `${count(verified.compared)} of ${count(verified.keys)} keys, no difference`;
-  const differs = verified?.differences?.length && `${count(verified.differences.length)} differences`;
-  return [["compared", differs || compared], ["copied", copy && `${many(copy.keys, "key")}, ${bytes(copy.data_bytes)}`]];
+  return [
+    ["copied", copy && `${many(copy.keys, "key")}, ${bytes(copy.data_bytes)}`],
+    ["keys compared", verified && `${count(verified.compared)} of ${count(verified.keys)}`],
+    ["differences", verified && (verified.differences.length ? count(verified.differences.length) : "none")],
+  ];
+}
+
+/** What programs of the operator's have done in it. */
+function hooks(all = []) {
+  if (!all.length) return null;
+  const item = ({ hook, ms, result }) => el("li", {}, el("b", {}, `${hook} hook`), ` ${milliseconds(ms)}: ${result}`);
+  return el("ul", { class: "hooks", "aria-label": "Hooks" }, all.map(item));
 }
 
 /** Steps as bars, as long as they took. */
@@ -157,6 +166,7 @@ function report(last) {
       ...proof(last),
       ["copied because", last.copied_because],
     ]),
+    hooks(last.hooks),
     ...(last.warnings ?? []).map((text) => el("p", { class: "warning" }, el("b", {}, "! "), text)),
     dry ? null : el("div", { class: "columns" }, timing(last.steps ?? []), new Course(last).node),
     differences.length ? el("details", {}, el("summary", {}, `What the data does not carry (${differences.length})`),

@@ -13,5 +13,16 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "redisproxy.config" -}}
 {{- $listen := merge (dict "addr" (printf ":%v" .Values.ports.redis)) .Values.listen }}
 {{- $admin := dict "addr" (printf ":%v" .Values.ports.admin) "allow_open" true }}
-{{- merge (dict "listen" $listen "admin" $admin) .Values.config | toPrettyJson }}
+{{- $ours := dict "listen" $listen "admin" $admin }}
+{{- if .Values.fleet.enabled }}
+{{- $ours = merge (dict "fleet" (include "redisproxy.fleet" . | fromYaml)) $ours }}
+{{- end }}
+{{- merge $ours .Values.config | toPrettyJson }}
+{{- end }}
+
+{{- define "redisproxy.fleet" -}}
+listen:
+  addr: ":{{ .Values.ports.fleet }}"
+peers: ["{{ .Release.Name }}-peers:{{ .Values.ports.fleet }}"]
+secret: "${FLEET_SECRET}"
 {{- end }}
