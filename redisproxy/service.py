@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
@@ -19,6 +18,7 @@ from redisproxy.admin import make_site
 from redisproxy.config.certificates import TLSFault
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
+from redisproxy.control.logs import LoggedService
 from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
 from redisproxy.copying.separate import in_a_process_of_its_own
@@ -56,7 +56,7 @@ def in_this_process(dataplane: LocalDataPlane, configuration: Configuration) -> 
     return dataplane
 
 
-class Proxy(Service):
+class Proxy(LoggedService):
     """The proxy as a Twisted service, whatever its data plane is.
 
     @param configuration: what is in force. @param dataplane: what the control plane drives.

@@ -37,7 +37,7 @@ SAMPLED = frozenset(records.NOTHING)
 """Fields of a sample in /figures.json."""
 ANSWERED = SAMPLED | {
     "waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms", "age_s", "idle_s",
-    "ttl_s", "proxy_ms", "redis_ms", "total_ms",
+    "proxy_ms", "redis_ms", "total_ms", "ttl_s",
 }  # fmt: skip
 """Fields of requests and answers that look like settings."""
 

@@ -63,11 +63,15 @@ class Operations(Protocol):
 
     def ready(self) -> Deferred[tuple[bool, str]]: ...
 
+
+class FleetOperations(Operations, Protocol):
+    """Those of all proxies that are operated as one."""
+
     def fleet(self) -> Deferred[Answer]: ...
 
     @property
     def alone(self) -> Operations:
-        """The same for this proxy alone, which may be one of a fleet."""
+        """The same for this proxy alone."""
 
 
 class Rendered(NamedTuple):
@@ -157,7 +161,7 @@ class Command(Resource):
 
     isLeaf = True
 
-    def __init__(self, operations: Operations, guard: Guard) -> None:
+    def __init__(self, operations: FleetOperations, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
         self._commands = _commands(operations)

@@ -46,6 +46,8 @@ class Settings(Section):
     read_time_limit_ms: MillisecondsOrOff = 5000
     idle_timeout_ms: MillisecondsOrOff = 0
     log_messages: bool = False
+    log_level: Literal["debug", "info", "warn", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
     allow_commands: Annotated[frozenset[CommandName], AfterValidator(_allowable)] = frozenset()
     allow_scan_across_switch: bool = False
     pubsub: bool = False

@@ -63,10 +63,10 @@ class SwitchoverSettings(Section):
             raise ValueError("replication_user needs replication_pass")
         if self.carry and self.mode == "external":
             raise ValueError(".carry: in external mode the proxy changes nothing at the servers")
-        if self.sentinel_monitor and self.mode == "external":
-            raise ValueError(".sentinel_monitor: in external mode the proxy tells sentinels nothing")
         if self.hooks.any and self.mode != "replicate":
             raise ValueError(f".hooks: they are for the mode replicate, and this is {self.mode}")
+        if self.sentinel_monitor and self.mode == "external":
+            raise ValueError(".sentinel_monitor: in external mode the proxy tells sentinels nothing")
         if self.watch_ms and not (self.keep_way_back and (self.watch_errors or self.watch_latency_ms)):
             raise ValueError(".watch_ms: needs keep_way_back, and watch_errors or watch_latency_ms")
         for name in ("replicate_from", "way_back_from"):

@@ -49,11 +49,11 @@ class Info:
         metrics: OperationFigures,
         clock: IReactorTime,
     ) -> None:
-        self._dataplane = dataplane
-        self._configuration = configuration
+        self._dataplane, self._configuration = dataplane, configuration
         self._advice = advice
         self._results = results
-        self._switchover, self._failover = switchover, failover
+        self._switchover = switchover
+        self._failover = failover
         self._upgrade = upgrade
         self._shutdown = shutdown
         self._files = files
@@ -95,7 +95,7 @@ class Info:
             "config": config.public(self._configuration.settings),
             "config_not_default": config.in_force(self._configuration.settings),
             "last_reload": results.reload,
-            "switchover": {"last": results.switchovers, **self._moving()},
+            "switchover": self._moves(),
             "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
@@ -131,13 +131,10 @@ class Info:
         left = configuration.left
         return file_advice(left, configuration.settings.uplink.address) if left is not None else ""
 
-    def _moving(self) -> Answer:
-        current = self._switchover.progress or self._failover.progress
-        return {
-            "current": current,
-            "way_back": self._switchover.way_back.describe(),
-            "watch": self._switchover.watch.describe(),
-        }
+    def _moves(self) -> Answer:
+        switchover, last = self._switchover, self._results.switchovers
+        going_back = {"way_back": switchover.way_back.describe(), "watch": switchover.watch.describe()}
+        return {"current": switchover.progress or self._failover.progress, "last": last, **going_back}
 
     def _sentinel(self) -> Answer:
         finder = self._configuration.finder

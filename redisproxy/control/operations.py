@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import fail
 from twisted.python.failure import Failure
 
 from redisproxy.control.clients import Clients
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 
 
 class Operations:
-    """Implements C{admin.Operations}: one call, one answer, which may fail with L{OperationError}.
-
-    @ivar failover: has the sentinels make a replica the primary, and takes the clients there with nothing lost.
-    """
+    """Implements C{admin.Operations}: one call, one answer, which may fail with L{OperationError}."""
 
     def __init__(
         self,
@@ -47,19 +44,10 @@ class Operations:
         self._pause = pause
         self._reload = reload
         self._switchover = switchover
-        self._failover, self.failover = failover, failover.fail_over
+        self._failover = failover
         self._upgrade = upgrade
         self._info = info
         self._records = records
-
-    @property
-    def alone(self) -> Operations:
-        """Those of this proxy alone: these."""
-        return self
-
-    def fleet(self) -> Deferred[Answer]:
-        """What is known of other proxies: nothing."""
-        return succeed({"fleet": False})
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
@@ -101,6 +89,10 @@ class Operations:
     def switchover_abort(self) -> Deferred[Answer]:
         """Stop the switchover that runs, or the failover, before the new server is promoted."""
         return self._switchover.abort() if self._failover.running is None else self._failover.abort()
+
+    def failover(self, dry_run: bool) -> Deferred[Answer]:
+        """Have the sentinels make a replica the primary, and take the clients there with nothing lost."""
+        return self._failover.fail_over(dry_run)
 
     def upgrade(self) -> Deferred[Answer]:
         """Have the program on disk take this process's place."""

@@ -24,7 +24,7 @@ from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkError
 from redisproxy.remote.link import connected
 from redisproxy.remote.order_client import OrderClient
-from redisproxy.workers.log_pipe import Lines
+from redisproxy.workers.log_pipe import Lines, event_in
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -220,7 +220,8 @@ class _Process(ProcessProtocol):
 
     def errReceived(self, data: bytes) -> None:
         for line in self._lines.add(data):
-            self.log.info("copying: {line}", line=line)
+            level, text = event_in(line)
+            self.log.emit(level, "copying: {line}", line=text)
 
     def processEnded(self, reason: Failure) -> None:
         self._process.process_ended(reason.value)

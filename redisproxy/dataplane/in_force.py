@@ -103,7 +103,7 @@ class InForce:
         core, settings = self._core, self.settings
         before = core.table.special, core.log_messages
         core.table = CommandTable(settings.allow_commands, self._learned, settings.pubsub, self._silent, core.notes.on)
-        core.log_messages = settings.log_messages
+        core.log_messages, core.log_clients = settings.log_messages, settings.log_level == "debug"
         if (core.table.special, core.log_messages) != before:
             for client in self._registry:
                 client.apply_framing()

@@ -1,4 +1,4 @@
-"""Who waits in the queue of an uplink connection, in pure Python; C{_native.core} holds the compiled twin."""
+"""What waits for replies in the queue of an uplink connection. C{_native.core} holds the compiled twin."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Core:
 
     @ivar uplinks: the set of connections to the current Redis server.
     @ivar multiplex: whether clients without state share connections.
-    @ivar log_messages: log each command's name and size.
+    @ivar log_messages: log each command's name and size. @ivar log_clients: log each client that comes and leaves.
     @ivar scripts: the scripts that have passed.
     @ivar cursors: which server a cursor of SCAN comes from.
     @ivar dedicated: how many clients have a connection of their own although no state of theirs is bound to it.
@@ -70,6 +70,7 @@ class Core:
     limits: ClientLimits = field(default_factory=ClientLimits)
     multiplex: bool = True
     log_messages: bool = False
+    log_clients: bool = False
     scripts: ScriptCache = field(default_factory=lambda: ScriptCache(MAX_SCRIPT_BYTES))
     cursors: ScanCursors = field(default_factory=ScanCursors)
     notes: Notes = field(default_factory=Notes)

@@ -38,8 +38,8 @@ class BothServers:
         left: str = "",
         finder: Finder | None = None,
     ) -> None:
-        self.watchers = Watchers(finder, old.uplink, new.uplink, network)
         self.left = left
+        self.watchers = Watchers(finder, old.uplink, new.uplink, network)
         self.new_had = new_had if new_had is not None else {}
         self.old = old.uplink
         self.new = new.uplink

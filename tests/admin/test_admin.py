@@ -73,16 +73,16 @@ class FakeOperations:
         self.calls.append("forget-way-back")
         return succeed({"forgotten": "a:1"})
 
-    def failover(self, dry_run: bool) -> Deferred[Any]:
-        self.calls.append(f"failover {dry_run}")
-        return succeed({"report": {}})
-
     def switchover_abort(self) -> Deferred[Any]:
         self.calls.append("switchover-abort")
         return succeed({"state": "aborted"})
 
     def upgrade(self) -> Deferred[Any]:
         return succeed({"pid": 2})
+
+    def failover(self, dry_run: bool) -> Deferred[Any]:
+        self.calls.append(("failover", dry_run))
+        return succeed({})
 
     def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])

@@ -89,7 +89,7 @@ def test_they_watch_the_old_server_again_when_it_is_undone(world: World) -> None
 
 def test_one_that_does_not_answer_has_it_undone(world: World) -> None:
     sentinel = world.group.sentinels[1]
-    refused: list[list[bytes]] = []
+    refused: list[Any] = []
     command = sentinel.command
 
     def once(connection: Any, args: list[bytes]) -> Any:

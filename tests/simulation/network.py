@@ -384,8 +384,8 @@ class Net:
     """All connections and hosts.
 
     @ivar now: its conditions. @ivar hosts: who accepts at an address: called with the server's end; None refuses.
-    @ivar names: the addresses of each name. @ivar looked_up: how often names were looked up.
     @ivar run_program: runs the programs of processes at this network.
+    @ivar names: the addresses of each name. @ivar looked_up: how often names were looked up.
     """
 
     def __init__(self, clock: SimClock, chance: Random) -> None:
@@ -394,9 +394,9 @@ class Net:
         self.now = Conditions()
         self.open = _OpenEnds()
         self.hosts: dict[str, Any] = {}
+        self.run_program: Any = None
         self.names: dict[str, list[str]] = {}
         self.looked_up = 0
-        self.run_program: Any = None
         self.descriptors = Descriptors(self)
         self._port = 20000
 
@@ -465,7 +465,7 @@ class SimNetwork(TwistedNetwork):
         """What a name points to."""
         self._net.looked_up += 1
         answer: Deferred[Pointing] = Deferred()
-        self._at(2 * self._net.delay(), lambda: self._answer(answer, host))
+        self._at(2 * self._net.delay(), lambda: None if answer.called else self._answer(answer, host))
         return answer
 
     def _answer(self, answer: Deferred[Pointing], host: str) -> None:
