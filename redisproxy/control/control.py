@@ -18,6 +18,7 @@ from redisproxy.control.failover import Failover
 from redisproxy.control.failover_hold import FailoverHold
 from redisproxy.control.holding import Holding
 from redisproxy.control.info import Info
+from redisproxy.control.left_server import LeftServer
 from redisproxy.control.move import Move
 from redisproxy.control.operations import Operations
 from redisproxy.control.pause import Pause
@@ -92,8 +93,8 @@ class Control:
         configuration, exclusion, results, clock = self.configuration, self.exclusion, self.results, self._clock
         holding = Holding(moving.gate, self.metrics)
         move = Move(moving, configuration, holding, clock)
-        unfinished = UnfinishedCopy(configuration, network, clock)
-        self.reload = Reload(configuration, move, exclusion, results, unfinished)
+        refused = UnfinishedCopy(configuration, network, clock), LeftServer(configuration, network, clock)
+        self.reload = Reload(configuration, move, exclusion, results, *refused)
         moved = moving, configuration, holding, move, exclusion, results, network, clock
         self.switchover = SwitchoverOperation(*moved, start_copying)
 

@@ -470,6 +470,8 @@ class SimNetwork(TwistedNetwork):
 
     def _answer(self, answer: Deferred[Pointing], host: str) -> None:
         hosts = self._net.names.get(host, [])
+        if answer.called:
+            return
         if hosts:
             answer.callback(Pointing(tuple(hosts)))
         else:
