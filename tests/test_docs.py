@@ -31,13 +31,13 @@ LONGEST_CELL = 120
 
 EXAMPLES = {"config.json", "near.json", "far.json", "info.json"}
 """Names of files that are not the project's own."""
-TOLD = {"uplink.sentinel.last_error", "uplink.sentinel"}
+TOLD = {"uplink.sentinel.last_error", "uplink.sentinel", "uplink.name"}
 """Keys of /info.json that look like settings."""
 SAMPLED = frozenset(records.NOTHING)
 """Fields of a sample in /figures.json."""
 ANSWERED = SAMPLED | {
     "waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms", "age_s", "idle_s",
-    "proxy_ms", "redis_ms", "total_ms",
+    "proxy_ms", "redis_ms", "total_ms", "ttl_s",
 }  # fmt: skip
 """Fields of requests and answers that look like settings."""
 

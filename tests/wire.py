@@ -284,7 +284,8 @@ class Wire:
                 asked = server.got()
                 count = asked.count(b"HELLO") + asked.count(b"SELECT") + asked.count(b"SETNAME")
                 assert count == 3, asked
-                server.transport.protocol.dataReceived(HELLO % (100 + server.number) + OK + (self.login_error or OK))
+                answers = HELLO % (100 + server.number) + OK + b":0\r\n" * asked.count(b"DBSIZE")
+                server.transport.protocol.dataReceived(answers + (self.login_error or OK))
 
     def client(self) -> Client:
         self._ports += 1

@@ -4,8 +4,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from redisproxy.forwarding.command_figures import CommandFigures as CommandFigures
+from redisproxy.forwarding.entry import Entry as Entry
 from redisproxy.forwarding.lane import Lane as Lane
-from redisproxy.forwarding.queue import Entry as Entry
 from redisproxy.forwarding.queue import Flow as Flow
 from redisproxy.forwarding.queue import Queue as Queue
 from redisproxy.resp import ReplyScanner as ReplyScanner

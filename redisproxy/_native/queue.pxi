@@ -15,6 +15,7 @@ cdef class Flow:
     cdef public Py_ssize_t in_flight
     cdef public long long commands, bytes_from_clients, bytes_to_clients
     cdef readonly dict unsent
+    cdef public object on_read_only
 
     def __cinit__(self, families=None, bounds_ns=()):
         self.open = True
@@ -271,6 +272,8 @@ cdef class Queue:
                 entry = <Entry>self.waiting[self.first]
                 start = position
                 done = self.pass_over(entry, p, size, &position)
+                if self.scanner.read_only:
+                    self.read_only()
                 if done:
                     if handled % FEW == 0:
                         now = self.flow.read()
@@ -308,6 +311,12 @@ cdef class Queue:
                 self.count_errors(family_at(entry, done))
             done += some
         return done
+
+    cdef int read_only(self) except -1:
+        self.scanner.read_only = False
+        if self.flow.on_read_only is not None:
+            self.flow.on_read_only()
+        return 0
 
     cdef void count_errors(self, int family) noexcept:
         if family != NOT_COUNTED:

@@ -41,6 +41,8 @@ class Operations(Protocol):
 
     def switchover_go_on(self) -> Answer | Deferred[Answer]: ...
 
+    def failover(self, dry_run: bool) -> Deferred[Answer]: ...
+
     def switchover_abort(self) -> Deferred[Answer]: ...
 
     def upgrade(self) -> Deferred[Answer]: ...
@@ -61,11 +63,15 @@ class Operations(Protocol):
 
     def ready(self) -> Deferred[tuple[bool, str]]: ...
 
+
+class FleetOperations(Operations, Protocol):
+    """Those of all proxies that are operated as one."""
+
     def fleet(self) -> Deferred[Answer]: ...
 
     @property
     def alone(self) -> Operations:
-        """The same for this proxy alone, which may be one of a fleet."""
+        """The same for this proxy alone."""
 
 
 class Rendered(NamedTuple):
@@ -155,7 +161,7 @@ class Command(Resource):
 
     isLeaf = True
 
-    def __init__(self, operations: Operations, guard: Guard) -> None:
+    def __init__(self, operations: FleetOperations, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
         self._commands = _commands(operations)
@@ -197,6 +203,7 @@ def _commands(operations: Operations) -> dict[str, Callable[[dict[str, str]], An
         "unpause": lambda _: operations.unpause(),
         "reload": lambda _: operations.reload(),
         "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run"), _flag(fields, "back")),
+        "failover": lambda fields: operations.failover(_flag(fields, "dry_run")),
         "forget-way-back": lambda _: operations.forget_way_back(),
         "switchover-go-on": lambda _: operations.switchover_go_on(),
         "switchover-abort": lambda _: operations.switchover_abort(),

@@ -17,7 +17,7 @@ from redisproxy.admin.clients import ClientsPage
 from redisproxy.admin.events import Events
 from redisproxy.admin.guard import Guard, Users
 from redisproxy.admin.page import PAGE, read_assets
-from redisproxy.admin.resources import JSON, Answer, Command, NotFound, Operations, Page, Rendered, Unauthorized
+from redisproxy.admin.resources import JSON, Answer, Command, FleetOperations, NotFound, Page, Rendered, Unauthorized
 
 if TYPE_CHECKING:
     from redisproxy.figures.metrics import OperationFigures
@@ -42,7 +42,7 @@ class Root(Resource):
     @ivar events: whose listeners are to go to another process when this one is no longer in charge.
     """
 
-    def __init__(self, operations: Operations, guard: Guard, clock: Any) -> None:
+    def __init__(self, operations: FleetOperations, guard: Guard, clock: Any) -> None:
         super().__init__()
         self._guard = guard
         self._assets = assets = read_assets()
@@ -183,7 +183,7 @@ class BoundedSite(Site):
 
 
 def make_site(
-    operations: Operations, users: Callable[[], Users | None], metrics: OperationFigures, clock: Any
+    operations: FleetOperations, users: Callable[[], Users | None], metrics: OperationFigures, clock: Any
 ) -> BoundedSite:
     """The whole admin site.
 

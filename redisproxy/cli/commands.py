@@ -104,6 +104,29 @@ def switchover(
 
 @main.command()
 @ask_admin
+@click.option("--dry-run", is_flag=True, help="Only check; change nothing.")
+@click.option("--abort", is_flag=True, help="Undo the failover that runs, unless the sentinels have been told.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json: bool) -> None:
+    """Have Redis Sentinel make a replica the primary, with nothing lost, and go on there.
+
+    The running proxy holds the clients for a moment, fences the primary, waits until the replicas have everything, and
+    tells the sentinels to fail over. Ctrl-C asks whether to abort it.
+
+    Exit code 0: done. 1: refused or undone, or something has to be looked after, which is said.
+    """
+    from redisproxy.cli import switchover as command
+
+    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
+        return answer_of(path, page, None, cacert) if fields is None else _ordered(path, fields, cacert)
+
+    if abort and dry_run:
+        raise click.UsageError("--abort and --dry-run exclude each other")
+    sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, False, as_json, "failover"))
+
+
+@main.command()
+@ask_admin
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
 def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
     """Have the program as it is on disk now take the place of the running one; clients do not notice.

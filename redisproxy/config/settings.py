@@ -78,7 +78,7 @@ class Settings(Section):
         return shaped
 
     def with_primary_at(self, address: TcpAddress) -> Settings:
-        """The same settings, with the uplink at the address that the sentinels gave."""
+        """The same settings, with the uplink at the address that the sentinels gave, or that a name points to."""
         return self.model_copy(update={"uplink": self.uplink.at(address)})
 
     @property

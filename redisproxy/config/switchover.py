@@ -45,6 +45,7 @@ class SwitchoverSettings(Section):
     external_deadline_ms: Milliseconds = 60_000
     carry: Annotated[frozenset[Literal["acl", "config"]], BeforeValidator(_set_of)] = frozenset()
     strict: bool = False
+    sentinel_monitor: bool = False
     keep_way_back: bool = False
     way_back_from: Text | None = None
     watch_ms: MillisecondsOrOff = 0
@@ -64,6 +65,8 @@ class SwitchoverSettings(Section):
             raise ValueError(".carry: in external mode the proxy changes nothing at the servers")
         if self.hooks.any and self.mode != "replicate":
             raise ValueError(f".hooks: they are for the mode replicate, and this is {self.mode}")
+        if self.sentinel_monitor and self.mode == "external":
+            raise ValueError(".sentinel_monitor: in external mode the proxy tells sentinels nothing")
         if self.watch_ms and not (self.keep_way_back and (self.watch_errors or self.watch_latency_ms)):
             raise ValueError(".watch_ms: needs keep_way_back, and watch_errors or watch_latency_ms")
         for name in ("replicate_from", "way_back_from"):

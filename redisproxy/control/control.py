@@ -18,9 +18,11 @@ from redisproxy.control.failover import Failover
 from redisproxy.control.failover_hold import FailoverHold
 from redisproxy.control.holding import Holding
 from redisproxy.control.info import Info
+from redisproxy.control.left_server import LeftServer
 from redisproxy.control.move import Move
 from redisproxy.control.operations import Operations
 from redisproxy.control.pause import Pause
+from redisproxy.control.planned_failover import PlannedFailover
 from redisproxy.control.records import Records
 from redisproxy.control.reload import Reload
 from redisproxy.control.results import Results
@@ -31,7 +33,7 @@ from redisproxy.control.unfinished_copy import UnfinishedCopy
 from redisproxy.control.upgrade import UPGRADE, Upgrade
 from redisproxy.control.uplink_advice import UplinkAdvice
 from redisproxy.copying.engine import CopyEngine
-from redisproxy.dataplane.interface import FAILOVER, DataPlaneLost
+from redisproxy.dataplane.interface import DEMOTED, FAILOVER, DataPlaneLost
 from redisproxy.figures.metrics import OperationFigures
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Control:
     @ivar switchover: whose C{running} is the switchover that runs. @ivar upgrade: what a SIGUSR2 does.
     @ivar follower: of the sentinels. @ivar exclusion: lets one move run at a time. @ivar holding: holds the clients.
     @ivar move: goes elsewhere with the clients of this proxy alone. @ivar ends: called when it decides nothing more.
+    @ivar failover: by the sentinels, when an operator wants it.
     """
 
     log = Logger(namespace="redisproxy.control")
@@ -83,21 +86,24 @@ class Control:
         start_copying = start_copying or partial(CopyEngine, network=network, clock=clock)
         self._move_with(dataplane if moving is None else moving, network, start_copying)
         self.upgrade = Upgrade(dataplane, configuration, exclusion, results, clock)
-        self.follower = self._follower(Failover(configuration, self.move, exclusion), jitter)
+        self._follow(network, jitter)
         self.operations, self._loop = self._operations(), LoopingCall(self._tick)
 
     def _move_with(self, moving: DataPlane, network: Network, start_copying: StartCopying) -> None:
         configuration, exclusion, results, clock = self.configuration, self.exclusion, self.results, self._clock
         holding = Holding(moving.gate, self.metrics)
         move = Move(moving, configuration, holding, clock)
-        unfinished = UnfinishedCopy(configuration, network, clock)
-        self.reload = Reload(configuration, move, exclusion, results, unfinished)
+        refused = UnfinishedCopy(configuration, network, clock), LeftServer(configuration, network, clock)
+        self.reload = Reload(configuration, move, exclusion, results, *refused)
         moved = moving, configuration, holding, move, exclusion, results, network, clock
         self.switchover = SwitchoverOperation(*moved, start_copying)
 
-    def _follower(self, failover: Failover, jitter: Callable[[float, float], float]) -> Follower:
-        hold = FailoverHold(self.holding, self._clock)
-        return Follower(self.configuration, failover, hold, self.metrics, self._clock, jitter)
+    def _follow(self, network: Network, jitter: Callable[[float, float], float]) -> None:
+        configuration, exclusion, clock = self.configuration, self.exclusion, self._clock
+        hold, failover = FailoverHold(self.holding, clock), Failover(configuration, self.move, exclusion)
+        self.follower = Follower(configuration, failover, hold, self.metrics, clock, jitter)
+        moved = self._dataplane, configuration, self.holding, self.move, exclusion, self.results, network, clock
+        self.failover = PlannedFailover(*moved, hold, self.follower.look)
 
     def _operations(self) -> Operations:
         dataplane, configuration, clock = self._dataplane, self.configuration, self._clock
@@ -109,13 +115,15 @@ class Control:
             self._advice,
             self.results,
             self.switchover,
+            self.failover,
             self.upgrade,
             self.shutdown,
             self._files,
             self.metrics,
             clock,
         )
-        return Operations(dataplane, pause, self.reload, self.switchover, self.upgrade, info, Records(dataplane))
+        operations = pause, self.reload, self.switchover, self.failover, self.upgrade, info, Records(dataplane)
+        return Operations(dataplane, *operations)
 
     def start(self) -> None:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""
@@ -128,13 +136,15 @@ class Control:
     async def _tick(self) -> None:
         self._advice.tick()
         self._files.tick()
-        self.follower.tick(self.configuration.finder is not None and await self._connected())
+        connected, demoted = await self._standing() if self.configuration.finder is not None else (False, False)
+        self.follower.tick(connected, demoted)
 
-    async def _connected(self) -> bool:
+    async def _standing(self) -> tuple[bool, bool]:
+        """Whether there is a connection to the server in use, and whether that is no primary any more."""
         try:
-            return await self._dataplane.connected()
+            return await self._dataplane.connected(), DEMOTED in (await self._dataplane.gate.state()).reasons
         except DataPlaneLost:
-            return False
+            return False, False
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(DataPlaneLost):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.configuration import Configuration
     from redisproxy.control.credential_files import CredentialFiles
+    from redisproxy.control.planned_failover import PlannedFailover
     from redisproxy.control.results import Results
     from redisproxy.control.shutdown import Shutdown
     from redisproxy.control.switchover import SwitchoverOperation
@@ -41,17 +42,18 @@ class Info:
         advice: UplinkAdvice,
         results: Results,
         switchover: SwitchoverOperation,
+        failover: PlannedFailover,
         upgrade: Upgrade,
         shutdown: Shutdown,
         files: CredentialFiles,
         metrics: OperationFigures,
         clock: IReactorTime,
     ) -> None:
-        self._dataplane = dataplane
-        self._configuration = configuration
+        self._dataplane, self._configuration = dataplane, configuration
         self._advice = advice
         self._results = results
         self._switchover = switchover
+        self._failover = failover
         self._upgrade = upgrade
         self._shutdown = shutdown
         self._files = files
@@ -93,7 +95,7 @@ class Info:
             "config": config.public(self._configuration.settings),
             "config_not_default": config.in_force(self._configuration.settings),
             "last_reload": results.reload,
-            "switchover": {"current": self._switchover.progress, "last": results.switchovers, **self._way_back()},
+            "switchover": self._moves(),
             "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
@@ -129,14 +131,18 @@ class Info:
         left = configuration.left
         return file_advice(left, configuration.settings.uplink.address) if left is not None else ""
 
-    def _way_back(self) -> Answer:
-        return {"way_back": self._switchover.way_back.describe(), "watch": self._switchover.watch.describe()}
+    def _moves(self) -> Answer:
+        switchover, last = self._switchover, self._results.switchovers
+        going_back = {"way_back": switchover.way_back.describe(), "watch": switchover.watch.describe()}
+        return {"current": switchover.progress or self._failover.progress, "last": last, **going_back}
 
     def _sentinel(self) -> Answer:
         finder = self._configuration.finder
         if finder is None:
             return {}
-        return {"sentinel": {**finder.describe(), "switches": self._metrics.sentinel_switches_total}}
+        told = {**finder.describe(), "switches": self._metrics.sentinel_switches_total}
+        place = str(self._configuration.settings.uplink.found or "")
+        return {"sentinel": told} if finder.sentinels else {"name": {**told, "in_use": place}}
 
     def _expose(self, figures: Figures) -> bytes:
         numbers = dict(figures.numbers) | self._metrics.numbers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import fail
 from twisted.python.failure import Failure
 
 from redisproxy.control.clients import Clients
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.info import Info
     from redisproxy.control.pause import Pause
+    from redisproxy.control.planned_failover import PlannedFailover
     from redisproxy.control.records import Records
     from redisproxy.control.reload import Reload
     from redisproxy.control.switchover import SwitchoverOperation
@@ -33,6 +34,7 @@ class Operations:
         pause: Pause,
         reload: Reload,
         switchover: SwitchoverOperation,
+        failover: PlannedFailover,
         upgrade: Upgrade,
         info: Info,
         records: Records,
@@ -42,18 +44,10 @@ class Operations:
         self._pause = pause
         self._reload = reload
         self._switchover = switchover
+        self._failover = failover
         self._upgrade = upgrade
         self._info = info
         self._records = records
-
-    @property
-    def alone(self) -> Operations:
-        """Those of this proxy alone: these."""
-        return self
-
-    def fleet(self) -> Deferred[Answer]:
-        """What is known of other proxies: nothing."""
-        return succeed({"fleet": False})
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
@@ -93,8 +87,12 @@ class Operations:
         return self._switchover.forget_way_back()
 
     def switchover_abort(self) -> Deferred[Answer]:
-        """Stop the switchover that runs, before the new server is promoted."""
-        return self._switchover.abort()
+        """Stop the switchover that runs, or the failover, before the new server is promoted."""
+        return self._switchover.abort() if self._failover.running is None else self._failover.abort()
+
+    def failover(self, dry_run: bool) -> Deferred[Answer]:
+        """Have the sentinels make a replica the primary, and take the clients there with nothing lost."""
+        return self._failover.fail_over(dry_run)
 
     def upgrade(self) -> Deferred[Answer]:
         """Have the program on disk take this process's place."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.configuration import Configuration
     from redisproxy.control.exclusion import Exclusion
+    from redisproxy.control.left_server import LeftServer
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
     from redisproxy.control.unfinished_copy import UnfinishedCopy
@@ -34,7 +35,9 @@ class Reload:
         exclusion: Exclusion,
         results: Results,
         unfinished: UnfinishedCopy,
+        left: LeftServer,
     ) -> None:
+        self._left = left
         self._configuration = configuration
         self._unfinished = unfinished
         self._move = move
@@ -59,6 +62,7 @@ class Reload:
     async def _reload(self) -> Answer:
         candidate = await self._configuration.of_the_file()
         try:
+            await self._left.refuse(candidate)
             await self._unfinished.refuse(candidate)
             await self._move.connect(candidate)
         except UplinkError as error:

@@ -11,10 +11,12 @@ from twisted.logger import Logger
 from redisproxy.control.abort import Abort
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
+from redisproxy.control.switchover_release import released
 from redisproxy.control.watch import Watch
 from redisproxy.control.way_back import FORGETTING, Return, file_advice
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
 from redisproxy.net.deferreds import shielded
+from redisproxy.sentinel.finder import Finder
 from redisproxy.switchover import Switchover, SwitchoverFailed
 from redisproxy.switchover.both_servers import BothServers
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
     from redisproxy.copying.interface import StartCopying
-    from redisproxy.dataplane.interface import DataPlane, GateStatus, Release
+    from redisproxy.dataplane.interface import DataPlane, GateStatus
     from redisproxy.net.network import Network
 
 
@@ -52,18 +54,7 @@ class SwitchoverCut:
         return self._holding.hold(SWITCHOVER)
 
     def release(self) -> Deferred[Answer]:
-        return self._holding.release(SWITCHOVER).addCallback(self._report)
-
-    def _report(self, release: Release) -> Answer:
-        before = self._clients_closed
-        closed = {why: count - before.get(why, 0) for why, count in release.clients_closed.items()}
-        return {
-            "pause_ms": round((release.closed_s or 0.0) * 1000, 2),
-            "held": release.held,
-            "longest_wait_ms": round(release.longest_wait_s * 1000, 2),
-            "clients_closed": {why: count for why, count in closed.items() if count > 0},
-            "held_course": [[round(at_s * 1000, 2), held] for at_s, held in release.held_course],
-        }
+        return self._holding.release(SWITCHOVER).addCallback(released, self._clients_closed)
 
     async def swap(self) -> None:
         await self._move.swap(self._candidate)
@@ -170,7 +161,7 @@ class SwitchoverOperation:
         """
         if back:
             return Trip(await self.way_back.candidate(), self.way_back.settings(), back, reason)
-        candidate = self._configuration.of_another_server()
+        candidate = await self._configuration.of_another_server()
         return Trip(candidate, candidate.settings.switchover)
 
     async def _prepare(self, dry_run: bool, back: bool, reason: str) -> Answer:
@@ -216,7 +207,9 @@ class SwitchoverOperation:
         before = (await self._dataplane.figures()).clients_closed
         self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
         old, new = self._configuration.settings, candidate.settings
-        servers = BothServers(old, new, self._network, self._clock, *left)
+        finder = self._configuration.finder
+        watching = finder if isinstance(finder, Finder) else None
+        servers = BothServers(old, new, self._network, self._clock, *left, finder=watching)
         copying, settings = self._start_copying(old, new), trip.settings
         switchover = Switchover(servers, self._dataplane, self._cut, settings, self._clock, copying, dry_run)
         switchover.report["reason"] = trip.reason

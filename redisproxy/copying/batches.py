@@ -1,8 +1,8 @@
 """Reading many small keys at once: a script at the old server goes a step of SCAN and makes the commands for its keys.
 
-They are RESTOREs, or for types that are not restored the commands of the type. What it answers is sent to the new
-server as it is, so that no key costs anything here. Keys that are large, streams, hashes with field TTLs and types of
-modules it names only. Where scripts are not allowed, SCAN alone names them all.
+They are SETs, RESTOREs, or for types that are not restored the commands of the type. What it answers is sent to the new
+server as it is, so that no key costs anything here. Keys that are large, streams, hashes with field TTLs that are not
+restored, and types of modules that are not, it names only. Where scripts are not allowed, SCAN alone names them all.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ end
 for _, key in ipairs(step[2]) do
   if string.byte(key) ~= first or string.sub(key, 1, #private) ~= private then
     local kind = call('TYPE', key).ok
-    if bytes > most then
+    if bytes > most or kind == 'stream' then
       name(key)
     elseif kind == 'string' then
       string_of(key)

@@ -99,13 +99,6 @@ class CopyRun:
             perhaps = await self.converge.feed.silent_types(perhaps)
         self._changes.add([name for _, name in perhaps])
 
-    async def find_streams(self) -> None:
-        """Find those that are compared in the end: scripts change undeclared keys, and nobody notices.
-
-        @raise UplinkError: the old server does not answer.
-        """
-        await self.streams.find(Pace(self._latency_s, self._clock))
-
     async def rest(self) -> int:
         """Copy the rest, and streams that have changed unnoticed; how many keys that was.
 

@@ -150,7 +150,6 @@ class CopyEngine:
         await mark(servers.new, Marked.COPYING, address)
         await run.converge.begin()
         await run.functions()
-        await run.find_streams()
         await run.converge.until_near()
 
     def _current(self) -> CopyRun:

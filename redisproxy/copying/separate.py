@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from redisproxy.remote.order import Order
 
 START_S = 30.0
-STOP_S = 2.0
+PATIENCE_S = 60.0
+"""So long it may be silent: nobody waits for it but the copy, and on a busy machine clients come first."""
 _MAIN = "from redisproxy.copying.process import main; main()"
 
 
@@ -146,7 +147,7 @@ class CopyProcess:
 
     def started(self) -> None:
         """The process is up: speak to it."""
-        link = OrderClient(self._reactor, lambda _: self._kill("the connection to it is lost"))
+        link = OrderClient(self._reactor, lambda _: self._kill("the connection to it is lost"), patience_s=PATIENCE_S)
         connected(self._reactor, self._ours.detach(), link)
         ensureDeferred(self._greet(link)).addErrback(self._not_begun)
 

@@ -44,7 +44,7 @@ from redisproxy.dataplane.values import (
     WorkerFigures,
     WrongOrder,
 )
-from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
+from redisproxy.forwarding.gate import DEMOTED, FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
 from redisproxy.shared.every_worker import ClientFilter
 from redisproxy.shared.notes import Noted
 
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "DEMOTED",
     "ERRORS",
     "FAILOVER",
     "MAX_ROWS",

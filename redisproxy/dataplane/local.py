@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from redisproxy.dataplane.blocked_clients import BlockedClients
 from redisproxy.dataplane.client_orders import LocalClients
+from redisproxy.dataplane.demotion import Demotion
 from redisproxy.dataplane.gate_orders import LocalGate
 from redisproxy.dataplane.handover_orders import LocalHandover, Reach
 from redisproxy.dataplane.in_force import InForce
@@ -78,14 +79,15 @@ class LocalDataPlane:
         self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
         seconds = Seconds(metrics, gate)
         self.records = LocalRecords(seconds, core.slow_log)
-        self._supervision = Supervision(self.in_force, self.registry, seconds, reactor)
         self._take_orders(builder, reactor, reach, share)
+        self._supervision = Supervision(self.in_force, self.registry, self._demotion, seconds, reactor)
 
     def _take_orders(self, builder: UplinkBuilder, reactor: Any, reach: Reach | None, share: Share) -> None:
         """Make what carries the orders out."""
         core, turns = self.core, Turns()
         blocked = BlockedClients(self.registry, core.blocked_commands, core.gate, reactor)
         self.gate = LocalGate(core, self.in_force, blocked, reactor)
+        self._demotion = Demotion(core.gate.flow, self.gate, self.in_force, reactor)
         self.move = LocalMove(
             core, self.registry, self.in_force, builder, self.listeners, blocked, reactor, turns, share
         )

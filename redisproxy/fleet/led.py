@@ -139,7 +139,7 @@ class Led:
                 raise Rejected(str(error)) from error
         if self._operation == RELOAD:
             return await configuration.of_the_file()
-        return configuration.of_another_server()
+        return await configuration.of_another_server()
 
     def _swapped(self, settings: Settings) -> None:
         candidate, configuration = self._candidate, self._here.configuration

@@ -54,6 +54,7 @@ class FleetOperations:
         self._status = status
         self.upgrade, self.terminate_raw_connections = alone.upgrade, alone.terminate_raw_connections
         self.forget_way_back, self.metrics, self.ready = alone.forget_way_back, alone.metrics, alone.ready
+        self.failover = alone.failover  # the other proxies follow the sentinels
         self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
         self.slow_commands = alone.slow_commands
 

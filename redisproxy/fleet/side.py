@@ -111,7 +111,7 @@ class Side:
         self._swapped = swapped
         self._own = OwnDataPlane(here.dataplane, gate, self._has_swapped)
         settings, network, clock = here.configuration.settings, here.network, here.clock
-        self.served = ServedDataPlane(self._own, settings, network, clock, started=True)
+        self.served = ServedDataPlane(self._own, settings, network, clock, started=True, lease_s=here.lease_s)
         withdraw: dict[type[Order], Handler] = {WithdrawMove: self.served.withdraw}
         self._handlers = {**self.served.handlers(), **withdraw}
 

@@ -22,6 +22,7 @@ RELOAD = "reload"
 SWITCHOVER = "switchover"
 FAILOVER = "failover"
 SHUTDOWN = "shutdown"
+DEMOTED = "demoted"
 
 
 class GateState(Enum):

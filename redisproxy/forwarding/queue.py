@@ -13,9 +13,9 @@ from itertools import islice
 from typing import Any
 
 from redisproxy.forwarding.command_figures import CommandFigures
+from redisproxy.forwarding.entry import NOT_COUNTED, Entry
 from redisproxy.resp import ProtocolError, ReplyScanner
 
-NOT_COUNTED = -1
 KEPT_BYTES = 1024
 """Of commands under way, for the log of slow ones."""
 FEW = 16
@@ -30,12 +30,13 @@ class Flow:
     @ivar figures: counts and times of commands. @ivar clock: tells nanoseconds.
     @ivar slow_ns: what takes at least so long is told to C{on_slow}, with its entry and both times; 0 for none.
     @ivar opened_ns: when the gate was opened last.
+    @ivar on_read_only: called before a reply is passed on with which a server refuses a write because it is a replica.
     @param families, bounds_ns: see L{CommandFigures}.
     """
 
     __slots__ = (
-        "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "on_slow", "open",
-        "opened_ns", "slow_ns", "unsent"
+        "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "on_read_only",
+        "on_slow", "open", "opened_ns", "slow_ns", "unsent"
     )  # fmt: skip
 
     def __init__(self, families: Mapping[bytes, int] | None = None, bounds_ns: Sequence[int] = ()) -> None:
@@ -49,6 +50,7 @@ class Flow:
         self.bytes_from_clients = 0
         self.bytes_to_clients = 0
         self.unsent: dict[Queue, None] = {}
+        self.on_read_only: Callable[[], None] | None = None
 
     def begun(self, entry: Entry, data: bytes, count: int, arrived_ns: int) -> None:
         """Commands of a client were submitted: count them, and note what their replies are measured with.
@@ -71,44 +73,6 @@ class Flow:
         """Send everything that is unsent, in order."""
         for queue in list(self.unsent):
             queue.flush()
-
-
-class Entry:
-    """Replies that somebody waits for.
-
-    @ivar want: how many are not complete yet.
-    @ivar counted: whether they were admitted at the gate (the proxy's own commands are not).
-    @ivar timed: whether C{read_time_limit_ms} applies.
-    @ivar family: of the commands; C{NOT_COUNTED} for what is not a client's. @ivar families: of each, if they are
-        of several. @ivar arrived_ns, sent_ns: when the client had sent them, and when they left; 0 if unknown.
-    @ivar head, count: the commands, or how they begin, and how many they were; only while slow ones are noted.
-    """
-
-    __slots__ = (
-        "arrived_ns", "count", "counted", "families", "family", "head", "sent_ns", "sink", "timed", "want"
-    )  # fmt: skip
-
-    def __init__(self, sink: Any, want: int, counted: bool, timed: bool) -> None:
-        self.sink = sink
-        self.want = want
-        self.counted = counted
-        self.timed = timed
-        self.family = NOT_COUNTED
-        self.families: bytes | None = None
-        self.arrived_ns = self.sent_ns = self.count = 0
-        self.head = b""
-
-    def rest(self) -> Entry:
-        """An entry for all but the next reply, which alone is left here."""
-        rest = Entry(self.sink, self.want - 1, self.counted, self.timed)
-        rest.family, rest.families = self.family, self.families
-        rest.arrived_ns, rest.sent_ns = self.arrived_ns, self.sent_ns
-        rest.head, rest.count = self.head, self.count
-        if self.families is not None:
-            self.family, self.families = self.families[-self.want], None
-        self.count -= self.want - 1
-        self.want = 1
-        return rest
 
 
 class Queue:
@@ -276,7 +240,14 @@ class Queue:
                 scanner.errors = 0
             if not some:
                 break
+        if scanner.read_only:
+            self._read_only()
         return position, done
+
+    def _read_only(self) -> None:
+        self._scanner.read_only = False
+        if self._flow.on_read_only is not None:
+            self._flow.on_read_only()
 
     def _measure(self, entry: Entry, done: int, now: int) -> None:
         """So many replies for `entry` are there."""

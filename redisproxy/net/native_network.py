@@ -23,10 +23,12 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
 from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection
+from redisproxy.config import TcpAddress
 from redisproxy.net import program
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.native_tls import DIRECT_TLS, Verification, pointers
 from redisproxy.net.password_programs import PasswordPrograms
+from redisproxy.net.resolving import Pointing, look_up
 from redisproxy.net.sockets import address_from, closed_on_error, listening_socket, stream_socket
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
 
@@ -155,6 +157,10 @@ class NativeNetwork:
         work = ensureDeferred(self._connect(address, protocol_factory, tls))
         work.addTimeout(timeout_s, self._reactor, onTimeoutCancel=_timed_out)
         return work
+
+    def look_up(self, host: str, nameserver: TcpAddress | None) -> Deferred[Pointing]:
+        """What a name points to; see L{resolving.look_up}."""
+        return look_up(self._reactor, host, nameserver)
 
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
         """Go on with a socket that a transport has let go; see L{network.Network.adopt}."""

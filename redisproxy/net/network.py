@@ -12,10 +12,12 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocol, IReactorFDSet
 
+from redisproxy.config import TcpAddress
 from redisproxy.forwarding import twins
 from redisproxy.net.detached import DetachedSocket
 from redisproxy.net.password_programs import PasswordPrograms
 from redisproxy.net.program import Ended
+from redisproxy.net.resolving import Pointing
 from redisproxy.net.twisted_network import TwistedNetwork
 
 
@@ -50,6 +52,9 @@ class Network(Protocol):
         self, address: Any, protocol_factory: Callable[[], IProtocol], tls: Any, timeout_s: float
     ) -> Deferred[Any]:
         """Connect; fire with the protocol, with TLS after the handshake and verification. Can be cancelled."""
+
+    def look_up(self, host: str, nameserver: TcpAddress | None) -> Deferred[Pointing]:
+        """What a name points to; see L{resolving.look_up}."""
 
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
         """Go on with a socket that a transport has let go, or that was accepted elsewhere.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redisproxy.dataplane.interface import OPERATOR, WrongOrder
+from redisproxy.dataplane.interface import OPERATOR, SWITCHOVER, WrongOrder
 from redisproxy.remote.standing import Begun, Brought
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
 
     from redisproxy.config import Settings
     from redisproxy.dataplane.interface import DataPlane, Hold, Release
@@ -20,8 +21,9 @@ class Moves:
     @ivar begun: what is begun and not ended.
     """
 
-    def __init__(self, plane: DataPlane, settings: Settings) -> None:
+    def __init__(self, plane: DataPlane, settings: Settings, clock: IReactorTime) -> None:
         self._plane = plane
+        self._clock = clock
         self.begun = Begun(settings)
         self._bringing: Deferred[None] | None = None
 
@@ -84,6 +86,8 @@ class Moves:
         """Close the gate. The operator's own pause is nothing that the control plane has to end."""
         if reason != OPERATOR:
             self.begun.holds.add(reason)
+        if reason == SWITCHOVER:
+            self.begun.held_at = self._clock.seconds()
         return await self._plane.gate.hold(reason)
 
     async def release(self, reason: str) -> Release:

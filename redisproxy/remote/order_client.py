@@ -27,10 +27,14 @@ class OrderClient(Link):
     @ivar cut_off: another control plane gives the orders now.
     @ivar given_up: this side has given the connection up, and not the other one.
     @param beat_s: how often it shows that it works.
+    @param patience_s: how long any answer may take, if the order itself allows less.
     """
 
-    def __init__(self, clock: IReactorTime, on_lost: Callable[[Link], None], beat_s: float = BEAT_S) -> None:
+    def __init__(
+        self, clock: IReactorTime, on_lost: Callable[[Link], None], beat_s: float = BEAT_S, patience_s: float = 0.0
+    ) -> None:
         super().__init__(clock, on_lost)
+        self._patience_s = patience_s
         self.version = 0
         self.cut_off = False
         self.given_up = False
@@ -83,8 +87,8 @@ class OrderClient(Link):
     def _wait(self, order: type[Order], number: int, asked: Deferred[Any]) -> Deferred[Any]:
         answer: Deferred[Any] = Deferred(lambda _: self._give_up(order, number, CancelledError()))
         self._waiting[number] = answer
-        limit_s = order.limit_s
-        timer = None if limit_s is None else self.clock.callLater(limit_s, self._maybe_too_late, order, number)
+        limit_s = None if order.limit_s is None else max(order.limit_s, self._patience_s)
+        timer = None if limit_s is None else self.clock.callLater(limit_s, self._maybe_too_late, order, number, limit_s)
 
         def over(result: Any) -> Any:
             del self._waiting[number]
@@ -119,14 +123,14 @@ class OrderClient(Link):
             self.callRemote(Cancel, number=number)
         self._waiting[number].errback(Failure(error))
 
-    def _maybe_too_late(self, order: type[Order], number: int) -> None:
+    def _maybe_too_late(self, order: type[Order], number: int, limit_s: float) -> None:
         # If it was this process that stood still, what has come meanwhile is read only after its timers.
-        self.clock.callLater(0, self._too_late, order, number)
+        self.clock.callLater(0, self._too_late, order, number, limit_s)
 
-    def _too_late(self, order: type[Order], number: int) -> None:
+    def _too_late(self, order: type[Order], number: int, limit_s: float) -> None:
         if number not in self._waiting:
             return
-        text = f"the data plane has not answered the order {order.__name__} within {order.limit_s:g} s"
+        text = f"the data plane has not answered the order {order.__name__} within {limit_s:g} s"
         self._give_up(order, number, DataPlaneLost(text))
         if order.decides and not self.lost:
             self.log.error("{text}: the connection is closed", text=text)

@@ -50,6 +50,7 @@ class ServedDataPlane:
     @param more: further orders, by who carries them out.
     @param started: `plane` has been started already.
     @param other_end: the process that has made a connection.
+    @param lease_s: the control plane is that of another proxy; see L{Interrupted}.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
@@ -63,11 +64,12 @@ class ServedDataPlane:
         more: Mapping[type[Order], Handler] | None = None,
         started: bool = False,
         other_end: Callable[[Link], OtherEnd] = UnknownEnd.of,
+        lease_s: float | None = None,
     ) -> None:
         self._plane = plane
         self._clock = clock
-        self._moves = Moves(plane, settings)
-        self._interrupted = Interrupted(plane, self._moves, network, clock, lambda: self._control_process.lives())
+        self._moves = moves = Moves(plane, settings, clock)
+        self._interrupted = Interrupted(plane, moves, network, clock, self._control_lives, lease_s)
         self._other_end = other_end
         self._control_process: OtherEnd = UnknownEnd()
         self._more = more or {}
@@ -75,6 +77,9 @@ class ServedDataPlane:
         self._control: OrderServer | None = None
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []
+
+    def _control_lives(self) -> bool:
+        return self._control_process.lives()
 
     def link(self) -> OrderServer:
         """The protocol for a new connection of a control plane. Once it has greeted, the one before is cut off."""
@@ -153,11 +158,6 @@ class ServedDataPlane:
     def prepared(self) -> Settings | None:
         """Those of the prepared move."""
         return self._moves.begun.prepared
-
-    @property
-    def in_force(self) -> Settings:
-        """Those in force."""
-        return self._moves.begun.settings
 
     async def _start(self) -> None:
         """Once: each control plane that comes anew gives this order."""

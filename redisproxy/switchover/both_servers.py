@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from redisproxy.servers.connecting import connect_to
 from redisproxy.servers.credentials import credentials_of
 from redisproxy.switchover.hooks import Hooks
+from redisproxy.switchover.watchers import Watchers
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
     from redisproxy.config.hooks import HooksSettings
     from redisproxy.net.network import Network
+    from redisproxy.sentinel.finder import Finder
     from redisproxy.servers.redis_server import RedisServer
     from redisproxy.switchover.effects import Effects
     from redisproxy.switchover.report import SwitchoverReport
@@ -23,6 +25,7 @@ class BothServers:
     @ivar old, new: the settings of their uplinks.
     @ivar new_had: the replication settings that the new server had before it was made to follow the old one.
     @ivar left: the run id with which the new server was left behind its fence, by a switchover from there; else empty.
+    @ivar watchers: the sentinels that watch the old one, if they are to watch the new one.
     """
 
     def __init__(
@@ -33,8 +36,10 @@ class BothServers:
         clock: Any,
         new_had: dict[str, str] | None = None,
         left: str = "",
+        finder: Finder | None = None,
     ) -> None:
         self.left = left
+        self.watchers = Watchers(finder, old.uplink, new.uplink, network)
         self.new_had = new_had if new_had is not None else {}
         self.old = old.uplink
         self.new = new.uplink

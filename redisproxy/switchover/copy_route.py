@@ -201,6 +201,7 @@ class CopyRoute:
                 await unmark(await self._servers.reach_new())
         except UplinkError as error:
             self._report.warn([f"the key {MARKER} stays at the new server for {MARK_LASTS_MS // 1000} s: {error}"])
+        await self._servers.watchers.watch_new(self._report)
 
     # -- undoing
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import shielded
-from redisproxy.net.errors import UplinkError
+from redisproxy.switchover.attempts import LATE_RETRY_DELAYS_S, RETRY_DELAYS_S, Undo, attempt
 from redisproxy.switchover.inspection import Findings
 
 if TYPE_CHECKING:
@@ -28,11 +25,6 @@ if TYPE_CHECKING:
 
 HOLD_S = 1.0
 """How long clients are held for lifting the fence, if the pause budget is used up."""
-RETRY_DELAYS_S = (0.0, 0.1, 0.2)
-"""Before each attempt to undo something."""
-LATE_RETRY_DELAYS_S = (0.5, 1.0, 2.0)
-"""Before further attempts, when clients go on already."""
-Undo = Callable[[int], Awaitable[None]]
 
 
 class Rollback:
@@ -41,8 +33,6 @@ class Rollback:
     @param findings: the state of both servers before the switchover; without it nothing was changed there.
     @param by_copy: what else is to be undone after a copy.
     """
-
-    log = Logger(namespace="redisproxy.switchover")
 
     def __init__(
         self,
@@ -102,6 +92,9 @@ class Rollback:
         await self._let_go_on()
         if fenced and not await self._attempt(self._unfence, LATE_RETRY_DELAYS_S):
             self._report.not_undone("the old server may still refuse writes: run redisproxy unfence")
+        watchers = self._servers.watchers
+        if watchers.forgotten and not await self._attempt(watchers.watch_old, (*RETRY_DELAYS_S, *LATE_RETRY_DELAYS_S)):
+            self._report.not_undone(f"not all sentinels watch the old server again; at each: {watchers.old_by_hand}")
         if effects.hooked:
             await self._undo_by_hook()
         if self._by_copy is not None:
@@ -147,24 +140,7 @@ class Rollback:
         return None if ends is None else max(ends, self._clock.seconds() + HOLD_S)
 
     async def _attempt(self, undo: Undo, delays_s: tuple[float, ...], until: float | None = None) -> bool:
-        """Undo one thing, in several attempts if need be; whether that succeeded.
-
-        @param until: the deadline of all attempts, on the clock.
-        """
-        for attempt, delay_s in enumerate(delays_s):
-            trying = ensureDeferred(self._after(delay_s, undo, attempt))
-            try:
-                if until is not None:
-                    trying.addTimeout(max(0.0, until - self._clock.seconds()), self._clock)
-                await trying
-                return True
-            except (UplinkError, CancelledError, TimeoutError) as error:
-                self.log.warn("switchover: rolling back: {error}", error=str(error) or type(error).__name__)
-        return False
-
-    async def _after(self, delay_s: float, undo: Undo, attempt: int) -> None:
-        await deferLater(self._clock, delay_s)
-        await undo(attempt)
+        return await attempt(undo, delays_s, self._clock, until)
 
     async def _unfence(self, attempt: int) -> None:
         held = self._pause.budget_ends is not None

@@ -19,7 +19,7 @@ from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.catch_up import CatchUp
 from redisproxy.switchover.copy_route import CopyRoute
 from redisproxy.switchover.effects import Effects
-from redisproxy.switchover.failure import SwitchoverFailed, explain
+from redisproxy.switchover.failure import SwitchoverFailed, explain, refuse
 from redisproxy.switchover.inspection import Findings, Inspection
 from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.report import Report, SwitchoverReport
@@ -113,6 +113,7 @@ class Switchover:
 
     async def _run_as_told(self) -> None:
         mode = self._settings.mode
+        refuse(await self._servers.watchers.faults())
         if mode == "external":
             await self._run_external()
         elif mode == "copy":

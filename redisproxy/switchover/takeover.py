@@ -86,6 +86,7 @@ class Takeover:
 
     async def promote(self) -> None:
         """Make the new server a primary that takes writes."""
+        await self._servers.watchers.forget()
         self._effects.promoted = True
         if self._hooks.promotes:
             await PromotionByHook(self._servers, self._hooks, self._history, self._clock).carry_out()
@@ -104,4 +105,5 @@ class Takeover:
         except UplinkError as error:
             self._report.warn([f"the old server is gone: {error}"])
         self._report.warn(await self._findings.setup.restore(self._servers.at_new))
+        await self._servers.watchers.watch_new(self._report)
         self._report.warn(await self._hooks.done())

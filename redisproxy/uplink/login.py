@@ -2,7 +2,8 @@
 
 HELLO does all of it but SELECT in one command and tells the server's version and the connection's id
 (https://redis.io/docs/latest/commands/hello/). Servers older than Redis 6 do not know HELLO: AUTH serves there.
-A server that runs a script answers HELLO and AUTH, and everything else with an error.
+A server that runs a script answers HELLO and AUTH, and everything else with an error. One that loads its data, or a
+replica that has none, answers all of that well: DBSIZE tells.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from redisproxy.resp import RespError, encode_command
 from redisproxy.uplink.connection import UplinkConnection
 
 CONNECTION_NAME = "redisproxy"
+_WITHOUT_DATA = ("LOADING ", "MASTERDOWN ")
+"""How a server begins its answers that has not got its data yet, or no more."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Login:
 
     @param on_done: called once with None and the server's answer to HELLO (empty when it does not know HELLO), or with
         the error.
+    @param ask_for_data: see whether the server has its data, which one with other connections has.
     """
 
     def __init__(
@@ -91,7 +95,9 @@ class Login:
         connection: UplinkConnection,
         credentials: Credentials,
         on_done: Callable[[UplinkError | None, dict[bytes, object]], None],
+        ask_for_data: bool = False,
     ) -> None:
+        self._more = [("DBSIZE",)] if ask_for_data else []
         self._connection = connection
         self._credentials = credentials
         self._on_done = on_done
@@ -102,7 +108,7 @@ class Login:
         self._send([hello, ("CLIENT", "SETNAME", CONNECTION_NAME)], self._hello_answered)
 
     def _send(self, commands: list[tuple[str, ...]], on_done: Callable[[list[object] | None], None]) -> None:
-        commands = [*commands, ("SELECT", str(self._connection.db))]
+        commands = [*commands, *self._more, ("SELECT", str(self._connection.db))]
         data = b"".join(encode_command(*command) for command in commands)
         self._connection.submit_own(Collector(len(commands), on_done), data, len(commands))
 
@@ -126,6 +132,8 @@ class Login:
         first, selected = replies[0], replies[-1]
         if isinstance(first, RespError):
             self._on_done(UplinkRefused(f"the server answered: {first.text}"), {})
+        elif without_data := [each.text for each in replies if isinstance(each, RespError) and _has_no_data(each)]:
+            self._on_done(UplinkRefused(f"the server answered: {without_data[0]}"), {})
         elif isinstance(selected, RespError) and not (is_busy(selected.text) and self._connection.db == 0):
             self._on_done(_refusal(selected.text), {})
         else:
@@ -139,6 +147,10 @@ def hello_fields(reply: object) -> dict[bytes, object]:
     if isinstance(reply, list) and len(reply) % 2 == 0:
         return dict(zip(reply[::2], reply[1::2], strict=True))
     return {}
+
+
+def _has_no_data(error: RespError) -> bool:
+    return error.text.startswith(_WITHOUT_DATA)
 
 
 def _unknown(error: RespError) -> bool:

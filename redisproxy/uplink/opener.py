@@ -21,7 +21,13 @@ Connect = Callable[[Callable[[], IProtocol]], "Deferred[IProtocol]"]
 
 
 class Owner(ConnectionOwner, Protocol):
-    """Who wants the connections."""
+    """Who wants the connections.
+
+    @ivar has_connection: there is one that is logged in.
+    """
+
+    @property
+    def has_connection(self) -> bool: ...
 
     def opening(self, connection: UplinkConnection, pinned: bool) -> None:
         """An attempt begins."""
@@ -126,7 +132,7 @@ class ConnectionOpener:
         def done(error: UplinkError | None, server: dict[bytes, object]) -> None:
             self._logged_in(connection, error, server)
 
-        Login(connection, connection.credentials, done).start()
+        Login(connection, connection.credentials, done, ask_for_data=not self._owner.has_connection).start()
 
     def _logged_in(self, connection: UplinkConnection, error: UplinkError | None, server: dict[bytes, object]) -> None:
         self._stop_timeout(connection)

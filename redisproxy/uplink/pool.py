@@ -123,6 +123,11 @@ class ConnectionPool:
 
     # -- opener.Owner
 
+    @property
+    def has_connection(self) -> bool:
+        """Part of L{opener.Owner}."""
+        return self._registry.connected
+
     def opening(self, connection: UplinkConnection, pinned: bool) -> None:
         """Part of L{opener.Owner}."""
         if pinned:

@@ -80,6 +80,10 @@ class FakeOperations:
     def upgrade(self) -> Deferred[Any]:
         return succeed({"pid": 2})
 
+    def failover(self, dry_run: bool) -> Deferred[Any]:
+        self.calls.append(("failover", dry_run))
+        return succeed({})
+
     def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])
 

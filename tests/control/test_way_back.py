@@ -228,6 +228,21 @@ def test_one_that_follows_another_server_by_now_is_not_forgotten(make_rig: MakeR
     assert "follows 10.9.0.9:6379 by now" in str(forgotten.error)
 
 
+def test_a_reload_does_not_lead_onto_the_server_that_was_left_by_another_address_either(make_rig: MakeRig) -> None:
+    rig = moved(make_rig)
+    back(rig)
+    rig.advance(TIME_S)
+    rig.net.hosts["10.9.0.2:6379"] = rig.servers[1]
+    rig.name_server(rig.servers[1], uplink={"addr": "10.9.0.2:6379"})
+    refused = Outcome(rig.operations.reload())
+    rig.advance(1)
+    assert "10.9.0.2:6379 is fenced" in str(refused.error) and rig.server == rig.servers[0].name
+    rig.servers[1].config["min-replicas-to-write"] = "0"
+    Outcome(rig.operations.reload())
+    rig.advance(1)
+    assert rig.server == "10.9.0.2:6379"
+
+
 def test_a_data_plane_that_is_found_on_the_server_before_is_not_led_away_by_the_file(make_rig: MakeRig) -> None:
     """The answer to the swap was lost: only later it is known that the clients are back."""
     rig = moved(make_rig)

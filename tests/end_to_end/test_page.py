@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, free_port, wait_until
+from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, free_port, wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.one_twin]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PHONE = {"width": 360, "height": 740}
-WAIT_MS = 20_000
+WAIT_MS = 40_000
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,7 @@ def test_clients_are_listed_filtered_and_disconnected_and_their_names_are_text(v
     hostile.ping()
     before = worker.client_id()
     rows = visit.page.locator("#clients tbody tr")
+    visit.page.get_by_label("Filter").scroll_into_view_if_needed()
     visit.sees("#clients tbody", "<img/src=x/onerror=alert(1)>")
     assert visit.page.locator("#clients img").count() == 0
     visit.page.get_by_label("Filter").fill("billing")
@@ -235,6 +236,7 @@ def test_many_clients_are_shown_in_part_and_sorted_by_the_proxy(visit: Visit, pr
     with contextlib.ExitStack() as stack:
         for _ in range(230):
             stack.enter_context(proxy.connect())
+        visit.page.get_by_label("Filter").scroll_into_view_if_needed()
         visit.sees("#clients .note", "200 shown of 230 found")
         assert visit.page.locator("#clients tbody tr").count() == 200
         newest = proxy.client(client_name="newest")
@@ -244,6 +246,13 @@ def test_many_clients_are_shown_in_part_and_sorted_by_the_proxy(visit: Visit, pr
         visit.sees("#clients tbody tr >> nth=0", "newest")
         assert visit.page.locator("#clients th[aria-sort=ascending]").inner_text() == "age"
         newest.close()
+
+
+def test_slow_commands_are_shown_and_their_keys_are_text(visit: Visit, proxy: Proxy) -> None:
+    with proxy.client() as slow:
+        slow.eval(busy_script(0.3), 1, "<img/src=x/onerror=alert(2)>")
+    visit.sees("#slowlog tbody tr", "<img/src=x/onerror=alert(2)>")
+    assert visit.page.locator("#slowlog img").count() == 0
 
 
 def test_only_settings_that_are_not_as_by_default_are_shown(visit: Visit, proxy: Proxy) -> None:

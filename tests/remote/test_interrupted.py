@@ -26,7 +26,7 @@ ELSEWHERE = ServerState({"role": "slave", "master_replid": OTHER}, min_replicas=
     [
         (FENCED, PROMOTED, True, Verdict.GO),
         (FENCED, PROMOTED, False, Verdict.UNCLEAR),
-        (FENCED, REPLICA, False, Verdict.UNCLEAR),
+        (FENCED, REPLICA, False, Verdict.UNDECIDED),
         (FENCED, None, False, Verdict.UNCLEAR),
         (FENCED, STRANGER, True, Verdict.UNCLEAR),
         (FENCED, EMPTY, True, Verdict.UNCLEAR),

@@ -83,7 +83,7 @@ class Outcome:
 class Pair:
     """A control plane's end and a data plane's, and what was asked of the latter."""
 
-    def __init__(self, delay_s: float = 0.001) -> None:
+    def __init__(self, delay_s: float = 0.001, patience_s: float = 0.0) -> None:
         self.clock = Clock()
         self.waiting: dict[str, Deferred[str]] = {}
         self.cancelled: list[str] = []
@@ -98,7 +98,7 @@ class Pair:
             Take: self._take,
             Apply: self._apply,
         }
-        self.control = OrderClient(self.clock, self.lost.append)
+        self.control = OrderClient(self.clock, self.lost.append, patience_s=patience_s)
         self.server = OrderServer(self.clock, handlers, self.lost.append)
         self.ends = pipe(self.clock, self.control, self.server, delay_s)
 
@@ -348,6 +348,17 @@ def test_a_process_that_stood_still_reads_the_answer_before_it_calls_it_too_late
     pair.clock.callLater(2.5, lambda: pair.waiting["x"].callback("mine"))
     pair.clock.advance(4.0)
     assert asked.value == "mine" and not pair.control.lost
+
+
+def test_one_that_may_be_silent_for_longer_is_waited_for() -> None:
+    pair = Pair(patience_s=60)
+    greeting = Outcome(ensureDeferred(pair.control.greet()))
+    pair.turn()
+    asked = pair.give(Ask, name="a")
+    pair.clock.pump([0.5] * 100)
+    assert greeting.error is None and asked.error is None and not pair.lost
+    pair.clock.pump([0.5] * 40)
+    assert isinstance(asked.error, DataPlaneLost) and "within 60 s" in str(asked.error)
 
 
 def test_a_data_plane_that_is_silent_is_lost(pair: Pair) -> None:

@@ -131,7 +131,7 @@ class FleetOperator:
 
     async def _asked(self, proxy: FleetProxy, name: str, ask: Any) -> Any:
         """Ask a proxy, and wait for its answer, or until it has died; the error when it refuses."""
-        process, results = proxy.process, []
+        process, results = proxy.process, list[Any]()
         self._note(f"{name}, at {proxy}")
         answer: Deferred[Any] = ask(proxy.service.fleet.operations)
         answer.addBoth(results.append)
@@ -177,9 +177,7 @@ class FleetOperator:
         fenced = old.config["min-replicas-to-write"] != "0"
         follows = old.repl.primary is target or target.repl.replid2 == old.repl.replid
         promoted = target.repl.primary is None and follows
-        self._note(
-            f"{old.name} {'is' if fenced else 'is not'} fenced, {target.name} {'was' if promoted else 'was not'} promoted"
-        )
+        self._note(f"{old.name} fenced: {fenced}, {target.name} promoted: {promoted}")
         if promoted and fenced:
             self._arrived(target)
             return

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import TCPTimedOutError
 from twisted.python.failure import Failure
 
-from redisproxy.fleet import fleet
 from redisproxy.service import ProxyService
 from tests.simulation.clients import Wire
 from tests.simulation.network import End, Nobody, SimNetwork
@@ -68,7 +67,7 @@ class FleetProxy:
         settings = world.load(self.number)
         network = FleetNetwork(world, self)
         instance = f"{(world.next_id() * 7919) % 1000:03}"
-        with patch.object(fleet.secrets, "token_hex", lambda size: instance):
+        with patch("redisproxy.fleet.fleet.secrets.token_hex", lambda size: instance):
             self.service = ProxyService(
                 world.path(self.number), settings, self.process.reactor, network, world.chance.uniform
             )

@@ -15,12 +15,15 @@ from twisted.internet.error import (
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
+    DNSLookupError,
     TCPTimedOutError,
 )
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 
+from redisproxy.config import TcpAddress
 from redisproxy.net.detached import DetachedSocket, NotDetachable
+from redisproxy.net.resolving import Pointing
 from redisproxy.net.twisted_network import TwistedNetwork
 from tests.simulation.clock import SimClock
 from tests.simulation.descriptors import Descriptors
@@ -382,6 +385,7 @@ class Net:
 
     @ivar now: its conditions. @ivar hosts: who accepts at an address: called with the server's end; None refuses.
     @ivar run_program: runs the programs of processes at this network.
+    @ivar names: the addresses of each name. @ivar looked_up: how often names were looked up.
     """
 
     def __init__(self, clock: SimClock, chance: Random) -> None:
@@ -391,6 +395,8 @@ class Net:
         self.open = _OpenEnds()
         self.hosts: dict[str, Any] = {}
         self.run_program: Any = None
+        self.names: dict[str, list[str]] = {}
+        self.looked_up = 0
         self.descriptors = Descriptors(self)
         self._port = 20000
 
@@ -454,6 +460,22 @@ class SimNetwork(TwistedNetwork):
 
         self._at(2 * net.delay(), connect)
         return answer
+
+    def look_up(self, host: str, nameserver: TcpAddress | None) -> Deferred[Pointing]:
+        """What a name points to."""
+        self._net.looked_up += 1
+        answer: Deferred[Pointing] = Deferred()
+        self._at(2 * self._net.delay(), lambda: None if answer.called else self._answer(answer, host))
+        return answer
+
+    def _answer(self, answer: Deferred[Pointing], host: str) -> None:
+        hosts = self._net.names.get(host, [])
+        if answer.called:
+            return
+        if hosts:
+            answer.callback(Pointing(tuple(hosts)))
+        else:
+            answer.errback(Failure(DNSLookupError(f"{host} can't be looked up")))
 
     def _at(self, delay: float, function: Callable[..., object]) -> None:
         """Have the process do something later."""

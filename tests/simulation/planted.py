@@ -44,6 +44,7 @@ from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
 from tests.simulation.planted_copies import COPIES, COPY_LOSSES
+from tests.simulation.planted_fleets import FLEETS
 from tests.simulation.planted_hooks import HOOKS
 from tests.simulation.planted_losses import LOSSES
 from tests.simulation.planted_workers import HANDOVERS, WORKERS
@@ -465,6 +466,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     **COPY_LOSSES,
     **WORKERS,
     **HANDOVERS,
+    **FLEETS,
 }
 
 
@@ -475,7 +477,12 @@ FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind", "que
 
 def mode_of(name: str) -> Mode:
     """In which mode this bug shows."""
-    modes = {Mode.BOUNDARY: {**LOSSES, **COPY_LOSSES}, Mode.WORKERS: WORKERS, Mode.HANDOVER: HANDOVERS}
+    modes: dict[Mode, dict[str, Callable[[], Patches]]] = {
+        Mode.BOUNDARY: {**LOSSES, **COPY_LOSSES},
+        Mode.WORKERS: WORKERS,
+        Mode.HANDOVER: HANDOVERS,
+        Mode.FLEET: FLEETS,
+    }
     return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 
 

@@ -102,6 +102,7 @@ class Replication:
 
     replid: str
     replid2: str = "0" * 40
+    second_offset: int = -1
     offset: int = 0
     primary: Server | None = None
     primary_name: tuple[str, int] = ("", 0)
@@ -284,7 +285,7 @@ class Server:
         if repl.primary is None:
             return
         repl.primary.repl.replicas.pop(self, None)
-        repl.replid2, repl.replid = repl.replid, self._new_id()
+        repl.replid2, repl.replid, repl.second_offset = repl.replid, self._new_id(), repl.offset + 1
         repl.primary, repl.primary_name = None, ("", 0)
         repl.link_up = repl.syncing = False
         repl.has_backlog = True
@@ -415,6 +416,7 @@ class Server:
             "redis_version": "7.0.15", "run_id": self.run_id, "tcp_port": 6379, "used_memory": 1000000, "maxmemory": 0,
             "cluster_enabled": 0, "role": "slave" if replica else "master", "connected_slaves": len(repl.replicas),
             "master_replid": repl.replid, "master_replid2": repl.replid2, "master_repl_offset": repl.offset,
+            "second_repl_offset": repl.second_offset,
             "total_error_replies": self.errors,
         }  # fmt: skip
         if replica:

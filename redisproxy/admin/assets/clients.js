@@ -1,4 +1,5 @@
-// The table of clients: filtered by a text, sorted by any column, and closed one by one after a question.
+// The table of clients: filtered by a text, sorted by any column, and closed one by one after a question. It is asked for
+// while it is in sight: the proxy has to look at all its clients for it.
 
 import { el, setText, unseen } from "./dom.js";
 import { count, duration, many } from "./format.js";
@@ -27,6 +28,7 @@ export class Clients {
   #askAt = 0;
   #asked = 0;
   #open = 0;
+  #inSight = false;
   #sortBy = COLUMNS[0];
   #descending = false;
 
@@ -51,6 +53,9 @@ export class Clients {
       el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Table of clients" },
         el("table", {}, el("caption", { class: "unseen" }, "Clients"),
           el("thead", {}, el("tr", {}, this.heads, el("th", { scope: "col" }, unseen("disconnect")))), this.body)));
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      this.#inSight = isIntersecting;
+    }, { rootMargin: "50%" }).observe(section);
   }
 
   #head(column) {
@@ -65,7 +70,7 @@ export class Clients {
 
   update({ clients = {} }) {
     this.#open = clients.open ?? 0;
-    if (Date.now() >= this.#askAt) this.#load();
+    if (this.#inSight && Date.now() >= this.#askAt) this.#load();
   }
 
   /** Ask for the clients that are looked for, and show them unless another question was asked meanwhile. */

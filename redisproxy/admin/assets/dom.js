@@ -48,7 +48,7 @@ export function terms(pairs) {
 export function table(caption, heads, rows) {
   const kinds = heads.map((head) => (Array.isArray(head) ? head[1] : null));
   const cell = (value, column) => el("td", { class: kinds[column] }, value ?? "");
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${caption}, table` },
     el("table", {},
       el("caption", { class: "unseen" }, caption),
       el("thead", {}, el("tr", {}, heads.map((head, column) =>
