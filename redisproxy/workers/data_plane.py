@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 LOOK_S = 0.05
+FIND_TO_END_S = 5.0
 UNTOLD_IDS = 1_000_000
 """The process whose place is taken may give so many more after it has told what clients share."""
 
@@ -98,6 +100,7 @@ class WorkersDataPlane:
         self.crew.directory.make()
         self.crew.stalls.start()
         differs = self._finds and await self._finding.find()
+        self._finds = False
         if self._here is not None:
             await self._here.start(self._reactor, self._members.settings, self._everywhere)
             self._members.join(self._here)
@@ -143,6 +146,12 @@ class WorkersDataPlane:
         """Drive what the process whose place this one has taken has left, until its clients have gone."""
         await self._finding.find(only_to_end=True)
 
+    async def _find_to_end(self) -> None:
+        """The end came before all were found that an earlier control process has left: it is theirs, too."""
+        if self._finds:
+            with suppress(TimeoutError):
+                await ensureDeferred(self._finding.find(only_to_end=True)).addTimeout(FIND_TO_END_S, self._reactor)
+
     # -- the whole
 
     def connected(self) -> Deferred[bool]:
@@ -174,6 +183,7 @@ class WorkersDataPlane:
     async def _stop(self) -> None:
         self._handovers.close()
         self.crew.stalls.stop()
+        await self._find_to_end()
         await self._supervisor.stop()
         if self._here is not None:
             await self._here.stop()

@@ -17,6 +17,7 @@ MODES = {
     Mode.BOUNDARY: "control plane and data plane are two processes",
     Mode.WORKERS: "clients are spread over workers, which are killed, stopped and cut off",
     Mode.HANDOVER: "clients go from one worker to another as well",
+    Mode.RESTART: "the control process is killed as well, and a new one finds the workers",
 }
 CHUNK = 20
 SHOWN = 10
@@ -71,6 +72,7 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """Exit code 1 when a seed fails."""
     options = _options()
+    sys.unraisablehook = lambda unraisable: None  # coroutines of processes that were killed in the middle
     began, failed = time.monotonic(), []
     count = commands = switchovers = 0
     jobs = options.jobs if len(options.seeds) > CHUNK else 1

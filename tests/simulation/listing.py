@@ -56,7 +56,7 @@ class Listing:
         if reply is GONE:
             raise Gone
         if isinstance(reply, ReplyError):
-            if not (workers.hit or self.world.faulty):
+            if not (workers.disturbed or self.world.faulty):
                 self.world.fail(f"CLIENT LIST was answered with {reply}")
             return
         self._check(Counter(int(line.split()[0][3:]) for line in bytes(reply).splitlines()), before, _there(workers))

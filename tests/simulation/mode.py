@@ -12,8 +12,9 @@ class Mode(Enum):
     BOUNDARY = "boundary"
     WORKERS = "workers"
     HANDOVER = "handover"
+    RESTART = "restart"
 
     @property
     def many(self) -> bool:
         """Whether there are workers."""
-        return self in (Mode.WORKERS, Mode.HANDOVER)
+        return self in (Mode.WORKERS, Mode.HANDOVER, Mode.RESTART)

@@ -210,6 +210,7 @@ class End:
 
     def die(self) -> None:
         """Its process is gone, and the system closes the connection: what was written may have left, or is lost."""
+        self.net.clock.graves.append((self.protocol, self._producer))
         self.protocol, self._producer, self.process = _Nobody(), None, None
         if self._inbox or self._reset_by is not None or self.net.chance.random() < 0.5:
             self._lost(ConnectionLost())

@@ -15,6 +15,7 @@ from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
 from tests.simulation.aborts import Aborts
 from tests.simulation.copying import marked
+from tests.simulation.requests import Killed, NobodyThere
 from tests.simulation.returns import Returns
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class Operator:
         """Everybody is held, if nobody has let them go meanwhile."""
         self.world.placement.paused = released == self._released and not self.world.stopped
         return answer
+
+    def left_alone(self) -> None:
+        """The process in charge is gone: a pause that was told stays, and nobody takes a way back."""
+        self.returns.forget_all()
 
     async def unpause(self) -> None:
         """Take the pause back, again and again until the data plane has heard of it."""
@@ -190,7 +195,7 @@ class Operator:
     def _switched(self, target: Server, result: Any, began: float) -> None:
         world, report = self.world, _report_of(result)
         self._within_budget(report, began)
-        if report.get("result") == "unknown":
+        if report.get("result") == "unknown" or _broken_off(result):
             finding = ensureDeferred(self._find_out(target)).addErrback(world.crashed)
             self.running[finding] = "finding out where the clients are"
             finding.addBoth(lambda _: self.running.pop(finding))
@@ -211,8 +216,8 @@ class Operator:
     async def _find_out(self, target: Server) -> None:
         """The report does not know where the clients are. The pages show it when there is a connection again."""
         world = self.world
-        assert world.boundary is not None, "a report does not know, with the data plane in the same process"
-        while not (world.boundary.usable or world.stopped):
+        assert world.loses_control, "a report does not know, with the data plane in the same process"
+        while not (world.knows or world.stopped):
             await world.sleep(0.05)
         world.current = world.in_use
         self._note(f"the clients are on {world.current.name}")
@@ -238,6 +243,11 @@ class Operator:
 
     def _note(self, text: str) -> None:
         self.world.note("operator", text)
+
+
+def _broken_off(result: Any) -> bool:
+    """Whether the process that was asked has ended before it has answered."""
+    return isinstance(result, Failure) and bool(result.check(Killed)) and not result.check(NobodyThere)
 
 
 def _report_of(result: Any) -> dict[str, Any]:

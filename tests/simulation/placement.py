@@ -51,12 +51,14 @@ class Placement:
     def _not_there_yet(self, decided: Server) -> object:
         """A worker, of those that are all right, which is still at another server."""
         workers = self._world.workers
-        if workers is None:
+        if workers is None or not workers.control_process.alive:
             return None
         well = (each for each in workers.in_use if not workers.is_doomed(each))
         return next((each for each in well if self._world.net.hosts[workers.server_of(each)] is not decided), None)
 
     def _is_cut_off(self, process: object) -> bool:
-        """Whether its link to the control process may be lost, which does not know yet and will kill it."""
+        """Whether it may have no control process, or one that does not know that their link is lost and will kill it."""
         workers = self._world.workers
-        return workers is not None and workers.is_doomed(process)
+        if workers is None:
+            return False
+        return workers.is_doomed(process) or (workers.restarts is not None and process not in workers.in_use)

@@ -113,6 +113,7 @@ class Process:
         self.network = SimNetwork(machine.net, self)
         self.starting: Starting | None = None
         self._tell: Callable[[Failure], None] = lambda failure: None
+        self._witnesses: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"{self.name} ({self.pid})"
@@ -128,6 +129,7 @@ class Process:
 
     def _do(self, function: Callable[..., object], *args: object) -> None:
         if not self.alive:
+            self.machine.clock.graves.append((function, args))
             return
         if self.stopped:
             self.at(self.stopped_until - self.machine.clock.seconds(), function, *args)
@@ -165,6 +167,8 @@ class Process:
         machine.forget_pairs_of(self)
         machine.net.descriptors.close_those_of(self)
         machine.clock.at(machine.chance.choice(NOTICED_S), self._tell, status)
+        for told in self._witnesses:
+            machine.clock.at(machine.chance.choice(NOTICED_S), told)
 
     # -- for whoever has started it
 
@@ -176,6 +180,10 @@ class Process:
     def started_by(self, parent: Process, protocol: Any) -> None:
         """Tell the protocol of the parent when this one has ended."""
         self._tell = lambda status: parent.at(0.0, protocol.processEnded, status)
+
+    def seen_by(self, witness: Process, ended: Callable[[], None]) -> None:
+        """Another process has a descriptor of this one: call `ended` there when it has."""
+        self._witnesses.append(lambda: witness.at(0.0, ended))
 
 
 @implementer(IReactorTime)
@@ -190,6 +198,16 @@ class Reactor:
     def pid(self) -> int:
         """The number of this process."""
         return self._process.pid
+
+    @property
+    def process(self) -> Process:
+        """This process."""
+        return self._process
+
+    @property
+    def machine(self) -> Machine:
+        """Where it runs."""
+        return self._process.machine
 
     @property
     def network(self) -> SimNetwork:
@@ -256,10 +274,14 @@ class Reactor:
     def connectUNIX(self, address: str, factory: Any, timeout: float = 30, checkPID: bool = False) -> Any:
         """Connect to one."""
         machine = self._process.machine
-        self._process.at(machine.net.delay(), self._connect, address, factory)
-        return None
+        connector = Connector(address)
+        factory.startedConnecting(connector)
+        self._process.at(machine.net.delay(), self._connect, connector, address, factory)
+        return connector
 
-    def _connect(self, address: str, factory: Any) -> None:
+    def _connect(self, connector: Connector, address: str, factory: Any) -> None:
+        if connector.stopped:
+            return
         machine = self._process.machine
         listening = machine.sockets.get(address)
         if listening is None:
@@ -270,6 +292,20 @@ class Reactor:
         far.pauseProducing()
         listening.process.at(machine.net.delay(), listening.accept, far)
         self._speak(near, factory.buildProtocol(UNIXAddress(address)))
+
+
+class Connector:
+    """An attempt to connect to a Unix socket."""
+
+    def __init__(self, address: str) -> None:
+        self.stopped = False
+        self._address = address
+
+    def stopConnecting(self) -> None:
+        self.stopped = True
+
+    def getDestination(self) -> UNIXAddress:
+        return UNIXAddress(self._address)
 
 
 class Starting:

@@ -1,16 +1,14 @@
 """The proxy with workers: the control process and the workers as simulated processes, with their own code throughout.
 
 Workers are killed and stopped, and their links to the control process are cut and late: at any time, and at every step
-of pauses, reloads and switchovers. Another one takes the place of a worker that is lost.
+of pauses, reloads and switchovers. Another one takes the place of a worker that is lost. In some runs the control
+process is killed as well, and a new one finds the workers (L{restarts}).
 """
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -20,21 +18,19 @@ from twisted.internet.error import ConnectionLost
 
 from redisproxy import service
 from redisproxy.control.service_manager import ServiceManager
-from redisproxy.dataplane import garbage_collection
-from redisproxy.remote import run_directory
 from redisproxy.remote.order_server import OrderServer
-from redisproxy.remote.run_directory import RunDirectory
-from redisproxy.workers import driven, process
-from redisproxy.workers.driven import Driven
-from redisproxy.workers.orders import Introduction
 from redisproxy.workers.process import STARTED, Beginning, WorkerProcess
 from tests.simulation.backlog import Backlog
 from tests.simulation.clients import Wire
 from tests.simulation.copying import MortalCopying
 from tests.simulation.handovers import Handovers
+from tests.simulation.mode import Mode
 from tests.simulation.moments import OF_A_MOVE, Moments
 from tests.simulation.network import End
 from tests.simulation.processes import Machine, Process
+from tests.simulation.requests import Requests
+from tests.simulation.restarts import Restarts
+from tests.simulation.system import Directory, in_a_process, of_the_machine
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -57,33 +53,17 @@ def workers_of(seed: int) -> int:
     return Random(f"{seed} workers").choice((2, 3, 4))
 
 
-class Directory(RunDirectory):
-    """The run directory of the simulated machine."""
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__("/run/proxy")
-        self._machine = machine
-
-    def make(self) -> None: ...
-
-    def names(self) -> list[str]:
-        return sorted(path.split("/")[-1][: -len(".orders")] for path in self._machine.sockets if ".orders" in path)
-
-    def living(self) -> list[str]:
-        return self.names()
-
-    def remove(self, name: str) -> None: ...
-
-
 class Workers:
     """The carrier of a world: the processes of the proxy.
 
-    @ivar service: of the control process. @ivar lost: how many workers were killed or have ended too early.
+    @ivar service: of the control process; of the last one while there is none.
+    @ivar lost: how many workers were killed or have ended too early.
     @ivar handovers: of clients between workers; None where there are none.
+    @ivar restarts: of the control process; None where there are none.
     @ivar hit: whether anything happens to workers.
     """
 
-    def __init__(self, world: World, settings: Settings, handover: bool) -> None:
+    def __init__(self, world: World, settings: Settings, mode: Mode) -> None:
         self._world = world
         random.seed(world.seed)
         self.chance = Random(f"{world.seed} worker faults")
@@ -92,23 +72,38 @@ class Workers:
         self.machine.on_end = self._ended
         self.machine.on_accept = self._accepted
         world.net.descriptors.on_closed = self._let_go
-        self.control_process = self.machine.process("control")
         self.lost = 0
         self._doomed: set[Process] = set()
         self._stopping = False
+        self._server_at_stop = ""
         counts = (0, 1, 2, 3, 5) if self.hit else (0,)
+        self.restarts = Restarts(world, self) if mode is Mode.RESTART else None
         self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, ORDERS)
-        self.handovers = Handovers(world, self) if handover else None
-        copying = partial(MortalCopying, world=world, network=self.control_process.network)
-        with _in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
-            directory = RunDirectory(settings.run_directory or "")
-            reactor = self.control_process.reactor
-            self.service = service.WorkersService(world.path, settings, reactor, ServiceManager(), directory)
+        self.handovers = Handovers(world, self) if mode is Mode.HANDOVER else None
+        kept = self.restarts is not None and self.restarts.socket_activated
+        self.backlog = Backlog(self.machine, kept, may_end)
+        self.requests = Requests(self._in_charge)
+        self.make_control(settings)
+
+    def make_control(self, settings: Settings) -> None:
+        """Start the control process, at first or again."""
+        process = self.control_process = self.machine.process("control")
+        copying = partial(MortalCopying, world=self._world, network=process.network, process=process)
+        with in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
+            directory = Directory(settings.run_directory or "", process)
+            manager = ServiceManager()
+            self.service = service.WorkersService(self._world.path, settings, process.reactor, manager, directory)
         self._dataplane: Any = self.service.dataplane
-        self.backlog = Backlog(self.machine)
-        sockets: Any = {settings.listen[0].address: [self.backlog.of(self.control_process)]}
+        sockets: Any = {settings.listen[0].address: [self.backlog.of(process)]}
         self._dataplane.ports.take(sockets)
         self._dataplane.ports.resume()
+
+    def begin(self) -> None:
+        """The control process has started."""
+        self.service.begin()
+
+    def _in_charge(self) -> tuple[Process, Any] | None:
+        return (self.control_process, self.service.control.operations) if self.control_process.alive else None
 
     # -- processes
 
@@ -119,7 +114,7 @@ class Workers:
             self._world.violation = self._world.violation or f"a worker can't begin: {error!r}"
 
     def _run_worker(self, child: Process, given: bytes) -> None:
-        with _in_a_process():
+        with in_a_process():
             worker = child.program = WorkerProcess(Beginning.from_bytes(given), child.reactor)
             worker.start()
         child.say(STARTED)
@@ -135,24 +130,40 @@ class Workers:
         """Somebody has connected to a worker."""
         if path.endswith(".orders"):
             self._moments.watch(end.protocol)
+            if self.restarts is not None:
+                self.restarts.watch(end.protocol)
         elif path.endswith(".clients") and self.handovers is not None:
             self.handovers.watch(end.protocol)
 
     def _ended(self, ended: Process) -> None:
         """Its clients may lose their connections, and nobody else."""
         if not self._stopping:
-            self.lost += 1
+            self.lost += ended is not self.control_process
             self._world.note("workers", f"{ended} has ended")
+        self.backlog.leave(ended)
+        if self.restarts is not None and ended is self.control_process and not self._stopping:
+            self.restarts.ended(ended)
+        self.requests.break_off(ended)
         for end in self._world.net.connections("proxy"):
             if end.process is ended:
                 may_end(end)
 
     def _let_go(self, end: End) -> None:
-        """Nobody has the socket of this client: it was on its way to a worker, and that was lost."""
-        if self.hit:
+        """Nobody has the socket of this client: it was on its way to a worker, and that or its giver was lost."""
+        if self.disturbed:
             may_end(end)
 
     # -- what worlds ask
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether anything happens to the proxy's processes."""
+        return self.hit or self.restarts is not None
+
+    @property
+    def knows(self) -> bool:
+        """Whether there is a control process, and it drives all that there are."""
+        return self.control_process.alive and len(self.in_use) == len(self.workers)
 
     def ready(self) -> bool:
         """Whether all workers carry commands."""
@@ -164,7 +175,7 @@ class Workers:
 
     @property
     def workers(self) -> list[Process]:
-        """The processes that live and have begun."""
+        """The processes of workers that live and have begun."""
         return [each for each in self.machine.processes.values() if each.alive and each.program is not None]
 
     @property
@@ -178,11 +189,9 @@ class Workers:
         members = {member.pid for member in self.members}
         return [each for each in self.workers if each.pid in members]
 
-    @contextmanager
-    def system(self) -> Iterator[None]:
+    def system(self) -> AbstractContextManager[None]:
         """While this is entered, the system is the simulated machine, in what goes beyond a process's reactor."""
-        with patch.object(run_directory, "_listens", lambda path: path in self.machine.sockets):
-            yield
+        return of_the_machine(self.machine)
 
     @property
     def planes(self) -> list[LocalDataPlane]:
@@ -195,6 +204,8 @@ class Workers:
 
         @raise Violation: they do not agree.
         """
+        if self._server_at_stop:
+            return self._server_at_stop
         there = {self.server_of(each) for each in self.in_use}
         if there - {self.decided}:
             self._world.fail(f"workers are on {' and '.join(sorted(there))}, and {self.decided} is in force")
@@ -215,9 +226,16 @@ class Workers:
         programs = [each.program for each in self.machine.processes.values() if each.program is not None]
         return sum(program.plane.core.metrics.flow.commands for program in programs)
 
+    def revive(self) -> None:
+        """Nothing happens any more: see that there is a control process."""
+        if self.restarts is not None:
+            self.restarts.revive()
+
     def stop(self) -> None:
         """The proxy is to stop: workers end."""
         self._stopping = True
+        if self.restarts is not None and not self.knows:
+            self._server_at_stop = next((self.server_of(each) for each in self.workers), self.decided)
 
     def links_are_closed(self) -> bool:
         """Whether the control process has no connection to a worker any more."""
@@ -312,40 +330,6 @@ class Workers:
 
     def _note(self, text: str) -> None:
         self._world.note("fate", text)
-
-
-@contextmanager
-def _in_a_process() -> Iterator[None]:
-    """What a process takes from the interpreter that it runs in."""
-    with (
-        patch.object(service, "best_network", lambda reactor: reactor.network),
-        patch.object(process, "best_network", lambda reactor: reactor.network),
-        patch.object(garbage_collection, "leave_out_what_there_is", lambda: None),
-        patch.object(driven, "_log_to", os.close),
-        patch.object(Driven, "_introduce", _introduced),
-        patch.object(driven, "ProcessAtOtherEnd", _ControlProcess),
-    ):
-        yield
-
-
-class _ControlProcess:
-    """Implements C{remote.other_end.OtherEnd} for a simulated process."""
-
-    def __init__(self, link: Any) -> None:
-        self._process: Process = link.transport.peer.process
-
-    def lives(self) -> bool:
-        return self._process.alive
-
-    def close(self) -> None: ...
-
-
-def _introduced(self: Driven) -> Introduction:
-    """A worker tells its simulated number."""
-    return replace(_introduce(self), pid=self._reactor.pid)
-
-
-_introduce = Driven._introduce
 
 
 def may_end(end: End) -> None:

@@ -23,7 +23,7 @@ from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.net import tls
-from redisproxy.service import in_this_process
+from redisproxy.service import Proxy, in_this_process
 from redisproxy.workers.share import share_of
 from tests.simulation.boundary import Boundary
 from tests.simulation.bypass import Bypass
@@ -47,6 +47,7 @@ from tests.simulation.workers import Workers, workers_of
 
 if TYPE_CHECKING:
     from redisproxy.control.configuration import Configuration
+    from redisproxy.control.control import Control
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.dataplane.local import LocalDataPlane
 
@@ -125,15 +126,13 @@ class World:
         self.workers: Workers | None = None
         self.carrier: Workers | OneProcess
         if mode.many:
-            self.carrier = self.workers = Workers(self, settings, mode is Mode.HANDOVER)
+            self.carrier = self.workers = Workers(self, settings, mode)
         else:
             network = SimNetwork(self.net)
             reach = partial(self._over_the_boundary, network) if mode is Mode.BOUNDARY else in_this_process
             copying = partial(MortalCopying, world=self, network=network)
             self.carrier = OneProcess(self, settings, network, reach, copying)
-        self.service = self.carrier.service
-        self.control = self.service.control
-        self.operations = self.control.operations
+        self.operations: Any = self.carrier.requests
         self._clients: dict[str, Client | Party] = {}
         self.operator = Operator(self)
         self.idle_resets = IdleResets(self)
@@ -149,6 +148,16 @@ class World:
     # -- what operator, fate and clients use
 
     @property
+    def service(self) -> Proxy:
+        """Of the process in charge, or of the last one while there is none."""
+        return self.carrier.service
+
+    @property
+    def control(self) -> Control:
+        """Its control plane."""
+        return self.service.control
+
+    @property
     def in_use(self) -> Server:
         """The server that clients go to."""
         server: Server = self.net.hosts[self.carrier.server]
@@ -156,14 +165,26 @@ class World:
 
     @property
     def workers_are_hit(self) -> bool:
-        """Whether something happens to the proxy's workers."""
-        return self.workers is not None and self.workers.hit
+        """Whether something happens to the proxy's processes."""
+        return self.workers is not None and self.workers.disturbed
 
     @property
     def decided(self) -> Server:
         """The server that the control plane has decided on for all clients."""
         server: Server = self.net.hosts[self.carrier.decided]
         return server
+
+    @property
+    def loses_control(self) -> bool:
+        """Whether data planes may be without a control plane for a while."""
+        return self.boundary is not None or (self.workers is not None and self.workers.restarts is not None)
+
+    @property
+    def knows(self) -> bool:
+        """Whether the control plane drives every data plane, and nothing is under way that it has begun by itself."""
+        if self.workers is not None:
+            return self.workers.knows and self.control._exclusion._running is None
+        return self.boundary is None or self.boundary.usable
 
     def write_config(self, server: Server, alias: bool = False) -> None:
         """Have the file name this server."""
@@ -282,7 +303,7 @@ class World:
         if self.boundary is not None:
             self.boundary.connect()
             self._run(lambda: self.boundary is not None and self.boundary.usable, CONNECTED_S)
-        self.service.begin()
+        self.carrier.begin()
         if self.workers is not None:
             self._run(self.workers.ready, CONNECTED_S)
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
@@ -298,6 +319,8 @@ class World:
             works.append(self.workers.break_some(self.chance.randint(0, 4)))
         if self.workers is not None and self.workers.handovers is not None:
             works.append(self.workers.handovers.run(self.chance.randint(3, 20)))
+        if self.workers is not None and self.workers.restarts is not None:
+            works.append(self.workers.restarts.run())
         caching = Caching(self)
         if caching.active:
             self._clients |= caching.parties
@@ -320,10 +343,11 @@ class World:
 
         self._run(lambda: over() or self._is_time_to_stop(), LIMIT_S)
         self.ending = True
+        self.carrier.revive()
         if self.sigterm:
             self._stop_in_the_middle(over)
         self._heal()
-        self._run(lambda: False, self.clock.seconds() - 1000 + (1 if self.boundary is None else FOUND_OUT_S))
+        self._run(lambda: False, self.clock.seconds() - 1000 + (FOUND_OUT_S if self.loses_control else 1))
         if running or self.operator.running:
             self._who_waits()
         self._run(self._quiet, self.clock.seconds() - 1000 + PATIENCE_S)
@@ -442,8 +466,12 @@ def hash_of(line: str, before: int) -> int:
 
 def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
     """Play one seed."""
-    outcome = World(seed, mode).play()
+    gc.disable()  # what a process that was killed has left in the middle would be cleaned up at any time
+    try:
+        outcome = World(seed, mode).play()
+    finally:
+        gc.enable()
     clear_away()
-    if outcome.violation:
+    if outcome.violation or mode is Mode.RESTART:
         gc.collect()  # what was given up in the middle must not disturb the next one
     return outcome
