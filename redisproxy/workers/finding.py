@@ -43,6 +43,7 @@ class Finding:
         self._crew = crew
         self._settings = settings
         self._reactor = reactor
+        self._ended: set[Worker] = set()
 
     async def find(self, only_to_end: bool = False) -> bool:
         """Take over all that there are.
@@ -50,7 +51,9 @@ class Finding:
         @param only_to_end: none of them is to serve.
         @return: whether the settings of the file have to be brought in force.
         """
-        found = await self._all_driven()
+        found = [each for each in await self._all_driven() if each[0] not in self._ended]
+        if self._crew.superseded:
+            return False
         found.sort(key=lambda each: each[1].age_s)  # of two with one number the later one serves
         if any(introduction.pausing for _, introduction in found):
             self._crew.members.reasons.add(OPERATOR)
@@ -59,6 +62,7 @@ class Finding:
         for worker, _ in found:
             if worker not in self._crew.workers.values():
                 self._linger(worker)
+            worker.links.tell_if_lost()
         return self._file_is_to_be_taken([worker.links.found for worker, _ in found if worker.links.found is not None])
 
     async def _all_driven(self) -> list[tuple[Worker, Introduction]]:
@@ -103,7 +107,7 @@ class Finding:
 
     async def _drive(self, worker: Worker) -> tuple[Worker, Introduction]:
         introduction = await self._connected(worker)
-        worker.process = Found(introduction.pid, self._reactor, lambda how: self._crew.ended(worker, how))
+        worker.process = Found(introduction.pid, self._reactor, lambda how: self._has_ended(worker, how))
         worker.number = introduction.number
         self._crew.no_id_up_to(introduction.last_id)
         log = LogReader(worker.label, self._reactor)
@@ -111,6 +115,11 @@ class Finding:
         text = "{label} (process {pid}, version {version}) was found and is driven from now on"
         self.log.info(text, label=worker.label, pid=introduction.pid, version=introduction.version)
         return worker, introduction
+
+    def _has_ended(self, worker: Worker, how: str) -> None:
+        """It may be that others were still waited for."""
+        self._ended.add(worker)
+        self._crew.ended(worker, how)
 
     async def _connected(self, worker: Worker) -> Introduction:
         """A connection may be lost by anything; who can't be driven is ended, so that is tried again."""

@@ -86,6 +86,11 @@ class Links:
                 self._asked.abort()
             self._on_lost(self._ordering)
 
+    def tell_if_lost(self) -> None:
+        """Tell once more of a loss that nobody took notice of."""
+        if self._ordering is not None and self._ordering.lost:
+            self._on_lost(self._ordering)
+
     def close(self) -> None:
         """Give them up."""
         for link in (self._ordering, self._asked):

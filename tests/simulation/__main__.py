@@ -17,6 +17,7 @@ MODES = {
     Mode.BOUNDARY: "control plane and data plane are two processes",
     Mode.WORKERS: "clients are spread over workers, which are killed, stopped and cut off",
     Mode.HANDOVER: "clients go from one worker to another as well",
+    Mode.UPGRADE: "the proxy upgrades itself, and both processes are killed, stopped and cut off",
     Mode.RESTART: "the control process is killed as well, and a new one finds the workers",
 }
 CHUNK = 20

@@ -75,6 +75,12 @@ class ListeningSocket:
         self._backlog = backlog
         self._process = process
         self._open = True
+        self.name, self.of_another = "", False
+
+    @property
+    def listening(self) -> ListeningSocket:
+        """The socket itself."""
+        return self
 
     def copy(self) -> ListeningSocket:
         """Another descriptor of it."""

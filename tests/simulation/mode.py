@@ -13,8 +13,9 @@ class Mode(Enum):
     WORKERS = "workers"
     HANDOVER = "handover"
     RESTART = "restart"
+    UPGRADE = "upgrade"
 
     @property
     def many(self) -> bool:
         """Whether there are workers."""
-        return self in (Mode.WORKERS, Mode.HANDOVER, Mode.RESTART)
+        return self not in (Mode.ONE_PROCESS, Mode.BOUNDARY)

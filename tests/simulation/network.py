@@ -20,6 +20,7 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 
+from redisproxy.net.acceptor import Acceptor
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.twisted_network import TwistedNetwork
 from tests.simulation.clock import SimClock
@@ -415,6 +416,16 @@ class Net:
         return [end for end in self.open.ends if end.name == near and not end.gone]
 
 
+class Port:
+    """What a network gives to whoever listens."""
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
+
+    def stopListening(self) -> None:
+        self._acceptor.close()
+
+
 class SimNetwork(TwistedNetwork):
     """The network as the proxy uses it.
 
@@ -468,6 +479,13 @@ class SimNetwork(TwistedNetwork):
     def serve(self, fd: int, factory: Any, tls: Any) -> None:
         """Serve a connection that another process has accepted."""
         self.adopt(DetachedSocket(fd), lambda: factory.buildProtocol(None))
+
+    def listen_on(self, listening: Any, factory: Any, tls: Any) -> Any:
+        """Accept from a socket that listens already."""
+        assert self._process is not None
+        acceptor = Acceptor(self._process.reactor, listening, lambda one: self.serve(one.detach(), factory, None))
+        acceptor.resume()
+        return Port(acceptor)
 
     def _over(self, result: Any, answer: Deferred[Any]) -> Any:
         del self.attempts[answer]

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 
 from redisproxy.service import ProxyService, Reach
 
@@ -66,6 +67,10 @@ class OneProcess:
 
     def revive(self) -> None:
         """It lives."""
+
+    def stop_service(self) -> Deferred[None]:
+        """SIGTERM; fire when the process would end."""
+        return self.service.stopService()
 
     def stop(self) -> None:
         """The proxy is to stop."""

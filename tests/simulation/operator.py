@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from redisproxy.control.errors import OperationError, Unavailable
+from redisproxy.control.errors import OperationError, Unavailable, WrongState
 from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
 from tests.simulation.aborts import Aborts
@@ -108,6 +108,10 @@ class Operator:
         except Unavailable as error:
             if not (self.world.faulty or self.world.stopped or self.world.workers_are_hit):
                 self.world.fail(f"an order got lost although nothing had failed: {error}")
+            return False
+        except WrongState:
+            if not self.world.upgrades:
+                raise
             return False
         return True
 

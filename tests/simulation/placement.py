@@ -51,8 +51,9 @@ class Placement:
     def _not_there_yet(self, decided: Server) -> object:
         """A worker, of those that are all right, which is still at another server."""
         workers = self._world.workers
-        if workers is None or not workers.control_process.alive:
+        if workers is None:
             return None
+        workers.look()
         well = (each for each in workers.in_use if not workers.is_doomed(each))
         return next((each for each in well if self._world.net.hosts[workers.server_of(each)] is not decided), None)
 
@@ -61,4 +62,4 @@ class Placement:
         workers = self._world.workers
         if workers is None:
             return False
-        return workers.is_doomed(process) or (workers.restarts is not None and process not in workers.in_use)
+        return workers.is_doomed(process) or (workers.loses_control and process not in workers.in_use)

@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -22,6 +23,8 @@ from zope.interface import implementer
 from tests.simulation.clock import SimClock, process_of
 from tests.simulation.network import End, Net, SimNetwork
 
+LINK = 3
+"""The descriptor with which a child has a link to its parent, if it has one."""
 START_S = (0.02, 0.1, 0.5)
 NOTICED_S = (0.0, 0.001, 0.02)
 """How long it takes until whoever has started a process learns of its end."""
@@ -114,6 +117,8 @@ class Process:
         self.starting: Starting | None = None
         self._tell: Callable[[Failure], None] = lambda failure: None
         self._witnesses: list[Callable[[], None]] = []
+        self.on_stop: Callable[[], Deferred[None]] = lambda: succeed(None)
+        self._stopping: Deferred[None] | None = None
 
     def __repr__(self) -> str:
         return f"{self.name} ({self.pid})"
@@ -149,6 +154,15 @@ class Process:
         """SIGKILL."""
         self._end(Failure(ProcessTerminated(signal=9)))
 
+    def stop(self) -> Deferred[None]:
+        """Its reactor is to stop: what has to be done before is done, then it ends."""
+        if self._stopping is None:
+            self._stopping = self.on_stop()
+            self._stopping.addCallback(lambda _: self.exit())
+        over: Deferred[None] = Deferred()
+        self._stopping.addCallback(lambda _: over.callback(None))
+        return over
+
     def exit(self, code: int = 0) -> None:
         """It ends by itself, after what it does now."""
         status = Failure(ProcessTerminated(code) if code else ProcessDone(0))
@@ -179,7 +193,12 @@ class Process:
 
     def started_by(self, parent: Process, protocol: Any) -> None:
         """Tell the protocol of the parent when this one has ended."""
-        self._tell = lambda status: parent.at(0.0, protocol.processEnded, status)
+
+        def tell(status: Failure) -> None:
+            parent.at(0.0, protocol.processExited, status)
+            parent.at(0.0, protocol.processEnded, status)
+
+        self._tell = tell
 
     def seen_by(self, witness: Process, ended: Callable[[], None]) -> None:
         """Another process has a descriptor of this one: call `ended` there when it has."""
@@ -229,7 +248,11 @@ class Reactor:
 
     def stop(self) -> None:
         """The process ends."""
-        self._process.exit()
+        self._process.stop()
+
+    def callWhenRunning(self, callable: Callable[..., object], *args: object) -> None:
+        """It runs."""
+        self.callLater(0, callable, *args)
 
     # -- processes
 
@@ -316,17 +339,19 @@ class Starting:
     ) -> None:
         self.pid = child.pid
         self._child = child
-        self._parent = parent
+        self.parent = parent
         self._protocol = protocol
         self._args = args
         self._input = b""
         self._descriptors: dict[int, int] = {}
         machine = child.machine
         for number, descriptor in descriptors.items():
-            if isinstance(descriptor, int):
+            if number == LINK and isinstance(descriptor, int):
                 machine.join(descriptor, parent, child)
                 self._descriptors[number] = os.dup(descriptor)
                 machine.net.descriptors.hold(self._descriptors[number], child)
+        if isinstance(descriptors[0], int):
+            self.closeChildFD(0)
 
     def writeToChild(self, descriptor: int, data: bytes) -> None:
         """Write to its standard input."""
@@ -342,7 +367,7 @@ class Starting:
 
     def say(self, text: bytes) -> None:
         """It writes to its standard output, which is read to its end before the parent learns that it has ended."""
-        self._parent.at(0.0, self._protocol.outReceived, text)
+        self.parent.at(0.0, self._protocol.outReceived, text)
 
     def signalProcess(self, number: int) -> None:
         """

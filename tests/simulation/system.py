@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -82,16 +82,11 @@ _introduce = Driven._introduce
 @contextmanager
 def in_a_process() -> Iterator[None]:
     """While this is entered, parts of a process are made: it takes these from the interpreter that it runs in."""
-    with ExitStack() as stack:
-        for each in (
-            patch.object(service, "best_network", lambda reactor: reactor.network),
-            patch.object(process, "best_network", lambda reactor: reactor.network),
-            patch.object(garbage_collection, "leave_out_what_there_is", lambda: None),
-            patch.object(driven, "_log_to", lambda descriptor: os.close(descriptor)),
-            patch.object(Driven, "_introduce", _introduced),
-            patch.object(driven, "ProcessAtOtherEnd", ProcessAtOtherEnd),
-        ):
-            stack.enter_context(each)
+    with (
+        patch.object(service, "best_network", lambda reactor: reactor.network),
+        patch.object(process, "best_network", lambda reactor: reactor.network),
+        patch.object(garbage_collection, "leave_out_what_there_is", lambda: None),
+    ):
         yield
 
 
@@ -100,6 +95,9 @@ def of_the_machine(machine: Machine) -> Iterator[None]:
     """While this is entered, a world plays: what its processes ask the system for, the machine answers."""
     with (
         patch.object(run_directory, "_listens", lambda path: path in machine.sockets),
+        patch.object(driven, "_log_to", lambda descriptor: os.close(descriptor)),
+        patch.object(driven, "ProcessAtOtherEnd", ProcessAtOtherEnd),
+        patch.object(Driven, "_introduce", _introduced),
         patch.object(finding, "Found", Found),
         patch.object(links, "pid_at_other_end", lambda link: link.transport.peer.process.pid),
         patch.object(finding, "LogReader", LogReader),

@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
 from redisproxy import service
@@ -56,12 +57,14 @@ def workers_of(seed: int) -> int:
 class Workers:
     """The carrier of a world: the processes of the proxy.
 
-    @ivar service: of the control process; of the last one while there is none.
+    @cvar loses_control: whether the workers may be without a control process for a while.
     @ivar lost: how many workers were killed or have ended too early.
     @ivar handovers: of clients between workers; None where there are none.
     @ivar restarts: of the control process; None where there are none.
     @ivar hit: whether anything happens to workers.
     """
+
+    loses_control = False
 
     def __init__(self, world: World, settings: Settings, mode: Mode) -> None:
         self._world = world
@@ -78,6 +81,7 @@ class Workers:
         self._server_at_stop = ""
         counts = (0, 1, 2, 3, 5) if self.hit else (0,)
         self.restarts = Restarts(world, self) if mode is Mode.RESTART else None
+        self.loses_control = self.loses_control or self.restarts is not None
         self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, ORDERS)
         self.handovers = Handovers(world, self) if mode is Mode.HANDOVER else None
         kept = self.restarts is not None and self.restarts.socket_activated
@@ -92,11 +96,16 @@ class Workers:
         with in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
             directory = Directory(settings.run_directory or "", process)
             manager = ServiceManager()
-            self.service = service.WorkersService(self._world.path, settings, process.reactor, manager, directory)
-        self._dataplane: Any = self.service.dataplane
+            self._service = service.WorkersService(self._world.path, settings, process.reactor, manager, directory)
+        self._dataplane: Any = self._service.dataplane
         sockets: Any = {settings.listen[0].address: [self.backlog.of(process)]}
         self._dataplane.ports.take(sockets)
         self._dataplane.ports.resume()
+
+    @property
+    def service(self) -> service.Proxy:
+        """Of the control process; of the last one while there is none."""
+        return self._service
 
     def begin(self) -> None:
         """The control process has started."""
@@ -109,11 +118,11 @@ class Workers:
 
     def _main(self, child: Process, arguments: list[str], given: bytes, descriptors: dict[int, int]) -> None:
         try:
-            self._run_worker(child, given)
+            self._run(child, given, descriptors)
         except Exception as error:
-            self._world.violation = self._world.violation or f"a worker can't begin: {error!r}"
+            self._world.violation = self._world.violation or f"{child} can't begin: {error!r}"
 
-    def _run_worker(self, child: Process, given: bytes) -> None:
+    def _run(self, child: Process, given: bytes, descriptors: dict[int, int]) -> None:
         with in_a_process():
             worker = child.program = WorkerProcess(Beginning.from_bytes(given), child.reactor)
             worker.start()
@@ -231,15 +240,22 @@ class Workers:
         if self.restarts is not None:
             self.restarts.revive()
 
+    def look(self) -> None:
+        """Judge the processes at any moment."""
+
+    def stop_service(self) -> Deferred[None]:
+        """SIGTERM; fire when the control process would end."""
+        return self.service.stopService().addCallback(lambda _: self.backlog.close())
+
     def stop(self) -> None:
         """The proxy is to stop: workers end."""
         self._stopping = True
-        if self.restarts is not None and not self.knows:
+        if self.loses_control and not self.knows:
             self._server_at_stop = next((self.server_of(each) for each in self.workers), self.decided)
 
-    def links_are_closed(self) -> bool:
-        """Whether the control process has no connection to a worker any more."""
-        return not self.links_of(self.control_process)
+    def is_over(self) -> bool:
+        """Whether the control process has no connection to a worker any more, nor has an earlier one left any."""
+        return not (self.links_of(self.control_process) or (self.loses_control and self.workers))
 
     def left(self) -> str:
         """What is left after the stop; empty when it is nothing."""

@@ -43,6 +43,7 @@ from tests.simulation.placement import Placement
 from tests.simulation.redis import Server
 from tests.simulation.scripting import Scripting
 from tests.simulation.terms import conditions, settings_of, sigterm_of
+from tests.simulation.upgrades import Upgradable, workers_in_upgrades
 from tests.simulation.workers import Workers, workers_of
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ LIMIT_S = 120.0
 PATIENCE_S = 40.0
 STOP_S = 20.0
 CONNECTED_S = 5.0
-LINKS_S = 12.0
-"""A link that was cut unnoticed is closed by then."""
+LINKS_S = 15.0
+"""A link that was cut unnoticed is closed by then, and a worker that nobody drives has ended."""
 FOUND_OUT_S = 20.0
 """The control plane has a new connection by then, and the data plane has ended what was interrupted."""
 
@@ -118,7 +119,8 @@ class World:
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         if mode.many:
-            self._settings |= {"workers": workers_of(seed), "run_directory": os.path.join(self._folder, "run")}
+            count = workers_in_upgrades(seed) if mode is Mode.UPGRADE else workers_of(seed)
+            self._settings |= {"workers": count, "run_directory": os.path.join(self._folder, "run")}
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
         self.max_pinned = share_of(settings).uplink.max_pinned
@@ -126,7 +128,8 @@ class World:
         self.workers: Workers | None = None
         self.carrier: Workers | OneProcess
         if mode.many:
-            self.carrier = self.workers = Workers(self, settings, mode)
+            kind = Upgradable if mode is Mode.UPGRADE else Workers
+            self.carrier = self.workers = kind(self, settings, mode)
         else:
             network = SimNetwork(self.net)
             reach = partial(self._over_the_boundary, network) if mode is Mode.BOUNDARY else in_this_process
@@ -177,7 +180,12 @@ class World:
     @property
     def loses_control(self) -> bool:
         """Whether data planes may be without a control plane for a while."""
-        return self.boundary is not None or (self.workers is not None and self.workers.restarts is not None)
+        return self.boundary is not None or (self.workers is not None and self.workers.loses_control)
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether the proxy is upgraded in this world, which refuses other orders meanwhile."""
+        return isinstance(self.workers, Upgradable)
 
     @property
     def knows(self) -> bool:
@@ -321,6 +329,8 @@ class World:
             works.append(self.workers.handovers.run(self.chance.randint(3, 20)))
         if self.workers is not None and self.workers.restarts is not None:
             works.append(self.workers.restarts.run())
+        if isinstance(self.workers, Upgradable):
+            works.append(self.workers.run(self.chance.randint(1, 4)))
         caching = Caching(self)
         if caching.active:
             self._clients |= caching.parties
@@ -397,7 +407,7 @@ class World:
         """
         reloads = self.control.metrics.reloads_total
         self.carrier.stop()
-        stopping = self.service.stopService().addErrback(self.crashed)
+        stopping = self.carrier.stop_service().addErrback(self.crashed)
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if not stopping.called:
             self.fail("the proxy does not stop")
@@ -406,7 +416,7 @@ class World:
             stopping = ensureDeferred(self.boundary.stop()).addErrback(self.crashed)
             self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if self.workers is not None:
-            self._run(self.workers.links_are_closed, self.clock.seconds() - 1000 + LINKS_S)
+            self._run(self.workers.is_over, self.clock.seconds() - 1000 + LINKS_S)
         # To another process the order to swap may be on its way, which is not taken back.
         if self.control.metrics.reloads_total > reloads + (self.boundary is not None or self.workers is not None):
             self.fail("a reload went on although the proxy was to stop")
@@ -472,6 +482,6 @@ def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
     finally:
         gc.enable()
     clear_away()
-    if outcome.violation or mode is Mode.RESTART:
+    if outcome.violation or mode in (Mode.RESTART, Mode.UPGRADE):
         gc.collect()  # what was given up in the middle must not disturb the next one
     return outcome
