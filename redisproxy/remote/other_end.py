@@ -39,14 +39,13 @@ class UnknownEnd:
     def close(self) -> None: ...
 
 
-def pid_at_other_end(link: Link) -> int:
+def pid_at_other_end(connection: socket.socket) -> int:
     """The number of the process that has connected, or that listens where this one has connected.
 
-    @param link: connected over a Unix socket.
+    @param connection: a Unix socket.
     """
-    transport: Any = link.transport
     size = _CREDENTIALS.size
-    pid: int = _CREDENTIALS.unpack(transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+    pid: int = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
     return pid
 
 
@@ -57,8 +56,9 @@ class ProcessAtOtherEnd:
         """
         @param link: connected over a Unix socket.
         """
+        transport: Any = link.transport
         try:
-            self._handle = os.pidfd_open(pid_at_other_end(link))
+            self._handle = os.pidfd_open(pid_at_other_end(transport.socket))
         except ProcessLookupError:
             self._handle = -1
 

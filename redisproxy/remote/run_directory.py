@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
+from redisproxy.remote.other_end import pid_at_other_end
+
 MAX_PATH = 80
 """Of the directory: a Unix socket's whole path has to fit into 107 bytes."""
 MAX_NAMED = 1000
@@ -137,6 +139,14 @@ class RunDirectory:
             self.remove(name)
         return [name for name in names if name not in dead]
 
+    def of_process(self, pid: int) -> list[str]:
+        """Those that have their names from this process, and live."""
+        return [name for name in self.living() if name.split("-")[1:2] == [str(pid)]]
+
+    def pid_of(self, name: str) -> int:
+        """The process of this one; 0 if there is none any more."""
+        return _pid_behind(self.sockets(name).orders)
+
     def remove(self, name: str) -> None:
         """Remove what a data plane has left."""
         sockets = self.sockets(name)
@@ -155,6 +165,16 @@ def _listens(path: str) -> bool:
         except OSError:
             return False
         return True
+
+
+def _pid_behind(path: str) -> int:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except OSError:
+            return 0
+        return pid_at_other_end(probe)
 
 
 def run_directory(configured: str | None, config_path: str, environ: Mapping[str, str]) -> RunDirectory:

@@ -142,6 +142,13 @@ class WorkersDataPlane:
         self.crew.lingering.stop()
         self.crew.let_go()
 
+    async def drive_again(self) -> None:
+        """The process that was to take this one's place is gone: drive its workers, and those it has taken over."""
+        superseded, self.crew.superseded = self.crew.superseded, False
+        await self._finding.find(only_to_end=not superseded)
+        if superseded and self._here is None:
+            self._supervisor.complete()
+
     async def find_the_rest(self) -> None:
         """Drive what the process whose place this one has taken has left, until its clients have gone."""
         await self._finding.find(only_to_end=True)

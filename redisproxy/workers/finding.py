@@ -48,7 +48,7 @@ class Finding:
     async def find(self, only_to_end: bool = False) -> bool:
         """Take over all that there are.
 
-        @param only_to_end: none of them is to serve.
+        @param only_to_end: none of them is to serve, beside those that this process drives already.
         @return: whether the settings of the file have to be brought in force.
         """
         found = [each for each in await self._all_driven() if each[0] not in self._ended]
@@ -61,7 +61,7 @@ class Finding:
             self._use([worker for worker, introduction in found if self._serves(worker, introduction)])
         for worker, _ in found:
             if worker not in self._crew.workers.values():
-                self._linger(worker)
+                self._linger(worker, only_to_end)
             worker.links.tell_if_lost()
         return self._file_is_to_be_taken([worker.links.found for worker, _ in found if worker.links.found is not None])
 
@@ -161,7 +161,12 @@ class Finding:
         for worker in self._crew.workers.values():
             self._crew.join(worker, anyhow=True)
 
-    def _linger(self, worker: Worker) -> None:
+    def _linger(self, worker: Worker, only_to_end: bool) -> None:
+        """Have it end; at once if a move has led to another server meanwhile, on which its clients belong."""
+        found = worker.links.found
+        if only_to_end and found is not None and found.uplink.address != self._crew.members.settings.uplink.address:
+            worker.end(f"it was left at {found.uplink.address}")
+            return
         worker.serving = False
         self._crew.join(worker)
         self._crew.linger(worker)

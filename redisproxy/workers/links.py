@@ -57,7 +57,8 @@ class Links:
         """
         self._ordering, self._asked = OrderClient(self._reactor, self._gone), None
         await self._reach(self.sockets.orders, self._ordering)
-        self.pid = pid_at_other_end(self._ordering)
+        transport: Any = self._ordering.transport
+        self.pid = pid_at_other_end(transport.socket)
         await self.plane.use(self._ordering)
         introduction: Introduction = await self.plane.give(orders.Introduce)
         self._asked = OrderServer(self._reactor, answers, self._gone)

@@ -63,6 +63,10 @@ class Supervisor:
             self._waiting.pop(number).cancel()
         for number in sorted(self._crew.workers.keys() - self.restarts.keys()):
             self._part(self._crew.workers[number])
+        self.complete()
+
+    def complete(self) -> None:
+        """Start those that are missing."""
         for number in self.restarts.keys() - self._crew.workers.keys() - self._waiting.keys():
             self._begin(number)
 

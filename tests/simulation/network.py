@@ -90,6 +90,11 @@ class End:
         self._producer_paused = False
         self.stalled_until = 0.0
 
+    @property
+    def socket(self) -> End:
+        """Of a Unix socket, for whoever asks who is at its other end."""
+        return self
+
     # -- what protocols call
 
     def write(self, data: bytes) -> None:

@@ -99,7 +99,8 @@ def of_the_machine(machine: Machine) -> Iterator[None]:
         patch.object(driven, "ProcessAtOtherEnd", ProcessAtOtherEnd),
         patch.object(Driven, "_introduce", _introduced),
         patch.object(finding, "Found", Found),
-        patch.object(links, "pid_at_other_end", lambda link: link.transport.peer.process.pid),
+        patch.object(links, "pid_at_other_end", lambda end: end.peer.process.pid),
+        patch.object(run_directory, "_pid_behind", lambda path: machine.sockets[path].process.pid),
         patch.object(finding, "LogReader", LogReader),
     ):
         yield
