@@ -64,6 +64,7 @@ class End:
     """One end of a connection, with the interface of Twisted's transports.
 
     @ivar peer: the other end. @ivar process: whose it is; None for what is never killed or stopped.
+    @ivar keys_stay: it can't go to another process, as if it had TLS.
     """
 
     def __init__(self, net: Net, address: IPv4Address, name: str) -> None:
@@ -72,7 +73,7 @@ class End:
         self.peer: End = self
         self.protocol: Any = None
         self.disconnecting = False
-        self.gone = self.left = False
+        self.gone = self.left = self.keys_stay = False
         self.process: Process | None = None
         self._successor: End | None = None
         self._address = address
@@ -171,7 +172,7 @@ class End:
 
     @property
     def detachable(self) -> bool:
-        return not (self.gone or self.left or self.disconnecting)
+        return not (self.gone or self.left or self.disconnecting or self.keys_stay)
 
     def detach(self) -> DetachedSocket:
         """See C{net.detached.Detachable}."""
@@ -196,7 +197,7 @@ class End:
         """
         assert self._successor is None, "a socket is adopted twice: two processes serve one client"
         end = End(self.net, self._address, self.name)
-        end.process = process
+        end.process, end.keys_stay = process, self.keys_stay
         end.peer, self.peer.peer = self.peer, end
         self._successor = end
         end._inbox, end._eof_in, end._reset_by = self._inbox, self._eof_in, self._reset_by

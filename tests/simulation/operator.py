@@ -121,6 +121,12 @@ class Operator:
             self.world.write_config(self.world.current, alias=self.chance.random() < 0.5)
         await self._patience(self._watch("reload", self.world.operations.reload()))
 
+    async def order(self, name: str, answer: Deferred[Any]) -> None:
+        """Wait for the answer to another order."""
+        self._watch(name, answer)
+        while answer in self.running:
+            await self.world.sleep(0.01)
+
     async def hang_up(self) -> None:
         """SIGHUP."""
         self._note("SIGHUP")

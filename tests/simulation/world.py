@@ -41,6 +41,7 @@ from tests.simulation.one_process import OneProcess
 from tests.simulation.operator import Fate, Operator
 from tests.simulation.placement import Placement
 from tests.simulation.redis import Server
+from tests.simulation.resizes import Resizes
 from tests.simulation.scripting import Scripting
 from tests.simulation.terms import conditions, settings_of, sigterm_of
 from tests.simulation.upgrades import Upgradable, workers_in_upgrades
@@ -139,6 +140,7 @@ class World:
         self._clients: dict[str, Client | Party] = {}
         self.operator = Operator(self)
         self.idle_resets = IdleResets(self)
+        self.resizes = Resizes(self)
         self.placement = Placement(self)
         self.ids: dict[int, Wire] = {}
 
@@ -194,6 +196,16 @@ class World:
             return self.workers.knows and self.control._exclusion._running is None
         return self.boundary is None or self.boundary.usable
 
+    @property
+    def number_of_workers(self) -> int:
+        """As the file names it."""
+        number: int = self._settings["workers"]
+        return number
+
+    @number_of_workers.setter
+    def number_of_workers(self, number: int) -> None:
+        self._settings["workers"] = number
+
     def write_config(self, server: Server, alias: bool = False) -> None:
         """Have the file name this server."""
         address = server.name.replace("10.0.0.", "10.0.1.") if alias else server.name
@@ -224,6 +236,7 @@ class World:
         near, far = self.net.pair("client", "proxy")
         wire = Wire(self, name, near)
         self.wires[wire] = self._clients.get(name)
+        self.resizes.perhaps_stays(far)
         self.carrier.accept(far)
         return wire
 
@@ -331,6 +344,8 @@ class World:
             works.append(self.workers.restarts.run())
         if isinstance(self.workers, Upgradable):
             works.append(self.workers.run(self.chance.randint(1, 4)))
+        if self.resizes.active:
+            works.append(self.resizes.run())
         caching = Caching(self)
         if caching.active:
             self._clients |= caching.parties
@@ -361,6 +376,8 @@ class World:
         if running or self.operator.running:
             self._who_waits()
         self._run(self._quiet, self.clock.seconds() - 1000 + PATIENCE_S)
+        if not self.sigterm:
+            self.resizes.check()
         self._nothing_is_left()
         if self.in_use is not self.current:
             self.fail(f"the answers say that the clients are on {self.current.name}; they are on {self.in_use.name}")
