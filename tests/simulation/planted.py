@@ -45,6 +45,7 @@ from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
 from tests.simulation.planted_copies import COPIES, COPY_LOSSES
 from tests.simulation.planted_losses import LOSSES
+from tests.simulation.planted_processes import RESIZES, RESTARTS, UPGRADES
 from tests.simulation.planted_workers import HANDOVERS, WORKERS
 
 Patches = Iterator[Any]
@@ -463,6 +464,9 @@ BUGS: dict[str, Callable[[], Patches]] = {
     **COPY_LOSSES,
     **WORKERS,
     **HANDOVERS,
+    **RESIZES,
+    **RESTARTS,
+    **UPGRADES,
 }
 
 
@@ -473,7 +477,13 @@ FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind", "que
 
 def mode_of(name: str) -> Mode:
     """In which mode this bug shows."""
-    modes = {Mode.BOUNDARY: {**LOSSES, **COPY_LOSSES}, Mode.WORKERS: WORKERS, Mode.HANDOVER: HANDOVERS}
+    modes = {
+        Mode.BOUNDARY: {**LOSSES, **COPY_LOSSES},
+        Mode.WORKERS: {**WORKERS, **RESIZES},
+        Mode.HANDOVER: HANDOVERS,
+        Mode.RESTART: RESTARTS,
+        Mode.UPGRADE: UPGRADES,
+    }
     return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 
 

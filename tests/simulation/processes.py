@@ -100,7 +100,7 @@ def _of_child(descriptor: int) -> bytes:
 class Process:
     """One process.
 
-    @ivar stopped_until: it does nothing before that time. @ivar program: what it runs, for whoever looks at it.
+    @ivar killed: it has ended by SIGKILL. @ivar stopped_until: it does nothing before that time. @ivar program: what it runs, for whoever looks at it.
     @ivar readers: of the reactor. @ivar starting: what its parent has of it; None for the first one.
     """
 
@@ -108,7 +108,7 @@ class Process:
         self.machine = machine
         self.pid = pid
         self.name = name
-        self.alive = True
+        self.alive, self.killed = True, False
         self.stopped_until = 0.0
         self.program: Any = None
         self.readers: dict[Any, None] = {}
@@ -152,6 +152,7 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL."""
+        self.killed = True
         self._end(Failure(ProcessTerminated(signal=9)))
 
     def stop(self) -> Deferred[None]:

@@ -26,12 +26,13 @@ class Resizes:
     def __init__(self, world: World) -> None:
         self._world = world
         self._chance = Random(f"{world.seed} resizes")
-        workers = world.workers is not None and not world.upgrades
-        self.active = workers and self._chance.random() < SHARE
+        drawn = world.workers is not None and self._chance.random() < SHARE
+        self.active = drawn and not world.upgrades
+        self._some_stay = drawn
 
     def perhaps_stays(self, end: End) -> None:
         """A client has connected at this end: its connection may be one that can't be passed on."""
-        end.keys_stay = self.active and self._chance.random() < STAYING
+        end.keys_stay = self._some_stay and self._chance.random() < STAYING
 
     async def run(self) -> None:
         """Change the number some times."""

@@ -6,16 +6,23 @@ way may have had it name the new server; or an operator has had it name the serv
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from redisproxy import config
+from redisproxy.dataplane.interface import SWITCHOVER
 from redisproxy.net import tls
+from redisproxy.remote.interrupted import MARGIN_S
+from redisproxy.remote.moving import Moves
 from tests.simulation.moments import OF_A_MOVE, Moments
 
 if TYPE_CHECKING:
     from redisproxy.remote.order_server import OrderServer
     from tests.simulation.processes import Process
+    from tests.simulation.redis import Server
     from tests.simulation.workers import Workers
     from tests.simulation.world import World
 
@@ -38,6 +45,35 @@ class Restarts:
         self.socket_activated = chance.random() < 0.5
         self.killed = 0
         self._moments = Moments(chance, (0, 1, 1, 2, 3), self._happen, lambda: world.ending, OF_A_MOVE + OF_FINDING)
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """While this is entered, no data plane lets its clients go on at a server that another one has replaced.
+
+        But it may when it has asked the servers for as long as it may, and they have not told.
+        """
+        since: dict[Moves, float] = {}
+        hold, release, clock = Moves.hold, Moves.release, self._world.clock
+
+        def held(moves: Moves, reason: str) -> Any:
+            if reason == SWITCHOVER:
+                since.setdefault(moves, clock.seconds())
+            return hold(moves, reason)
+
+        def released(moves: Moves, reason: str) -> Any:
+            if reason == SWITCHOVER and self.killed and clock.seconds() - since.pop(moves, 0) < MARGIN_S:
+                self._check(self._world.net.hosts[str(moves.begun.settings.uplink.address)])
+            return release(moves, reason)
+
+        with patch.object(Moves, "hold", held), patch.object(Moves, "release", released):
+            yield
+
+    def _check(self, server: Server) -> None:
+        if server.config["min-replicas-to-write"] == "0":
+            return
+        for other in self._world.servers:
+            if other.repl.primary is None and other is not server and other.repl.replid2 == server.repl.replid:
+                self._world.fail(f"clients go on at {server.name}, which is fenced, and {other.name} was promoted")
 
     def watch(self, server: OrderServer) -> None:
         """Something may happen at what is ordered here."""

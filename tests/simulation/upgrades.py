@@ -203,6 +203,9 @@ class Upgradable(Workers):
             self._world.operator.left_alone()
             self._world.clock.at(STARTED_AGAIN_S, self._start_again)
 
+    def _may_lose_clients(self, ended: Process) -> bool:
+        return ended.killed or ended.name != PROGRAM
+
     def _start_again(self) -> None:
         if not self._stopping and not any(each.process.alive for each in self.programs):
             self._world.note("upgrade", "the service manager starts the proxy again")

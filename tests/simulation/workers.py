@@ -8,7 +8,8 @@ process is killed as well, and a new one finds the workers (L{restarts}).
 from __future__ import annotations
 
 import random
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -154,8 +155,11 @@ class Workers:
             self.restarts.ended(ended)
         self.requests.break_off(ended)
         for end in self._world.net.connections("proxy"):
-            if end.process is ended:
+            if end.process is ended and self._may_lose_clients(ended):
                 may_end(end)
+
+    def _may_lose_clients(self, ended: Process) -> bool:
+        return True
 
     def _let_go(self, end: End) -> None:
         """Nobody has the socket of this client: it was on its way to a worker, and that or its giver was lost."""
@@ -198,9 +202,11 @@ class Workers:
         members = {member.pid for member in self.members}
         return [each for each in self.workers if each.pid in members]
 
-    def system(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def system(self) -> Iterator[None]:
         """While this is entered, the system is the simulated machine, in what goes beyond a process's reactor."""
-        return of_the_machine(self.machine)
+        with of_the_machine(self.machine), self.restarts.judged() if self.restarts is not None else nullcontext():
+            yield
 
     @property
     def planes(self) -> list[LocalDataPlane]:
