@@ -54,14 +54,16 @@ class Backlog:
     def close(self) -> None:
         """Nobody listens any more, and nobody keeps it."""
         self._kept = False
-        for process in list(self._owners):
-            self.leave(process)
+        self._owners.clear()
+        self._drop()
 
     def leave(self, process: Process) -> None:
         """This process does not listen any more."""
         self._owners.discard(process)
-        if self._owners or self._kept:
-            return
+        if not (self._owners or self._kept):
+            self._drop()
+
+    def _drop(self) -> None:
         waiting, self.waiting = self.waiting, []
         for end in waiting:
             self._refused(end)

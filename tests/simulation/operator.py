@@ -117,9 +117,16 @@ class Operator:
 
     async def reload(self) -> None:
         """Reload, with the same server under this or another name."""
+        if self._unsure:
+            return
         if not self.world.switching:
             self.world.write_config(self.world.current, alias=self.chance.random() < 0.5)
         await self._patience(self._watch("reload", self.world.operations.reload()))
+
+    @property
+    def _unsure(self) -> bool:
+        """The file names the server of a switchover of which a new process does not know."""
+        return self.world.loses_control and self.world.switching and self.world.workers is not None
 
     async def order(self, name: str, answer: Deferred[Any]) -> None:
         """Wait for the answer to another order."""
@@ -129,6 +136,8 @@ class Operator:
 
     async def hang_up(self) -> None:
         """SIGHUP."""
+        if self._unsure:
+            return
         self._note("SIGHUP")
         if not self.world.switching:
             self.world.write_config(self.world.current)

@@ -38,6 +38,8 @@ class Placement:
             return  # a copy
         if peer.process is not None and (peer.process.program is None or not peer.process.alive):
             return  # no worker: the control plane reads data, too
+        if self._world.workers is not None and not self._world.workers.control_lives:
+            return  # each worker decides for itself when to go
         if self.paused:
             self._world.fail(f"{commands[0]} of a client has come through a pause")
         decided = self._world.decided

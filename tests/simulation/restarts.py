@@ -17,7 +17,7 @@ from redisproxy.dataplane.interface import SWITCHOVER
 from redisproxy.net import tls
 from redisproxy.remote.interrupted import MARGIN_S
 from redisproxy.remote.moving import Moves
-from tests.simulation.moments import OF_A_MOVE, Moments
+from tests.simulation.moments import LATE, OF_A_MOVE, Moments
 
 if TYPE_CHECKING:
     from redisproxy.remote.order_server import OrderServer
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from tests.simulation.workers import Workers
     from tests.simulation.world import World
 
-AFTER_S = (0.001, 0.05, 0.5, 3.0)
+AFTER_S = (0.001, 0.001, 0.05, 0.5, 3.0)
 """How long there is no control process."""
 OF_FINDING = ("Greet", "Settled", "Introduce", "LogTo", "HandOver", "End", "TellShared", "LearnShared", "TakeClient")
+ORDERS = (*OF_A_MOVE, *OF_FINDING, *LATE, *LATE, *LATE)
 
 
 class Restarts:
@@ -44,7 +45,7 @@ class Restarts:
         self._chance = chance = Random(f"{world.seed} restarts")
         self.socket_activated = chance.random() < 0.5
         self.killed = 0
-        self._moments = Moments(chance, (0, 1, 1, 2, 3), self._happen, lambda: world.ending, OF_A_MOVE + OF_FINDING)
+        self._moments = Moments(chance, (1, 2, 3, 4), self._happen, lambda: world.ending, ORDERS)
 
     @contextmanager
     def judged(self) -> Iterator[None]:
@@ -81,7 +82,7 @@ class Restarts:
 
     async def run(self) -> None:
         """Kill it some times more."""
-        for _ in range(self._chance.choice((0, 1, 1, 2, 3))):
+        for _ in range(self._chance.choice((0, 0, 1, 2))):
             await self._world.sleep(self._chance.random() * self._chance.choice((0.3, 1.5)))
             if self._world.ending:
                 return

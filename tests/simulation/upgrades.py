@@ -267,7 +267,9 @@ class Upgradable(Workers):
 
     @property
     def decided(self) -> str:
-        return str(self.service.control.configuration.settings.uplink.address)
+        members = getattr(self.service.dataplane, "_members", None)  # type: ignore[attr-defined]
+        settings = self.service.control.configuration.settings if members is None else members.settings
+        return str(settings.uplink.address)
 
     def revive(self) -> None:
         self._start_again()

@@ -174,6 +174,11 @@ class Workers:
         return self.hit or self.restarts is not None
 
     @property
+    def control_lives(self) -> bool:
+        """Whether there is a process in charge."""
+        return self._in_charge() is not None
+
+    @property
     def knows(self) -> bool:
         """Whether there is a control process, and it drives all that there are."""
         return self.control_process.alive and len(self.in_use) == len(self.workers)
