@@ -342,6 +342,13 @@ class Upgradable(Workers):
         )
         return self._upgrades.choice(deeds)()
 
+    def kill(self, victim: Process, when: str = "") -> bool:
+        """SIGKILL; of the one in charge only in an upgrade: alone it can't tell how a switchover was to end."""
+        charged = self._charged
+        if charged is not None and victim is charged.process and not charged.service.control.upgrade.step:
+            return True
+        return super().kill(victim, when)
+
     def _stop_for_a_while(self, victim: Process, when: str) -> bool:
         seconds = self._upgrades.choice(STOPS_S)
         self._world.note("fate", f"{when}, {victim} stops for {seconds} s")
