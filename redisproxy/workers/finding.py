@@ -55,8 +55,7 @@ class Finding:
         if self._crew.superseded:
             return False
         found.sort(key=lambda each: each[1].age_s)  # of two with one number the later one serves
-        if any(introduction.pausing for _, introduction in found):
-            self._crew.members.reasons.add(OPERATOR)
+        self._take_pause([worker for worker, introduction in found if introduction.pausing], only_to_end)
         if not only_to_end:
             self._use([worker for worker, introduction in found if self._serves(worker, introduction)])
         for worker, _ in found:
@@ -64,6 +63,14 @@ class Finding:
                 self._linger(worker, only_to_end)
             worker.links.tell_if_lost()
         return self._file_is_to_be_taken([worker.links.found for worker, _ in found if worker.links.found is not None])
+
+    def _take_pause(self, pausing: list[Worker], only_to_end: bool) -> None:
+        """An operator's pause outlives the control process; but one that has served since knows whether it is over."""
+        reasons = self._crew.members.reasons
+        if pausing and not only_to_end:
+            reasons.add(OPERATOR)
+        for worker in pausing if OPERATOR not in reasons else ():
+            worker.plane.gate.release(OPERATOR).addErrback(lambda failure: failure.trap(*FAILURES))
 
     async def _all_driven(self) -> list[tuple[Worker, Introduction]]:
         """All at a time: one that is stopped would keep the others waiting."""

@@ -140,7 +140,7 @@ class World:
         )
         self.proxy.port = port
         self.proxy.begin_with(probe.PLUGIN, environment)
-        wait_until(self._ready, "the proxy is ready")
+        wait_until(self._ready, "the proxy is ready", 60)
         self.clients = Relay("the way of clients", port, chance)
 
     def _ready(self) -> bool:

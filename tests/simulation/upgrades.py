@@ -313,7 +313,8 @@ class Upgradable(Workers):
             world.note("operator", f"upgrade: {error}")
         except UpgradeFailed as error:
             world.note("operator", f"upgrade: {error}")
-            if not (self.hit or world.faulty or world.ending or switching or world.switching):
+            named = "names the server" in str(error)  # a reload to that name was refused meanwhile
+            if not (named or self.hit or world.faulty or world.ending or switching or world.switching):
                 world.fail(f"an upgrade has failed although nothing had: {error}")
         except OperationError as error:
             world.fail(f"an upgrade was answered with {error!r}")

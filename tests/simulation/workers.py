@@ -134,7 +134,8 @@ class Workers:
         """Its ends of the links to the control process."""
         ends = self._world.net.connections("link")
         control = self.control_process
-        return [end for end in ends if end.process is process and (process is control or end.peer.process is control)]
+        spoken = [end for end in ends if end.protocol is not None and end.peer.protocol is not None]
+        return [end for end in spoken if end.process is process and (process is control or end.peer.process is control)]
 
     def _accepted(self, end: End, path: str) -> None:
         """Somebody has connected to a worker."""
