@@ -65,9 +65,10 @@ class ServedDataPlane:
         self._plane = plane
         self._clock = clock
         self._moves = Moves(plane, settings)
-        self._interrupted = Interrupted(plane, self._moves, network, clock, lambda: self._control_process.lives())
+        self._interrupted = Interrupted(plane, self._moves, network, clock, lambda: self._lost_process.lives())
         self._other_end = other_end
         self._control_process: OtherEnd = UnknownEnd()
+        self._lost_process: OtherEnd = UnknownEnd()  # whose move is being ended; another one may have connected
         self._more = more or {}
         self._started = started
         self._control: OrderServer | None = None
@@ -84,7 +85,8 @@ class ServedDataPlane:
             self._control.abort()
         if self._ending is not None:
             self._ending.cancel()
-        self._control_process.close()
+        for each in (self._control_process, self._lost_process):
+            each.close()
         await self._moves.abandon()
 
     def _greeted(self, link: OrderServer) -> None:
@@ -164,6 +166,7 @@ class ServedDataPlane:
             return
         self._control = None
         if self._ending is None:
+            self._lost_process, self._control_process = self._control_process, UnknownEnd()
             self._ending = ending = ensureDeferred(self._end())
             ending.addBoth(self._ended)
 
@@ -190,6 +193,8 @@ class ServedDataPlane:
 
     def _ended(self, result: object) -> None:
         self._ending = None
+        self._lost_process.close()
+        self._lost_process = UnknownEnd()
         unsettled, self._unsettled = self._unsettled, []
         for waiting in unsettled:
             waiting.callback(None)
