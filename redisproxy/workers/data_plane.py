@@ -147,17 +147,11 @@ class WorkersDataPlane:
         superseded, self.crew.superseded = self.crew.superseded, False
         await self._finding.find(only_to_end=not superseded)
         if superseded and self._here is None:
-            self._supervisor.complete()
+            self._supervisor.keep(self._members.settings.worker_count)
 
     async def find_the_rest(self) -> None:
         """Drive what the process whose place this one has taken has left, until its clients have gone."""
         await self._finding.find(only_to_end=True)
-
-    async def _find_to_end(self) -> None:
-        """The end came before all were found that an earlier control process has left: it is theirs, too."""
-        if self._finds:
-            with suppress(TimeoutError):
-                await ensureDeferred(self._finding.find(only_to_end=True)).addTimeout(FIND_TO_END_S, self._reactor)
 
     # -- the whole
 
@@ -190,7 +184,9 @@ class WorkersDataPlane:
     async def _stop(self) -> None:
         self._handovers.close()
         self.crew.stalls.stop()
-        await self._find_to_end()
+        if self._finds:  # the end came before all were found that are to end, too
+            with suppress(TimeoutError):
+                await ensureDeferred(self._finding.find(only_to_end=True)).addTimeout(FIND_TO_END_S, self._reactor)
         await self._supervisor.stop()
         if self._here is not None:
             await self._here.stop()

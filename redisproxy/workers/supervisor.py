@@ -56,17 +56,13 @@ class Supervisor:
 
     def keep(self, count: int) -> None:
         """Part of L{all_moves.Numbers}."""
-        if self._over or count == len(self.restarts):
+        if self._over:
             return
         self.restarts = {number: self.restarts.get(number, 0) for number in range(1, count + 1)}
         for number in self._waiting.keys() - self.restarts.keys():
             self._waiting.pop(number).cancel()
         for number in sorted(self._crew.workers.keys() - self.restarts.keys()):
             self._part(self._crew.workers[number])
-        self.complete()
-
-    def complete(self) -> None:
-        """Start those that are missing."""
         for number in self.restarts.keys() - self._crew.workers.keys() - self._waiting.keys():
             self._begin(number)
 

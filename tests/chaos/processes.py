@@ -42,18 +42,18 @@ class Replaced(Proxy):
         """Signal one, and wait until it has ended."""
         with suppress(ProcessLookupError):
             os.kill(pid, how)
-        wait_until(lambda: not alive(pid), f"process {pid} ends", START_S)
         if pid == self.process.pid:
             self.process.wait()
+        wait_until(lambda: not alive(pid), f"process {pid} ends", START_S)
 
     def again(self) -> None:
-        """Start it as a service manager does, if no process is left."""
-        if not self.processes():
-            self.pidfile.unlink(missing_ok=True)
-            self.process = self._start(self._plugin, self._environment)
+        """Wait until a process is in charge; start it as a service manager does whenever none is left."""
         wait_until(self._serves, "a process is in charge", START_S)
 
     def _serves(self) -> bool:
+        if not self.processes():
+            self.pidfile.unlink(missing_ok=True)
+            self.process = self._start(self._plugin, self._environment)
         with suppress(OSError):
             return self.get("/readyz")[0] == 200 and alive(int(self.pidfile.read_text()))
         return False

@@ -84,7 +84,6 @@ def _file_leads_away() -> Patches:
 def _moves_before_all_are_found() -> Patches:
     """Moves may begin while the workers are looked for."""
 
-
     async def start(self: Control) -> dict[str, Any]:
         self._dataplane.start().addErrback(self._failed)
         return {}
