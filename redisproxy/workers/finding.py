@@ -95,8 +95,8 @@ class Finding:
             return True
         text = (
             "the configuration file names the server {file}, and the workers that were found are on {server}: they stay"
-            " there, and nothing of the file is taken. Have it name {server}; or run redisproxy switchover, or redisproxy"
-            " reload to go to {file} without the data"
+            " there, and nothing of the file is taken. Have it name {server}; or run redisproxy switchover, or"
+            " redisproxy reload to go to {file} without the data"
         )
         self.log.error(text, file=str(file.address), server=str(found[0].uplink.address))
         return False

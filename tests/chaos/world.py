@@ -23,7 +23,7 @@ import redis
 from tests.chaos import probe
 from tests.chaos.processes import Replaced
 from tests.chaos.relay import Relay
-from tests.end_to_end.harness import Certificates, Proxy, RedisServer, free_port, wait_until
+from tests.end_to_end.harness import Certificates, RedisServer, free_port, wait_until
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--hz", "100")
 UPLINK = {
@@ -173,7 +173,7 @@ class World:
         return answer
 
     def find_out(self) -> None:
-        """The proxy was killed in a switchover: see at which server its clients are, which the file names from then on."""
+        """The proxy was killed in a switchover: see at which server its clients are, and have the file name it."""
         wait_until(lambda: self.proxy.info()["uplink"]["connected"], "it has a connection to a server", 60)
         address = self.proxy.info()["uplink"]["address"]
         if address == self._uplink(self.other)["addr"]:

@@ -27,7 +27,7 @@ def process_of(call: DelayedCall) -> Process | None:
 class SimClock:
     """C{IReactorTime} for the code that is tested, and L{at} for the simulated world, whose events are not counted.
 
-    @ivar graves: what processes that have ended would have done; let go of, Python would have their coroutines clean up.
+    @ivar graves: what processes that have ended would have done: let go of, their coroutines would clean up.
     """
 
     def __init__(self) -> None:

@@ -369,7 +369,8 @@ class End:
         if not self.peer.gone and not self._eof_sent:
             self.net.clock.at(self.net.delay(), self.peer.reset)
         self.net.open.discard_pair(self)
-        self.protocol.connectionLost(Failure(error))
+        if self.protocol is not None:  # else nobody has accepted it yet
+            self.protocol.connectionLost(Failure(error))
 
 
 class _OpenEnds:

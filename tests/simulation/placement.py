@@ -60,7 +60,7 @@ class Placement:
         return next((each for each in well if self._world.net.hosts[workers.server_of(each)] is not decided), None)
 
     def _is_cut_off(self, process: object) -> bool:
-        """Whether it may have no control process, or one that does not know that their link is lost and will kill it."""
+        """Whether it may have no control process, or one that does not know that their link is lost."""
         workers = self._world.workers
         if workers is None:
             return False

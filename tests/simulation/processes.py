@@ -100,7 +100,8 @@ def _of_child(descriptor: int) -> bytes:
 class Process:
     """One process.
 
-    @ivar killed: it has ended by SIGKILL. @ivar stopped_until: it does nothing before that time. @ivar program: what it runs, for whoever looks at it.
+    @ivar killed: it has ended by SIGKILL.
+    @ivar stopped_until: it does nothing before that time. @ivar program: what it runs, for whoever looks at it.
     @ivar readers: of the reactor. @ivar starting: what its parent has of it; None for the first one.
     """
 

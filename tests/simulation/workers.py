@@ -151,6 +151,8 @@ class Workers:
         if not self._stopping:
             self.lost += ended is not self.control_process
             self._world.note("workers", f"{ended} has ended")
+            if self.restarts is not None and not self.control_lives:
+                self._world.ids.clear()  # the next control process can't know which it has given
         self.backlog.leave(ended)
         if self.restarts is not None and ended is self.control_process and not self._stopping:
             self.restarts.ended(ended)
