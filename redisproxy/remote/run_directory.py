@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -147,10 +148,26 @@ class RunDirectory:
         """The process of this one; 0 if there is none any more."""
         return _pid_behind(self.sockets(name).orders)
 
+    def retired_for_s(self, name: str) -> float:
+        """For how long the data plane has been one that is to end, from the first time on that this was asked.
+
+        It is the age of a file, so that every later control process knows.
+        """
+        path = self._retired(name)
+        try:
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            return max(0.0, time.time() - os.stat(path).st_mtime)
+        except OSError:
+            return 0.0
+
+    def _retired(self, name: str) -> str:
+        return os.path.join(self.path, f"{name}.retired")
+
     def remove(self, name: str) -> None:
         """Remove what a data plane has left."""
         sockets = self.sockets(name)
-        for path in (sockets.orders, sockets.asking, sockets.clients):
+        for path in (sockets.orders, sockets.asking, sockets.clients, self._retired(name)):
             with suppress(OSError):
                 os.unlink(path)
 

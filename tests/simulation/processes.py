@@ -36,6 +36,7 @@ class Machine:
     """Where processes run.
 
     @ivar processes: all that there have been, by their numbers. @ivar main: what a process that is started runs.
+    @ivar retired: since when data planes are to end, by their names.
     @ivar on_end: called when one has ended, before its connections are closed.
     @ivar on_accept: called with the end of a connection that was made to a Unix socket, and its path.
     """
@@ -49,6 +50,7 @@ class Machine:
         self.chance = Random(f"{seed} processes")
         self.processes: dict[int, Process] = {}
         self.sockets: dict[str, Listening] = {}
+        self.retired: dict[str, float] = {}
         self._numbers = count(101)
         self._pairs: dict[bytes, End] = {}
 

@@ -36,6 +36,10 @@ class Directory(RunDirectory):
     def new_name(self, of: str) -> str:
         return f"{of}-{self._process.pid}-{next(self._numbers)}"
 
+    def retired_for_s(self, name: str) -> float:
+        retired, now = self._process.machine.retired, self._process.reactor.seconds()
+        return now - retired.setdefault(name, now)
+
 
 class ProcessAtOtherEnd:
     """Implements C{remote.other_end.OtherEnd}."""

@@ -128,6 +128,7 @@ class Upgradable(Workers):
     def __init__(self, world: World, settings: config.Settings, mode: Mode) -> None:
         self.programs: list[Program] = []
         self.done = 0
+        self._last: Program | None = None
         self._upgrades = chance = Random(f"{world.seed} upgrades")
         counts = (0, 0, 1, 1, 2, 3)
         self._of_upgrades = Moments(chance, counts, self._strike, lambda: world.ending, ORDERS)
@@ -221,10 +222,8 @@ class Upgradable(Workers):
     @property
     def service(self) -> Proxy:
         """Of the process in charge; of the one that was last, while there is none."""
-        charged = self._charged
-        if charged is not None:
-            self._last = charged
-        return (charged or getattr(self, "_last", self.programs[-1])).service
+        self._last = self._charged or self._last or self.programs[-1]
+        return self._last.service
 
     def _in_charge(self) -> tuple[Process, Any] | None:
         charged = self._charged
