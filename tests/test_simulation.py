@@ -18,6 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SEEDS = range(5000, 5100)
 OF_WORKERS = range(5000, 5050)
+OF_PROCESSES = range(5000, 5025)
 MOST_SEEDS = 400
 """Every planted bug is found within so many seeds, mostly within 50."""
 RARE = {
@@ -60,6 +61,17 @@ def test_seeds_with_workers_are_clean(mode: Mode) -> None:
     assert sum(outcome.switchovers for outcome in outcomes) > len(OF_WORKERS) / 4
     gone = sum("clients have gone" in line and " 0 clients" not in line for line in lines)
     assert mode is Mode.WORKERS or gone > len(OF_WORKERS), "clients go from one to another"
+
+
+@pytest.mark.one_twin
+@pytest.mark.parametrize("mode", [Mode.RESTART, Mode.UPGRADE])
+def test_seeds_with_processes_that_replace_each_other_are_clean(mode: Mode) -> None:
+    outcomes = [run(seed, mode) for seed in OF_PROCESSES]
+    failed = [outcome for outcome in outcomes if outcome.violation]
+    assert not failed, f"python -m tests.simulation --{mode.value} {failed[0].seed}: {failed[0].violation}"
+    lines = [line for outcome in outcomes for line in outcome.transcript]
+    what = "the control process is killed" if mode is Mode.RESTART else "upgraded: "
+    assert sum(what in line for line in lines) > len(OF_PROCESSES) / 2
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -148,6 +148,17 @@ class RunDirectory:
         """The process of this one; 0 if there is none any more."""
         return _pid_behind(self.sockets(name).orders)
 
+    def leave(self) -> None:
+        """The process ends: remove the directory if nothing of anybody is in it, and this one was the last."""
+        if self._claim is not None:
+            with suppress(OSError):
+                fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(self._claim.name)
+            self._claim.close()
+            self._claim = None
+        with suppress(OSError):
+            os.rmdir(self.path)
+
     def retired_for_s(self, name: str) -> float:
         """For how long the data plane has been one that is to end, from the first time on that this was asked.
 

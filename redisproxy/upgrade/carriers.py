@@ -157,6 +157,7 @@ class Alone:
         if self._driven is not None:
             await self._driven.stop()
             self._directory.remove(self._name)
+        self._directory.leave()
 
 
 class Several:

@@ -190,3 +190,4 @@ class WorkersDataPlane:
         await self._supervisor.stop()
         if self._here is not None:
             await self._here.stop()
+        self.crew.directory.leave()

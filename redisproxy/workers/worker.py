@@ -70,10 +70,8 @@ class Worker:
         self.process: WorkerProcess | None = None
         self.stopping = False
         self.why = ""
-        self._reactor = reactor
-        self._answers = answers
-        self._members = members
         self.retired_for_s = retired_for_s
+        self._reactor, self._answers, self._members = reactor, answers, members
 
     @property
     def label(self) -> str:

@@ -357,9 +357,7 @@ OF_WORKERS: list[Round] = [
 ]  # fmt: skip
 SUCCESSIONS: list[Round] = [upgraded, trouble_in_an_upgrade, trouble_in_an_upgrade]
 SHORT: list[Round] = [rain, cut_off, move, crash, paused_crash, orders]
-SHORT_OF_WORKERS: list[Round] = [
-    lost_worker, move, killed_in_a_switchover, trouble_at_worker, trouble_in_an_upgrade, orders,
-]  # fmt: skip
+SHORT_OF_WORKERS: list[Round] = [lost_worker, killed_in_a_switchover, trouble_in_an_upgrade, trouble_at_worker]
 WARM_UP: list[Round] = [rain, move, cut_off, move]
 
 

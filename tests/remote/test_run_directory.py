@@ -116,3 +116,18 @@ def test_since_when_a_data_plane_is_to_end_is_known_to_every_later_control_proce
     assert 95 < RunDirectory(str(path)).retired_for_s("w1") < 200
     directory.remove("w1")
     assert not file.exists() and RunDirectory(str(path)).retired_for_s("w2") < 5
+
+
+def test_the_last_process_that_ends_leaves_nothing(path: Path) -> None:
+    one, other = RunDirectory(str(path)), RunDirectory(str(path))
+    one.make()
+    for each in (one, other):
+        each.claim("/etc/redisproxy/config.json")
+    one.leave()
+    assert len(os.listdir(path)) == 1, "the other one is there still"
+    (path / "w1.orders").touch()
+    other.leave()
+    assert os.listdir(path) == ["w1.orders"], "whoever has left that may live"
+    (path / "w1.orders").unlink()
+    RunDirectory(str(path)).leave()
+    assert not path.exists()
