@@ -19,6 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 SEEDS = range(5000, 5100)
 OF_WORKERS = range(5000, 5050)
 OF_FLEETS = range(5000, 5008)
+OF_PROCESSES = range(5000, 5025)
 MOST_SEEDS = 400
 """Every planted bug is found within so many seeds, mostly within 50."""
 RARE = {
@@ -74,6 +75,17 @@ def test_seeds_with_fleets_are_clean() -> None:
     lines = [line for outcome in outcomes for line in outcome.transcript]
     assert sum(" fate " in line for line in lines) > len(OF_FLEETS), "proxies are hit"
     assert sum(outcome.switchovers for outcome in outcomes) > len(OF_FLEETS) / 4
+
+
+@pytest.mark.one_twin
+@pytest.mark.parametrize("mode", [Mode.RESTART, Mode.UPGRADE])
+def test_seeds_with_processes_that_replace_each_other_are_clean(mode: Mode) -> None:
+    outcomes = [run(seed, mode) for seed in OF_PROCESSES]
+    failed = [outcome for outcome in outcomes if outcome.violation]
+    assert not failed, f"python -m tests.simulation --{mode.value} {failed[0].seed}: {failed[0].violation}"
+    lines = [line for outcome in outcomes for line in outcome.transcript]
+    what = "the control process is killed" if mode is Mode.RESTART else "upgraded: "
+    assert sum(what in line for line in lines) > len(OF_PROCESSES) / 2
 
 
 @pytest.mark.parametrize("mode", Mode)
