@@ -18,6 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SEEDS = range(5000, 5100)
 OF_WORKERS = range(5000, 5050)
+OF_FLEETS = range(5000, 5008)
+OF_PROCESSES = range(5000, 5025)
 MOST_SEEDS = 400
 """Every planted bug is found within so many seeds, mostly within 50."""
 RARE = {
@@ -25,6 +27,9 @@ RARE = {
     "cancelling-overlooked": 909,
     "mark-overlooked": 300,
     "history-not-compared": 440,
+    "swapped-without-asking": 11,
+    "stayed-without-asking": 63,
+    "lease-ignored": 73,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 
@@ -61,6 +66,26 @@ def test_seeds_with_workers_are_clean(mode: Mode) -> None:
     assert sum(outcome.switchovers for outcome in outcomes) > len(OF_WORKERS) / 4
     gone = sum("clients have gone" in line and " 0 clients" not in line for line in lines)
     assert mode is Mode.WORKERS or gone > len(OF_WORKERS), "clients go from one to another"
+
+
+def test_seeds_with_fleets_are_clean() -> None:
+    outcomes = [run(seed, Mode.FLEET) for seed in OF_FLEETS]
+    failed = [outcome for outcome in outcomes if outcome.violation]
+    assert not failed, f"python -m tests.simulation --fleet {failed[0].seed}: {failed[0].violation}"
+    lines = [line for outcome in outcomes for line in outcome.transcript]
+    assert sum(" fate " in line for line in lines) > len(OF_FLEETS), "proxies are hit"
+    assert sum(outcome.switchovers for outcome in outcomes) > len(OF_FLEETS) / 4
+
+
+@pytest.mark.one_twin
+@pytest.mark.parametrize("mode", [Mode.RESTART, Mode.UPGRADE])
+def test_seeds_with_processes_that_replace_each_other_are_clean(mode: Mode) -> None:
+    outcomes = [run(seed, mode) for seed in OF_PROCESSES]
+    failed = [outcome for outcome in outcomes if outcome.violation]
+    assert not failed, f"python -m tests.simulation --{mode.value} {failed[0].seed}: {failed[0].violation}"
+    lines = [line for outcome in outcomes for line in outcome.transcript]
+    what = "the control process is killed" if mode is Mode.RESTART else "upgraded: "
+    assert sum(what in line for line in lines) > len(OF_PROCESSES) / 2
 
 
 @pytest.mark.parametrize("mode", Mode)

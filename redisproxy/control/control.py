@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.credential_files import CredentialFiles
+from redisproxy.control.errors import WrongState
 from redisproxy.control.exclusion import Exclusion
 from redisproxy.control.failover import Failover
 from redisproxy.control.failover_hold import FailoverHold
@@ -37,11 +39,13 @@ from redisproxy.dataplane.interface import DEMOTED, FAILOVER, DataPlaneLost
 from redisproxy.figures.metrics import OperationFigures
 
 if TYPE_CHECKING:
+    from redisproxy.control.answers import Answer
     from redisproxy.copying.interface import StartCopying
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
 
 TICK_S = 0.1
+START = "start"
 
 
 def _nothing() -> None:
@@ -127,11 +131,22 @@ class Control:
 
     def start(self) -> None:
         """Have the data plane serve, look after the server in use, and follow the sentinels."""
-        self._dataplane.start().addErrback(self._failed)
+        # No move may begin before it is known what there is to move, and which server is in use.
+        starting = self.exclusion.run(START, self._start_data_plane)
+        starting.addErrback(lambda failure: failure.trap(WrongState))  # the end has begun
         self._advice.start(self._dataplane)
         self.switchover.way_back.start(self._dataplane)
         self._loop.clock = self._clock
         self._loop.start(TICK_S, now=True).addErrback(self._failed)
+
+    async def _start_data_plane(self) -> Answer:
+        try:
+            await self._dataplane.start()
+        except CancelledError:
+            raise
+        except Exception:
+            self._failed(Failure())
+        return {}
 
     async def _tick(self) -> None:
         self._advice.tick()

@@ -176,7 +176,12 @@ class Follower:
         uplink = self._configuration.settings.uplink
         old, known = uplink.place, uplink.found is not None
         address = await finder.find(uplink.found, first)
-        if address == self._configuration.settings.uplink.found or finder is not self._configuration.finder:
+        if finder is not self._configuration.finder:
+            return
+        if self._configuration.settings.uplink.found != uplink.found:
+            self._wanted = True  # another server is in use meanwhile, and this one was not asked for its role
+            return
+        if address == uplink.found:
             return
         self.log.info("{name} is {new} now, was {old}", name=finder.name, new=str(address), old=str(old))
         answer = await self._failover.go_to(address)

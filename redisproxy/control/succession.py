@@ -105,7 +105,8 @@ class Predecessor(Protocol):
         """Leave new requests to the new process."""
 
     def open_again(self) -> None:
-        """The upgrade has failed: accept clients and requests as before."""
+        """The upgrade has failed, and the new process has ended: accept clients and requests as before, and see to
+        the workers that it has left."""
 
     def retire(self, pid: int) -> None:
         """Process `pid` is in charge: end when the last client has gone."""
@@ -193,6 +194,13 @@ class Attempt:
         figures = await self._dataplane.figures()
         return figures.clients_open + figures.raw_connections
 
+    async def _here(self) -> int:
+        """The same where no failure may come in between: without any worker for the moment there is nobody here."""
+        try:
+            return await self._left()
+        except DataPlaneLost:
+            return 0
+
     async def _pass_control(self, successor: Successor, ready: Ready, stayed: int) -> Answer:
         self.step = "take charge"
         await self._predecessor.close_admin()
@@ -208,9 +216,9 @@ class Attempt:
         """Everything is as it was, but for the clients of a new process that was lost."""
         with suppress(DataPlaneLost):  # who is on the way to a process that ends is at neither
             await self._dataplane.handover.stop()
-        by_itself = await successor.give_up(self._left)
+        by_itself = await successor.give_up(self._here)
         self._predecessor.open_again()
-        here = await self._left()
+        here = await self._here()
         self.lost = max(0, self._before - here)
         self.log.error(
             "not upgraded, this process goes on: {why}; {clients}; the new process {ended}",

@@ -140,5 +140,6 @@ class OrderClient(Link):
         """Part of L{Link}: nobody answers any more."""
         if self._beat.running:
             self._beat.stop()
-        for answer in list(self._waiting.values()):
-            answer.errback(Failure(DataPlaneLost("the connection to the data plane was lost")))
+        for number in list(self._waiting):
+            if number in self._waiting:  # who hears of one may give up another
+                self._waiting[number].errback(Failure(DataPlaneLost("the connection to the data plane was lost")))

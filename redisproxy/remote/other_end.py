@@ -39,6 +39,16 @@ class UnknownEnd:
     def close(self) -> None: ...
 
 
+def pid_at_other_end(connection: socket.socket) -> int:
+    """The number of the process that has connected, or that listens where this one has connected.
+
+    @param connection: a Unix socket.
+    """
+    size = _CREDENTIALS.size
+    pid: int = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+    return pid
+
+
 class ProcessAtOtherEnd:
     """Implements L{OtherEnd}. Linux has a descriptor for each process, which can be read once that has ended."""
 
@@ -47,10 +57,8 @@ class ProcessAtOtherEnd:
         @param link: connected over a Unix socket.
         """
         transport: Any = link.transport
-        size = _CREDENTIALS.size
-        pid, _, _ = _CREDENTIALS.unpack(transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
         try:
-            self._handle = os.pidfd_open(pid)
+            self._handle = os.pidfd_open(pid_at_other_end(transport.socket))
         except ProcessLookupError:
             self._handle = -1
 

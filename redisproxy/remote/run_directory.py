@@ -11,10 +11,13 @@ import os
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
+
+from redisproxy.remote.other_end import pid_at_other_end
 
 MAX_PATH = 80
 """Of the directory: a Unix socket's whole path has to fit into 107 bytes."""
@@ -137,10 +140,45 @@ class RunDirectory:
             self.remove(name)
         return [name for name in names if name not in dead]
 
+    def of_process(self, pid: int) -> list[str]:
+        """Those that have their names from this process, and live."""
+        return [name for name in self.living() if name.split("-")[1:2] == [str(pid)]]
+
+    def pid_of(self, name: str) -> int:
+        """The process of this one; 0 if there is none any more."""
+        return _pid_behind(self.sockets(name).orders)
+
+    def leave(self) -> None:
+        """The process ends: remove the directory if nothing of anybody is in it, and this one was the last."""
+        if self._claim is not None:
+            with suppress(OSError):
+                fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(self._claim.name)
+            self._claim.close()
+            self._claim = None
+        with suppress(OSError):
+            os.rmdir(self.path)
+
+    def retired_for_s(self, name: str) -> float:
+        """For how long the data plane has been one that is to end, from the first time on that this was asked.
+
+        It is the age of a file, so that every later control process knows.
+        """
+        path = self._retired(name)
+        try:
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            return max(0.0, time.time() - os.stat(path).st_mtime)
+        except OSError:
+            return 0.0
+
+    def _retired(self, name: str) -> str:
+        return os.path.join(self.path, f"{name}.retired")
+
     def remove(self, name: str) -> None:
         """Remove what a data plane has left."""
         sockets = self.sockets(name)
-        for path in (sockets.orders, sockets.asking, sockets.clients):
+        for path in (sockets.orders, sockets.asking, sockets.clients, self._retired(name)):
             with suppress(OSError):
                 os.unlink(path)
 
@@ -155,6 +193,16 @@ def _listens(path: str) -> bool:
         except OSError:
             return False
         return True
+
+
+def _pid_behind(path: str) -> int:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except OSError:
+            return 0
+        return pid_at_other_end(probe)
 
 
 def run_directory(configured: str | None, config_path: str, environ: Mapping[str, str]) -> RunDirectory:

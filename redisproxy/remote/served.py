@@ -69,17 +69,15 @@ class ServedDataPlane:
         self._plane = plane
         self._clock = clock
         self._moves = moves = Moves(plane, settings, clock)
-        self._interrupted = Interrupted(plane, moves, network, clock, self._control_lives, lease_s)
+        self._interrupted = Interrupted(plane, moves, network, clock, lambda: self._lost_process.lives(), lease_s)
         self._other_end = other_end
         self._control_process: OtherEnd = UnknownEnd()
+        self._lost_process: OtherEnd = UnknownEnd()  # whose move is being ended; another one may have connected
         self._more = more or {}
         self._started = started
         self._control: OrderServer | None = None
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []
-
-    def _control_lives(self) -> bool:
-        return self._control_process.lives()
 
     def link(self) -> OrderServer:
         """The protocol for a new connection of a control plane. Once it has greeted, the one before is cut off."""
@@ -91,7 +89,8 @@ class ServedDataPlane:
             self._control.abort()
         if self._ending is not None:
             self._ending.cancel()
-        self._control_process.close()
+        for each in (self._control_process, self._lost_process):
+            each.close()
         await self._moves.abandon()
 
     def take(self, link: OrderServer) -> None:
@@ -182,6 +181,7 @@ class ServedDataPlane:
         """Nobody gives orders any more: end by itself what has begun."""
         self._control = None
         if self._ending is None:
+            self._lost_process, self._control_process = self._control_process, UnknownEnd()
             self._ending = ending = ensureDeferred(self._end())
             ending.addBoth(self._ended)
 
@@ -208,6 +208,8 @@ class ServedDataPlane:
 
     def _ended(self, result: object) -> None:
         self._ending = None
+        self._lost_process.close()
+        self._lost_process = UnknownEnd()
         unsettled, self._unsettled = self._unsettled, []
         for waiting in unsettled:
             waiting.callback(None)

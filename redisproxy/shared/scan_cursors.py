@@ -20,6 +20,8 @@ STALE = (
 )
 _POSITIONS = {b"SCAN": 1, b"HSCAN": 2, b"SSCAN": 2, b"ZSCAN": 2}
 MAX_HEAD = 64
+SPREAD = 61
+"""So far apart begin the marks that stand for marks of another server."""
 
 
 def mark_of(number: int) -> int:
@@ -30,13 +32,13 @@ def mark_of(number: int) -> int:
 class Marks:
     """The marks that stand for a server number and the mark of a proxy further on.
 
-    They are given out from the highest number down, and those for a Redis server from the lowest one up.
+    Those for a Redis server are given out from the lowest number up. Where the others begin is computed from what they
+    stand for, so that the workers of one proxy give the same ones, and a client may take its cursor to another worker.
     """
 
     def __init__(self) -> None:
         self._marks: dict[tuple[int, int], int] = {}
         self._meanings: dict[int, tuple[int, int]] = {}
-        self._last = NUMBERS
 
     def mark(self, number: int, further: int) -> int:
         """The mark for a server number.
@@ -49,13 +51,15 @@ class Marks:
         return self._give(number, further) if found is None else found
 
     def _give(self, number: int, further: int) -> int:
-        self._last = self._last - 1 or NUMBERS - 1
-        before = self._meanings.get(self._last)
-        if before is not None:
-            del self._marks[before]
-        self._meanings[self._last] = (number, further)
-        self._marks[number, further] = self._last
-        return self._last
+        mark = first = NUMBERS - 1 - (number * SPREAD + further) % (NUMBERS - 1)
+        while mark in self._meanings:
+            mark = mark - 1 or NUMBERS - 1
+            if mark == first:  # all are given: the oldest one goes
+                mark = next(iter(self._meanings))
+                del self._marks[self._meanings.pop(mark)]
+        self._meanings[mark] = (number, further)
+        self._marks[number, further] = mark
+        return mark
 
     def export(self) -> tuple[tuple[int, int, int], ...]:
         """Every mark with the server number and the further mark that it stands for, in the order they were given."""
@@ -65,7 +69,7 @@ class Marks:
         """Go on with the marks that another process has given, and this one has not begun to."""
         for mark, number, further in marks:
             self._meanings[mark] = (number, further)
-            self._marks[number, further] = self._last = mark
+            self._marks[number, further] = mark
 
     def further(self, mark: int, number: int, lenient: bool) -> int | None:
         """The mark that the server knows, in place of `mark`; None when that was given for another server."""

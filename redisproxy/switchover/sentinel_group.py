@@ -80,6 +80,11 @@ class SentinelGroup:
         refuse([*_faults_of_primary(self.old), *_faults_of_replicas(states, self.old)])
         return [*found.silent, *_warnings(states), *_left_out(watched)]
 
+    async def every_sentinel_stays(self) -> bool:
+        """Whether all sentinels answer, and take the server in use for the primary."""
+        asked = await all_settled([ensureDeferred(each.ask(self.name)) for each in self._finder.sentinels])
+        return all(good and said.primary == self.primary for good, said in asked)
+
     async def states(self) -> dict[TcpAddress, ServerState | UplinkError]:
         """What the candidates say of their replication now, or why one does not; lost connections are made anew."""
         candidates = self.candidates

@@ -9,8 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from redisproxy.dataplane.interface import DataPlaneLost
-from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.net.errors import UplinkError
 from redisproxy.sentinel.failing_over import take_back
+from redisproxy.servers.state import ServerState
 from redisproxy.switchover.attempts import LATE_RETRY_DELAYS_S, RETRY_DELAYS_S, attempt
 
 if TYPE_CHECKING:
@@ -56,10 +57,18 @@ class Undoing:
         if self.order_taken_back:
             self._report.warn([f"{group.watched.sentinel.line.name} was told to forget it (SENTINEL RESET)"])
             await deferLater(self._clock, ON_ITS_WAY_S)
-        found = await group.promoted()
-        if found is None or (self.order_taken_back and await self._made_replica_again(found[0])):
-            return None
-        return found[0]
+        return await self._whom_they_promoted()
+
+    async def _whom_they_promoted(self) -> TcpAddress | None:
+        """Who is a primary after all. Without an answer of every replica, every sentinel has to say that nobody is."""
+        states = await self._group.states()
+        unheard = self.order_taken_back and await self._group.every_sentinel_stays()
+        for address, state in states.items():
+            if isinstance(state, ServerState) and state.role == "master":
+                return None if unheard and await self._made_replica_again(address) else address
+        if not unheard and any(isinstance(state, UplinkError) for state in states.values()):
+            self.order_taken_back = False
+        return None
 
     async def _made_replica_again(self, promoted: TcpAddress) -> bool:
         """Have a replica follow again that was promoted in the moment when the sentinel forgot; whether it does.
@@ -68,8 +77,6 @@ class Undoing:
         """
 
         async def follow(number: int) -> None:
-            if (await self._group.watched.sentinel.ask(self._group.name)).primary != self._group.primary:
-                raise UplinkUnavailable(f"the sentinels know that {promoted} was promoted")
             server, primary = await self._group.at(promoted, anew=bool(number)), self._group.primary
             await server.follow(primary.host, primary.port)
 

@@ -124,24 +124,23 @@ class Watchers:
 
         @raise UplinkError: one of them does not watch it, or does not answer.
         """
-        warnings, credentials = [], await credentials_of(uplink, self._network).ask()
+        warnings, login = [], await credentials_of(uplink, self._network).ask()
         for sentinel in self._sentinels:
             # It may do so already, as far as an answer was lost.
             await sentinel.line.ask(("SENTINEL", "REMOVE", self._name))
             known = self._known[sentinel]
             await _told(sentinel, ("SENTINEL", "MONITOR", self._name, *_place(uplink), known.get("quorum", "2")))
-            settings = list(self._settings(known, credentials))
+            settings = list(self._settings(known, login))
             replies = await sentinel.line.ask(*settings) if settings else []
             warnings += [str(reply) for reply in replies if isinstance(reply, ServerSaidNo)]
         return warnings
 
-    def _settings(self, known: Mapping[str, str], credentials: Credentials) -> Iterator[Command]:
-        user, password = credentials.user, credentials.password
-        if password is not None:
+    def _settings(self, known: Mapping[str, str], login: Credentials) -> Iterator[Command]:
+        if login.password is not None:
             # First: without it the server would be down.
-            yield ("SENTINEL", "SET", self._name, "auth-pass", password)
-        if user is not None and password is not None:
-            yield ("SENTINEL", "SET", self._name, "auth-user", user)
+            yield ("SENTINEL", "SET", self._name, "auth-pass", login.password)
+        if login.user is not None and login.password is not None:
+            yield ("SENTINEL", "SET", self._name, "auth-user", login.user)
         for option in CARRIED:
             if known.get(option):
                 yield ("SENTINEL", "SET", self._name, option, known[option])
@@ -166,3 +165,5 @@ def _unfit(new: UplinkSettings) -> Iterator[str]:
     place = new.place
     if not isinstance(place, TcpAddress) or is_name(place.host) or place.host == "localhost":
         yield f"the sentinels can't watch {place}: give the new server's IP address and port in uplink.addr"
+    if new.passcommand is not None:
+        yield "sentinels need a password that stays valid, and uplink.passcommand gives others all the time"

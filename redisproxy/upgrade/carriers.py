@@ -14,6 +14,8 @@ from twisted.logger import Logger
 
 from redisproxy.dataplane import shared_value
 from redisproxy.remote import peer
+from redisproxy.upgrade.process_life import ProcessLife
+from redisproxy.workers.data_plane import UNTOLD_IDS
 from redisproxy.workers.driven import Driven
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ class Carriers(Protocol):
 
     async def take_shared(self, shared: bytes) -> None:
         """The same as it is in the end: before the first of them comes, and the scripts again after the last one."""
+
+    async def undone(self, pid: int) -> None:
+        """Process `pid` has ended, which was to take this one's place: take no more in, and see to its workers."""
 
     async def ready(self) -> None:
         """Fire when all that are to serve do."""
@@ -109,6 +114,23 @@ class Alone:
             self._took_shared = True
             shared_value.take_in(shared, self._plane.core, self._plane.registry)
 
+    async def undone(self, pid: int) -> None:
+        self.close_doors()
+        self.give_other_ids()
+        for name in self._directory.of_process(pid) if pid else ():
+            # There is nobody here who could drive it, and its clients would stay where they are in every move.
+            text = "{name} is ended: the process that has started it was to take this one's place, and is gone"
+            self.log.error(text, name=name)
+            life = ProcessLife(self._directory.pid_of(name))
+            life.kill()
+            life.forget()
+            self._directory.remove(name)
+
+    def give_other_ids(self) -> None:
+        """The other process has given some, which it has not told."""
+        registry = self._plane.registry
+        registry.give_no_id_up_to(registry.last_id + UNTOLD_IDS)
+
     async def ready(self) -> None:
         """It serves as soon as it knows the server."""
 
@@ -135,6 +157,7 @@ class Alone:
         if self._driven is not None:
             await self._driven.stop()
             self._directory.remove(self._name)
+        self._directory.leave()
 
 
 class Several:
@@ -167,6 +190,11 @@ class Several:
             await self._plane.learn(shared)
         else:
             await self._here.take_shared(shared)
+
+    async def undone(self, pid: int) -> None:
+        if self._here is not None:
+            self._here.give_other_ids()
+        await self._plane.drive_again()
 
     async def ready(self) -> None:
         await self._plane.all_serve()

@@ -69,6 +69,7 @@ class GivingWay:
         self._pidfile = pidfile
         self._sockets = sockets
         self.successor_pid = 0
+        self._successor: RemoteSuccessor | None = None
 
     @property
     def refused(self) -> str:
@@ -80,7 +81,7 @@ class GivingWay:
         )
 
     def start_successor(self) -> RemoteSuccessor:
-        successor = RemoteSuccessor(self._reactor)
+        self._successor = successor = RemoteSuccessor(self._reactor)
         successor.start(self._command, self._sockets)
         return successor
 
@@ -100,10 +101,14 @@ class GivingWay:
         await self._admin.pause()
 
     def open_again(self) -> None:
-        self._carriers.close_doors()
         self._clients.resume()
         self._admin.resume()
         self._pidfile.own()
+        pid = 0 if self._successor is None else self._successor.pid
+        ensureDeferred(self._carriers.undone(pid)).addErrback(self._not_undone)
+
+    def _not_undone(self, failure: Any) -> None:
+        self.log.failure("what is left of the new process is not driven", failure=failure)
 
     def retire(self, pid: int) -> None:
         self.successor_pid = pid

@@ -36,7 +36,10 @@ LOOK_S = 0.05
 
 
 class RemoteSuccessor:
-    """Implements L{control.succession.Successor}."""
+    """Implements L{control.succession.Successor}.
+
+    @ivar pid: of the process; 0 before it is started.
+    """
 
     log = Logger(namespace="redisproxy.upgrade")
 
@@ -46,6 +49,7 @@ class RemoteSuccessor:
         self._link = OrderClient(reactor, lambda link: None)
         self._life: ProcessLife | None = None
         self._accepts = False
+        self.pid = 0
 
     def start(self, command: CommandLine, sockets: Sequence[ListeningSocket]) -> None:
         """Start the program.
@@ -56,7 +60,8 @@ class RemoteSuccessor:
             ours = self._program.start(self._reactor, command, sockets)
         except OSError as error:
             raise SuccessorFailed(f"{command.arguments[0]} can't be started: {error}") from error
-        self._life = ProcessLife(self._program.pid)
+        self.pid = self._program.pid
+        self._life = ProcessLife(self.pid)
         connected(self._reactor, ours.detach(), self._link)
 
     async def ready(self, server: str, shared: bytes, limit_s: float) -> orders.Ready:
@@ -77,6 +82,7 @@ class RemoteSuccessor:
             raise SuccessorFailed(str(error)) from None
         if ready.pid != self._program.pid:
             self._look_after(ready.pid)
+            self.pid = ready.pid
         return ready
 
     def _greeted(self) -> Deferred[None]:

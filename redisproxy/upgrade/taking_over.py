@@ -225,9 +225,9 @@ class TakingOver:
         try:
             to = tuple(Taker(door, ALL) for door in self._back)
             count = (await plane.handover.hand_over(to, LIMIT_S)).taken
+            left = (await plane.figures()).clients_open
         except (DataPlaneLost, HandoverRefused) as error:
             self.log.warn("clients can't be handed back yet: {error}", error=str(error))
             return 1
-        left = (await plane.figures()).clients_open
         self.log.info("the upgrade was given up: {count} clients handed back, {left} are left", count=count, left=left)
         return left

@@ -151,7 +151,8 @@ class ConnectionOpener:
 
     def _login_refused(self, connection: UplinkConnection, error: UplinkError) -> None:
         if not isinstance(error, DatabaseRefused | ServerBusy):
-            self._source.refused(connection.credentials)
+            if "WRONGPASS" in str(error) or "invalid password" in str(error):
+                self._source.refused(connection.credentials)
             self._failed(connection, str(error))
             connection.abort()
             return

@@ -48,7 +48,7 @@ class Reauthentication:
         current = self._source.current
         if current is not None and current.password is not None and now >= self._not_before:
             for connection in self._registry:
-                if connection.credentials != current and connection.alive and _takes_auth(connection):
+                if connection.credentials is not current and _wants_auth(connection, current):
                     self._authenticate(connection, current)
 
     def _count(self) -> None:
@@ -86,10 +86,10 @@ class Reauthentication:
             self._asking.cancel()
 
 
-def _takes_auth(connection: UplinkConnection) -> bool:
-    """Whether the server would carry out an AUTH that is sent now, as the next command."""
-    holder = connection.holder
-    return holder is None or (holder.takes_auth and not connection.outstanding)
+def _wants_auth(connection: UplinkConnection, current: Credentials) -> bool:
+    """Whether it has other credentials, and the server would carry out an AUTH that is sent now, as the next one."""
+    holder, other = connection.holder, connection.alive and connection.credentials != current
+    return other and (holder is None or (holder.takes_auth and not connection.outstanding))
 
 
 def _not_had(failure: Failure) -> None:

@@ -8,6 +8,7 @@ of that, so that it is ended, unless this process knows that it was silent: then
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
@@ -80,7 +81,8 @@ class Crew:
         assert self.answers is not None
         name = name or self.directory.new_name(f"w{number}")
         sockets, settings = self.directory.sockets(name), self.members.settings
-        return Worker(number, name, sockets, settings, self.answers, self._reactor, self.members, self._lost)
+        of_crew = self.answers, self._reactor, self.members, self._lost
+        return Worker(number, name, sockets, settings, *of_crew, partial(self.directory.retired_for_s, name))
 
     def linger(self, worker: Worker) -> None:
         """Give this one no clients any more."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 LOOK_S = 0.05
+FIND_TO_END_S = 5.0
 UNTOLD_IDS = 1_000_000
 """The process whose place is taken may give so many more after it has told what clients share."""
 
@@ -100,6 +102,7 @@ class WorkersDataPlane:
         self.crew.directory.make()
         self.crew.stalls.start()
         differs = self._finds and await self._finding.find()
+        self._finds = False
         if self._here is not None:
             await self._here.start(self._reactor, self._members.settings, self._everywhere)
             self._members.join(self._here)
@@ -141,6 +144,13 @@ class WorkersDataPlane:
         self.crew.lingering.stop()
         self.crew.let_go()
 
+    async def drive_again(self) -> None:
+        """The process that was to take this one's place is gone: drive its workers, and those it has taken over."""
+        superseded, self.crew.superseded = self.crew.superseded, False
+        await self._finding.find(only_to_end=not superseded)
+        if superseded and self._here is None:
+            self._supervisor.keep(self._members.settings.worker_count)
+
     async def find_the_rest(self) -> None:
         """Drive what the process whose place this one has taken has left, until its clients have gone."""
         await self._finding.find(only_to_end=True)
@@ -176,6 +186,10 @@ class WorkersDataPlane:
     async def _stop(self) -> None:
         self._handovers.close()
         self.crew.stalls.stop()
+        if self._finds:  # the end came before all were found that are to end, too
+            with suppress(TimeoutError):
+                await ensureDeferred(self._finding.find(only_to_end=True)).addTimeout(FIND_TO_END_S, self._reactor)
         await self._supervisor.stop()
         if self._here is not None:
             await self._here.stop()
+        self.crew.directory.leave()

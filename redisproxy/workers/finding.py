@@ -1,19 +1,23 @@
 """What an earlier control process has left: a new one finds its workers in the run directory, and goes on with them.
 
-They keep their numbers and the settings that they have; what the file says is brought in force by a reload. Those for
-which there is no place linger: of a number that there is no more, of another program, with other listeners.
+They keep their numbers and the settings that they have; what the file says is brought in force by a reload, unless that
+would lead to another server. Those for which there is no place linger: of a number that there is no more, of another
+program, with other listeners.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 import redisproxy
 from redisproxy import config
 from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost
+from redisproxy.net.deferreds import all_settled
 from redisproxy.remote.errors import DataPlaneFailed, VersionRefused
 from redisproxy.workers.crew import AGAIN_S, Crew
 from redisproxy.workers.processes import Found, LogReader
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from redisproxy.workers.orders import Introduction
     from redisproxy.workers.worker import Worker
 
+TRIES = 3
+TRY_AGAIN_S = 0.5
 FAILURES = (DataPlaneLost, DataPlaneFailed, VersionRefused, TimeoutError, OSError)
 
 
@@ -37,55 +43,111 @@ class Finding:
         self._crew = crew
         self._settings = settings
         self._reactor = reactor
+        self._ended: set[Worker] = set()
 
     async def find(self, only_to_end: bool = False) -> bool:
         """Take over all that there are.
 
-        @param only_to_end: none of them is to serve.
+        @param only_to_end: none of them is to serve, beside those that this process drives already.
         @return: whether the settings of the file have to be brought in force.
         """
-        found: list[tuple[Worker, Introduction]] = []
-        known = {worker.name for worker in self._crew.all}
-        for name in (each for each in self._crew.directory.living() if each not in known):
-            worker = self._crew.worker(0, name)
-            introduction = await self._driven(worker)
-            if introduction is not None:
-                found.append((worker, introduction))
+        found = [each for each in await self._all_driven() if each[0] not in self._ended]
+        if self._crew.superseded:
+            return False
         found.sort(key=lambda each: each[1].age_s)  # of two with one number the later one serves
-        if any(introduction.pausing for _, introduction in found):
-            self._crew.members.reasons.add(OPERATOR)
+        self._take_pause([worker for worker, introduction in found if introduction.pausing], only_to_end)
         if not only_to_end:
             self._use([worker for worker, introduction in found if self._serves(worker, introduction)])
         for worker, _ in found:
             if worker not in self._crew.workers.values():
-                self._linger(worker)
-        return any(worker.links.found != self._settings for worker, _ in found)
+                self._linger(worker, only_to_end)
+            worker.links.tell_if_lost()
+        return self._file_is_to_be_taken([worker.links.found for worker, _ in found if worker.links.found is not None])
 
-    async def _driven(self, worker: Worker) -> Introduction | None:
+    def _take_pause(self, pausing: list[Worker], only_to_end: bool) -> None:
+        """An operator's pause outlives the control process; but one that has served since knows whether it is over."""
+        reasons = self._crew.members.reasons
+        if pausing and not only_to_end:
+            reasons.add(OPERATOR)
+        for worker in pausing if OPERATOR not in reasons else ():
+            worker.plane.gate.release(OPERATOR).addErrback(lambda failure: failure.trap(*FAILURES))
+
+    async def _all_driven(self) -> list[tuple[Worker, Introduction]]:
+        """All at a time: one that is stopped would keep the others waiting."""
+        known = {worker.name for worker in self._crew.all}
+        names = [name for name in self._crew.directory.living() if name not in known]
+        works = [ensureDeferred(self._driven(self._crew.worker(0, name))) for name in names]
+        found: list[tuple[Worker, Introduction]] = []
+        for name, (good, value) in zip(names, await all_settled(works), strict=True):
+            if not good:
+                self.log.failure("{name} can't be driven", failure=value, name=name)
+            elif value is not None:
+                found.append(value)
+        return found
+
+    def _file_is_to_be_taken(self, found: list[config.Settings]) -> bool:
+        """Whether a reload has to follow. Not to another server: the file may name that of a switchover that was
+        interrupted, which has a part of the data, or none."""
+        file, others = self._settings.uplink, [each for each in found if each != self._settings]
+        if not others or file.sentinels or self._settings.worker_count == 1:
+            return bool(others)
+        if any(each.uplink.address == file.address for each in found):
+            return True
+        text = (
+            "the configuration file names the server {file}, and the workers that were found are on {server}: they stay"
+            " there, and nothing of the file is taken. Have it name {server}; or run redisproxy switchover, or"
+            " redisproxy reload to go to {file} without the data"
+        )
+        self.log.error(text, file=str(file.address), server=str(found[0].uplink.address))
+        return False
+
+    async def _driven(self, worker: Worker) -> tuple[Worker, Introduction] | None:
         """Connect to one; None if that can't be."""
         try:
-            introduction = await ensureDeferred(worker.connect()).addTimeout(AGAIN_S, self._reactor)
-            worker.process = Found(introduction.pid, self._reactor, lambda how: self._crew.ended(worker, how))
+            return await ensureDeferred(self._drive(worker)).addTimeout(AGAIN_S, self._reactor)
         except FAILURES as error:
             self._not_driven(worker, error)
             return None
+        except BaseException:
+            worker.let_go()
+            raise
+
+    async def _drive(self, worker: Worker) -> tuple[Worker, Introduction]:
+        introduction = await self._connected(worker)
+        worker.process = Found(introduction.pid, self._reactor, lambda how: self._has_ended(worker, how))
         worker.number = introduction.number
         self._crew.no_id_up_to(introduction.last_id)
         log = LogReader(worker.label, self._reactor)
         worker.log_to(log.far).addErrback(lambda failure: failure.trap(*FAILURES))
         text = "{label} (process {pid}, version {version}) was found and is driven from now on"
         self.log.info(text, label=worker.label, pid=introduction.pid, version=introduction.version)
-        return introduction
+        return worker, introduction
+
+    def _has_ended(self, worker: Worker, how: str) -> None:
+        """It may be that others were still waited for."""
+        self._ended.add(worker)
+        self._crew.ended(worker, how)
+
+    async def _connected(self, worker: Worker) -> Introduction:
+        """A connection may be lost by anything; who can't be driven is ended, so that is tried again."""
+        for _ in range(TRIES - 1):
+            try:
+                return await worker.connect()
+            except DataPlaneLost:
+                await deferLater(self._reactor, TRY_AGAIN_S, lambda: None)
+        return await worker.connect()
 
     def _not_driven(self, worker: Worker, error: Exception) -> None:
         worker.let_go()
         if isinstance(error, VersionRefused):
             text = "{name} goes on without a control process until its clients have left: {error}"
             self.log.warn(text, name=worker.name, error=str(error))
-        elif isinstance(error, DataPlaneLost):
-            self._crew.directory.remove(worker.name)
-        else:
-            self.log.error("{name} can't be driven: {error}", name=worker.name, error=str(error))
+            return
+        self.log.error("{name} can't be driven, and is ended: {error}", name=worker.name, error=str(error))
+        if worker.links.pid:
+            # Its clients would stay where they are in every move.
+            with suppress(ProcessLookupError):
+                Found(worker.links.pid, self._reactor, lambda how: None).kill()
 
     def _serves(self, worker: Worker, introduction: Introduction) -> bool:
         """Whether it may go on as a worker of this program, with the listeners that the file names."""
@@ -106,7 +168,12 @@ class Finding:
         for worker in self._crew.workers.values():
             self._crew.join(worker, anyhow=True)
 
-    def _linger(self, worker: Worker) -> None:
+    def _linger(self, worker: Worker, only_to_end: bool) -> None:
+        """Have it end; at once if a move has led to another server meanwhile, on which its clients belong."""
+        found = worker.links.found
+        if only_to_end and found is not None and found.uplink.address != self._crew.members.settings.uplink.address:
+            worker.end(f"it was left at {found.uplink.address}")
+            return
         worker.serving = False
         self._crew.join(worker)
         self._crew.linger(worker)

@@ -1,7 +1,8 @@
 """Data planes that get no clients any more: their clients go to others, and with the last one they end.
 
 Who can't go (a client with TLS, a raw connection) stays and is served, also in a move. Those that asked for maintenance
-notifications are told to connect again. After C{upgrade.linger_ms} all are disconnected.
+notifications are told to connect again. After C{upgrade.linger_ms} all are disconnected; that counts from the moment
+in which the first control process had the data plane end, not the one of the moment.
 """
 
 from __future__ import annotations
@@ -79,14 +80,15 @@ class Lingering:
             self.log.failure("looking after {label} failed", failure=failure, label=worker.label)
 
     async def _life(self, worker: Worker) -> None:
-        began, wait_s, told = self._clock.seconds(), LOOK_S, False
+        began, wait_s, told = self._clock.seconds() - worker.retired_for_s(), LOOK_S, False
+        seen = self._clock.seconds()
         while True:
             if worker in self._members:
                 taken = await self._emptied(worker)
                 left = await self._left(worker)
                 if not left:
                     break
-                if not told and not taken and self._clock.seconds() - began >= TELL_AFTER_S:
+                if not told and not taken and self._clock.seconds() - seen >= TELL_AFTER_S:
                     told = True
                     self._tell(worker, left, began)
                 wait_s = LOOK_S if taken else min(SELDOM_S, 2 * wait_s)

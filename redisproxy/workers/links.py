@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.remote.data_plane import RemoteDataPlane
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.order_server import OrderServer
+from redisproxy.remote.other_end import pid_at_other_end
 from redisproxy.workers import orders
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ class Links:
     """Those to one data plane.
 
     @ivar sockets: where it listens. @ivar plane: the data plane at the other end.
-    @ivar found: the settings that were in force in it.
+    @ivar found: the settings that were in force in it. @ivar pid: of its process; 0 before there is a connection.
     @param on_lost: called when they are lost, with the one for orders.
     """
 
     def __init__(self, sockets: Sockets, reactor: Any, on_lost: Callable[[OrderClient], None]) -> None:
         self.plane = RemoteDataPlane(reactor, self._found_in_force)
         self.found: Settings | None = None
+        self.pid = 0
         self.sockets = sockets
         self._reactor = reactor
         self._on_lost = on_lost
@@ -55,6 +57,8 @@ class Links:
         """
         self._ordering, self._asked = OrderClient(self._reactor, self._gone), None
         await self._reach(self.sockets.orders, self._ordering)
+        transport: Any = self._ordering.transport
+        self.pid = pid_at_other_end(transport.socket)
         await self.plane.use(self._ordering)
         introduction: Introduction = await self.plane.give(orders.Introduce)
         self._asked = OrderServer(self._reactor, answers, self._gone)
@@ -66,6 +70,8 @@ class Links:
         connecting: Deferred[Any] = connectProtocol(UNIXClientEndpoint(self._reactor, path), protocol)
         try:
             await connecting
+        except ConnectingCancelledError:
+            raise CancelledError from None
         except ConnectError as error:
             raise DataPlaneLost(f"it can't be reached at {path}: {error}") from None
 
@@ -79,6 +85,11 @@ class Links:
         elif link is self._ordering:
             if self._asked is not None:
                 self._asked.abort()
+            self._on_lost(self._ordering)
+
+    def tell_if_lost(self) -> None:
+        """Tell once more of a loss that nobody took notice of."""
+        if self._ordering is not None and self._ordering.lost:
             self._on_lost(self._ordering)
 
     def close(self) -> None:

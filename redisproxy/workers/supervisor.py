@@ -56,7 +56,7 @@ class Supervisor:
 
     def keep(self, count: int) -> None:
         """Part of L{all_moves.Numbers}."""
-        if self._over or count == len(self.restarts):
+        if self._over:
             return
         self.restarts = {number: self.restarts.get(number, 0) for number in range(1, count + 1)}
         for number in self._waiting.keys() - self.restarts.keys():

@@ -44,6 +44,7 @@ class Worker:
     @ivar last: its figures, as it told them last. @ivar began: when it was started or found.
     @ivar process: it itself; None before it is started or found.
     @ivar stopping: it was told to end. @ivar why: why it was ended.
+    @ivar retired_for_s: for how long it has been one that is to end, from the first time on that this was asked.
     @param on_lost: called when the connection to it is lost, with that.
     """
 
@@ -57,6 +58,7 @@ class Worker:
         reactor: Any,
         members: Members,
         on_lost: Callable[[Worker, OrderClient], None],
+        retired_for_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.number, self.name = number, name
         self.settings, self.serving = settings, True
@@ -68,9 +70,8 @@ class Worker:
         self.process: WorkerProcess | None = None
         self.stopping = False
         self.why = ""
-        self._reactor = reactor
-        self._answers = answers
-        self._members = members
+        self.retired_for_s = retired_for_s
+        self._reactor, self._answers, self._members = reactor, answers, members
 
     @property
     def label(self) -> str:

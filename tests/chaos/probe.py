@@ -13,6 +13,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.chaos.processes import Replaced
 from tests.end_to_end.harness import Proxy, wait_until
 
 KINDS = (
@@ -60,6 +61,7 @@ class Size:
     descriptors: int
     uplinks: int
     counts: dict[str, int]
+    pid: int
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
@@ -80,18 +82,18 @@ class Size:
         return more
 
 
-def look(proxy: Proxy, place: Path) -> Size:
+def look(proxy: Replaced, place: Path) -> Size:
     """Count everything; nobody should be connected.
 
     @param place: the file that the process writes its counts to.
     """
     place.unlink(missing_ok=True)
-    os.kill(proxy.process.pid, signal.SIGRTMIN)
+    os.kill(proxy.pid, signal.SIGRTMIN)
     wait_until(place.exists, "the process has counted its objects")
-    descriptors = len(os.listdir(f"/proc/{proxy.process.pid}/fd"))
+    descriptors = len(os.listdir(f"/proc/{proxy.pid}/fd"))
     info = proxy.info()
     uplinks: int = 0 if "workers" in info else info["uplink"]["connections"]  # those of workers are in theirs
-    return Size(proxy.rss(), descriptors - uplinks, uplinks, json.loads(place.read_text()))
+    return Size(proxy.rss(), descriptors - uplinks, uplinks, json.loads(place.read_text()), proxy.pid)
 
 
 def still(proxy: Proxy) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.chaos import successions
 from tests.chaos.copies import copy, trouble_at_copy
 from tests.chaos.incidents import DROPPED
 from tests.chaos.outcome import ANYTHING, NOTHING, TOO_LONG, Outcome, held_too_long, said
@@ -303,12 +304,46 @@ def _kill_before_it_is_used(world: World, new: Server) -> None:
         new.go_on()
 
 
+# -- processes that take each other's place
+
+
+def killed_control(world: World, chance: random.Random) -> Outcome:
+    """See L{successions}; so are the others."""
+    return Outcome(*successions.killed_control(world, chance))
+
+
+def killed_in_a_switchover(world: World, chance: random.Random) -> Outcome:
+    return Outcome(*successions.killed_in_a_switchover(world, chance))
+
+
+def upgraded(world: World, chance: random.Random) -> Outcome:
+    return Outcome(*successions.upgraded(world, chance))
+
+
+def trouble_in_an_upgrade(world: World, chance: random.Random) -> Outcome:
+    return Outcome(*successions.trouble_in_an_upgrade(world, chance))
+
+
 GENTLE: list[Round] = [rain, short_freeze, orders, paused_crash, move, full_disk, trouble_at_new, copy]
 ROUGH: list[Round] = [long_freeze, crash, cut_off, silence, trouble_at_old, trouble_at_copy]
-OF_WORKERS: list[Round] = [lost_worker, stopped_worker, trouble_at_worker, trouble_at_worker]
+OF_WORKERS: list[Round] = [
+    lost_worker, stopped_worker, trouble_at_worker, trouble_at_worker, killed_control, killed_in_a_switchover,
+]  # fmt: skip
+SUCCESSIONS: list[Round] = [upgraded, trouble_in_an_upgrade, trouble_in_an_upgrade]
 SHORT: list[Round] = [rain, cut_off, move, copy, crash, paused_crash, orders]
-SHORT_OF_WORKERS: list[Round] = [lost_worker, move, trouble_at_worker, trouble_at_copy, orders]
+SHORT_OF_WORKERS: list[Round] = [
+    lost_worker,
+    killed_in_a_switchover,
+    trouble_in_an_upgrade,
+    trouble_at_worker,
+    trouble_at_copy,
+]
 WARM_UP: list[Round] = [rain, move, cut_off, copy, move]
+
+
+def more(workers: int) -> list[Round]:
+    """The rounds of a proxy with so many workers, beside those of every one."""
+    return [*SUCCESSIONS, *OF_WORKERS] if workers > 1 else SUCCESSIONS
 
 
 def program(chance: random.Random, more: list[Round]) -> Iterator[Round]:

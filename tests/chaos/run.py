@@ -184,7 +184,8 @@ class Run:
             return
         self.say(f"size     {size}")
         self.verdict.sizes.append(size)
-        self.wrong("the proxy has grown", size.grown_from(self.verdict.sizes[0]))
+        first = next(each for each in self.verdict.sizes if each.pid == size.pid)
+        self.wrong("the proxy has grown", size.grown_from(first))
 
     def close(self) -> None:
         """End everything."""
@@ -200,7 +201,7 @@ def chaos(seed: int, seconds: float, durable: bool = True, workers: int = 1) -> 
     until = time.monotonic() + seconds
     try:
         run.lap(rounds.WARM_UP)
-        program = rounds.program(run.chance, rounds.OF_WORKERS if workers > 1 else [])
+        program = rounds.program(run.chance, rounds.more(workers))
         while time.monotonic() < until:
             run.lap(_before(until, islice(program, LAP_ROUNDS)))
     finally:

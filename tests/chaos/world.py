@@ -21,8 +21,9 @@ from typing import Any
 import redis
 
 from tests.chaos import probe
+from tests.chaos.processes import Replaced
 from tests.chaos.relay import Relay
-from tests.end_to_end.harness import Certificates, Proxy, RedisServer, free_port, wait_until
+from tests.end_to_end.harness import Certificates, RedisServer, free_port, wait_until
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--hz", "100")
 UPLINK = {
@@ -125,10 +126,11 @@ class World:
         cert, key = self._certificates.cert, self._certificates.key
         tls = {"addr": f"127.0.0.1:{self.tls_port}", "tls": True, "certfile": cert, "keyfile": key}
         self.counts = self._folder / "counts"
-        self.proxy = Proxy(
+        environment = {"REDISPROXY_TEST_COUNTS": str(self.counts)}
+        self.proxy = Replaced(
             self._uplink(self.current),
             plugin=probe.PLUGIN,
-            environment={"REDISPROXY_TEST_COUNTS": str(self.counts)},
+            environment=environment,
             listen=[{"addr": f"127.0.0.1:{port}"}, tls],
             limits={"handshake_timeout_ms": 1500, "client_output_hard_bytes": 4 << 20},
             pause={"drain_deadline_ms": 1500},
@@ -137,7 +139,8 @@ class World:
             wait=False,
         )
         self.proxy.port = port
-        wait_until(self._ready, "the proxy is ready")
+        self.proxy.begin_with(probe.PLUGIN, environment)
+        wait_until(self._ready, "the proxy is ready", 60)
         self.clients = Relay("the way of clients", port, chance)
 
     def _ready(self) -> bool:
@@ -172,6 +175,14 @@ class World:
             self.current, self.other = self.other, self.current
         self.name_current()
         return answer
+
+    def find_out(self) -> None:
+        """The proxy was killed in a switchover: see at which server its clients are, and have the file name it."""
+        wait_until(lambda: self.proxy.info()["uplink"]["connected"], "it has a connection to a server", 60)
+        address = self.proxy.info()["uplink"]["address"]
+        if address == self._uplink(self.other)["addr"]:
+            self.current, self.other = self.other, self.current
+        self.name_current()
 
     def reload(self) -> None:
         """Reload, but never while the file names a server that has no data: a reload would go there as it is told."""

@@ -360,3 +360,27 @@ def test_a_planted_fault_is_found(tmp_path: Path, plant: Any) -> None:
     assert not faults_found(tmp_path, fault, 3)
     with bug():
         assert faults_found(tmp_path, fault, 12)
+
+
+def dies_when_promoted(server: Server, promoted: list[Server]) -> None:
+    original = server.promote
+
+    def promote() -> None:
+        original()
+        promoted.append(server)
+        server.clock.at(0.0005, server.crash, 1.0)
+
+    server.promote = promote  # type: ignore[method-assign]
+
+
+def test_a_replica_that_dies_when_it_was_promoted_is_not_taken_for_one(tmp_path: Path) -> None:
+    """The proxy can't ask it any more, but a sentinel may have heard of the promotion, and leads others there."""
+    for seed in range(4):
+        world, promoted = World(tmp_path, seed), list[Server]()
+        for server in world.rig.servers[1:]:
+            dies_when_promoted(server, promoted)
+        outcome = world.fail_over()
+        world.settle()
+        heard = any(each.primary in promoted for each in world.group.sentinels)
+        assert promoted and outcome.deferred.called and (world.used in promoted) == heard
+        world.end()

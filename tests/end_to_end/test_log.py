@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -24,8 +25,15 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="module")
 def proxy(server: RedisServer) -> Iterator[Proxy]:
-    with Proxy(server.uplink, workers=2, log_format="json", log_level="debug") as proxy:
+    with Proxy(server.uplink, workers=2, log_format="json", log_level="debug", wait=False) as proxy:
+        wait_until(lambda: ready(proxy), "all workers are there", 60)
         yield proxy
+
+
+def ready(proxy: Proxy) -> bool:
+    with suppress(OSError):
+        return proxy.get("/readyz")[0] == 200
+    return False
 
 
 def events(proxy: Proxy) -> list[dict[str, Any]]:
@@ -52,7 +60,7 @@ def test_a_lost_worker_is_told(proxy: Proxy) -> None:
 
 
 def test_a_lost_uplink_and_its_return_are_told(proxy: Proxy, server: RedisServer) -> None:
-    wait_until(lambda: proxy.get("/readyz")[0] == 200, "all workers are connected")
+    wait_until(lambda: ready(proxy), "all workers are connected", 60)
     control = server.client()
 
     def lost() -> bool:

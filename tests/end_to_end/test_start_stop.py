@@ -164,7 +164,7 @@ def test_the_admin_site_over_tls_with_a_password_and_a_client_certificate(
 
 
 def test_the_log_tells_of_connections_and_holds_no_password(server: RedisServer) -> None:
-    with Proxy(server.uplink, listen_more={"pass": "s3cret-word"}, log_messages=True) as proxy:
+    with Proxy(server.uplink, listen_more={"pass": "s3cret-word"}, log_messages=True, log_level="debug") as proxy:
         client = proxy.client(password="s3cret-word")
         client.set("private-key", "private-value")
         with proxy.connect() as other:

@@ -37,6 +37,8 @@ class Links:
         self.lease_s = lease_s
         self.rig: Rig | None = None
         self.control_process_lives = False
+        self.living: set[int] = set()
+        self.made = 0
         self.ends: tuple[PipeEnd, PipeEnd] | None = None
 
     def __call__(self, local: LocalDataPlane, clock: SimClock) -> DataPlane:
@@ -59,6 +61,7 @@ class Links:
 
     def connect(self, take_over: bool = False) -> Standing:
         """A new connection, which is in use."""
+        self.made += 1
         client, server = self.remote.link(), self.served.link()
         self.ends = pipe(self.clock, client, server)
         used = Outcome(ensureDeferred(self.remote.use(client, take_over)))
@@ -78,10 +81,10 @@ class ControlProcess:
     """Implements C{other_end.OtherEnd}, as the test says."""
 
     def __init__(self, links: Links) -> None:
-        self._links = links
+        self._links, self._number = links, links.made
 
     def lives(self) -> bool:
-        return self._links.control_process_lives
+        return self._links.control_process_lives or self._number in self._links.living
 
     def close(self) -> None: ...
 
@@ -191,6 +194,14 @@ def test_the_data_plane_does_not_go_there_by_itself_while_the_control_process_li
     assert rig.gate.reasons == {SWITCHOVER} and rig.local.in_force.settings.uplink.addr == _name(rig, 0)
     links.control_process_lives = False
     rig.advance(1.0)
+    assert rig.gate.open and is_served(rig, 1)
+
+
+def test_a_new_control_process_is_not_taken_for_the_one_that_was_lost(rig: Rig, links: Links) -> None:
+    """It lives, and undoes nothing: the data plane goes to the new server, and is not left at the fenced one."""
+    links.living = {2}
+    cut_at(rig, links, "bring", lambda: rig.operations.switchover(dry_run=False))
+    links.connect()
     assert rig.gate.open and is_served(rig, 1)
 
 

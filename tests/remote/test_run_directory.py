@@ -104,3 +104,30 @@ def test_where_it_is(tmp_path: Path) -> None:
     default = run_directory(None, config, {}).path
     assert default == run_directory(None, config, {}).path and f"redisproxy-{os.geteuid()}-" in default
     assert default != run_directory(None, str(tmp_path / "other.json"), {}).path
+
+
+def test_since_when_a_data_plane_is_to_end_is_known_to_every_later_control_process(path: Path) -> None:
+    directory = RunDirectory(str(path))
+    directory.make()
+    assert directory.retired_for_s("w1") < 5
+    file = path / "w1.retired"
+    long_ago = file.stat().st_mtime - 100
+    os.utime(file, (long_ago, long_ago))
+    assert 95 < RunDirectory(str(path)).retired_for_s("w1") < 200
+    directory.remove("w1")
+    assert not file.exists() and RunDirectory(str(path)).retired_for_s("w2") < 5
+
+
+def test_the_last_process_that_ends_leaves_nothing(path: Path) -> None:
+    one, other = RunDirectory(str(path)), RunDirectory(str(path))
+    one.make()
+    for each in (one, other):
+        each.claim("/etc/redisproxy/config.json")
+    one.leave()
+    assert len(os.listdir(path)) == 1, "the other one is there still"
+    (path / "w1.orders").touch()
+    other.leave()
+    assert os.listdir(path) == ["w1.orders"], "whoever has left that may live"
+    (path / "w1.orders").unlink()
+    RunDirectory(str(path)).leave()
+    assert not path.exists()

@@ -314,6 +314,25 @@ def test_what_the_sentinels_before_a_reload_said_is_no_reason_to_move(following:
     assert following.server == OLD and following.events == []
 
 
+def test_a_look_that_began_at_another_server_leads_nobody_back_there(following: World) -> None:
+    """What was in use then was not asked for its role."""
+    finder, find, found = following.finder, following.finder.find, Deferred[TcpAddress]()
+
+    async def slow(current: Any = None, first: Any = None) -> TcpAddress:
+        finder.find = find  # type: ignore[method-assign]
+        return await found
+
+    finder.find = slow  # type: ignore[method-assign]
+    following.control.follower.look()
+    following.configuration.take(following.configuration.of_primary_at(NEW))
+    for sentinel in following.sentinels:
+        sentinel.primary, sentinel.epoch = NEW, 1
+    following.turn()
+    found.callback(OLD)
+    following.advance(0.5)
+    assert following.server == NEW and following.events == []
+
+
 def test_a_flood_of_events_makes_it_ask_within_bounds(following: World) -> None:
     before = following.sentinels[0].queries
     for _ in range(100):

@@ -82,3 +82,12 @@ def test_marks_never_run_out() -> None:
     for number in range(10000):
         assert 0 < marks.mark(number, 1) < scan_cursors.NUMBERS
     assert marks.further(marks.mark(9999, 1), 9999, False) == 1
+
+
+def test_workers_that_know_nothing_of_each_other_give_the_same_marks() -> None:
+    """A client goes with its cursor from one to another, and must not be led to other keys."""
+    here, there = Marks(), Marks()
+    servers = [(number, further) for number in range(6) for further in (1, 2, 4095)]
+    marks = {server: here.mark(*server) for server in servers}
+    assert {server: there.mark(*server) for server in reversed(servers)} == marks
+    assert len(set(marks.values())) == len(servers)

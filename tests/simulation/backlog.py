@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,16 +12,23 @@ if TYPE_CHECKING:
 
 
 class Backlog:
-    """Where clients connect. It is open for as long as its owner has it."""
+    """Where clients connect. It is open for as long as a process has it, or whoever keeps it for them.
 
-    def __init__(self, machine: Machine) -> None:
+    @param kept: the service manager listens, and has processes accept (socket activation).
+    @param refused: called with the end of each that can't connect, or is not accepted in the end.
+    """
+
+    def __init__(self, machine: Machine, kept: bool = False, refused: Callable[[End], None] = lambda end: None) -> None:
         self._machine = machine
-        self._closed = False
+        self._kept = kept
+        self._refused = refused
+        self._owners: set[Process] = set()
         self.waiting: list[End] = []
 
     def come(self, end: End) -> None:
         """Somebody connects."""
-        if self._closed:
+        if not (self._owners or self._kept):
+            self._refused(end)
             end.die()
             return
         end.come()
@@ -29,6 +37,8 @@ class Backlog:
 
     def of(self, process: Process) -> ListeningSocket:
         """As one process has it."""
+        self._owners.add(process)
+        self._machine.readable()
         return ListeningSocket(self, process)
 
     def accept(self, process: Process) -> socket.socket:
@@ -42,10 +52,21 @@ class Backlog:
         raise BlockingIOError
 
     def close(self) -> None:
-        """Nobody listens any more."""
-        self._closed = True
+        """Nobody listens any more, and nobody keeps it."""
+        self._kept = False
+        self._owners.clear()
+        self._drop()
+
+    def leave(self, process: Process) -> None:
+        """This process does not listen any more."""
+        self._owners.discard(process)
+        if not (self._owners or self._kept):
+            self._drop()
+
+    def _drop(self) -> None:
         waiting, self.waiting = self.waiting, []
         for end in waiting:
+            self._refused(end)
             end.let_go()
 
 
@@ -56,6 +77,12 @@ class ListeningSocket:
         self._backlog = backlog
         self._process = process
         self._open = True
+        self.name, self.of_another = "", False
+
+    @property
+    def listening(self) -> ListeningSocket:
+        """The socket itself."""
+        return self
 
     def copy(self) -> ListeningSocket:
         """Another descriptor of it."""
@@ -63,10 +90,11 @@ class ListeningSocket:
 
     def close(self) -> None:
         """Listen no more."""
-        self._backlog.close()
+        self._backlog.leave(self._process)
 
     def leave(self) -> None:
         """Another process goes on with it."""
+        self._backlog.leave(self._process)
 
     def fileno(self) -> int:
         return 0 if self._open else -1

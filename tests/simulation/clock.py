@@ -25,13 +25,17 @@ def process_of(call: DelayedCall) -> Process | None:
 
 @implementer(IReactorTime)
 class SimClock:
-    """C{IReactorTime} for the code that is tested, and L{at} for the simulated world, whose events are not counted."""
+    """C{IReactorTime} for the code that is tested, and L{at} for the simulated world, whose events are not counted.
+
+    @ivar graves: what processes that have ended would have done: let go of, their coroutines would clean up.
+    """
 
     def __init__(self) -> None:
         self._now = BEGIN_S
         self._number = count()
         self._heap: list[tuple[float, int, Any, Any]] = []
         self.events = 0
+        self.graves: list[object] = []
 
     def seconds(self) -> float:
         return self._now
@@ -69,7 +73,7 @@ class SimClock:
                 continue
             process = process_of(what)
             if process is not None and not process.alive:
-                process.buried.append(what)
+                self.graves.append(what)
                 continue
             if process is not None and process.stopped_until > when:
                 heapq.heappush(heap, (process.stopped_until, next(self._number), what, None))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from redisproxy.config import Settings
     from redisproxy.copying.endpoint import Endpoint
     from tests.simulation.network import SimNetwork
+    from tests.simulation.processes import Process
     from tests.simulation.redis import Server
     from tests.simulation.world import World
 
@@ -176,8 +177,15 @@ def _command(*args: bytes) -> bytes:
 class MortalCopying:
     """Implements C{copying.interface.Copying}: a copy whose process may be killed between and in its orders."""
 
-    def __init__(self, old: Settings, new: Settings, world: World, network: SimNetwork) -> None:
-        self._engine = CopyEngine(old, new, network, world.clock)
+    def __init__(
+        self, old: Settings, new: Settings, world: World, network: SimNetwork, process: Process | None = None
+    ) -> None:
+        """
+        @param process: with whose end it ends.
+        """
+        self._process = process
+        clock: Any = world.clock if process is None else process.reactor
+        self._engine = CopyEngine(old, new, network, clock)
         self._world = world
         self._killed = False
         chance = Random(f"{world.seed} copy at {world.clock.seconds()}")
@@ -188,6 +196,8 @@ class MortalCopying:
 
     def kill(self) -> None:
         """Nothing is done any more, and nothing answered."""
+        if self._process is not None and not self._process.alive:
+            return
         if not self._killed and not self._engine._stopped:
             self._world.note("fate", "the process that copies is killed")
             self._killed = True

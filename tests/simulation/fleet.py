@@ -47,6 +47,8 @@ STOP_S = 25.0
 LOOK_S = 0.02
 HELD_SLACK_S = 4.0
 """Of an answer of a server that is waited for, several times."""
+REPLICATING = ("pause_budget_ms", "sync_deadline_ms", "sync_stall_ms", "max_lag_ms", "keep_way_back")
+"""The settings of switchovers that are drawn for fleets: data moves by replication, without programs of others."""
 SECRET = "the secret of the fleet"
 
 
@@ -92,9 +94,7 @@ class FleetWorld:
         self.current = self.servers[0]
         self.target: Server | None = None
         settings = settings_of(seed, self.chance, self.faulty, "")
-        settings["switchover"] = {
-            k: v for k, v in settings["switchover"].items() if k not in ("mode", "replace_data", "verify")
-        }
+        settings["switchover"] = {key: settings["switchover"].get(key) for key in REPLICATING}
         self.settings = settings
         self.lease_ms = self.chance.choice((500, 1000, 2000))
         self.machine = Machine(self.clock, self.net, seed, _starts_nothing)

@@ -86,7 +86,7 @@ class FleetProxy:
         for end in self._world.net.connections("proxy"):
             if end.process is self.process and isinstance(end.peer.protocol, Wire):
                 end.peer.protocol.injected = True
-        self.process.buried.append(self.service)
+        self.process.machine.clock.graves.append(self.service)
         self.process.kill()
 
     def restart(self) -> None:

@@ -49,17 +49,23 @@ class Listing:
     async def _ask(self) -> None:
         workers = self.world.workers
         assert workers is not None
-        before = _there(workers)
+        before, whole = _there(workers), self._whole
         self._party.waits = "CLIENT LIST"
         reply: Any = await self._party.wire.send(["CLIENT", "LIST"])[0]
         self._party.waits = ""
         if reply is GONE:
             raise Gone
         if isinstance(reply, ReplyError):
-            if not (workers.hit or self.world.faulty):
+            if not (workers.disturbed or self.world.faulty):
                 self.world.fail(f"CLIENT LIST was answered with {reply}")
             return
+        if not (whole and self._whole):
+            return  # in an upgrade each of the two processes tells of its own clients
         self._check(Counter(int(line.split()[0][3:]) for line in bytes(reply).splitlines()), before, _there(workers))
+
+    @property
+    def _whole(self) -> bool:
+        return not self.world.upgrades or (self.world.workers is not None and self.world.workers.knows)
 
     def _check(self, listed: Counter[int], before: Place, after: Place) -> None:
         """Those that stay where they are have to be named once."""

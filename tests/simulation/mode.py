@@ -13,8 +13,10 @@ class Mode(Enum):
     WORKERS = "workers"
     HANDOVER = "handover"
     FLEET = "fleet"
+    RESTART = "restart"
+    UPGRADE = "upgrade"
 
     @property
     def many(self) -> bool:
         """Whether there are workers."""
-        return self in (Mode.WORKERS, Mode.HANDOVER)
+        return self not in (Mode.ONE_PROCESS, Mode.BOUNDARY)

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 
 from redisproxy.config import TcpAddress
+from redisproxy.net.acceptor import Acceptor
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.resolving import Pointing
 from redisproxy.net.twisted_network import TwistedNetwork
@@ -66,6 +67,7 @@ class End:
     """One end of a connection, with the interface of Twisted's transports.
 
     @ivar peer: the other end. @ivar process: whose it is; None for what is never killed or stopped.
+    @ivar keys_stay: it can't go to another process, as if it had TLS.
     """
 
     def __init__(self, net: Net, address: IPv4Address, name: str) -> None:
@@ -74,7 +76,7 @@ class End:
         self.peer: End = self
         self.protocol: Any = None
         self.disconnecting = False
-        self.gone = self.left = False
+        self.gone = self.left = self.keys_stay = False
         self.process: Process | None = None
         self._successor: End | None = None
         self._address = address
@@ -91,6 +93,11 @@ class End:
         self._producer: Any = None
         self._producer_paused = False
         self.stalled_until = 0.0
+
+    @property
+    def socket(self) -> End:
+        """Of a Unix socket, for whoever asks who is at its other end."""
+        return self
 
     # -- what protocols call
 
@@ -168,7 +175,7 @@ class End:
 
     @property
     def detachable(self) -> bool:
-        return not (self.gone or self.left or self.disconnecting)
+        return not (self.gone or self.left or self.disconnecting or self.keys_stay)
 
     def detach(self) -> DetachedSocket:
         """See C{net.detached.Detachable}."""
@@ -193,7 +200,7 @@ class End:
         """
         assert self._successor is None, "a socket is adopted twice: two processes serve one client"
         end = End(self.net, self._address, self.name)
-        end.process = process
+        end.process, end.keys_stay = process, self.keys_stay
         end.peer, self.peer.peer = self.peer, end
         self._successor = end
         end._inbox, end._eof_in, end._reset_by = self._inbox, self._eof_in, self._reset_by
@@ -213,6 +220,7 @@ class End:
 
     def die(self) -> None:
         """Its process is gone, and the system closes the connection: what was written may have left, or is lost."""
+        self.net.clock.graves.append((self.protocol, self._producer))
         self.protocol, self._producer, self.process = Nobody(), None, None
         if self._inbox or self._reset_by is not None or self.net.chance.random() < 0.5:
             self._lost(ConnectionLost())
@@ -364,7 +372,8 @@ class End:
         if not self.peer.gone and not self._eof_sent:
             self.net.clock.at(self.net.delay(), self.peer.reset)
         self.net.open.discard_pair(self)
-        self.protocol.connectionLost(Failure(error))
+        if self.protocol is not None:  # else nobody has accepted it yet
+            self.protocol.connectionLost(Failure(error))
 
 
 class _OpenEnds:
@@ -422,6 +431,16 @@ class Net:
         return [end for end in self.open.ends if end.name == near and not end.gone]
 
 
+class Port:
+    """What a network gives to whoever listens."""
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
+
+    def stopListening(self) -> None:
+        self._acceptor.close()
+
+
 class SimNetwork(TwistedNetwork):
     """The network as the proxy uses it.
 
@@ -470,6 +489,8 @@ class SimNetwork(TwistedNetwork):
 
     def _answer(self, answer: Deferred[Pointing], host: str) -> None:
         hosts = self._net.names.get(host, [])
+        if answer.called:
+            return
         if hosts:
             answer.callback(Pointing(tuple(hosts)))
         else:
@@ -490,6 +511,13 @@ class SimNetwork(TwistedNetwork):
     def serve(self, fd: int, factory: Any, tls: Any) -> None:
         """Serve a connection that another process has accepted."""
         self.adopt(DetachedSocket(fd), lambda: factory.buildProtocol(None))
+
+    def listen_on(self, listening: Any, factory: Any, tls: Any) -> Any:
+        """Accept from a socket that listens already."""
+        assert self._process is not None
+        acceptor = Acceptor(self._process.reactor, listening, lambda one: self.serve(one.detach(), factory, None))
+        acceptor.resume()
+        return Port(acceptor)
 
     def _over(self, result: Any, answer: Deferred[Any]) -> Any:
         del self.attempts[answer]

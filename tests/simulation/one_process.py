@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 
 from redisproxy.service import ProxyService, Reach
 
@@ -54,6 +55,22 @@ class OneProcess:
     def commands(self) -> int:
         """How many commands clients have sent."""
         return self._dataplane.core.metrics.flow.commands
+
+    def begin(self) -> None:
+        """The process has started."""
+        self.service.begin()
+
+    @property
+    def requests(self) -> Any:
+        """What an operator may ask for."""
+        return self.service.control.operations
+
+    def revive(self) -> None:
+        """It lives."""
+
+    def stop_service(self) -> Deferred[None]:
+        """SIGTERM; fire when the process would end."""
+        return self.service.stopService()
 
     def stop(self) -> None:
         """The proxy is to stop."""

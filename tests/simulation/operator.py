@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from redisproxy.control.errors import OperationError, Unavailable
+from redisproxy.control.errors import OperationError, Unavailable, WrongState
 from redisproxy.remote.order_server import SILENCE_S
 from redisproxy.switchover.rollback import HOLD_S
 from tests.simulation.aborts import Aborts
 from tests.simulation.copying import marked
+from tests.simulation.requests import Killed, NobodyThere
 from tests.simulation.returns import Returns
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ class Operator:
         self.world.placement.paused = released == self._released and not self.world.stopped
         return answer
 
+    def left_alone(self) -> None:
+        """The process in charge is gone: a pause that was told stays, and nobody takes a way back."""
+        self.returns.forget_all()
+
     async def unpause(self) -> None:
         """Take the pause back, again and again until the data plane has heard of it."""
         self._released += 1
@@ -104,16 +109,35 @@ class Operator:
             if not (self.world.faulty or self.world.stopped or self.world.workers_are_hit):
                 self.world.fail(f"an order got lost although nothing had failed: {error}")
             return False
+        except WrongState:
+            if not self.world.upgrades:
+                raise
+            return False
         return True
 
     async def reload(self) -> None:
         """Reload, with the same server under this or another name."""
+        if self._unsure:
+            return
         if not self.world.switching:
             self.world.write_config(self.world.current, alias=self.chance.random() < 0.5)
         await self._patience(self._watch("reload", self.world.operations.reload()))
 
+    @property
+    def _unsure(self) -> bool:
+        """The file names the server of a switchover of which a new process does not know."""
+        return self.world.loses_control and self.world.switching and self.world.workers is not None
+
+    async def order(self, name: str, answer: Deferred[Any]) -> None:
+        """Wait for the answer to another order."""
+        self._watch(name, answer)
+        while answer in self.running:
+            await self.world.sleep(0.01)
+
     async def hang_up(self) -> None:
         """SIGHUP."""
+        if self._unsure:
+            return
         self._note("SIGHUP")
         if not self.world.switching:
             self.world.write_config(self.world.current)
@@ -190,7 +214,7 @@ class Operator:
     def _switched(self, target: Server, result: Any, began: float) -> None:
         world, report = self.world, _report_of(result)
         self._within_budget(report, began)
-        if report.get("result") == "unknown":
+        if report.get("result") == "unknown" or _broken_off(result):
             finding = ensureDeferred(self._find_out(target)).addErrback(world.crashed)
             self.running[finding] = "finding out where the clients are"
             finding.addBoth(lambda _: self.running.pop(finding))
@@ -211,8 +235,8 @@ class Operator:
     async def _find_out(self, target: Server) -> None:
         """The report does not know where the clients are. The pages show it when there is a connection again."""
         world = self.world
-        assert world.boundary is not None, "a report does not know, with the data plane in the same process"
-        while not (world.boundary.usable or world.stopped):
+        assert world.loses_control, "a report does not know, with the data plane in the same process"
+        while not (world.knows or world.stopped):
             await world.sleep(0.05)
         world.current = world.in_use
         self._note(f"the clients are on {world.current.name}")
@@ -238,6 +262,11 @@ class Operator:
 
     def _note(self, text: str) -> None:
         self.world.note("operator", text)
+
+
+def _broken_off(result: Any) -> bool:
+    """Whether the process that was asked has ended before it has answered."""
+    return isinstance(result, Failure) and bool(result.check(Killed)) and not result.check(NobodyThere)
 
 
 def _report_of(result: Any) -> dict[str, Any]:

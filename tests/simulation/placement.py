@@ -38,6 +38,8 @@ class Placement:
             return  # a copy
         if peer.process is not None and (peer.process.program is None or not peer.process.alive):
             return  # no worker: the control plane reads data, too
+        if self._world.workers is not None and not self._world.workers.control_lives:
+            return  # each worker decides for itself when to go
         if self.paused:
             self._world.fail(f"{commands[0]} of a client has come through a pause")
         decided = self._world.decided
@@ -53,10 +55,13 @@ class Placement:
         workers = self._world.workers
         if workers is None:
             return None
+        workers.look()
         well = (each for each in workers.in_use if not workers.is_doomed(each))
         return next((each for each in well if self._world.net.hosts[workers.server_of(each)] is not decided), None)
 
     def _is_cut_off(self, process: object) -> bool:
-        """Whether its link to the control process may be lost, which does not know yet and will kill it."""
+        """Whether it may have no control process, or one that does not know that their link is lost."""
         workers = self._world.workers
-        return workers is not None and workers.is_doomed(process)
+        if workers is None:
+            return False
+        return workers.is_doomed(process) or (workers.loses_control and process not in workers.in_use)

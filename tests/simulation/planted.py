@@ -47,6 +47,7 @@ from tests.simulation.planted_copies import COPIES, COPY_LOSSES
 from tests.simulation.planted_fleets import FLEETS
 from tests.simulation.planted_hooks import HOOKS
 from tests.simulation.planted_losses import LOSSES
+from tests.simulation.planted_processes import RESIZES, RESTARTS, UPGRADES
 from tests.simulation.planted_workers import HANDOVERS, WORKERS
 
 Patches = Iterator[Any]
@@ -467,6 +468,9 @@ BUGS: dict[str, Callable[[], Patches]] = {
     **WORKERS,
     **HANDOVERS,
     **FLEETS,
+    **RESIZES,
+    **RESTARTS,
+    **UPGRADES,
 }
 
 
@@ -479,9 +483,11 @@ def mode_of(name: str) -> Mode:
     """In which mode this bug shows."""
     modes: dict[Mode, dict[str, Callable[[], Patches]]] = {
         Mode.BOUNDARY: {**LOSSES, **COPY_LOSSES},
-        Mode.WORKERS: WORKERS,
+        Mode.WORKERS: {**WORKERS, **RESIZES},
         Mode.HANDOVER: HANDOVERS,
         Mode.FLEET: FLEETS,
+        Mode.RESTART: RESTARTS,
+        Mode.UPGRADE: UPGRADES,
     }
     return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -22,6 +23,8 @@ from zope.interface import implementer
 from tests.simulation.clock import SimClock, process_of
 from tests.simulation.network import End, Net, SimNetwork
 
+LINK = 3
+"""The descriptor with which a child has a link to its parent, if it has one."""
 START_S = (0.02, 0.1, 0.5)
 NOTICED_S = (0.0, 0.001, 0.02)
 """How long it takes until whoever has started a process learns of its end."""
@@ -33,6 +36,7 @@ class Machine:
     """Where processes run.
 
     @ivar processes: all that there have been, by their numbers. @ivar main: what a process that is started runs.
+    @ivar retired: since when data planes are to end, by their names.
     @ivar on_end: called when one has ended, before its connections are closed.
     @ivar on_accept: called with the end of a connection that was made to a Unix socket, and its path.
     """
@@ -46,6 +50,7 @@ class Machine:
         self.chance = Random(f"{seed} processes")
         self.processes: dict[int, Process] = {}
         self.sockets: dict[str, Listening] = {}
+        self.retired: dict[str, float] = {}
         self._numbers = count(101)
         self._pairs: dict[bytes, End] = {}
 
@@ -97,9 +102,8 @@ def _of_child(descriptor: int) -> bytes:
 class Process:
     """One process.
 
+    @ivar killed: it has ended by SIGKILL.
     @ivar stopped_until: it does nothing before that time. @ivar program: what it runs, for whoever looks at it.
-    @ivar buried: what was still to happen when it was killed: coroutines that wait for it are not to go on because
-        nobody knows of them any more.
     @ivar readers: of the reactor. @ivar starting: what its parent has of it; None for the first one.
     """
 
@@ -107,15 +111,17 @@ class Process:
         self.machine = machine
         self.pid = pid
         self.name = name
-        self.alive = True
+        self.alive, self.killed = True, False
         self.stopped_until = 0.0
         self.program: Any = None
         self.readers: dict[Any, None] = {}
         self.reactor = Reactor(self)
         self.network = SimNetwork(machine.net, self)
         self.starting: Starting | None = None
-        self.buried: list[Any] = []
         self._tell: Callable[[Failure], None] = lambda failure: None
+        self._witnesses: list[Callable[[], None]] = []
+        self.on_stop: Callable[[], Deferred[None]] = lambda: succeed(None)
+        self._stopping: Deferred[None] | None = None
 
     def __repr__(self) -> str:
         return f"{self.name} ({self.pid})"
@@ -131,7 +137,7 @@ class Process:
 
     def _do(self, function: Callable[..., object], *args: object) -> None:
         if not self.alive:
-            self.buried.append((function, args))
+            self.machine.clock.graves.append((function, args))
             return
         if self.stopped:
             self.at(self.stopped_until - self.machine.clock.seconds(), function, *args)
@@ -149,7 +155,17 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL."""
+        self.killed = True
         self._end(Failure(ProcessTerminated(signal=9)))
+
+    def stop(self) -> Deferred[None]:
+        """Its reactor is to stop: what has to be done before is done, then it ends."""
+        if self._stopping is None:
+            self._stopping = self.on_stop()
+            self._stopping.addCallback(lambda _: self.exit())
+        over: Deferred[None] = Deferred()
+        self._stopping.addCallback(lambda _: over.callback(None))
+        return over
 
     def exit(self, code: int = 0) -> None:
         """It ends by itself, after what it does now."""
@@ -165,11 +181,13 @@ class Process:
         for path in [path for path, listening in machine.sockets.items() if listening.process is self]:
             del machine.sockets[path]
         for end in [end for end in machine.net.open.ends if end.process is self and not end.left]:
-            self.buried.append(end.protocol)
+            self.machine.clock.graves.append(end.protocol)
             end.die()
         machine.forget_pairs_of(self)
         machine.net.descriptors.close_those_of(self)
         machine.clock.at(machine.chance.choice(NOTICED_S), self._tell, status)
+        for told in self._witnesses:
+            machine.clock.at(machine.chance.choice(NOTICED_S), told)
 
     # -- for whoever has started it
 
@@ -180,7 +198,16 @@ class Process:
 
     def started_by(self, parent: Process, protocol: Any) -> None:
         """Tell the protocol of the parent when this one has ended."""
-        self._tell = lambda status: parent.at(0.0, protocol.processEnded, status)
+
+        def tell(status: Failure) -> None:
+            parent.at(0.0, protocol.processExited, status)
+            parent.at(0.0, protocol.processEnded, status)
+
+        self._tell = tell
+
+    def seen_by(self, witness: Process, ended: Callable[[], None]) -> None:
+        """Another process has a descriptor of this one: call `ended` there when it has."""
+        self._witnesses.append(lambda: witness.at(0.0, ended))
 
 
 @implementer(IReactorTime)
@@ -195,6 +222,16 @@ class Reactor:
     def pid(self) -> int:
         """The number of this process."""
         return self._process.pid
+
+    @property
+    def process(self) -> Process:
+        """This process."""
+        return self._process
+
+    @property
+    def machine(self) -> Machine:
+        """Where it runs."""
+        return self._process.machine
 
     @property
     def network(self) -> SimNetwork:
@@ -216,7 +253,11 @@ class Reactor:
 
     def stop(self) -> None:
         """The process ends."""
-        self._process.exit()
+        self._process.stop()
+
+    def callWhenRunning(self, callable: Callable[..., object], *args: object) -> None:
+        """It runs."""
+        self.callLater(0, callable, *args)
 
     # -- processes
 
@@ -261,10 +302,14 @@ class Reactor:
     def connectUNIX(self, address: str, factory: Any, timeout: float = 30, checkPID: bool = False) -> Any:
         """Connect to one."""
         machine = self._process.machine
-        self._process.at(machine.net.delay(), self._connect, address, factory)
-        return None
+        connector = Connector(address)
+        factory.startedConnecting(connector)
+        self._process.at(machine.net.delay(), self._connect, connector, address, factory)
+        return connector
 
-    def _connect(self, address: str, factory: Any) -> None:
+    def _connect(self, connector: Connector, address: str, factory: Any) -> None:
+        if connector.stopped:
+            return
         machine = self._process.machine
         listening = machine.sockets.get(address)
         if listening is None:
@@ -277,6 +322,20 @@ class Reactor:
         self._speak(near, factory.buildProtocol(UNIXAddress(address)))
 
 
+class Connector:
+    """An attempt to connect to a Unix socket."""
+
+    def __init__(self, address: str) -> None:
+        self.stopped = False
+        self._address = address
+
+    def stopConnecting(self) -> None:
+        self.stopped = True
+
+    def getDestination(self) -> UNIXAddress:
+        return UNIXAddress(self._address)
+
+
 class Starting:
     """The transport of a process that is started: what its parent does with it."""
 
@@ -285,17 +344,19 @@ class Starting:
     ) -> None:
         self.pid = child.pid
         self._child = child
-        self._parent = parent
+        self.parent = parent
         self._protocol = protocol
         self._args = args
         self._input = b""
         self._descriptors: dict[int, int] = {}
         machine = child.machine
         for number, descriptor in descriptors.items():
-            if isinstance(descriptor, int):
+            if number == LINK and isinstance(descriptor, int):
                 machine.join(descriptor, parent, child)
                 self._descriptors[number] = os.dup(descriptor)
                 machine.net.descriptors.hold(self._descriptors[number], child)
+        if isinstance(descriptors[0], int):
+            self.closeChildFD(0)
 
     def writeToChild(self, descriptor: int, data: bytes) -> None:
         """Write to its standard input."""
@@ -311,7 +372,7 @@ class Starting:
 
     def say(self, text: bytes) -> None:
         """It writes to its standard output, which is read to its end before the parent learns that it has ended."""
-        self._parent.at(0.0, self._protocol.outReceived, text)
+        self.parent.at(0.0, self._protocol.outReceived, text)
 
     def signalProcess(self, number: int) -> None:
         """

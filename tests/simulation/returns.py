@@ -32,6 +32,11 @@ class Returns:
         self.world = world
         self.chance = Random(f"{world.seed} returns")
         self.done = 0
+        self._knows = True
+
+    def forget_all(self) -> None:
+        """The process that knew which server was left is gone."""
+        self._knows = False
 
     def target(self) -> Server | None:
         """The server to go back to now; None to do something else."""
@@ -50,7 +55,7 @@ class Returns:
     def arrived(self, running: dict[Deferred[Any], str]) -> None:
         """It was gone back, and the file names the server that was left: only after a while it is mended."""
         self.done += 1
-        self.world.switching = True
+        self.world.switching = self._knows = True
         mending = ensureDeferred(self._mend()).addErrback(self.world.crashed)
         running[mending] = "mending the file"
         mending.addBoth(lambda _: running.pop(mending))
@@ -58,7 +63,7 @@ class Returns:
     async def _mend(self) -> None:
         world = self.world
         await world.sleep(self.chance.random() * 0.05)
-        if not world.stopped:
+        if self._knows and not world.stopped:
             world.note("operator", "reload, with the server that was left in the file")
             await world.operations.reload().addErrback(lambda failure: failure.trap(OperationError))
         if world.in_use is not world.current:

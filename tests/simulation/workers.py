@@ -1,40 +1,38 @@
 """The proxy with workers: the control process and the workers as simulated processes, with their own code throughout.
 
 Workers are killed and stopped, and their links to the control process are cut and late: at any time, and at every step
-of pauses, reloads and switchovers. Another one takes the place of a worker that is lost.
+of pauses, reloads and switchovers. Another one takes the place of a worker that is lost. In some runs the control
+process is killed as well, and a new one finds the workers (L{restarts}).
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
 from redisproxy import service
 from redisproxy.control.service_manager import ServiceManager
-from redisproxy.dataplane import garbage_collection
-from redisproxy.remote import run_directory
 from redisproxy.remote.order_server import OrderServer
-from redisproxy.remote.run_directory import RunDirectory
-from redisproxy.workers import driven, process
-from redisproxy.workers.driven import Driven
-from redisproxy.workers.orders import Introduction
 from redisproxy.workers.process import STARTED, Beginning, WorkerProcess
 from tests.simulation.backlog import Backlog
 from tests.simulation.clients import Wire
 from tests.simulation.copying import MortalCopying
 from tests.simulation.handovers import Handovers
+from tests.simulation.mode import Mode
 from tests.simulation.moments import OF_A_MOVE, Moments
 from tests.simulation.network import End
 from tests.simulation.processes import Machine, Process
+from tests.simulation.requests import Requests
+from tests.simulation.restarts import Restarts
+from tests.simulation.system import Directory, in_a_process, of_the_machine
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -57,33 +55,19 @@ def workers_of(seed: int) -> int:
     return Random(f"{seed} workers").choice((2, 3, 4))
 
 
-class Directory(RunDirectory):
-    """The run directory of the simulated machine."""
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__("/run/proxy")
-        self._machine = machine
-
-    def make(self) -> None: ...
-
-    def names(self) -> list[str]:
-        return sorted(path.split("/")[-1][: -len(".orders")] for path in self._machine.sockets if ".orders" in path)
-
-    def living(self) -> list[str]:
-        return self.names()
-
-    def remove(self, name: str) -> None: ...
-
-
 class Workers:
     """The carrier of a world: the processes of the proxy.
 
-    @ivar service: of the control process. @ivar lost: how many workers were killed or have ended too early.
+    @cvar loses_control: whether the workers may be without a control process for a while.
+    @ivar lost: how many workers were killed or have ended too early.
     @ivar handovers: of clients between workers; None where there are none.
+    @ivar restarts: of the control process; None where there are none.
     @ivar hit: whether anything happens to workers.
     """
 
-    def __init__(self, world: World, settings: Settings, handover: bool) -> None:
+    loses_control = False
+
+    def __init__(self, world: World, settings: Settings, mode: Mode) -> None:
         self._world = world
         random.seed(world.seed)
         self.chance = Random(f"{world.seed} worker faults")
@@ -92,34 +76,55 @@ class Workers:
         self.machine.on_end = self._ended
         self.machine.on_accept = self._accepted
         world.net.descriptors.on_closed = self._let_go
-        self.control_process = self.machine.process("control")
         self.lost = 0
         self._doomed: set[Process] = set()
         self._stopping = False
+        self._server_at_stop = ""
         counts = (0, 1, 2, 3, 5) if self.hit else (0,)
+        self.restarts = Restarts(world, self) if mode is Mode.RESTART else None
+        self.loses_control = self.loses_control or self.restarts is not None
         self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, ORDERS)
-        self.handovers = Handovers(world, self) if handover else None
-        copying = partial(MortalCopying, world=world, network=self.control_process.network)
-        with _in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
-            directory = RunDirectory(settings.run_directory or "")
-            reactor = self.control_process.reactor
-            self.service = service.WorkersService(world.path, settings, reactor, ServiceManager(), directory)
-        self._dataplane: Any = self.service.dataplane
-        self.backlog = Backlog(self.machine)
-        sockets: Any = {settings.listen[0].address: [self.backlog.of(self.control_process)]}
+        self.handovers = Handovers(world, self) if mode is Mode.HANDOVER else None
+        kept = self.restarts is not None and self.restarts.socket_activated
+        self.backlog = Backlog(self.machine, kept, may_end)
+        self.requests = Requests(self._in_charge)
+        self.make_control(settings)
+
+    def make_control(self, settings: Settings) -> None:
+        """Start the control process, at first or again."""
+        process = self.control_process = self.machine.process("control")
+        copying = partial(MortalCopying, world=self._world, network=process.network, process=process)
+        with in_a_process(), patch.object(service, "in_a_process_of_its_own", lambda reactor: copying):
+            directory = Directory(settings.run_directory or "", process)
+            manager = ServiceManager()
+            self._service = service.WorkersService(self._world.path, settings, process.reactor, manager, directory)
+        self._dataplane: Any = self._service.dataplane
+        sockets: Any = {settings.listen[0].address: [self.backlog.of(process)]}
         self._dataplane.ports.take(sockets)
         self._dataplane.ports.resume()
+
+    @property
+    def service(self) -> service.Proxy:
+        """Of the control process; of the last one while there is none."""
+        return self._service
+
+    def begin(self) -> None:
+        """The control process has started."""
+        self.service.begin()
+
+    def _in_charge(self) -> tuple[Process, Any] | None:
+        return (self.control_process, self.service.control.operations) if self.control_process.alive else None
 
     # -- processes
 
     def _main(self, child: Process, arguments: list[str], given: bytes, descriptors: dict[int, int]) -> None:
         try:
-            self._run_worker(child, given)
+            self._run(child, given, descriptors)
         except Exception as error:
-            self._world.violation = self._world.violation or f"a worker can't begin: {error!r}"
+            self._world.violation = self._world.violation or f"{child} can't begin: {error!r}"
 
-    def _run_worker(self, child: Process, given: bytes) -> None:
-        with _in_a_process():
+    def _run(self, child: Process, given: bytes, descriptors: dict[int, int]) -> None:
+        with in_a_process():
             worker = child.program = WorkerProcess(Beginning.from_bytes(given), child.reactor)
             worker.start()
         child.say(STARTED)
@@ -129,30 +134,57 @@ class Workers:
         """Its ends of the links to the control process."""
         ends = self._world.net.connections("link")
         control = self.control_process
-        return [end for end in ends if end.process is process and (process is control or end.peer.process is control)]
+        spoken = [end for end in ends if end.protocol is not None and end.peer.protocol is not None]
+        return [end for end in spoken if end.process is process and (process is control or end.peer.process is control)]
 
     def _accepted(self, end: End, path: str) -> None:
         """Somebody has connected to a worker."""
         if path.endswith(".orders"):
             self._moments.watch(end.protocol)
+            if self.restarts is not None:
+                self.restarts.watch(end.protocol)
         elif path.endswith(".clients") and self.handovers is not None:
             self.handovers.watch(end.protocol)
 
     def _ended(self, ended: Process) -> None:
         """Its clients may lose their connections, and nobody else."""
         if not self._stopping:
-            self.lost += 1
+            self.lost += ended is not self.control_process
             self._world.note("workers", f"{ended} has ended")
+            if self.restarts is not None and not self.control_lives:
+                self._world.ids.clear()  # the next control process can't know which it has given
+        self.backlog.leave(ended)
+        if self.restarts is not None and ended is self.control_process and not self._stopping:
+            self.restarts.ended(ended)
+        self.requests.break_off(ended)
         for end in self._world.net.connections("proxy"):
-            if end.process is ended:
+            if end.process is ended and self._may_lose_clients(ended):
                 may_end(end)
 
+    def _may_lose_clients(self, ended: Process) -> bool:
+        return True
+
     def _let_go(self, end: End) -> None:
-        """Nobody has the socket of this client: it was on its way to a worker, and that was lost."""
-        if self.hit:
+        """Nobody has the socket of this client: it was on its way to a worker, and that or its giver was lost."""
+        if self.disturbed:
             may_end(end)
 
     # -- what worlds ask
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether anything happens to the proxy's processes."""
+        return self.hit or self.restarts is not None
+
+    @property
+    def control_lives(self) -> bool:
+        """Whether there is a process in charge."""
+        return self._in_charge() is not None
+
+    @property
+    def knows(self) -> bool:
+        """Whether there is a control process, and it drives all that there are."""
+        return self.control_process.alive and len(self.in_use) == len(self.workers)
 
     def ready(self) -> bool:
         """Whether all workers carry commands."""
@@ -164,7 +196,7 @@ class Workers:
 
     @property
     def workers(self) -> list[Process]:
-        """The processes that live and have begun."""
+        """The processes of workers that live and have begun."""
         return [each for each in self.machine.processes.values() if each.alive and each.program is not None]
 
     @property
@@ -181,7 +213,7 @@ class Workers:
     @contextmanager
     def system(self) -> Iterator[None]:
         """While this is entered, the system is the simulated machine, in what goes beyond a process's reactor."""
-        with patch.object(run_directory, "_listens", lambda path: path in self.machine.sockets):
+        with of_the_machine(self.machine), self.restarts.judged() if self.restarts is not None else nullcontext():
             yield
 
     @property
@@ -195,6 +227,8 @@ class Workers:
 
         @raise Violation: they do not agree.
         """
+        if self._server_at_stop:
+            return self._server_at_stop
         there = {self.server_of(each) for each in self.in_use}
         if there - {self.decided}:
             self._world.fail(f"workers are on {' and '.join(sorted(there))}, and {self.decided} is in force")
@@ -215,13 +249,27 @@ class Workers:
         programs = [each.program for each in self.machine.processes.values() if each.program is not None]
         return sum(program.plane.core.metrics.flow.commands for program in programs)
 
+    def revive(self) -> None:
+        """Nothing happens any more: see that there is a control process."""
+        if self.restarts is not None:
+            self.restarts.revive()
+
+    def look(self) -> None:
+        """Judge the processes at any moment."""
+
+    def stop_service(self) -> Deferred[None]:
+        """SIGTERM; fire when the control process would end."""
+        return self.service.stopService().addCallback(lambda _: self.backlog.close())
+
     def stop(self) -> None:
         """The proxy is to stop: workers end."""
         self._stopping = True
+        if self.loses_control and not self.knows:
+            self._server_at_stop = next((self.server_of(each) for each in self.workers), self.decided)
 
-    def links_are_closed(self) -> bool:
-        """Whether the control process has no connection to a worker any more."""
-        return not self.links_of(self.control_process)
+    def is_over(self) -> bool:
+        """Whether the control process has no connection to a worker any more, nor has an earlier one left any."""
+        return not (self.links_of(self.control_process) or (self.loses_control and self.workers))
 
     def left(self) -> str:
         """What is left after the stop; empty when it is nothing."""
@@ -312,40 +360,6 @@ class Workers:
 
     def _note(self, text: str) -> None:
         self._world.note("fate", text)
-
-
-@contextmanager
-def _in_a_process() -> Iterator[None]:
-    """What a process takes from the interpreter that it runs in."""
-    with (
-        patch.object(service, "best_network", lambda reactor: reactor.network),
-        patch.object(process, "best_network", lambda reactor: reactor.network),
-        patch.object(garbage_collection, "leave_out_what_there_is", lambda: None),
-        patch.object(driven, "_log_to", os.close),
-        patch.object(Driven, "_introduce", _introduced),
-        patch.object(driven, "ProcessAtOtherEnd", _ControlProcess),
-    ):
-        yield
-
-
-class _ControlProcess:
-    """Implements C{remote.other_end.OtherEnd} for a simulated process."""
-
-    def __init__(self, link: Any) -> None:
-        self._process: Process = link.transport.peer.process
-
-    def lives(self) -> bool:
-        return self._process.alive
-
-    def close(self) -> None: ...
-
-
-def _introduced(self: Driven) -> Introduction:
-    """A worker tells its simulated number."""
-    return replace(_introduce(self), pid=self._reactor.pid)
-
-
-_introduce = Driven._introduce
 
 
 def may_end(end: End) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.net import tls
-from redisproxy.service import in_this_process
+from redisproxy.service import Proxy, in_this_process
 from redisproxy.workers.share import share_of
 from tests.simulation.boundary import Boundary
 from tests.simulation.bypass import Bypass
@@ -42,13 +43,16 @@ from tests.simulation.operator import Fate, Operator
 from tests.simulation.outcome import Outcome, hash_of
 from tests.simulation.placement import Placement
 from tests.simulation.redis import Server
+from tests.simulation.resizes import Resizes
 from tests.simulation.scripting import Scripting
 from tests.simulation.services import Services
 from tests.simulation.terms import conditions, settings_of, sigterm_of
+from tests.simulation.upgrades import Upgradable, workers_in_upgrades
 from tests.simulation.workers import Workers, workers_of
 
 if TYPE_CHECKING:
     from redisproxy.control.configuration import Configuration
+    from redisproxy.control.control import Control
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.dataplane.local import LocalDataPlane
 
@@ -57,8 +61,8 @@ LIMIT_S = 120.0
 PATIENCE_S = 40.0
 STOP_S = 20.0
 CONNECTED_S = 5.0
-LINKS_S = 12.0
-"""A link that was cut unnoticed is closed by then."""
+LINKS_S = 15.0
+"""A link that was cut unnoticed is closed by then, and a worker that nobody drives has ended."""
 FOUND_OUT_S = 20.0
 """The control plane has a new connection by then, and the data plane has ended what was interrupted."""
 
@@ -102,7 +106,8 @@ class World:
         self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = os.path.join(self._folder, "config.json")
         if mode.many:
-            self._settings |= {"workers": workers_of(seed), "run_directory": os.path.join(self._folder, "run")}
+            count = workers_in_upgrades(seed) if mode is Mode.UPGRADE else workers_of(seed)
+            self._settings |= {"workers": count, "run_directory": os.path.join(self._folder, "run")}
         self.net.run_program = Services(self).run
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
@@ -111,18 +116,18 @@ class World:
         self.workers: Workers | None = None
         self.carrier: Workers | OneProcess
         if mode.many:
-            self.carrier = self.workers = Workers(self, settings, mode is Mode.HANDOVER)
+            kind = Upgradable if mode is Mode.UPGRADE else Workers
+            self.carrier = self.workers = kind(self, settings, mode)
         else:
             network = SimNetwork(self.net)
             reach = partial(self._over_the_boundary, network) if mode is Mode.BOUNDARY else in_this_process
             copying = partial(MortalCopying, world=self, network=network)
             self.carrier = OneProcess(self, settings, network, reach, copying)
-        self.service = self.carrier.service
-        self.control = self.service.control
-        self.operations = self.control.operations
+        self.operations: Any = self.carrier.requests
         self._clients: dict[str, Client | Party] = {}
         self.operator = Operator(self)
         self.idle_resets = IdleResets(self)
+        self.resizes = Resizes(self)
         self.placement = Placement(self)
         self.ids: dict[int, Wire] = {}
 
@@ -135,6 +140,16 @@ class World:
     # -- what operator, fate and clients use
 
     @property
+    def service(self) -> Proxy:
+        """Of the process in charge, or of the last one while there is none."""
+        return self.carrier.service
+
+    @property
+    def control(self) -> Control:
+        """Its control plane."""
+        return self.service.control
+
+    @property
     def in_use(self) -> Server:
         """The server that clients go to."""
         server: Server = self.net.hosts[self.carrier.server]
@@ -142,14 +157,41 @@ class World:
 
     @property
     def workers_are_hit(self) -> bool:
-        """Whether something happens to the proxy's workers."""
-        return self.workers is not None and self.workers.hit
+        """Whether something happens to the proxy's processes."""
+        return self.workers is not None and self.workers.disturbed
 
     @property
     def decided(self) -> Server:
         """The server that the control plane has decided on for all clients."""
         server: Server = self.net.hosts[self.carrier.decided]
         return server
+
+    @property
+    def loses_control(self) -> bool:
+        """Whether data planes may be without a control plane for a while."""
+        return self.boundary is not None or (self.workers is not None and self.workers.loses_control)
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether the proxy is upgraded in this world, which refuses other orders meanwhile."""
+        return isinstance(self.workers, Upgradable)
+
+    @property
+    def knows(self) -> bool:
+        """Whether the control plane drives every data plane, and nothing is under way that it has begun by itself."""
+        if self.workers is not None:
+            return self.workers.knows and self.control.exclusion._running is None
+        return self.boundary is None or self.boundary.usable
+
+    @property
+    def number_of_workers(self) -> int:
+        """As the file names it."""
+        number: int = self._settings["workers"]
+        return number
+
+    @number_of_workers.setter
+    def number_of_workers(self, number: int) -> None:
+        self._settings["workers"] = number
 
     def write_config(self, server: Server, alias: bool = False) -> None:
         """Have the file name this server."""
@@ -181,6 +223,7 @@ class World:
         near, far = self.net.pair("client", "proxy")
         wire = Wire(self, name, near)
         self.wires[wire] = self._clients.get(name)
+        self.resizes.perhaps_stays(far)
         self.carrier.accept(far)
         return wire
 
@@ -268,7 +311,7 @@ class World:
         if self.boundary is not None:
             self.boundary.connect()
             self._run(lambda: self.boundary is not None and self.boundary.usable, CONNECTED_S)
-        self.service.begin()
+        self.carrier.begin()
         if self.workers is not None:
             self._run(self.workers.ready, CONNECTED_S)
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
@@ -284,6 +327,12 @@ class World:
             works.append(self.workers.break_some(self.chance.randint(0, 4)))
         if self.workers is not None and self.workers.handovers is not None:
             works.append(self.workers.handovers.run(self.chance.randint(3, 20)))
+        if self.workers is not None and self.workers.restarts is not None:
+            works.append(self.workers.restarts.run())
+        if isinstance(self.workers, Upgradable):
+            works.append(self.workers.run(self.chance.randint(1, 4)))
+        if self.resizes.active:
+            works.append(self.resizes.run())
         caching = Caching(self)
         if caching.active:
             self._clients |= caching.parties
@@ -306,13 +355,16 @@ class World:
 
         self._run(lambda: over() or self._is_time_to_stop(), LIMIT_S)
         self.ending = True
+        self.carrier.revive()
         if self.sigterm:
             self._stop_in_the_middle(over)
         self._heal()
-        self._run(lambda: False, self.clock.seconds() - 1000 + (1 if self.boundary is None else FOUND_OUT_S))
+        self._run(lambda: False, self.clock.seconds() - 1000 + (FOUND_OUT_S if self.loses_control else 1))
         if running or self.operator.running:
             self._who_waits()
         self._run(self._quiet, self.clock.seconds() - 1000 + PATIENCE_S)
+        if not self.sigterm:
+            self.resizes.check()
         self._nothing_is_left()
         if self.in_use is not self.current:
             self.fail(f"the answers say that the clients are on {self.current.name}; they are on {self.in_use.name}")
@@ -359,7 +411,7 @@ class World:
         """
         reloads = self.control.metrics.reloads_total
         self.carrier.stop()
-        stopping = self.service.stopService().addErrback(self.crashed)
+        stopping = self.carrier.stop_service().addErrback(self.crashed)
         self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if not stopping.called:
             self.fail("the proxy does not stop")
@@ -368,7 +420,7 @@ class World:
             stopping = ensureDeferred(self.boundary.stop()).addErrback(self.crashed)
             self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
         if self.workers is not None:
-            self._run(self.workers.links_are_closed, self.clock.seconds() - 1000 + LINKS_S)
+            self._run(self.workers.is_over, self.clock.seconds() - 1000 + LINKS_S)
         # To another process the order to swap may be on its way, which is not taken back.
         if self.control.metrics.reloads_total > reloads + (self.boundary is not None or self.workers is not None):
             self.fail("a reload went on although the proxy was to stop")
@@ -423,8 +475,32 @@ def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
     """Play one seed."""
     if mode is Mode.FLEET:
         return run_fleet(seed)
+    if mode in (Mode.RESTART, Mode.UPGRADE):
+        return _run_apart(seed, mode)
     outcome = World(seed, mode).play()
     clear_away()
     if outcome.violation:
         gc.collect()  # what was given up in the middle must not disturb the next one
+    return outcome
+
+
+def _run_apart(seed: int, mode: Mode) -> Outcome:
+    """Play one seed in a process of its own.
+
+    What is left of processes that were killed in the middle of something is not cleaned up: it ends with that process.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            gc.disable()
+            with open(writing, "wb") as result:
+                pickle.dump(World(seed, mode).play(), result)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as result:
+        told = result.read()
+    os.waitpid(child, 0)
+    outcome: Outcome = pickle.loads(told) if told else Outcome(seed, "the run has crashed")
     return outcome

@@ -181,7 +181,7 @@ def test_without_a_password_the_connection_fails_as_any_other(wire: Wire, source
 def test_a_password_that_the_server_refuses_at_the_login_is_not_used_again(wire: Wire, source: Changing) -> None:
     wire.answer_login = False
     wire.client().send(cmd("GET", "a"))
-    wire.server.send(b"-WRONGPASS invalid\r\n" + OK + OK)
+    wire.server.send(b"-WRONGPASS invalid\r\n" + OK * 2 + b":0\r\n" * wire.server.got().count(b"DBSIZE"))
     assert source.refused_ones == ["first"]
 
 

@@ -132,6 +132,17 @@ const SWITCHOVER = {
   ],
   told: ({ report }) => [...estimate(report), ...warnings(report)],
 };
+const FAILOVER = {
+  label: "Fail over…",
+  title: "Have Sentinel fail over?",
+  text: "The sentinels promote a replica once it has every write, and all clients go there. Until the sentinels are told,"
+    + " everything can be undone.",
+  choices: [
+    { label: "Look first (dry run)", fields: { cmd: "failover", dry_run: "1" } },
+    { label: "Fail over", fields: { cmd: "failover" }, strong: true },
+  ],
+  told: ({ report }) => warnings(report),
+};
 const BACK = {
   label: "Go back…",
   title: "Go back to the server before?",
@@ -175,6 +186,7 @@ export class Commands {
       [UNPAUSE, (now) => now.byOperator],
       [RELOAD, (now) => !now.moving],
       [SWITCHOVER, (now) => !now.moving],
+      [FAILOVER, (now) => now.sentinel && !now.moving, true],
       [BACK, (now) => now.wayBack && !now.moving, true],
       [GO_ON, (now) => now.waits, true],
       [ABORT, (now) => now.moving, true],
@@ -187,8 +199,9 @@ export class Commands {
     section.append(...this.buttons.map(({ button }) => button));
   }
 
-  update({ paused_for: reasons = [], switchover = {}, fleet }) {
+  update({ paused_for: reasons = [], switchover = {}, uplink = {}, fleet }) {
     const now = {
+      sentinel: Boolean(uplink.sentinel),
       byOperator: reasons.includes("operator"),
       moving: Boolean(switchover.current),
       waits: switchover.current?.step === "wait for the operator",

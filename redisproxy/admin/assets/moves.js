@@ -9,9 +9,10 @@ function switchover(report) {
   const held = report.pause_ms ? `${count(report.held)} clients held for ${milliseconds(report.pause_ms)}` : "";
   return {
     at: report.at,
-    kind: "switchover",
+    kind: report.kind ?? "switchover",
     good: report.result === "done" || report.result === "dry_run",
-    title: `Switchover ${words(report.result)}: ${report.from} → ${report.to}`,
+    dry: report.result === "dry_run",
+    title: `${report.kind === "failover" ? "Failover" : "Switchover"} ${words(report.result)}: ${report.from} → ${report.to}`,
     text: [report.reason, held, report.error].filter(Boolean).join(". "),
   };
 }
@@ -60,7 +61,7 @@ export function moves({ switchover: over = {}, upgrade: up = {}, last_reload: lo
 
 /** The moves as marks in the graphs. */
 export function marks(state) {
-  return moves(state).filter(({ good }) => good).map(({ at, title }) => ({ time: at, label: `${title}, ${time(at)}` }));
+  return moves(state).filter(({ good, dry }) => good && !dry).map(({ at, title }) => ({ time: at, label: `${title}, ${time(at)}` }));
 }
 
 function item({ at, kind, good, title, text }) {

@@ -7,6 +7,7 @@ import { Course } from "./course.js";
 const PLANS = {
   replicate: ["preflight", "replicate", "catch up", "connect", "drain", "fence", "verify", "promote", "swap", "finish"],
   copy: ["preflight", "copy", "connect", "drain", "fence", "rest", "verify", "swap", "finish"],
+  failover: ["preflight", "drain", "fence", "verify", "promote", "connect", "swap", "finish"],
   external: ["preflight", "connect", "drain", "wait for the operator", "verify", "swap"],
 };
 const PAUSED = ["drain", "fence", "rest", "wait for the operator", "verify", "promote", "swap"];
@@ -16,6 +17,7 @@ function plan(names, mode) {
   if (names.includes("copy")) return PLANS.copy;
   if (names.includes("replicate")) return PLANS.replicate;
   if (names[1] === "connect") return PLANS.external;
+  if (names[1] === "drain") return PLANS.failover;
   return PLANS[mode] ?? PLANS.replicate;
 }
 
