@@ -68,9 +68,10 @@ class SilentChanges:
 
         @param whole: False if these are the first arguments only.
         """
-        name = args[0][:_MAX_NAME].decode("latin-1").upper()
-        if name.encode("latin-1") not in self.names:
+        named = args[0][:_MAX_NAME].upper()  # of bytes: other letters than ASCII's may have none in Latin-1
+        if named not in self.names:
             return None
+        name = named.decode("latin-1")
         if name in SCRIPTS:
             return _of_script(args, whole)
         if name in FLUSHES:

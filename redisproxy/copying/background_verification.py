@@ -19,6 +19,7 @@ from redisproxy.copying.endpoint import PRIVATE, Endpoint
 from redisproxy.copying.feed import TOLD_TYPES
 from redisproxy.copying.interface import CopyFailed
 from redisproxy.copying.key_by_key import KeyByKey, Pairs
+from redisproxy.copying.keyspace import BATCH
 from redisproxy.copying.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class BackgroundVerification:
         cursor = b"0"
         while True:
             await self._servers.select(db)
-            cursor, keys = await server.ask("SCAN", cursor, "COUNT", AT_ONCE)
+            cursor, keys = await server.ask("SCAN", cursor, "COUNT", BATCH)
             yield [key for key in keys if not key.startswith(PRIVATE)]
             if cursor == b"0":
                 return

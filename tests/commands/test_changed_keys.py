@@ -121,3 +121,8 @@ def test_an_answer_that_is_none_tells_of_nothing(reply: object) -> None:
 @pytest.mark.parametrize("line", ["FLUSHALL", "flushdb ASYNC"])
 def test_emptying_databases_is_known_of(line: str) -> None:
     assert of(line) == FLUSHED
+
+
+@pytest.mark.parametrize("name", [bytes([byte]) * 3 for byte in (0, 0xB5, 0xDF, 0xFF)])
+def test_a_name_of_any_bytes_changes_nothing(name: bytes) -> None:
+    assert SILENT.of([name]) is None and SILENT.of([b"XGROUP", name]) is None

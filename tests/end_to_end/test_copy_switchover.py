@@ -315,7 +315,7 @@ def test_what_is_deleted_before_the_copy_begins_anew_does_not_come_back(
         while new.client().dbsize() < KEYS // 10:
             time.sleep(0.001)
         for each in new.client().client_list():
-            if each["cmd"] == "restore":
+            if each["cmd"] == "set" and each["name"] != "redisproxy":
                 with contextlib.suppress(redis.ResponseError):
                     new.client().client_kill_filter(_id=each["id"])
                     killed[0] += 1
@@ -430,13 +430,13 @@ def test_where_client_tracking_is_refused_notifications_tell_what_changes(
             old.client(db=1).set("bypassing", 1)
 
         acting = at_step(proxy, "copy", act)
-        report = switch(proxy, new, verify="all")
+        report = switch(proxy, new, pause_budget_ms=10_000)
         acting.join(30)
         assert report["result"] == "done" and report["copy"]["feed"] == "notifications", report
         assert any("CLIENT TRACKING" in each for each in report["warnings"])
     load.check(new)
-    assert set(notifies(old)) == set("Kx") and set(noticed[0]) > set("KEx")
-    assert (report["verified"]["compared"], new.client(db=1).dbsize()) == (report["verified"]["keys"], 2)
+    assert set(notifies(old)) == set("Kx") and set(noticed[0]) == set("AKE")
+    assert report["verified"]["differences"] == [] and new.client(db=1).dbsize() == 2
     old.client().config_set("notify-keyspace-events", "")
 
 
