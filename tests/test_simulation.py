@@ -27,7 +27,7 @@ RARE = {
     "cancelling-overlooked": 909,
     "mark-overlooked": 300,
     "history-not-compared": 440,
-    "swapped-without-asking": 11,
+    "swapped-without-asking": 6,
     "stayed-without-asking": 63,
     "lease-ignored": 73,
 }

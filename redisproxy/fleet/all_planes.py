@@ -27,7 +27,7 @@ from redisproxy.dataplane.interface import (
     Rejected,
     Release,
 )
-from redisproxy.fleet.orders import WithdrawMove
+from redisproxy.fleet.orders import ClientsClosed, WithdrawMove
 from redisproxy.net.deferreds import shielded
 from redisproxy.remote import orders
 from redisproxy.workers.all_gates import released_together, status_of
@@ -150,8 +150,8 @@ class AllMoves:
             server, own = str(self._configuration.settings.uplink.address), party.own.served.prepare
             order = party.prepare(server, settings, lambda: ensureDeferred(own(settings, same_listeners)))
             await party.each(order)
-            for member, figures in await party.each(party.give(orders.ReadFigures)):
-                member.begins(figures.clients_closed)
+            for member, closed in await party.each(party.give(ClientsClosed)):
+                member.begins(closed)
         except BaseException as error:
             await shielded(self._abandon_all(party))
             raise _as_rejected(error) from error

@@ -62,6 +62,12 @@ class PrepareMove(Order):
     arguments = taking(server=str, target=str, back=bool)
 
 
+class ClientsClosed(Order):
+    """How many clients were closed there so far, by reason."""
+
+    response = answering(dict[str, int])
+
+
 class WithdrawMove(Order):
     """The move may be undone: do not go to the new server, unless the leader is lost and has had time to undo it."""
 

@@ -22,7 +22,7 @@ from redisproxy.dataplane.interface import (
     NoteOrders,
     RecordOrders,
 )
-from redisproxy.fleet.orders import WithdrawMove
+from redisproxy.fleet.orders import ClientsClosed, WithdrawMove
 from redisproxy.remote import orders
 from redisproxy.remote.served import ServedDataPlane
 
@@ -47,7 +47,7 @@ OF_AN_OPERATION: tuple[type[Order], ...] = (
     orders.Swap,
     orders.Abandon,
     orders.HighestDb,
-    orders.ReadFigures,
+    ClientsClosed,
     WithdrawMove,
     orders.BeginNotes,
     orders.TakeNotes,
@@ -112,8 +112,11 @@ class Side:
         self._own = OwnDataPlane(here.dataplane, gate, self._has_swapped)
         settings, network, clock = here.configuration.settings, here.network, here.clock
         self.served = ServedDataPlane(self._own, settings, network, clock, started=True, lease_s=here.lease_s)
-        withdraw: dict[type[Order], Handler] = {WithdrawMove: self.served.withdraw}
-        self._handlers = {**self.served.handlers(), **withdraw}
+        more: dict[type[Order], Handler] = {WithdrawMove: self.served.withdraw, ClientsClosed: self._clients_closed}
+        self._handlers = {**self.served.handlers(), **more}
+
+    async def _clients_closed(self) -> dict[str, int]:
+        return dict((await self._own.figures()).clients_closed)
 
     def _has_swapped(self) -> None:
         assert self.served.prepared is not None

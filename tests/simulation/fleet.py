@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ class FleetWorld:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        random.seed(seed)
         self.chance = Random(f"{seed} fleet")
         self.clock = SimClock()
         self.net = Net(self.clock, self.chance)
