@@ -7,28 +7,29 @@ import random
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from redisproxy import config
 from redisproxy.admin import make_site
-from redisproxy.admin.ports import AdminPorts
 from redisproxy.config.certificates import TLSFault
 from redisproxy.control.configuration import Configuration
 from redisproxy.control.control import Control
+from redisproxy.control.logs import LoggedService
 from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
 from redisproxy.copying.separate import in_a_process_of_its_own
 from redisproxy.dataplane import garbage_collection
 from redisproxy.dataplane.local import LocalDataPlane
+from redisproxy.fleet.fleet import Fleet
 from redisproxy.forwarding import twins
 from redisproxy.net import open_files, passed_sockets
 from redisproxy.net.listening import Sockets, cannot_listen, sockets_for
 from redisproxy.net.network import best_network
+from redisproxy.net.own_ports import OwnPorts, Ports, TogetherPorts
 from redisproxy.net.passed_sockets import PassedSocketFault
 from redisproxy.remote import peer
 from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
@@ -55,23 +56,7 @@ def in_this_process(dataplane: LocalDataPlane, configuration: Configuration) -> 
     return dataplane
 
 
-class Ports(Protocol):
-    """The addresses at which clients are accepted."""
-
-    def take(self, sockets: Sockets) -> None:
-        """Have these sockets, to accept from at L{resume}."""
-
-    def resume(self) -> None:
-        """Accept, at first and again after L{pause}."""
-
-    async def pause(self) -> None:
-        """Accept nobody for now: who comes waits in the backlog."""
-
-    async def leave(self) -> None:
-        """Accept no more clients: another process goes on listening."""
-
-
-class Proxy(Service):
+class Proxy(LoggedService):
     """The proxy as a Twisted service, whatever its data plane is.
 
     @param configuration: what is in force. @param dataplane: what the control plane drives.
@@ -99,19 +84,27 @@ class Proxy(Service):
         self.setName("redisproxy")
         self._settings = configuration.settings
         self._network, self._ports, self._reactor = network, ports, reactor
-        self._manager = manager = manager or ServiceManager()
-        self.control = control = Control(configuration, dataplane, network, reactor, jitter, start_copying)
-        self._admin = self._admin_ports(configuration)
+        self._manager = manager or ServiceManager()
+        self.fleet = Fleet(configuration, dataplane, network, reactor)
+        moved = jitter, start_copying, self.fleet.dataplane
+        self.control = control = Control(configuration, dataplane, network, reactor, *moved)
+        self.fleet.of(control)
+        self._admin = self._own_ports(configuration)
         self._signals = Signals(reactor, self._reload, self._upgrade, control.shutdown.hurry)
         self._sockets: Sockets = {}
-        self._place: Place | None = None
-        if origin is not None and carriers is not None:
-            serve = self.begin
-            self._place = Place(origin, control, dataplane, ports, self._admin, carriers, serve, reactor, manager)
+        self._place = self._place_of(origin, dataplane, carriers)
 
-    def _admin_ports(self, configuration: Configuration) -> AdminPorts:
-        site = make_site(self.control.operations, lambda: configuration.admin_users, self.control.metrics)
-        return AdminPorts(self._network, configuration.settings.admin, site, configuration.admin_tls, self._reactor)
+    def _place_of(self, origin: Origin | None, dataplane: DataPlane, carriers: Carriers | None) -> Place | None:
+        if origin is None or carriers is None:
+            return None
+        what = origin, self.control, dataplane, self._ports, self._admin, carriers
+        return Place(*what, self.begin, self._reactor, self._manager)
+
+    def _own_ports(self, configuration: Configuration) -> TogetherPorts:
+        clock = self._reactor
+        site = make_site(self.fleet.operations, lambda: configuration.admin_users, self.control.metrics, clock)
+        admin = configuration.settings.admin, site, configuration.admin_tls, clock, site.leave
+        return TogetherPorts(OwnPorts(self._network, *admin), self.fleet.ports())
 
     # -- starting
 
@@ -172,6 +165,7 @@ class Proxy(Service):
     def begin(self) -> None:
         """Connect to the uplink and watch the time: what needs neither ports nor signals."""
         self.control.start()
+        self.fleet.start()
 
     def _reload(self) -> None:
         """For a SIGHUP."""

@@ -9,6 +9,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from redisproxy import config
+from redisproxy.control.logs import Logs
 from redisproxy.net import passed_sockets, tls
 from redisproxy.upgrade.inheritance import Inheritance, InheritanceFault
 from redisproxy.upgrade.pidfile import Pidfile
@@ -37,6 +38,8 @@ class Options(usage.Options):
         except (config.ConfigError, InheritanceFault) as error:
             raise SystemExit(f"redisproxy can't start with {self['config']}:\n{error}") from None
         self["config"] = os.path.abspath(self["config"])
+        settings = self["settings"]
+        self["logs"] = Logs(getattr(self, "parent", None) or {}, lambda: settings)
         self["pidfile"] = Pidfile(getattr(self, "parent", None))
         if self["inheritance"] is not None:
             self["pidfile"].disown()  # twistd would not start beside the process that it names
@@ -56,10 +59,13 @@ def makeService(options: Options) -> IService:
     from redisproxy.service import service_of
     from redisproxy.upgrade.origin import CommandLine, Origin
 
-    manager = ServiceManager.take(os.environ)
+    manager = ServiceManager.take(os.environ, reactor)
     command = CommandLine.of_this_process(manager.environment)
     origin = Origin(command, options["pidfile"], options["inheritance"])
     service = service_of(options["config"], options["settings"], reactor, manager, origin)
+    at_once: Any = reactor
+    service.logs = options["logs"]
+    service.logs.follow(lambda: service.control.configuration.settings, at_once.callFromThread)
     service.bind(passed_sockets.started_with())
     passed_sockets.forget(os.environ)
     return service

@@ -13,22 +13,32 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redisproxy.config import TcpAddress
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config_example.json"
 
 NEXT = """
-redisproxy listens on {listen} and forwards to Redis on {uplink}.  Ctrl-C ends it.  Try, in another terminal:
+redisproxy listens on {listen} and forwards to Redis on {uplink}.  Ctrl-C ends it.
+
+Open http://{admin}/ in a browser: the page shows what follows as it happens, and can do it, too.
+
+Try, in another terminal:
 
     redis-cli -p {port} set greeting hello
     curl http://{admin}/cmd/ -d cmd=pause-and-wait      # every client waits, none is disconnected
     redis-cli -p {port} get greeting &                  # this one waits, too
     curl http://{admin}/cmd/ -d cmd=unpause
     curl http://{admin}/cmd/ -d cmd=reload              # takes {config} as it is now
-
-The state, for people: http://{admin}/
 """
+
+READY_S = 60.0
 
 
 def redis_server() -> str:
@@ -50,27 +60,28 @@ def answers(host: str, port: int) -> bool:
     return True
 
 
-def main() -> int:
+def main(config_path: Path = CONFIG) -> int:
     """Run proxy and server until Ctrl-C; the proxy's exit code."""
     from redisproxy import config
     from redisproxy.net import tls
 
-    settings = config.load(str(CONFIG), tls.faults)
+    settings = config.load(str(config_path), tls.faults)
     uplink, listen, admin = settings.uplink.address, settings.listen[0].address, settings.admin
     assert isinstance(uplink, config.TcpAddress) and isinstance(listen, config.TcpAddress) and admin is not None
+    assert isinstance(admin.address, config.TcpAddress)
     with tempfile.TemporaryDirectory(prefix="redisproxy-") as folder:
         server = None if answers(uplink.host, uplink.port) else start_redis(uplink.port, folder)
-        text = NEXT.format(listen=listen, uplink=uplink, port=listen.port, admin=admin.address, config=CONFIG.name)
-        print(text, flush=True)
-        command = [sys.executable, "-m", "twisted", "redisproxy", "-c", str(CONFIG)]
+        text = NEXT.format(listen=listen, uplink=uplink, port=listen.port, admin=admin.address, config=config_path.name)
+        command = [sys.executable, "-m", "twisted", "redisproxy", "-c", str(config_path)]
         twistd, pidfile = Path(sys.executable).with_name("twistd"), Path(folder) / "twistd.pid"
         if twistd.exists():
-            command = [str(twistd), "-n", "--pidfile", str(pidfile), "redisproxy", "-c", str(CONFIG)]
+            command = [str(twistd), "-n", "--pidfile", str(pidfile), "redisproxy", "-c", str(config_path)]
         proxy = subprocess.Popen(command, cwd=ROOT)
         # Ctrl-C reaches the proxy by itself; SIGTERM is handed on. Either way Redis is ended after it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: os.kill(in_charge(pidfile) or proxy.pid, signal.SIGTERM))
         try:
+            tell_when_ready(proxy, admin.address, text)
             code = proxy.wait()
             while in_charge(pidfile):
                 time.sleep(0.2)
@@ -79,6 +90,17 @@ def main() -> int:
             if server is not None:
                 server.terminate()
                 server.wait()
+
+
+def tell_when_ready(proxy: subprocess.Popen[bytes], admin: TcpAddress, text: str) -> None:
+    """Print the text as soon as the proxy's page can be opened, after what the proxy itself has to say."""
+    deadline = time.monotonic() + READY_S
+    while proxy.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError):
+            urllib.request.urlopen(f"http://{admin}/healthz", timeout=READY_S).close()
+            print(text, flush=True)
+            return
+        time.sleep(0.05)
 
 
 def in_charge(pidfile: Path) -> int:
@@ -104,4 +126,4 @@ def start_redis(port: int, folder: str) -> subprocess.Popen[bytes]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(Path, sys.argv[1:])))

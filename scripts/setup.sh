@@ -1,13 +1,14 @@
 #!/bin/sh
 # Makes the virtual environment, and installs Debian's redis-server if it may; further versions of the server come with the
-# Python packages for tests. Installs the client libraries of Node.js for the end-to-end tests, where there is a Node.js.
+# Python packages for tests. Installs the client libraries of Node.js for the end-to-end tests, where there is a Node.js,
+# and a Chromium that looks at the admin page.
 set -eu
 venv=$1
 
 missing=
 need() { missing="$missing $1"; }
 for program in python3:python3 redis-server:redis-server redis-cli:redis-tools curl:curl nc:netcat-openbsd gcc:gcc \
-    node:nodejs npm:npm; do
+    node:nodejs npm:npm systemd-analyze:systemd chromium:chromium; do
     command -v "${program%%:*}" >/dev/null 2>&1 || need "${program##*:}"
 done
 # Debian keeps these apart from python3 and gcc; without the headers the proxy is installed uncompiled.
@@ -33,6 +34,14 @@ fi
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --upgrade pip
 "$venv/bin/python" -m pip install --quiet -e '.[dev]'
+# Prometheus's own check of metrics and rules. The whole package would start a server.
+if ! command -v promtool >/dev/null 2>&1 && [ ! -e "$venv/bin/promtool" ] && command -v apt-get >/dev/null 2>&1; then
+    folder=$(mktemp -d)
+    (cd "$folder" && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb |
+        tar -x ./usr/bin/promtool) >/dev/null 2>&1 && cp "$folder/usr/bin/promtool" "$venv/bin/" ||
+        echo "could not get promtool; its tests pass without it" >&2
+    rm -rf "$folder"
+fi
 if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then
     npm ci --prefix tests/end_to_end/node --no-audit --no-fund --loglevel=error >/dev/null ||
         echo "could not install the client libraries of Node.js; their tests will fail" >&2

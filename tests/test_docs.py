@@ -17,6 +17,7 @@ from twisted.internet.testing import MemoryReactorClock
 from redisproxy import config
 from redisproxy.cli import main
 from redisproxy.config import Settings
+from redisproxy.control import records
 from redisproxy.figures.prometheus import OF_WORKERS
 from redisproxy.net import tls
 from redisproxy.net.twisted_network import TwistedNetwork
@@ -30,15 +31,20 @@ LONGEST_CELL = 120
 
 EXAMPLES = {"config.json", "near.json", "far.json", "info.json"}
 """Names of files that are not the project's own."""
-TOLD = {"uplink.sentinel.last_error", "uplink.sentinel"}
+TOLD = {"uplink.sentinel.last_error", "uplink.sentinel", "uplink.name"}
 """Keys of /info.json that look like settings."""
-ANSWERED = {"waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms"}
+SAMPLED = frozenset(records.NOTHING)
+"""Fields of a sample in /figures.json."""
+ANSWERED = SAMPLED | {
+    "waits_for_s", "timeout_ms", "pause_ms", "hand_over_ms", "load_late_ms", "longest_wait_ms", "age_s", "idle_s",
+    "proxy_ms", "redis_ms", "total_ms", "ttl_s",
+}  # fmt: skip
 """Fields of requests and answers that look like settings."""
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
-_FILE = re.compile(r"(?:tests|redisproxy|bench|scripts|docs|twisted)/[\w./-]+|[\w-]+\.(?:md|json|toml)")
+_FILE = re.compile(r"(?:tests|redisproxy|bench|scripts|docs|twisted|packaging)/[\w./-]+|[\w-]+\.(?:md|json|toml)")
 _PATH = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 _QUANTITY = re.compile(r"[a-z]+(?:_[a-z]+)*_(?:ms|s|bytes)")
 _MODULE = re.compile(r"(?:\w+/)?\w+\.(?:py|pyx|pxi)")
@@ -152,9 +158,18 @@ def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
     names = re.findall(r"^# TYPE (redisproxy_\w+)", text, re.MULTILINE)
     shown = {name for name in names if not name.endswith("_created")}
     shown |= {f"redisproxy_worker_{name}" for name, _ in OF_WORKERS}
-    assert set(_METRIC.findall((DOCS / "admin.md").read_text())) == shown
+    assert metrics_named_in(DOCS / "admin.md") == shown
     for page in PAGES:
-        assert set(_METRIC.findall(page.read_text())) <= shown | {"redisproxy_plugin"}
+        assert metrics_named_in(page) <= shown | {"redisproxy_plugin"}
+
+
+def metrics_named_in(page: Path) -> set[str]:
+    return {name.removesuffix("_bucket") for name in _METRIC.findall(page.read_text())}
+
+
+def test_samples_are_as_documented() -> None:
+    table = (DOCS / "admin.md").read_text().partition("### Samples")[2].partition("\n##")[0]
+    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", table, re.MULTILINE)))) == SAMPLED
 
 
 def test_reasons_for_closing_clients_are_those_that_are_documented() -> None:

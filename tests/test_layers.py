@@ -22,6 +22,7 @@ ROOMS = [
     "cli",
     "switch_test",
     "admin",
+    "fleet",
     "control",
     "switchover",
     "copying",

@@ -25,6 +25,14 @@ RARE = {
     "adjustment-forgotten": 6444,
     "cancelling-overlooked": 909,
     "mark-overlooked": 300,
+    "never-fewer": 9,
+    "released-by-the-next": 25,
+    "moves-before-all-are-found": 10,
+    "file-leads-away": 23,
+    "rest-dropped": 9,
+    "closed-for-ever": 3,
+    "not-killed": 12,
+    "history-not-compared": 440,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

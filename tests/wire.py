@@ -16,7 +16,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from redisproxy.client import Client as Inside
-from redisproxy.config.authentication import Authenticator
+from redisproxy.config.authentication import Authenticator, digest
 from redisproxy.figures.metrics import Metrics
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.detached import DetachedSocket, NotDetachable
@@ -24,7 +24,7 @@ from redisproxy.resp import encode_command as cmd
 from redisproxy.serving import ClientFactory
 from redisproxy.shared.core import Core
 from redisproxy.shared.registry import ClientRegistry
-from redisproxy.uplink import Credentials, UplinkContext, UplinkLimits, UplinkSet
+from redisproxy.uplink import Credentials, CredentialSource, UplinkContext, UplinkLimits, UplinkSet
 
 HELLO = b"*6\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$2\r\nid\r\n:%d\r\n"
 OK = b"+OK\r\n"
@@ -193,9 +193,16 @@ class Wire:
     """
 
     def __init__(
-        self, *, password: str | None = None, max_clients: int = 100, beside: Wire | None = None, **limits: Any
+        self,
+        *,
+        password: str | None = None,
+        max_clients: int = 100,
+        beside: Wire | None = None,
+        source: CredentialSource | None = None,
+        **limits: Any,
     ) -> None:
         """
+        @param source: what to log in at the server with.
         @param beside: another data plane on the same machine, and for the same server.
         """
         self.clock: Clock = Clock() if beside is None else beside.clock
@@ -213,10 +220,9 @@ class Wire:
             beside._others.append(self)
         self.registry: ClientRegistry[Inside] = ClientRegistry(self.metrics, max_clients)
         self.limits = UplinkLimits(**limits)
+        self._source = source or Credentials(None, None)
         self.core = Core(self.gate, self.metrics, self.clock, self.uplinks())
-        from pydantic import SecretStr
-
-        auth = Authenticator(SecretStr(password) if password else None)
+        auth = Authenticator({b"default": lambda: (digest(password.encode()),)} if password else {})
         self.factory = ClientFactory(self.core, self.registry, auth)
         self._ports: int = 1000 if beside is None else beside._ports + 1000
 
@@ -228,7 +234,7 @@ class Wire:
             end_of_turn=self._end_of_turn,
             limits=self.limits,
         )
-        return UplinkSet(self._connect, Credentials(None, None), context)
+        return UplinkSet(self._connect, self._source, context)
 
     @property
     def uplink_set(self) -> UplinkSet:
@@ -278,7 +284,8 @@ class Wire:
                 asked = server.got()
                 count = asked.count(b"HELLO") + asked.count(b"SELECT") + asked.count(b"SETNAME")
                 assert count == 3, asked
-                server.transport.protocol.dataReceived(HELLO % (100 + server.number) + OK + (self.login_error or OK))
+                answers = HELLO % (100 + server.number) + OK + b":0\r\n" * asked.count(b"DBSIZE")
+                server.transport.protocol.dataReceived(answers + (self.login_error or OK))
 
     def client(self) -> Client:
         self._ports += 1

@@ -14,6 +14,7 @@ cdef enum:
 
 cdef enum:
     MAX_LINE = 65536
+    NAME_BYTES = 24  # longer than the name of any command that is known
 
 
 cdef class CommandScanner(RequestBuffer):
@@ -28,6 +29,7 @@ cdef class CommandScanner(RequestBuffer):
     cdef int kind, max_args  # beside each other: every client has this
     cdef Py_ssize_t max_held, max_bulk, max_inline
     cdef Py_ssize_t at, searched, need, ready
+    cdef int name_offset, name_size
     cdef object failed
     cdef list inline_args
 
@@ -146,6 +148,8 @@ cdef class CommandScanner(RequestBuffer):
                 return self.stopped(end)
             if self.first:
                 self.first = False
+                self.name_offset = <int>(body - self.pos)
+                self.name_size = <int>size if size < NAME_BYTES else NAME_BYTES + 1
                 if self._names is None or self._names.has(self.p + body, size):
                     self.kind = SPECIAL
             self.at = end

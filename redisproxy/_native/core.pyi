@@ -3,10 +3,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from redisproxy.forwarding.lane import Entry as Entry
-from redisproxy.forwarding.lane import Flow as Flow
+from redisproxy.forwarding.command_figures import CommandFigures as CommandFigures
+from redisproxy.forwarding.entry import Entry as Entry
 from redisproxy.forwarding.lane import Lane as Lane
-from redisproxy.forwarding.lane import Queue as Queue
+from redisproxy.forwarding.queue import Flow as Flow
+from redisproxy.forwarding.queue import Queue as Queue
 from redisproxy.resp import ReplyScanner as ReplyScanner
 from redisproxy.resp import RequestFramer as RequestFramer
 
@@ -24,7 +25,13 @@ class Connection:
 
 class TLSConnection(Connection):
     def start_tls(
-        self, tls: Any, pointers: tuple[int, int, int], is_server: bool, waiting: Any, deadline: Any
+        self,
+        tls: Any,
+        pointers: tuple[int, int, int],
+        is_server: bool,
+        waiting: Any,
+        deadline: Any,
+        handshakes: Any = None,
     ) -> None: ...
     def overdue(self) -> None: ...
 

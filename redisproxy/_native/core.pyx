@@ -5,7 +5,7 @@ without Python between them."""
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free, realloc
-from libc.string cimport memchr, memcpy, memmove, memset
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 import os
 import socket as sockets
@@ -18,6 +18,7 @@ from redisproxy.resp.common import printable
 
 cdef class Flow  # a hub lingers while the gate is open
 cdef class Queue  # a hub writes what was collected in it
+cdef class CommandFigures  # what is counted of commands
 cdef class Lane  # a transport hands what arrives straight to the lane of its client
 
 include "lengths.pxi"
@@ -34,4 +35,6 @@ include "sending.pxi"
 include "connection.pxi"
 include "opening.pxi"
 include "tls.pxi"
+include "command_figures.pxi"
+include "queue.pxi"
 include "lane.pxi"

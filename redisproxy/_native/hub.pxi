@@ -31,6 +31,7 @@ cdef class Hub:
     cdef Flow flow
     cdef bint running, waking
     cdef Py_ssize_t deepest
+    cdef long long now  # when this look for events found what is handled
     cdef object schedule, failed, address_of, out_of_descriptors, connect_error, detached, not_detachable
 
     def __cinit__(self, schedule, failed, address_of, out_of_descriptors, connect_error, detached, not_detachable):
@@ -74,6 +75,7 @@ cdef class Hub:
             if count > 0:
                 until = nanoseconds() + LINGER_NS
             while count > 0:
+                self.now = nanoseconds()
                 for i in range(count):
                     # Whatever closes in this turn stays in `dead` until its end, so that the pointer is good.
                     (<Watched>events[i].data.ptr).ready(events[i].events)
@@ -160,6 +162,7 @@ cdef class Hub:
         """The end of a turn in which nothing arrived here."""
         self.waking = False
         self.running = True
+        self.now = nanoseconds()
         try:
             self.finish_turn()
         finally:

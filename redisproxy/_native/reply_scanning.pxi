@@ -3,6 +3,9 @@
 cdef enum:
     MAX_LENGTH_LINE = 64
     MAX_REPLY_LINE = 1048576
+    READ_ONLY_BYTES = 10
+
+cdef const char* READ_ONLY = b"-READONLY "
 
 cdef Py_ssize_t MAX_ELEMENTS = <Py_ssize_t>1 << 40
 
@@ -14,10 +17,10 @@ cdef object unexpected(char kind):
 cdef class ReplyScanner:
     """See C{resp.ReplyScanner}."""
 
-    cdef public Py_ssize_t pushes
-    cdef public bint counts_pushes
-    cdef Py_ssize_t skip, todo, line_bytes
-    cdef bint in_line, push
+    cdef public Py_ssize_t pushes, errors
+    cdef public bint counts_pushes, read_only
+    cdef Py_ssize_t skip, todo, line_bytes, matched
+    cdef bint in_line, push, error
     cdef char partial[MAX_LENGTH_LINE + 8]
     cdef Py_ssize_t partial_size
 
@@ -57,6 +60,7 @@ cdef class ReplyScanner:
                     self.pushes += 1
                     done += self.counts_pushes
                 else:
+                    self.errors += self.error
                     done += 1
         position[0] = pos
         return done
@@ -67,6 +71,8 @@ cdef class ReplyScanner:
         cdef Py_ssize_t end = -1 if found == NULL else found - p
         cdef char kind
         if self.in_line:
+            if self.matched:
+                self.match(p + pos, total - pos)
             if end < 0:
                 self.grow(total - pos)
                 return -1
@@ -77,6 +83,10 @@ cdef class ReplyScanner:
         if not self.todo:
             self.todo = 1
             self.push = kind == c'>'
+            self.error = kind == c'-' or kind == c'!'
+            self.matched = 0
+            if kind == c'-':
+                self.match(p + pos, total - pos)
         if kind in (c'+', c'-', c':', c',', c'#', c'(', c'_'):
             if end < 0:
                 self.in_line = True
@@ -86,6 +96,19 @@ cdef class ReplyScanner:
             self.todo -= 1
             return end + 1
         return self.length(p, total, pos, end, kind)
+
+    cdef void match(self, const char* text, Py_ssize_t size) noexcept:
+        """Compare what there is of an error with READ_ONLY; it may come in pieces."""
+        cdef Py_ssize_t step = READ_ONLY_BYTES - self.matched
+        if size < step:
+            step = size
+        if memcmp(text, READ_ONLY + self.matched, step) != 0:
+            self.matched = 0
+            return
+        self.matched += step
+        if self.matched == READ_ONLY_BYTES:
+            self.matched = 0
+            self.read_only = True
 
     cdef int grow(self, Py_ssize_t size) except -1:
         self.line_bytes += size

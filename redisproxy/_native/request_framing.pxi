@@ -12,6 +12,17 @@ cdef enum:
     END = 4
 
 
+cdef enum:
+    MAX_NAMED = 16384  # commands in a run that `plain_run` makes
+
+
+cdef struct Place:
+    int offset, size
+
+
+cdef Place _names[MAX_NAMED]  # where the names of the commands are in the run that was made last
+
+
 cdef class RequestFramer(CommandScanner):
     """See C{resp.RequestFramer}."""
 
@@ -88,8 +99,8 @@ cdef class RequestFramer(CommandScanner):
             start = self.pos
 
     cdef Py_ssize_t plain_run(self) except? -100:
-        """How many plain commands are there now, with their bytes in `run_bytes`; 0 when more bytes are needed; -1 when
-        something else comes, which C{next} gives."""
+        """How many plain commands are there now, with their bytes in `run_bytes` and their names in `_names`; 0 when more
+        bytes are needed; -1 when something else comes, which C{next} gives."""
         cdef Py_ssize_t start = self.pos, end, count = 0
         if self.failed is not None or self.streaming:
             return -1
@@ -97,10 +108,12 @@ cdef class RequestFramer(CommandScanner):
             end = self.scan() if self.ready < 0 else self.ready
             if end < 0 or self.kind != PLAIN:
                 break
+            _names[count].offset = <int>(self.pos - start) + self.name_offset
+            _names[count].size = self.name_size
             count += 1
             self.pos = end
             self.begin()
-            if count == self.max_run:
+            if count == self.max_run or count == MAX_NAMED:
                 end = INCOMPLETE
                 break
         if end >= 0:

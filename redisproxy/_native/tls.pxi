@@ -48,7 +48,7 @@ cdef class TLSConnection(Connection):
     """A transport with TLS. Its protocol sees what any transport shows; what it writes before the end of the handshake
     waits for that."""
 
-    cdef object tls, refused, waiting, deadline
+    cdef object tls, refused, waiting, deadline, handshakes
     cdef void* ssl
     cdef void* into
     cdef void* out
@@ -59,13 +59,14 @@ cdef class TLSConnection(Connection):
         # From the beginning: what a protocol writes in connectionMade must wait, and never leave in plain.
         self.handshaking = True
 
-    def start_tls(self, tls, pointers, is_server, waiting, deadline):
+    def start_tls(self, tls, pointers, is_server, waiting, deadline, handshakes=None):
         """Begin the handshake.
 
         @param tls: the C{OpenSSL.SSL.Connection} on memory BIOs, which lives as long as this transport.
         @param pointers: addresses of its C{SSL*} and of its BIOs for what arrives and for what is to be sent.
         @param waiting: a Deferred that fires with this transport after the handshake, on the client's side.
         @param deadline: an IDelayedCall that is cancelled when the handshake is over.
+        @param handshakes: counts what becomes of it; see C{figures.metrics.Handshakes}.
         """
         self.tls = tls
         self.ssl = <void*><uintptr_t>pointers[0]
@@ -73,6 +74,7 @@ cdef class TLSConnection(Connection):
         self.out = <void*><uintptr_t>pointers[2]
         self.waiting = waiting
         self.deadline = deadline
+        self.handshakes = handshakes
         if is_server:
             tls.set_accept_state()
         else:
@@ -114,6 +116,9 @@ cdef class TLSConnection(Connection):
     cdef int shaken(self) except -1:
         self.handshaking = False
         self.stop_deadline()
+        if self.handshakes is not None:
+            self.handshakes.done += 1
+            self.handshakes = None
         if self.waiting is not None:
             waiting, self.waiting = self.waiting, None
             self.want(self.interest & ~<uint32_t>EPOLLIN)
@@ -278,6 +283,9 @@ cdef class TLSConnection(Connection):
 
     cdef int end(self, reason) except -1:
         self.stop_deadline()
+        if self.handshakes is not None:
+            self.handshakes.failed += 1
+            self.handshakes = None
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
             self.discard()

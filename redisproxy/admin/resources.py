@@ -14,8 +14,10 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from redisproxy.admin.guard import Guard
 from redisproxy.control.errors import BadRequest, OperationError
+from redisproxy.dataplane.interface import ClientQuery
 
 MAX_TIMEOUT_MS = 3_600_000
+MAX_IDS = 1000
 JSON = "application/json; charset=utf-8"
 _log = Logger(namespace="redisproxy.admin")
 
@@ -37,7 +39,9 @@ class Operations(Protocol):
 
     def forget_way_back(self) -> Deferred[Answer]: ...
 
-    def switchover_go_on(self) -> Answer: ...
+    def switchover_go_on(self) -> Answer | Deferred[Answer]: ...
+
+    def failover(self, dry_run: bool) -> Deferred[Answer]: ...
 
     def switchover_abort(self) -> Deferred[Answer]: ...
 
@@ -45,11 +49,29 @@ class Operations(Protocol):
 
     def terminate_raw_connections(self) -> Deferred[Answer]: ...
 
+    def clients(self, which: ClientQuery) -> Deferred[Answer]: ...
+
+    def kill_clients(self, ids: frozenset[int]) -> Deferred[Answer]: ...
+
     def info(self) -> Deferred[Answer]: ...
 
     def metrics(self) -> Deferred[bytes]: ...
 
+    def figures(self, after: int = 0) -> Deferred[Answer]: ...
+
+    def slow_commands(self) -> Deferred[Answer]: ...
+
     def ready(self) -> Deferred[tuple[bool, str]]: ...
+
+
+class FleetOperations(Operations, Protocol):
+    """Those of all proxies that are operated as one."""
+
+    def fleet(self) -> Deferred[Answer]: ...
+
+    @property
+    def alone(self) -> Operations:
+        """The same for this proxy alone."""
 
 
 class Rendered(NamedTuple):
@@ -139,21 +161,11 @@ class Command(Resource):
 
     isLeaf = True
 
-    def __init__(self, operations: Operations, guard: Guard) -> None:
+    def __init__(self, operations: FleetOperations, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
-        self._commands: dict[str, Callable[[dict[str, str]], Any]] = {
-            "pause": lambda _: operations.pause(),
-            "pause-and-wait": lambda fields: operations.pause_and_wait(_timeout_ms(fields)),
-            "unpause": lambda _: operations.unpause(),
-            "reload": lambda _: operations.reload(),
-            "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run"), _flag(fields, "back")),
-            "forget-way-back": lambda _: operations.forget_way_back(),
-            "switchover-go-on": lambda _: operations.switchover_go_on(),
-            "switchover-abort": lambda _: operations.switchover_abort(),
-            "upgrade": lambda _: operations.upgrade(),
-            "terminate-raw-connections": lambda _: operations.terminate_raw_connections(),
-        }
+        self._commands = _commands(operations)
+        self._of_this_proxy = _commands(operations.alone)
 
     def render_GET(self, request: Request) -> bytes:
         request.setHeader("allow", "POST")
@@ -166,7 +178,7 @@ class Command(Resource):
         if refused:
             return answer(request, 403, {"ok": False, "error": refused})
         try:
-            fields = _fields(request)
+            fields = fields_of(request)
             call = self._command(fields)
         except OperationError as error:
             return answer(request, error.status, {"ok": False, "error": str(error)})
@@ -180,7 +192,25 @@ class Command(Resource):
             raise BadRequest(f"cmd is missing; it is one of {known}")
         if name not in self._commands:
             raise BadRequest(f"unknown command {name[:64]!r}; it is one of {known}")
-        return self._commands[name]
+        return (self._commands if _flag(fields, "fleet", "1") else self._of_this_proxy)[name]
+
+
+def _commands(operations: Operations) -> dict[str, Callable[[dict[str, str]], Any]]:
+    """Every command by its name."""
+    return {
+        "pause": lambda _: operations.pause(),
+        "pause-and-wait": lambda fields: operations.pause_and_wait(_timeout_ms(fields)),
+        "unpause": lambda _: operations.unpause(),
+        "reload": lambda _: operations.reload(),
+        "switchover": lambda fields: operations.switchover(_flag(fields, "dry_run"), _flag(fields, "back")),
+        "failover": lambda fields: operations.failover(_flag(fields, "dry_run")),
+        "forget-way-back": lambda _: operations.forget_way_back(),
+        "switchover-go-on": lambda _: operations.switchover_go_on(),
+        "switchover-abort": lambda _: operations.switchover_abort(),
+        "upgrade": lambda _: operations.upgrade(),
+        "kill": lambda fields: operations.kill_clients(ids_of(fields.get("id", ""))),
+        "terminate-raw-connections": lambda _: operations.terminate_raw_connections(),
+    }
 
 
 def _done(value: Answer) -> Rendered:
@@ -194,7 +224,11 @@ def _refused(failure: Failure) -> Rendered:
     return _as_answer(error.status, {"ok": False, "error": str(error), **error.details})
 
 
-def _fields(request: Request) -> dict[str, str]:
+def fields_of(request: Request) -> dict[str, str]:
+    """The arguments of a request, each once.
+
+    @raise BadRequest: one is given more than once.
+    """
     fields = {}
     for name, values in (request.args or {}).items():
         if len(values) != 1:
@@ -212,8 +246,19 @@ def _timeout_ms(fields: dict[str, str]) -> int | None:
     return int(text)
 
 
-def _flag(fields: dict[str, str], name: str) -> bool:
-    text = fields.get(name, "0")
+def _flag(fields: dict[str, str], name: str, default: str = "0") -> bool:
+    text = fields.get(name, default)
     if text not in ("0", "1"):
         raise BadRequest(f"{name} has to be 0 or 1")
     return text == "1"
+
+
+def ids_of(text: str) -> frozenset[int]:
+    """Ids of clients, with commas between them.
+
+    @raise BadRequest: they are none.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > MAX_IDS or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
+        raise BadRequest(f"id has to be the ids of clients, with commas between them, {MAX_IDS} at the most")
+    return frozenset(map(int, parts))

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from redisproxy.admin.clients import ClientsPage
+from redisproxy.admin.events import Events
 from redisproxy.admin.guard import Guard, Users
-from redisproxy.admin.page import render_page
-from redisproxy.admin.resources import Answer, Command, NotFound, Operations, Page, Rendered, Unauthorized
+from redisproxy.admin.page import PAGE, read_assets
+from redisproxy.admin.resources import JSON, Answer, Command, FleetOperations, NotFound, Page, Rendered, Unauthorized
 
 if TYPE_CHECKING:
     from redisproxy.figures.metrics import OperationFigures
@@ -27,24 +30,35 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
-    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
+    " connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none';"
+    " require-trusted-types-for 'script'; trusted-types 'none'",
 }
 
 
 class Root(Resource):
-    """Every path of the site, behind its guard."""
+    """Every path of the site, behind its guard.
 
-    def __init__(self, operations: Operations, guard: Guard) -> None:
+    @ivar events: whose listeners are to go to another process when this one is no longer in charge.
+    """
+
+    def __init__(self, operations: FleetOperations, guard: Guard, clock: Any) -> None:
         super().__init__()
         self._guard = guard
-        text, html = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+        self._assets = assets = read_assets()
+        self.events = Events(operations, guard.authenticated, clock)
+        text = "text/plain; charset=utf-8"
         exposition = "text/plain; version=0.0.4; charset=utf-8"
         self._healthz = Page(text, lambda: succeed(Rendered(b"ok\n")))
         self._pages: dict[bytes, Resource] = {
-            b"": Page(html, lambda: operations.info().addCallback(_as_page)),
+            b"": assets[PAGE.encode()],
+            b"clients.json": ClientsPage(operations),
             b"cmd": Command(operations, guard),
-            b"info.json": Page("application/json; charset=utf-8", lambda: operations.info().addCallback(_as_json)),
+            b"events": self.events,
+            b"info.json": Page(JSON, lambda: operations.info().addCallback(_as_json)),
+            b"figures.json": Page(JSON, lambda: operations.figures().addCallback(_as_compact_json)),
+            b"slowlog.json": Page(JSON, lambda: operations.slow_commands().addCallback(_as_compact_json)),
+            b"fleet.json": Page(JSON, lambda: operations.fleet().addCallback(_as_json)),
             b"metrics": Page(exposition, lambda: operations.metrics().addCallback(Rendered)),
             b"readyz": Page(text, lambda: operations.ready().addCallback(_as_readiness)),
         }
@@ -56,17 +70,18 @@ class Root(Resource):
             return self._healthz
         if not self._guard.authenticated(request):
             return Unauthorized()
-        if any(request.postpath or ()):
-            return NotFound()
-        return self._pages.get(path) or NotFound()
-
-
-def _as_page(info: Answer) -> Rendered:
-    return Rendered(render_page(info))
+        rest = b"/".join(request.postpath or ()).rstrip(b"/")
+        if path == b"assets":
+            return self._assets.get(rest) or NotFound()
+        return NotFound() if rest else self._pages.get(path) or NotFound()
 
 
 def _as_json(info: Answer) -> Rendered:
     return Rendered(json.dumps(info, indent=2, default=str).encode() + b"\n")
+
+
+def _as_compact_json(answer: Answer) -> Rendered:
+    return Rendered(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
 
 
 def _as_readiness(ready: tuple[bool, str]) -> Rendered:
@@ -108,35 +123,68 @@ class BoundedRequest(Request):
         channel.loseConnection()
 
 
+class Channel(HTTPChannel):
+    """One connection, which takes no more requests once another process is in charge."""
+
+    site: BoundedSite
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        if self.site.left:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    def leave(self) -> None:
+        """Close, now or when what was asked is answered."""
+        self.persistent = False
+        if not self.requests:
+            self.loseConnection()
+
+
 class BoundedSite(Site):
-    """A site with a bound on its connections, and no log line for each request."""
+    """A site with a bound on its connections, and no log line for each request.
+
+    @ivar left: another process answers from now on.
+    """
 
     noisy = False
     displayTracebacks = False
+    protocol: Any = Channel
 
-    def __init__(self, root: Resource) -> None:
+    def __init__(self, root: Root) -> None:
         super().__init__(root, requestFactory=BoundedRequest, timeout=IDLE_S)
-        self._open = 0
+        self._events = root.events
+        self._channels: set[Channel] = set()
+        self.left = False
+
+    def leave(self) -> None:
+        """Answer what was asked, and close the connections: what comes next is for the process in charge."""
+        self.left = True
+        for each in list(self._channels):
+            each.leave()
+        self._events.end()
 
     def log(self, request: Any) -> None:
         """Requests are not logged: what they change is."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        if self._open >= MAX_CONNECTIONS:
+        if len(self._channels) >= MAX_CONNECTIONS:
             return None
         channel = super().buildProtocol(addr)
         lost = channel.connectionLost
-        self._open += 1
+        self._channels.add(channel)
 
         def connectionLost(reason: Failure) -> None:
-            self._open -= 1
+            self._channels.discard(channel)
             lost(reason)
 
         channel.connectionLost = connectionLost
         return channel
 
 
-def make_site(operations: Operations, users: Callable[[], Users | None], metrics: OperationFigures) -> Site:
+def make_site(
+    operations: FleetOperations, users: Callable[[], Users | None], metrics: OperationFigures, clock: Any
+) -> BoundedSite:
     """The whole admin site.
 
     @param users: who may use it at the moment of a request; None means anybody.
@@ -145,4 +193,4 @@ def make_site(operations: Operations, users: Callable[[], Users | None], metrics
     def failed() -> None:
         metrics.auth_failures_total += 1
 
-    return BoundedSite(Root(operations, Guard(users, failed)))
+    return BoundedSite(Root(operations, Guard(users, failed), clock))

@@ -13,17 +13,9 @@ from typing import Any
 import click
 
 import redisproxy
-from redisproxy import config
-from redisproxy.cli.admin_client import AdminUnreachable, call
-from redisproxy.net import tls
-
-
-def _load(path: str, exit_code: int = 1) -> config.Settings:
-    try:
-        return config.load(path, tls.faults)
-    except config.ConfigError as error:
-        click.echo(str(error), err=True)
-        sys.exit(exit_code)
+from redisproxy.cli import checking, clients, completion, fleet, looking, top
+from redisproxy.cli.asking import AS_JSON, CONFIG, REFUSED, answer_of, ask_admin, show
+from redisproxy.cli.checking import load
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,43 +27,31 @@ def main() -> None:
     """
 
 
-@main.command("check-config")
-@click.argument("file")
-def check_config(file: str) -> None:
-    """Check FILE as the proxy would at its start."""
-    settings = _load(file)
-    places = ", ".join(str(each.address) for each in settings.listen)
-    click.echo(f"{file} is good: {places} -> {settings.uplink.address}")
+HERE = click.option("--here", is_flag=True, help="This proxy alone, although it is in a fleet.")
 
-
-_CONFIG = click.option("-c", "--config", "path", required=True, help="The configuration of the running proxy.")
-_CACERT = click.option("--cacert", help="CA file for the admin endpoint's certificate.")
+for each in (
+    *(checking.check_config, checking.schema, completion.completion, clients.clients, top.top),
+    *(fleet.fleet, looking.status, looking.history, looking.metrics, looking.slowlog),
+):
+    main.add_command(each)
 
 
 def _command(name: str, text: str) -> None:
     @main.command(name, help=text)
-    @_CONFIG
-    @_CACERT
-    def run(path: str, cacert: str | None) -> None:
-        _show(*_call(_load(path), "/cmd/", {"cmd": name}, cacert))
+    @ask_admin
+    @HERE
+    @AS_JSON
+    def run(path: str, cacert: str | None, here: bool, as_json: bool) -> None:
+        show(*_ordered(path, {"cmd": name, **_of_whom(here)}, cacert), as_json)
 
 
-def _call(
-    settings: config.Settings, path: str, fields: dict[str, str] | None, cacert: str | None
-) -> tuple[int, dict[str, Any]]:
-    try:
-        return call(settings, path, fields, cacert)
-    except AdminUnreachable as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
+def _of_whom(here: bool) -> dict[str, str]:
+    return {"fleet": "0"} if here else {}
 
 
-def _show(status: int, answer: dict[str, Any]) -> None:
-    if not answer.get("ok"):
-        click.echo(answer.get("error", f"HTTP status {status}"), err=True)
-        sys.exit(1)
-    shown = {key: value for key, value in answer.items() if key != "ok" and value not in ([], "")}
-    click.echo("\n".join(f"{key}: {value}" for key, value in shown.items()) or "ok")
+def _ordered(path: str, fields: dict[str, str], cacert: str | None) -> tuple[int, dict[str, Any]]:
+    """The answer to a command, however long it takes."""
+    return answer_of(path, "/cmd/", fields, cacert, limit_s=None)
 
 
 _command("pause", "Suspend new commands and return at once.")
@@ -80,45 +60,26 @@ _command("reload", "Take the configuration file as it is now: pause, switch, unp
 
 
 @main.command("pause-and-wait")
-@_CONFIG
-@_CACERT
+@ask_admin
+@HERE
 @click.option("--timeout-ms", type=click.IntRange(1, 3_600_000), help="Drop what runs longer than this.")
-def pause_and_wait(path: str, cacert: str | None, timeout_ms: int | None) -> None:
+@AS_JSON
+def pause_and_wait(path: str, cacert: str | None, here: bool, timeout_ms: int | None, as_json: bool) -> None:
     """Suspend new commands; return when every client is suspended."""
-    fields = {"cmd": "pause-and-wait", **({} if timeout_ms is None else {"timeout_ms": str(timeout_ms)})}
-    _show(*_call(_load(path), "/cmd/", fields, cacert))
+    limit = {} if timeout_ms is None else {"timeout_ms": str(timeout_ms)}
+    show(*_ordered(path, {"cmd": "pause-and-wait", **_of_whom(here), **limit}, cacert), as_json)
 
 
 @main.command()
-@_CONFIG
-@_CACERT
-@click.option("--json", "as_json", is_flag=True, help="All of it, as JSON.")
-def status(path: str, cacert: str | None, as_json: bool) -> None:
-    """Show what the running proxy does."""
-    code, info = _call(_load(path), "/info.json", None, cacert)
-    if code != 200:
-        _show(code, info)
-    if as_json:
-        click.echo(json.dumps(info, indent=2))
-        return
-    uplink, clients = info["uplink"], info["clients"]
-    click.echo(f"state:     {info['state']} {' '.join(info['paused_for'])}".rstrip())
-    click.echo(f"clients:   {clients['open']} connected, {info['held']} held, {info['in_flight']} commands in flight")
-    reachable = "connected" if uplink["connected"] else f"not connected: {uplink['last_error'] or 'trying'}"
-    click.echo(f"uplink:    {uplink['address']}, {reachable}, {uplink['connections']} connections")
-    click.echo(f"version:   {info['version']}, up {info['uptime_s']:.0f} s")
-
-
-@main.command()
-@_CONFIG
-@_CACERT
+@ask_admin
 @click.option("--dry-run", is_flag=True, help="Look whether it could begin, and change nothing.")
 @click.option("--abort", is_flag=True, help="Stop the one that runs, before the new server is promoted.")
 @click.option("--back", is_flag=True, help="Go to the server before, whatever the file names.")
 @click.option("--forget-way-back", "forget", is_flag=True, help="Have the server before follow no more.")
+@HERE
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def switchover(
-    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, as_json: bool
+    path: str, cacert: str | None, dry_run: bool, abort: bool, back: bool, forget: bool, here: bool, as_json: bool
 ) -> None:
     """Move data and clients to the uplink that the configuration names now.
 
@@ -129,19 +90,43 @@ def switchover(
     from redisproxy.cli import switchover as command
 
     def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
-        return _call(_load(path), page, fields, cacert)
+        if fields is None:
+            return answer_of(path, page, None, cacert)
+        return answer_of(path, page, {**fields, **_of_whom(here)}, cacert, None)
 
     if abort + back + forget > 1 or (dry_run and (abort or forget)):
         raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
     if forget:
-        _show(*ask("/cmd/", {"cmd": "forget-way-back"}))
+        show(*ask("/cmd/", {"cmd": "forget-way-back"}))
         return
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, back, as_json))
 
 
 @main.command()
-@_CONFIG
-@_CACERT
+@ask_admin
+@click.option("--dry-run", is_flag=True, help="Only check; change nothing.")
+@click.option("--abort", is_flag=True, help="Undo the failover that runs, unless the sentinels have been told.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json: bool) -> None:
+    """Have Redis Sentinel make a replica the primary, with nothing lost, and go on there.
+
+    The running proxy holds the clients for a moment, fences the primary, waits until the replicas have everything, and
+    tells the sentinels to fail over. Ctrl-C asks whether to abort it.
+
+    Exit code 0: done. 1: refused or undone, or something has to be looked after, which is said.
+    """
+    from redisproxy.cli import switchover as command
+
+    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
+        return answer_of(path, page, None, cacert) if fields is None else _ordered(path, fields, cacert)
+
+    if abort and dry_run:
+        raise click.UsageError("--abort and --dry-run exclude each other")
+    sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, False, as_json, "failover"))
+
+
+@main.command()
+@ask_admin
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
 def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
     """Have the program as it is on disk now take the place of the running one; clients do not notice.
@@ -151,12 +136,12 @@ def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
 
     Exit code 0: the new process is in charge. 1: it is not, and the running proxy goes on. 2: there was no answer.
     """
-    status, answer = _call(_load(path), "/cmd/", {"cmd": "upgrade"}, cacert)
+    status, answer = _ordered(path, {"cmd": "upgrade"}, cacert)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
-        sys.exit(0 if answer.get("ok") else 1)
+        sys.exit(0 if answer.get("ok") else REFUSED)
     if not answer.get("ok"):
-        _show(status, answer)
+        show(status, answer)
     stayed = f", {answer['stayed']} stay in the old process until they leave" if answer["stayed"] else ""
     click.echo(
         f"upgraded from {answer['from']} to {answer['to']} in {answer['ms'] / 1000:.1f} s:"
@@ -165,7 +150,7 @@ def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@_CONFIG
+@CONFIG
 def unfence(path: str) -> None:
     """Let the Redis server that is the uplink in this configuration take writes again.
 
@@ -174,7 +159,7 @@ def unfence(path: str) -> None:
     """
     from redisproxy.cli import unfence as command
 
-    sys.exit(command.run(_load(path)))
+    sys.exit(command.run(load(path)))
 
 
 @main.command()
@@ -196,7 +181,7 @@ def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool
         raise click.UsageError("--sample, --all and --counts exclude each other")
     from redisproxy.cli import compare as command
 
-    settings = _load(path, 2), _load(other, 2)
+    settings = load(path, 2), load(other, 2)
     sys.exit(command.run(*settings, command.extent(sample, whole, counts), as_json))
 
 
@@ -226,6 +211,9 @@ OF_SWITCHOVERS = ("kill", "manual", "back")
 @click.option("--value-bytes", type=click.IntRange(0), default=32, show_default=True, help="Usual size of values.")
 @click.option("--rate", type=click.IntRange(1), default=2000, show_default=True, help="Rounds of work a second.")
 @click.option("--data-mb", type=click.IntRange(0), default=0, show_default=True, help="MiB of data to move along.")
+@click.option(
+    "--between-s", type=click.FloatRange(0), default=0.1, show_default=True, help="The longest pause before a move."
+)
 @click.option(
     "--reply-limit-s", type=click.FloatRange(0.1), default=15.0, show_default=True, help="Longer is a fault: it hangs."
 )

@@ -14,6 +14,7 @@ from rich.text import Text
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
+from redisproxy.cli.terminal import shown
 from redisproxy.config import Settings
 from redisproxy.copying.bulk_connection import open_bulk
 from redisproxy.copying.compare import compare
@@ -83,10 +84,9 @@ async def _watched(source: Endpoint, target: Endpoint, extent: Extent, reactor: 
         )
 
 
-def _shown(key: bytes | None) -> str:
+def _key(key: bytes | None) -> str:
     """A key's name; what can't be printed is escaped."""
-    text = "" if key is None else key.decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return shown("" if key is None else key.decode("utf-8", "backslashreplace"))
 
 
 def _as_json(names: tuple[str, str], comparison: Comparison) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _as_json(names: tuple[str, str], comparison: Comparison) -> dict[str, Any]:
         "differences": [
             {
                 "db": each.db,
-                "key": None if each.key is None else _shown(each.key),
+                "key": None if each.key is None else _key(each.key),
                 "type": each.kind or None,
                 "why": each.why,
             }
@@ -123,7 +123,7 @@ def _tell(names: tuple[str, str], comparison: Comparison, depth: Depth, console:
         return
     table = Table("db", "key", "type", f"at {names[1]}", box=None, pad_edge=False)
     for each in comparison.differences:
-        table.add_row(str(each.db), Text(_shown(each.key)), each.kind, each.why)
+        table.add_row(str(each.db), Text(_key(each.key)), each.kind, each.why)
     console.print(table)
     if comparison.more:
         console.print(f"and {comparison.more:,} more differences", highlight=False)

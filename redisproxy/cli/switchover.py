@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from redisproxy.cli.fleet_answers import peers_lines
 from redisproxy.cli.switchover_report import tell, tell_differences
 
 POLL_S = 0.2
@@ -21,14 +22,14 @@ HOW_TO_ABORT = "redisproxy switchover --abort"
 Call = Callable[[str, "dict[str, str] | None"], tuple[int, dict[str, Any]]]
 
 
-def run(call: Call, dry_run: bool, back: bool, as_json: bool) -> int:
+def run(call: Call, dry_run: bool, back: bool, as_json: bool, command: str = "switchover") -> int:
     """Carry out a switchover; the exit code is 0 when it is done, 1 when it was refused or rolled back.
 
-    @param back: to the server before.
+    @param back: to the server before. @param command: C{failover} has the sentinels fail over.
     @param call: asks the running proxy; takes path and fields, returns HTTP status and answer.
     """
     flags = {"dry_run": dry_run, "back": back}
-    fields = {"cmd": "switchover", **{name: "1" for name, given in flags.items() if given}}
+    fields = {"cmd": command, **{name: "1" for name, given in flags.items() if given}}
     console = Console(stderr=True)
     answer = _answer_of(call, fields, console, console.is_terminal and not as_json)
     report = answer.get("report", {})
@@ -40,6 +41,7 @@ def run(call: Call, dry_run: bool, back: bool, as_json: bool) -> int:
         tell_differences(report, console)
     else:
         tell(report, Console())
+        click.echo("".join(f"{line}\n" for line in peers_lines(answer)), nl=False)
     return 0 if answer.get("ok") else 1
 
 
@@ -63,9 +65,9 @@ def _answer_of(call: Call, fields: dict[str, str], console: Console, watched: bo
             return _watched(call, asked, console) if watched else asked.answer()
         except KeyboardInterrupt:
             if not console.is_terminal or not sys.stdin.isatty():
-                console.print(f"[bold]the switchover goes on[/]; this aborts it: {HOW_TO_ABORT}", highlight=False)
+                console.print(f"[bold]it goes on[/]; this aborts it: {HOW_TO_ABORT}", highlight=False)
                 sys.exit(INTERRUPTED)
-            if click.confirm("Abort the switchover? Else it goes on.", err=True):
+            if click.confirm("Abort it? Else it goes on.", err=True):
                 refused = call("/cmd/", {"cmd": "switchover-abort"})[1].get("error")
                 console.print(f"[bold]{escape(refused)}[/]" if refused else "aborting", highlight=False)
 
@@ -130,5 +132,6 @@ def copied(current: dict[str, Any]) -> str:
         f"{current['keys_per_s']:,.0f} keys/s",
         *([f"{left:,.0f} s left"] if left else []),
         f"{current['changed']:,} changed again, {current['lag_ms']:,.0f} ms behind",
+        *([f"{current['compared']:,} compared"] if current.get("compared") else []),
     ]
     return ", ".join(parts)

@@ -29,6 +29,9 @@ def tell(report: dict[str, Any], console: Console) -> None:
     if report.get("copy"):
         console.print(copied(report), highlight=False)
     tell_differences(report, console)
+    for hook in report.get("hooks") or []:
+        said = f": {hook['output']}" if hook.get("output") else ""
+        console.print(f"the {hook['hook']} hook: {escape(hook['result'] + said)}", highlight=False)
     for text in report["warnings"]:
         console.print(f"[yellow]warning:[/] {escape(text)}", highlight=False)
 

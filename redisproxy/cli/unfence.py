@@ -10,11 +10,11 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
 from redisproxy.config import Settings
-from redisproxy.net.dialing import uplink_dial
+from redisproxy.config.certificates import TLSFault
 from redisproxy.net.errors import UplinkError
 from redisproxy.net.twisted_network import TwistedNetwork
-from redisproxy.servers.credentials import credentials_of
-from redisproxy.servers.redis_server import open_control
+from redisproxy.sentinel.finder import Finder
+from redisproxy.servers.connecting import connect_to
 
 
 def run(settings: Settings) -> int:
@@ -31,11 +31,12 @@ def run(settings: Settings) -> int:
 
 
 async def _unfence(reactor: Any, settings: Settings) -> int:
-    uplink = settings.uplink
-    timeout_s = uplink.connect_timeout_ms / 1000
-    connect = uplink_dial(TwistedNetwork(reactor), uplink)
+    network = TwistedNetwork(reactor)
     try:
-        server = await open_control(str(uplink.address), connect, credentials_of(uplink), reactor, timeout_s)
+        if settings.uplink.sentinels:
+            settings = settings.with_primary_at(await Finder(settings, network, reactor).find())
+        uplink = settings.uplink
+        server = await connect_to(uplink, str(uplink.address), network, reactor)
         state = await server.state()
         if state.fenced and state.role == "slave":
             host, port = state.primary
@@ -48,7 +49,7 @@ async def _unfence(reactor: Any, settings: Settings) -> int:
             await server.unfence(state)
             click.echo(f"{uplink.address} takes writes again")
         server.close()
-    except UplinkError as error:
+    except (UplinkError, TLSFault) as error:
         click.echo(str(error), err=True)
         return 1
     return 0

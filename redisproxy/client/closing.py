@@ -93,9 +93,10 @@ class Closing:
 
     def lost(self, reason: Failure) -> None:
         """The transport is gone."""
-        if self._why or self._core.log_messages:
-            why = self._why or reason.getErrorMessage()
-            self.log.info("client {id} disconnected: {why}", id=self._holder.id, why=why)
+        if self._why:
+            self.log.info("client {id} disconnected: {why}", id=self._holder.id, why=self._why)
+        elif self._core.log_clients:
+            self.log.debug("client {id} disconnected: {why}", id=self._holder.id, why=reason.getErrorMessage())
         self.let_go()
         if self._watchdog is not None:
             self._watchdog.cancel()

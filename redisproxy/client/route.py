@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redisproxy import resp
+from redisproxy.client.message_stream import MONITORS
 from redisproxy.client.waiting import Reason
 from redisproxy.forwarding.collector import Collector
 
@@ -113,14 +114,6 @@ class Route:
         if self.pinned and self._core.multiplex and not self._share.dedicated and not self._in_use:
             self.unpin()
 
-    def settle_stream(self) -> None:
-        """There may be no more messages to expect: then the connection is like any other, and is given back."""
-        session, connection = self._session, self.connection
-        if session.tracking is None and not session.subscribed and connection is not None:
-            self.stream = None
-            connection.reader = None
-            self.settle()
-
     # -- leaving it
 
     def leave(self) -> None:
@@ -194,6 +187,14 @@ class Route:
         tracking = session.tracking
         lossless = tracking is not None and not tracking.broadcast and not session.subscribed
         return lossless and session.transaction is None and not session.watching
+
+    @property
+    def takes_auth(self) -> bool:
+        """Part of C{Holder}: it would be queued inside of a MULTI, and refused where a RESP2 client is subscribed."""
+        stream = self.stream
+        if self.connection is None or self._session.transaction is not None:
+            return False
+        return stream is None or (stream.FLAG != MONITORS and (not stream or self.connection.resp_version == 3))
 
     def uplink_gone(self) -> None:
         """The pinned connection is closed; nothing was in flight there, or the sinks are told."""

@@ -43,9 +43,9 @@ class Sender:
         if self._session.tracking is not None:
             self._say_caching(connection)
         self._gate.admit(count)
-        self._flow.commands += count
         lane.pending += count
-        connection.submit(self._noted(lane) if self.to_note else lane, data, count)
+        entry = connection.submit(self._noted(lane) if self.to_note else lane, data, count)
+        self._flow.begun(entry, data, count, lane.arrived_ns)
         if lane.pending >= lane.limit:
             self._waiting.block(Reason.IN_FLIGHT)
 
@@ -69,9 +69,11 @@ class Sender:
         connection = self._route.connection
         assert connection is not None
         self._gate.admit(replies)
-        self._flow.commands += 1
         self._lane.pending += replies
-        return connection.submit(self._noted(sink) if self.to_note else sink, data, replies, timed)
+        entry = connection.submit(self._noted(sink) if self.to_note else sink, data, replies, timed)
+        # What may wait by itself, or is still arriving, says nothing of how quick the server is.
+        self._flow.begun(entry, data, 1, self._lane.arrived_ns if timed else 0)
+        return entry
 
     def _noted(self, sink: ReplySink) -> ReplySink:
         changes, self.to_note = self.to_note, ()

@@ -1,5 +1,5 @@
-"""Finds which keys a command changes without CLIENT TRACKING telling of it. Pure; on a command's path only while the
-data plane notes them for a copy of the keyspace.
+"""Finds which keys a command changes without CLIENT TRACKING telling of it, or keyspace notifications, which some
+copies learn of changes from. Pure; on a command's path only while the data plane notes them for a copy of the keyspace.
 """
 
 from __future__ import annotations
@@ -13,6 +13,16 @@ Positions = tuple[int, int, int]
 """First key, last key (negative: from the end), step; zeros where nobody says. See the command COMMAND."""
 
 SCRIPTS = frozenset({"EVAL", "EVALSHA", "FCALL"})
+FLUSHES = frozenset({"FLUSHALL", "FLUSHDB"})
+NOT_NOTIFIED: Mapping[str, Positions] = {
+    "GRAPH.DELETE": (1, 1, 1),
+    "GRAPH.QUERY": (1, 1, 1),
+    "PFCOUNT": (1, -1, 1),
+    "VADD": (1, 1, 1),
+    "VREM": (1, 1, 1),
+    "VSETATTR": (1, 1, 1),
+}
+"""Commands beside these of which keyspace notifications do not tell, though CLIENT TRACKING does; see L{POSITIONS}."""
 _FUNCTION = "FUNCTION"
 _NOWHERE: Positions = (0, 0, 0)
 _VALUES = {b"GROUP": 2, b"BLOCK": 1, b"COUNT": 1, b"CLAIM": 1}
@@ -26,17 +36,19 @@ class Change:
 
     @ivar keys: in the database that the command ran in. @ivar perhaps: keys that a script declares: what it has called
         on them nobody knows. @ivar functions: functions were loaded or deleted.
-    @ivar everything: any key of any database.
+    @ivar everything: any key of any database. @ivar flushed: databases were emptied.
     """
 
     keys: tuple[bytes, ...] = ()
     perhaps: tuple[bytes, ...] = ()
     functions: bool = False
     everything: bool = False
+    flushed: bool = False
 
 
 FUNCTIONS = Change(functions=True)
 EVERYTHING = Change(everything=True)
+FLUSHED = Change(flushed=True)
 
 
 class SilentChanges:
@@ -47,8 +59,8 @@ class SilentChanges:
     """
 
     def __init__(self, unknown: Mapping[str, Positions] | None = None) -> None:
-        self._positions = {**POSITIONS, **(unknown or {})}
-        named = {name.partition("|")[0] for name in self._positions} | SCRIPTS
+        self._positions = {**NOT_NOTIFIED, **POSITIONS, **(unknown or {})}
+        named = {name.partition("|")[0] for name in self._positions} | SCRIPTS | FLUSHES
         self.names = frozenset(name.encode("latin-1") for name in named)
 
     def of(self, args: list[bytes], whole: bool = True) -> Change | None:
@@ -61,6 +73,8 @@ class SilentChanges:
             return None
         if name in SCRIPTS:
             return _of_script(args, whole)
+        if name in FLUSHES:
+            return FLUSHED
         if name == "XREADGROUP":
             return _of_streams(args, whole)
         if name not in self._positions and len(args) > 1:

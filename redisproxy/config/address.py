@@ -66,6 +66,17 @@ def parse_address(addr: str, network: str) -> Address:
     return TcpAddress(match[2] if match[1] is None else match[1], port)
 
 
+def is_name(host: str) -> bool:
+    """Whether a host is a name that somebody else may point elsewhere: no IP address, and not this machine."""
+    if not host or host.lower().rstrip(".") == "localhost":
+        return False
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return True
+    return False
+
+
 def or_local(address: Address) -> Address:
     """The address with C{localhost} in the place of an empty host."""
     return TcpAddress("localhost", address.port) if isinstance(address, TcpAddress) and not address.host else address

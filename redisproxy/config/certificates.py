@@ -57,9 +57,12 @@ def certificates(key: str, path: str) -> list[x509.Certificate]:
     """
     content = _content(key, path)
     try:
-        return x509.load_pem_x509_certificates(content)
+        found = x509.load_pem_x509_certificates(content)
     except ValueError:
         raise TLSFault(f"{key}: {path} holds no certificate in PEM form") from None
+    if len(found) < content.count(b"-----BEGIN CERTIFICATE-----"):
+        raise TLSFault(f"{key}: {path} ends in the middle of a certificate")
+    return found
 
 
 def private_key(path: str) -> Any:

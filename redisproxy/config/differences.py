@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from redisproxy.config.settings import Settings
 
 _FIXED = re.compile(
-    r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?|run_directory"
+    r"(listen|listen_raw)(\[\d+\]\.(addr|network|tls|backlog))?|admin(\.(addr|network|tls|backlog))?"
+    r"|fleet\.listen\.(addr|network|tls|backlog)|run_directory"
 )
 
 
@@ -42,5 +43,7 @@ def fixed_differences(old: Settings, new: Settings) -> tuple[str, ...]:
     if (old.worker_count > 1) != (new.worker_count > 1):
         fixed = (*fixed, "workers")
     if (old.admin is None) != (new.admin is None):
-        return ("admin", *(key for key in fixed if not key.startswith("admin")))
+        fixed = ("admin", *(key for key in fixed if not key.startswith("admin")))
+    if (old.fleet is None) != (new.fleet is None):
+        fixed = ("fleet", *(key for key in fixed if not key.startswith("fleet")))
     return fixed

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from redisproxy.config.endpoint import KeepaliveSettings
+from redisproxy.config.fleet import FleetListenSettings, FleetSettings
+from redisproxy.config.hooks import HOOKS, HookSettings, HooksSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
@@ -27,8 +29,12 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "shutdown": ShutdownSettings,
     "upgrade": UpgradeSettings,
     "switchover": SwitchoverSettings,
+    "fleet": FleetSettings,
+    "fleet.listen": FleetListenSettings,
     "tcp_keepalive": KeepaliveSettings,
     "users": UserSettings,
+    "hooks": HooksSettings,
+    **dict.fromkeys(HOOKS, HookSettings),
 }
 
 
@@ -84,7 +90,7 @@ def _text(each: Any, location: tuple[int | str, ...]) -> str:
 
 def _hint(location: tuple[int | str, ...]) -> str:
     names = [part for part in location[:-1] if isinstance(part, str)]
-    model = _SECTIONS.get(names[-1] if names else "")
+    model = _SECTIONS.get(".".join(names)) or _SECTIONS.get(names[-1] if names else "")
     if model is None:
         return ""
     known = [field.alias or name for name, field in model.model_fields.items()]

@@ -1,8 +1,9 @@
-"""Reads a configuration file as JSON, up to a size; a key that occurs twice is a fault."""
+"""Reads a configuration file as JSON with comments, up to a size; a key that occurs twice is a fault."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,11 @@ from typing import Any
 from redisproxy.config.errors import ConfigError
 
 MAX_BYTES = 1048576
+SCHEMA = "$schema"
+"""The key with which a file tells an editor its schema."""
+
+_STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*(?:"|\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_NOT_LINE_END = re.compile(r"[^\r\n]")
 
 
 def read_object(path: Path, faults: list[str]) -> dict[str, Any]:
@@ -22,6 +28,8 @@ def read_object(path: Path, faults: list[str]) -> dict[str, Any]:
     faults += _duplicates(data, "")
     if not isinstance(data, dict):
         raise ConfigError([f"{path}: expected an object"])
+    if isinstance(data.get(SCHEMA), str):
+        del data[SCHEMA]
     return data
 
 
@@ -39,7 +47,8 @@ def _content(path: Path) -> bytes:
 def _parsed(path: Path, content: bytes) -> Any:
     refuse_constant = partial(_no_constant, path)
     try:
-        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Object, parse_constant=refuse_constant)
+        text = _STRING_OR_COMMENT.sub(_without_comment, content.decode("utf-8-sig"))
+        return json.loads(text, object_pairs_hook=_Object, parse_constant=refuse_constant)
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 (byte {error.start})"]) from None
     except json.JSONDecodeError as error:
@@ -48,6 +57,17 @@ def _parsed(path: Path, content: bytes) -> Any:
         raise ConfigError([f"{path}: nested too deeply"]) from None
     except ValueError:
         raise ConfigError([f"{path}: not JSON: a number with too many digits"]) from None
+
+
+def _without_comment(found: re.Match[str]) -> str:
+    """Blanks in the place of a comment, so that whatever follows keeps its line and column."""
+    text = found[0]
+    return text if text.startswith('"') or not _ends(text) else _NOT_LINE_END.sub(" ", text)
+
+
+def _ends(comment: str) -> bool:
+    # One that does not end stays, and is a fault where it begins.
+    return comment.startswith("//") or (len(comment) > 3 and comment.endswith("*/"))
 
 
 class _Object(dict[str, Any]):

@@ -6,25 +6,23 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from redisproxy.config.endpoint import Endpoint, KeepaliveSettings
-from redisproxy.config.section import FromList, Section, Text
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+from redisproxy.config.section import FromList, Passwords, Section, Sha256s, Text
 
 
 class UserSettings(Section):
-    """One user: a password, or its SHA-256 in hex."""
+    """One user: passwords, of which each is right, or their SHA-256 in hex."""
 
     name: Text
-    password: SecretStr | None = Field(default=None, alias="pass")
+    passwords: Passwords | None = Field(default=None, alias="pass")
     passfile: Text | None = None
-    sha256: Sha256 | None = Field(default=None, repr=False)
+    sha256: Sha256s | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")
     def _one_secret(self) -> UserSettings:
-        given = [each for each in (self.password, self.sha256) if each is not None]
+        given = [each for each in (self.passwords, self.sha256) if each is not None]
         if len(given) != 1:
             raise ValueError("give exactly one of pass, passfile and sha256")
         return self
@@ -45,13 +43,13 @@ class RawListenSettings(Endpoint):
 class ListenSettings(RawListenSettings):
     """A listener for Redis clients, with its users."""
 
-    password: SecretStr | None = Field(default=None, alias="pass")
+    passwords: Passwords | None = Field(default=None, alias="pass")
     passfile: Text | None = None
     users: Annotated[tuple[UserSettings, ...], FromList] = ()
 
     def _wrong(self) -> Iterator[str]:
         yield from super()._wrong()
-        names = [user.name for user in self.users] + (["default"] if self.password is not None else [])
+        names = [user.name for user in self.users] + (["default"] if self.passwords else [])
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield f".users: the user {name!r} is there twice"
 
@@ -63,7 +61,7 @@ class AdminSettings(ListenSettings):
 
     def open_to_anybody(self, addr: str, network: str) -> bool:
         """Whether anybody who reaches this address could use the pages there, and that is not wanted."""
-        guarded = self.password is not None or self.users or self.cacertfile
+        guarded = self.passwords or self.users or self.cacertfile
         return not guarded and not self.allow_open and not _is_local(addr, network)
 
     def _wrong(self) -> Iterator[str]:

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from redisproxy.config.endpoint import Endpoint
 from redisproxy.config.errors import ConfigError
 from redisproxy.config.fault_texts import texts
-from redisproxy.config.files import CERTIFICATE_FILES, sections_with_files, take_files
+from redisproxy.config.files import CERTIFICATE_FILES, sections_with_files, take_files, take_hooks
 from redisproxy.config.json_file import read_object
+from redisproxy.config.listeners import AdminSettings
 from redisproxy.config.settings import Settings
 
 CheckTLS = Callable[[Endpoint], Iterable[str]]
@@ -31,6 +32,7 @@ def load(path: str, check_tls: CheckTLS) -> Settings:
     folder = Path(path).resolve().parent
     for where, section in sections_with_files(data):
         take_files(where, section, folder, faults)
+    take_hooks(data, folder, faults)
     single = {key for key in ("listen", "listen_raw") if not isinstance(data.get(key), list)}
     settings = _validated(data, single, faults)
     if settings is not None:
@@ -42,6 +44,31 @@ def load(path: str, check_tls: CheckTLS) -> Settings:
     return settings
 
 
+def load_admin(path: str) -> AdminSettings | None:
+    """Only where the admin pages of the proxy with this file are; None when it has none.
+
+    What else is wrong in the file does not matter: whoever has to look at a running proxy may have it half edited.
+
+    @raise ConfigError: the section C{admin} can't be used, or the file can't be read.
+    """
+    faults: list[str] = []
+    data = {"admin": read_object(Path(path), []).get("admin")}
+    for where, section in sections_with_files(data):
+        take_files(where, section, Path(path).resolve().parent, faults)
+    if not data["admin"] or faults:
+        if faults:
+            raise ConfigError(faults)
+        return None
+    # The other sections are there for their faults to be told like those of a whole file.
+    settings = _validated({**_ANY, **data}, {"listen"}, faults)
+    if settings is None or faults:
+        raise ConfigError(faults)
+    return settings.admin
+
+
+_ANY = {"uplink": {"addr": "/uplink", "network": "unix"}, "listen": {"addr": "/listen", "network": "unix"}}
+
+
 def _endpoints(settings: Settings, single: set[str]) -> Iterator[tuple[str, Endpoint]]:
     """Every endpoint with its path in the file."""
     for key, listeners in (("listen", settings.listen), ("listen_raw", settings.listen_raw)):
@@ -49,6 +76,8 @@ def _endpoints(settings: Settings, single: set[str]) -> Iterator[tuple[str, Endp
             yield key if key in single else f"{key}[{number}]", listener
     if settings.admin is not None:
         yield "admin", settings.admin
+    if settings.fleet is not None:
+        yield "fleet.listen", settings.fleet.listen
     yield "uplink", settings.uplink
 
 
@@ -75,7 +104,7 @@ def _validated(data: dict[str, Any], single: set[str], faults: list[str]) -> Set
 # Without one of these the rest would get faults that it does not have.
 _NEEDED: set[int | str] = {
     *("uplink", "listen", "listen_raw", "admin", "addr", "network", "tls", "skipverify", "server_name"),
-    *("pass", "passfile", "sha256", "users", "user", "name", "allow_open", *CERTIFICATE_FILES),
+    *("pass", "passfile", "passcommand", "sha256", "users", "user", "name", "allow_open", *CERTIFICATE_FILES),
     *("sentinels", "master_name", "sentinel_user", "sentinel_pass", "sentinel_passfile", "sentinel_tls"),
 }
 

@@ -10,10 +10,12 @@ from pydantic_core import PydanticCustomError
 
 from redisproxy.commands.allow_commands import not_allowable
 from redisproxy.config.address import Address, TcpAddress, on_this_machine
+from redisproxy.config.fleet import FleetSettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.section import MillisecondsOrOff, Section, Text
+from redisproxy.config.slowlog import SlowlogSettings
 from redisproxy.config.switchover import SwitchoverSettings
 from redisproxy.config.uplink import UplinkSettings
 
@@ -44,6 +46,8 @@ class Settings(Section):
     read_time_limit_ms: MillisecondsOrOff = 5000
     idle_timeout_ms: MillisecondsOrOff = 0
     log_messages: bool = False
+    log_level: Literal["debug", "info", "warn", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
     allow_commands: Annotated[frozenset[CommandName], AfterValidator(_allowable)] = frozenset()
     allow_scan_across_switch: bool = False
     pubsub: bool = False
@@ -54,6 +58,8 @@ class Settings(Section):
     shutdown: ShutdownSettings = ShutdownSettings()
     upgrade: UpgradeSettings = UpgradeSettings()
     switchover: SwitchoverSettings = SwitchoverSettings()
+    slowlog: SlowlogSettings = SlowlogSettings()
+    fleet: FleetSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -72,7 +78,7 @@ class Settings(Section):
         return shaped
 
     def with_primary_at(self, address: TcpAddress) -> Settings:
-        """The same settings, with the uplink at the address that the sentinels gave."""
+        """The same settings, with the uplink at the address that the sentinels gave, or that a name points to."""
         return self.model_copy(update={"uplink": self.uplink.at(address)})
 
     @property
@@ -85,7 +91,8 @@ class Settings(Section):
         """Every listener, each with the key of its section."""
         places: list[tuple[str, RawListenSettings]] = [("listen", each) for each in self.listen]
         places += [("listen_raw", each) for each in self.listen_raw]
-        return [*places, *([("admin", self.admin)] if self.admin else [])]
+        places += [("admin", self.admin)] if self.admin else []
+        return [*places, *([("fleet", self.fleet.listen)] if self.fleet else [])]
 
     @property
     def own_addresses(self) -> frozenset[Address]:

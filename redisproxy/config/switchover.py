@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from redisproxy.config.address import TcpAddress, parse_address
+from redisproxy.config.hooks import HooksSettings
 from redisproxy.config.section import CountOrOff, Milliseconds, MillisecondsOrOff, Section, Text
-from redisproxy.config.uplink import UplinkSettings
 
 
 def _set_of(value: Any) -> Any:
@@ -45,6 +45,7 @@ class SwitchoverSettings(Section):
     external_deadline_ms: Milliseconds = 60_000
     carry: Annotated[frozenset[Literal["acl", "config"]], BeforeValidator(_set_of)] = frozenset()
     strict: bool = False
+    sentinel_monitor: bool = False
     keep_way_back: bool = False
     way_back_from: Text | None = None
     watch_ms: MillisecondsOrOff = 0
@@ -54,6 +55,7 @@ class SwitchoverSettings(Section):
     replicate_over_tls: bool | None = None
     replication_user: Text | None = None
     replication_password: SecretStr | None = Field(default=None, alias="replication_pass")
+    hooks: HooksSettings = HooksSettings()
 
     @model_validator(mode="after")
     def _check(self) -> SwitchoverSettings:
@@ -61,6 +63,10 @@ class SwitchoverSettings(Section):
             raise ValueError("replication_user needs replication_pass")
         if self.carry and self.mode == "external":
             raise ValueError(".carry: in external mode the proxy changes nothing at the servers")
+        if self.hooks.any and self.mode != "replicate":
+            raise ValueError(f".hooks: they are for the mode replicate, and this is {self.mode}")
+        if self.sentinel_monitor and self.mode == "external":
+            raise ValueError(".sentinel_monitor: in external mode the proxy tells sentinels nothing")
         if self.watch_ms and not (self.keep_way_back and (self.watch_errors or self.watch_latency_ms)):
             raise ValueError(".watch_ms: needs keep_way_back, and watch_errors or watch_latency_ms")
         for name in ("replicate_from", "way_back_from"):
@@ -81,17 +87,20 @@ class SwitchoverSettings(Section):
         return _tcp_address(self.way_back_from)
 
     def mirrored(self, follows: bool) -> SwitchoverSettings:
-        """The settings for going back: what belongs to one direction is exchanged, and nothing is carried.
+        """The settings for going back: what belongs to one direction is exchanged or left out.
 
-        @param follows: the server before follows the one in use, however its data came there.
+        @param follows: the server before follows the one in use, however its data came there. One that does not, and
+            can't, is copied to.
         """
         changed: dict[str, Any] = {"carry": frozenset(), "strict": False, "replicate_over_tls": None}
         changed |= {"replicate_from": self.way_back_from, "way_back_from": self.replicate_from}
-        changed |= {"replication_user": None, "replication_password": None}
-        return self.model_copy(update=changed | ({"mode": "replicate"} if follows else {}))
+        changed |= {"replication_user": None, "replication_password": None, "hooks": HooksSettings()}
+        mode = "replicate" if follows else "auto" if self.mode == "replicate" else self.mode
+        return self.model_copy(update=changed | {"mode": mode})
 
-    def replication_credentials(self, old: UplinkSettings) -> tuple[str | None, str | None]:
-        """User and password with which a replica logs in at `old`."""
-        if self.replication_password is not None:
-            return self.replication_user, self.replication_password.get_secret_value()
-        return old.login
+    @property
+    def replication_credentials(self) -> tuple[str | None, str] | None:
+        """User and password with which a replica logs in at the old server; None when it does so as the proxy does."""
+        if self.replication_password is None:
+            return None
+        return self.replication_user, self.replication_password.get_secret_value()

@@ -7,11 +7,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, StringConstraints
 
-from redisproxy.config.address import Address, TcpAddress, Undiscovered, or_local, parse_address
+from redisproxy.config.address import Address, TcpAddress, Undiscovered, is_name, or_local, parse_address
 from redisproxy.config.endpoint import Endpoint, KeepaliveSettings
-from redisproxy.config.section import Count, CountOrOff, FromList, Milliseconds, MillisecondsOrOff, Text
+from redisproxy.config.section import Command, Count, CountOrOff, FromList, Milliseconds, MillisecondsOrOff, Text
 
 MasterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=255)]
+DNS_PORT = 53
 _SENTINEL_KEYS = {
     "sentinel_user": "sentinel_user",
     "sentinel_passfile": "sentinel_passfile",
@@ -31,6 +32,9 @@ class UplinkSettings(Endpoint):
     user: Text | None = None
     password: SecretStr | None = Field(default=None, alias="pass")
     passfile: Text | None = None
+    passcommand: Command | None = Field(default=None, repr=False)
+    pass_ttl_ms: MillisecondsOrOff = 0
+    pass_timeout_ms: Milliseconds = 10000
     sentinels: Annotated[tuple[Text, ...], FromList, Field(min_length=1, max_length=100)] = ()
     master_name: MasterName | None = None
     sentinel_user: Text | None = None
@@ -42,6 +46,8 @@ class UplinkSettings(Endpoint):
     sentinel_timeout_ms: Milliseconds = 1000
     sentinel_hold_ms: MillisecondsOrOff = 2000
     server_name: Text | None = None
+    resolve_ms: MillisecondsOrOff = 5000
+    nameserver: Text | None = None
     connect_timeout_ms: Milliseconds = 5000
     wait_limit_ms: Milliseconds = 10000
     reconnect_min_ms: Milliseconds = 50
@@ -61,19 +67,24 @@ class UplinkSettings(Endpoint):
 
     def _wrong(self) -> Iterator[str]:
         yield from super()._wrong()
-        if self.user is not None and self.password is None:
-            yield "user needs pass or passfile"
+        yield from self._wrong_password()
         if self.tls and self.network == "unix" and self.server_name is None and not self.skipverify:
             yield "tls on a unix socket needs server_name"
         if self.tls and not self.cacertfile and not self.skipverify:
             yield 'tls needs cacertfile, or "skipverify": true to trust any server'
         if self.reconnect_max_ms < self.reconnect_min_ms:
             yield ".reconnect_max_ms: it is less than reconnect_min_ms"
+        if self.nameserver is not None:
+            yield from _nameserver_faults(self)
 
-    @property
-    def login(self) -> tuple[str | None, str | None]:
-        """User and password, for somebody else who is to log in like the proxy."""
-        return self.user, self.password.get_secret_value() if self.password is not None else None
+    def _wrong_password(self) -> Iterator[str]:
+        if self.user is not None and self.password is None and self.passcommand is None:
+            yield "user needs pass, passfile or passcommand"
+        if self.password is not None and self.passcommand is not None:
+            yield ".passcommand: give only one of pass, passfile and passcommand"
+        for name in ("pass_ttl_ms", "pass_timeout_ms"):
+            if name in self.model_fields_set and self.passcommand is None:
+                yield f".{name}: it needs passcommand"
 
     @property
     def address(self) -> Address:
@@ -81,6 +92,29 @@ class UplinkSettings(Endpoint):
         if self.sentinels:
             return self._found or Undiscovered(self.master_name or "", 0)
         return or_local(parse_address(self.addr, self.network))
+
+    @property
+    def found(self) -> TcpAddress | None:
+        """Where the primary was found, by sentinels or behind the name in C{addr}; None before, and without these."""
+        return self._found
+
+    @property
+    def place(self) -> Address:
+        """Where connections go: to the address that was found, or else to C{address}."""
+        return self._found or self.address
+
+    @property
+    def watched_name(self) -> TcpAddress | None:
+        """The name in C{addr}, with its port, if what it points to is watched; None without one."""
+        if self.sentinels or not self.resolve_ms or self.network == "unix":
+            return None
+        address = self.address
+        return address if isinstance(address, TcpAddress) and is_name(address.host) else None
+
+    @property
+    def nameserver_address(self) -> TcpAddress | None:
+        """The name server to ask; None for the system's."""
+        return None if self.nameserver is None else _with_port(self.nameserver)
 
     @property
     def sentinel_addresses(self) -> tuple[TcpAddress, ...]:
@@ -94,10 +128,33 @@ class UplinkSettings(Endpoint):
         return self.tls if self.sentinel_tls is None else self.sentinel_tls
 
     def at(self, found: TcpAddress) -> Self:
-        """The same settings, with the primary at `found`, the address that the sentinels gave."""
+        """The same settings, with the primary at `found`, which the sentinels, or a name server, have told."""
         copy = self.model_copy()
         copy._found = found
         return copy
+
+
+def _with_port(nameserver: str) -> TcpAddress:
+    """
+    @raise ValueError: this is no address.
+    """
+    bare = ":" not in nameserver or (nameserver.startswith("[") and nameserver.endswith("]"))
+    address = parse_address(f"{nameserver}:{DNS_PORT}" if bare else nameserver, "tcp")
+    assert isinstance(address, TcpAddress)
+    return address
+
+
+def _nameserver_faults(uplink: UplinkSettings) -> Iterator[str]:
+    """The faults of the key C{nameserver}, each as C{.key: what is wrong}."""
+    try:
+        host = _with_port(uplink.nameserver or "").host
+    except ValueError as error:
+        yield f".nameserver: {_without_path(error)}"
+        return
+    if not host or is_name(host):
+        yield ".nameserver: give its IP address, with or without a port"
+    elif uplink.sentinels or uplink.network == "unix" or not uplink.resolve_ms:
+        yield ".nameserver: it needs a name in addr, and resolve_ms"
 
 
 def _sentinel_faults(uplink: UplinkSettings) -> Iterator[str]:
@@ -116,13 +173,16 @@ def _sentinel_faults(uplink: UplinkSettings) -> Iterator[str]:
             yield f".{key}: it needs sentinels"
 
 
+def _without_path(error: ValueError) -> str:
+    return str(error).removesuffix(', or a path with network "unix"')
+
+
 def _wrong_addresses(sentinels: tuple[str, ...]) -> Iterator[str]:
     for number, sentinel in enumerate(sentinels):
         try:
             parse_address(sentinel, "tcp")
         except ValueError as error:
-            text = str(error).removesuffix(', or a path with network "unix"')
-            yield f".sentinels[{number}]: {text}"
+            yield f".sentinels[{number}]: {_without_path(error)}"
         if sentinel in sentinels[:number]:
             yield f".sentinels[{number}]: it is there twice"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail
 
@@ -11,9 +11,23 @@ from redisproxy.control.answers import Answer
 from redisproxy.control.errors import WrongState
 
 if TYPE_CHECKING:
-    from redisproxy.switchover import Switchover
+    from redisproxy.switchover.effects import Effects
+    from redisproxy.switchover.report import Report
 
 TOO_LATE = "too late: the new server is promoted or about to be, and the clients go on there"
+
+
+class Abortable(Protocol):
+    """A switchover or a failover.
+
+    @ivar effects: what it has changed so far.
+    """
+
+    @property
+    def effects(self) -> Effects: ...
+
+    @property
+    def report(self) -> Report: ...
 
 
 class Abort:
@@ -24,7 +38,7 @@ class Abort:
 
     def __init__(self) -> None:
         self.ordered = False
-        self._switchover: Switchover | None = None
+        self._switchover: Abortable | None = None
         self._working: Deferred[Answer] | None = None
         self._waiting: list[Deferred[Answer]] = []
 
@@ -45,7 +59,7 @@ class Abort:
             self._working = None
             self._answer()
 
-    def watch(self, switchover: Switchover) -> None:
+    def watch(self, switchover: Abortable) -> None:
         """C{work} runs this one now."""
         self._switchover = switchover
 

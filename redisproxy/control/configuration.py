@@ -13,16 +13,18 @@ from redisproxy.net import tls
 from redisproxy.net.errors import UplinkError
 from redisproxy.net.tls import ServerTLS
 from redisproxy.sentinel.finder import Finder
+from redisproxy.sentinel.named import NamedFinder
 
 if TYPE_CHECKING:
     from redisproxy.net.network import Network
+    from redisproxy.sentinel.interface import PrimaryFinder
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A configuration that may be taken.
 
-    @ivar settings: with the uplink's address found. @ivar finder: its sentinels, if it has any.
+    @ivar settings: with the uplink's address found. @ivar finder: what tells of it, if anything does.
     @ivar changed: the key paths in which it differs from what is in force.
     @ivar same_listeners: the listeners' certificates stay, and their files are not read.
     @ivar leaves: it goes back from this server, which the file may name still.
@@ -30,7 +32,7 @@ class Candidate:
     """
 
     settings: config.Settings
-    finder: Finder | None
+    finder: PrimaryFinder | None
     changed: tuple[str, ...]
     leaves: config.Address | None = None
     same_listeners: bool = False
@@ -40,7 +42,7 @@ class Candidate:
 class Configuration:
     """What is in force.
 
-    @ivar finder: the sentinels that tell where the uplink is, if there are any.
+    @ivar finder: what tells where the uplink is, sentinels or a name, if there is such a thing.
     @ivar left: the server that was left by going back, until a file that names another one is taken.
     @ivar unfinished: the server at which a switchover that did not take place has left a part of the data.
     @ivar admin_users: who may use the admin pages; None when anybody may.
@@ -56,7 +58,7 @@ class Configuration:
         self._network = network
         self._clock = clock
         self.settings = settings
-        self.finder: Finder | None = None
+        self.finder: PrimaryFinder | None = None
         self.left: config.Address | None = None
         self.unfinished: config.Address | None = None
         self._back: Candidate | None = None
@@ -88,24 +90,25 @@ class Configuration:
         except TLSFault as error:
             raise Rejected(str(error)) from error
 
-    def of_another_server(self) -> Candidate:
-        """What the file says now; it has to name another server, which the sentinels have nothing to do with.
+    async def of_another_server(self) -> Candidate:
+        """What the file says now; it has to name another server, and sentinels have to be left out of it, or told.
 
         @raise Rejected: why that is not taken.
         """
         settings, uplink = self._read(), self.settings.uplink
-        if settings.uplink.sentinels or uplink.sentinels:
-            raise Rejected(
-                "uplink.sentinels: a server that Sentinel watches can't be moved by the proxy, Sentinel would undo it;"
-                f" SENTINEL FAILOVER {settings.uplink.master_name or uplink.master_name} moves it"
-            )
+        _refuse_sentinels(uplink, settings)
         if settings.uplink.address == uplink.address:
             raise Rejected(
                 f"uplink: the configuration file still names {uplink.address}, the server in use now;"
                 " point it at the new one first"
             )
         try:
-            return self._candidate(settings, None)
+            finder = self._finder_of(settings)
+            if isinstance(finder, NamedFinder):
+                settings = settings.with_primary_at(await finder.find_any())
+            return self._candidate(settings, finder)
+        except UplinkError as error:
+            raise Rejected(f"uplink: {error}") from error
         except TLSFault as error:
             raise Rejected(str(error)) from error
 
@@ -113,7 +116,7 @@ class Configuration:
         """What is in force, with another primary."""
         settings = self.settings.with_primary_at(address)
         changed = config.differences(self.settings, settings)
-        return Candidate(settings, self.finder, changed, same_listeners=True)
+        return Candidate(settings, self.finder, changed, self.left, same_listeners=True)
 
     def of_server_before(self, uplink: config.UplinkSettings) -> Candidate:
         """What is in force, with the server that was in use before.
@@ -122,7 +125,7 @@ class Configuration:
         """
         settings, leaves = self.settings.model_copy(update={"uplink": uplink}), self.settings.uplink.address
         changed = config.differences(self.settings, settings)
-        self._back = Candidate(settings, None, changed, leaves, same_listeners=True)
+        self._back = Candidate(settings, self._finder_of(settings), changed, leaves, same_listeners=True)
         return self._back
 
     def _refuse_what_was_left(self, settings: config.Settings) -> None:
@@ -136,7 +139,7 @@ class Configuration:
                 " with the data, run redisproxy switchover"
             )
 
-    def _candidate(self, settings: config.Settings, finder: Finder | None) -> Candidate:
+    def _candidate(self, settings: config.Settings, finder: PrimaryFinder | None) -> Candidate:
         changed = config.differences(self.settings, settings)
         return Candidate(settings, finder, changed, admin_tls=_admin_tls(settings))
 
@@ -150,8 +153,12 @@ class Configuration:
             raise Rejected("\n".join(map(_fixed, fixed)))
         return settings
 
-    def _finder_of(self, settings: config.Settings) -> Finder | None:
-        return Finder(settings, self._network, self._clock, self.finder) if settings.uplink.sentinels else None
+    def _finder_of(self, settings: config.Settings) -> PrimaryFinder | None:
+        if settings.uplink.sentinels:
+            return Finder(settings, self._network, self._clock, self.finder)
+        if settings.uplink.watched_name is not None:
+            return NamedFinder(settings, self._network, self._clock, self.finder)
+        return None
 
     # -- taking one
 
@@ -172,6 +179,22 @@ class Configuration:
         self.admin_users = _admin_users(candidate.settings)
         if self.admin_tls is not None and candidate.admin_tls is not None:
             self.admin_tls.replace(candidate.admin_tls)
+
+
+def _refuse_sentinels(uplink: config.UplinkSettings, settings: config.Settings) -> None:
+    """
+    @raise Rejected: Sentinel would undo what a switchover from `uplink` to that of `settings` does.
+    """
+    if settings.uplink.sentinels:
+        raise Rejected(
+            "uplink.sentinels: redisproxy failover goes to another server that Sentinel watches. To go to one that it"
+            ' does not, give that as uplink.addr instead, with "switchover": {"sentinel_monitor": true}'
+        )
+    if uplink.sentinels and not settings.switchover.sentinel_monitor:
+        raise Rejected(
+            "switchover.sentinel_monitor: Sentinel watches the server in use, and would undo a switchover behind its"
+            " back; true has the sentinels watch the new server afterwards, with all their settings"
+        )
 
 
 def _fixed(key: str) -> str:

@@ -38,6 +38,11 @@ class Exclusion:
         self._stopping = False
         self._still = ""
 
+    @property
+    def running(self) -> str:
+        """The name of what runs; empty when nothing does."""
+        return "" if self._running is None else self._name
+
     def run(self, name: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Deferred[Answer]:
         """Run `work`; its answer fails with L{WrongState} at once while another one runs.
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class FailoverHold:
-    """The old primary still takes writes between a promotion and the first news of it, and they would be lost."""
+    """The old primary still takes writes between a promotion and the first news of it, and they would be lost.
+
+    @ivar suspended: somebody else holds the clients for this failover.
+    """
 
     log = Logger(namespace="redisproxy.sentinel")
 
@@ -24,6 +27,7 @@ class FailoverHold:
         self._clock = clock
         self._timer: IDelayedCall | None = None
         self._since = 0.0
+        self.suspended = False
 
     @property
     def ms(self) -> float | None:
@@ -32,7 +36,7 @@ class FailoverHold:
 
     def begin(self, limit_s: float) -> None:
         """Hold them, for `limit_s` at the most. One that has begun is not made longer."""
-        if self._timer is None and limit_s:
+        if self._timer is None and limit_s and not self.suspended:
             self._since = self._clock.seconds()
             self._holding.hold(FAILOVER).addErrback(self._failed)
             self._timer = self._clock.callLater(limit_s, self.end)

@@ -23,9 +23,10 @@ class Holding:
 
     def hold(self, reason: str) -> Deferred[GateStatus]:
         """Close the gate for `reason`."""
-        return self._gate.hold(reason).addCallback(self._held, reason)
+        return self._gate.hold(reason).addCallback(self.note_hold, reason)
 
-    def _held(self, hold: Hold, reason: str) -> GateStatus:
+    def note_hold(self, hold: Hold, reason: str) -> GateStatus:
+        """The gate was closed for `reason`; what it is now."""
         if hold.closed:
             self._metrics.pauses_total += 1
             self.log.info("paused ({reason}), {count} commands in flight", reason=reason, count=hold.gate.in_flight)
@@ -33,9 +34,10 @@ class Holding:
 
     def release(self, reason: str) -> Deferred[Release]:
         """Take `reason` back."""
-        return self._gate.release(reason).addCallback(self._released)
+        return self._gate.release(reason).addCallback(self.note_release)
 
-    def _released(self, release: Release) -> Release:
+    def note_release(self, release: Release) -> Release:
+        """A reason was taken back."""
         if release.opened and release.closed_s is not None:
             self._metrics.observe_pause(release.closed_s)
             ms = round(release.closed_s * 1000, 1)

@@ -21,6 +21,8 @@ from redisproxy.figures import prometheus
 if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.configuration import Configuration
+    from redisproxy.control.credential_files import CredentialFiles
+    from redisproxy.control.planned_failover import PlannedFailover
     from redisproxy.control.results import Results
     from redisproxy.control.shutdown import Shutdown
     from redisproxy.control.switchover import SwitchoverOperation
@@ -40,18 +42,21 @@ class Info:
         advice: UplinkAdvice,
         results: Results,
         switchover: SwitchoverOperation,
+        failover: PlannedFailover,
         upgrade: Upgrade,
         shutdown: Shutdown,
+        files: CredentialFiles,
         metrics: OperationFigures,
         clock: IReactorTime,
     ) -> None:
-        self._dataplane = dataplane
-        self._configuration = configuration
+        self._dataplane, self._configuration = dataplane, configuration
         self._advice = advice
         self._results = results
         self._switchover = switchover
+        self._failover = failover
         self._upgrade = upgrade
         self._shutdown = shutdown
+        self._files = files
         self._metrics = metrics
         self._clock = clock
         self._began = clock.seconds()
@@ -65,7 +70,7 @@ class Info:
         return self._dataplane.figures().addCallback(self._expose)
 
     def ready(self) -> Deferred[tuple[bool, str]]:
-        """Whether commands get through right now, of new clients, too, and why not."""
+        """Whether new clients may be sent here, and why not: they are served, or held until the gate opens."""
         return self._dataplane.figures().addCallback(self._ready)
 
     def _describe(self, figures: Figures) -> Answer:
@@ -85,10 +90,12 @@ class Info:
             "raw_connections": figures.raw_connections,
             "shutdown": self._ending(figures),
             "uplink": self._uplink(figures),
+            "credential_files": self._files.describe(),
             "native": _native(figures),
             "config": config.public(self._configuration.settings),
+            "config_not_default": config.in_force(self._configuration.settings),
             "last_reload": results.reload,
-            "switchover": {"current": self._switchover.progress, "last": results.switchovers, **self._way_back()},
+            "switchover": self._moves(),
             "upgrade": {"step": self._upgrade.step, "last": results.upgrades},
             "uptime_s": round(self._clock.seconds() - self._began, 1),
         }
@@ -113,6 +120,7 @@ class Info:
             "pinned": uplink.pinned,
             "max_pinned": settings.max_pinned,
             "last_error": uplink.last_error,
+            "password_failures": figures.numbers.get("uplink.password_failures_total", 0),
             "advice": figures.gate.busy or self._left() or self._advice.text,
             **self._sentinel(),
             "server": dict(uplink.server),
@@ -123,20 +131,30 @@ class Info:
         left = configuration.left
         return file_advice(left, configuration.settings.uplink.address) if left is not None else ""
 
-    def _way_back(self) -> Answer:
-        return {"way_back": self._switchover.way_back.describe(), "watch": self._switchover.watch.describe()}
+    def _moves(self) -> Answer:
+        switchover, last = self._switchover, self._results.switchovers
+        going_back = {"way_back": switchover.way_back.describe(), "watch": switchover.watch.describe()}
+        return {"current": switchover.progress or self._failover.progress, "last": last, **going_back}
 
     def _sentinel(self) -> Answer:
         finder = self._configuration.finder
         if finder is None:
             return {}
-        return {"sentinel": {**finder.describe(), "switches": self._metrics.sentinel_switches_total}}
+        told = {**finder.describe(), "switches": self._metrics.sentinel_switches_total}
+        place = str(self._configuration.settings.uplink.found or "")
+        return {"sentinel": told} if finder.sentinels else {"name": {**told, "in_use": place}}
 
     def _expose(self, figures: Figures) -> bytes:
         numbers = dict(figures.numbers) | self._metrics.numbers()
         numbers["clients.auth_failures_total"] += self._metrics.auth_failures_total
         shown = prometheus.Numbers(
-            numbers, self._gauges(figures), figures.clients_closed, figures.refused, _of_workers(figures)
+            numbers,
+            self._gauges(figures),
+            figures.clients_closed,
+            figures.refused,
+            _of_workers(figures),
+            self._files.expiries(),
+            {"version": redisproxy.__version__, "config": config.fingerprint(self._configuration.settings)},
         )
         return prometheus.render(shown, self._metrics.registry)
 
@@ -178,9 +196,10 @@ def _native(figures: Figures) -> Answer:
 def _ready(figures: Figures) -> tuple[bool, str]:
     gate, uplink = figures.gate, figures.uplink
     if not figures.listening:
-        return False, SHUTTING_DOWN
+        return False, "clients are not accepted yet"
     if gate.reasons:
-        return False, f"{gate.state} ({', '.join(gate.reasons)})"
+        # To be held is to be served: taken out of a service, new clients would be refused instead.
+        return True, f"clients are held ({', '.join(gate.reasons)})"
     if not uplink.connected:
         return False, f"the uplink is not connected: {uplink.last_error or 'connecting'}"
     return True, "ok"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from twisted.internet.defer import fail
 from twisted.python.failure import Failure
 
+from redisproxy.control.clients import Clients
 from redisproxy.control.errors import Unavailable, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost
 
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.control.info import Info
     from redisproxy.control.pause import Pause
+    from redisproxy.control.planned_failover import PlannedFailover
+    from redisproxy.control.records import Records
     from redisproxy.control.reload import Reload
     from redisproxy.control.switchover import SwitchoverOperation
     from redisproxy.control.upgrade import Upgrade
-    from redisproxy.dataplane.interface import DataPlane
+    from redisproxy.dataplane.interface import ClientQuery, DataPlane
 
 
 class Operations:
@@ -31,15 +34,20 @@ class Operations:
         pause: Pause,
         reload: Reload,
         switchover: SwitchoverOperation,
+        failover: PlannedFailover,
         upgrade: Upgrade,
         info: Info,
+        records: Records,
     ) -> None:
         self._dataplane = dataplane
+        self._clients = Clients(dataplane.clients)
         self._pause = pause
         self._reload = reload
         self._switchover = switchover
+        self._failover = failover
         self._upgrade = upgrade
         self._info = info
+        self._records = records
 
     def pause(self) -> Deferred[Answer]:
         """Close the gate."""
@@ -79,8 +87,12 @@ class Operations:
         return self._switchover.forget_way_back()
 
     def switchover_abort(self) -> Deferred[Answer]:
-        """Stop the switchover that runs, before the new server is promoted."""
-        return self._switchover.abort()
+        """Stop the switchover that runs, or the failover, before the new server is promoted."""
+        return self._switchover.abort() if self._failover.running is None else self._failover.abort()
+
+    def failover(self, dry_run: bool) -> Deferred[Answer]:
+        """Have the sentinels make a replica the primary, and take the clients there with nothing lost."""
+        return self._failover.fail_over(dry_run)
 
     def upgrade(self) -> Deferred[Answer]:
         """Have the program on disk take this process's place."""
@@ -91,6 +103,14 @@ class Operations:
         terminated = self._dataplane.clients.terminate_raw().addCallback(lambda count: {"terminated": count})
         return terminated.addErrback(_unavailable)
 
+    def clients(self, which: ClientQuery) -> Deferred[Answer]:
+        """The clients that `which` describes, and how many there are."""
+        return self._clients.table(which).addErrback(_unavailable)
+
+    def kill_clients(self, ids: frozenset[int]) -> Deferred[Answer]:
+        """Disconnect these."""
+        return self._clients.kill(ids).addErrback(_unavailable)
+
     def info(self) -> Deferred[Answer]:
         """All that the pages show; no secrets."""
         return self._info.describe().addErrback(_unavailable)
@@ -99,8 +119,16 @@ class Operations:
         """The text exposition of all figures."""
         return self._info.expose().addErrback(_unavailable)
 
+    def figures(self, after: int = 0) -> Deferred[Answer]:
+        """Rates and latencies of each of the last seconds. @param after: only those that have ended later."""
+        return self._records.figures(after).addErrback(_unavailable)
+
+    def slow_commands(self) -> Deferred[Answer]:
+        """The commands that took long."""
+        return self._records.slow_commands().addErrback(_unavailable)
+
     def ready(self) -> Deferred[tuple[bool, str]]:
-        """Whether commands get through right now, of new clients, too, and why not."""
+        """Whether new clients may be sent here, and why not."""
         return self._info.ready().addErrback(_not_ready)
 
 

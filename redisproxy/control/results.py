@@ -27,6 +27,7 @@ class Results:
     """The last results.
 
     @ivar reload: of the last one. @ivar switchovers, upgrades: reports of the last ones, the newest first.
+    @ivar way_back: the way back of the last switchover as a plain value, with secrets: it is handed on, and not shown.
     """
 
     log = Logger(namespace="redisproxy.control")
@@ -36,6 +37,7 @@ class Results:
         self._clock = clock
         self.reload: Answer = {}
         self.switchovers: list[Answer] = []
+        self.way_back: Answer = {}
         self.upgrades: list[Answer] = []
 
     def reloaded(self, answer: Answer) -> None:
@@ -68,13 +70,15 @@ class Results:
     def history(self, upgrade: Answer) -> dict[str, Any]:
         """What the process that takes this one's place goes on with. @param upgrade: the report of this one."""
         upgrades = [{**upgrade, "at": self._clock.seconds()}, *self.upgrades][:KEPT_REPORTS]
-        return {"reload": self.reload, "switchovers": self.switchovers, "upgrades": upgrades}
+        shown = {"reload": self.reload, "switchovers": self.switchovers, "upgrades": upgrades}
+        return {**shown, "way_back": self.way_back}
 
     def take_history(self, history: Mapping[str, Any]) -> None:
         """Go on with what another process has handed on; its program may be another one."""
         self.reload = _of_kind(dict, history.get("reload"))
         self.switchovers = _of_kind(list, history.get("switchovers"))
         self.upgrades = _of_kind(list, history.get("upgrades"))
+        self.way_back = _of_kind(dict, history.get("way_back")) or self.way_back
 
     def failed(self, failure: Failure, name: str) -> Failure:
         """A move has failed; return with what it is answered."""

@@ -1,11 +1,13 @@
-"""Keeps the uplink where the sentinels say the primary is.
+"""Keeps the uplink where the primary is, as sentinels or a name tell.
 
-It looks when a sentinel tells of a change, when the uplink is lost, and from time to time, since events can be missed.
-What counts is where the primary is now, not what was heard: however events come, one look after the last is enough.
+It looks when a sentinel tells of a change, when the uplink is lost or is no primary any more, and from time to time,
+since events can be missed. What counts is where the primary is now, not what was heard: however events come, one look
+after the last is enough.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,6 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from redisproxy.config import Undiscovered
 from redisproxy.control.errors import OperationError
 from redisproxy.net.errors import UplinkError
 from redisproxy.sentinel.answers import ABORTED, BEGINS
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from redisproxy.control.failover import Failover
     from redisproxy.control.failover_hold import FailoverHold
     from redisproxy.figures.metrics import OperationFigures
-    from redisproxy.sentinel.finder import Finder, Sentinel
+    from redisproxy.sentinel.finder import Sentinel
+    from redisproxy.sentinel.interface import PrimaryFinder
 
 GAP_S = 0.05
+DEMOTED_S = 0.25
+"""How often to look while the server in use is no primary, and clients are held for that."""
 
 
 class Follower:
@@ -57,7 +61,7 @@ class Follower:
         self._metrics = metrics
         self._clock = clock
         self._jitter = jitter
-        self._finder: Finder | None = None
+        self._finder: PrimaryFinder | None = None
         self._backoff = Backoff(0.0, 0.0, jitter)
         self._subscriptions: list[Subscription] = []
         self._looking: Deferred[None] | None = None
@@ -65,14 +69,16 @@ class Follower:
         self._first: Sentinel | None = None
         self._timer: IDelayedCall | None = None
         self._was_connected = False
+        self._looked_at = 0.0
         self._closed = False
 
     # -- what makes it look
 
-    def tick(self, connected: bool) -> None:
-        """Notice other sentinels in the configuration, and the loss of the uplink. To be called often.
+    def tick(self, connected: bool, demoted: bool = False) -> None:
+        """Notice another configuration, the loss of the uplink, and that it is no primary. To be called often.
 
         @param connected: whether there is a connection to the server in use.
+        @param demoted: whether that was a primary and is not any more.
         """
         if self._closed:
             return
@@ -80,10 +86,17 @@ class Follower:
             self._take_up(self._configuration.finder)
         lost = self._was_connected and not connected
         self._was_connected = connected
-        if lost:
+        since_s = self._clock.seconds() - self._looked_at
+        if lost or (demoted and since_s >= DEMOTED_S) or (not connected and since_s >= self._lost_poll_s):
             self.look()
 
-    def _take_up(self, finder: Finder | None) -> None:
+    @property
+    def _lost_poll_s(self) -> float:
+        """When to look again while there is no connection to a server that was found."""
+        found = self._configuration.settings.uplink.found is not None
+        return self._finder.lost_poll_s if self._finder is not None and found else math.inf
+
+    def _take_up(self, finder: PrimaryFinder | None) -> None:
         self._leave()
         self._finder = finder
         if finder is None:
@@ -95,7 +108,7 @@ class Follower:
         ]
         self.look()
 
-    def _new_backoff(self, finder: Finder) -> Backoff:
+    def _new_backoff(self, finder: PrimaryFinder) -> Backoff:
         return Backoff(*finder.backoff_s, self._jitter)
 
     def look(self, first: Sentinel | None = None) -> None:
@@ -136,15 +149,16 @@ class Follower:
 
     # -- looking
 
-    async def _look_while_wanted(self, finder: Finder) -> None:
+    async def _look_while_wanted(self, finder: PrimaryFinder) -> None:
         while self._wanted:
             self._wanted = False
+            self._looked_at = self._clock.seconds()
             self._stop_timer()
             self._look_again_in(await self._look(finder))
             # Whoever floods us with events makes us ask so often and no more.
             await deferLater(self._clock, GAP_S, lambda: None)
 
-    async def _look(self, finder: Finder) -> float:
+    async def _look(self, finder: PrimaryFinder) -> float:
         """Find the primary and go there; the seconds until the next look."""
         first, self._first = self._first, None
         try:
@@ -158,14 +172,15 @@ class Follower:
         self._backoff.reset()
         return finder.poll_s
 
-    async def _follow(self, finder: Finder, first: Sentinel | None) -> None:
-        old = self._configuration.settings.uplink.address
-        address = await finder.find(old, first)
-        if address == self._configuration.settings.uplink.address or finder is not self._configuration.finder:
+    async def _follow(self, finder: PrimaryFinder, first: Sentinel | None) -> None:
+        uplink = self._configuration.settings.uplink
+        old, known = uplink.place, uplink.found is not None
+        address = await finder.find(uplink.found, first)
+        if address == self._configuration.settings.uplink.found or finder is not self._configuration.finder:
             return
         self.log.info("{name} is {new} now, was {old}", name=finder.name, new=str(address), old=str(old))
         answer = await self._failover.go_to(address)
-        if not isinstance(old, Undiscovered):
+        if known:
             self._metrics.sentinel_switches_total += 1
             finder.last_switch = {"from": str(old), "to": str(address), **self._told(answer)}
         self._hold.end()

@@ -6,6 +6,7 @@ What is asked of the new process and of this one is in the two protocols here.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError
@@ -213,6 +214,8 @@ class Attempt:
 
     async def _undo(self, successor: Successor, error: BaseException) -> None:
         """Everything is as it was, but for the clients of a new process that was lost."""
+        with suppress(DataPlaneLost):  # who is on the way to a process that ends is at neither
+            await self._dataplane.handover.stop()
         by_itself = await successor.give_up(self._here)
         self._predecessor.open_again()
         here = await self._here()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -10,10 +11,12 @@ from twisted.logger import Logger
 from redisproxy.control.abort import Abort
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
+from redisproxy.control.switchover_release import released
 from redisproxy.control.watch import Watch
 from redisproxy.control.way_back import FORGETTING, Return, file_advice
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
 from redisproxy.net.deferreds import shielded
+from redisproxy.sentinel.finder import Finder
 from redisproxy.switchover import Switchover, SwitchoverFailed
 from redisproxy.switchover.both_servers import BothServers
 
@@ -27,8 +30,11 @@ if TYPE_CHECKING:
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
     from redisproxy.copying.interface import StartCopying
-    from redisproxy.dataplane.interface import DataPlane, GateStatus, Release
+    from redisproxy.dataplane.interface import DataPlane, GateStatus
     from redisproxy.net.network import Network
+
+
+GoBack = Callable[[str], "Deferred[Answer]"]
 
 
 class SwitchoverCut:
@@ -48,17 +54,7 @@ class SwitchoverCut:
         return self._holding.hold(SWITCHOVER)
 
     def release(self) -> Deferred[Answer]:
-        return self._holding.release(SWITCHOVER).addCallback(self._report)
-
-    def _report(self, release: Release) -> Answer:
-        before = self._clients_closed
-        closed = {why: count - before.get(why, 0) for why, count in release.clients_closed.items()}
-        return {
-            "pause_ms": round((release.closed_s or 0.0) * 1000, 2),
-            "held": release.held,
-            "longest_wait_ms": round(release.longest_wait_s * 1000, 2),
-            "clients_closed": {why: count for why, count in closed.items() if count > 0},
-        }
+        return self._holding.release(SWITCHOVER).addCallback(released, self._clients_closed)
 
     async def swap(self) -> None:
         await self._move.swap(self._candidate)
@@ -92,7 +88,7 @@ class SwitchoverOperation:
     """The operation.
 
     @ivar way_back: the server before. @ivar watch: looks at the new server for a while.
-    @ivar running: the switchover that runs.
+    @ivar running: the switchover that runs. @ivar go_back: how the watch has it go back, with the reason.
     """
 
     log = Logger(namespace="redisproxy.switchover")
@@ -115,12 +111,12 @@ class SwitchoverOperation:
         self._holding, self._move = holding, move
         self._exclusion = exclusion
         self._results = results
-        self._network = network
-        self._clock = clock
+        self._network, self._clock = network, clock
         self._cut: SwitchoverCut | None = None
         self._abort = Abort()
-        self.way_back = Return(configuration, network, clock)
-        self.watch = Watch(network, clock, lambda reason: self.switch_over(back=True, reason=reason))
+        self.way_back = Return(configuration, results, network, clock)
+        self.go_back: GoBack = lambda reason: self.switch_over(back=True, reason=reason)
+        self.watch = Watch(network, clock, lambda reason: self.go_back(reason))
         self.running: Switchover | None = None
 
     @property
@@ -159,17 +155,17 @@ class SwitchoverOperation:
         """
         return self._abort.order()
 
-    def _trip(self, back: bool, reason: str) -> Trip:
+    async def _trip(self, back: bool, reason: str) -> Trip:
         """
         @raise Rejected: the file does not name another server. @raise WrongState: there is no server before.
         """
         if back:
-            return Trip(self.way_back.candidate(), self.way_back.settings(), back, reason)
-        candidate = self._configuration.of_another_server()
+            return Trip(await self.way_back.candidate(), self.way_back.settings(), back, reason)
+        candidate = await self._configuration.of_another_server()
         return Trip(candidate, candidate.settings.switchover)
 
     async def _prepare(self, dry_run: bool, back: bool, reason: str) -> Answer:
-        trip, before = self._trip(back, reason), self._configuration.settings.uplink
+        trip, before = await self._trip(back, reason), self._configuration.settings.uplink
         if not dry_run:
             self.watch.stop("another switchover came")
         await self._move.prepare(trip.candidate)
@@ -207,11 +203,13 @@ class SwitchoverOperation:
             return {}
 
     async def _made(self, trip: Trip, dry_run: bool) -> Switchover:
-        candidate, new_had = trip.candidate, self.way_back.changed_at(trip.candidate.settings.uplink)
+        candidate, left = trip.candidate, self.way_back.left_at(trip.candidate.settings.uplink)
         before = (await self._dataplane.figures()).clients_closed
         self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
         old, new = self._configuration.settings, candidate.settings
-        servers = BothServers(old, new, self._network, self._clock, new_had)
+        finder = self._configuration.finder
+        watching = finder if isinstance(finder, Finder) else None
+        servers = BothServers(old, new, self._network, self._clock, *left, finder=watching)
         copying, settings = self._start_copying(old, new), trip.settings
         switchover = Switchover(servers, self._dataplane, self._cut, settings, self._clock, copying, dry_run)
         switchover.report["reason"] = trip.reason

@@ -1,32 +1,35 @@
 """The way back of the last switchover: which server was in use before, and whether it follows the one in use now.
 
-It is known to this process only. After a restart the same is done by naming the server before in the configuration
-file: the replication goes on without the proxy.
+An upgrade hands it on. After a restart it is found again, if the server before follows.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+
 from redisproxy.control.answers import Answer
 from redisproxy.control.errors import WrongState
+from redisproxy.control.way_back_found import WayBackFound
+from redisproxy.control.way_back_value import from_value, to_value
+from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.connecting import connect_to
-from redisproxy.switchover.way_back import WayBack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from twisted.python.failure import Failure
+
     from redisproxy.config import Address, SwitchoverSettings, UplinkSettings
     from redisproxy.control.configuration import Candidate, Configuration
+    from redisproxy.control.results import Results
+    from redisproxy.control.way_back_value import Known
+    from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
-
-UNKNOWN = (
-    "no server is known to go back to: this process has not switched over since it was started, or has gone elsewhere"
-    " since. Name the server before in the configuration file, and run redisproxy switchover: if it still follows the"
-    " one in use, that is the same"
-)
-
+    from redisproxy.switchover.way_back import WayBack
 
 FORGETTING = "change of the way back"
 
@@ -42,72 +45,129 @@ def file_advice(left: Address, in_use: Address) -> str:
 class Return:
     """The server before, for as long as the one that was gone to is in use."""
 
-    def __init__(self, configuration: Configuration, network: Network, clock: Any) -> None:
+    log = Logger(namespace="redisproxy.switchover")
+
+    def __init__(self, configuration: Configuration, results: Results, network: Network, clock: Any) -> None:
+        """
+        @param results: keep it for the process that takes this one's place, or have it from the one before.
+        """
         self._configuration = configuration
+        self._results = results
         self._network = network
         self._clock = clock
-        self._before: UplinkSettings | None = None
-        self._after: UplinkSettings | None = None
-        self._way = WayBack()
+        self._looking: Deferred[None] | None = None
 
-    def candidate(self) -> Candidate:
+    def start(self, dataplane: DataPlane) -> None:
+        """Look for it as soon as the server has answered the data plane, if the settings say that there may be one."""
+        if self._configuration.settings.switchover.keep_way_back:
+            looking = dataplane.server_known().addCallback(lambda _: ensureDeferred(self._known_or_found()))
+            self._looking = looking.addCallbacks(lambda _: None, self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(WrongState, DataPlaneLost, CancelledError):
+            self.log.failure("looking for the way back failed", failure=failure)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+
+    @property
+    def _last(self) -> Known | None:
+        """What is known of the last switchover."""
+        return from_value(self._results.way_back) if self._results.way_back else None
+
+    @property
+    def _known(self) -> Known | None:
+        """What is known, and holds for the server in use."""
+        last = self._last
+        return last if last is not None and last[1].address == self._configuration.settings.uplink.address else None
+
+    def _know(self, known: Known | None) -> None:
+        self._results.way_back = {} if known is None else to_value(*known)
+
+    async def candidate(self) -> Candidate:
         """The configuration in force, with the server before.
 
-        @raise WrongState: none is known.
+        @raise WrongState: none is known, and none can be found.
         """
-        return self._configuration.of_server_before(self._server_before())
+        before, _, _ = await self._known_or_found()
+        return self._configuration.of_server_before(before)
+
+    async def _known_or_found(self) -> Known:
+        if (known := self._known) is not None:
+            return known
+        in_use = self._configuration.settings.uplink
+        found = await self._found(in_use)
+        if (known := self._known) is not None:  # it was told meanwhile
+            return known
+        self._know(found)
+        self.log.info("{before} is found to follow {uplink}", before=found[0].address, uplink=in_use.address)
+        return found
+
+    async def _found(self, in_use: UplinkSettings) -> Known:
+        try:
+            before, way = await WayBackFound(in_use, self._network, self._clock).find()
+        except WrongState as error:
+            if (last := self._last) is None:
+                raise
+            here, there, _ = last
+            moved = f"the clients have left {there.address} since, so that {here.address} is no way back any more"
+            raise WrongState(f"{moved}: the configuration file has named {in_use.address} then; {error}") from error
+        return before, in_use, way
 
     def settings(self) -> SwitchoverSettings:
         """How to go back: what the settings in force say of one direction is of the other one here."""
-        return self._configuration.settings.switchover.mirrored(self._way.follows)
+        known = self._known
+        return self._configuration.settings.switchover.mirrored(known is not None and known[2].follows)
 
-    def changed_at(self, uplink: UplinkSettings) -> dict[str, str]:
-        """The replication settings that this server had before it was made to follow; of another one nothing."""
-        setup = self._way.setup
-        known = setup is not None and self._before is not None and self._before.address == uplink.address
-        return setup.before if known and setup is not None else {}
+    def left_at(self, uplink: UplinkSettings) -> tuple[dict[str, str], str]:
+        """What is known of this server from the time when it was left; of another one nothing.
+
+        The replication settings that it had before it was made to follow, and L{WayBack.left}.
+        """
+        known = self._known
+        if known is None or known[0].address != uplink.address:
+            return {}, ""
+        way = known[2]
+        return {} if way.setup is None else dict(way.setup.before), way.left
 
     async def switched(self, before: UplinkSettings, after: UplinkSettings, way: WayBack) -> Sequence[str]:
         """A switchover has taken place; warnings.
 
         A server that was the way back until now, and is neither of the two, stops following.
         """
-        earlier, earlier_way = self._before, self._way
-        self._before, self._after, self._way = before, after, way
-        if earlier is None or not earlier_way.follows or earlier.address in (before.address, after.address):
-            return []
+        earlier = self._last
+        self._know((before, after, way))
+        warnings = _unknown_settings(after) if earlier and _is_found(earlier, after) else []
+        if earlier is None or not earlier[2].follows or earlier[0].address in (before.address, after.address):
+            return warnings
         try:
-            return await self._release(earlier, earlier_way)
+            return await self._release(earlier[0], earlier[2])
         except (UplinkError, WrongState) as error:
-            return [f"{earlier.address}, which was the way back before, may still be a replica: {error}"]
+            return [f"{earlier[0].address}, which was the way back before, may still be a replica: {error}"]
 
     async def forget(self) -> Answer:
         """Have the server before follow no more. It stays fenced, with the data that it has.
 
         @raise WrongState: none is known, or it could not be told.
         """
-        before, way = self._server_before(), self._way
+        known = (before, _, way) = await self._known_or_found()
         try:
             warnings = await self._release(before, way) if way.follows else []
         except UplinkError as error:
             raise WrongState(f"{before.address} may still follow: {error}") from error
-        self._before, self._after, self._way = None, None, WayBack()
+        if _is_found(known, before):
+            warnings += _unknown_settings(before)
+        self._know(None)
         return {"forgotten": str(before.address), "warnings": [*warnings]}
 
     def describe(self) -> Answer | None:
         """For the pages."""
-        if self._before is None or not self._is_valid:
+        if (known := self._known) is None:
             return None
-        return {"to": str(self._before.address), "follows": self._way.follows, "why_not": self._way.why_not}
-
-    @property
-    def _is_valid(self) -> bool:
-        return self._after is not None and self._after.address == self._configuration.settings.uplink.address
-
-    def _server_before(self) -> UplinkSettings:
-        if self._before is None or not self._is_valid:
-            raise WrongState(UNKNOWN)
-        return self._before
+        before, _, way = known
+        return {"to": str(before.address), "follows": way.follows, "why_not": way.why_not}
 
     async def _release(self, uplink: UplinkSettings, way: WayBack) -> list[str]:
         server = await connect_to(uplink, f"the server before ({uplink.address})", self._network, self._clock)
@@ -123,3 +183,16 @@ class Return:
             return await way.setup.restore(server) if way.setup is not None else []
         finally:
             server.close()
+
+
+def _is_found(known: Known, uplink: UplinkSettings) -> bool:
+    """Whether this is the server before, which was found, so that its settings are not known."""
+    return known[2].found and known[0].address == uplink.address
+
+
+def _unknown_settings(uplink: UplinkSettings) -> list[str]:
+    return [
+        f"{uplink.address} was found again after a restart of the proxy, with the login that the configuration file has"
+        " for uplink: its masteruser, masterauth and tls-replication are as the switchover has set them, because nobody"
+        " knows what they were before"
+    ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.copying.batches import Batch, Batches
 from redisproxy.copying.endpoint import PRIVATE
 from redisproxy.copying.keyspace import key_counts
 from redisproxy.copying.servers import keyspace
+from redisproxy.copying.steps import LAST, Steps
 from redisproxy.net.errors import UplinkUnavailable
 
 if TYPE_CHECKING:
@@ -67,40 +67,30 @@ class AllKeys:
             await self._copy(db)
 
     async def _copy(self, db: int) -> None:
-        reading = await self._read(db, b"0")
+        steps = Steps(self._batches, self._pace, self._may_go_ahead, self._expiring, self._clock)
         try:
-            while True:
-                batch = await reading
-                if self._may_read_ahead(batch):
-                    reading = await self._read(db, batch.cursor)
-                    await self._write(db, batch)
-                    continue
-                await self._write(db, batch)
-                if self._changes.fullness >= FULL:
+            await self._servers.select(db)
+            while await self._step(db, steps):
+                if self._changes.fullness >= FULL and not steps.ahead:
                     await self._changed.copy()
-                if batch.cursor == b"0":
-                    return
-                reading = await self._read(db, batch.cursor)
+                    await self._servers.select(db)
         finally:
-            reading.cancel()
-            reading.addErrback(lambda _: None)
+            steps.end()
 
-    def _may_read_ahead(self, batch: Batch) -> bool:
+    async def _step(self, db: int, steps: Steps) -> bool:
+        """Copy a batch; whether there are more."""
+        batch = await steps.next()
+        if batch.cursor != LAST and self._may_go_ahead():
+            steps.begin()
+        await self._write(db, batch)
+        return batch.cursor != LAST
+
+    def _may_go_ahead(self) -> bool:
         """Whether the old server may read the next batch while the new one writes this one.
 
         Not before changed keys are copied: what was read before would overwrite them.
         """
-        return not batch.named and batch.cursor != b"0" and self._changes.fullness < FULL
-
-    async def _read(self, db: int, cursor: bytes) -> Deferred[Batch]:
-        await self._servers.select(db)
-        return ensureDeferred(self._timed(cursor))
-
-    async def _timed(self, cursor: bytes) -> Batch:
-        began = self._clock.seconds()
-        batch = await self._batches.next(cursor, self._pace.count, self._expiring)
-        await self._pace.step_took(self._clock.seconds() - began)
-        return batch
+        return self._changes.fullness < FULL
 
     async def _write(self, db: int, batch: Batch) -> None:
         if batch.count:
@@ -108,7 +98,7 @@ class AllKeys:
         await self._writer.restore(batch.wire, batch.commands)
         if batch.named:
             await self._named.copy(db, batch.named)
-        if batch.cursor == b"0" or self._writer.has_refused:
+        if batch.cursor == LAST or self._writer.has_refused:
             await self._named.copy(db, await self._writer.settled())
         self._figures.copied(batch.count + len(batch.named), self._writer.sent_bytes)
 

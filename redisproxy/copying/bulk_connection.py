@@ -6,8 +6,9 @@ Commands leave as one write, and the replies come back together, so that a reply
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
@@ -33,6 +34,17 @@ MAX_REPLY_BYTES = 1 << 30
 """More than any value of a server's with default settings; what is beyond that ends the connection."""
 
 
+Begun = Callable[[bytes], None]
+
+
+class Exchange(NamedTuple):
+    """A request that is under way: how many replies it has, and who waits for them."""
+
+    replies: int
+    waiting: Deferred[bytes]
+    begun: Begun | None = None
+
+
 class BulkProtocol(Protocol):
     """Knows how many replies belong to each request, and hands them over as the bytes that came."""
 
@@ -43,11 +55,12 @@ class BulkProtocol(Protocol):
         self._scanner = ReplyScanner()
         self._chunks: list[bytes] = []
         self._size = self._missing = 0
-        self._waiting: deque[tuple[int, Deferred[bytes]]] = deque()
+        self._waiting: deque[Exchange] = deque()
 
-    def exchange(self, request: bytes, replies: int) -> Deferred[bytes]:
+    def exchange(self, request: bytes, replies: int, begun: Begun | None = None) -> Deferred[bytes]:
         """Send what is asked, and get the bytes of so many replies; several requests may be under way.
 
+        @param begun: is called with the first bytes of the answer, as soon as they are there.
         The connection is of no use after one of the Deferreds was cancelled or has failed.
         """
         waiting: Deferred[bytes] = Deferred(self._cancelled)
@@ -56,13 +69,13 @@ class BulkProtocol(Protocol):
             return waiting
         if not self._waiting:
             self._missing = replies
-        self._waiting.append((replies, waiting))
+        self._waiting.append(Exchange(replies, waiting, begun))
         self.transport.write(request)
         return waiting
 
     def _cancelled(self, cancelled: Deferred[bytes]) -> None:
         """Leave its failure to the Deferred, which says that it was cancelled."""
-        self._waiting = deque((replies, waiting) for replies, waiting in self._waiting if waiting is not cancelled)
+        self._waiting = deque(each for each in self._waiting if each.waiting is not cancelled)
         self.close()
 
     def dataReceived(self, data: bytes) -> None:
@@ -78,6 +91,8 @@ class BulkProtocol(Protocol):
             if not self._waiting:
                 raise ProtocolError("more was answered than asked for")
             end, done = self._scanner.scan(data, at, self._missing)
+            if not self._chunks and (begun := self._waiting[0].begun) is not None:
+                begun(data[at:end])
             self._chunks.append(data[at:end])
             self._size += end - at
             at = end
@@ -88,10 +103,10 @@ class BulkProtocol(Protocol):
                 raise ProtocolError("an answer is too large")
 
     def _complete(self) -> None:
-        _, waiting = self._waiting.popleft()
+        waiting = self._waiting.popleft().waiting
         whole = b"".join(self._chunks)
         self._chunks, self._size = [], 0
-        self._missing = self._waiting[0][0] if self._waiting else 0
+        self._missing = self._waiting[0].replies if self._waiting else 0
         if not waiting.called:
             waiting.callback(whole)
 
@@ -111,9 +126,9 @@ class BulkProtocol(Protocol):
             self.transport.abortConnection()
         under_way, self._waiting = self._waiting, deque()
         self._chunks = []
-        for _, waiting in under_way:
-            if not waiting.called:
-                waiting.errback(UplinkUnavailable(why))
+        for each in under_way:
+            if not each.waiting.called:
+                each.waiting.errback(UplinkUnavailable(why))
 
 
 class BulkConnection:
@@ -129,13 +144,13 @@ class BulkConnection:
         self._clock = clock
         self._timeout_s = timeout_s
 
-    def exchange(self, request: bytes, replies: int) -> Deferred[bytes]:
+    def exchange(self, request: bytes, replies: int, begun: Begun | None = None) -> Deferred[bytes]:
         """Send encoded commands, and get the bytes of their replies. Several may be under way.
 
-        @param replies: how many commands these are.
+        @param replies: how many commands these are. @param begun: see L{BulkProtocol.exchange}.
         @raise UplinkUnavailable: the server did not answer.
         """
-        exchanged = self._protocol.exchange(request, replies).addTimeout(self._timeout_s, self._clock)
+        exchanged = self._protocol.exchange(request, replies, begun).addTimeout(self._timeout_s, self._clock)
         return exchanged.addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> bytes:
@@ -145,15 +160,16 @@ class BulkConnection:
         why = f"no answer within {self._timeout_s:g} s" if failure.check(TimeoutError) else failure.getErrorMessage()
         raise UplinkUnavailable(f"{self.name}: {why}") from None
 
-    async def ask_all(self, *commands: Command) -> list[Any]:
+    async def ask_all(self, *commands: Command, begun: Begun | None = None) -> list[Any]:
         """Send commands at once; the replies: bytes, int, list, None, or a L{ServerSaidNo}.
 
+        @param begun: see L{BulkProtocol.exchange}.
         @raise UplinkUnavailable: the server did not answer.
         """
         if not commands:
             return []
         request = b"".join([encode_command(*command) for command in commands])
-        data = await self.exchange(request, len(commands))
+        data = await self.exchange(request, len(commands), begun)
         try:
             replies = parse_replies(data)
         except (ProtocolError, IncompleteReply) as error:
@@ -220,7 +236,7 @@ async def open_bulk(
     protocol = await dialled(uplink, name, network, clock, BulkProtocol)
     connection = BulkConnection(name, protocol, clock, timeout_s)
     try:
-        if auth := credentials_of(uplink).auth():
+        if auth := (await credentials_of(uplink, network).ask()).auth():
             await connection.ask("AUTH", *auth)
     except BaseException:
         connection.close()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IReactorTime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redisproxy.copying.changes import Changes
     from redisproxy.copying.figures import CopyFigures
     from redisproxy.copying.named_keys import NamedKeys
@@ -17,11 +19,20 @@ AT_ONCE = 1000
 class ChangedKeys:
     """Takes names out of the changes and copies them.
 
+    @param tell: called with the names that were copied.
     @ivar copied: how many names, since the beginning.
     """
 
-    def __init__(self, changes: Changes, named: NamedKeys, figures: CopyFigures, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        changes: Changes,
+        named: NamedKeys,
+        figures: CopyFigures,
+        clock: IReactorTime,
+        tell: Callable[[list[bytes]], None],
+    ) -> None:
         self.copied = 0
+        self._tell = tell
         self._changes = changes
         self._named = named
         self._figures = figures
@@ -46,6 +57,7 @@ class ChangedKeys:
         slow_before = self._named.slow_s
         await self._named.copy_everywhere(names)
         self.copied += len(names)
+        self._tell(names)
         slow_s = self._named.slow_s - slow_before
         self._figures.changed_took(len(names), max(0.0, self._clock.seconds() - began - slow_s))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from redisproxy.config import SwitchoverSettings
     from redisproxy.copying.all_keys import AllKeys, Removal
+    from redisproxy.copying.background_verification import BackgroundVerification
     from redisproxy.copying.changed_keys import ChangedKeys
     from redisproxy.copying.changes import Changes
     from redisproxy.copying.feed import Feed
@@ -39,6 +40,8 @@ class Converge:
     """Brings the new server to where the old one is.
 
     @param open_feed: makes another feed after the first, or one that was lost.
+    @param verification: compares all keys once they are copied, if that is wanted.
+    @ivar settled: nothing makes another pass over all keys necessary, and none is under way.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Converge:
         changed: ChangedKeys,
         removal: Removal,
         open_feed: Callable[[], Awaitable[Feed]],
+        verification: BackgroundVerification | None,
         settings: SwitchoverSettings,
         clock: IReactorTime,
     ) -> None:
@@ -56,12 +60,13 @@ class Converge:
         self._changed = changed
         self._removal = removal
         self._open_feed = open_feed
+        self._verification = verification
         self._settings = settings
         self._clock = clock
         self._feed: Feed | None = None
         self._passes = self._slow_rounds = 0
-        self._near_since = clock.seconds()
-        self._ending = False
+        self._pass_s = self._near_since = 0.0
+        self._coming_near = self._ending = False
         self._nap: Deferred[None] | None = None
 
     @property
@@ -75,6 +80,14 @@ class Converge:
         assert self._feed is not None
         return self._feed
 
+    @property
+    def settled(self) -> bool:
+        return not (self._coming_near or self._begins_anew)
+
+    @property
+    def _begins_anew(self) -> bool:
+        return self._changes.everything or self.feed.lost
+
     async def begin(self) -> None:
         """Have the old server tell what changes, before anything is read there.
 
@@ -84,27 +97,45 @@ class Converge:
         self._changes.everything = True
 
     async def until_near(self) -> None:
-        """Copy until what is left fits the pause.
+        """Copy until what is left fits the pause, and compare all if that is wanted.
 
         @raise CopyFailed: it never does. @raise UplinkError: a server does not answer, or takes no more.
         """
-        deadline = self._clock.seconds() + self._settings.sync_deadline_ms / 1000
+        self._coming_near = True
+        self._near_since = self._clock.seconds()
+        deadline = self._near_since + self._settings.sync_deadline_ms / 1000
+        near = False
         while True:
-            if self.feed.lost:
-                self._feed = await self._open_feed()
-                self._changes.all_changed()
-            await self._round()
-            if self._is_near():
-                return
-            self._require_progress(deadline)
+            await self._reopen_feed()
+            await self._round(but_slow=near)
+            near = self._is_near()
+            if not near:
+                self._require_progress(deadline)
+            elif not await self._verified_more(deadline):
+                break
+        self._coming_near = False
 
-    async def _round(self) -> None:
+    async def _reopen_feed(self) -> None:
+        if self.feed.lost:
+            self._feed = await self._open_feed()
+            self._changes.all_changed()
+
+    async def _verified_more(self, deadline: float) -> bool:
+        """Whether there was something left to compare; it needs another round then."""
+        if self._verification is None or not await self._verification.step():
+            return False
+        self._near_since = self._clock.seconds()
+        if self._near_since > deadline:
+            raise CopyFailed("comparing all keys takes longer than switchover.sync_deadline_ms")
+        return True
+
+    async def _round(self, but_slow: bool = False) -> None:
         if self._changes.everything:
             await self._all_again()
         if self._changes.flushed:
             self._changes.flushed = False
             await self._removal.remove()
-        await self._changed.copy()
+        await self._changed.copy(but_slow)
 
     async def _all_again(self) -> None:
         if self._passes >= MOST_PASSES:
@@ -113,11 +144,15 @@ class Converge:
                 " or more keys changed than can be remembered; the old server's log may say why"
             )
         self._changes.everything = False
+        began = self._clock.seconds()
         await self._all_keys.copy()
         if self._passes:
             await self._removal.remove()
+        if self._verification is not None:
+            self._verification.begin()
         self._passes += 1
         self._near_since = self._clock.seconds()
+        self._pass_s = self._near_since - began
 
     def _is_near(self) -> bool:
         if self.feed.lost or self._changes.everything or self._changes.flushed:
@@ -147,15 +182,16 @@ class Converge:
     async def keep_up(self) -> None:
         """Copy what changes, until L{end_keeping_up}. What is slow is left for the end.
 
-        @raise CopyFailed: it has to begin anew. @raise UplinkError: a server does not answer, or takes no more.
+        @raise CopyFailed: it had to begin anew, and never came near. @raise UplinkError: a server does not answer, or
+            takes no more.
         """
         while not self._ending:
             began = self._clock.seconds()
-            self._require_all_told()
-            if self._changes.flushed:
-                self._changes.flushed = False
-                await self._removal.remove()
-            await self._changed.copy(but_slow=True)
+            if self._begins_anew:
+                await self.until_near()
+            await self._round(but_slow=True)
+            if self._verification is not None:
+                await self._verification.look_again()
             took_s = self._clock.seconds() - began
             await self._nap_for(min(MOST_SLEEP_S, max(LEAST_SLEEP_S, took_s * SLEEP_SHARE)))
 
@@ -175,26 +211,30 @@ class Converge:
         if self._nap is not None:
             self._nap.cancel()
 
-    def _require_all_told(self) -> None:
-        if self.feed.lost:
-            raise CopyFailed("the connection that the old server tells of changes on was lost: repeat the switchover")
-        if self._changes.everything:
+    def _require_short_pass(self) -> None:
+        """
+        @raise CopyFailed: the clients are held, and copying all again would take too long.
+        """
+        if self._begins_anew and self._pass_s > self._slow_limit_s:
             raise CopyFailed(
-                "when all had been copied, more keys changed than can be remembered, or a command came that may change"
-                " any key (SWAPDB): repeat the switchover"
+                "when all had been copied and the clients were held, the connection that the old server tells of"
+                " changes on was lost, or a command came that may change any key (SWAPDB); to copy all again takes"
+                f" {self._pass_s:.1f} s, more than {SLOW_SHARE:.0%} of the pause: repeat the switchover"
             )
 
     async def rest(self) -> int:
         """Copy the rest; how many keys that were. The old server takes no writes any more.
 
-        @raise CopyFailed: keys change all the same, or the feed was lost.
+        @raise CopyFailed: keys change all the same, or all would have to be copied again.
         @raise UplinkError: a server does not answer, or takes no more.
         """
         before = self._changed.copied
         for _ in range(LAST_ROUNDS):
-            await self.feed.last_word()
-            self._require_all_told()
-            if self._changes.none:
+            self._require_short_pass()
+            await self._reopen_feed()
+            told = await self.feed.last_word()
+            self._require_short_pass()
+            if told and self._changes.none:
                 return self._changed.copied - before
             await self._round()
         raise CopyFailed("keys of the old server change although it should take no writes")

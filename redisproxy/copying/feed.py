@@ -1,8 +1,7 @@
 """The feed: the old server tells the name of every key that anybody changes, expires or evicts there.
 
-CLIENT TRACKING in broadcasting mode needs no setting of the server
-(https://redis.io/docs/latest/develop/reference/client-side-caching/). Its messages leave before the reply of the
-command that caused them. They do not tell the database. A feed that is lost has missed changes.
+Its messages leave before the reply of the command that caused them. A feed that is lost has missed changes. How a
+server comes to tell is in L{feeds}.
 """
 
 from __future__ import annotations
@@ -15,19 +14,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from redisproxy.copying.bulk_connection import dialled
-from redisproxy.copying.interface import CopyFailed
 from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.net.errors import UplinkUnavailable
-from redisproxy.resp import IncompleteReply, ProtocolError, RespError, encode_command, parse_reply
-from redisproxy.servers.credentials import credentials_of
+from redisproxy.resp import IncompleteReply, ProtocolError, encode_command, parse_reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from redisproxy.config import UplinkSettings
     from redisproxy.copying.changes import Changes
-    from redisproxy.net.network import Network
+    from redisproxy.copying.messages import Messages
     from redisproxy.servers.control_connection import Arg
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -40,12 +35,13 @@ class FeedProtocol(Protocol):
     """The connection that is told.
 
     @ivar ended: nothing is told any more.
-    @param changes: where the names go.
+    @param changes: where the names go. @param messages: knows what is in them.
     """
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, messages: Messages) -> None:
         self.ended = False
         self._changes = changes
+        self._messages = messages
         self._scanner = ReplyScanner()
         self._scanner.counts_pushes = True
         self._parts: list[bytes] = []
@@ -70,7 +66,7 @@ class FeedProtocol(Protocol):
             self.end()
 
     def _scan(self, data: bytes) -> None:
-        at = 0
+        at, tried = (0, False) if self._parts else (self._messages.take_many(self._changes, data, 0), True)
         while at < len(data) and not self.ended:
             end, done = self._scanner.scan(data, at, 1)
             self._parts.append(data[at:end])
@@ -79,21 +75,15 @@ class FeedProtocol(Protocol):
             if done:
                 whole, self._parts, self._held_bytes = b"".join(self._parts), [], 0
                 self._take(parse_reply(whole))
+                if not tried:
+                    at, tried = self._messages.take_many(self._changes, data, at), True
             elif self._held_bytes > MAX_MESSAGE_BYTES:
                 raise ProtocolError("a message that is too long")
 
     def _take(self, message: object) -> None:
-        if isinstance(message, list):
-            if len(message) == 2 and message[0] == b"invalidate":
-                self._changed(message[1])
-        elif self._waiting:
+        told = isinstance(message, list) and self._messages.take(self._changes, message)
+        if not told and self._waiting:
             self._waiting.popleft().callback(message)
-
-    def _changed(self, names: list[bytes] | None) -> None:
-        if names is None:
-            self._changes.flushed = True
-        else:
-            self._changes.add([name for name in names if isinstance(name, bytes)])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Part of C{IProtocol}."""
@@ -114,9 +104,13 @@ class FeedProtocol(Protocol):
 
 
 class Feed:
-    """One feed."""
+    """One feed.
 
-    def __init__(self, protocol: FeedProtocol, name: str, clock: IReactorTime) -> None:
+    @ivar tells_flushes: it tells when databases are emptied.
+    """
+
+    def __init__(self, protocol: FeedProtocol, name: str, clock: IReactorTime, tells_flushes: bool = True) -> None:
+        self.tells_flushes = tells_flushes
         self._protocol = protocol
         self._name = name
         self._clock = clock
@@ -137,19 +131,18 @@ class Feed:
             self.end()
             raise UplinkUnavailable(f"{self._name}: no answer within {ANSWER_S:g} s") from None
 
-    async def last_word(self) -> None:
-        """Wait until the feed has told every change whose command was answered before this call.
+    async def last_word(self) -> bool:
+        """Wait until the feed has told every change whose command was answered before this call; False if it is lost.
 
         Twice, because a server tells changes at the end of its turn: a PING in the turn of the change itself would be
         answered first.
-
-        @raise CopyFailed: it is lost.
         """
         try:
             await self.ask("PING")
             await self.ask("PING")
         except UplinkUnavailable:
-            raise CopyFailed(f"{self._name}: the connection that is told of changes was lost") from None
+            return False
+        return True
 
     async def silent_types(self, keys: Sequence[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:
         """Of these keys those that are streams or of a module's type, which alone can change without being told.
@@ -178,28 +171,3 @@ class Feed:
     def end(self) -> None:
         """Close it."""
         self._protocol.end()
-
-
-async def open_feed(uplink: UplinkSettings, name: str, network: Network, clock: Any, changes: Changes) -> Feed:
-    """Have the server in `uplink`, which messages call `name`, tell of all changes from now on.
-
-    @raise CopyFailed: it does not do that. @raise UplinkError: it can't be reached.
-    """
-    feed = Feed(await dialled(uplink, name, network, clock, lambda: FeedProtocol(changes)), name, clock)
-    try:
-        await _begin(feed, name, credentials_of(uplink).hello())
-    except BaseException:
-        feed.end()
-        raise
-    return feed
-
-
-async def _begin(feed: Feed, name: str, login: tuple[str, ...]) -> None:
-    hello: tuple[Arg, ...] = ("HELLO", 3, *login)
-    for command in (hello, ("CLIENT", "TRACKING", "ON", "BCAST")):
-        reply = await feed.ask(*command)
-        if isinstance(reply, RespError):
-            raise CopyFailed(
-                f"{name} does not tell what changes, which copying needs ({command[0]!s}: {reply.text}): let the"
-                " proxy's user run CLIENT TRACKING and HELLO there"
-            )

@@ -54,10 +54,11 @@ class CopyFigures:
         """
         return self._round_s / self._round_keys
 
-    def progress(self, changed: int, slow_s: float = 0.0) -> CopyProgress:
+    def progress(self, changed: int, slow_s: float = 0.0, compared: int = 0) -> CopyProgress:
         """The figures now.
 
         @param changed: how many keys wait to be copied again. @param slow_s: how long the slow ones of them take.
+        @param compared: how many keys were compared.
         """
         rate = self._rate()
         left = max(0, self._total - self._keys)
@@ -70,6 +71,7 @@ class CopyFigures:
             changed=changed,
             lag_ms=round((changed * self.key_s + slow_s) * 1000, 1),
             passes=self._passes,
+            compared=compared,
         )
 
     def _rate(self) -> float:

@@ -31,6 +31,8 @@ class Survey:
     @ivar not_whole: what the new server can't hold, in words.
     @ivar seconds: how long the copying may take, about.
     @ivar faults: why it can't be done.
+    @ivar feed: how the old server tells what changes: C{tracking} or C{notifications}.
+    @ivar notify: its C{notify-keyspace-events}, and what it has to be while the copy runs; empty if it may stay.
     """
 
     keys: int
@@ -39,6 +41,8 @@ class Survey:
     not_whole: tuple[str, ...] = ()
     seconds: float = 0.0
     faults: tuple[str, ...] = ()
+    feed: str = "tracking"
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class CopyProgress:
     @ivar changed: keys that have changed and wait to be copied again.
     @ivar lag_ms: how long copying those would take.
     @ivar passes: how often a pass over all keys was begun.
+    @ivar compared: keys that were compared before the pause.
     """
 
     keys: int = 0
@@ -60,6 +65,7 @@ class CopyProgress:
     changed: int = 0
     lag_ms: float = 0.0
     passes: int = 0
+    compared: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,10 +94,12 @@ class Proof:
 
 
 class Copying(Protocol):
-    """Copies one server's keys to another. The sequence is C{survey}, C{copy}, C{copy_rest}, C{verify}, C{stop}.
+    """Copies one server's keys to another. The sequence is C{survey}, C{copy}, C{near}, C{copy_rest}, C{verify},
+    C{stop}.
 
     Each order fails with an L{UplinkError}, of which L{CopyFailed} is one, and nothing else; afterwards only C{stop}
-    is left. C{copy}, C{copy_rest} and C{verify} can be cancelled. Nothing but the copy writes to the new server.
+    is left. C{copy}, C{near}, C{copy_rest} and C{verify} can be cancelled. Nothing but the copy writes to the new
+    server.
     """
 
     def survey(self) -> Deferred[Survey]:
@@ -107,13 +115,19 @@ class Copying(Protocol):
         """
 
     def note(
-        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool, flushed: bool
     ) -> Deferred[None]:
         """Take note of keys that were changed by commands of which the old server tells nothing. While L{copy} is under
         way or after it, before L{copy_rest}.
 
         @param perhaps: keys with their databases, changed if they are streams or of a module's type.
-        @param everything: any key may have changed.
+        @param everything: any key may have changed. @param flushed: databases were emptied.
+        """
+
+    def near(self) -> Deferred[None]:
+        """After L{copy}: fire when so little is left that it fits the pause, which is the case but for rare events.
+
+        These are a command that may change any key, and changes that were not told; all keys are copied again then.
         """
 
     def copy_rest(self) -> Deferred[Rest]:

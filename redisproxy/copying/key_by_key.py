@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, ensureDeferred, gatherResults
@@ -73,6 +73,17 @@ class KeyByKey:
         if lonely := sorted(here ^ there):
             await self._compare(db, lonely)
 
+    async def differing(self, keys: Sequence[bytes]) -> Pairs:
+        """Those of these keys that are not the same at both servers now, with their digests, or can't be read.
+
+        In the database that is selected at both. Keys that expire are none of them.
+
+        @raise UplinkError: a server did not answer.
+        """
+        different = await self._different(keys)
+        expired = await self._expired(different)
+        return {key: pair for key, pair in different.items() if key not in expired}
+
     def _in_time(self) -> bool:
         return self._end is None or bool(self._clock.seconds() < self._end)
 
@@ -94,6 +105,8 @@ class KeyByKey:
             if await self._select(db):
                 for at in range(0, len(keys), BATCH):
                     yield db, keys[at : at + BATCH]
+        if extent.depth is Depth.SAMPLE and not extent.sample:
+            return
         for db, (here, _) in self._comparison.keys.items():
             if await self._select(db):
                 share = here if extent.depth is Depth.ALL else extent.sample * here // max(self._keys_at_source(), 1)
@@ -149,7 +162,7 @@ class KeyByKey:
                 kind = target.kind if source.kind == "none" else source.kind
                 self._comparison.note(Difference(db, key, kind, why))
 
-    async def _different(self, keys: list[bytes]) -> Pairs:
+    async def _different(self, keys: Sequence[bytes]) -> Pairs:
         here = digests(self._source, keys, self._detail, self._in_time)
         there = digests(self._target, keys, self._detail, self._in_time)
         source, target = await both(here, there)

@@ -19,12 +19,6 @@ from redisproxy.copying.stream import StreamKind
 class Kind(Protocol):
     """Values of one type."""
 
-    def whole(self, key: bytes) -> Command:
-        """The command that reads a value at once."""
-
-    def items(self, reply: Any) -> list[Item]:
-        """The items in the answer to C{whole}; none if the key is gone."""
-
     def pieces(self, server: Endpoint, key: bytes) -> AsyncIterator[list[Item]]:
         """Read a value in pieces; nothing if the key is gone.
 
@@ -39,6 +33,16 @@ class Kind(Protocol):
 
     def comparable(self, items: Sequence[Item], detail: Features) -> Sequence[Item]:
         """Items as they are compared: numbers in one form, and nothing but what `detail` asks for."""
+
+
+class WholeKind(Kind, Protocol):
+    """Values of a type that one command reads at once."""
+
+    def whole(self, key: bytes) -> Command:
+        """The command."""
+
+    def items(self, reply: Any) -> list[Item]:
+        """The items in its answer; none if the key is gone."""
 
 
 class _String:
@@ -182,12 +186,12 @@ async def scanned(server: Endpoint, command: str, key: bytes, items_of: Any) -> 
         size.took(items)
 
 
-KINDS: dict[str, Kind] = {
+WHOLE_KINDS: dict[str, WholeKind] = {
     "string": _String(),
     "list": _List(),
     "set": _Set(),
     "zset": _Zset(),
     "hash": _Hash(),
-    "stream": StreamKind(),
 }
 """By the name that TYPE tells."""
+KINDS: dict[str, Kind] = {**WHOLE_KINDS, "stream": StreamKind()}

@@ -25,7 +25,14 @@ class CopyAll(Order):
 class NoteChanges(Order):
     """C{Copying.note}."""
 
-    arguments = taking(names=tuple[bytes, ...], perhaps=tuple[tuple[int, bytes], ...], everything=bool)
+    arguments = taking(names=tuple[bytes, ...], perhaps=tuple[tuple[int, bytes], ...], everything=bool, flushed=bool)
+
+
+class ComeNear(Order):
+    """C{Copying.near}."""
+
+    limit_s = None
+    can_be_cancelled = True
 
 
 class CopyRest(Order):

@@ -41,6 +41,11 @@ class Pace:
         self._rest = 0.0
         self._looked_at = clock.seconds()
 
+    @property
+    def hurries(self) -> bool:
+        """Whether the next step needs neither a rest nor a look before it."""
+        return not self._rest and self._clock.seconds() - self._looked_at <= LOOK_S
+
     async def begin(self) -> None:
         """Measure how long the old server takes without this load.
 

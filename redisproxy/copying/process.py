@@ -59,6 +59,7 @@ def handlers_of(copying: Copying) -> dict[type[Order], Handler]:
         orders.TakeSurvey: copying.survey,
         orders.CopyAll: copying.copy,
         orders.NoteChanges: copying.note,
+        orders.ComeNear: copying.near,
         orders.CopyRest: copying.copy_rest,
         orders.Verify: copying.verify,
         orders.TellProgress: copying.progress,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from redisproxy.copying.endpoint import Endpoint
 from redisproxy.copying.hash_fields import with_expiry
 from redisproxy.copying.items import Item
-from redisproxy.copying.kinds import KINDS
+from redisproxy.copying.kinds import KINDS, WHOLE_KINDS
 from redisproxy.copying.looks import Look
 from redisproxy.copying.replies import KeyChanged, checked
 
@@ -19,7 +19,7 @@ BATCH_BYTES = 4 << 20
 
 def is_small(look: Look) -> bool:
     """Whether a key is read whole."""
-    return look.size <= SMALL_BYTES and look.kind != "stream" and look.kind in KINDS
+    return look.size <= SMALL_BYTES and look.kind in WHOLE_KINDS
 
 
 def batches(looks: Sequence[tuple[bytes, Look]]) -> Iterator[list[tuple[bytes, Look]]]:
@@ -41,7 +41,7 @@ async def read_small(server: Endpoint, keys: Sequence[tuple[bytes, Look]]) -> li
 
     @raise UplinkError: the server did not answer.
     """
-    replies = await server.ask_all(*(KINDS[look.kind].whole(key) for key, look in keys))
+    replies = await server.ask_all(*(WHOLE_KINDS[look.kind].whole(key) for key, look in keys))
     values = [_value(reply, look) for reply, (_, look) in zip(replies, keys, strict=True)]
     hashes = [at for at, (_, look) in enumerate(keys) if look.kind == "hash"]
     timed = await with_expiry(server, [(keys[at][0], values[at] or []) for at in hashes])
@@ -55,7 +55,7 @@ def _value(reply: object, look: Look) -> list[Item] | None:
         (whole,) = checked([reply])
     except KeyChanged:
         return None
-    return (KINDS[look.kind].items(whole) or None) if whole is not None else None
+    return (WHOLE_KINDS[look.kind].items(whole) or None) if whole is not None else None
 
 
 async def read_pieces(server: Endpoint, key: bytes, kind: str) -> AsyncIterator[list[Item]]:

@@ -24,7 +24,7 @@ from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.errors import UplinkError
 from redisproxy.remote.link import connected
 from redisproxy.remote.order_client import OrderClient
-from redisproxy.workers.log_pipe import Lines
+from redisproxy.workers.log_pipe import Lines, event_in
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -59,10 +59,14 @@ class SeparateCopying:
         return self._give(orders.CopyAll, replace=replace)
 
     def note(
-        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool, flushed: bool
     ) -> Deferred[None]:
         """Part of L{interface.Copying}."""
-        return self._give(orders.NoteChanges, names=names, perhaps=perhaps, everything=everything)
+        return self._give(orders.NoteChanges, names=names, perhaps=perhaps, everything=everything, flushed=flushed)
+
+    def near(self) -> Deferred[None]:
+        """Part of L{interface.Copying}."""
+        return self._give(orders.ComeNear)
 
     def copy_rest(self) -> Deferred[Rest]:
         """Part of L{interface.Copying}."""
@@ -216,7 +220,8 @@ class _Process(ProcessProtocol):
 
     def errReceived(self, data: bytes) -> None:
         for line in self._lines.add(data):
-            self.log.info("copying: {line}", line=line)
+            level, text = event_in(line)
+            self.log.emit(level, "copying: {line}", line=text)
 
     def processEnded(self, reason: Failure) -> None:
         self._process.process_ended(reason.value)

@@ -31,15 +31,7 @@ _LAST_SEQUENCE = (1 << 64) - 1
 
 
 class StreamKind:
-    """Values of the type stream; the interface is L{kinds.Kind}."""
-
-    def whole(self, key: bytes) -> Command:
-        """Never asked: streams are read in pieces, however small they are."""
-        raise NotImplementedError
-
-    def items(self, reply: Any) -> list[Item]:
-        """Never asked."""
-        raise NotImplementedError
+    """Values of the type stream, which are read in pieces, however small they are; the interface is L{kinds.Kind}."""
 
     async def pieces(self, server: Endpoint, key: bytes) -> AsyncIterator[list[Item]]:
         """As L{kinds.Kind.pieces}."""

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from redisproxy.copying.endpoint import PRIVATE, Command, Endpoint
+from redisproxy.copying.endpoint import Command, Endpoint
 from redisproxy.copying.key_by_key import both
 from redisproxy.servers.control_connection import ServerSaidNo
 
 if TYPE_CHECKING:
-    from redisproxy.copying.pace import Pace
     from redisproxy.copying.servers import CopiedServers
 
 PENDING = 1000
@@ -55,31 +54,6 @@ class Streams:
                 self._known[db, name] = None
             else:
                 self.more = True
-
-    async def find(self, pace: Pace) -> None:
-        """Look for all that there are. Those that are made later are changes, and have to be told by L{saw}.
-
-        A server that can't list keys of one type has none that are compared.
-
-        @raise UplinkError: the server does not answer.
-        """
-        await pace.begin()
-        for db in await self._servers.databases():
-            await self._servers.old.select(db)
-            await self._find(db, pace)
-
-    async def _find(self, db: int, pace: Pace) -> None:
-        cursor = b"0"
-        while True:
-            began = self._clock.seconds()
-            (step,) = await self._servers.old.ask_all(("SCAN", cursor, "COUNT", pace.count, "TYPE", "stream"))
-            if isinstance(step, ServerSaidNo):
-                return
-            cursor, names = step
-            self.saw(db, [name for name in names if not name.startswith(PRIVATE)])
-            if cursor == b"0":
-                return
-            await pace.step_took(self._clock.seconds() - began)
 
     async def differing(self, seconds: float) -> list[tuple[int, bytes]]:
         """Those that are not the same at both servers, with their databases.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.copying.batches import Batches
+from redisproxy.copying.feeds import SETTING, NotSet
 from redisproxy.copying.interface import CopyFailed, Survey
 from redisproxy.copying.servers import state_of
 from redisproxy.copying.trial import Way
+from redisproxy.servers.control_connection import ServerSaidNo
 
 if TYPE_CHECKING:
     from redisproxy.copying.feed import Feed
@@ -27,7 +30,7 @@ async def take_survey(servers: CopiedServers, open_feed: Callable[[], Awaitable[
 
     @raise UplinkError: one does not answer.
     """
-    state = await state_of(servers.old)
+    state, telling = await state_of(servers.old), await _telling(servers, open_feed)
     keys, data_bytes = state.keys, state.number("used_memory")
     key_s = await _key_s(servers, clock) if keys else 0.0
     return Survey(
@@ -36,7 +39,9 @@ async def take_survey(servers: CopiedServers, open_feed: Callable[[], Awaitable[
         by_type=_reasons(servers, Way.BY_TYPE),
         not_whole=_reasons(servers, Way.NOT),
         seconds=round(max(keys * key_s, data_bytes / BYTES_PER_S), 1),
-        faults=await _faults(open_feed),
+        faults=telling.faults,
+        feed=telling.feed,
+        notify=telling.notify,
     )
 
 
@@ -63,9 +68,24 @@ async def _key_s(servers: CopiedServers, clock: IReactorTime) -> float:
     return (clock.seconds() - began) / keys * WRITE_SHARE if keys else KEY_S
 
 
-async def _faults(open_feed: Callable[[], Awaitable[Feed]]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Telling:
+    """How the old server tells what changes; the names are those of L{Survey}."""
+
+    feed: str = "tracking"
+    notify: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+async def _telling(servers: CopiedServers, open_feed: Callable[[], Awaitable[Feed]]) -> _Telling:
     try:
-        (await open_feed()).end()
+        feed = await open_feed()
+    except NotSet as error:
+        (same,) = await servers.old.ask_all(("CONFIG", "SET", SETTING, error.setting))
+        if isinstance(same, ServerSaidNo):
+            return _Telling("notifications", faults=(str(error),))
+        return _Telling("notifications", notify=(error.setting, error.needed))
     except CopyFailed as error:
-        return (str(error),)
-    return ()
+        return _Telling(faults=(str(error),))
+    feed.end()
+    return _Telling("tracking" if feed.tells_flushes else "notifications")

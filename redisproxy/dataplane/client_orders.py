@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succ
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from redisproxy.dataplane.interface import ClientFilter, ClientLine
+from redisproxy.dataplane.client_table import table
+from redisproxy.dataplane.interface import ClientFilter, ClientLine, ClientQuery, ClientTable
 from redisproxy.dataplane.shutdown_notice import give_notice
 from redisproxy.handlers import blocking
 from redisproxy.handlers.client_filters import matches
@@ -47,6 +48,9 @@ class LocalClients:
         now = self._clock.seconds()
         clients = self._registry.matching(lambda client: matches(client, which, now))
         return succeed(tuple(ClientLine(client.id, info_line(client, now)) for client in clients))
+
+    def table(self, which: ClientQuery) -> Deferred[ClientTable]:
+        return ensureDeferred(table(self._registry, which, self._clock))
 
     def kill(self, ids: frozenset[int]) -> Deferred[int]:
         return maybeDeferred(self._kill, ids)

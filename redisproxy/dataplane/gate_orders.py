@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.dataplane import garbage_collection, in_flight
+from redisproxy.dataplane.held_course import course_of
 from redisproxy.dataplane.interface import SWITCHOVER, ClientInFlight, GateStatus, Hold, Release
 from redisproxy.uplink import BUSY
 
@@ -54,7 +55,7 @@ class LocalGate:
 
     def _release(self, reason: str) -> Release:
         gate, now = self._gate, self._clock.seconds()
-        closed_at, held_since, held = gate.closed_at, gate.held_since, gate.held
+        closed_at, held_since, held, times = gate.closed_at, gate.held_since, gate.held, gate.held_times
         clients_closed = dict(self._metrics.clients.closed)
         try:
             self._reopen(reason)
@@ -68,6 +69,7 @@ class LocalGate:
             held=held,
             longest_wait_s=0.0 if held_since is None else now - held_since,
             clients_closed=clients_closed,
+            held_course=() if closed_at is None else course_of(times, closed_at),
         )
 
     def _reopen(self, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redisproxy.commands.changed_keys import SilentChanges
@@ -26,6 +27,7 @@ class InForce:
     """What is in force now.
 
     @ivar settings: a move replaces them. @ivar uplinks: the connections to their server.
+    @ivar on_left: called when a move has put another server in the place of the one before.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class InForce:
         self._silent = SilentChanges()
         self._run_id = ""
         self._left: list[UplinkSet] = []
+        self.on_left: Callable[[], None] = lambda: None
         self._apply(settings)
 
     def learn(self, known: Known) -> None:
@@ -72,6 +75,7 @@ class InForce:
         self._apply(settings)
         old.close()
         self._left = [each for each in (*self._left, old) if not each.quiet]
+        self.on_left()
 
     def _apply(self, settings: config.Settings) -> None:
         """Put everything in force that needs no connection."""
@@ -81,6 +85,7 @@ class InForce:
         core.limits = _client_limits(settings)
         core.cursors.lenient = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
+        core.slow_log.apply(settings.slowlog.threshold_ms, settings.slowlog.max_entries, settings.slowlog.keys)
         self._registry.max_clients = limits.max_clients
         self._raw.max_connections = limits.max_raw_connections
         self._raw.connect = self._builder.dial(settings)
@@ -98,7 +103,7 @@ class InForce:
         core, settings = self._core, self.settings
         before = core.table.special, core.log_messages
         core.table = CommandTable(settings.allow_commands, self._learned, settings.pubsub, self._silent, core.notes.on)
-        core.log_messages = settings.log_messages
+        core.log_messages, core.log_clients = settings.log_messages, settings.log_level == "debug"
         if (core.table.special, core.log_messages) != before:
             for client in self._registry:
                 client.apply_framing()

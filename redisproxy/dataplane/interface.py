@@ -11,8 +11,8 @@ Rules for all orders:
  - An order fails with one of L{ERRORS} and nothing else; anything else is a bug.
  - Orders take effect in the sequence in which they were given, also when nobody waits for the answers.
  - Cancelling the Deferred of C{drained}, C{server_known}, C{connect}, C{prove_watches}, C{bring}, C{give_notice},
-   C{all_left} and C{NoteOrders.begin} ends the work. All other orders are carried out once they are given; whoever
-   cancels does not learn the result.
+   C{all_left}, C{table} and C{NoteOrders.begin} ends the work. All other orders are carried out once they are given;
+   whoever cancels does not learn the result.
  - C{DataPlaneLost} says nothing about what was carried out. A data plane that has lost its control plane goes on as it
    was; it drops nobody for that.
 """
@@ -21,7 +21,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from redisproxy.dataplane.client_interface import ClientOrders
+from redisproxy.dataplane.client_rows import COLUMNS, MAX_ROWS, STATES, ClientQuery, ClientRow, ClientTable
 from redisproxy.dataplane.copy_interface import NoteOrders
+from redisproxy.dataplane.record_interface import RecordOrders
 from redisproxy.dataplane.values import (
     ERRORS,
     ClientInFlight,
@@ -41,7 +44,7 @@ from redisproxy.dataplane.values import (
     WorkerFigures,
     WrongOrder,
 )
-from redisproxy.forwarding.gate import FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
+from redisproxy.forwarding.gate import DEMOTED, FAILOVER, OPERATOR, RELOAD, SHUTDOWN, SWITCHOVER, GateReopened
 from redisproxy.shared.every_worker import ClientFilter
 from redisproxy.shared.notes import Noted
 
@@ -51,16 +54,23 @@ if TYPE_CHECKING:
     from redisproxy.config import Settings
 
 __all__ = [
+    "COLUMNS",
+    "DEMOTED",
     "ERRORS",
     "FAILOVER",
+    "MAX_ROWS",
     "OPERATOR",
     "RELOAD",
     "SHUTDOWN",
+    "STATES",
     "SWITCHOVER",
     "ClientFilter",
     "ClientInFlight",
     "ClientLine",
     "ClientOrders",
+    "ClientQuery",
+    "ClientRow",
+    "ClientTable",
     "DataPlane",
     "DataPlaneLost",
     "Figures",
@@ -76,6 +86,7 @@ __all__ = [
     "NotSupported",
     "NoteOrders",
     "Noted",
+    "RecordOrders",
     "Rejected",
     "Release",
     "Taker",
@@ -83,9 +94,6 @@ __all__ = [
     "WorkerFigures",
     "WrongOrder",
 ]
-
-
-# -- the orders
 
 
 class GateOrders(Protocol):
@@ -182,46 +190,6 @@ class MoveOrders(Protocol):
         """
 
 
-class ClientOrders(Protocol):
-    """The clients of the data plane."""
-
-    def list(self, which: ClientFilter) -> Deferred[tuple[ClientLine, ...]]:
-        """Those that `which` describes, in order of their ids. At any time."""
-
-    def kill(self, ids: frozenset[int]) -> Deferred[int]:
-        """Disconnect these; how many there were. Ids of nobody are ignored, so twice is the same as once."""
-
-    def unblock(self, client_id: int, error: bool = False) -> Deferred[bool]:
-        """End the client's blocking command, by a null reply or an UNBLOCKED error; False when it has none."""
-
-    def highest_db(self) -> Deferred[int]:
-        """The highest database that a client has selected; 0 without clients. It walks over all of them."""
-
-    def terminate_raw(self) -> Deferred[int]:
-        """Close every connection of the raw listeners; how many there were."""
-
-    def stop_listening(self) -> Deferred[None]:
-        """Accept no more clients; fire when the ports are closed. Twice is the same as once."""
-
-    def give_notice(self, within_s: float, wait_s: float, endpoint: str = "") -> Deferred[None]:
-        """Tell clients that asked for maintenance notifications that the proxy goes away; fire when they have left.
-
-        After C{stop_listening}, with the gate open. Can be cancelled.
-
-        @param within_s: after so many seconds at the most it is gone. @param wait_s: the longest to wait for them.
-        @param endpoint: C{host:port} where they are to go; without it they connect again where they did.
-        """
-
-    def all_left(self) -> Deferred[None]:
-        """Fire when no client is connected, raw ones included; at once without any. Can be cancelled.
-
-        After C{stop_listening}: whoever comes later is waited for, too.
-        """
-
-    def close_all(self) -> Deferred[None]:
-        """Close every client, raw ones at once; fire when they have gone, after a second at the most. At the end."""
-
-
 class HandoverOrders(Protocol):
     """Clients go from one data plane to another of the same server, and do not notice.
 
@@ -279,6 +247,9 @@ class DataPlane(Protocol):
 
     @property
     def notes(self) -> NoteOrders: ...
+
+    @property
+    def records(self) -> RecordOrders: ...
 
     def start(self) -> Deferred[None]:
         """Connect to the server, again and again for as long as it runs, and supervise time limits. Once, at first."""

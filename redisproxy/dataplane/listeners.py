@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from redisproxy.client import Client
 from redisproxy.config.authentication import authenticator
-from redisproxy.net.listening import ListeningSocket, Sockets, close_all, open_ports
+from redisproxy.net.listening import OwnSockets, Sockets, open_ports
 from redisproxy.net.tls import ServerTLS, server_tls
 from redisproxy.serving import ClientFactory
 
@@ -60,8 +60,8 @@ class Listeners:
         self._network = network
         self._certificates = certificates_of(settings)
         self._factories: list[ClientFactory] = []
-        self._sockets: Sockets = {}
         self._endpoints = [*settings.listen, *settings.listen_raw]
+        self._sockets = OwnSockets(each.address for each in self._endpoints)
 
     @property
     def listening(self) -> bool:
@@ -73,13 +73,13 @@ class Listeners:
 
         @param sockets: those of every listener; the ones for clients are this object's from now on.
         """
-        self._sockets = sockets
+        self._sockets.take(sockets)
         self.made()
 
     def resume(self) -> None:
         """Accept, at first and again after L{pause}."""
         for endpoint, (factory, tls) in zip(self._endpoints, self.made(), strict=True) if not self.ports else ():
-            self.ports += open_ports(self._network, endpoint, self._sockets, factory, tls)
+            self.ports += open_ports(self._network, self._sockets.at(endpoint.address), factory, tls)
 
     async def pause(self) -> None:
         """Accept nobody for now: who comes waits in the backlog."""
@@ -107,6 +107,16 @@ class Listeners:
         """The factory of the listener with this name, which is its address in the settings."""
         return next((factory for factory in self._factories if factory.name == name), None)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the listeners of clients: their addresses in the settings."""
+        return [endpoint.addr for endpoint in self._settings.listen]
+
+    def handshakes(self) -> dict[str, int]:
+        """What became of TLS handshakes with clients; see C{figures.prometheus}."""
+        each = [certificate.handshakes for certificate in self._certificates if certificate is not None]
+        return {"tls.done": sum(one.done for one in each), "tls.failed": sum(one.failed for one in each)}
+
     def apply(self, settings: config.Settings) -> None:
         """Take what may change of listeners, for new clients."""
         for factory, endpoint in zip(self._factories, settings.listen, strict=False):
@@ -122,14 +132,9 @@ class Listeners:
     async def close(self) -> None:
         """Accept no more clients, and listen no more."""
         await self.pause()
-        close_all(self._own_sockets())
+        self._sockets.close()
 
     async def leave(self) -> None:
         """Accept no more clients: another process goes on listening."""
         await self.pause()
-        for each in self._own_sockets():
-            each.leave()
-
-    def _own_sockets(self) -> list[ListeningSocket]:
-        sockets, self._sockets = self._sockets, {}
-        return [each for endpoint in self._endpoints for each in sockets.get(endpoint.address, ())]
+        self._sockets.leave()

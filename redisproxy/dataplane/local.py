@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from redisproxy.dataplane.blocked_clients import BlockedClients
 from redisproxy.dataplane.client_orders import LocalClients
+from redisproxy.dataplane.demotion import Demotion
 from redisproxy.dataplane.gate_orders import LocalGate
 from redisproxy.dataplane.handover_orders import LocalHandover, Reach
 from redisproxy.dataplane.in_force import InForce
@@ -18,11 +20,15 @@ from redisproxy.dataplane.interface import Figures, UplinkStatus
 from redisproxy.dataplane.listeners import Listeners
 from redisproxy.dataplane.move_orders import LocalMove, Share
 from redisproxy.dataplane.note_orders import LocalNotes
+from redisproxy.dataplane.records import LocalRecords
 from redisproxy.dataplane.server_commands import Learning
 from redisproxy.dataplane.supervision import Supervision
 from redisproxy.dataplane.turns import Turns
 from redisproxy.dataplane.uplinks import UplinkBuilder
+from redisproxy.figures import command_numbers
 from redisproxy.figures.metrics import Metrics
+from redisproxy.figures.prometheus import LISTENER
+from redisproxy.figures.seconds import Seconds
 from redisproxy.forwarding import twins
 from redisproxy.forwarding.gate import Gate
 from redisproxy.net.raw_relay import RawFactory
@@ -71,14 +77,17 @@ class LocalDataPlane:
         self.listeners = Listeners(settings, core, self.registry, self.raw, network)
         self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)
         self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
-        self._supervision = Supervision(self.in_force, self.registry, reactor)
+        seconds = Seconds(metrics, gate)
+        self.records = LocalRecords(seconds, core.slow_log)
         self._take_orders(builder, reactor, reach, share)
+        self._supervision = Supervision(self.in_force, self.registry, self._demotion, seconds, reactor)
 
     def _take_orders(self, builder: UplinkBuilder, reactor: Any, reach: Reach | None, share: Share) -> None:
         """Make what carries the orders out."""
         core, turns = self.core, Turns()
         blocked = BlockedClients(self.registry, core.blocked_commands, core.gate, reactor)
         self.gate = LocalGate(core, self.in_force, blocked, reactor)
+        self._demotion = Demotion(core.gate.flow, self.gate, self.in_force, reactor)
         self.move = LocalMove(
             core, self.registry, self.in_force, builder, self.listeners, blocked, reactor, turns, share
         )
@@ -113,7 +122,7 @@ class LocalDataPlane:
                 clients_open=len(self.registry),
                 blocked_waiting=len(core.blocked_commands),
                 raw_connections=len(self.raw),
-                numbers=metrics.numbers(),
+                numbers=self._numbers(),
                 clients_closed=dict(metrics.clients.closed),
                 refused=dict(metrics.clients.refused),
                 native=twins.NATIVE,
@@ -121,6 +130,17 @@ class LocalDataPlane:
                 transports=self._network.name,
             )
         )
+
+    def _numbers(self) -> dict[str, int]:
+        core, listeners = self.core, Counter(client.identity.listener for client in self.registry)
+        return {
+            **core.metrics.numbers(),
+            **command_numbers.of_commands(core.metrics.flow),
+            **command_numbers.of_waits("gate", core.gate.waits),
+            **command_numbers.of_waits("connection", core.metrics.uplink.waits),
+            **{f"{LISTENER}{name}": listeners[name] for name in self.listeners.names},
+            **self.listeners.handshakes(),
+        }
 
     def stop(self) -> Deferred[None]:
         self._supervision.stop()

@@ -11,7 +11,9 @@ from twisted.python.failure import Failure
 from redisproxy.client import Client
 
 if TYPE_CHECKING:
+    from redisproxy.dataplane.demotion import Demotion
     from redisproxy.dataplane.in_force import InForce
+    from redisproxy.figures.seconds import Seconds
     from redisproxy.shared.registry import ClientRegistry
 
 LOOK_S = 0.1
@@ -23,9 +25,13 @@ class Supervision:
 
     log = Logger(namespace="redisproxy")
 
-    def __init__(self, in_force: InForce, registry: ClientRegistry[Client], clock: Any) -> None:
+    def __init__(
+        self, in_force: InForce, registry: ClientRegistry[Client], demotion: Demotion, seconds: Seconds, clock: Any
+    ) -> None:
+        self._demotion = demotion
         self._in_force = in_force
         self._registry = registry
+        self._seconds = seconds
         self._clock = clock
         self._ticked = 0.0
         self._loop = LoopingCall(self.look)
@@ -37,6 +43,7 @@ class Supervision:
 
     def stop(self) -> None:
         """Look no more."""
+        self._demotion.stop()
         if self._loop.running:
             self._loop.stop()
 
@@ -46,6 +53,8 @@ class Supervision:
     def look(self) -> None:
         """Look once."""
         now, settings = self._clock.seconds(), self._in_force.settings
+        self._demotion.look()
+        self._seconds.tick(now)
         self._in_force.uplinks.head_of_line.check(now, self._dedicate)
         if settings.read_time_limit_ms:
             self._end_overdue(now, settings.read_time_limit_ms / 1000)

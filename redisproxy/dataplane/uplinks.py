@@ -6,7 +6,10 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import fail
+
 from redisproxy.net.dialing import Dial, uplink_dial
+from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.servers.credentials import credentials_of
 from redisproxy.uplink import UplinkContext, UplinkLimits, UplinkSet
 
@@ -38,11 +41,15 @@ class UplinkBuilder:
         self._jitter = jitter
 
     def dial(self, settings: config.Settings) -> Dial:
-        """How to open one transport to the server of `settings`.
+        """How to open one transport to the server of `settings`. One behind a name has to be found first.
 
         @raise TLSFault: its certificates can't be used.
         """
-        return uplink_dial(self._network, settings.uplink)
+        uplink, dial = settings.uplink, uplink_dial(self._network, settings.uplink)
+        if uplink.watched_name is not None and uplink.found is None:
+            host = uplink.watched_name.host
+            return lambda _: fail(UplinkUnavailable(f"it has not been found yet where the primary of {host} is"))
+        return dial
 
     def build(self, settings: config.Settings) -> UplinkSet:
         """A set of connections to the server of `settings`.
@@ -58,7 +65,7 @@ class UplinkBuilder:
             name=f"uplink {uplink.address}",
             limits=_limits(uplink),
         )
-        return UplinkSet(self.dial(settings), credentials_of(uplink), context, self._jitter)
+        return UplinkSet(self.dial(settings), credentials_of(uplink, self._network), context, self._jitter)
 
 
 def _limits(uplink: config.UplinkSettings) -> UplinkLimits:

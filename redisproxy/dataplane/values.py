@@ -103,6 +103,7 @@ class Release:
     @ivar closed_s: for how long it had been closed; None when it was open.
     @ivar held: how many clients had waited. @ivar longest_wait_s: how long the first of them; 0 without any.
     @ivar clients_closed: clients closed by the data plane since it began, by reason.
+    @ivar held_course: how many had waited, over the time of the pause; see C{held_course}.
     """
 
     opened: bool
@@ -111,6 +112,7 @@ class Release:
     held: int = 0
     longest_wait_s: float = 0.0
     clients_closed: Mapping[str, int] = field(default_factory=dict)
+    held_course: tuple[tuple[float, int], ...] = ()
 
 
 @dataclass(frozen=True)

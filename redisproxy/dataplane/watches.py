@@ -118,7 +118,7 @@ class Watches:
 
 
 class _Nobody:
-    pingable = False
+    pingable = takes_auth = False
 
     def uplink_gone(self) -> None:
         """Part of C{PinHolder}; who waits for replies hears of it."""

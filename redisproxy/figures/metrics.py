@@ -10,10 +10,12 @@ from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 
+from redisproxy.figures.families import FAMILY_OF, OTHER
+from redisproxy.figures.latency import BOUNDS_NS
 from redisproxy.forwarding.twins import Flow
+from redisproxy.forwarding.waits import Waits
 
 MAX_NAMES = 100
-OTHER = "other"
 PAUSE_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
@@ -55,12 +57,27 @@ class ClientFigures:
 
 
 class UplinkFigures:
-    """What is counted of the connections to the uplink."""
+    """What is counted of the connections to the uplink.
 
-    __slots__ = ("connections_open", "connections_total", "failures_total")
+    @ivar password_failures_total: times that there was no new password, or that an open connection did not take it.
+    @ivar waits: how long clients have waited for one.
+    """
+
+    COUNTED = ("connections_open", "connections_total", "failures_total", "password_failures_total")
+    __slots__ = (*COUNTED, "waits")
 
     def __init__(self) -> None:
-        self.connections_total = self.connections_open = self.failures_total = 0
+        self.waits = Waits()
+        self.connections_total = self.connections_open = self.failures_total = self.password_failures_total = 0
+
+
+class Handshakes:
+    """What became of TLS handshakes."""
+
+    __slots__ = ("done", "failed")
+
+    def __init__(self) -> None:
+        self.done = self.failed = 0
 
 
 class OperationFigures:
@@ -68,10 +85,12 @@ class OperationFigures:
 
     @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
     @ivar auth_failures_total: wrong passwords at the admin pages.
+    @ivar credentials_reload_failed_total: files with certificates or passwords that have changed and can't be used.
     @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
     _COUNTED = (
+        "credentials_reload_failed_total",
         "pauses_total",
         "reloads_rejected_total",
         "reloads_total",
@@ -85,7 +104,7 @@ class OperationFigures:
 
     def __init__(self) -> None:
         self.pauses_total = self.sentinel_switches_total = self.auth_failures_total = 0
-        self.reloads_total = self.reloads_rejected_total = 0
+        self.reloads_total = self.reloads_rejected_total = self.credentials_reload_failed_total = 0
         self.switchovers_total = self.switchovers_failed_total = 0
         self.upgrades_total = self.upgrades_failed_total = 0
         self.registry = CollectorRegistry()
@@ -115,11 +134,11 @@ class Metrics:
         *(f"flow.{name}" for name in ("commands", "bytes_from_clients", "bytes_to_clients")),
         *(f"clients.{name}" for name in ("total", "open", "held_total", "auth_failures_total")),
         *(f"clients.{name}" for name in ("handed_over_total", "taken_in_total")),
-        *(f"uplink.{name}" for name in UplinkFigures.__slots__),
+        *(f"uplink.{name}" for name in UplinkFigures.COUNTED),
     )
 
     def __init__(self) -> None:
-        self.flow = Flow()
+        self.flow = Flow(FAMILY_OF, BOUNDS_NS)
         self.clients = ClientFigures()
         self.uplink = UplinkFigures()
 

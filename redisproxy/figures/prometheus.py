@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+from redisproxy.figures import command_numbers
 
 # The name of a counter, where its value is, and its help text.
 _COUNTERS = (
@@ -19,7 +21,15 @@ _COUNTERS = (
     ("bytes_to_clients", "flow.bytes_to_clients", "Bytes sent to clients"),
     ("uplink_connections", "uplink.connections_total", "Connections opened to the uplink"),
     ("uplink_failures", "uplink.failures_total", "Failed attempts to connect to the uplink"),
+    (
+        "uplink_password_failures",
+        "uplink.password_failures_total",
+        "New passwords that were not had, or refused",
+    ),
+    ("credentials_reload_failed", "operations.credentials_reload_failed_total", "Changed files that can't be used"),
     ("auth_failures", "clients.auth_failures_total", "Wrong passwords of clients"),
+    ("tls_handshakes", "tls.done", "TLS handshakes with clients that were completed"),
+    ("tls_handshakes_failed", "tls.failed", "TLS handshakes with clients that failed, or were given up"),
     ("pauses", "operations.pauses_total", "Times that the gate was closed"),
     ("reloads", "operations.reloads_total", "Configurations taken"),
     ("reloads_rejected", "operations.reloads_rejected_total", "Configurations rejected"),
@@ -34,6 +44,8 @@ _GAUGES = (
     ("uplink_connections_open", "uplink.connections_open", "Connections open to the uplink"),
 )
 
+LISTENER = "listener."
+"""Before the name of a listener in the numbers: how many clients are connected to it."""
 OF_WORKERS = (
     ("clients", "Clients connected to the worker"),
     ("in_flight", "Commands of the worker that were sent and not answered"),
@@ -49,7 +61,9 @@ class Numbers:
 
     @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
     @ivar clients_closed: by reason. @ivar refused: commands by name.
+    @ivar certificates: for how many seconds certificates are valid still, by section, key and path.
     @ivar workers: the values of C{OF_WORKERS} by the worker's number.
+    @ivar info: what the program and its configuration are, by name.
     """
 
     numbers: Mapping[str, int]
@@ -57,20 +71,40 @@ class Numbers:
     clients_closed: Mapping[str, int]
     refused: Mapping[str, int]
     workers: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    certificates: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    info: Mapping[str, str] = field(default_factory=dict)
 
     def collect(self) -> Iterable[Metric]:
         """Part of C{prometheus_client.registry.Collector}."""
         for name, place, text in _COUNTERS:
             family = CounterMetricFamily(f"redisproxy_{name}", text)
-            family.add_metric([], self.numbers[place])
+            family.add_metric([], self.numbers.get(place, 0))  # a process of an earlier version lacks some
             yield family
         for name, place, text in _GAUGES:
             yield GaugeMetricFamily(f"redisproxy_{name}", text, self.numbers[place])
         for name, value in self.gauges.items():
             yield GaugeMetricFamily(f"redisproxy_{name}", name.replace("_", " "), value)
+        yield InfoMetricFamily("redisproxy", "The program and its configuration", dict(self.info))
+        yield from self._of_listeners()
+        yield from command_numbers.collect(self.numbers)
         yield from self._of_workers()
+        yield from self._of_certificates()
         yield _labelled("clients_closed", "Clients closed by the proxy", "reason", self.clients_closed)
         yield _labelled("commands_refused", "Commands refused", "command", self.refused)
+
+    def _of_certificates(self) -> Iterable[Metric]:
+        text = "For how long the certificates of a file are valid still"
+        family = GaugeMetricFamily("redisproxy_certificate_expiry_seconds", text, labels=["section", "key", "path"])
+        for place, seconds in self.certificates.items():
+            family.add_metric(place, seconds)
+        yield family
+
+    def _of_listeners(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily("redisproxy_listener_clients", "Clients connected, by listener", labels=["listener"])
+        for name, count in self.numbers.items():
+            if name.startswith(LISTENER):
+                family.add_metric([name.removeprefix(LISTENER)], count)
+        yield family
 
     def _of_workers(self) -> Iterable[Metric]:
         for name, text in OF_WORKERS if self.workers else ():

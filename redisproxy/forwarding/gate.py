@@ -15,12 +15,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from redisproxy.forwarding.twins import Flow
+from redisproxy.forwarding.waits import Waits
 
 OPERATOR = "operator"
 RELOAD = "reload"
 SWITCHOVER = "switchover"
 FAILOVER = "failover"
 SHUTDOWN = "shutdown"
+DEMOTED = "demoted"
 
 
 class GateState(Enum):
@@ -53,16 +55,18 @@ class Gate:
     the operator has paused.
 
     @param flow: where the counts are; the straight way of a plain command admits itself there when it is open.
+    @ivar waits: how long those have waited at it that were let in.
     @ivar closed_at: when it was closed, on the clock. @ivar held_since: when the first one had to wait at it.
     """
 
     def __init__(self, clock: IReactorTime, flow: Flow | None = None) -> None:
         self.flow = Flow() if flow is None else flow
+        self.waits = Waits()
         self.closed_at: float | None = None
         self.held_since: float | None = None
         self._clock = clock
         self._reasons: set[str] = set()
-        self._held: dict[Holder, None] = {}
+        self._held: dict[Holder, float] = {}
         self._waiting: list[Deferred[None]] = []
         self._wake_scheduled = False
 
@@ -123,21 +127,30 @@ class Gate:
         self._reasons.discard(reason)
         if self._reasons or self.open:
             return
-        self.flow.open = True
+        self.flow.reopen()
         self.closed_at = self.held_since = None
         self._fail_waiting()
         held, self._held = self._held, {}
-        for holder in held:
+        let_in = 0
+        for holder, since in held.items():
             if self.open:
                 holder.gate_opened()
+                let_in += 1
             else:
-                self._held[holder] = None
+                self._held[holder] = since
+        self.waits.add_all(list(held.values())[:let_in], self._clock.seconds())
 
     def hold(self, holder: Holder) -> None:
         """Remember `holder` until the gate opens; it is asked once however often it comes."""
-        if self.held_since is None:
-            self.held_since = self._clock.seconds()
-        self._held[holder] = None
+        if holder not in self._held:
+            self._held[holder] = now = self._clock.seconds()
+            if self.held_since is None:
+                self.held_since = now
+
+    @property
+    def held_times(self) -> list[float]:
+        """Since when each that waits has waited, on the clock, in order of arrival."""
+        return list(self._held.values())
 
     def unhold(self, holder: Holder) -> None:
         """Forget `holder`, which has gone away."""

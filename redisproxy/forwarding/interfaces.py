@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-    from redisproxy.forwarding.twins import Queue
+    from redisproxy.forwarding.twins import Entry, Queue
 
 Key = tuple[int, int]
 """Database and RESP version."""
@@ -28,10 +28,14 @@ class PinHolder(Protocol):
     """A client that has a pinned connection.
 
     @ivar pingable: the proxy may ask on it whether the server is there, and close it when there is no answer.
+    @ivar takes_auth: the server would carry out an AUTH on it now, and neither queue nor refuse it.
     """
 
     @property
     def pingable(self) -> bool: ...
+
+    @property
+    def takes_auth(self) -> bool: ...
 
     def uplink_gone(self) -> None:
         """The pinned connection is closed."""
@@ -91,7 +95,7 @@ class Connection(Protocol):
     @property
     def uplinks(self) -> Any: ...
 
-    def submit(self, sink: ReplySink, data: bytes, count: int, timed: bool = True) -> Pending: ...
+    def submit(self, sink: ReplySink, data: bytes, count: int, timed: bool = True) -> Entry: ...
 
     def submit_own(self, sink: ReplySink, data: bytes, count: int) -> None: ...
 

@@ -21,7 +21,9 @@ else:
         NATIVE_REASON = "compiled"
 
 if TYPE_CHECKING or not NATIVE:
-    from redisproxy.forwarding.lane import Entry, Flow, Lane, Queue
+    from redisproxy.forwarding.entry import Entry
+    from redisproxy.forwarding.lane import Lane
+    from redisproxy.forwarding.queue import Flow, Queue
     from redisproxy.resp import ReplyScanner, RequestFramer
 else:
     from redisproxy._native.core import Entry, Flow, Lane, Queue, ReplyScanner, RequestFramer

@@ -11,7 +11,7 @@ from redisproxy.client.waiting import Reason
 from redisproxy.commands.treatment import Treatment
 from redisproxy.handlers.command_names import full_name
 from redisproxy.handlers.forward import forward
-from redisproxy.handlers.subscription import CONFIRMATIONS, Confirmed, stream_of
+from redisproxy.handlers.subscription import CONFIRMATIONS, Confirmed, settle_stream, stream_of
 from redisproxy.resp import bulk, integer, null, push_header
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def end(client: Client) -> None:
     """Be no subscriber any more. The connection brings only replies now, unless it is tracked; a WATCH on it stays."""
     client.session.subscribed = False
     client.apply_framing()
-    client.route.settle_stream()
+    settle_stream(client)
 
 
 def refusal(client: Client, args: list[bytes]) -> str:

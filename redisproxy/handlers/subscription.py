@@ -258,7 +258,7 @@ class Subscription:
         tracking.lost = True
         client.pushes.forget_all()
 
-    pingable = False
+    pingable = takes_auth = False
 
     def uplink_gone(self) -> None:
         """Part of C{Holder}, while it is being made: the connection is lost."""
@@ -284,3 +284,12 @@ def stream_of(client: Client) -> MessageStream:
     if route.stream is None:
         route.stream = Subscription(client, route.connection)
     return route.stream
+
+
+def settle_stream(client: Client) -> None:
+    """There may be no more messages to expect: then the connection is like any other, and is given back."""
+    session, route = client.session, client.route
+    if session.tracking is None and not session.subscribed and route.connection is not None:
+        route.stream = None
+        route.connection.reader = None
+        route.settle()

@@ -16,7 +16,7 @@ from redisproxy.client.tracking_options import NotSupported
 from redisproxy.client.waiting import Reason
 from redisproxy.handlers.local_commands import wrong_arity
 from redisproxy.handlers.reply_sinks import Observed
-from redisproxy.handlers.subscription import stream_of
+from redisproxy.handlers.subscription import settle_stream, stream_of
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
@@ -56,7 +56,7 @@ def _track(client: Client, raw: bytes, args: list[bytes]) -> bool:
         if head.startswith(b"+OK"):
             client.route.was_tracked |= session.tracking is not None and wanted is None
             session.tracking = wanted
-        client.route.settle_stream()
+        settle_stream(client)
 
     return _ask(client, raw, answered)
 

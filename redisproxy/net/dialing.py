@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, ensureDeferred, fail
+from twisted.internet.error import ConnectError
 
 from redisproxy.config import Address, TcpAddress, Undiscovered, UplinkSettings
 from redisproxy.net.errors import UplinkUnavailable
@@ -24,10 +26,27 @@ def uplink_dial(network: Network, uplink: UplinkSettings) -> Dial:
 
     @raise TLSFault: its certificates can't be used.
     """
-    address, tls = uplink.address, uplink_tls(uplink)
-    if isinstance(address, Undiscovered):
-        return lambda _: fail(UplinkUnavailable(f"no sentinel has told yet where {address.host} is"))
-    return _dial(network, uplink, address, tls, uplink.connect_timeout_ms)
+    place, tls = uplink.place, uplink_tls(uplink)
+    if isinstance(place, Undiscovered):
+        return lambda _: fail(UplinkUnavailable(f"no sentinel has told yet where {place.host} is"))
+    dial = partial(_dial, network, uplink, tls=tls, timeout_ms=uplink.connect_timeout_ms)
+    nameserver, name = uplink.nameserver_address, uplink.watched_name
+    if nameserver is None or name is None or uplink.found is not None:
+        return dial(place)
+    return lambda factory: ensureDeferred(_at_any(network, name, nameserver, dial, factory))
+
+
+async def _at_any(
+    network: Network, name: TcpAddress, nameserver: TcpAddress, dial: Callable[[Address], Dial], make: Callable[[], Any]
+) -> Any:
+    """Connect to the first address of a name that takes the connection."""
+    error: Exception = UplinkUnavailable(f"{name.host} has no address")
+    for host in (await network.look_up(name.host, nameserver)).hosts:
+        try:
+            return await dial(TcpAddress(host, name.port))(make)
+        except ConnectError as failed:
+            error = failed
+    raise error
 
 
 def sentinel_dial(network: Network, uplink: UplinkSettings, sentinel: TcpAddress) -> Dial:

@@ -16,7 +16,7 @@ from redisproxy.net.sockets import listening_socket
 if TYPE_CHECKING:
     from twisted.internet.error import CannotListenError
 
-    from redisproxy.config import Address, RawListenSettings, Settings
+    from redisproxy.config import Address, Settings
     from redisproxy.net.network import Network
 
 
@@ -55,6 +55,38 @@ Sockets = Mapping["Address", Sequence[ListeningSocket]]
 """The sockets of each listener, by its address in the configuration."""
 
 
+class OwnSockets:
+    """The sockets of some listeners, from L{take} until L{close} or L{leave}."""
+
+    def __init__(self, addresses: Iterable[Address]) -> None:
+        self._addresses = list(addresses)
+        self._sockets: Sockets = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._sockets)
+
+    def take(self, sockets: Sockets) -> None:
+        """Have these. @param sockets: those of every listener."""
+        self._sockets = sockets
+
+    def at(self, address: Address) -> Sequence[ListeningSocket]:
+        """Those of the listener with this address."""
+        return self._sockets[address]
+
+    def close(self) -> None:
+        """Listen no more."""
+        close_all(self._given_up())
+
+    def leave(self) -> None:
+        """Another process goes on listening."""
+        for each in self._given_up():
+            each.leave()
+
+    def _given_up(self) -> list[ListeningSocket]:
+        sockets, self._sockets = self._sockets, {}
+        return [each for address in self._addresses for each in sockets.get(address, ())]
+
+
 def sockets_for(settings: Settings, had: Mapping[Address, Sequence[ListeningSocket]]) -> Sockets:
     """The sockets of every listener.
 
@@ -81,9 +113,9 @@ def close_all(sockets: Iterable[ListeningSocket]) -> None:
         each.close()
 
 
-def open_ports(network: Network, endpoint: RawListenSettings, sockets: Sockets, factory: Any, tls: Any) -> list[Any]:
-    """Accept for `endpoint`; the ports."""
-    return [network.listen_on(each.copy(), factory, tls) for each in sockets[endpoint.address]]
+def open_ports(network: Network, sockets: Iterable[ListeningSocket], factory: Any, tls: Any) -> list[Any]:
+    """Accept from these; the ports."""
+    return [network.listen_on(each.copy(), factory, tls) for each in sockets]
 
 
 def cannot_listen(error: CannotListenError) -> str:

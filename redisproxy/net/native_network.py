@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -22,8 +23,12 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements, implementer
 
 from redisproxy._native.core import Connection, Dialer, Hub, Listener, TLSConnection
+from redisproxy.config import TcpAddress
+from redisproxy.net import program
 from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.native_tls import DIRECT_TLS, Verification, pointers
+from redisproxy.net.password_programs import PasswordPrograms
+from redisproxy.net.resolving import Pointing, look_up
 from redisproxy.net.sockets import address_from, closed_on_error, listening_socket, stream_socket
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
 
@@ -56,7 +61,7 @@ def serve(connection: Any, factory: Any, tls: Any, reactor: Any) -> None:
     connection.begin(protocol)
     if shaking is not None:
         deadline = reactor.callLater(tls.handshake_timeout_s, connection.overdue)
-        connection.start_tls(shaking, pointers(shaking), True, None, deadline)
+        connection.start_tls(shaking, pointers(shaking), True, None, deadline, tls.handshakes)
 
 
 @implementer(IListeningPort)
@@ -110,6 +115,8 @@ class NativeNetwork:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self.passwords = PasswordPrograms(reactor)
+        self.run_program = partial(program.run, reactor)
         self._hub = Hub(
             self._schedule, self._failed, _address_of, self._rest, connect_error, DetachedSocket, NotDetachable
         )
@@ -150,6 +157,10 @@ class NativeNetwork:
         work = ensureDeferred(self._connect(address, protocol_factory, tls))
         work.addTimeout(timeout_s, self._reactor, onTimeoutCancel=_timed_out)
         return work
+
+    def look_up(self, host: str, nameserver: TcpAddress | None) -> Deferred[Pointing]:
+        """What a name points to; see L{resolving.look_up}."""
+        return look_up(self._reactor, host, nameserver)
 
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
         """Go on with a socket that a transport has let go; see L{network.Network.adopt}."""

@@ -6,24 +6,31 @@ There are two behind the same interface: on the compiled transports, where those
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocol, IReactorFDSet
 
+from redisproxy.config import TcpAddress
 from redisproxy.forwarding import twins
 from redisproxy.net.detached import DetachedSocket
+from redisproxy.net.password_programs import PasswordPrograms
+from redisproxy.net.program import Ended
+from redisproxy.net.resolving import Pointing
 from redisproxy.net.twisted_network import TwistedNetwork
 
 
 class Network(Protocol):
     """Listening, connecting, and the end of a turn of the reactor.
 
+    @ivar passwords: what programs print for connections that log in; one for each process.
+
     The transports of clients, accepted or adopted, are L{detached.Detachable}, to be handed to another process.
     """
 
     name: str
+    passwords: PasswordPrograms
 
     def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:
         """Listen on a TCP or unix address.
@@ -46,6 +53,9 @@ class Network(Protocol):
     ) -> Deferred[Any]:
         """Connect; fire with the protocol, with TLS after the handshake and verification. Can be cancelled."""
 
+    def look_up(self, host: str, nameserver: TcpAddress | None) -> Deferred[Pointing]:
+        """What a name points to; see L{resolving.look_up}."""
+
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
         """Go on with a socket that a transport has let go, or that was accepted elsewhere.
 
@@ -60,6 +70,9 @@ class Network(Protocol):
         @raise ValueError: it is no TCP or unix stream socket.
         @raise OSError: it is no open socket.
         """
+
+    def run_program(self, command: Sequence[str], limit_s: float, stdin: bytes, max_output: int) -> Deferred[Ended]:
+        """Run a program within bounds; see L{program.run}."""
 
     def end_of_turn(self, call: Callable[[], None]) -> None:
         """Run `call` once, after everything that arrived in this turn of the reactor has been handled."""

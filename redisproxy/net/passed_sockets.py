@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FIRST_DESCRIPTOR = 3
 log = Logger(namespace="redisproxy.network")
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-_NAME = re.compile(r"(listen|listen_raw|admin)(?:\[(\d{1,4})\])?")
+_NAME = re.compile(r"(listen|listen_raw|admin|fleet)(?:\[(\d{1,4})\])?")
 
 
 class PassedSocketFault(Exception):
@@ -113,8 +113,8 @@ def _passed(descriptor: int, name: str) -> PassedSocket:
 def assign(passed: Sequence[PassedSocket], settings: Settings) -> Mapping[Address, list[PassedSocket]]:
     """The sockets of each listener that has any, by its address in the configuration.
 
-    A socket belongs to the listener that its name says (C{listen}, C{listen[1]}, C{admin}), else to that which has its
-    address.
+    A socket belongs to the listener that its name says (C{listen}, C{listen[1]}, C{admin}, C{fleet}), else to that
+    which has its address.
 
     @raise PassedSocketFault: one belongs to no listener, or opens the admin pages to anybody.
     """

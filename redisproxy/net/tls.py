@@ -1,6 +1,7 @@
-"""From settings to TLS contexts, for both legs; a server's context can be replaced while it serves.
+"""From settings to TLS contexts, for both legs; new connections get a new context when its files have changed.
 
-Contexts and handshake are pyOpenSSL's, the check of the server's name is service-identity's.
+Contexts and handshake are pyOpenSSL's, the check of the server's name is service-identity's. A context is not changed
+once it was used, but replaced: connections keep the one they began with.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from zope.interface import implementer
 
 from redisproxy.config.certificates import TLSFault, certificates, private_key
 from redisproxy.config.endpoint import Endpoint
+from redisproxy.config.followed_files import FollowedFiles
 from redisproxy.config.uplink import UplinkSettings
+from redisproxy.figures.metrics import Handshakes
 
 # From openssl/ssl.h; pyOpenSSL does not name it. A client can't make the proxy shake hands for ever.
 OP_NO_RENEGOTIATION = 1 << 30
@@ -31,22 +34,25 @@ OP_NO_RENEGOTIATION = 1 << 30
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTLS:
-    """The TLS side of one listener. Connections that are open keep the context they began with.
+    """The TLS side of one listener.
 
+    @ivar contexts: made of the files of its certificates.
     @ivar handshake_timeout_s: a client whose handshake takes longer is disconnected.
+    @ivar handshakes: what became of those that were begun.
     """
 
-    def __init__(self, context: SSL.Context, handshake_timeout_s: float) -> None:
-        self.context = context
+    def __init__(self, contexts: FollowedFiles[SSL.Context], handshake_timeout_s: float) -> None:
+        self.contexts = contexts
         self.handshake_timeout_s = handshake_timeout_s
+        self.handshakes = Handshakes()
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """Part of C{IOpenSSLServerConnectionCreator}."""
-        return SSL.Connection(self.context, None)
+        return SSL.Connection(self.contexts.current(), None)
 
     def replace(self, other: ServerTLS) -> None:
         """Use the certificates and the limit of `other` for every connection from now on."""
-        self.context = other.context
+        self.contexts = other.contexts
         self.handshake_timeout_s = other.handshake_timeout_s
 
 
@@ -62,12 +68,13 @@ class ClientTLS:
     subjectAltName: service-identity raises C{CertificateError} there, which it only logs.
     """
 
-    def __init__(self, context: SSL.Context, hostname: str, verify: bool) -> None:
+    def __init__(self, contexts: FollowedFiles[SSL.Context], hostname: str, verify: bool) -> None:
         """
+        @param contexts: made of the files of its certificates.
         @param hostname: the name or IP address that the certificate has to be for; a name is sent as SNI as well.
         @raise TLSFault: it is no host name.
         """
-        self._context = context
+        self._contexts = contexts
         self._verify = verify
         self._hostname = hostname
         self._is_ip = isIPAddress(hostname) or isIPv6Address(hostname)
@@ -75,7 +82,7 @@ class ClientTLS:
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """Part of C{IOpenSSLClientConnectionCreator}; C{failVerification} is told why a server is refused."""
-        connection = SSL.Connection(self._context, None)
+        connection = SSL.Connection(self._contexts.current(), None)
         if self._name and not self._is_ip:
             connection.set_tlsext_host_name(self._name.encode("ascii"))
         if self._verify:
@@ -168,6 +175,15 @@ def server_tls(endpoint: Endpoint, handshake_timeout_s: float = 30.0) -> ServerT
 
     @raise TLSFault: its files can't be used.
     """
+    contexts = FollowedFiles(_files(endpoint), partial(_server_context, endpoint))
+    return ServerTLS(contexts, handshake_timeout_s)
+
+
+def _files(endpoint: Endpoint) -> list[str]:
+    return [path for path in (endpoint.certfile, endpoint.keyfile, endpoint.cacertfile) if path]
+
+
+def _server_context(endpoint: Endpoint) -> SSL.Context:
     context = _base_context(SSL.TLS_SERVER_METHOD)
     assert endpoint.certfile is not None and endpoint.keyfile is not None
     _own_certificate(context, endpoint.certfile, endpoint.keyfile)
@@ -177,7 +193,7 @@ def server_tls(endpoint: Endpoint, handshake_timeout_s: float = 30.0) -> ServerT
     if endpoint.cacertfile:
         _trust(context, endpoint.cacertfile)
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: bool(args[4]))
-    return ServerTLS(context, handshake_timeout_s)
+    return context
 
 
 def _trust(context: SSL.Context, cacertfile: str) -> None:
@@ -187,19 +203,24 @@ def _trust(context: SSL.Context, cacertfile: str) -> None:
         store.add_cert(crypto.X509.from_cryptography(certificate))
 
 
-def client_tls(uplink: UplinkSettings, hostname: str) -> ClientTLS:
-    """The context for connections to the uplink.
+def client_tls(uplink: Endpoint, hostname: str) -> ClientTLS:
+    """The context for connections to a server, or to a peer.
 
     @param hostname: the name or IP address that the server's certificate has to be for.
     @raise TLSFault: its files can't be used.
     """
+    contexts = FollowedFiles(_files(uplink), partial(_client_context, uplink))
+    return ClientTLS(contexts, hostname, not uplink.skipverify)
+
+
+def _client_context(uplink: Endpoint) -> SSL.Context:
     context = _base_context(SSL.TLS_CLIENT_METHOD)
     if uplink.certfile and uplink.keyfile:
         _own_certificate(context, uplink.certfile, uplink.keyfile)
     if not uplink.skipverify:
         assert uplink.cacertfile is not None
         _trust(context, uplink.cacertfile)
-    return ClientTLS(context, hostname, not uplink.skipverify)
+    return context
 
 
 def uplink_tls(uplink: UplinkSettings) -> ClientTLS | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,7 +12,11 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IListeningPort, IProtocol
 from twisted.internet.protocol import Factory
 
+from redisproxy.config import TcpAddress
+from redisproxy.net import program
 from redisproxy.net.detached import DetachedSocket
+from redisproxy.net.password_programs import PasswordPrograms
+from redisproxy.net.resolving import Pointing, look_up
 from redisproxy.net.sockets import clear_stale_socket, closed_on_error, tcp_socket, without_delay
 from redisproxy.net.twisted_passed_port import PassedPort
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
@@ -35,6 +40,8 @@ class TwistedNetwork:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self.passwords = PasswordPrograms(reactor)
+        self.run_program = partial(program.run, reactor)
         self._calls: dict[Callable[[], None], None] = {}
 
     def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:
@@ -79,6 +86,10 @@ class TwistedNetwork:
         opened: Deferred[Any] = endpoint.connect(TLSClientFactory(tls, waiter, self._reactor))
         opened.addCallback(_connected).addCallback(lambda _: waiter.done)
         return opened.addTimeout(timeout_s, self._reactor)
+
+    def look_up(self, host: str, nameserver: TcpAddress | None) -> Deferred[Pointing]:
+        """What a name points to; see L{resolving.look_up}."""
+        return look_up(self._reactor, host, nameserver)
 
     def adopt(self, detached: DetachedSocket, protocol_factory: Callable[[], IProtocol]) -> Any:
         """Go on with a socket that a transport has let go; see L{network.Network.adopt}."""

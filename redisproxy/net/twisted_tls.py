@@ -88,22 +88,24 @@ class HandshakeWaiter(Factory[Any]):
 class _Hurried:
     """Stands before a protocol on the server's side, and disconnects a client that takes too long to shake hands."""
 
-    def __init__(self, protocol: Any, clock: IReactorTime, timeout_s: float) -> None:
+    def __init__(self, protocol: Any, clock: IReactorTime, tls: ServerTLS) -> None:
         self._protocol = protocol
         self._clock = clock
-        self._timeout_s = timeout_s
+        self._tls = tls
 
     def makeConnection(self, transport: Any) -> None:
         self._transport = transport
-        self._deadline = self._clock.callLater(self._timeout_s, transport.abortConnection)
+        self._deadline = self._clock.callLater(self._tls.handshake_timeout_s, transport.abortConnection)
         self._protocol.makeConnection(transport)
 
     def handshakeCompleted(self) -> None:
         self._stop_deadline()
+        self._tls.handshakes.done += 1
         self._transport.wrappedProtocol = self._protocol
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_deadline()
+        self._tls.handshakes.failed += 1
         self._protocol.connectionLost(reason)
 
     def _stop_deadline(self) -> None:
@@ -125,7 +127,7 @@ class TLSServerFactory(TLSMemoryBIOFactory):
         protocol = self.wrappedFactory.buildProtocol(addr)
         if protocol is None:
             return None
-        return self.protocol(self, _Hurried(protocol, self._time, self._tls.handshake_timeout_s))
+        return self.protocol(self, _Hurried(protocol, self._time, self._tls))
 
 
 class TLSClientFactory(TLSMemoryBIOFactory):

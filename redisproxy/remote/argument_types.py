@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ConfigDict, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from redisproxy.config import Settings, TcpAddress, Undiscovered
+from redisproxy.config import Settings, TcpAddress
 from redisproxy.remote.large import Large, ProtocolBroken
 
 _CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", strict=True, hide_input_in_errors=True)
@@ -85,7 +85,7 @@ def _unmarked(value: dict[str, Any]) -> Any:
 
 
 class SettingsValue(Large):
-    """Settings with their secrets, and with the primary that the sentinels have told of.
+    """Settings with their secrets, and with the primary that was found.
 
     Only what the configuration file has set is sent, so that an older data plane does not stumble over new keys with
     their defaults.
@@ -125,10 +125,8 @@ def settings_from_bytes(data: bytes) -> Settings:
 
 
 def _primary(settings: Settings) -> tuple[str, int] | None:
-    address = settings.uplink.address
-    if not settings.uplink.sentinels or isinstance(address, Undiscovered) or not isinstance(address, TcpAddress):
-        return None
-    return address.host, address.port
+    found = settings.uplink.found
+    return None if found is None else (found.host, found.port)
 
 
 def _plain(value: SecretStr | frozenset[str]) -> Any:

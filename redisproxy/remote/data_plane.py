@@ -20,6 +20,8 @@ from redisproxy.dataplane.interface import (
     ClientFilter,
     ClientInFlight,
     ClientLine,
+    ClientQuery,
+    ClientTable,
     DataPlaneLost,
     Figures,
     GateStatus,
@@ -31,9 +33,10 @@ from redisproxy.dataplane.interface import (
     Taker,
 )
 from redisproxy.net.deferreds import shielded
-from redisproxy.remote import orders
+from redisproxy.remote import client_table, orders
 from redisproxy.remote.connection import Connection
 from redisproxy.remote.order_client import OrderClient
+from redisproxy.remote.record_orders import RemoteRecords
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -119,6 +122,10 @@ class RemoteClients:
     def list(self, which: ClientFilter) -> Deferred[tuple[ClientLine, ...]]:
         """Those that `which` describes."""
         return self._connection.give(orders.ListClients, which=which)
+
+    def table(self, which: ClientQuery) -> Deferred[ClientTable]:
+        """Those that `which` describes, as an operator sees them."""
+        return self._connection.give(client_table.TableOfClients, which=which)
 
     def kill(self, ids: frozenset[int]) -> Deferred[int]:
         """Disconnect these."""
@@ -232,6 +239,7 @@ class RemoteDataPlane:
         self.clients = RemoteClients(self._connection)
         self.handover = RemoteHandover(self._connection)
         self.notes = RemoteNotes(self._connection)
+        self.records = RemoteRecords(self._connection)
 
     def link(self) -> OrderClient:
         """The protocol for a new connection to the data plane, for L{use}."""

@@ -8,6 +8,9 @@ fence again only when the data plane has abandoned the move, or when nothing was
  - the other one is marked as a finished copy of it and takes writes: clients go there, too. It is marked behind the
    fence, before the first order to go there, and the mark is taken back only as a promotion is.
    Not as long as the process of the control plane lives: it may not know that it is lost, and undo the promotion.
+   Nor, before the time is over, when it has had the move withdrawn to be able to undo it.
+ - it is fenced, and the other one follows it still: nobody lifts the fence if the control plane was that of another
+   proxy, and has died. So the data plane does, when the time is over in which it might have promoted.
  - anything else, or no answer: clients are held, and the servers asked again, for a bounded time. Then the clients go
    on at the server in use, and the log says what an operator has to do.
 """
@@ -51,6 +54,7 @@ class Verdict(Enum):
 
     STAY = "the server in use takes writes"
     GO = "the new server has all data and takes writes"
+    UNDECIDED = "the server in use is fenced, and the new one was not promoted"
     UNCLEAR = "unclear"
 
 
@@ -66,47 +70,29 @@ def verdict(old: ServerState | None, new: ServerState | None, writable: bool, ma
         return Verdict.UNCLEAR
     if not old.can_config or not old.fenced:
         return Verdict.STAY if old.role == "master" else Verdict.UNCLEAR
-    promoted = new is not None and new.role == "master" and new.former_id == old.replication_id != ""
-    return Verdict.GO if promoted and writable else Verdict.UNCLEAR
+    if writable and new is not None and _promoted(old, new):
+        return Verdict.GO
+    follows = new is not None and new.role == "slave" and new.replication_id == old.replication_id
+    return Verdict.UNDECIDED if old.role == "master" and (follows or mark is Marked.COPYING) else Verdict.UNCLEAR
 
 
-class Interrupted:
-    """Ends an interrupted switchover.
+def _promoted(old: ServerState, new: ServerState) -> bool:
+    """Whether the new server was promoted from the old one's data; that may follow it by now, as the way back."""
+    follows = old.role == "slave" and old.replication_id == new.replication_id != ""
+    return new.role == "master" and (follows or new.former_id == old.replication_id != "")
 
-    @param control_lives: whether the process that was connected as the control plane is still there.
-    """
+
+class Arbiter:
+    """Asks both servers of a switchover where clients belong."""
 
     log = Logger(namespace="redisproxy.interrupted")
 
-    def __init__(
-        self, plane: DataPlane, moves: Moves, network: Network, clock: IReactorTime, control_lives: Callable[[], bool]
-    ) -> None:
-        self._plane = plane
-        self._moves = moves
-        self._clock = clock
+    def __init__(self, network: Network, clock: IReactorTime) -> None:
         self._network = network
-        self._control_lives = control_lives
+        self._clock = clock
 
-    async def end(self) -> None:
-        """End it, in one way or the other."""
-        begun = self._moves.begun
-        settings = begun.prepared or begun.settings
-        if settings.switchover.mode == "external":
-            await self._stay("nothing is fenced in external mode")
-            return
-        deadline = self._clock.seconds() + settings.switchover.pause_budget_ms / 1000 + MARGIN_S
-        await self._sleep(FIRST_LOOK_S)
-        while self._clock.seconds() < deadline:
-            found = await self._look(begun.settings, begun.prepared)
-            if found is Verdict.STAY:
-                await self._stay(found.value)
-                return
-            if found is Verdict.GO and not self._control_lives() and await self._go():
-                return
-            await self._sleep(LOOK_AGAIN_S)
-        await self._give_up(begun.settings, begun.prepared)
-
-    async def _look(self, old: Settings, new: Settings | None) -> Verdict:
+    async def look(self, old: Settings, new: Settings | None) -> Verdict:
+        """What they say now. @param new: of the prepared move; None when nothing is prepared."""
         state_of_old = await self._asked(old.uplink, RedisServer.state)
         if new is None:
             return verdict(state_of_old, None, False, Marked.NOT)
@@ -114,6 +100,11 @@ class Interrupted:
         writable = await self._asked(new.uplink, _takes_writes) or False
         mark = await self._asked(new.uplink, lambda server: marked(server, old.uplink.address))
         return verdict(state_of_old, state_of_new, writable, mark)
+
+    async def lift_fence(self, uplink: UplinkSettings) -> None:
+        """Have the server take writes again; what comes of it the next look shows."""
+        self.log.warn("{server} is fenced, and nothing was promoted: the fence is lifted", server=str(uplink.address))
+        await self._asked(uplink, _unfenced)
 
     async def _asked(self, uplink: UplinkSettings, ask: Callable[[RedisServer], Coroutine[Any, Any, Any]]) -> Any:
         """What a server answers; None when it does not."""
@@ -128,6 +119,82 @@ class Interrupted:
             return await ask(server)
         finally:
             server.close()
+
+
+class Interrupted:
+    """Ends an interrupted switchover.
+
+    @param control_lives: whether the process that was connected as the control plane is still there.
+    @param lease_s: the control plane is that of another proxy, which may have died behind the fence. So long after the
+        pause budget it gives no more orders to the servers, and the fence is lifted if nothing was promoted. None: this
+        machine's, which lifts the fence itself, or whose operator does.
+    """
+
+    log = Logger(namespace="redisproxy.interrupted")
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        moves: Moves,
+        network: Network,
+        clock: IReactorTime,
+        control_lives: Callable[[], bool],
+        lease_s: float | None = None,
+    ) -> None:
+        self._plane, self._moves = plane, moves
+        self._clock = clock
+        self._lease_s = lease_s
+        self._arbiter = Arbiter(network, clock)
+        self._control_lives = control_lives
+
+    async def end(self) -> None:
+        """End it, in one way or the other."""
+        begun = self._moves.begun
+        settings = begun.prepared or begun.settings
+        if settings.switchover.mode == "external":
+            await self._stay("nothing is fenced in external mode")
+            return
+        deadline = self._deadline(settings)
+        await self._sleep(FIRST_LOOK_S)
+        while self._clock.seconds() < deadline:
+            found = await self._look(begun.settings, begun.prepared)
+            if found is Verdict.STAY:
+                await self._stay(found.value)
+                return
+            if found is Verdict.GO and not self._may_be_undone and await self._go():
+                return
+            await self._sleep(LOOK_AGAIN_S)
+        await self._end_at_last(begun.settings, begun.prepared)
+
+    def _deadline(self, settings: Settings) -> float:
+        budget_s, begun = settings.switchover.pause_budget_ms / 1000, self._moves.begun
+        if self._lease_s is None or begun.held_at is None:
+            return self._clock.seconds() + budget_s + MARGIN_S
+        return max(begun.held_at + budget_s + self._lease_s, self._clock.seconds() + 2 * FIRST_LOOK_S)
+
+    async def _end_at_last(self, old: Settings, new: Settings | None) -> None:
+        """The time is over: nobody undoes anything any more."""
+        ends = self._clock.seconds() + (0.0 if self._lease_s is None else MARGIN_S)
+        while True:
+            found = await self._look(old, new)
+            if found is Verdict.UNDECIDED and self._lease_s is not None:
+                await self._arbiter.lift_fence(old.uplink)
+            elif found is Verdict.STAY and self._lease_s is not None:
+                await self._stay(found.value)
+                return
+            elif found is Verdict.GO and not self._control_lives() and await self._go():
+                return
+            if self._clock.seconds() >= ends:
+                break
+            await self._sleep(LOOK_AGAIN_S)
+        await self._give_up(old, new)
+
+    @property
+    def _may_be_undone(self) -> bool:
+        return self._control_lives() or self._moves.begun.withdrawn
+
+    async def _look(self, old: Settings, new: Settings | None) -> Verdict:
+        return await self._arbiter.look(old, new)
 
     async def _stay(self, why: str) -> None:
         await self._moves.abandon()
@@ -186,3 +253,9 @@ class Interrupted:
 async def _takes_writes(server: RedisServer) -> bool:
     await server.probe_write()
     return True
+
+
+async def _unfenced(server: RedisServer) -> None:
+    state = await server.state()
+    if state.fenced:
+        await server.unfence(state)

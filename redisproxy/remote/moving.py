@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redisproxy.dataplane.interface import OPERATOR
+from redisproxy.dataplane.interface import OPERATOR, SWITCHOVER, WrongOrder
 from redisproxy.remote.standing import Begun, Brought
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
 
     from redisproxy.config import Settings
     from redisproxy.dataplane.interface import DataPlane, Hold, Release
@@ -20,8 +21,9 @@ class Moves:
     @ivar begun: what is begun and not ended.
     """
 
-    def __init__(self, plane: DataPlane, settings: Settings) -> None:
+    def __init__(self, plane: DataPlane, settings: Settings, clock: IReactorTime) -> None:
         self._plane = plane
+        self._clock = clock
         self.begun = Begun(settings)
         self._bringing: Deferred[None] | None = None
 
@@ -35,6 +37,7 @@ class Moves:
         await self._plane.move.prepare(settings, same_listeners)
         begun = self.begun
         begun.prepared, begun.same_listeners, begun.brought = settings, same_listeners, Brought.NOTHING
+        begun.withdrawn = False
 
     async def bring(self) -> None:
         """Once for a prepared move: what was cut short in the middle can't be continued."""
@@ -60,6 +63,15 @@ class Moves:
         await self._plane.move.abandon()
         self.begun.prepared = None
 
+    async def withdraw(self) -> None:
+        """Do not go to the new server any more, unless the control plane is lost before it has undone the move.
+
+        @raise WrongOrder: nothing is prepared, perhaps because it has gone there.
+        """
+        if self.begun.prepared is None:
+            raise WrongOrder("no move is prepared")
+        self.begun.withdrawn = True
+
     async def prepare_again(self) -> None:
         """Prepare the same anew, because a part of it can't be used."""
         settings, same_listeners = self.begun.prepared, self.begun.same_listeners
@@ -74,6 +86,8 @@ class Moves:
         """Close the gate. The operator's own pause is nothing that the control plane has to end."""
         if reason != OPERATOR:
             self.begun.holds.add(reason)
+        if reason == SWITCHOVER:
+            self.begun.held_at = self._clock.seconds()
         return await self._plane.gate.hold(reason)
 
     async def release(self, reason: str) -> Release:

@@ -26,13 +26,15 @@ class OrderClient(Link):
     @ivar version: of the orders that the other side takes; 0 before the greeting.
     @ivar cut_off: another control plane gives the orders now.
     @ivar given_up: this side has given the connection up, and not the other one.
+    @param beat_s: how often it shows that it works.
     """
 
-    def __init__(self, clock: IReactorTime, on_lost: Callable[[Link], None]) -> None:
+    def __init__(self, clock: IReactorTime, on_lost: Callable[[Link], None], beat_s: float = BEAT_S) -> None:
         super().__init__(clock, on_lost)
         self.version = 0
         self.cut_off = False
         self.given_up = False
+        self._beat_s = beat_s
         self._numbers = count(1)
         self._waiting: dict[int, Deferred[Any]] = {}
         self._beat = LoopingCall(self._show_life)
@@ -58,7 +60,7 @@ class OrderClient(Link):
         @raise DataPlaneLost: the connection was lost.
         """
         self.version = await self.give(Greet, oldest=OLDEST, newest=VERSION)
-        self._beat.start(BEAT_S, now=False)
+        self._beat.start(self._beat_s, now=False)
 
     def _show_life(self) -> None:
         self.give(StillThere).addErrback(lambda _: None)

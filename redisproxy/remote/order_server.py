@@ -27,6 +27,7 @@ class OrderServer(Link):
 
     @param handlers: what carries out each order, with its arguments, and returns its answer or a coroutine.
     @param on_greeted: the control plane is one that may give orders.
+    @param silence_s: one that has sent nothing for so long is lost.
     """
 
     def __init__(
@@ -35,24 +36,26 @@ class OrderServer(Link):
         handlers: Mapping[type[Order], Handler],
         on_lost: Callable[[Link], None],
         on_greeted: Callable[[OrderServer], None] = lambda link: None,
+        silence_s: float = SILENCE_S,
     ) -> None:
         super().__init__(clock, on_lost)
         own: dict[type[Order], Handler] = {Greet: self._greet, StillThere: lambda: None}
         self._handlers = {order.commandName: (order, handler) for order, handler in {**handlers, **own}.items()}
         self._on_greeted = on_greeted
+        self._silence_s = silence_s
         self._running: dict[int, tuple[type[Order], Deferred[Any]]] = {}
         self._greeted = False
         self._silence: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Part of C{IProtocol}."""
-        self._silence = self.clock.callLater(SILENCE_S, self._maybe_silent)
+        self._silence = self.clock.callLater(self._silence_s, self._maybe_silent)
 
     def ampBoxReceived(self, box: amp.AmpBox) -> None:
         """Part of AMP: a box is whole."""
         if self._silence is not None and self._silence.active():
             self._silence.cancel()
-            self._silence = self.clock.callLater(SILENCE_S, self._maybe_silent)
+            self._silence = self.clock.callLater(self._silence_s, self._maybe_silent)
         super().ampBoxReceived(box)
 
     def _maybe_silent(self) -> None:
@@ -60,7 +63,7 @@ class OrderServer(Link):
         self._silence = self.clock.callLater(0, self._silent)
 
     def _silent(self) -> None:
-        self.log.error("the connection is closed: the control plane has been silent for {s:g} s", s=SILENCE_S)
+        self.log.error("the connection is closed: the control plane has been silent for {s:g} s", s=self._silence_s)
         self.abort()
 
     def responder(self, name: bytes) -> Callable[[amp.AmpBox], Any] | None:

@@ -18,13 +18,15 @@ from twisted.logger import Logger
 from redisproxy.dataplane.interface import (
     OPERATOR,
     SWITCHOVER,
+    ClientOrders,
     DataPlane,
     DataPlaneLost,
     HandedClient,
     HandoverOrders,
     NoteOrders,
+    RecordOrders,
 )
-from redisproxy.remote import orders
+from redisproxy.remote import client_table, orders, record_orders
 from redisproxy.remote.interrupted import Interrupted
 from redisproxy.remote.moving import Moves
 from redisproxy.remote.order_server import Handler, OrderServer
@@ -48,6 +50,7 @@ class ServedDataPlane:
     @param more: further orders, by who carries them out.
     @param started: `plane` has been started already.
     @param other_end: the process that has made a connection.
+    @param lease_s: the control plane is that of another proxy; see L{Interrupted}.
     """
 
     log = Logger(namespace="redisproxy.dataplane")
@@ -61,11 +64,12 @@ class ServedDataPlane:
         more: Mapping[type[Order], Handler] | None = None,
         started: bool = False,
         other_end: Callable[[Link], OtherEnd] = UnknownEnd.of,
+        lease_s: float | None = None,
     ) -> None:
         self._plane = plane
         self._clock = clock
-        self._moves = Moves(plane, settings)
-        self._interrupted = Interrupted(plane, self._moves, network, clock, lambda: self._lost_process.lives())
+        self._moves = moves = Moves(plane, settings, clock)
+        self._interrupted = Interrupted(plane, moves, network, clock, self._control_lives, lease_s)
         self._other_end = other_end
         self._control_process: OtherEnd = UnknownEnd()
         self._lost_process: OtherEnd = UnknownEnd()  # whose move is being ended; another one may have connected
@@ -75,9 +79,12 @@ class ServedDataPlane:
         self._ending: Deferred[None] | None = None
         self._unsettled: list[Deferred[None]] = []
 
+    def _control_lives(self) -> bool:
+        return self._lost_process.lives()
+
     def link(self) -> OrderServer:
         """The protocol for a new connection of a control plane. Once it has greeted, the one before is cut off."""
-        return OrderServer(self._clock, self._handlers(), self._lost, self._greeted)
+        return OrderServer(self._clock, self.handlers(), self.lost, self.take)
 
     async def stop(self) -> None:
         """The process ends: take no more orders, and leave nothing of what is prepared."""
@@ -89,7 +96,8 @@ class ServedDataPlane:
             each.close()
         await self._moves.abandon()
 
-    def _greeted(self, link: OrderServer) -> None:
+    def take(self, link: OrderServer) -> None:
+        """The control plane at the other end of this link gives the orders from now on."""
         if self._control is not None:
             self.log.warn("another control plane has connected: the one before is cut off")
             self._control.cut_off()
@@ -104,28 +112,21 @@ class ServedDataPlane:
 
     # -- orders
 
-    def _handlers(self) -> dict[type[Order], Handler]:
-        plane, clients = self._plane, self._plane.clients
+    def handlers(self) -> dict[type[Order], Handler]:
+        """What carries out each order."""
+        plane = self._plane
         return {
             **self._of_gate_and_moves(),
             **self._more,
-            orders.ListClients: clients.list,
-            orders.KillClients: clients.kill,
-            orders.UnblockClient: clients.unblock,
-            orders.HighestDb: clients.highest_db,
-            orders.TerminateRaw: clients.terminate_raw,
-            orders.StopListening: clients.stop_listening,
-            orders.GiveNotice: clients.give_notice,
-            orders.AllLeft: clients.all_left,
-            orders.CloseAll: clients.close_all,
+            **_of_clients(plane.clients),
             **_of_handover(plane.handover),
-            **_of_notes(plane.notes),
+            **_of_notes(plane.notes, plane.records),
             orders.Start: self._start,
             orders.IsConnected: plane.connected,
             orders.ServerKnown: plane.server_known,
             orders.ReadFigures: plane.figures,
             orders.Stop: plane.stop,
-            orders.Settled: self._settled,
+            orders.Settled: self.settled,
             orders.SettingsInForce: lambda: self._moves.begun.settings,
             orders.TakeOver: self._take_over,
         }
@@ -147,6 +148,19 @@ class ServedDataPlane:
             orders.Abandon: lambda: self._unless_ending(moves.abandon),
         }
 
+    async def prepare(self, settings: Settings, same_listeners: bool) -> None:
+        """Prepare to go there, by order of the control plane."""
+        await self._unless_ending(self._moves.prepare, settings, same_listeners)
+
+    async def withdraw(self) -> None:
+        """See L{Moves.withdraw}, by order of the control plane."""
+        await self._unless_ending(self._moves.withdraw)
+
+    @property
+    def prepared(self) -> Settings | None:
+        """Those of the prepared move."""
+        return self._moves.begun.prepared
+
     async def _start(self) -> None:
         """Once: each control plane that comes anew gives this order."""
         if not self._started:
@@ -161,9 +175,13 @@ class ServedDataPlane:
 
     # -- after a loss
 
-    def _lost(self, link: Link) -> None:
-        if link is not self._control:
-            return
+    def lost(self, link: Link) -> None:
+        """The link is lost."""
+        if link is self._control:
+            self.lead_lost()
+
+    def lead_lost(self) -> None:
+        """Nobody gives orders any more: end by itself what has begun."""
         self._control = None
         if self._ending is None:
             self._lost_process, self._control_process = self._control_process, UnknownEnd()
@@ -199,7 +217,8 @@ class ServedDataPlane:
         for waiting in unsettled:
             waiting.callback(None)
 
-    async def _settled(self) -> Standing:
+    async def settled(self) -> Standing:
+        """Fire when nothing is left to be ended that a lost control plane has begun; what stands then."""
         if self._ending is not None:
             waiting: Deferred[None] = Deferred(self._unsettled.remove)
             self._unsettled.append(waiting)
@@ -212,12 +231,28 @@ class ServedDataPlane:
         return standing_of(self._moves.begun)
 
 
-def _of_notes(notes: NoteOrders) -> dict[type[Order], Handler]:
-    """What carries out the orders about what clients change silently."""
+def _of_notes(notes: NoteOrders, records: RecordOrders) -> dict[type[Order], Handler]:
+    """What carries out the orders about what clients change silently, and about what has passed."""
     return {
+        **record_orders.handlers(records),
         orders.BeginNotes: notes.begin,
         orders.TakeNotes: notes.take,
         orders.EndNotes: notes.end,
+    }
+
+
+def _of_clients(clients: ClientOrders) -> dict[type[Order], Handler]:
+    return {
+        orders.ListClients: clients.list,
+        client_table.TableOfClients: clients.table,
+        orders.KillClients: clients.kill,
+        orders.UnblockClient: clients.unblock,
+        orders.HighestDb: clients.highest_db,
+        orders.TerminateRaw: clients.terminate_raw,
+        orders.StopListening: clients.stop_listening,
+        orders.GiveNotice: clients.give_notice,
+        orders.AllLeft: clients.all_left,
+        orders.CloseAll: clients.close_all,
     }
 
 

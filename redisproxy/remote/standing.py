@@ -24,6 +24,8 @@ class Begun:
 
     @ivar settings: those in force. @ivar prepared: those of the prepared move.
     @ivar holds: reasons for which the control plane has closed the gate, without the operator's.
+    @ivar held_at: when it was closed for a switchover, on the clock of the data plane.
+    @ivar withdrawn: the control plane may undo the move now; see L{moving.Moves.withdraw}.
     """
 
     settings: Settings
@@ -31,6 +33,8 @@ class Begun:
     same_listeners: bool = False
     brought: Brought = Brought.NOTHING
     holds: set[str] = field(default_factory=set)
+    withdrawn: bool = False
+    held_at: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from redisproxy.config import Address, TcpAddress, parse_address
 from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.servers.fence import is_fence
 
 MAX_HOST = 255
 MAX_EPOCH = (1 << 64) - 1
@@ -80,6 +81,13 @@ def is_primary(role: object, info: object) -> bool | None:
     if isinstance(info, bytes) and b"\nrole:" in info:
         return b"\nrole:master" in info
     return None
+
+
+def is_fenced(config: object) -> bool:
+    """Whether a server bears a fence, in its answer to C{CONFIG GET min-replicas-to-write}."""
+    if not isinstance(config, list) or len(config) != 2 or not isinstance(config[1], bytes):
+        return False
+    return config[1].isdigit() and len(config[1]) <= 10 and is_fence(int(config[1]))
 
 
 def concerns(message: object, name: str) -> bool:

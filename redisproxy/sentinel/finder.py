@@ -10,11 +10,10 @@ from redisproxy.config import Address, Settings, TcpAddress, UplinkSettings
 from redisproxy.config.certificates import TLSFault
 from redisproxy.net.dialing import sentinel_dial, uplink_dial
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
-from redisproxy.sentinel.answers import Said, candidates, epoch_of, is_primary, primary_of, settled
+from redisproxy.sentinel.answers import Said, candidates, epoch_of, is_fenced, is_primary, primary_of, settled
 from redisproxy.sentinel.wire import Line
 from redisproxy.servers.control_connection import ServerSaidNo
-from redisproxy.servers.credentials import credentials_of
-from redisproxy.uplink import Credentials
+from redisproxy.servers.credentials import credentials_of, sentinel_credentials_of
 
 if TYPE_CHECKING:
     from redisproxy.net.network import Network
@@ -68,14 +67,14 @@ class Finder:
 
     log = Logger(namespace="redisproxy.sentinel")
 
-    def __init__(self, settings: Settings, network: Network, clock: Any, before: Finder | None = None) -> None:
+    def __init__(self, settings: Settings, network: Network, clock: Any, before: object = None) -> None:
         """
         @param before: those of the configuration before; of the same primary, what they knew is still known.
         @raise TLSFault: the certificates for the sentinels can't be used.
         """
         uplink = settings.uplink
         self.name = uplink.master_name or ""
-        self.poll_s = uplink.sentinel_poll_ms / 1000
+        self.poll_s = self.lost_poll_s = uplink.sentinel_poll_ms / 1000
         self.hold_s = uplink.sentinel_hold_ms / 1000
         self.backoff_s = uplink.reconnect_min_ms / 1000, uplink.reconnect_max_ms / 1000
         self.error = ""
@@ -84,7 +83,9 @@ class Finder:
         self._settings = settings
         self._network = network
         self._clock = clock
-        self._known_epoch: int = before._known_epoch if before is not None and before.watches(uplink) else 0
+        known = before if isinstance(before, Finder) and before.watches(uplink) else None
+        self._known_epoch: int = known._known_epoch if known is not None else 0
+        self._may_be_fenced = known is None
         self.sentinels = [self._sentinel(address) for address in uplink.sentinel_addresses]
 
     def watches(self, uplink: UplinkSettings) -> bool:
@@ -94,14 +95,16 @@ class Finder:
 
     def _sentinel(self, address: TcpAddress) -> Sentinel:
         uplink = self._settings.uplink
-        secret = uplink.sentinel_password.get_secret_value() if uplink.sentinel_password else None
         dial = sentinel_dial(self._network, uplink, address)
-        credentials = Credentials(uplink.sentinel_user, secret)
+        credentials = sentinel_credentials_of(uplink)
         timeout_s = uplink.sentinel_timeout_ms / 1000
         return Sentinel(address, Line(f"sentinel {address}", dial, credentials, self._clock, timeout_s))
 
     async def find(self, current: Address | None = None, first: Sentinel | None = None) -> TcpAddress:
         """Where the primary is; a server that is not in use yet was asked for its role.
+
+        One that is fenced was left by a failover of which these sentinels have not heard; at the start there may be no
+        other one.
 
         @param current: the server in use. @param first: the sentinel to ask before the others.
         @raise UplinkError: nobody knows, or the server that they name is no primary.
@@ -111,7 +114,7 @@ class Finder:
         for address in candidates(said, len(self.sentinels), self._known_epoch, current):
             try:
                 if address != current:
-                    await self._verify(address)
+                    await self._verify(address, current is None and self._may_be_fenced)
             except UplinkError as error:
                 refused.append(str(error))
             else:
@@ -150,17 +153,21 @@ class Finder:
             self.log.warn("{error}", error=error)
         sentinel.error = error
 
-    async def _verify(self, address: TcpAddress) -> None:
+    async def _verify(self, address: TcpAddress, may_be_fenced: bool) -> None:
         """
-        @raise UplinkError: the server there does not say that it is a primary.
+        @raise UplinkError: the server there does not say that it is a primary, or is fenced.
         """
         line = self._line_to(address)
-        role, info = await line.ask(("ROLE",), ("INFO", "replication"))
+        role, info, fence = await line.ask(
+            ("ROLE",), ("INFO", "replication"), ("CONFIG", "GET", "min-replicas-to-write")
+        )
         primary = is_primary(role, info)
         if primary is None:
             raise UplinkUnavailable(f"{line.name}: it does not tell whether it is a primary")
         if not primary:
             raise UplinkUnavailable(f"{line.name}: it is still a replica")
+        if not may_be_fenced and is_fenced(fence):
+            raise UplinkUnavailable(f"{line.name}: it is fenced, and was left by a failover; else: redisproxy unfence")
 
     def _line_to(self, address: TcpAddress) -> Line:
         uplink = self._settings.uplink.at(address)
@@ -171,7 +178,7 @@ class Finder:
             dial = uplink_dial(self._network, uplink)
         except TLSFault as fault:
             raise UplinkUnavailable(f"uplink.{fault}") from fault
-        return Line(name, dial, credentials_of(uplink), self._clock, uplink.connect_timeout_ms / 1000)
+        return Line(name, dial, credentials_of(uplink, self._network), self._clock, uplink.connect_timeout_ms / 1000)
 
     def describe(self) -> dict[str, Any]:
         """What the pages show."""

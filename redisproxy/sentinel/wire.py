@@ -17,7 +17,7 @@ from redisproxy.servers.control_connection import ControlConnection, ControlProt
 
 if TYPE_CHECKING:
     from redisproxy.net.dialing import Dial
-    from redisproxy.uplink import Credentials
+    from redisproxy.uplink import CredentialSource
 
 MAX_BYTES = 262144
 Heard = Callable[[object, object], None]
@@ -69,11 +69,11 @@ class Line:
     @param timeout_s: for the connection, and later for each answer.
     """
 
-    def __init__(self, name: str, dial: Dial, credentials: Credentials, clock: IReactorTime, timeout_s: float) -> None:
+    def __init__(self, name: str, dial: Dial, source: CredentialSource, clock: IReactorTime, timeout_s: float) -> None:
         self.name = name
         self.clock = clock
         self._dial = dial
-        self._credentials = credentials
+        self._source = source
         self._timeout_s = timeout_s
 
     async def ask(self, *commands: tuple[str, ...]) -> list[Any]:
@@ -113,7 +113,7 @@ class Line:
             ControlConnection,
             self.name,
             lambda _: self._dial(make),
-            self._credentials,
+            self._source,
             self.clock,
             self._timeout_s,
         )

@@ -24,4 +24,4 @@ async def connect_to(uplink: UplinkSettings, name: str, network: Network, clock:
         dial = uplink_dial(network, uplink)
     except TLSFault as error:
         raise UplinkUnavailable(f"{name}: {error}") from error
-    return await open_control(name, dial, credentials_of(uplink), clock, uplink.connect_timeout_ms / 1000)
+    return await open_control(name, dial, credentials_of(uplink, network), clock, uplink.connect_timeout_ms / 1000)

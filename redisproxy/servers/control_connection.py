@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from redisproxy.net.errors import UplinkError, UplinkRefused, UplinkUnavailable
 
 if TYPE_CHECKING:
-    from redisproxy.uplink.login import Credentials
+    from redisproxy.uplink.login import CredentialSource
 
 Connect = Callable[[Callable[[], Any]], "Deferred[Any]"]
 Arg = bytes | str | int
@@ -97,22 +97,26 @@ T = TypeVar("T", bound=ControlConnection)
 
 
 async def open_connection(
-    kind: type[T], name: str, connect: Connect, credentials: Credentials, clock: IReactorTime, timeout_s: float
+    kind: type[T], name: str, connect: Connect, source: CredentialSource, clock: IReactorTime, timeout_s: float
 ) -> T:
     """Open a control connection and log in.
 
     @param kind: the class of the result.
     @param name: the server's name in messages.
     @param connect: opens one transport, for the protocol that the given callable makes.
+    @param source: what to log in with.
     @param timeout_s: the limit for connecting, and later for each answer.
     @raise UplinkError: the server can't be reached, or refuses the password.
     """
+    credentials = await source.ask()
     protocol = await connected(name, connect, lambda: ControlProtocol(clock), clock, timeout_s)
     connection = kind(name, protocol, clock, timeout_s)
     try:
         if auth := credentials.auth():
             await connection.ask("AUTH", *auth)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, ServerSaidNo):
+            source.refused(credentials)
         connection.close()
         raise
     return connection

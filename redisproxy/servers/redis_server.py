@@ -15,7 +15,7 @@ from redisproxy.servers.fence import fence_commands, unfence_commands
 from redisproxy.servers.state import ServerState, parse_info
 
 if TYPE_CHECKING:
-    from redisproxy.uplink.login import Credentials
+    from redisproxy.uplink.login import CredentialSource
 
 # A write that passes every check of the server and changes nothing: SETRANGE with an empty value creates no key
 # (https://redis.io/docs/latest/commands/setrange/).
@@ -163,10 +163,10 @@ class RedisServer(ControlConnection):
 
 
 async def open_control(
-    name: str, connect: Connect, credentials: Credentials, clock: IReactorTime, timeout_s: float
+    name: str, connect: Connect, source: CredentialSource, clock: IReactorTime, timeout_s: float
 ) -> RedisServer:
     """Open a control connection to a Redis server and log in; see L{open_connection}."""
-    return await open_connection(RedisServer, name, connect, credentials, clock, timeout_s)
+    return await open_connection(RedisServer, name, connect, source, clock, timeout_s)
 
 
 def _text(value: object) -> str:

@@ -85,6 +85,22 @@ class ServerState:
         return self.info.get("master_host", ""), self.number("master_port")
 
     @property
+    def replicas(self) -> list[tuple[str, int]]:
+        """Host and port of each replica that follows this server, as it announces itself."""
+        found = []
+        for name, value in self.info.items():
+            if name.startswith("slave") and name[5:].isdigit():
+                fields = dict(part.split("=", 1) for part in value.split(",") if "=" in part)
+                if fields.get("ip") and fields.get("port", "").isdigit():
+                    found.append((fields["ip"], int(fields["port"])))
+        return found
+
+    @property
+    def run_id(self) -> str:
+        """Another one after each start of the server."""
+        return self.info.get("run_id", "")
+
+    @property
     def keys(self) -> int:
         """The number of keys in all databases."""
         return sum(self.keys_by_db.values())

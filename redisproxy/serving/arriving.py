@@ -30,7 +30,7 @@ class Arriving:
     @ivar with_transaction: its MULTI was queued there.
     """
 
-    pingable = False
+    pingable = takes_auth = False
 
     def __init__(self, client: Client, value: ClientValue) -> None:
         self.client = client

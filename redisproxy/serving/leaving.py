@@ -187,8 +187,8 @@ class Leaving:
         client = self.client
         client.closing.let_go()
         client.registry.remove(client.id)
-        if client.core.log_messages:
-            client.log.info("client {id} handed over", id=client.id)
+        if client.core.log_clients:
+            client.log.debug("client {id} handed over", id=client.id)
 
     def take_back(self, network: Any, socket: DetachedSocket) -> None:
         """The other data plane has refused it: have its socket again."""

@@ -48,8 +48,8 @@ class ClientProtocol(Protocol):
             return
         client.identity.id = client.registry.add(client)
         client.apply_framing()
-        if client.core.log_messages:
-            client.log.info("client {id} connected from {address}", id=client.id, address=client.address)
+        if client.core.log_clients:
+            client.log.debug("client {id} connected from {address}", id=client.id, address=client.address)
 
     def _goes_on(self) -> None:
         """The client comes from another data plane, or comes back from there."""
@@ -58,8 +58,8 @@ class ClientProtocol(Protocol):
         if client.output.unread:
             client.slow_reader.resumeProducing()
         client.waiting.begin_reading()
-        if client.core.log_messages:
-            client.log.info("client {id} goes on here, from {address}", id=client.id, address=client.address)
+        if client.core.log_clients:
+            client.log.debug("client {id} goes on here, from {address}", id=client.id, address=client.address)
 
     def dataReceived(self, data: bytes) -> None:
         if self._output.closed or self._lane.take(data):

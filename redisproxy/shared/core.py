@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from redisproxy.commands.lookup import CommandTable
+from redisproxy.figures.slow_log import SlowLog
 from redisproxy.shared.blocked_commands import BlockedCommands
 from redisproxy.shared.maintenance import Maintenance
 from redisproxy.shared.notes import Notes
@@ -49,7 +50,7 @@ class Core:
 
     @ivar uplinks: the set of connections to the current Redis server.
     @ivar multiplex: whether clients without state share connections.
-    @ivar log_messages: log each command's name and size.
+    @ivar log_messages: log each command's name and size. @ivar log_clients: log each client that comes and leaves.
     @ivar scripts: the scripts that have passed.
     @ivar cursors: which server a cursor of SCAN comes from.
     @ivar dedicated: how many clients have a connection of their own although no state of theirs is bound to it.
@@ -57,6 +58,7 @@ class Core:
     @ivar blocked_commands: where blocking commands wait during a switch.
     @ivar maintenance: who is told of pauses.
     @ivar notes: what clients change silently while a copy is being made; always the same object.
+    @ivar slow_log: the commands that took long.
     @ivar every_worker: where to ask about clients of all workers; None when this process has them all.
     """
 
@@ -68,6 +70,7 @@ class Core:
     limits: ClientLimits = field(default_factory=ClientLimits)
     multiplex: bool = True
     log_messages: bool = False
+    log_clients: bool = False
     scripts: ScriptCache = field(default_factory=lambda: ScriptCache(MAX_SCRIPT_BYTES))
     cursors: ScanCursors = field(default_factory=ScanCursors)
     notes: Notes = field(default_factory=Notes)
@@ -76,8 +79,10 @@ class Core:
     blocked_commands: BlockedCommands = field(init=False)
     subscription_changes: SubscriptionChanges = field(init=False)
     maintenance: Maintenance = field(init=False)
+    slow_log: SlowLog = field(init=False)
 
     def __post_init__(self) -> None:
         self.blocked_commands = BlockedCommands(self.clock)
         self.subscription_changes = SubscriptionChanges(self.clock)
         self.maintenance = Maintenance(self.gate, self.clock)
+        self.slow_log = SlowLog(self.gate.flow, self.clock.seconds)

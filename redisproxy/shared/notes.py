@@ -27,12 +27,14 @@ class Noted:
         they are streams or of a module's type.
     @ivar functions: functions were loaded or deleted.
     @ivar everything: any key of any database may have changed, and more than is said here.
+    @ivar flushed: databases were emptied, of which CLIENT TRACKING tells, and keyspace notifications do not.
     """
 
     keys: tuple[DatabaseKey, ...] = ()
     perhaps: tuple[DatabaseKey, ...] = ()
     functions: bool = False
     everything: bool = False
+    flushed: bool = False
 
 
 class Notes:
@@ -54,6 +56,7 @@ class Notes:
         self._bytes = 0
         self._functions = False
         self._everything = False
+        self._flushed = False
 
     def begin(self) -> None:
         """Note from now on; nothing is noted yet."""
@@ -73,6 +76,7 @@ class Notes:
         for db, change in changes:
             self._everything |= change.everything
             self._functions |= change.functions
+            self._flushed |= change.flushed
             self._add(self._keys, db, change.keys)
             self._add(self._perhaps, db, change.perhaps)
 
@@ -97,6 +101,6 @@ class Notes:
     def take(self) -> Noted:
         """What was noted since the last time."""
         keys, perhaps = tuple(self._keys), tuple(self._perhaps - self._keys)
-        noted = Noted(keys, perhaps, self._functions, self._everything or self._incomplete)
+        noted = Noted(keys, perhaps, self._functions, self._everything or self._incomplete, self._flushed)
         self._clear()
         return noted

@@ -17,6 +17,7 @@ class Options:
     @ivar program_a, program_b: the programs of the two servers; empty for redis-server as it is on PATH.
     @ivar rate: rounds of work a second, of all busy clients together.
     @ivar data_mb: the size of the data set that is in the first server before the first switchover.
+    @ivar between_s: the longest pause before a move; half of it on average.
     @ivar reply_limit_s: a client that waits longer for a reply counts as hanging.
     """
 
@@ -36,6 +37,7 @@ class Options:
     value_bytes: int = 32
     rate: int = 2000
     data_mb: int = 0
+    between_s: float = 0.1
     reply_limit_s: float = 15.0
 
 

@@ -23,6 +23,7 @@ class RunState:
     """The state of a run, without the figures of its clients.
 
     @ivar folder: where the logs are. @ivar began: in seconds of the monotonic clock. @ivar doing: what it does now.
+    @ivar admin: host:port of the proxy's admin pages; empty before it runs.
     @ivar reports: of all switchovers so far. @ivar upgrades: all that have taken place.
     @ivar faults: those found without the clients.
     @ivar gone: how often the old server was dead before the switchover was over.
@@ -32,6 +33,7 @@ class RunState:
     folder: Path
     began: float = field(default_factory=time.monotonic)
     doing: str = "starting"
+    admin: str = ""
     reports: list[dict[str, Any]] = field(default_factory=list)
     upgrades: list[Upgrade] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -50,6 +52,7 @@ def result_of(run: RunState, load: Mapping[str, Any], interrupted: bool = False)
         "verdict": "fail" if faults else "interrupted" if interrupted else "pass",
         "seed": run.options.seed,
         "doing": run.doing,
+        "admin": run.admin,
         "switchovers": len(run.reports),
         "wanted": run.options.switchovers,
         "elapsed_s": round(time.monotonic() - run.began, 1),

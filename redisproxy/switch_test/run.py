@@ -29,8 +29,6 @@ from redisproxy.switch_test.processes import (
 from redisproxy.switch_test.result import RunState, result_of
 from redisproxy.switch_test.upgrades import UPGRADE, Upgrade, moves
 
-BETWEEN_S = 0.1
-"""The longest pause between two moves; half of it on average."""
 ADMIN_S = 3600.0
 START_S = 60.0
 CONNECTED_PER_S = 100
@@ -66,6 +64,7 @@ class Run:
         load = self._start(show)
         for move in moves(self.state.options.switchovers, self.state.options.upgrades):
             self.state.doing = "moving"
+            time.sleep(self._random.random() * self.state.options.between_s)
             if move == UPGRADE:
                 self._upgrade()
             else:
@@ -74,7 +73,6 @@ class Run:
             show(self.result())
             if self.state.faults or load.state["fault_count"]:
                 break
-            time.sleep(self._random.random() * BETWEEN_S)
         self.state.doing = "comparing"
         show(self.result())
         load.finish(self._servers[0].port)
@@ -91,8 +89,10 @@ class Run:
         self._data.fill(server)
         self._proxy.write(server.address)
         self._proxy.start()
+        self.state.admin = f"127.0.0.1:{self._proxy.admin_port}"
         self._load = load = LoadProcess(options, self._proxy.port, self.state.folder)
         wait_until(load.working, "the clients get replies", START_S + options.idle / CONNECTED_PER_S)
+        show(self.result())
         return load
 
     def _upgrade(self) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.processes import CouldNotRun
 from redisproxy.switch_test.run import switch_test
+from redisproxy.switch_test.step_watch import StepWatch
 from redisproxy.switch_test.timeline import in_words
 
 PASS, FAIL, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
@@ -25,6 +26,8 @@ COLOURS = {"pass": "green", "fail": "red", "interrupted": "yellow"}
 STEPS_MS = (2, 5, 10, 20, 50, 100, 250, 500, 1000)
 BAR = 40
 SHOWN_UPGRADES = 50
+SLOWLY_S = 1.0
+"""With so much time between two switchovers there is time to read a line of each."""
 
 
 def run(options: Options, as_json: bool) -> int:
@@ -58,11 +61,37 @@ def _watched(options: Options) -> dict[str, Any]:
     columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=options.switchovers + options.upgrades, text="")
+        shown = _Shown(progress, bar, options.between_s >= SLOWLY_S)
+        try:
+            return switch_test(options, shown.show)
+        finally:
+            shown.watch.end()
 
-        def show(result: dict[str, Any]) -> None:
-            progress.update(bar, completed=result["switchovers"] + result["upgrades"], text=_text(result))
 
-        return switch_test(options, show)
+class _Shown:
+    """The progress of a run. @param each: a line for each switchover. @ivar watch: of the step that runs."""
+
+    def __init__(self, progress: Progress, bar: TaskID, each: bool) -> None:
+        self._progress, self._bar, self._each = progress, bar, each
+        self._text = self._admin = ""
+        self._told = 0
+        self.watch = StepWatch(self._step)
+
+    def show(self, result: dict[str, Any]) -> None:
+        console = self._progress.console
+        if console.is_terminal and result["admin"] and not self._admin:
+            self._admin = result["admin"]
+            console.print(f"watch it in a browser: [bold]http://{self._admin}/[/]")
+            self.watch.begin(self._admin)
+        for pause in result["pauses_ms"][self._told :] if self._each else ():
+            self._told += 1
+            console.print(f"switchover {self._told}: the clients were held for {pause:.1f} ms")
+        self._text = _text(result)
+        done = result["switchovers"] + result["upgrades"]
+        self._progress.update(self._bar, completed=done, text=escape(self._text))
+
+    def _step(self, step: str) -> None:
+        self._progress.update(self._bar, text=escape(step or self._text))
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.servers.connecting import connect_to
+from redisproxy.servers.credentials import credentials_of
+from redisproxy.switchover.hooks import Hooks
+from redisproxy.switchover.watchers import Watchers
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings, UplinkSettings
+    from redisproxy.config.hooks import HooksSettings
     from redisproxy.net.network import Network
+    from redisproxy.sentinel.finder import Finder
     from redisproxy.servers.redis_server import RedisServer
+    from redisproxy.switchover.effects import Effects
+    from redisproxy.switchover.report import SwitchoverReport
 
 
 class BothServers:
@@ -17,11 +24,22 @@ class BothServers:
 
     @ivar old, new: the settings of their uplinks.
     @ivar new_had: the replication settings that the new server had before it was made to follow the old one.
+    @ivar left: the run id with which the new server was left behind its fence, by a switchover from there; else empty.
+    @ivar watchers: the sentinels that watch the old one, if they are to watch the new one.
     """
 
     def __init__(
-        self, old: Settings, new: Settings, network: Network, clock: Any, new_had: dict[str, str] | None = None
+        self,
+        old: Settings,
+        new: Settings,
+        network: Network,
+        clock: Any,
+        new_had: dict[str, str] | None = None,
+        left: str = "",
+        finder: Finder | None = None,
     ) -> None:
+        self.left = left
+        self.watchers = Watchers(finder, old.uplink, new.uplink, network)
         self.new_had = new_had if new_had is not None else {}
         self.old = old.uplink
         self.new = new.uplink
@@ -75,6 +93,18 @@ class BothServers:
         @raise UplinkError: the server can't be reached.
         """
         return await self._open("new", self.new)
+
+    def hooks(self, settings: HooksSettings, report: SwitchoverReport, effects: Effects) -> Hooks:
+        """The hooks of the switchover between the two."""
+        return Hooks(settings, self.old, self.new, report, effects, self._network.run_program, self._clock)
+
+    async def login_at(self, uplink: UplinkSettings) -> tuple[str | None, str | None]:
+        """User and password, for somebody else who is to log in at one of the two as the proxy does.
+
+        @raise UplinkError: there is no password to be had.
+        """
+        credentials = await credentials_of(uplink, self._network).ask()
+        return credentials.user, credentials.password
 
     def close(self) -> None:
         """Close the control connections."""

@@ -14,6 +14,7 @@ from redisproxy.switchover.failure import SwitchoverFailed
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.hooks import Hooks
     from redisproxy.switchover.inspection import Findings
     from redisproxy.switchover.report import SwitchoverReport
 
@@ -35,12 +36,14 @@ class CatchUp:
         servers: BothServers,
         findings: Findings,
         settings: SwitchoverSettings,
+        hooks: Hooks,
         report: SwitchoverReport,
         clock: IReactorTime,
     ) -> None:
         self._servers = servers
         self._findings = findings
         self._settings = settings
+        self._hooks = hooks
         self._report = report
         self._clock = clock
         self._began = self._moved_at = clock.seconds()
@@ -51,9 +54,16 @@ class CatchUp:
     async def until_near(self) -> str:
         """Wait until the new server is nearly where the old one is; the id of the history that both have then.
 
+        Empty when the new server does not say that it is a replica: then the word of the replicate hook counts.
+
         @raise SwitchoverFailed: it takes too long, or gets nowhere.
         @raise UplinkError: a server does not answer.
         """
+        if self._hooks.says_caught_up and (await self._servers.at_new.replica()).role != "slave":
+            self._report.warn(
+                ["the new server tells no offset: that it has caught up is the word of the replicate hook"]
+            )
+            return ""
         while True:
             old, new = await self._servers.at_old.state(), await self._servers.at_new.state()
             self._findings.require_no_errors(new)

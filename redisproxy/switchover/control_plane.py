@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from redisproxy.config import TcpAddress
     from redisproxy.switchover.report import Report
 
 
-class ControlPlane(Protocol):
-    """The control plane as one switchover sees it."""
+class Gatekeeper(Protocol):
+    """Holds the clients of one switchover or failover."""
 
     def hold(self) -> Deferred[Any]:
         """Hold the clients."""
@@ -20,8 +21,31 @@ class ControlPlane(Protocol):
     def release(self) -> Deferred[Report]:
         """Let the clients go on; tell how many had waited, how long, and how many were closed meanwhile."""
 
+
+class ControlPlane(Gatekeeper, Protocol):
+    """The control plane as one switchover sees it."""
+
     def swap(self) -> Coroutine[Deferred[Any], Any, None]:
         """Put the new settings in force. The gate is closed and nothing is in flight."""
 
     def told_to_go_on(self) -> Deferred[None]:
         """In external mode: fire when the operator has promoted the new server."""
+
+
+class FailoverControlPlane(Gatekeeper, Protocol):
+    """The control plane as one failover by the sentinels sees it."""
+
+    def aim(self, address: TcpAddress) -> Coroutine[Deferred[Any], Any, None]:
+        """Prepare to go to the server there; what was prepared before is abandoned.
+
+        @raise Rejected: that can't be.
+        """
+
+    def abandon(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Leave nothing of what is prepared."""
+
+    def swap(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Put the new address in force. The gate is closed and nothing is in flight."""
+
+    def leave_to_follower(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Go on holding the clients, for a bounded time, until whoever follows the sentinels has found the primary."""

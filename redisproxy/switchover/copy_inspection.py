@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from redisproxy.switchover.carry import Carry
     from redisproxy.switchover.report import SwitchoverReport
 
+_BY_NOTIFICATIONS = (
+    "the old server refuses CLIENT TRACKING, so that keyspace notifications tell what changes there: they tell nothing"
+    " of FLUSHALL, FLUSHDB and VADD in scripts and by writers that bypass the proxy"
+)
+
 
 @dataclass(frozen=True)
 class CopyFindings:
@@ -63,7 +68,8 @@ class CopyInspection:
         fence = await fence_kind(at_old, old)
         may_replace = unfinished or self._settings.replace_data
         dbs = await clients.highest_db()
-        refuse([*preflight.copy_faults(old, new, dbs, may_replace), *self._fence_faults(fence)])
+        faults = preflight.copy_faults(old, new, dbs, may_replace, self._servers.left)
+        refuse([*faults, *self._fence_faults(fence)])
         carry = await compare(self._servers, old, new, self._settings, self._report)
         self._tell(old, new, fence)
         return CopyFindings(old, new, fence, replace=bool(new.keys), carry=carry)
@@ -78,6 +84,8 @@ class CopyInspection:
         self._report.fields["copy"] = asdict(survey)
         refuse(survey.faults)
         self._report.warn(f"the new server can't hold all of a {each}" for each in survey.not_whole)
+        if survey.feed == "notifications":
+            self._report.warn([_BY_NOTIFICATIONS])
         return survey
 
     def _fence_faults(self, fence: FenceKind) -> Iterator[str]:

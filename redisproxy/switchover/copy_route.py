@@ -20,6 +20,7 @@ from redisproxy.servers.copy_marker import MARKER, Marked, mark, unmark
 from redisproxy.servers.writers import FenceKind
 from redisproxy.switchover.copy_inspection import CopyFindings, CopyInspection
 from redisproxy.switchover.failure import SwitchoverFailed
+from redisproxy.switchover.notifying import Notifying
 from redisproxy.switchover.passed_notes import PassedNotes
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from redisproxy.switchover.report import SwitchoverReport
 
 POLL_S = 0.2
-VERIFY_SHARE = 0.005
-"""The part of the pause budget for comparing values."""
+VERIFY_SHARE, VERIFY_ALL_SHARE = 0.005, 0.1
+"""The part of the pause budget for comparing values; with C{all} for those that have changed last."""
 MARK_LASTS_MS = 120_000
 """A data plane that has lost its control plane decides within a shorter time."""
 SHOWN = 10
@@ -65,6 +66,8 @@ class CopyRoute:
         self._clock = clock
         self._noted = PassedNotes(notes, copying, clock)
         self._is_marked = False
+        self._notifying = Notifying(servers, report)
+        self._notify: tuple[str, ...] = ()
         self._inspection = CopyInspection(servers, copying, settings, report)
 
     async def inspect(self, clients: ClientOrders) -> CopyFindings:
@@ -76,7 +79,7 @@ class CopyRoute:
         if findings.new.fenced:
             self._effects.lifted = True
             await self._servers.at_new.unfence(findings.new)
-        await self._inspection.survey()
+        self._notify = (await self._inspection.survey()).notify
         return findings
 
     async def copy(self) -> None:
@@ -86,6 +89,8 @@ class CopyRoute:
         """
         assert self.findings is not None
         self._effects.copying = True
+        if self._notify:
+            await self._notifying.begin(*self._notify)
         await self._noted.begin()
         showing = LoopingCall(self._show)
         showing.clock = self._clock
@@ -96,6 +101,14 @@ class CopyRoute:
             if showing.running:
                 showing.stop()
         self._require_no(losses)
+
+    async def near(self) -> None:
+        """Before the clients are held: see that what has happened since L{copy} still fits the pause.
+
+        @raise UplinkError: it can't be copied.
+        """
+        await self._noted.pass_on_now()
+        await self._copying.near()
 
     async def _show(self) -> None:
         self._report.progress = asdict(await self._copying.progress())
@@ -147,7 +160,8 @@ class CopyRoute:
 
         @raise SwitchoverFailed: they have not, or the new one takes no writes. @raise UplinkError: one does not answer.
         """
-        proof = await pause.within(self._copying.verify(pause.budget_ms / 1000 * VERIFY_SHARE))
+        share = VERIFY_ALL_SHARE if self._settings.verify == "all" else VERIFY_SHARE
+        proof = await pause.within(self._copying.verify(pause.budget_ms / 1000 * share))
         self._report.fields["verified"] = {"depth": self._settings.verify, **asdict(proof)}
         if proof.differences:
             shown = "\n".join(proof.differences[:SHOWN])
@@ -174,6 +188,7 @@ class CopyRoute:
         """Whatever has come of it: copy and note no more."""
         await self._copying.stop()
         await self._noted.end()
+        await self._notifying.end()
 
     async def finish(self) -> None:
         """The step finish: tidy up when clients are at work again."""
@@ -186,6 +201,7 @@ class CopyRoute:
                 await unmark(await self._servers.reach_new())
         except UplinkError as error:
             self._report.warn([f"the key {MARKER} stays at the new server for {MARK_LASTS_MS // 1000} s: {error}"])
+        await self._servers.watchers.watch_new(self._report)
 
     # -- undoing
 

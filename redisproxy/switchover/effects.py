@@ -12,6 +12,7 @@ class Effects:
     """What was changed, or may have been if an answer was lost; undoing what did not happen does no harm.
 
     @ivar following: the new server was told to follow the old one.
+    @ivar hooked: a hook was begun that has it follow, or promotes it.
     @ivar carried: the new server was given settings or users of the old one.
     @ivar fenced: the old server refuses writes.
     @ivar promoted: the new server is a primary.
@@ -24,6 +25,7 @@ class Effects:
     """
 
     following: bool = False
+    hooked: bool = False
     carried: bool = False
     fenced: bool = False
     promoted: bool = False

@@ -11,6 +11,7 @@ from redisproxy.servers.state import ServerState
 from redisproxy.switchover import preflight
 from redisproxy.switchover.comparison import compare
 from redisproxy.switchover.failure import SwitchoverFailed, refuse
+from redisproxy.switchover.hooks import FollowingByHook
 from redisproxy.switchover.replica_setup import ReplicaSetup
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.interface import ClientOrders
     from redisproxy.switchover.both_servers import BothServers
     from redisproxy.switchover.carry import Carry
+    from redisproxy.switchover.hooks import Hooks
+    from redisproxy.switchover.replica_setup import Following
     from redisproxy.switchover.report import SwitchoverReport
 
 
@@ -33,7 +36,7 @@ class Findings:
     old: ServerState
     new: ServerState
     source: preflight.Source
-    setup: ReplicaSetup
+    setup: Following
     carry: Carry
 
     @property
@@ -59,8 +62,11 @@ class Findings:
 class Inspection:
     """Looks at both servers, and changes nothing."""
 
-    def __init__(self, servers: BothServers, settings: SwitchoverSettings, report: SwitchoverReport) -> None:
+    def __init__(
+        self, servers: BothServers, settings: SwitchoverSettings, hooks: Hooks, report: SwitchoverReport
+    ) -> None:
         self._servers = servers
+        self._hooks = hooks
         self._settings = settings
         self._report = report
 
@@ -76,14 +82,21 @@ class Inspection:
         refuse(preflight.proxy_faults(*proxies))
         old, new = await at_old.state(), await at_new.state()
         source = self._source(old)
-        setup = ReplicaSetup(source, *self._settings.replication_credentials(self._servers.old), self._servers.new_had)
-        refuse(preflight.faults(old, new, source, await clients.highest_db(), self._settings.replace_data))
+        setup = await self._setup(source)
+        needed = preflight.Needed(await clients.highest_db(), self._settings.replace_data, not self._hooks.replicates)
+        refuse(preflight.faults(old, new, source, needed))
         carry = await compare(self._servers, old, new, self._settings, self._report)
         findings = Findings(old, new, source, setup, carry)
         refuse(await self._missing_rights(findings))
         self._report.warn(preflight.warnings(old, new))
         self._report.fields["versions"] = [old.product, new.product]
         return findings
+
+    async def _setup(self, source: preflight.Source) -> Following:
+        if self._hooks.replicates:
+            return FollowingByHook(self._hooks, source)
+        login = self._settings.replication_credentials or await self._servers.login_at(self._servers.old)
+        return ReplicaSetup(source, *login, self._servers.new_had)
 
     async def inspect_new_server(self) -> None:
         """In external mode: see that the new server answers, report its role, and compare the two."""

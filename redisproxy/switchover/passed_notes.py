@@ -46,6 +46,13 @@ class PassedNotes:
     def _failed(self, failure: Failure) -> None:
         self._failure = failure
 
+    async def pass_on_now(self) -> None:
+        """Pass on what was noted until now; it goes on.
+
+        @raise DataPlaneLost: notes may be lost. @raise UplinkError: what copies has failed.
+        """
+        await self._pass_on()
+
     async def pass_on(self) -> None:
         """Pass on all that was noted, once nothing is in flight.
 
@@ -61,9 +68,9 @@ class PassedNotes:
         await self._lock.acquire()
         try:
             noted = await self._notes.take()
-            if noted.keys or noted.perhaps or noted.everything:
+            if noted.keys or noted.perhaps or noted.everything or noted.flushed:
                 names = tuple({name for _, name in noted.keys})
-                await self._copying.note(names, noted.perhaps, noted.everything)
+                await self._copying.note(names, noted.perhaps, noted.everything, noted.flushed)
         finally:
             self._lock.release()
 

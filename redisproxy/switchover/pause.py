@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 if TYPE_CHECKING:
-    from redisproxy.switchover.control_plane import ControlPlane
+    from redisproxy.switchover.control_plane import Gatekeeper
     from redisproxy.switchover.report import SwitchoverReport
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Pause:
     """
 
     def __init__(
-        self, control_plane: ControlPlane, report: SwitchoverReport, budget_ms: int, clock: IReactorTime
+        self, control_plane: Gatekeeper, report: SwitchoverReport, budget_ms: int, clock: IReactorTime
     ) -> None:
         self.budget_ms = budget_ms
         self._control_plane = control_plane

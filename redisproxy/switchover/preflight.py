@@ -95,27 +95,43 @@ def is_predecessor(new: ServerState, old: ServerState) -> bool:
     return new.fenced and bool(old.former_id) and new.replication_id == old.former_id
 
 
-def faults(old: ServerState, new: ServerState, source: Source, dbs: int = 0, replace: bool = False) -> Iterator[str]:
-    """The reasons why the switchover can't begin.
+@dataclass(frozen=True)
+class Needed:
+    """What a switchover needs besides both servers.
 
-    @param dbs: the highest database that a client has selected. @param replace: the setting C{replace_data}.
+    @ivar dbs: the highest database that a client has selected. @ivar replace: the setting C{replace_data}.
+    @ivar config_of_new: the new server has to let the proxy change its settings, because no hook has it replicate.
     """
-    yield from _role_faults(old, new, source, replace)
+
+    dbs: int = 0
+    replace: bool = False
+    config_of_new: bool = True
+
+
+def faults(old: ServerState, new: ServerState, source: Source, needed: Needed = Needed()) -> Iterator[str]:
+    """The reasons why the switchover can't begin."""
+    yield from _role_faults(old, new, source, needed.replace)
     yield from _version_faults(old, new)
-    yield from _room_faults(old, new, dbs)
+    yield from _room_faults(old, new, needed.dbs)
     for name, state in (("old", old), ("new", new)):
-        if not state.can_config:
+        if not state.can_config and (name == "old" or needed.config_of_new):
             yield (
                 f"the {name} server does not allow CONFIG, which the fence needs; for a managed server"
-                ' there is "switchover": {"mode": "copy"}'
+                ' there is "switchover": {"mode": "copy"}, and for a new one that its service makes a replica "hooks"'
             )
 
 
-def copy_faults(old: ServerState, new: ServerState, dbs: int, may_replace: bool) -> Iterator[str]:
+def is_as_left(new: ServerState, left: str) -> bool:
+    """Whether `new` is as a switchover has left it, with this run id: fenced still, so nobody has written there."""
+    return bool(left) and new.fenced and new.run_id == left
+
+
+def copy_faults(old: ServerState, new: ServerState, dbs: int, may_replace: bool, left: str = "") -> Iterator[str]:
     """The reasons why a switchover that copies can't begin.
 
     @param dbs: the highest database that a client has selected.
     @param may_replace: the new server's keys may be replaced, if it has any.
+    @param left: the run id with which a switchover from there has left it, if one has.
     """
     if old.role != "master":
         yield "the old server is a replica itself: {}:{} is its primary".format(*old.primary)
@@ -123,10 +139,11 @@ def copy_faults(old: ServerState, new: ServerState, dbs: int, may_replace: bool)
         yield "the old and the new server are the same one; a reload changes the way to it"
     elif new.role != "master":
         yield "the new server is a replica of {}:{} and takes no keys: make it a primary".format(*new.primary)
-    elif new.keys and not (may_replace or is_predecessor(new, old)):
+    elif new.keys and not (may_replace or is_predecessor(new, old) or is_as_left(new, left)):
+        since = ", and somebody may have written there since it was left: it was restarted, or is not fenced any more"
         yield (
-            f"the new server holds {new.keys} keys, which copying would replace: if that is right, empty it (FLUSHALL),"
-            " or set switchover.replace_data to true"
+            f"the new server holds {new.keys} keys{since if left else ''}, which copying would replace: if that is"
+            " right, empty it (FLUSHALL), or set switchover.replace_data to true"
         )
     yield from _replica_faults(new)
     yield from _too_old(old, new)

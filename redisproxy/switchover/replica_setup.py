@@ -6,6 +6,7 @@ Used by the steps preflight, which changes nothing, replicate and finish.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from redisproxy.net.errors import UplinkError
 from redisproxy.servers.control_connection import ServerSaidNo
@@ -17,8 +18,26 @@ _ASK_TLS = tuple(("CONFIG", "GET", name) for name in (_TLS, "tls-cert-file", "tl
 _OTHER_WAY = "; if the old one has a plain port as well, set switchover.replicate_from and replicate_over_tls to it"
 
 
-class ReplicaSetup:
+class Following(Protocol):
     """How the new server comes to follow the old one.
+
+    @ivar before: the settings of the new server that L{restore} sets back.
+    """
+
+    before: dict[str, str]
+
+    async def faults(self, open_old: Callable[[], Awaitable[RedisServer]], new: RedisServer) -> list[str]:
+        """Why the new server could not follow; see L{ReplicaSetup.faults}."""
+
+    async def begin(self, new: RedisServer) -> None:
+        """Have `new` follow."""
+
+    async def restore(self, new: RedisServer) -> list[str]:
+        """Set back what L{begin} has changed; a text for each setting that could not be set back."""
+
+
+class ReplicaSetup:
+    """Implements L{Following}: the new server is told.
 
     @param user, password: with what the replica logs in at the old server; without a password it does not.
     @param before: settings that the replica had, if another switchover has made it one.

@@ -40,6 +40,7 @@ class SwitchoverReport:
             "carried": [],
             "reason": "",
             "way_back": None,
+            "hooks": [],
             "pause_ms": 0.0,
             "held": 0,
             "longest_wait_ms": 0.0,
@@ -51,7 +52,7 @@ class SwitchoverReport:
     def current(self) -> Report:
         """What the admin pages show while the switchover runs."""
         elapsed_ms = round((self._clock.seconds() - self._began) * 1000)
-        shown = {name: self.fields[name] for name in ("step", "from", "to")}
+        shown = {name: self.fields[name] for name in ("step", "from", "to", "steps", "warnings")}
         return {**shown, "elapsed_ms": elapsed_ms, **self.progress}
 
     @contextmanager

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.net.deferreds import shielded
-from redisproxy.net.errors import UplinkError
+from redisproxy.switchover.attempts import LATE_RETRY_DELAYS_S, RETRY_DELAYS_S, Undo, attempt
 from redisproxy.switchover.inspection import Findings
 
 if TYPE_CHECKING:
@@ -22,16 +19,12 @@ if TYPE_CHECKING:
     from redisproxy.switchover.copy_inspection import CopyFindings
     from redisproxy.switchover.copy_route import CopyRoute
     from redisproxy.switchover.effects import Effects
+    from redisproxy.switchover.hooks import Hooks
     from redisproxy.switchover.pause import Pause
     from redisproxy.switchover.report import SwitchoverReport
 
 HOLD_S = 1.0
 """How long clients are held for lifting the fence, if the pause budget is used up."""
-RETRY_DELAYS_S = (0.0, 0.1, 0.2)
-"""Before each attempt to undo something."""
-LATE_RETRY_DELAYS_S = (0.5, 1.0, 2.0)
-"""Before further attempts, when clients go on already."""
-Undo = Callable[[int], Awaitable[None]]
 
 
 class Rollback:
@@ -41,14 +34,13 @@ class Rollback:
     @param by_copy: what else is to be undone after a copy.
     """
 
-    log = Logger(namespace="redisproxy.switchover")
-
     def __init__(
         self,
         servers: BothServers,
         move: MoveOrders,
         findings: Findings | CopyFindings | None,
         effects: Effects,
+        hooks: Hooks,
         pause: Pause,
         report: SwitchoverReport,
         clock: IReactorTime,
@@ -59,6 +51,7 @@ class Rollback:
         self._findings = findings
         self._by_copy = by_copy
         self._effects = effects
+        self._hooks = hooks
         self._pause = pause
         self._report = report
         self._clock = clock
@@ -99,15 +92,32 @@ class Rollback:
         await self._let_go_on()
         if fenced and not await self._attempt(self._unfence, LATE_RETRY_DELAYS_S):
             self._report.not_undone("the old server may still refuse writes: run redisproxy unfence")
+        watchers = self._servers.watchers
+        if watchers.forgotten and not await self._attempt(watchers.watch_old, (*RETRY_DELAYS_S, *LATE_RETRY_DELAYS_S)):
+            self._report.not_undone(f"not all sentinels watch the old server again; at each: {watchers.old_by_hand}")
+        if effects.hooked:
+            await self._undo_by_hook()
         if self._by_copy is not None:
             await self._undo_copy(self._by_copy)
-        elif effects.promoted:
-            if not await self._attempt(self._demote, RETRY_DELAYS_S):
-                self._report.not_undone("the new server may have been promoted: make it a replica before you retry")
-        elif effects.following and not await self._attempt(self._stop_following, RETRY_DELAYS_S):
-            self._report.not_undone("the new server may still try to follow the old one")
+        elif not self._hooks.replicates:
+            await self._undo_following()
         if effects.carried and not await self._attempt(self._undo_carry, RETRY_DELAYS_S):
             self._report.not_undone("the new server may still have settings and ACL users of the old one")
+
+    async def _undo_following(self) -> None:
+        if self._effects.promoted:
+            if not await self._attempt(self._demote, RETRY_DELAYS_S):
+                self._report.not_undone("the new server may have been promoted: make it a replica before you retry")
+        elif self._effects.following and not await self._attempt(self._stop_following, RETRY_DELAYS_S):
+            self._report.not_undone("the new server may still try to follow the old one")
+
+    async def _undo_by_hook(self) -> None:
+        try:
+            told = await shielded(self._hooks.undo())
+        except CancelledError:
+            told = "the undo hook was killed, because the proxy ends: the new server may still follow the old one"
+        if told:
+            self._report.not_undone(told)
 
     async def _undo_copy(self, route: CopyRoute) -> None:
         await shielded(route.end())
@@ -130,24 +140,7 @@ class Rollback:
         return None if ends is None else max(ends, self._clock.seconds() + HOLD_S)
 
     async def _attempt(self, undo: Undo, delays_s: tuple[float, ...], until: float | None = None) -> bool:
-        """Undo one thing, in several attempts if need be; whether that succeeded.
-
-        @param until: the deadline of all attempts, on the clock.
-        """
-        for attempt, delay_s in enumerate(delays_s):
-            trying = ensureDeferred(self._after(delay_s, undo, attempt))
-            try:
-                if until is not None:
-                    trying.addTimeout(max(0.0, until - self._clock.seconds()), self._clock)
-                await trying
-                return True
-            except (UplinkError, CancelledError, TimeoutError) as error:
-                self.log.warn("switchover: rolling back: {error}", error=str(error) or type(error).__name__)
-        return False
-
-    async def _after(self, delay_s: float, undo: Undo, attempt: int) -> None:
-        await deferLater(self._clock, delay_s)
-        await undo(attempt)
+        return await attempt(undo, delays_s, self._clock, until)
 
     async def _unfence(self, attempt: int) -> None:
         held = self._pause.budget_ends is not None

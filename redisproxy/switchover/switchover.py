@@ -19,13 +19,13 @@ from redisproxy.net.errors import UplinkError
 from redisproxy.switchover.catch_up import CatchUp
 from redisproxy.switchover.copy_route import CopyRoute
 from redisproxy.switchover.effects import Effects
-from redisproxy.switchover.failure import SwitchoverFailed, explain
+from redisproxy.switchover.failure import SwitchoverFailed, explain, refuse
 from redisproxy.switchover.inspection import Findings, Inspection
 from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.report import Report, SwitchoverReport
 from redisproxy.switchover.rollback import Rollback
 from redisproxy.switchover.takeover import Takeover
-from redisproxy.switchover.way_back import WayBack, keep_way_back
+from redisproxy.switchover.way_back import WayBack, keep_way_back, left_behind
 
 if TYPE_CHECKING:
     from redisproxy.config import Address, SwitchoverSettings
@@ -64,6 +64,7 @@ class Switchover:
         self._report = SwitchoverReport(clock, servers.old.address, servers.new.address)
         self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
         self.effects = Effects()
+        self._hooks = servers.hooks(settings.hooks, self._report, self.effects)
         self.way_back = WayBack()
         self._findings: Findings | None = None
         self._copying = copying
@@ -112,6 +113,7 @@ class Switchover:
 
     async def _run_as_told(self) -> None:
         mode = self._settings.mode
+        refuse(await self._servers.watchers.faults())
         if mode == "external":
             await self._run_external()
         elif mode == "copy":
@@ -133,7 +135,7 @@ class Switchover:
 
     async def _run(self) -> None:
         with self._report.step("preflight"):
-            inspection = Inspection(self._servers, self._settings, self._report)
+            inspection = Inspection(self._servers, self._settings, self._hooks, self._report)
             findings = self._findings = await inspection.inspect(self._dataplane.clients)
         if self._dry_run:
             self.report["result"] = "dry_run"
@@ -141,11 +143,12 @@ class Switchover:
         with self._report.step("replicate"):
             await self._replicate(findings)
         with self._report.step("catch up"):
-            history = await CatchUp(self._servers, findings, self._settings, self._report, self._clock).until_near()
+            catch_up = CatchUp(self._servers, findings, self._settings, self._hooks, self._report, self._clock)
+            history = await catch_up.until_near()
         await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
-        takeover = Takeover(self._servers, findings, history, self.effects, self._report, self._clock)
+        takeover = Takeover(self._servers, findings, history, self.effects, self._hooks, self._report, self._clock)
         await self._move(takeover)
         self.report["result"] = "done"
         with self._report.step("finish"):
@@ -156,6 +159,8 @@ class Switchover:
         if not findings.follows:
             self.effects.following = True
             await findings.setup.begin(self._servers.at_new)
+            if self._hooks.replicates:
+                await self._servers.reach_new()  # its service may have closed the connection
 
     async def _carry(self, carry: Carry) -> None:
         if not carry.needed:
@@ -207,10 +212,11 @@ class Switchover:
             self._report.warn([f"{error}: it lets the clients go on by itself"])
 
     async def _keep_way_back(self) -> None:
+        self.way_back = await shielded(left_behind(self._servers))
         if not self._settings.keep_way_back:
             return
         with self._report.step("way back"):
-            self.way_back = await shielded(keep_way_back(self._servers, self._settings))
+            self.way_back = await shielded(keep_way_back(self._servers, self._settings, self.way_back))
         self.report["way_back"] = self.way_back.as_report()
         self._report.warn(self.way_back.warnings())
 
@@ -218,7 +224,7 @@ class Switchover:
         if self.effects.swapped:
             return True
         findings = self._findings if self._by_copy is None else self._by_copy.findings
-        what = self._servers, self._dataplane.move, findings, self.effects
+        what = self._servers, self._dataplane.move, findings, self.effects, self._hooks
         return await Rollback(*what, self._pause, self._report, self._clock, self._by_copy).roll_back()
 
     # -- copy mode
@@ -238,6 +244,7 @@ class Switchover:
         await self._carry(findings.carry)
         with self._report.step("connect"):
             await self._dataplane.move.connect()
+            await route.near()
         await self._move_by_copy(route)
         self.report["result"] = "done"
         with self._report.step("finish"):
@@ -265,7 +272,7 @@ class Switchover:
 
     async def _run_external(self) -> None:
         with self._report.step("preflight"):
-            await Inspection(self._servers, self._settings, self._report).inspect_new_server()
+            await Inspection(self._servers, self._settings, self._hooks, self._report).inspect_new_server()
         if self._dry_run:
             self.report["result"] = "dry_run"
             return

@@ -13,10 +13,12 @@ from twisted.internet.task import deferLater
 
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
 from redisproxy.switchover.failure import SwitchoverFailed
+from redisproxy.switchover.promotion_by_hook import PromotionByHook
 
 if TYPE_CHECKING:
     from redisproxy.switchover.both_servers import BothServers
     from redisproxy.switchover.effects import Effects
+    from redisproxy.switchover.hooks import Hooks
     from redisproxy.switchover.inspection import Findings
     from redisproxy.switchover.report import SwitchoverReport
 
@@ -26,7 +28,8 @@ FIRST_POLL_S, LAST_POLL_S = 0.001, 0.02
 class Takeover:
     """The takeover of one switchover.
 
-    @param history: the id of the history that both servers have when they have caught up.
+    @param history: the id of the history that both servers have when they have caught up; empty when the new one does
+        not tell.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Takeover:
         findings: Findings,
         history: str,
         effects: Effects,
+        hooks: Hooks,
         report: SwitchoverReport,
         clock: IReactorTime,
     ) -> None:
@@ -42,6 +46,7 @@ class Takeover:
         self._findings = findings
         self._history = history
         self._effects = effects
+        self._hooks = hooks
         self._report = report
         self._clock = clock
 
@@ -54,14 +59,18 @@ class Takeover:
         self._effects.fenced = True
         state = await self._servers.at_old.fence(self._findings.old, pause_ms)
         self._report.fields["old_offset"] = state.offset
-        if state.role != "master" or state.replication_id != self._history:
+        if state.role != "master" or (self._history and state.replication_id != self._history):
             raise SwitchoverFailed("the old server has changed its role during the switchover")
 
     async def verify(self) -> None:
         """Wait until the new server has applied everything that the old one ever acknowledged.
 
+        One that does not tell is left to the promote hook.
+
         @raise SwitchoverFailed: it does not follow any more.
         """
+        if not self._history:
+            return
         fields, delay_s = self._report.fields, FIRST_POLL_S
         while True:
             state = await self._servers.at_new.replica()
@@ -77,7 +86,11 @@ class Takeover:
 
     async def promote(self) -> None:
         """Make the new server a primary that takes writes."""
+        await self._servers.watchers.forget()
         self._effects.promoted = True
+        if self._hooks.promotes:
+            await PromotionByHook(self._servers, self._hooks, self._history, self._clock).carry_out()
+            return
         lift = self._findings.new if self._findings.new.fenced else None
         try:
             await self._servers.at_new.promote(lift)
@@ -92,3 +105,5 @@ class Takeover:
         except UplinkError as error:
             self._report.warn([f"the old server is gone: {error}"])
         self._report.warn(await self._findings.setup.restore(self._servers.at_new))
+        await self._servers.watchers.watch_new(self._report)
+        self._report.warn(await self._hooks.done())

@@ -5,7 +5,7 @@ It stays fenced all the time: as a replica it takes no writes, and it takes none
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from redisproxy.net.errors import UplinkError
@@ -34,12 +34,17 @@ class WayBack:
     @ivar why_not: why not; empty if it does.
     @ivar source: where it replicates from. @ivar setup: what was set for that, and how to set it back.
     @ivar risk: what an operator should know of it although it follows; empty if nothing.
+    @ivar left: the run id of the old server, if it was left behind its fence; empty if it was not. For as long as it
+        has both, nobody has written there.
+    @ivar found: it was found again after a restart, and nobody knows what was set before it followed.
     """
 
     why_not: str = ""
     source: Source | None = None
     setup: ReplicaSetup | None = field(default=None, repr=False)
     risk: str = ""
+    left: str = ""
+    found: bool = False
 
     @property
     def follows(self) -> bool:
@@ -48,7 +53,9 @@ class WayBack:
 
     def warnings(self) -> list[str]:
         """For the report."""
-        why_not = f"there is no way back (switchover.keep_way_back): {self.why_not}" if self.why_not else ""
+        why_not = ""
+        if self.why_not:
+            why_not = f"the old server does not follow the new one (switchover.keep_way_back): {self.why_not}"
         return [text for text in (why_not, self.risk) if text]
 
     def as_report(self) -> Report:
@@ -57,8 +64,20 @@ class WayBack:
         return {"follows": self.follows, "why_not": self.why_not, "replicates_from": source}
 
 
-async def keep_way_back(servers: BothServers, settings: SwitchoverSettings) -> WayBack:
-    """Have the old server follow the new one, if it can. Clients are at work on the new one; nothing fails here."""
+async def left_behind(servers: BothServers) -> WayBack:
+    """What the old server is when the clients have left it, and it does not follow. Nothing fails here."""
+    try:
+        state = await (await servers.reach_old()).state()
+    except UplinkError:
+        return WayBack()
+    return WayBack(left=state.run_id if state.fenced and state.role == "master" else "")
+
+
+async def keep_way_back(servers: BothServers, settings: SwitchoverSettings, way: WayBack) -> WayBack:
+    """Have the old server follow the new one, if it can. Clients are at work on the new one; nothing fails here.
+
+    @param way: what the old server is now.
+    """
     try:
         at_old = await servers.reach_old()
         source, setup = await _prepared(servers, at_old, settings)
@@ -69,7 +88,7 @@ async def keep_way_back(servers: BothServers, settings: SwitchoverSettings) -> W
             raise
         return WayBack(source=source, setup=setup, risk=await _risk(servers.at_new))
     except (NoWayBack, UplinkError) as error:
-        return WayBack(str(error))
+        return replace(way, why_not=str(error))
 
 
 async def _risk(at_new: RedisServer) -> str:
@@ -94,7 +113,7 @@ async def _prepared(
     if not old.fenced or old.role != "master":
         raise NoWayBack("the old server bears no fence, so that it may have got data of its own")
     source = _source(servers, new, settings)
-    setup = ReplicaSetup(source, *servers.new.login)
+    setup = ReplicaSetup(source, *await servers.login_at(servers.new))
     if faults := await setup.faults(servers.open_new, at_old):
         raise NoWayBack(f"{_EXCHANGED}: {'; '.join(faults)}")
     return source, setup

@@ -35,7 +35,7 @@ AGAIN_S = 0.2
 ALL = 10_000_000
 """As many clients as there are."""
 ENDING_S = 15.0
-"""A process that is to end does not try for longer to hand clients back."""
+"""A process that is to end waits no longer until nobody comes any more, nor tries longer to hand clients back."""
 REST_S = 5.0
 """Nor does one that has just taken charge wait for longer for what the other has left, which is to end with it."""
 
@@ -80,7 +80,9 @@ class TakingOver:
         self._other = ProcessLife(inheritance.pid)
         self._back: tuple[str, ...] = ()
         self._charged = False
+        self._ending = False
         self._link: Link | None = None
+        self._link_lost: Deferred[None] = Deferred()
         self._alone_work: Deferred[None] | None = None
         self._rest: Deferred[None] = Deferred()
 
@@ -88,7 +90,7 @@ class TakingOver:
         """Take orders."""
         handlers: dict[Any, Callable[..., Any]] = {
             orders.GetReady: self._get_ready,
-            orders.TakeShared: self._carriers.take_shared,
+            orders.TakeShared: self._take_shared,
             orders.Accept: self._accept,
             orders.TakeCharge: self._take_charge,
         }
@@ -101,12 +103,21 @@ class TakingOver:
             with suppress(TimeoutError):
                 await self._rest.addTimeout(REST_S, self._reactor)
         elif self._link is not None:
-            self._link.abort()
+            await self._give_up(self._link)
         if self._alone_work is not None:
             with suppress(TimeoutError):
                 await self._alone_work.addTimeout(ENDING_S, self._reactor)
         self._carriers.close_doors()
         self._other.forget()
+
+    async def _give_up(self, link: Link) -> None:
+        """Wait until nobody is on the way here any more, who would be lost: the other process then gives an order,
+        is refused, and lets go of the link."""
+        self._ending = True
+        if self._back:
+            with suppress(TimeoutError):
+                await self._link_lost.addTimeout(ENDING_S, self._reactor)
+        link.abort()
 
     # -- orders
 
@@ -142,13 +153,26 @@ class TakingOver:
         why = figures.uplink.last_error or "it has not answered"
         return f"the new process does not reach the server {self._heir.server}: {why}"
 
+    async def _take_shared(self, shared: bytes) -> None:
+        self._serves_on()
+        await self._carriers.take_shared(shared)
+
+    def _serves_on(self) -> None:
+        if self._ending:
+            raise Rejected("it has been told to end")
+
     async def _accept(self, paused: bool, back: tuple[str, ...]) -> None:
+        self._serves_on()
         if paused:
             await self._heir.dataplane.gate.hold(OPERATOR)
         self._back = back
         self._heir.accept()
 
     def _take_charge(self, history: dict[str, Any]) -> None:
+        self._serves_on()
+        self._be_in_charge(history)
+
+    def _be_in_charge(self, history: dict[str, Any]) -> None:
         self._charged = True
         self._other.forget()
         self._heir.take_charge(history)
@@ -160,6 +184,7 @@ class TakingOver:
             self._find_the_rest()
         else:
             self._alone_work = ensureDeferred(self._alone()).addErrback(self._failed)
+        self._link_lost.callback(None)
 
     def _find_the_rest(self) -> None:
         finding = ensureDeferred(self._carriers.find_the_rest()).addErrback(self._rest_not_found)
@@ -191,7 +216,7 @@ class TakingOver:
             return
         self.log.error("the process whose place is taken has ended before that was done: this one is in charge now")
         self._heir.accept()
-        self._take_charge({})
+        self._be_in_charge({})
         self._find_the_rest()
 
     async def _hand_back(self) -> int:

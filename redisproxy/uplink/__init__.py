@@ -14,7 +14,7 @@ from redisproxy.uplink.busy_probe import BUSY
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.context import UplinkContext
 from redisproxy.uplink.limits import UplinkLimits
-from redisproxy.uplink.login import Credentials
+from redisproxy.uplink.login import Credentials, CredentialSource
 from redisproxy.uplink.uplink_set import UplinkSet
 
-__all__ = ["BUSY", "Credentials", "UplinkConnection", "UplinkContext", "UplinkLimits", "UplinkSet"]
+__all__ = ["BUSY", "CredentialSource", "Credentials", "UplinkConnection", "UplinkContext", "UplinkLimits", "UplinkSet"]

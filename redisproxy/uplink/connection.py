@@ -64,6 +64,7 @@ class UplinkConnection(Protocol):
     @ivar reading: replies are read; see L{stop_reading}.
     @ivar server_id: the server's C{CLIENT ID} of this connection; None when it does not tell.
     @ivar holder: the client that has it pinned.
+    @ivar credentials: what it has logged in with, or authenticated with since.
     """
 
     log = Logger(namespace="redisproxy.uplink")
@@ -82,6 +83,7 @@ class UplinkConnection(Protocol):
         self.reading = True
         self.server_id: int | None = None
         self.holder: PinHolder | None = None
+        self.credentials: Any = None
         self._state = ConnectionState.LOGGING_IN
         self._reader: Callable[[bytes], None] | None = None
         self._closing: IDelayedCall | None = None

@@ -2,13 +2,17 @@
 
 HELLO does all of it but SELECT in one command and tells the server's version and the connection's id
 (https://redis.io/docs/latest/commands/hello/). Servers older than Redis 6 do not know HELLO: AUTH serves there.
-A server that runs a script answers HELLO and AUTH, and everything else with an error.
+A server that runs a script answers HELLO and AUTH, and everything else with an error. One that loads its data, or a
+replica that has none, answers all of that well: DBSIZE tells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
 
 from redisproxy.forwarding.collector import Collector
 from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkError, UplinkRefused, is_busy
@@ -16,14 +20,21 @@ from redisproxy.resp import RespError, encode_command
 from redisproxy.uplink.connection import UplinkConnection
 
 CONNECTION_NAME = "redisproxy"
+_WITHOUT_DATA = ("LOADING ", "MASTERDOWN ")
+"""How a server begins its answers that has not got its data yet, or no more."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """User and password for the Redis server; neither is shown by C{repr}."""
+    """User and password for the Redis server; neither is shown by C{repr}.
+
+    Implements L{CredentialSource}: one that never changes.
+    """
 
     user: str | None
     password: str | None
+    due = False
+    failures = 0
 
     def __repr__(self) -> str:
         return "Credentials(...)"
@@ -38,12 +49,45 @@ class Credentials:
             return ()
         return (self.user, self.password) if self.user else (self.password,)
 
+    @property
+    def current(self) -> Credentials:
+        return self
+
+    def ask(self) -> Deferred[Credentials]:
+        return succeed(self)
+
+    def refused(self, credentials: Credentials) -> None:
+        """Part of L{CredentialSource}: there are no others."""
+
+
+class CredentialSource(Protocol):
+    """Where user and password for a Redis server come from."""
+
+    @property
+    def current(self) -> Credentials | None:
+        """What was told last; None before."""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to ask for others, because these expire."""
+
+    @property
+    def failures(self) -> int:
+        """How often it had none when it was asked."""
+
+    def ask(self) -> Deferred[Credentials]:
+        """Fire with what to log in with now. Fails with L{UplinkError}. Can be cancelled."""
+
+    def refused(self, credentials: Credentials) -> None:
+        """The server does not take these."""
+
 
 class Login:
     """Log one connection in.
 
     @param on_done: called once with None and the server's answer to HELLO (empty when it does not know HELLO), or with
         the error.
+    @param ask_for_data: see whether the server has its data, which one with other connections has.
     """
 
     def __init__(
@@ -51,7 +95,9 @@ class Login:
         connection: UplinkConnection,
         credentials: Credentials,
         on_done: Callable[[UplinkError | None, dict[bytes, object]], None],
+        ask_for_data: bool = False,
     ) -> None:
+        self._more = [("DBSIZE",)] if ask_for_data else []
         self._connection = connection
         self._credentials = credentials
         self._on_done = on_done
@@ -62,7 +108,7 @@ class Login:
         self._send([hello, ("CLIENT", "SETNAME", CONNECTION_NAME)], self._hello_answered)
 
     def _send(self, commands: list[tuple[str, ...]], on_done: Callable[[list[object] | None], None]) -> None:
-        commands = [*commands, ("SELECT", str(self._connection.db))]
+        commands = [*commands, *self._more, ("SELECT", str(self._connection.db))]
         data = b"".join(encode_command(*command) for command in commands)
         self._connection.submit_own(Collector(len(commands), on_done), data, len(commands))
 
@@ -86,6 +132,8 @@ class Login:
         first, selected = replies[0], replies[-1]
         if isinstance(first, RespError):
             self._on_done(UplinkRefused(f"the server answered: {first.text}"), {})
+        elif without_data := [each.text for each in replies if isinstance(each, RespError) and _has_no_data(each)]:
+            self._on_done(UplinkRefused(f"the server answered: {without_data[0]}"), {})
         elif isinstance(selected, RespError) and not (is_busy(selected.text) and self._connection.db == 0):
             self._on_done(_refusal(selected.text), {})
         else:
@@ -99,6 +147,10 @@ def hello_fields(reply: object) -> dict[bytes, object]:
     if isinstance(reply, list) and len(reply) % 2 == 0:
         return dict(zip(reply[::2], reply[1::2], strict=True))
     return {}
+
+
+def _has_no_data(error: RespError) -> bool:
+    return error.text.startswith(_WITHOUT_DATA)
 
 
 def _unknown(error: RespError) -> bool:

@@ -15,13 +15,19 @@ from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkError
 from redisproxy.uplink.backoff import Backoff
 from redisproxy.uplink.connection import Owner as ConnectionOwner
 from redisproxy.uplink.connection import UplinkConnection
-from redisproxy.uplink.login import Credentials, Login
+from redisproxy.uplink.login import Credentials, CredentialSource, Login
 
 Connect = Callable[[Callable[[], IProtocol]], "Deferred[IProtocol]"]
 
 
 class Owner(ConnectionOwner, Protocol):
-    """Who wants the connections."""
+    """Who wants the connections.
+
+    @ivar has_connection: there is one that is logged in.
+    """
+
+    @property
+    def has_connection(self) -> bool: ...
 
     def opening(self, connection: UplinkConnection, pinned: bool) -> None:
         """An attempt begins."""
@@ -46,6 +52,7 @@ class ConnectionOpener:
     """Everything that is on its way to be a connection.
 
     @param connect: opens one transport for the protocol that the given callable makes.
+    @param source: is asked for each login, before it connects.
     @param jitter: see L{Backoff}.
     @ivar server: the server's last answer to HELLO; empty before the first login and with servers that do not know it.
     @ivar last_error: why the last attempt failed; empty since one succeeded.
@@ -54,13 +61,13 @@ class ConnectionOpener:
     log = Logger(namespace="redisproxy.uplink")
 
     def __init__(
-        self, owner: Owner, connect: Connect, credentials: Credentials, jitter: Callable[[float, float], float]
+        self, owner: Owner, connect: Connect, source: CredentialSource, jitter: Callable[[float, float], float]
     ) -> None:
         self.server: dict[bytes, object] = {}
         self.last_error = ""
         self._owner = owner
         self._connect = connect
-        self._credentials = credentials
+        self._source = source
         self._backoff = Backoff(owner.context.clock, owner.context.limits, jitter, owner.serve)
         self._closed = False
         self._opening: dict[UplinkConnection, tuple[Key, bool]] = {}
@@ -100,10 +107,14 @@ class ConnectionOpener:
         connection.queue.pinned = pinned
         self._opening[connection] = (key, pinned)
         self._owner.opening(connection, pinned)
-        attempt = self._connect(lambda: connection)
+        attempt = self._source.ask().addCallback(self._connect_as, connection)
         self._attempts[attempt] = None
         attempt.addCallbacks(lambda _: None, self._connect_failed, errbackArgs=(connection,))
         attempt.addBoth(lambda _: self._attempts.pop(attempt, None))
+
+    def _connect_as(self, credentials: Credentials, connection: UplinkConnection) -> Deferred[IProtocol]:
+        connection.credentials = credentials
+        return self._connect(lambda: connection)
 
     def _connect_failed(self, failure: Failure, connection: UplinkConnection) -> None:
         self._owner.not_opened(connection)
@@ -121,7 +132,7 @@ class ConnectionOpener:
         def done(error: UplinkError | None, server: dict[bytes, object]) -> None:
             self._logged_in(connection, error, server)
 
-        Login(connection, self._credentials, done).start()
+        Login(connection, connection.credentials, done, ask_for_data=not self._owner.has_connection).start()
 
     def _logged_in(self, connection: UplinkConnection, error: UplinkError | None, server: dict[bytes, object]) -> None:
         self._stop_timeout(connection)
@@ -140,6 +151,7 @@ class ConnectionOpener:
 
     def _login_refused(self, connection: UplinkConnection, error: UplinkError) -> None:
         if not isinstance(error, DatabaseRefused | ServerBusy):
+            self._source.refused(connection.credentials)
             self._failed(connection, str(error))
             connection.abort()
             return

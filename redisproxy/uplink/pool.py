@@ -13,7 +13,7 @@ from redisproxy.net.errors import DatabaseRefused, ServerBusy, UplinkMoved, Upli
 from redisproxy.uplink.checkout import Checkout
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.context import UplinkContext
-from redisproxy.uplink.login import Credentials
+from redisproxy.uplink.login import CredentialSource
 from redisproxy.uplink.opener import Connect, ConnectionOpener
 from redisproxy.uplink.pinned_connections import MOST_SPARE, PinnedConnections
 from redisproxy.uplink.registry import ConnectionRegistry
@@ -37,16 +37,16 @@ class ConnectionPool:
         context: UplinkContext,
         registry: ConnectionRegistry,
         connect: Connect,
-        credentials: Credentials,
+        source: CredentialSource,
         jitter: Callable[[float, float], float],
     ) -> None:
         self.context = context
         self.closed = False
         self.fail_fast = False
-        self.requests = WaitQueue(context.clock, context.limits.wait_limit_s, self._cause)
+        self.requests = WaitQueue(context.clock, context.limits.wait_limit_s, self._cause, context.metrics.uplink.waits)
         self.shared = SharedConnections(self.requests)
         self.pinned = PinnedConnections(context.name, context.limits.max_pinned)
-        self.opener = ConnectionOpener(self, connect, credentials, jitter)
+        self.opener = ConnectionOpener(self, connect, source, jitter)
         self._registry = registry
         self._checkout = Checkout(self.requests, self.pinned, self._serve_soon)
 
@@ -122,6 +122,11 @@ class ConnectionPool:
             self.opener.open_pinned(self.requests.pinned_keys(opening, opening + room))
 
     # -- opener.Owner
+
+    @property
+    def has_connection(self) -> bool:
+        """Part of L{opener.Owner}."""
+        return self._registry.connected
 
     def opening(self, connection: UplinkConnection, pinned: bool) -> None:
         """Part of L{opener.Owner}."""

@@ -14,10 +14,11 @@ from redisproxy.uplink.busy_probe import BusyProbe
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.context import UplinkContext
 from redisproxy.uplink.head_of_line import HeadOfLineWatch
-from redisproxy.uplink.login import Credentials
+from redisproxy.uplink.login import CredentialSource
 from redisproxy.uplink.opener import Connect
 from redisproxy.uplink.own_commands import OwnCommands
 from redisproxy.uplink.pool import ConnectionPool
+from redisproxy.uplink.reauthentication import Reauthentication
 from redisproxy.uplink.registry import ConnectionRegistry
 from redisproxy.uplink.urgent_commands import UrgentCommands
 from redisproxy.uplink.warm_up import WarmUp
@@ -40,18 +41,19 @@ class UplinkSet:
     def __init__(
         self,
         connect: Connect,
-        credentials: Credentials,
+        source: CredentialSource,
         context: UplinkContext,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.context = context
         self.registry = ConnectionRegistry(context.metrics)
-        self._urgent = UrgentCommands(context, connect, credentials)
-        self._pool = pool = ConnectionPool(context, self.registry, connect, credentials, jitter)
+        self._urgent = UrgentCommands(context, connect, source)
+        self._pool = pool = ConnectionPool(context, self.registry, connect, source, jitter)
         self.shared_connections, self.pinned_connections = pool.shared, pool.pinned
         self.own_commands = OwnCommands(pool.acquire_shared)
         self.warm_up = WarmUp(pool, self.own_commands)
         self.busy_probe = BusyProbe(context.name, self.urgent)
+        self._reauthentication = Reauthentication(self.registry, source, context)
         self.head_of_line = HeadOfLineWatch(self.registry, pool.shared, pool.opener.open_another, self.busy_probe)
 
     # -- for clients
@@ -122,6 +124,7 @@ class UplinkSet:
     def tick(self, now: float) -> None:
         """Close what has been idle too long, or hangs; to be called about once a second."""
         self.pinned_connections.close_unused(now)
+        self._reauthentication.tick(now)
         if self.context.limits.ping_interval_s:
             for connection in self.registry.ping(now, self.context.limits):
                 self._pool.opener.last_error = "the server does not answer PING"
@@ -137,6 +140,7 @@ class UplinkSet:
         """Leave this server: refuse what waits, close every connection (what is in flight is lost), open no more."""
         self._pool.close()
         self._urgent.close()
+        self._reauthentication.close()
         self.registry.close()
 
     def stop(self) -> None:

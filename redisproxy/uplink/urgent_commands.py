@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from redisproxy.net.errors import OutcomeUnknown, UplinkError, UplinkMoved, UplinkUnavailable
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.context import UplinkContext
-from redisproxy.uplink.login import Credentials, Login
+from redisproxy.uplink.login import Credentials, CredentialSource, Login
 from redisproxy.uplink.opener import Connect
 
 LIMIT_S = 60.0
@@ -23,13 +23,13 @@ MAX_WAITING = 1024
 class UrgentCommands:
     """The urgent commands to one server. Only so many have a connection at one time; the others wait their turn.
 
-    @param connect, credentials: see L{ConnectionOpener}.
+    @param connect, source: see L{ConnectionOpener}.
     """
 
-    def __init__(self, context: UplinkContext, connect: Connect, credentials: Credentials) -> None:
+    def __init__(self, context: UplinkContext, connect: Connect, source: CredentialSource) -> None:
         self._context = context
         self._connect = connect
-        self._credentials = credentials
+        self._source = source
         self._waiting: dict[UrgentCommand, None] = {}
         self._under_way: dict[UrgentCommand, None] = {}
 
@@ -37,7 +37,7 @@ class UrgentCommands:
         """Fire with the reply as it came, or fail with L{UplinkError}."""
         if len(self._waiting) >= MAX_WAITING:
             return fail(UplinkUnavailable(f"{AT_ONCE + MAX_WAITING} commands like this one are under way"))
-        urgent = UrgentCommand(self._context, self._credentials, data, resp_version)
+        urgent = UrgentCommand(self._context, self._source, data, resp_version)
         self._waiting[urgent] = None
         urgent.answer.addBoth(self._ended, urgent)
         self._go_on()
@@ -77,11 +77,12 @@ class UrgentCommand:
     @ivar answer: fires with the reply as it came, or fails with L{UplinkError}.
     """
 
-    def __init__(self, context: UplinkContext, credentials: Credentials, data: bytes, resp_version: int) -> None:
+    def __init__(self, context: UplinkContext, source: CredentialSource, data: bytes, resp_version: int) -> None:
         self.answer: Deferred[bytes] = Deferred()
         self.context = context
         self._data = data
-        self._credentials = credentials
+        self._source = source
+        self._credentials = Credentials(None, None)
         self._reply = b""
         self._over = self._sent = False
         self._connection = UplinkConnection(self, 0, resp_version)
@@ -91,8 +92,12 @@ class UrgentCommand:
 
     def start(self, connect: Connect) -> None:
         """Connect and send it."""
-        self._connecting = connect(lambda: self._connection)
+        self._connecting = self._source.ask().addCallback(self._connect_as, connect)
         self._connecting.addErrback(self._not_connected)
+
+    def _connect_as(self, credentials: Credentials, connect: Connect) -> Deferred[IProtocol]:
+        self._credentials = credentials
+        return connect(lambda: self._connection)
 
     def _not_connected(self, failure: Failure) -> None:
         self._fail(UplinkUnavailable(failure.getErrorMessage() or "the connection failed"))

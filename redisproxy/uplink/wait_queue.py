@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from redisproxy.forwarding.interfaces import Key
+from redisproxy.forwarding.waits import Waits
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.uplink.connection import UplinkConnection
 
@@ -23,6 +24,7 @@ class Request:
     patient: bool
     answer: Deferred[UplinkConnection]
     timeout: IDelayedCall
+    since: float
 
 
 class WaitQueue:
@@ -30,12 +32,14 @@ class WaitQueue:
 
     @param limit_s: how long one may wait.
     @param cause: asked for the reason when one has waited too long.
+    @param waits: where it is noted how long they have waited.
     """
 
-    def __init__(self, clock: IReactorTime, limit_s: float, cause: Callable[[], str]) -> None:
+    def __init__(self, clock: IReactorTime, limit_s: float, cause: Callable[[], str], waits: Waits) -> None:
         self._clock = clock
         self._limit_s = limit_s
         self._cause = cause
+        self._waits = waits
         self._shared: dict[Key, dict[Request, None]] = {}
         self._pinned: dict[Request, None] = {}
         self._under_way: dict[Request, None] = {}
@@ -47,7 +51,7 @@ class WaitQueue:
         """Wait for a connection. C{answer} can be cancelled; it fails with L{UplinkUnavailable} at the limit."""
         answer: Deferred[UplinkConnection] = Deferred(lambda _: self.refuse(request, CancelledError()))
         timeout = self._clock.callLater(self._limit_s, lambda: self._timed_out(request))
-        request = Request(key, pinned, patient, answer, timeout)
+        request = Request(key, pinned, patient, answer, timeout, self._clock.seconds())
         group = self._pinned if pinned else self._shared.setdefault(key, {})
         group[request] = None
         return request
@@ -79,6 +83,7 @@ class WaitQueue:
             return False
         if request.timeout.active():
             request.timeout.cancel()
+        self._waits.add(self._clock.seconds() - request.since)
         return True
 
     def _remove(self, request: Request) -> bool:

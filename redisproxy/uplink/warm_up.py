@@ -54,9 +54,16 @@ class WarmUp:
 
         @raise UplinkUnavailable: there is no answer.
         """
+        server = self._pool.opener.server
+        if server and server.get(b"role") != b"master":
+            await self.ask_role()
+
+    async def ask_role(self) -> None:
+        """Have the server tell of itself anew, its role above all.
+
+        @raise UplinkUnavailable: there is no answer.
+        """
         context, opener = self._pool.context, self._pool.opener
-        if opener.server.get(b"role") == b"master" or not opener.server:
-            return
         try:
             answer = await self._own_commands.ask("HELLO").addTimeout(context.limits.connect_timeout_s, context.clock)
         except TimeoutError:

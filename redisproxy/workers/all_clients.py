@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from redisproxy.dataplane.interface import ClientFilter, ClientLine, DataPlaneLost
+from redisproxy.dataplane.client_rows import ClientQuery, ClientTable, together
+from redisproxy.dataplane.interface import ClientFilter, ClientLine, DataPlaneLost, NotSupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from twisted.python.failure import Failure
+
+    from redisproxy.dataplane.interface import DataPlane
     from redisproxy.workers.members import Member, Members
 
 ID_STEP = 100
@@ -48,6 +52,9 @@ class AllClients:
         for member, lines in answers:
             if lines is None and member in self._members:
                 raise DataPlaneLost(f"{member.label} has not answered within {ANSWER_S:g} s; try again")
+
+    def table(self, which: ClientQuery) -> Deferred[ClientTable]:
+        return ensureDeferred(_table(self._members, which))
 
     def kill(self, ids: frozenset[int]) -> Deferred[int]:
         return ensureDeferred(self._kill(ids))
@@ -97,3 +104,17 @@ class AllClients:
 
     async def _close_all(self) -> None:
         await self._members.each(lambda plane: plane.clients.close_all())
+
+
+async def _table(members: Members, which: ClientQuery) -> ClientTable:
+    def ask(plane: DataPlane) -> Deferred[ClientTable | None]:
+        return plane.clients.table(which).addErrback(_not_supported)
+
+    answers = await members.each_in_time(ask, ANSWER_S)
+    told = [(member.number, table) for member, table in answers if table is not None]
+    missing = tuple(member.label for member, table in answers if table is None and member in members)
+    return together(told, missing, which)
+
+
+def _not_supported(failure: Failure) -> None:
+    failure.trap(NotSupported)

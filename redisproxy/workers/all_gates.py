@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
+from redisproxy.dataplane.held_course import together
 from redisproxy.dataplane.interface import ClientInFlight, DataPlaneLost, GateStatus, Hold, Release
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class AllGates:
             released = []  # there is nobody who could wait
         finally:
             members.let_join()
-        return _together(released)
+        return released_together(released)
 
     def drained(self) -> Deferred[None]:
         return ensureDeferred(self._drained())
@@ -94,7 +95,8 @@ def status_of(gates: Sequence[GateStatus]) -> GateStatus:
     )
 
 
-def _together(released: Sequence[Release]) -> Release:
+def released_together(released: Sequence[Release]) -> Release:
+    """What became of several as one."""
     closed = [each.closed_s for each in released if each.closed_s is not None]
     return Release(
         opened=any(each.opened for each in released),
@@ -103,4 +105,5 @@ def _together(released: Sequence[Release]) -> Release:
         held=sum(each.held for each in released),
         longest_wait_s=max((each.longest_wait_s for each in released), default=0.0),
         clients_closed=dict(sum((Counter(each.clients_closed) for each in released), Counter[str]())),
+        held_course=together(each.held_course for each in released),
     )

@@ -60,4 +60,5 @@ def together(each: Sequence[Noted], lost: bool) -> Noted:
         perhaps=tuple({key for noted in each for key in noted.perhaps}),
         functions=any(noted.functions for noted in each),
         everything=lost or any(noted.everything for noted in each),
+        flushed=any(noted.flushed for noted in each),
     )

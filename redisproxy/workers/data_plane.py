@@ -18,6 +18,7 @@ from redisproxy.workers.all_gates import AllGates
 from redisproxy.workers.all_handovers import AllHandovers
 from redisproxy.workers.all_moves import AllMoves, FixedNumber
 from redisproxy.workers.all_notes import AllNotes
+from redisproxy.workers.all_records import AllRecords
 from redisproxy.workers.crew import Crew
 from redisproxy.workers.dealing import Dealing
 from redisproxy.workers.everywhere import Everywhere
@@ -86,6 +87,7 @@ class WorkersDataPlane:
         self.clients = AllClients(members, self.ports.close)
         self.handover = AllHandovers(members, self._handovers)
         self.notes = AllNotes(members)
+        self.records = AllRecords(members, self._reactor)
         self.crew.answers = self._everywhere = Everywhere(self.clients)
 
     def _changed(self) -> None:

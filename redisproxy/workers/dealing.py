@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.net.acceptor import Acceptor
-from redisproxy.net.listening import ListeningSocket, Sockets, close_all
+from redisproxy.net.listening import OwnSockets, Sockets
 
 if TYPE_CHECKING:
     from redisproxy.workers.members import Members
@@ -84,8 +84,8 @@ class Dealing:
         self._everybody = everybody
         self._reactor = reactor
         self._again: IDelayedCall | None = None
-        self._sockets: Sockets = {}
         self._endpoints = [*members.settings.listen, *members.settings.listen_raw]
+        self._sockets = OwnSockets(each.address for each in self._endpoints)
 
     @property
     def listening(self) -> bool:
@@ -97,12 +97,12 @@ class Dealing:
 
         @param sockets: those of every listener; the ones for clients are this object's from now on.
         """
-        self._sockets = sockets
+        self._sockets.take(sockets)
 
     def resume(self) -> None:
         """Accept, at first and again after L{pause}."""
         for number, endpoint in enumerate(self._endpoints) if not self.ports else ():
-            for each in self._sockets[endpoint.address]:
+            for each in self._sockets.at(endpoint.address):
                 self.ports.append(Acceptor(self._reactor, each.copy(), self._giver(number)))
         self.steer()
 
@@ -122,17 +122,12 @@ class Dealing:
     async def close(self) -> None:
         """Accept no more clients, and listen no more."""
         await self.pause()
-        close_all(self._own_sockets())
+        self._sockets.close()
 
     async def leave(self) -> None:
         """Accept no more clients: another process goes on listening."""
         await self.pause()
-        for each in self._own_sockets():
-            each.leave()
-
-    def _own_sockets(self) -> list[ListeningSocket]:
-        sockets, self._sockets = self._sockets, {}
-        return [each for endpoint in self._endpoints for each in sockets.get(endpoint.address, ())]
+        self._sockets.leave()
 
     def steer(self) -> None:
         """Accept if there is a worker that may be given a connection."""

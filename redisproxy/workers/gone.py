@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from redisproxy.figures.prometheus import LISTENER
+
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import Figures
 
 GAUGES = frozenset({"clients.open", "uplink.connections_open"})
 """Of the numbers, those that are no counters: a worker that is gone has none."""
+
+
+def is_counter(name: str) -> bool:
+    """Whether what has this name only grows."""
+    return name not in GAUGES and not name.startswith(LISTENER)
 
 
 class Gone:
@@ -29,6 +36,6 @@ class Gone:
         if clients:
             closed["worker_lost"] += clients
         if last is not None:
-            self.numbers.update({name: value for name, value in last.numbers.items() if name not in GAUGES})
+            self.numbers.update({name: value for name, value in last.numbers.items() if is_counter(name)})
             closed.update(last.clients_closed)
             self.refused.update(last.refused)

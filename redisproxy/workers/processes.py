@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from redisproxy.workers.log_pipe import Lines
+from redisproxy.workers.log_pipe import Lines, event_in
 
 if TYPE_CHECKING:
     from redisproxy.workers.process import Beginning
@@ -49,7 +49,8 @@ class Log:
     def add(self, data: bytes) -> None:
         """Some bytes of its log."""
         for line in self._lines.add(data):
-            self.log.info("{name}: {line}", name=self._name, line=line)
+            level, text = event_in(line)
+            self.log.emit(level, "{name}: {line}", name=self._name, line=text)
 
 
 class Child(ProcessProtocol):

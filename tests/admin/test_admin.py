@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from redisproxy.admin import make_site
-from redisproxy.admin.page import render_page
-from redisproxy.config.authentication import Authenticator
+from redisproxy.config.authentication import Authenticator, digest
 from redisproxy.control.errors import DeadlineExceeded, Unavailable, WrongState
+from redisproxy.dataplane.interface import ClientQuery
 from redisproxy.figures.metrics import OperationFigures
 
-REPORT = {
-    "at": 1767323045.5,
-    "from": "a:1",
-    "to": "b:1",
-    "result": "rolled_back",
-    "pause_ms": 12.5,
-    "held": 7,
-    "clients_closed": {"uplink_lost": 1},
-    "warnings": ["<b>&"],
-}
 INFO = {
     "state": "running",
     "version": "1",
     "uplink": {"address": "<b>&"},
     "clients": {"open": 3},
     "in_flight": 1,
-    "switchover": {"current": {"from": "a:1", "to": "b:1", "step": "fence", "elapsed_ms": 5}, "last": [REPORT]},
+    "switchover": {"current": {"from": "a:1", "to": "b:1", "step": "fence", "elapsed_ms": 5}, "last": []},
 }
 
 
@@ -45,6 +35,17 @@ class FakeOperations:
         self.pending: Deferred[Any] = Deferred(lambda _: self.calls.append("cancelled"))
         self.is_ready = True
         self.informing: Deferred[Any] | None = None
+        self.telling: Callable[[], Deferred[Any]] = lambda: succeed(INFO)
+        self.calls_alone: list[object] = []
+
+    @property
+    def alone(self) -> FakeOperations:
+        alone = FakeOperations()
+        alone.calls = self.calls_alone
+        return alone
+
+    def fleet(self) -> Deferred[Any]:
+        return succeed({"fleet": False})
 
     def pause(self) -> Deferred[Any]:
         self.calls.append("pause")
@@ -79,14 +80,33 @@ class FakeOperations:
     def upgrade(self) -> Deferred[Any]:
         return succeed({"pid": 2})
 
+    def failover(self, dry_run: bool) -> Deferred[Any]:
+        self.calls.append(("failover", dry_run))
+        return succeed({})
+
     def terminate_raw_connections(self) -> Deferred[Any]:
         raise DeadlineExceeded("too slow", steps=[1])
 
+    def clients(self, which: ClientQuery) -> Deferred[Any]:
+        self.calls.append(which)
+        return succeed({"clients": [], "total": 0, "missing": []})
+
+    def kill_clients(self, ids: frozenset[int]) -> Deferred[Any]:
+        self.calls.append(ids)
+        return succeed({"killed": len(ids)})
+
     def info(self) -> Deferred[Any]:
-        return self.informing or succeed(INFO)
+        return self.informing or self.telling()
 
     def metrics(self) -> Deferred[bytes]:
         return succeed(b"redisproxy_in_flight 1.0\n")
+
+    def figures(self, after: int = 0) -> Deferred[Any]:
+        self.figures_after = after
+        return succeed({"now": {"clients": 3}, "samples": []})
+
+    def slow_commands(self) -> Deferred[Any]:
+        return succeed({"entries": []})
 
     def ready(self) -> Deferred[tuple[bool, str]]:
         return succeed((self.is_ready, "ok" if self.is_ready else "paused"))
@@ -96,8 +116,10 @@ class Site:
     def __init__(self, auth: Authenticator | None = None) -> None:
         self.operations = FakeOperations()
         self.metrics = OperationFigures()
-        self.site = make_site(self.operations, lambda: auth, self.metrics)
-        self.site.reactor = Clock()
+        self.clock = Clock()
+        self.auth = auth
+        self.site = make_site(self.operations, lambda: self.auth, self.metrics, self.clock)
+        self.site.reactor = self.clock
 
     def open(self) -> tuple[Any, StringTransport]:
         transport = StringTransport()
@@ -182,6 +204,51 @@ def test_what_goes_wrong_has_its_status(site: Site, body: str, status: int, part
     assert code == status and answer["ok"] is False and part in answer["error"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        ("", ClientQuery()),
+        ("?user=a%20b&addr=10.&text=t", ClientQuery(user="a b", addr="10.", text="t")),
+        ("?name=n&lib=l&cmd=get", ClientQuery(name="n", lib="l", cmd="get")),
+        ("?id=1,%202&db=0&state=slow%20reader", ClientQuery(ids=frozenset({1, 2}), db=0, state="slow reader")),
+        ("?min_age_s=1&min_idle_s=2&min_pending=3", ClientQuery(min_age_s=1.0, min_idle_s=2.0, min_pending=3)),
+        ("?sort=-idle_s&limit=10000", ClientQuery(sort="idle_s", descending=True, limit=10000)),
+    ],
+)  # fmt: skip
+def test_clients_are_asked_for_as_the_url_says(site: Site, arguments: str, query: ClientQuery) -> None:
+    status, headers, body = site.ask("GET", f"/clients.json{arguments}")
+    assert status == 200 and headers["content-type"].startswith("application/json")
+    assert json.loads(body) == {"clients": [], "total": 0, "missing": []} and site.operations.calls == [query]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ("nope=1", "unknown argument 'nope'; it is one of addr,"),
+        ("db=x", "db has to be a number"),
+        ("db=1&db=2", "more than once"),
+        ("id=1,x", "ids of clients"),
+        ("id=" + "1," * 1001, "ids of clients"),
+        ("state=asleep", "state has to be one of held,"),
+        ("sort=worker", "sort has to be one of id,"),
+        ("limit=10001", "limit has to be a number from 1 to 10000"),
+        ("limit=0", "limit"),
+        ("min_idle_s=-1", "min_idle_s"),
+        ("name=" + "x" * 201, "name has to have no more than 200 characters"),
+    ],
+)
+def test_what_of_clients_can_not_be_asked_for_is_told(site: Site, arguments: str, part: str) -> None:
+    status, _, body = site.ask("GET", f"/clients.json?{arguments}")
+    assert status == 400 and part in json.loads(body)["error"] and site.operations.calls == []
+
+
+def test_clients_are_killed_by_their_ids(site: Site) -> None:
+    assert site.cmd("cmd=kill&id=1,2") == (200, {"ok": True, "killed": 2})
+    assert site.operations.calls == [frozenset({1, 2})]
+    for wrong in ("cmd=kill", "cmd=kill&id=", "cmd=kill&id=a", "cmd=kill&id=-1"):
+        assert site.cmd(wrong)[0] == 400
+
+
 def test_an_internal_error_shows_nothing_of_itself(site: Site) -> None:
     status, _, content = site.ask("POST", "/cmd/", "cmd=unpause")
     assert status == 500 and b"secret detail" not in content and b"internal error" in content
@@ -226,13 +293,13 @@ def test_the_own_page_gets_through(site: Site) -> None:
 
 def test_pages(site: Site) -> None:
     status, headers, body = site.ask("GET", "/")
-    assert status == 200 and headers["content-type"].startswith("text/html") and b"&lt;b&gt;&amp;" in body
+    assert status == 200 and headers["content-type"].startswith("text/html") and b"/assets/app.js" in body
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
-    assert b"<td>2026-01-02 03:04:05 UTC</td><td>a:1</td><td>b:1</td><td>rolled back</td><td>12.5 ms</td>" in body
-    assert b"<td>1 closed: uplink_lost; &lt;b&gt;&amp;</td>" in body and b"a:1 to b:1: fence" in body
     assert json.loads(site.ask("GET", "/info.json")[2]) == INFO
     assert b"redisproxy_in_flight 1.0" in site.ask("GET", "/metrics")[2]
     assert site.ask("GET", "/metrics/")[0] == 200
+    assert json.loads(site.ask("GET", "/slowlog.json")[2]) == {"entries": []}
+    assert json.loads(site.ask("GET", "/figures.json")[2]) == {"now": {"clients": 3}, "samples": []}
     assert site.ask("GET", "/healthz")[2] == b"ok\n"
     assert site.ask("GET", "/readyz")[0] == 200
     site.operations.is_ready = False
@@ -253,14 +320,13 @@ def test_a_page_waits_for_what_it_shows(site: Site) -> None:
 
 def test_a_page_that_can_not_be_had_shows_nothing_of_why(site: Site) -> None:
     site.operations.informing = fail(RuntimeError("secret detail"))
-    status, _, content = site.ask("GET", "/")
+    status, _, content = site.ask("GET", "/info.json")
     assert status == 500 and b"secret detail" not in content and b"internal error" in content
 
 
-@pytest.mark.parametrize("path", ["/", "/info.json"])
-def test_a_page_says_that_no_data_plane_can_be_reached(site: Site, path: str) -> None:
+def test_a_page_says_that_no_data_plane_can_be_reached(site: Site) -> None:
     site.operations.informing = fail(Unavailable("no worker is running"))
-    status, _, content = site.ask("GET", path)
+    status, _, content = site.ask("GET", "/info.json")
     assert status == 503 and json.loads(content) == {"ok": False, "error": "no worker is running"}
 
 
@@ -272,27 +338,18 @@ def test_the_head_of_a_page_is_that_of_the_page_without_its_body(site: Site, pat
     assert headers["content-length"] == str(len(got[2]))
 
 
-def test_the_page_shows_what_the_sentinels_say_and_believes_none_of_it() -> None:
-    each = {"address": "a:1", "subscribed": False, "primary": "<i>:6379", "epoch": 1, "error": "<script>"}
-    sentinel = {"master_name": "mymaster", "sentinels": [each], "last_switch": {"to": "<b>"}, "switches": 3}
-    page = render_page({"uplink": {"address": "b:2", "sentinel": sentinel}}).decode()
-    assert "sentinel a:1" in page and "not subscribed, says &lt;i&gt;:6379 (&lt;script&gt;)" in page
-    assert "mymaster" in page and "<td>switches</td><td><code>3</code></td>" in page
-    assert "to &lt;b&gt;" in page and "<i>" not in page
-
-
 class TestAuthentication:
     @pytest.fixture
     def site(self) -> Site:
-        sha = hashlib.sha256(b"operator-pass").hexdigest()
-        return Site(Authenticator(SecretStr("the-pass"), [("operator", None, sha)]))
+        known = {b"default": b"the-pass", b"operator": b"operator-pass"}
+        return Site(Authenticator({user: partial(tuple, [digest(word)]) for user, word in known.items()}))
 
     @staticmethod
     def basic(user: str, password: str) -> str:
         return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def test_nothing_but_healthz_without(self, site: Site) -> None:
-        for path in ("/", "/info.json", "/metrics", "/readyz", "/cmd/"):
+        for path in ("/", "/assets/app.js", "/events", "/info.json", "/clients.json", "/metrics", "/readyz", "/cmd/"):
             status, headers, _ = site.ask("GET", path)
             assert status == 401 and headers["www-authenticate"].startswith("Basic ")
         assert site.ask("GET", "/healthz")[0] == 200
@@ -320,17 +377,3 @@ class TestAuthentication:
 def test_connections_are_bounded(site: Site) -> None:
     assert all(site.site.buildProtocol(None) is not None for _ in range(100))
     assert site.site.buildProtocol(None) is None
-
-
-def test_the_page_shows_what_the_operator_has_to_know_before_all_tables() -> None:
-    page = render_page({"uplink": {"address": "b:2", "advice": "it is fenced by <somebody>"}}).decode()
-    assert '<p id="advice" class="bad" role="alert">The uplink: it is fenced by &lt;somebody&gt;</p>' in page
-    assert page.index('id="advice"') < page.index("<table>")
-    assert '<p id="advice" class="bad" role="alert"></p>' in render_page({"uplink": {"advice": ""}}).decode()
-
-
-def test_the_page_tells_of_the_last_upgrade() -> None:
-    last = [{"ok": False, "error": "no <licence>", "step": "start"}, {"ok": True}]
-    page = render_page({**INFO, "upgrade": {"step": "hand over", "last": last}}).decode()
-    assert "no &lt;licence&gt;" in page and "<td>running</td><td><code>hand over</code></td>" in page
-    assert "none yet" in render_page(INFO).decode().partition("Last upgrade")[2]

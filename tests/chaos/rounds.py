@@ -11,32 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos import successions
-from tests.chaos.incidents import DROPPED, LOST, UNAVAILABLE
+from tests.chaos.copies import copy, trouble_at_copy
+from tests.chaos.incidents import DROPPED
+from tests.chaos.outcome import ANYTHING, NOTHING, TOO_LONG, Outcome, held_too_long, said
 from tests.chaos.relay import Weather
+from tests.chaos.successions import killed_control, killed_in_a_switchover, trouble_in_an_upgrade, upgraded
 from tests.chaos.world import Server, World
 from tests.end_to_end.harness import wait_until
 
-NOTHING: frozenset[str] = frozenset()
-ANYTHING = frozenset({LOST, UNAVAILABLE})
 OF_LOST_WORKERS = frozenset({*ANYTHING, DROPPED})
 STEPS = ("preflight", "replicate", "catch up", "connect", "drain", "fence", "verify", "promote")
-LONGEST_PAUSE_MS = 2300
-"""The pause budget, plus what a busy machine adds."""
-TOO_LONG = "the pause would have become longer"
-
-
-@dataclass
-class Outcome:
-    """What was done, what clients may have seen of it, and what was wrong."""
-
-    text: str
-    allowed: frozenset[str] = NOTHING
-    problems: list[str] = field(default_factory=list)
-    moved: bool = False
 
 
 Round = Callable[[World, random.Random], Outcome]
@@ -166,27 +152,15 @@ def move(world: World, chance: random.Random) -> Outcome:
     if chance.random() < 0.5:
         threading.Thread(target=_hang_up_in_the_middle, args=(world,)).start()
     answer = world.switchover()
-    problems = _held_too_long(answer)
+    problems = held_too_long(answer)
     if not answer["ok"] and TOO_LONG not in answer["error"]:
         problems.append(f"the switchover failed: {answer['error']}")
-    return Outcome(_said(answer), problems=problems, moved=answer["ok"])
+    return Outcome(said(answer), problems=problems, moved=answer["ok"])
 
 
 def _hang_up_in_the_middle(world: World) -> None:
     if world.wait_for_step("catch up", 1):
         world.proxy.hup()
-
-
-def _held_too_long(answer: dict[str, Any]) -> list[str]:
-    pause_ms = answer.get("report", {}).get("pause_ms", 0)
-    return [f"clients were held for {pause_ms:.0f} ms"] if pause_ms > LONGEST_PAUSE_MS else []
-
-
-def _said(answer: dict[str, Any]) -> str:
-    if answer["ok"]:
-        return f"done, pause of {answer['report']['pause_ms']:.0f} ms"
-    pause_ms = answer.get("report", {}).get("pause_ms", 0)
-    return f"rolled back, pause of {pause_ms:.0f} ms: " + answer["error"].replace("\n", "; ")[:300]
 
 
 def full_disk(world: World, chance: random.Random) -> Outcome:
@@ -202,7 +176,7 @@ def full_disk(world: World, chance: random.Random) -> Outcome:
         other.wipe()
     other.heal()
     other.ask().config_set("appendonly", "yes")
-    return Outcome(_said(answer), problems=problems)
+    return Outcome(said(answer), problems=problems)
 
 
 def trouble_at_new(world: World, chance: random.Random) -> Outcome:
@@ -219,8 +193,8 @@ def trouble_at_new(world: World, chance: random.Random) -> Outcome:
     }
     name = chance.choice(sorted(faults))
     step, answer = _switch_with(world, chance, faults[name])
-    text = f"{name} at {step}: {_said(answer)}"
-    return Outcome(text, ANYTHING if answer["ok"] else NOTHING, _held_too_long(answer), answer["ok"])
+    text = f"{name} at {step}: {said(answer)}"
+    return Outcome(text, ANYTHING if answer["ok"] else NOTHING, held_too_long(answer), answer["ok"])
 
 
 def trouble_at_old(world: World, chance: random.Random) -> Outcome:
@@ -235,7 +209,7 @@ def trouble_at_old(world: World, chance: random.Random) -> Outcome:
         faults["kill"] = old.kill
     name = chance.choice(sorted(faults))
     step, answer = _switch_with(world, chance, faults[name])
-    return Outcome(f"{name} at {step}: {_said(answer)}", ANYTHING, moved=answer["ok"])
+    return Outcome(f"{name} at {step}: {said(answer)}", ANYTHING, moved=answer["ok"])
 
 
 def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
@@ -285,7 +259,7 @@ def trouble_at_worker(world: World, chance: random.Random) -> Outcome:
     name = chance.choice(sorted(faults))
     step, answer = _switch_with(world, chance, faults[name])
     _all_answer(world)
-    return Outcome(f"{name} at {step}: {_said(answer)}", OF_LOST_WORKERS, moved=answer["ok"])
+    return Outcome(f"{name} at {step}: {said(answer)}", OF_LOST_WORKERS, moved=answer["ok"])
 
 
 def _signal_one(world: World, chance: random.Random, number: int) -> int:
@@ -330,35 +304,17 @@ def _kill_before_it_is_used(world: World, new: Server) -> None:
         new.go_on()
 
 
-# -- processes that take each other's place
-
-
-def killed_control(world: World, chance: random.Random) -> Outcome:
-    """See L{successions}; so are the others."""
-    return Outcome(*successions.killed_control(world, chance))
-
-
-def killed_in_a_switchover(world: World, chance: random.Random) -> Outcome:
-    return Outcome(*successions.killed_in_a_switchover(world, chance))
-
-
-def upgraded(world: World, chance: random.Random) -> Outcome:
-    return Outcome(*successions.upgraded(world, chance))
-
-
-def trouble_in_an_upgrade(world: World, chance: random.Random) -> Outcome:
-    return Outcome(*successions.trouble_in_an_upgrade(world, chance))
-
-
-GENTLE: list[Round] = [rain, short_freeze, orders, paused_crash, move, full_disk, trouble_at_new]
-ROUGH: list[Round] = [long_freeze, crash, cut_off, silence, trouble_at_old]
+GENTLE: list[Round] = [rain, short_freeze, orders, paused_crash, move, full_disk, trouble_at_new, copy]
+ROUGH: list[Round] = [long_freeze, crash, cut_off, silence, trouble_at_old, trouble_at_copy]
 OF_WORKERS: list[Round] = [
     lost_worker, stopped_worker, trouble_at_worker, trouble_at_worker, killed_control, killed_in_a_switchover,
 ]  # fmt: skip
 SUCCESSIONS: list[Round] = [upgraded, trouble_in_an_upgrade, trouble_in_an_upgrade]
-SHORT: list[Round] = [rain, cut_off, move, crash, paused_crash, orders]
-SHORT_OF_WORKERS: list[Round] = [lost_worker, killed_in_a_switchover, trouble_in_an_upgrade, trouble_at_worker]
-WARM_UP: list[Round] = [rain, move, cut_off, move]
+SHORT: list[Round] = [rain, cut_off, move, copy, crash, paused_crash, orders]
+SHORT_OF_WORKERS: list[Round] = [
+    lost_worker, killed_in_a_switchover, trouble_in_an_upgrade, trouble_at_worker, trouble_at_copy, orders,
+]  # fmt: skip
+WARM_UP: list[Round] = [rain, move, cut_off, copy, move]
 
 
 def more(workers: int) -> list[Round]:
@@ -369,7 +325,17 @@ def more(workers: int) -> list[Round]:
 def program(chance: random.Random, more: list[Round]) -> Iterator[Round]:
     """All rounds in random order, again and again."""
     while True:
-        deck = [*GENTLE, *ROUGH, move, trouble_at_new, trouble_at_new, trouble_at_old, trouble_at_old, *more]
+        deck = [
+            *GENTLE,
+            *ROUGH,
+            move,
+            trouble_at_copy,
+            trouble_at_new,
+            trouble_at_new,
+            trouble_at_old,
+            trouble_at_old,
+            *more,
+        ]
         chance.shuffle(deck)
         yield from deck
 

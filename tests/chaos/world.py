@@ -157,12 +157,16 @@ class World:
         self.proxy.write(uplink=self._uplink(self.current), switchover=SWITCHOVER)
         self._names_other = False
 
-    def switchover(self, **how: str) -> dict[str, Any]:
-        """Let the proxy switch over to the other server; its answer. The file names the server in use then."""
+    def switchover(self, settings: dict[str, Any] | None = None, **how: str) -> dict[str, Any]:
+        """Let the proxy switch over to the other server; its answer. The file names the server in use then.
+
+        @param settings: of the switchover, beside the usual ones.
+        """
         source = f"127.0.0.1:{self.current.replication.port}"
         with self._file:
             self._names_other = True
-        self.proxy.write(uplink=self._uplink(self.other), switchover={**SWITCHOVER, "replicate_from": source})
+        settings = {**SWITCHOVER, "replicate_from": source, **(settings or {})}
+        self.proxy.write(uplink=self._uplink(self.other), switchover=settings)
         try:
             answer = self.proxy.admin("switchover", **how)[1]
         except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:

@@ -4,95 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import socketserver
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from redisproxy.cli.commands import main
+from tests.cli.endpoint import INFO, Start
 
-INFO = {
-    "state": "paused",
-    "paused_for": ["operator"],
-    "clients": {"open": 3},
-    "held": 2,
-    "in_flight": 1,
-    "uplink": {"address": "a:1", "connected": False, "last_error": "refused", "connections": 0},
-    "version": "1.2.3",
-    "uptime_s": 7.4,
-}
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Any
-
-    def address_string(self) -> str:
-        return "unix"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.seen.append((self.command, self.path, body.decode(), self.headers.get("Authorization")))
-        status, answer = self.server.answer
-        content = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = answer
-
-
-class Endpoint:
-    """A stand-in and a configuration that names it."""
-
-    def __init__(self, folder: Path, server: Any, admin: dict[str, Any]) -> None:
-        self.server = server
-        server.seen, server.answer, server.daemon_threads = [], (200, {"ok": True}), True
-        self.config = folder / "config.json"
-        self.config.write_text(json.dumps({"uplink": {"addr": "a:1"}, "listen": {"addr": ":1"}, "admin": admin}))
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def run(self, *words: str) -> Result:
-        return CliRunner().invoke(main, [*words, "-c", str(self.config)])
-
-
-Start = Callable[..., Endpoint]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    made: list[Any] = []
-
-    def start(unix: bool = False, files: dict[str, str] | None = None, **admin: Any) -> Endpoint:
-        server: Any
-        if unix:
-            server = socketserver.ThreadingUnixStreamServer(str(tmp_path / "admin.sock"), Handler)
-            place = {"addr": server.server_address, "network": "unix"}
-        else:
-            server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-            place = {"addr": f"127.0.0.1:{server.server_address[1]}"}
-        if files:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(files["certfile"], files["keyfile"])
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-            place |= {"tls": True, "certfile": files["certfile"], "keyfile": files["keyfile"]}
-        made.append(server)
-        return Endpoint(tmp_path, server, {**place, **admin})
-
-    yield start
-    for server in made:
-        server.shutdown()
-        server.server_close()
+pytestmark = pytest.mark.one_twin
 
 
 def issue(folder: Path, name: str) -> dict[str, str]:
@@ -117,7 +39,37 @@ def test_check_config_tells_what_is_wrong_and_nothing_else(tmp_path: Path) -> No
     ]
     path.write_text('{"uplink": {"addr": "a:1"}, "listen": {"addr": ":1"}}')
     result = CliRunner().invoke(main, ["check-config", str(path)])
-    assert result.exit_code == 0 and result.stdout == f"{path} is good: :1 -> a:1\n"
+    assert result.exit_code == 0
+    assert result.stdout == f'{path} is good: :1 -> a:1\n  uplink.addr  "a:1"\n  listen.addr  ":1"\n'
+    assert [line.partition(": ")[2][:8] for line in result.stderr.splitlines()] == ["listen: ", "admin: w"]
+
+
+def test_check_config_warns_of_secrets_that_everybody_may_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"uplink": {"addr": "localhost:1", "pass": "hush"}, "listen": {"addr": "127.0.0.1:1"}}))
+    for mode, warned in ((0o644, True), (0o640, False)):
+        path.chmod(mode)
+        result = CliRunner().invoke(main, ["check-config", str(path)])
+        assert ("chmod o-r" in result.stderr) is warned and "hush" not in result.output and result.exit_code == 0
+        assert CliRunner().invoke(main, ["check-config", "--strict", str(path)]).exit_code == 1, "there is no admin"
+
+
+def test_check_config_answers_programs_in_json(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"uplink": {"addr": "a:1"}, "listen": {"addr": "127.0.0.1:1"}, "admin": {"addr": "127.0.0.1:2"}}')
+    result = CliRunner().invoke(main, ["check-config", "--json", "--strict", str(path)])
+    in_force = {"uplink.addr": "a:1", "listen.addr": "127.0.0.1:1", "admin.addr": "127.0.0.1:2"}
+    assert json.loads(result.stdout) == {"ok": True, "in_force": in_force, "warnings": []} and result.exit_code == 0
+    result = CliRunner().invoke(main, ["check-config", "--json", "--all", str(path)])
+    assert json.loads(result.stdout)["in_force"]["limits.max_clients"] == 10000
+    path.write_text("{}")
+    result = CliRunner().invoke(main, ["check-config", "--json", str(path)])
+    assert json.loads(result.stdout) == {"ok": False, "faults": ["uplink: missing", "listen: missing"]}
+    assert result.exit_code == 1
+
+
+def test_the_schema_is_printed(tmp_path: Path) -> None:
+    assert json.loads(CliRunner().invoke(main, ["schema"]).stdout)["title"] == "redisproxy"
 
 
 @pytest.mark.parametrize("unix", [False, True])

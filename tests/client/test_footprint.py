@@ -23,7 +23,8 @@ Spoken = list[str]
 def spoken(monkeypatch: pytest.MonkeyPatch) -> Spoken:
     """What the log is told."""
     lines: Spoken = []
-    monkeypatch.setattr(Logger, "info", lambda self, text, **values: lines.append(text.format(**values)))
+    for level in ("info", "debug"):
+        monkeypatch.setattr(Logger, level, lambda self, text, **values: lines.append(text.format(**values)))
     return lines
 
 
@@ -51,7 +52,7 @@ def test_a_client_that_has_asked_for_a_value_has_no_parts_for_what_few_do(client
 def test_coming_and_going_is_logged_only_when_it_is_asked_for(wire: Wire, spoken: Spoken) -> None:
     wire.client().close()
     assert spoken == []
-    wire.core.log_messages = True
+    wire.core.log_clients = True
     wire.client().close()
     assert [line.split(" from ")[0].split(":")[0] for line in spoken] == ["client 2 connected", "client 2 disconnected"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands.changed_keys import EVERYTHING, FUNCTIONS, Change, SilentChanges, unknown_writes
+from redisproxy.commands.changed_keys import EVERYTHING, FLUSHED, FUNCTIONS, Change, SilentChanges, unknown_writes
 
 SILENT = SilentChanges()
 
@@ -26,6 +26,9 @@ def of(line: str, whole: bool = True) -> Change | None:
         ("XREADGROUP GROUP g c CLAIM 5 STREAMS a >", "a"),
         ("PFDEBUG TODENSE p", "p"),
         ("CMS.INCRBY m x 1", "m"),
+        ("PFCOUNT a b", "a b"),
+        ("VADD v VALUES 1 1 e", "v"),
+        ("VREM v e", "v"),
     ],
 )
 def test_keys(line: str, keys: str) -> None:
@@ -113,3 +116,8 @@ def test_redis_6_lists_a_command_without_its_subcommands() -> None:
 @pytest.mark.parametrize("reply", [None, b"ERR", [None], [[]], [[1, 2, 3, 4, 5, 6]], [[b"x", 1, b"write", 1, 1, 1]]])
 def test_an_answer_that_is_none_tells_of_nothing(reply: object) -> None:
     assert unknown_writes(reply) == {}
+
+
+@pytest.mark.parametrize("line", ["FLUSHALL", "flushdb ASYNC"])
+def test_emptying_databases_is_known_of(line: str) -> None:
+    assert of(line) == FLUSHED

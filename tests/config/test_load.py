@@ -50,7 +50,7 @@ def test_empty_values_mean_not_set_as_there(write: Any) -> None:
             admin={"addr": ""},
         )
     )
-    assert settings.listen[0].password is None and settings.listen[0].address == TcpAddress("", 7010)
+    assert settings.listen[0].passwords is None and settings.listen[0].address == TcpAddress("", 7010)
     assert settings.listen_raw == () and settings.admin is None
 
 

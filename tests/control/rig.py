@@ -65,6 +65,7 @@ class Watched(_Orders):
         self.clients = _Orders(dataplane.clients, rig)
         self.handover = _Orders(dataplane.handover, rig)
         self.notes = _Orders(dataplane.notes, rig)
+        self.records = _Orders(dataplane.records, rig)
 
 
 class Client:
@@ -123,6 +124,7 @@ class Rig:
         self.net.now = Conditions()
         self.servers = [Server(f"10.0.0.{at}:6379", self.clock, Random(at), self._find) for at in (1, 2)]
         self.net.hosts |= {server.name: server for server in self.servers}
+        self.net.names["redis.test"] = ["10.0.0.1"]
         self.orders: list[str] = []
         self.faults: dict[str, Exception] = {}
         self.held_up: dict[str, Deferred[Any]] = {}

@@ -174,7 +174,7 @@ def test_a_swap_that_is_ordered_is_waited_for_however_often_it_is_cancelled(rig:
     rig.held_up["swap"] = held_up = Deferred[None]()
     outcome = reload(rig)
     rig.advance(TIME_S)
-    running: Any = rig.control._exclusion._running
+    running: Any = rig.control.exclusion._running
     for _ in range(times):
         running.cancel()
     assert not held_up.called
@@ -185,7 +185,7 @@ def test_a_swap_that_is_ordered_is_waited_for_however_often_it_is_cancelled(rig:
 
 def test_nothing_stays_prepared_of_one_that_is_cancelled_at_once(rig: Rig) -> None:
     reload(rig)
-    running: Any = rig.control._exclusion._running
+    running: Any = rig.control.exclusion._running
     running.cancel()
     rig.advance(2)
     assert rig.orders.count("prepare") == 1 and rig.local.move._prepared is None and rig.gate.open

@@ -85,6 +85,8 @@ def test_the_report_counts_who_was_held_and_for_how_long(rig: Rig) -> None:
     report = outcome.value["report"]
     assert report["held"] == 3 and 45 <= report["longest_wait_ms"] <= report["pause_ms"]
     assert report["clients_closed"] == {} and all(client.got == b"$-1\r\n" for client in clients)
+    began_ms = report["pause_ms"] - report["longest_wait_ms"]
+    assert report["held_course"] == [[pytest.approx(began_ms, abs=20), number] for number in (1, 2, 3)]
 
 
 def test_who_keeps_the_drain_from_its_end_is_named(make_rig: Callable[..., Rig]) -> None:
@@ -142,7 +144,7 @@ def test_a_swap_that_is_ordered_is_waited_for_however_often_it_is_cancelled(rig:
     rig.held_up[order] = held_up = Deferred[None]()
     outcome = switch(rig)
     rig.advance(2.0)
-    running: Any = rig.control._exclusion._running
+    running: Any = rig.control.exclusion._running
     for _ in range(times):
         running.cancel()
     assert not held_up.called
@@ -154,7 +156,7 @@ def test_a_swap_that_is_ordered_is_waited_for_however_often_it_is_cancelled(rig:
 
 def test_nothing_stays_prepared_of_one_that_is_cancelled_at_once(rig: Rig) -> None:
     switch(rig)
-    running: Any = rig.control._exclusion._running
+    running: Any = rig.control.exclusion._running
     running.cancel()
     rig.advance(2)
     assert rig.orders.count("prepare") == 1 and rig.local.move._prepared is None and rig.gate.open

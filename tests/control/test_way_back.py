@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -65,8 +66,49 @@ def test_a_dry_run_of_it_changes_nothing(make_rig: MakeRig) -> None:
 
 
 def test_nobody_goes_back_who_has_not_come_from_anywhere(rig: Rig) -> None:
-    for order in (rig.operations.switchover(False, back=True), rig.operations.forget_way_back()):
-        assert isinstance(Outcome(order).error, WrongState)
+    for order in (lambda: rig.operations.switchover(False, back=True), rig.operations.forget_way_back):
+        outcome = Outcome(order())
+        rig.advance(1)
+        assert isinstance(outcome.error, WrongState)
+
+
+def test_a_process_that_was_restarted_finds_it_again_by_who_follows(make_rig: MakeRig) -> None:
+    rig = moved(make_rig)
+    rig.until(lambda: stands_by(*rig.servers))
+    rig.control.results.way_back = {}
+    outcome = back(rig)
+    rig.until(lambda: outcome.deferred.called)
+    assert outcome.value["report"]["result"] == "done" and rig.server == rig.servers[0].name
+    assert "found again" in " ".join(outcome.value["report"]["warnings"])
+    rig.until(lambda: stands_by(rig.servers[1], rig.servers[0]))
+
+
+def test_a_replica_that_no_switchover_has_left_is_no_way_back(make_rig: MakeRig) -> None:
+    rig = moved(make_rig)
+    rig.until(lambda: stands_by(*rig.servers))
+    rig.control.results.way_back = {}
+    rig.servers[0].config["min-replicas-to-write"] = "0"
+    outcome = back(rig)
+    rig.advance(1)
+    assert "no server that a switchover has left follows 10.0.0.2:6379" in str(outcome.error)
+    rig.servers[0].down = True
+    outcome = back(rig)
+    rig.advance(1)
+    assert "10.0.0.1:6379, which follows it, can't be asked" in str(outcome.error)
+
+
+def test_what_another_process_hands_on_is_known_to_this_one(make_rig: MakeRig) -> None:
+    rig = moved(make_rig)
+    rig.servers[0].down = True
+    handed = json.loads(json.dumps(rig.control.results.history({})))
+    rig.control.results.way_back = {}
+    rig.control.results.take_history(handed)
+    assert rig.control.switchover.way_back.describe() == {"to": "10.0.0.1:6379", "follows": True, "why_not": ""}
+    nonsense: list[dict[str, Any]] = [{"way_back": {"before": {}}}, {"way_back": 7}, {}]
+    for each in nonsense:
+        rig.control.results.way_back = {}
+        rig.control.results.take_history(each)
+        assert rig.control.switchover.way_back.describe() is None
 
 
 def test_a_reload_does_not_lead_onto_the_server_that_was_left(make_rig: MakeRig) -> None:
@@ -151,7 +193,7 @@ def test_an_old_server_that_is_gone_is_told_and_costs_nothing_else(make_rig: Mak
     rig.advance(TIME_S)
     report = outcome.value["report"]
     assert report["result"] == "done" and not report["way_back"]["follows"] and report["way_back"]["why_not"]
-    assert "there is no way back" in " ".join(report["warnings"]) and rig.server == rig.servers[1].name
+    assert "does not follow the new one" in " ".join(report["warnings"]) and rig.server == rig.servers[1].name
 
 
 def test_an_old_server_without_a_fence_is_left_alone(make_rig: MakeRig) -> None:
@@ -172,7 +214,9 @@ def test_forgotten_it_stays_behind_its_fence(make_rig: MakeRig) -> None:
     forgotten = Outcome(rig.operations.forget_way_back())
     rig.advance(1)
     assert forgotten.value["forgotten"] == "10.0.0.1:6379" and rig.servers[0].repl.primary is None
-    assert is_fenced(rig.servers[0]) and isinstance(back(rig).error, WrongState)
+    again = back(rig)
+    rig.advance(1)
+    assert is_fenced(rig.servers[0]) and isinstance(again.error, WrongState)
 
 
 def test_one_that_follows_another_server_by_now_is_not_forgotten(make_rig: MakeRig) -> None:

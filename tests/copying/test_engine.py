@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 
 from redisproxy.config import SwitchoverSettings
 from redisproxy.copying.changes import Changes
+from redisproxy.copying.copy_run import CopyRun
 from redisproxy.copying.endpoint import Endpoint, Features
-from redisproxy.copying.engine import CopyRun
 from redisproxy.copying.figures import CopyFigures
 from redisproxy.copying.servers import CopiedServers
 from redisproxy.copying.trial import Trial
@@ -22,7 +22,7 @@ def test_what_is_noted_before_the_feed_is_open_counts_as_changed() -> None:
     ends = Endpoint(nobody, Features()), Endpoint(nobody, Features())
     clock, changes = Clock(), Changes()
     servers = CopiedServers(nobody, nobody, ends, Trial({}, {}))
-    run = CopyRun(servers, changes, CopyFigures(clock.seconds), None, SwitchoverSettings(), clock)
+    run = CopyRun(servers, changes, CopyFigures(clock.seconds), nobody, SwitchoverSettings(), clock)
     done: list[object] = []
     ensureDeferred(run.note(((3, b"stream"),))).addBoth(done.append)
     assert done == [None] and b"stream" in changes

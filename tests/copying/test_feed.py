@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 
 from redisproxy.copying.changes import Changes
 from redisproxy.copying.feed import MAX_MESSAGE_BYTES, FeedProtocol
+from redisproxy.copying.messages import Invalidations, Notifications
 from redisproxy.net.errors import UplinkUnavailable
 
 TOLD = b">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$3\r\nb\r\n\r\n"
@@ -17,7 +18,7 @@ TOLD = b">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$3\r\nb\r\n\r\n"
 
 def feed() -> tuple[FeedProtocol, Changes, StringTransport]:
     changes, transport = Changes(), StringTransport()
-    protocol = FeedProtocol(changes)
+    protocol = FeedProtocol(changes, Invalidations())
     protocol.makeConnection(transport)
     return protocol, changes, transport
 
@@ -73,3 +74,26 @@ def test_messages_that_are_no_changes_are_passed_over() -> None:
     protocol, changes, _ = feed()
     protocol.dataReceived(b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n:5\r\n")
     assert changes.none and not protocol.ended
+
+
+def event(channel: bytes, key: bytes) -> bytes:
+    head = b">4\r\n$8\r\npmessage\r\n$16\r\n__keyevent@*__:*\r\n"
+    return head + b"$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(channel), channel, len(key), key)
+
+
+ODD = (b"", b"\r\n", event(b"__keyevent@0__:set", b"no key"), b">4\r\n$8\r\npmessage\r\n$16\r\n__keyevent@*__:*\r\n")
+
+
+@pytest.mark.parametrize("step", [1, 7, 100, 333, 100_000])
+def test_notifications_are_told_apart_from_replies_in_whichever_pieces_they_come(step: int) -> None:
+    changes, transport = Changes(), StringTransport()
+    protocol = FeedProtocol(changes, Notifications())
+    protocol.makeConnection(transport)
+    subscribed, answered = protocol.ask("PSUBSCRIBE", "p"), protocol.ask("PING")
+    data = b">3\r\n$10\r\npsubscribe\r\n$1\r\np\r\n:1\r\n" + event(b"__keyevent@0__:set", b"a") * 20
+    data += event(b"__keyevent@0__:keymiss", b"missed") * 3 + b"+PONG\r\n" + event(b"__keyevent@11__:del", b"b") * 20
+    data += b"".join(event(b"__keyevent@0__:set", key) for key in ODD) + event(b"__keyevent@0__:set", b"last")
+    for at in range(0, len(data), step):
+        protocol.dataReceived(data[at : at + step])
+    assert subscribed.result == [b"psubscribe", b"p", 1] and answered.result == b"PONG"
+    assert not protocol.ended and set(changes.take(99)) == {b"a", b"b", *ODD, b"last"}

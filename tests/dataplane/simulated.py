@@ -45,7 +45,7 @@ class Plane:
         self.core.table = CommandTable(frozenset({"MONITOR"}), pubsub=True)
         self.core.limits = ClientLimits(max_held_request_bytes=HELD_BYTES)
         self.registry: ClientRegistry[Client] = ClientRegistry(self.metrics, 100)
-        self.factory = ClientFactory(self.core, self.registry, Authenticator(None), name="here")
+        self.factory = ClientFactory(self.core, self.registry, Authenticator({}), name="here")
 
 
 class StrictServer(Server):

@@ -115,6 +115,7 @@ class RedisServer:
         demand_certificates: bool = False,
         port: int = 0,
         program: str = "",
+        host: str = "127.0.0.1",
     ) -> None:
         """Start it.
 
@@ -124,6 +125,7 @@ class RedisServer:
         """
         self.folder = tempfile.mkdtemp(prefix="redis-", dir="/tmp")
         self.port = port or free_port()
+        self.host = host
         self.tls = tls
         self.password = password
         self.unix = os.path.join(self.folder, "redis.sock") if unix else None
@@ -135,7 +137,7 @@ class RedisServer:
             where += ["--tls-auth-clients", "yes" if demand_certificates else "optional"]
         secret = ["--requirepass", password, "--masterauth", password] if password else []
         sock = ["--unixsocket", self.unix] if self.unix else []
-        fixed = ["--bind", "127.0.0.1", "--save", "", "--dir", self.folder, "--repl-diskless-sync-delay", "0"]
+        fixed = ["--bind", host, "--save", "", "--dir", self.folder, "--repl-diskless-sync-delay", "0"]
         self._command = [program or redis_program(), *fixed, *where, *secret, *sock, *options]
         self.start()
 
@@ -167,6 +169,8 @@ class RedisServer:
             options |= {"ssl": True, "ssl_ca_certs": self.tls.ca}
         if self.tls and self.demands_certificates:
             options |= {"ssl_certfile": self.tls.client_cert, "ssl_keyfile": self.tls.client_key}
+        if self.host != "127.0.0.1":
+            options |= {"host": self.host}
         return redis.Redis(**{"port": self.port, "password": self.password, "decode_responses": True, **options})
 
     @property

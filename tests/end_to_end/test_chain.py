@@ -13,6 +13,8 @@ import redis
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, wait_until
 from tests.end_to_end.test_switchover import unfence
 
+pytestmark = pytest.mark.one_twin
+
 
 @pytest.fixture
 def far(server: RedisServer, certificates: Certificates) -> Iterator[Proxy]:

@@ -343,6 +343,32 @@ def test_a_server_that_is_killed_leaves_the_old_one_in_use(emptied: dict[str, Re
     load.check(old)
 
 
+def test_an_old_server_that_is_killed_comes_back_with_everything_that_it_had_acknowledged(
+    emptied: dict[str, RedisServer], shared: Proxy
+) -> None:
+    """Nobody goes to the new server, which has a part of it; the next attempt copies all."""
+    new = emptied["Redis 8"]
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as old:
+        use(shared, old)
+        old.client().mset({f"key:{at}": "x" * 1000 for at in range(10 * KEYS)})
+        acknowledged = [0]
+
+        def kill() -> None:
+            acknowledged[0] = int(shared.client().incr("counted"))
+            old.process.kill()
+
+        acting = at_step(shared, "copy", kill)
+        report = refused(shared, new, verify="all")
+        acting.join(10)
+        assert report["result"] == "rolled_back" and "the old server" in report["error"], report
+        assert new.client().exists("__redisproxy:copy")
+        old.process.wait()
+        old.start()
+        wait_until(lambda: shared.client().get("counted") == str(acknowledged[0]), "the old server is back")
+        assert switch(shared, new)["result"] == "done"
+        assert new.client().dbsize() == 10 * KEYS + 1
+
+
 @pytest.fixture
 def managed(servers: dict[str, RedisServer]) -> Iterator[tuple[RedisServer, dict[str, str]]]:
     """A server whose user has not what managed servers keep from theirs, and how that user logs in."""
@@ -378,6 +404,52 @@ def test_out_of_a_managed_server_that_allows_a_pause(
         assert any("takes writes again" in each for each in report["warnings"])
     load.check(new)
     assert old.client().set("free", 1)
+
+
+def notifies(server: RedisServer) -> str:
+    return str(server.client().config_get("notify-keyspace-events")["notify-keyspace-events"])
+
+
+def test_where_client_tracking_is_refused_notifications_tell_what_changes(
+    emptied: dict[str, RedisServer],
+) -> None:
+    """They are set for the time of the copy; what they do not tell of is noted as it passes."""
+    old, new = emptied["Redis 7.0"], emptied["Redis 8"]
+    rules = "reset", "on", ">secret", "~*", "&*", "+@all", "-client|tracking"
+    old.client().execute_command("ACL", "SETUSER", "untracked", *rules)
+    old.client().config_set("notify-keyspace-events", "Kx")
+    for db in (0, 1):
+        old.client(db=db).mset({f"key:{at}": "x" * 100 for at in range(KEYS)})
+    with Proxy({**old.uplink, "user": "untracked", "pass": "secret"}) as proxy, Load(proxy, 10) as load:
+        noticed = []
+
+        def act() -> None:
+            proxy.client(db=1).flushdb()
+            noticed.append(notifies(old))
+            proxy.client(db=1).set("after", 1)
+            old.client(db=1).set("bypassing", 1)
+
+        acting = at_step(proxy, "copy", act)
+        report = switch(proxy, new, verify="all")
+        acting.join(30)
+        assert report["result"] == "done" and report["copy"]["feed"] == "notifications", report
+        assert any("CLIENT TRACKING" in each for each in report["warnings"])
+    load.check(new)
+    assert set(notifies(old)) == set("Kx") and set(noticed[0]) > set("KEx")
+    assert (report["verified"]["compared"], new.client(db=1).dbsize()) == (report["verified"]["keys"], 2)
+    old.client().config_set("notify-keyspace-events", "")
+
+
+def test_where_nothing_tells_what_changes_the_copy_is_refused(emptied: dict[str, RedisServer]) -> None:
+    old, new = emptied["Redis 7.0"], emptied["Redis 8"]
+    rules = "reset", "on", ">secret", "~*", "&*", "+@all", "-client|tracking", "-config|set"
+    old.client().execute_command("ACL", "SETUSER", "untracked", *rules)
+    with Proxy({**old.uplink, "user": "untracked", "pass": "secret"}) as proxy:
+        report = refused(proxy, new)
+        assert report["result"] == "refused" and "set it to KEA there" in report["error"]
+        old.client().config_set("notify-keyspace-events", "KEA")
+        assert switch(proxy, new)["copy"]["notify"] == []
+    old.client().config_set("notify-keyspace-events", "")
 
 
 def test_auto_copies_where_replication_is_not_possible(emptied: dict[str, RedisServer], shared: Proxy) -> None:

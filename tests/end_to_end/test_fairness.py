@@ -14,6 +14,8 @@ import pytest
 from redisproxy.resp import encode_command as cmd
 from tests.end_to_end.harness import Proxy, RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 CLIENTS, ASKS = 20, 300
 VALUE = b"x" * 100_000
 PROBE_S = 1.5

@@ -20,6 +20,8 @@ from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.remote.order_client import OrderClient
 from tests.end_to_end.data_plane_process import Greeted, order_server
 
+pytestmark = pytest.mark.one_twin
+
 LIMIT_S = 20.0
 Work = Callable[[Any], Coroutine[Deferred[Any], Any, Any]]
 

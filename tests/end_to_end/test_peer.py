@@ -16,6 +16,8 @@ from redisproxy.remote import large, peer
 from tests.client.test_session_value import PLAIN
 from tests.end_to_end.test_link import run
 
+pytestmark = pytest.mark.one_twin
+
 
 class Refusing:
     """Takes in nobody, like a data plane that is full.

@@ -13,6 +13,8 @@ import pytest
 from tests.end_to_end.harness import Certificates, Proxy, RedisServer, free_port, wait_until
 from tests.end_to_end.sentinels import NAME, SENTINEL_PASSWORD, Group, Sentinel, redis_server, running_group
 
+pytestmark = pytest.mark.one_twin
+
 
 class BusyClient(threading.Thread):
     """Counts on one connection, one INCR after the other.
@@ -213,7 +215,7 @@ def test_a_proxy_that_starts_before_its_sentinels(tmp_path: Any) -> None:
                 proxy.do("reload")
                 assert ask(client, b"GET a") == b"$1\r\n"
                 status, answer = proxy.admin("switchover")
-                assert status == 400 and "SENTINEL FAILOVER" in answer["error"]
+                assert status == 400 and "redisproxy failover" in answer["error"]
                 proxy.write(uplink={**uplink, "master_name": "nobody"})
                 status, answer = proxy.admin("reload")
                 assert status == 400 and "knows no primary called nobody" in answer["error"]

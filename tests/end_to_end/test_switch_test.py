@@ -144,12 +144,14 @@ def test_into_a_file_it_writes_plain_text_with_the_seed_and_the_verdict(tmp_path
     assert "redisproxy switch-test --switchovers 1 --seed 7 --busy 12 --blocked 10\n" in done.stdout
 
 
-def test_interrupted_in_a_terminal_it_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+def test_in_a_terminal_it_shows_the_steps_and_interrupted_it_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     terminal, inner = pty.openpty()
     env = {**os.environ, "TMPDIR": str(tmp_path), "TERM": "xterm", "COLUMNS": "80"}
     process = subprocess.Popen(command("--switchovers", "500"), env=env, stdin=inner, stdout=inner, stderr=inner)
     os.close(inner)
-    shown = _until(terminal, rb"writes/s")
+    shown = _until(terminal, rb"watch it in a browser: .*http://127\.0\.0\.1:\d+/")
+    shown += _until(terminal, rb"catch up")
+    shown += _until(terminal, rb"writes/s")
     process.send_signal(signal.SIGINT)
     shown += _rest(terminal)
     assert process.wait(20) == 130

@@ -24,6 +24,8 @@ from redisproxy.remote.data_plane import RemoteDataPlane
 from tests.end_to_end.harness import Load, RedisServer, free_port
 from tests.end_to_end.test_link import run
 
+pytestmark = pytest.mark.one_twin
+
 
 class DataPlaneProcess:
     """A data plane in a process of its own, with the file that its control plane reads."""

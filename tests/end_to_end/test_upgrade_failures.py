@@ -27,7 +27,12 @@ Adoption.adopt = adopt_some
 """
 SEVENTH_CRASHES = AFTER.replace("{what}", "count < 7 or os.kill(os.getpid(), signal.SIGKILL)")
 SEVENTH_STOPS = AFTER.replace("{what}", "count < 7 or os.kill(os.getpid(), signal.SIGSTOP)")
-SEVENTH_ENDS = AFTER.replace("{what}", "count == 7 and os.kill(os.getpid(), signal.SIGTERM)")
+SEVENTH_ENDS = AFTER.replace(
+    "{what}",
+    "count == 7 and os.kill(os.getpid(), signal.SIGTERM)\n    from twisted.internet import reactor, task\n"
+    "    await task.deferLater(reactor, 0.5 if count > 16 else 0, lambda: None)",
+)
+"""The last clients are still on the way when all others have been handed back."""
 SEVENTH_PAUSES = AFTER.replace(
     "{what}", "count == 7 and os.system(f'(sleep 2; kill -CONT {os.getpid()}) & kill -STOP {os.getpid()}')"
 )

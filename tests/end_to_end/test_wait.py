@@ -11,6 +11,8 @@ import pytest
 
 from tests.end_to_end.harness import Proxy, RedisServer
 
+pytestmark = pytest.mark.one_twin
+
 
 @pytest.fixture
 def replica(server: RedisServer, other: RedisServer) -> Iterator[RedisServer]:

@@ -14,6 +14,7 @@ import redis
 
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, wait_until
 from tests.end_to_end.test_versions import start
+from tests.end_to_end.upgrading import Upgraded
 
 pytestmark = pytest.mark.one_twin
 
@@ -90,23 +91,41 @@ def test_there_and_back_twenty_times_loses_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old_name", "new_name", "reason"),
+    ("old_name", "new_name", "mode", "reason"),
     [
-        ("Redis 6.2", "Redis 7.0", "from older to newer versions only"),
-        ("Redis 7.0", "Redis 8", "from older to newer versions only"),
-        ("Redis 7.0", "Valkey 9", "Redis reads the data of Valkey 8 and older"),
+        ("Redis 7.0", "Redis 8", "copy", "from older to newer versions only"),
+        ("Redis 6.2", "Valkey 9", "replicate", "Redis reads the data of Valkey 8 and older"),
     ],
 )
-def test_where_the_old_server_can_not_follow_the_report_says_why(old_name: str, new_name: str, reason: str) -> None:
-    with start(old_name) as old, start(new_name) as new, Proxy(old.uplink, switchover=KEPT) as proxy:
-        report = switch(proxy, new)
-        assert (
-            report["result"] == "done" and not report["way_back"]["follows"] and reason in report["way_back"]["why_not"]
-        )
-        assert "no way back" in " ".join(report["warnings"]) and is_fenced(old) and old.client().role()[0] == "master"
-        assert reason in proxy.info()["switchover"]["way_back"]["why_not"]
+def test_where_the_old_server_can_not_follow_going_back_copies(
+    old_name: str, new_name: str, mode: str, reason: str
+) -> None:
+    """What it holds is what was left there, so nobody has to empty it, nor to say that it may be replaced."""
+    settings = {**KEPT, "mode": mode, "pause_budget_ms": 10_000}
+    with start(old_name) as old, start(new_name) as new, Proxy(old.uplink, switchover=settings) as proxy:
+        with Load(proxy, 5) as load:
+            old.client().set("gone", 1)
+            report = switch(proxy, new)
+            assert not report["way_back"]["follows"] and reason in report["way_back"]["why_not"]
+            assert "does not follow" in " ".join(report["warnings"]) and is_fenced(old)
+            assert reason in proxy.info()["switchover"]["way_back"]["why_not"]
+            new.client().delete("gone")
+            report = back(proxy)
+            assert report["result"] == "done" and "copy" in [step["name"] for step in report["steps"]]
+        load.check(old)
+        assert not old.client().exists("gone") and is_fenced(new) and not is_fenced(old)
+
+
+def test_what_others_have_written_to_the_old_server_is_not_replaced() -> None:
+    with start("Redis 7.0") as old, start("Redis 8") as new, Proxy(old.uplink, switchover={"mode": "copy"}) as proxy:
+        switch(proxy, new)
+        assert proxy.do("switchover", back="1", dry_run="1")["report"]["result"] == "dry_run"
+        assert is_fenced(old)
+        old.client().config_set("min-replicas-to-write", 0)
+        old.client().set("written", "by somebody else")
         status, answer = proxy.admin("switchover", back="1")
-        assert status == 400 and reason in answer["error"] and proxy.client().set("a", 1)
+        assert status == 400 and "somebody may have written there" in answer["error"]
+        assert old.client().get("written") and proxy.client().set("a", 1)
 
 
 def test_after_going_back_the_file_that_names_the_other_server_leads_nobody_astray(
@@ -159,17 +178,39 @@ def test_a_restart_onto_the_server_that_was_left_is_told_and_loses_nothing(
     assert kept.client().set("a", 1)
 
 
-def test_after_a_restart_the_file_names_the_way_back(server: RedisServer, other: RedisServer, kept: Proxy) -> None:
+def test_after_a_restart_it_is_found_again(server: RedisServer, other: RedisServer, kept: Proxy) -> None:
     switch(kept, other)
     kept.client().set("a", 1)
     kept.stop()
     kept.restart()
+    wait_until(lambda: follows(server, other), "it follows without the proxy")
+    wait_until(lambda: kept.info()["switchover"]["way_back"], "it is found")
+    synchronised = other.client().info("stats")["sync_full"]
+    report = back(kept)
+    assert report["result"] == "done" and "found again" in " ".join(report["warnings"])
+    assert kept.client().get("a") == "1"
+    assert other.client().info("stats")["sync_full"] == synchronised and not is_fenced(server)
+    kept.write(uplink=server.uplink)
+    kept.stop()
+    kept.restart()
+    wait_until(lambda: kept.info()["switchover"]["way_back"], "it is found")
+    done = program(kept, "switchover", "--forget-way-back")
+    assert done.returncode == 0 and other.client().role()[0] == "master" and is_fenced(other), done.stderr
     status, answer = kept.admin("switchover", back="1")
     assert status == 409 and "Name the server before in the configuration file" in answer["error"]
-    wait_until(lambda: follows(server, other), "it follows without the proxy")
-    synchronised = other.client().info("stats")["sync_full"]
-    assert switch(kept, server)["result"] == "done" and kept.client().get("a") == "1"
-    assert other.client().info("stats")["sync_full"] == synchronised and not is_fenced(server)
+
+
+def test_after_an_upgrade_it_is_known() -> None:
+    with RedisServer(password="hush-one") as old, RedisServer(password="hush-two") as new:
+        old.client().config_set("masterauth", "before")
+        with Upgraded(old.uplink, switchover=KEPT) as proxy, Load(proxy, 3) as load:
+            switch(proxy, new)
+            proxy.upgrade()
+            wait_until(lambda: follows(old, new), "the old server follows")
+            report = back(proxy)
+            assert report["result"] == "done" and old.client().config_get("masterauth") == {"masterauth": "before"}
+            assert "hush" not in proxy.log + str(proxy.info())
+        load.check(old)
 
 
 def test_forgotten_it_stands_alone_behind_its_fence() -> None:

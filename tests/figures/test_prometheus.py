@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.figures import prometheus
-from redisproxy.figures.metrics import MAX_NAMES, OTHER, Metrics, OperationFigures
+from redisproxy.figures import command_numbers, prometheus
+from redisproxy.figures.families import FAMILIES, OTHER
+from redisproxy.figures.metrics import MAX_NAMES, Metrics, OperationFigures
+from redisproxy.resp import encode_command
+from redisproxy.workers.all_figures import summed
+from redisproxy.workers.gone import is_counter
+from tests.figures.exposition import lint, read
 
 
 def lines(metrics: Metrics, operations: OperationFigures | None = None, **gauges: float) -> set[str]:
@@ -75,3 +80,47 @@ def test_pauses_are_a_histogram_and_gauges_are_values_of_the_moment() -> None:
         'redisproxy_pause_seconds_bucket{le="0.005"} 1.0',
         "redisproxy_held 5.0",
     }
+
+
+def exposed(metrics: Metrics) -> bytes:
+    operations = OperationFigures()
+    numbers = metrics.numbers() | operations.numbers() | command_numbers.of_commands(metrics.flow)
+    shown = prometheus.Numbers(numbers, {"held": 0}, {}, {}, {1: dict.fromkeys(dict(prometheus.OF_WORKERS), 1)})
+    return prometheus.render(shown, operations.registry)
+
+
+def test_commands_are_shown_by_family_with_histograms_of_their_times() -> None:
+    metrics = Metrics()
+    figures, string = metrics.flow.figures, frozenset({("family", "string")})
+    figures.sent(encode_command("GET", "a") + encode_command("SET", "a", "b"), 2)
+    figures.failed(FAMILIES.index("string"), 1)
+    figures.answered(FAMILIES.index("string"), 2, 3_000_000, 200_000)
+    values = read(exposed(metrics))
+    assert values["redisproxy_commands_by_family_total", string] == 2
+    assert values["redisproxy_commands_by_family_total", frozenset({("family", "hash")})] == 0
+    assert values["redisproxy_errors_by_family_total", string] == 1
+    assert values["redisproxy_client_latency_seconds_sum", string] == 0.006
+    for name, le, count in (("client", "0.0025", 0), ("client", "0.005", 2), ("uplink", "0.00025", 2)):
+        assert values[f"redisproxy_{name}_latency_seconds_bucket", string | {("le", le)}] == count
+
+
+def test_what_prometheus_reads_keeps_to_its_conventions() -> None:
+    metrics = Metrics()
+    metrics.flow.figures.answered(0, 1, 1, 1)
+    assert read(exposed(metrics)) and lint(exposed(metrics)) == ""
+
+
+def test_numbers_of_commands_can_be_added_over_processes() -> None:
+    one, other = Metrics(), Metrics()
+    for metrics in (one, other):
+        metrics.flow.figures.answered(3, 5, 1_000_000, 500_000)
+    both = summed([one.numbers(), *(command_numbers.of_commands(each.flow) for each in (one, other))])
+    list_ = frozenset({("family", FAMILIES[3])})
+    operations = OperationFigures()
+    values = read(prometheus.render(prometheus.Numbers(both | operations.numbers(), {}, {}, {}), operations.registry))
+    assert values["redisproxy_client_latency_seconds_count", list_] == 10
+
+
+@pytest.mark.parametrize("name", ["clients.open", "uplink.connections_open", "listener.:6379"])
+def test_what_is_no_counter_goes_with_its_worker(name: str) -> None:
+    assert not is_counter(name) and is_counter("client.string.17") and is_counter("clients.total")

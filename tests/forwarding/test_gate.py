@@ -167,3 +167,23 @@ def test_a_release_between_close_and_reopen_does_not_wake_the_next_pause(gate: G
     gate.release(1)
     clock.advance(0)
     assert fired == [None]
+
+
+def test_it_tells_since_when_each_waits(gate: Gate, clock: Clock) -> None:
+    gate.close("operator")
+    holders = [Waiting(), Waiting(), Waiting()]
+    for holder in holders:
+        clock.advance(1.0)
+        gate.hold(holder)
+    gate.hold(holders[0])
+    gate.unhold(holders[1])
+    assert gate.held_times == [1.0, 3.0] and gate.held_since == 1.0
+
+
+def test_who_is_stopped_by_the_next_pause_has_waited_since_the_first(gate: Gate, clock: Clock) -> None:
+    gate.close("operator")
+    gate.hold(Waiting(lambda: gate.close("reload")))
+    gate.hold(Waiting())
+    clock.advance(1.0)
+    gate.reopen("operator")
+    assert gate.held_times == [0.0]

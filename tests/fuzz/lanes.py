@@ -18,6 +18,7 @@ COMMANDS = [
     b"PING\r\n",
     b"*0\r\n",
     encode_command("GET", "b") * 20,
+    encode_command("get", "a") + encode_command("SET", "a", "b", "EX", 1) + encode_command("hgetall", "a") * 2,
 ]
 REPLIES = [
     b"+OK\r\n",
@@ -30,6 +31,8 @@ REPLIES = [
     b":1\r\n" * 3,
 ]
 LIMIT = 25
+FAMILIES = {b"GET": 1, b"SET": 2, b"INCR": 2, b"MULTI": 3}
+BOUNDS_NS = (1_000, 5_000, 20_000, 100_000)
 
 
 class _Client:
@@ -76,7 +79,8 @@ class _Client:
             if kind == RUN:
                 flow.in_flight += extra
                 self.lane.pending += extra
-                self.world.queue.submit(self.lane, raw, extra)
+                entry = self.world.queue.submit(self.lane, raw, extra)
+                flow.begun(entry, raw, extra, self.lane.arrived_ns)
             self.log.append((self.name, kind, raw, extra))
             unit = None
 
@@ -84,7 +88,8 @@ class _Client:
 class _World:
     def __init__(self, twin: Twin) -> None:
         self.log: list[Any] = []
-        self.flow = twin.Flow()
+        self.flow = twin.Flow(FAMILIES, BOUNDS_NS)
+        self.flow.clock = lambda: 1_000 * len(self.log)
         self.queue = twin.Queue(lambda flush: self.log.append("scheduled"), self.flow, self.release)
         self.queue.transport = self
         self.queue.ready = True
@@ -128,6 +133,10 @@ def run(twin: Twin, choices: bytes) -> list[Any]:
             world.queue.flush()
         world.log.append((len(world.queue), world.flow.in_flight, world.flow.commands, world.flow.bytes_to_clients))
         assert world.flow.in_flight == sum(entry.want for entry in world.queue.entries()), "the gate's count is off"
+    figures = world.flow.figures
+    assert sum(figures.commands) == world.flow.commands
+    world.log.append([figures.commands, figures.errors, figures.client_ns, figures.uplink_ns])
+    world.log.append([figures.client, figures.uplink])
     world.log.append([(client_name(entry), entry.want) for entry in world.queue.clear()])
     return world.log
 

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from redisproxy import resp
-from redisproxy.forwarding import lane, twins
+from redisproxy.forwarding import lane, queue, twins
 
 Result = TypeVar("Result")
 
@@ -15,19 +15,19 @@ Result = TypeVar("Result")
 class Twin:
     """One implementation of framing and lanes."""
 
-    def __init__(self, framing_from: ModuleType, lanes_from: ModuleType) -> None:
+    def __init__(self, framing_from: ModuleType, lanes_from: ModuleType, queues_from: ModuleType) -> None:
         self.RequestFramer: Any = framing_from.RequestFramer
         self.ReplyScanner: Any = framing_from.ReplyScanner
-        self.Queue: Any = lanes_from.Queue
+        self.Queue: Any = queues_from.Queue
         self.Lane: Any = lanes_from.Lane
-        self.Flow: Any = lanes_from.Flow
+        self.Flow: Any = queues_from.Flow
 
 
-TWINS = [Twin(resp, lane)]
+TWINS = [Twin(resp, lane, queue)]
 if twins.NATIVE:
     from redisproxy._native import core
 
-    TWINS.append(Twin(core, core))
+    TWINS.append(Twin(core, core, core))
 
 
 def same(run: Callable[[Twin], Result]) -> Result:

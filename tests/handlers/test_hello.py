@@ -29,7 +29,7 @@ def test_hello_with_a_server_that_does_not_know_it(wire: Wire) -> None:
     client = wire.client()
     client.send(cmd("HELLO", 2))
     wire.server.got()
-    wire.server.send(b"-ERR unknown command 'HELLO'\r\n+OK\r\n+OK\r\n")
-    assert wire.server.got() == cmd("PING") + cmd("SELECT", 0)
-    wire.server.send(b"+PONG\r\n+OK\r\n")
+    wire.server.send(b"-ERR unknown command 'HELLO'\r\n+OK\r\n:0\r\n+OK\r\n")
+    assert wire.server.got() == cmd("PING") + cmd("DBSIZE") + cmd("SELECT", 0)
+    wire.server.send(b"+PONG\r\n:0\r\n+OK\r\n")
     assert client.got().startswith(b"*14\r\n") and not client.closed

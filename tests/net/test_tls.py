@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -277,3 +279,77 @@ def test_files_that_can_not_be_used(authority: Authority, tmp_path: Path) -> Non
 def test_a_server_name_that_is_none_is_a_fault(name: str) -> None:
     with pytest.raises(TLSFault, match="server_name: this is no host name"):
         client_tls(UplinkSettings(addr="a:1", tls=True, skipverify=True), name)
+
+
+def replace(files: dict[str, str], new: dict[str, str], *keys: str) -> None:
+    """Put other files in place of these, in their order."""
+    for key in keys:
+        os.replace(shutil.copy(new[key], f"{new[key]}.copy"), files[key])
+
+
+def test_files_that_are_replaced_serve_new_connections_and_in_between_the_old_ones_do(authority: Authority) -> None:
+    own, new = authority.issue(LOCALHOST), authority.issue([x509.DNSName("new.test")])
+    server = listener(own)
+    before = connect(server, authority)
+    replace(own, new, "certfile")
+    assert connect(server, authority).ok
+    replace(own, new, "keyfile")
+    assert connect(server, authority, "new.test").ok and not connect(server, authority).ok
+    assert before.ok and before.talk()
+
+
+@pytest.mark.parametrize("key", ["certfile", "keyfile"])
+def test_half_of_a_file_or_none_keeps_what_was_there(authority: Authority, key: str) -> None:
+    own = authority.issue(LOCALHOST)
+    server = listener(own)
+    path, whole = Path(own[key]), Path(own[key]).read_bytes()
+    for broken in (whole[: len(whole) // 2], b"", b"nonsense", whole[:-5]):
+        path.write_bytes(broken)
+        assert connect(server, authority).ok
+    path.unlink()
+    assert connect(server, authority).ok and server.contexts.error.startswith(f"{key}: ")
+    path.write_bytes(whole)
+    assert connect(server, authority).ok and server.contexts.error == ""
+
+
+def test_a_chain_that_is_half_written_keeps_what_was_there(tmp_path: Path) -> None:
+    root = Authority(tmp_path, "root")
+    own = Authority(tmp_path, "between", root).issue(LOCALHOST)
+    server = listener(own)
+    path, whole = Path(own["certfile"]), Path(own["certfile"]).read_bytes()
+    assert whole.count(b"BEGIN CERTIFICATE") == 2
+    path.write_bytes(whole[:-200])
+    assert connect(server, root).ok and "certfile" in server.contexts.error
+
+
+def test_a_listener_trusts_a_ca_file_that_has_changed(authority: Authority, tmp_path: Path) -> None:
+    other, ca = Authority(tmp_path, "other"), tmp_path / "clients.pem"
+    shutil.copy(authority.file, ca)
+    server = listener(authority.issue(LOCALHOST), cacertfile=str(ca))
+    mine, foreign = authority.issue(None), other.issue(None)
+    assert connect(server, authority, **mine).ok and not connect(server, authority, **foreign).ok
+    ca.write_bytes(Path(authority.file).read_bytes() + Path(other.file).read_bytes())
+    assert connect(server, authority, **mine).ok and connect(server, authority, **foreign).ok
+    shutil.copy(other.file, ca)
+    assert not connect(server, authority, **mine).ok
+
+
+def test_the_proxy_trusts_a_ca_file_that_has_changed_and_shows_its_new_certificate(
+    authority: Authority, tmp_path: Path
+) -> None:
+    other, ca = Authority(tmp_path, "other"), tmp_path / "servers.pem"
+    shutil.copy(authority.file, ca)
+    mine, next_one = authority.issue(None), other.issue(None)
+    uplink = UplinkSettings.model_validate({"addr": "a:1", "tls": True, "cacertfile": str(ca), **mine})
+    creator = client_tls(uplink, "localhost")
+
+    def connects(server: ServerTLS) -> bool:
+        protocol = Protocol()
+        return Handshake(server, creator.clientConnectionForTLS(protocol), protocol).ok
+
+    first = listener(authority.issue(LOCALHOST), cacertfile=authority.file)
+    second = listener(other.issue(LOCALHOST), cacertfile=other.file)
+    assert connects(first) and not connects(second)
+    shutil.copy(other.file, ca)
+    replace(mine, next_one, "keyfile", "certfile")
+    assert connects(second) and not connects(first)

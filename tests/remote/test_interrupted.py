@@ -17,6 +17,8 @@ EMPTY = ServerState({"role": "master", "master_replid": AFTER, "master_replid2":
 FENCED, OPEN = ServerState(OLD, min_replicas=FENCE), ServerState(OLD)
 SILENT_ON_CONFIG = ServerState(OLD, can_config=False)
 DEMOTED = ServerState({"role": "slave", "master_replid": AFTER})
+WAY_BACK = ServerState({"role": "slave", "master_replid": AFTER}, min_replicas=FENCE)
+ELSEWHERE = ServerState({"role": "slave", "master_replid": OTHER}, min_replicas=FENCE)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ DEMOTED = ServerState({"role": "slave", "master_replid": AFTER})
     [
         (FENCED, PROMOTED, True, Verdict.GO),
         (FENCED, PROMOTED, False, Verdict.UNCLEAR),
-        (FENCED, REPLICA, False, Verdict.UNCLEAR),
+        (FENCED, REPLICA, False, Verdict.UNDECIDED),
         (FENCED, None, False, Verdict.UNCLEAR),
         (FENCED, STRANGER, True, Verdict.UNCLEAR),
         (FENCED, EMPTY, True, Verdict.UNCLEAR),
@@ -35,6 +37,8 @@ DEMOTED = ServerState({"role": "slave", "master_replid": AFTER})
         (None, None, False, Verdict.UNCLEAR),
         (SILENT_ON_CONFIG, PROMOTED, True, Verdict.UNCLEAR),
         (DEMOTED, PROMOTED, True, Verdict.UNCLEAR),
+        (WAY_BACK, PROMOTED, True, Verdict.GO),
+        (ELSEWHERE, PROMOTED, True, Verdict.UNCLEAR),
     ],
 )
 def test_the_servers_say_where_clients_belong(

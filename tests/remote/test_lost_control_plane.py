@@ -28,9 +28,13 @@ FENCED = "1000000000"
 
 
 class Links:
-    """A C{rig.Seam} whose connection can be cut, and made again."""
+    """A C{rig.Seam} whose connection can be cut, and made again.
 
-    def __init__(self) -> None:
+    @param lease_s: the control plane is that of another proxy.
+    """
+
+    def __init__(self, lease_s: float | None = None) -> None:
+        self.lease_s = lease_s
         self.rig: Rig | None = None
         self.control_process_lives = False
         self.living: set[int] = set()
@@ -41,7 +45,12 @@ class Links:
         self.clock = clock
         self.remote = RemoteDataPlane(clock, self._found_in_force)
         self.served = ServedDataPlane(
-            local, local.in_force.settings, local._network, clock, other_end=lambda link: ControlProcess(self)
+            local,
+            local.in_force.settings,
+            local._network,
+            clock,
+            other_end=lambda link: ControlProcess(self),
+            lease_s=self.lease_s,
         )
         self.connect()
         return self.remote
@@ -226,6 +235,24 @@ def test_clients_are_not_held_for_ever_when_nobody_promotes(rig: Rig, links: Lin
     rig.advance(2)
     assert rig.gate.open and rig.servers[0].config["min-replicas-to-write"] == FENCED
     assert any("redisproxy unfence" in line and _name(rig, 0) in line and _name(rig, 1) in line for line in logged)
+
+
+def test_behind_another_proxy_the_fence_is_lifted_once_nothing_can_be_promoted_any_more(tmp_path: Path) -> None:
+    lease_s = 0.5
+    links = Links(lease_s)
+    rig = links.rig = Rig(links, tmp_path, switchover={"pause_budget_ms": int(BUDGET_S * 1000)})
+    rig.held_up["prove_watches"] = Deferred[None]()
+    rig.name_server(rig.servers[1])
+    Outcome(rig.operations.switchover(dry_run=False))
+    rig.advance(1.0)
+    die(rig)
+    links.cut()
+    rig.advance(BUDGET_S - 1.0)
+    assert rig.gate.reasons == {SWITCHOVER} and rig.servers[0].config["min-replicas-to-write"] == FENCED
+    rig.advance(lease_s + 0.7)
+    assert rig.gate.open and rig.servers[0].config["min-replicas-to-write"] == "0" and is_served(rig, 0)
+    links.connect()
+    rig.end()
 
 
 def test_a_new_control_plane_may_take_over_and_undo(rig: Rig, links: Links) -> None:

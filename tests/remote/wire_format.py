@@ -16,13 +16,14 @@ from twisted.protocols import amp
 
 from redisproxy.client.session_value import ClientValue
 from redisproxy.dataplane.shared_value import SharedValue
-from redisproxy.remote import order, orders
+from redisproxy.fleet import orders as fleet_orders
+from redisproxy.remote import order, orders, record_orders
 from redisproxy.remote.argument_types import Typed
 from redisproxy.remote.order import VERSION, Order
 from redisproxy.upgrade import orders as upgrade_orders
 from redisproxy.upgrade.inheritance import VARIABLE, Inheritance
 
-MODULES = (order, orders, upgrade_orders)
+MODULES = (order, orders, record_orders, upgrade_orders, fleet_orders)
 RECORD = Path(__file__).with_name(f"orders_of_version_{VERSION}.json")
 
 

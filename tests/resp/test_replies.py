@@ -23,6 +23,31 @@ def test_a_push_is_not_a_reply() -> None:
     assert scanner.pushes == 1
 
 
+READ_ONLY = b"-READONLY You can't write against a read only replica.\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"+OK\r\n", b"*1\r\n-READONLY inside\r\n", b"-READONLE\r\n"])
+def test_a_replica_that_refuses_a_write_is_noticed_wherever_its_answer_is_cut(before: bytes) -> None:
+    for at in range(len(before) + 1, len(before + READ_ONLY)):
+        scanner, data = ReplyScanner(), before + READ_ONLY
+        scanner.scan(data[: len(before)], 0, 9)
+        assert not scanner.read_only
+        for piece in (data[len(before) : at], data[at:]):
+            scanner.scan(piece, 0, 9)
+        assert scanner.read_only and not scanner.mid
+
+
+@pytest.mark.parametrize(
+    "data", [b"$20\r\n-READONLY 345678901\r\n", b"+-READONLY x\r\n", b"-READONL", b"-ERR READONLY \r\n"]
+)
+def test_nothing_else_passes_for_that(data: bytes) -> None:
+    for at in range(len(data)):
+        scanner = ReplyScanner()
+        for piece in (data[:at], data[at:]):
+            scanner.scan(piece, 0, 9)
+        assert not scanner.read_only
+
+
 @pytest.mark.parametrize("data", [b"HTTP/1.1", b"$?\r\n", b"$-2\r\n", b"*99999999999999999999\r\n", b"$" + b"1" * 70])
 def test_what_is_no_reply_is_an_error(data: bytes) -> None:
     with pytest.raises(ProtocolError):

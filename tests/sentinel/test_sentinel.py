@@ -308,7 +308,7 @@ def test_what_the_sentinels_before_a_reload_said_is_no_reason_to_move(following:
     following.sentinels[0].switch(NEW, 1)
     following.turn()
     following.configuration.finder = following.new_finder(following.configured(master_name="other"))
-    following.new.connections[0].arrive(bulk("master") * 2)
+    following.new.connections[0].arrive(bulk("master") * 3)
     following.turn()
     assert not following.new.connections
     assert following.server == OLD and following.events == []

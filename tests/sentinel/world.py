@@ -235,6 +235,7 @@ class MovableDataPlane:
         self.events: list[str] = []
         self.gate = HeldGate(self.flow, self.events)
         self.move = Moves(self.flow, self.events)
+        self.clients: Any = None  # nobody asks for them here
         self.is_connected = True
 
 
@@ -272,7 +273,7 @@ class World:
 
     @property
     def finder(self) -> Finder:
-        assert self.configuration.finder is not None
+        assert isinstance(self.configuration.finder, Finder)
         return self.configuration.finder
 
     @property

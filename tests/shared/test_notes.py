@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.commands.changed_keys import EVERYTHING, FUNCTIONS, Change
+from redisproxy.commands.changed_keys import EVERYTHING, FLUSHED, FUNCTIONS, Change
 from redisproxy.shared.notes import Noted, Notes
 
 
@@ -31,6 +31,8 @@ def test_a_key_that_has_changed_has_not_perhaps_changed(notes: Notes) -> None:
 def test_functions_and_everything(notes: Notes) -> None:
     notes.add([(0, FUNCTIONS)])
     assert notes.take() == Noted(functions=True)
+    notes.add([(0, FLUSHED)])
+    assert notes.take() == Noted(flushed=True)
     notes.add([(0, EVERYTHING), (0, FUNCTIONS), (0, Change(keys=(b"k",)))])
     assert notes.take() == Noted(functions=True, everything=True)
     assert notes.take() == Noted()

@@ -9,9 +9,12 @@ import time
 from collections.abc import Iterator
 from multiprocessing import Pool
 
+from twisted.logger import globalLogBeginner
+
 from tests.simulation.mode import Mode
+from tests.simulation.outcome import Outcome
 from tests.simulation.planted import BUGS, planted
-from tests.simulation.world import Outcome, run
+from tests.simulation.world import run
 
 MODES = {
     Mode.BOUNDARY: "control plane and data plane are two processes",
@@ -19,6 +22,7 @@ MODES = {
     Mode.HANDOVER: "clients go from one worker to another as well",
     Mode.UPGRADE: "the proxy upgrades itself, and both processes are killed, stopped and cut off",
     Mode.RESTART: "the control process is killed as well, and a new one finds the workers",
+    Mode.FLEET: "two to four proxies are operated as one, and are killed, stopped and cut off",
 }
 CHUNK = 20
 SHOWN = 10
@@ -73,7 +77,9 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """Exit code 1 when a seed fails."""
     options = _options()
-    sys.unraisablehook = lambda unraisable: None  # coroutines of processes that were killed in the middle
+    # What a killed process has left in the middle is found and closed by Python at any time, with many words.
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
+    sys.unraisablehook = lambda unraisable: None
     began, failed = time.monotonic(), []
     count = commands = switchovers = 0
     jobs = options.jobs if len(options.seeds) > CHUNK else 1

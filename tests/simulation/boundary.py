@@ -164,7 +164,7 @@ class Boundary:
         if self._world.control.switchover.running is not None:
             self._world.note("fate", "the control plane dies")
             self._world.control.switchover.running._roll_back = _nothing  # type: ignore[method-assign]
-            running = self._world.control._exclusion._running
+            running = self._world.control.exclusion._running
             assert running is not None
             running.cancel()
 

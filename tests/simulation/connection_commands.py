@@ -171,6 +171,8 @@ def _client_unblock(server: Server, args: list[bytes]) -> int:
 
 
 def _config(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if args[1].upper() == b"REWRITE":
+        raise Error("ERR The server is running without a config file")
     name = args[2].decode()
     if args[1].upper() == b"GET":
         return {args[2]: server.config[name].encode()} if name in server.config else {}

@@ -229,9 +229,12 @@ class MortalCopying:
         return self._alive(lambda: self._engine.copy(replace).addCallback(self._perhaps_reset_feed))
 
     def note(
-        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool
+        self, names: tuple[bytes, ...], perhaps: tuple[tuple[int, bytes], ...], everything: bool, flushed: bool
     ) -> Deferred[None]:
-        return self._alive(lambda: self._engine.note(names, perhaps, everything))
+        return self._alive(lambda: self._engine.note(names, perhaps, everything, flushed))
+
+    def near(self) -> Deferred[None]:
+        return self._alive(self._engine.near)
 
     def copy_rest(self) -> Deferred[Rest]:
         return self._alive(self._engine.copy_rest)

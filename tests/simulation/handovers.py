@@ -59,7 +59,7 @@ class Handovers:
             if self._world.ending:
                 return
             with suppress(OperationError):  # a move runs
-                await self._world.control._exclusion.run(HANDOVER, self._move)
+                await self._world.control.exclusion.run(HANDOVER, self._move)
 
     async def _move(self) -> dict[str, Any]:
         members = self._workers.members

@@ -14,6 +14,7 @@ class Mode(Enum):
     HANDOVER = "handover"
     RESTART = "restart"
     UPGRADE = "upgrade"
+    FLEET = "fleet"
 
     @property
     def many(self) -> bool:

@@ -15,13 +15,16 @@ from twisted.internet.error import (
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
+    DNSLookupError,
     TCPTimedOutError,
 )
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 
+from redisproxy.config import TcpAddress
 from redisproxy.net.acceptor import Acceptor
 from redisproxy.net.detached import DetachedSocket, NotDetachable
+from redisproxy.net.resolving import Pointing
 from redisproxy.net.twisted_network import TwistedNetwork
 from tests.simulation.clock import SimClock
 from tests.simulation.descriptors import Descriptors
@@ -50,7 +53,7 @@ class Conditions:
     high_water: int = 65536
 
 
-class _Nobody:
+class Nobody:
     """The protocol of a connection whose process is gone."""
 
     def dataReceived(self, data: bytes) -> None:
@@ -218,7 +221,7 @@ class End:
     def die(self) -> None:
         """Its process is gone, and the system closes the connection: what was written may have left, or is lost."""
         self.net.clock.graves.append((self.protocol, self._producer))
-        self.protocol, self._producer, self.process = _Nobody(), None, None
+        self.protocol, self._producer, self.process = Nobody(), None, None
         if self._inbox or self._reset_by is not None or self.net.chance.random() < 0.5:
             self._lost(ConnectionLost())
         else:
@@ -390,6 +393,8 @@ class Net:
     """All connections and hosts.
 
     @ivar now: its conditions. @ivar hosts: who accepts at an address: called with the server's end; None refuses.
+    @ivar run_program: runs the programs of processes at this network.
+    @ivar names: the addresses of each name. @ivar looked_up: how often names were looked up.
     """
 
     def __init__(self, clock: SimClock, chance: Random) -> None:
@@ -398,6 +403,9 @@ class Net:
         self.now = Conditions()
         self.open = _OpenEnds()
         self.hosts: dict[str, Any] = {}
+        self.run_program: Any = None
+        self.names: dict[str, list[str]] = {}
+        self.looked_up = 0
         self.descriptors = Descriptors(self)
         self._port = 20000
 
@@ -446,6 +454,7 @@ class SimNetwork(TwistedNetwork):
         self._net = net
         self._process = process
         self.attempts: dict[Deferred[Any], str] = {}
+        self.run_program = net.run_program
 
     def connect(self, address: Any, protocol_factory: Callable[[], Any], tls: Any, timeout_s: float) -> Deferred[Any]:
         net = self._net
@@ -470,6 +479,20 @@ class SimNetwork(TwistedNetwork):
 
         self._at(2 * net.delay(), connect)
         return answer
+
+    def look_up(self, host: str, nameserver: TcpAddress | None) -> Deferred[Pointing]:
+        """What a name points to."""
+        self._net.looked_up += 1
+        answer: Deferred[Pointing] = Deferred()
+        self._at(2 * self._net.delay(), lambda: None if answer.called else self._answer(answer, host))
+        return answer
+
+    def _answer(self, answer: Deferred[Pointing], host: str) -> None:
+        hosts = self._net.names.get(host, [])
+        if hosts:
+            answer.callback(Pointing(tuple(hosts)))
+        else:
+            answer.errback(Failure(DNSLookupError(f"{host} can't be looked up")))
 
     def _at(self, delay: float, function: Callable[..., object]) -> None:
         """Have the process do something later."""

@@ -44,6 +44,8 @@ from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
 from tests.simulation.planted_copies import COPIES, COPY_LOSSES
+from tests.simulation.planted_fleets import FLEETS
+from tests.simulation.planted_hooks import HOOKS
 from tests.simulation.planted_losses import LOSSES
 from tests.simulation.planted_processes import RESIZES, RESTARTS, UPGRADES
 from tests.simulation.planted_workers import HANDOVERS, WORKERS
@@ -459,6 +461,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     "aborted-before-it-is-undone": _aborted_before_it_is_undone,
     "file-leads-back": _file_leads_back,
     "back-without-the-data": _back_without_the_data,
+    **HOOKS,
     **COPIES,
     **LOSSES,
     **COPY_LOSSES,
@@ -467,22 +470,28 @@ BUGS: dict[str, Callable[[], Patches]] = {
     **RESIZES,
     **RESTARTS,
     **UPGRADES,
+    **FLEETS,
 }
 
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
-FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind", "queued-again-at-any-time")
+SELDOM_FOUND = (
+    "ended-with-its-clients", "pause-forgotten", "looked-at-once", "nothing-handed-back", "its-workers-left-alone",
+)  # fmt: skip
+"""For long runs by hand."""
+FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, *SELDOM_FOUND, "proof-given-up", "fence-left-behind", "queued-again-at-any-time")
 """Bugs that hardly any seed finds; tests in C{tests/dataplane}, C{tests/control} and C{tests/handlers} see them."""
 
 
 def mode_of(name: str) -> Mode:
     """In which mode this bug shows."""
-    modes = {
+    modes: dict[Mode, dict[str, Callable[[], Patches]]] = {
         Mode.BOUNDARY: {**LOSSES, **COPY_LOSSES},
         Mode.WORKERS: {**WORKERS, **RESIZES},
         Mode.HANDOVER: HANDOVERS,
         Mode.RESTART: RESTARTS,
         Mode.UPGRADE: UPGRADES,
+        Mode.FLEET: FLEETS,
     }
     return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 

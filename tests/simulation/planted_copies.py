@@ -10,11 +10,13 @@ from twisted.internet.task import deferLater
 
 from redisproxy.copying import engine
 from redisproxy.copying.all_keys import AllKeys
+from redisproxy.copying.background_verification import BackgroundVerification
 from redisproxy.copying.changed_keys import ChangedKeys
 from redisproxy.copying.converge import Converge
 from redisproxy.copying.feed import Feed
 from redisproxy.copying.interface import Proof, Rest
 from redisproxy.copying.servers import CopiedServers
+from redisproxy.copying.steps import LAST, Steps
 from redisproxy.remote import interrupted
 from redisproxy.remote.interrupted import Verdict
 from redisproxy.servers.copy_marker import Marked
@@ -23,23 +25,28 @@ from redisproxy.switchover.copy_route import CopyRoute
 Patches = Iterator[Any]
 
 
-def _nothing_compared() -> Any:
-    """What is compared at the end would tell of most bugs before anybody goes to the new server."""
+def _nothing_compared() -> Patches:
+    """What is compared would tell of most bugs before anybody goes to the new server."""
 
     async def verify(self: Any, seconds: float) -> Proof:
         return Proof(0, 0)
 
-    return patch.object(engine.CopyEngine, "_verify", verify)
+    async def step(self: BackgroundVerification) -> bool:
+        return False
+
+    yield patch.object(engine.CopyEngine, "_verify", verify)
+    yield patch.object(BackgroundVerification, "step", step)
+    yield patch.object(BackgroundVerification, "look_again", step)
 
 
 def _last_word_not_awaited() -> Patches:
     """What the feed has not told yet when the old server is fenced is not copied."""
 
-    async def last_word(self: Feed) -> None:
-        pass
+    async def last_word(self: Feed) -> bool:
+        return True
 
     yield patch.object(Feed, "last_word", last_word)
-    yield _nothing_compared()
+    yield from _nothing_compared()
 
 
 def _one_database() -> Patches:
@@ -49,7 +56,7 @@ def _one_database() -> Patches:
         return [0]
 
     yield patch.object(CopiedServers, "databases", databases)
-    yield _nothing_compared()
+    yield from _nothing_compared()
 
 
 def _changed_while_copied() -> Patches:
@@ -64,7 +71,7 @@ def _changed_while_copied() -> Patches:
         self.copied += len(names)
 
     yield patch.object(ChangedKeys, "copy", copy)
-    yield _nothing_compared()
+    yield from _nothing_compared()
 
 
 def _rest_not_copied() -> Patches:
@@ -74,18 +81,18 @@ def _rest_not_copied() -> Patches:
         return Rest(0)
 
     yield patch.object(engine.CopyEngine, "_copy_rest", copy_rest)
-    yield _nothing_compared()
+    yield from _nothing_compared()
 
 
 def _lost_feed_overlooked() -> Patches:
     """A feed that was lost has told everything."""
 
-    async def last_word(self: Feed) -> None:
-        pass
+    async def last_word(self: Feed) -> bool:
+        return True
 
     yield patch.object(Feed, "lost", False)
     yield patch.object(Feed, "last_word", last_word)
-    yield _nothing_compared()
+    yield from _nothing_compared()
 
 
 def _too_many_changes_forgotten() -> Patches:
@@ -99,25 +106,22 @@ def _too_many_changes_forgotten() -> Patches:
             await original(self)
 
     yield patch.object(Converge, "_all_again", all_again)
-    yield patch.object(Converge, "_require_all_told", lambda self: None)
-    yield _nothing_compared()
+    yield patch.object(Converge, "_require_short_pass", lambda self: None)
+    yield from _nothing_compared()
 
 
 def _read_ahead_of_changes() -> Patches:
     """What was read before a changed key was copied is written after it."""
 
-    async def copy(self: AllKeys, db: int) -> None:
-        reading = await self._read(db, b"0")
-        while True:
-            batch = await reading
-            await self._changed.copy()
-            await self._write(db, batch)
-            if batch.cursor == b"0":
-                return
-            reading = await self._read(db, batch.cursor)
+    async def step(self: AllKeys, db: int, steps: Steps) -> bool:
+        batch = await steps.next()
+        await self._changed.copy()
+        await self._servers.select(db)
+        await self._write(db, batch)
+        return batch.cursor != LAST
 
-    yield patch.object(AllKeys, "_copy", copy)
-    yield _nothing_compared()
+    yield patch.object(AllKeys, "_step", step)
+    yield from _nothing_compared()
 
 
 def _writers_not_fenced() -> Patches:

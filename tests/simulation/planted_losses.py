@@ -37,7 +37,7 @@ def _gone_without_asking() -> Patches:
 
 def _held_after_a_loss() -> Patches:
     """The data plane waits for the control plane that was lost."""
-    yield patch.object(ServedDataPlane, "_lost", lambda self, link: None)
+    yield patch.object(ServedDataPlane, "lost", lambda self, link: None)
 
 
 def _answer_to_another() -> Patches:

@@ -104,6 +104,8 @@ class Process:
 
     @ivar killed: it has ended by SIGKILL.
     @ivar stopped_until: it does nothing before that time. @ivar program: what it runs, for whoever looks at it.
+    @ivar buried: what was still to happen when it was killed: coroutines that wait for it are not to go on because
+        nobody knows of them any more.
     @ivar readers: of the reactor. @ivar starting: what its parent has of it; None for the first one.
     """
 
@@ -118,6 +120,7 @@ class Process:
         self.reactor = Reactor(self)
         self.network = SimNetwork(machine.net, self)
         self.starting: Starting | None = None
+        self.buried: list[Any] = []
         self._tell: Callable[[Failure], None] = lambda failure: None
         self._witnesses: list[Callable[[], None]] = []
         self.on_stop: Callable[[], Deferred[None]] = lambda: succeed(None)
@@ -137,7 +140,7 @@ class Process:
 
     def _do(self, function: Callable[..., object], *args: object) -> None:
         if not self.alive:
-            self.machine.clock.graves.append((function, args))
+            self.buried.append((function, args))
             return
         if self.stopped:
             self.at(self.stopped_until - self.machine.clock.seconds(), function, *args)
@@ -181,6 +184,7 @@ class Process:
         for path in [path for path, listening in machine.sockets.items() if listening.process is self]:
             del machine.sockets[path]
         for end in [end for end in machine.net.open.ends if end.process is self and not end.left]:
+            self.buried.append(end.protocol)
             end.die()
         machine.forget_pairs_of(self)
         machine.net.descriptors.close_those_of(self)

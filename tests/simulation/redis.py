@@ -102,6 +102,7 @@ class Replication:
 
     replid: str
     replid2: str = "0" * 40
+    second_offset: int = -1
     offset: int = 0
     primary: Server | None = None
     primary_name: tuple[str, int] = ("", 0)
@@ -284,7 +285,7 @@ class Server:
         if repl.primary is None:
             return
         repl.primary.repl.replicas.pop(self, None)
-        repl.replid2, repl.replid = repl.replid, self._new_id()
+        repl.replid2, repl.replid, repl.second_offset = repl.replid, self._new_id(), repl.offset + 1
         repl.primary, repl.primary_name = None, ("", 0)
         repl.link_up = repl.syncing = False
         repl.has_backlog = True
@@ -415,11 +416,15 @@ class Server:
             "redis_version": "7.0.15", "run_id": self.run_id, "tcp_port": 6379, "used_memory": 1000000, "maxmemory": 0,
             "cluster_enabled": 0, "role": "slave" if replica else "master", "connected_slaves": len(repl.replicas),
             "master_replid": repl.replid, "master_replid2": repl.replid2, "master_repl_offset": repl.offset,
+            "second_repl_offset": repl.second_offset,
             "total_error_replies": self.errors,
         }  # fmt: skip
         if replica:
             fields |= {"master_host": repl.primary_name[0], "master_port": repl.primary_name[1]}
             fields |= {"master_link_status": "up" if repl.link_up else "down", "slave_repl_offset": repl.offset}
             fields |= {"master_sync_in_progress": int(repl.syncing)}
+        for at, each in enumerate(repl.replicas):
+            host, _, port = each.name.rpartition(":")
+            fields[f"slave{at}"] = f"ip={host},port={port},state=online"
         fields |= {f"db{at}": f"keys={len(db)},expires=0" for at, db in enumerate(self.dbs) if db}
         return "".join(f"{name}:{value}\r\n" for name, value in fields.items()).encode()

@@ -9,6 +9,7 @@ from typing import Any
 from tests.simulation.copying import mode as copy_mode
 from tests.simulation.network import Conditions
 from tests.simulation.returns import keeps_way_back
+from tests.simulation.services import hooks_of
 
 SIGTERMS = 0.08
 FEW_PINNED = 0.1
@@ -60,6 +61,7 @@ def settings_of(seed: int, chance: Random, faulty: bool, password: str) -> dict[
             "max_lag_ms": pick((10, 100)),
             "keep_way_back": keeps_way_back(seed),
             **copy_mode(seed),
+            **hooks_of(seed),
         },
     }
 

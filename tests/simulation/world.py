@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
 from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
 from tests.simulation.descriptors import clear_away
+from tests.simulation.fleet import run_fleet
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
 from tests.simulation.listing import Listing
@@ -40,10 +40,12 @@ from tests.simulation.mode import Mode
 from tests.simulation.network import End, Net, SimNetwork
 from tests.simulation.one_process import OneProcess
 from tests.simulation.operator import Fate, Operator
+from tests.simulation.outcome import Outcome, hash_of
 from tests.simulation.placement import Placement
 from tests.simulation.redis import Server
 from tests.simulation.resizes import Resizes
 from tests.simulation.scripting import Scripting
+from tests.simulation.services import Services
 from tests.simulation.terms import conditions, settings_of, sigterm_of
 from tests.simulation.upgrades import Upgradable, workers_in_upgrades
 from tests.simulation.workers import Workers, workers_of
@@ -63,23 +65,6 @@ LINKS_S = 15.0
 """A link that was cut unnoticed is closed by then, and a worker that nobody drives has ended."""
 FOUND_OUT_S = 20.0
 """The control plane has a new connection by then, and the data plane has ended what was interrupted."""
-
-
-@dataclass
-class Outcome:
-    """The outcome of one seed.
-
-    @ivar violation: what must never happen, and happened; empty when all was well.
-    """
-
-    seed: int
-    violation: str = ""
-    transcript: list[str] = field(default_factory=list)
-    events: int = 0
-    commands: int = 0
-    switchovers: int = 0
-    digest: int = 0
-    answers: list[str] = field(default_factory=list)
 
 
 class World:
@@ -123,6 +108,7 @@ class World:
         if mode.many:
             count = workers_in_upgrades(seed) if mode is Mode.UPGRADE else workers_of(seed)
             self._settings |= {"workers": count, "run_directory": os.path.join(self._folder, "run")}
+        self.net.run_program = Services(self).run
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
         self.max_pinned = share_of(settings).uplink.max_pinned
@@ -194,7 +180,7 @@ class World:
     def knows(self) -> bool:
         """Whether the control plane drives every data plane, and nothing is under way that it has begun by itself."""
         if self.workers is not None:
-            return self.workers.knows and self.control._exclusion._running is None
+            return self.workers.knows and self.control.exclusion._running is None
         return self.boundary is None or self.boundary.usable
 
     @property
@@ -485,15 +471,10 @@ def _leave(result: Any, running: set[Any], who: Any) -> None:
     running.discard(who)
 
 
-def hash_of(line: str, before: int) -> int:
-    """A number that is the same in every process."""
-    import zlib
-
-    return zlib.crc32(line.encode(), before)
-
-
 def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
     """Play one seed."""
+    if mode is Mode.FLEET:
+        return run_fleet(seed)
     if mode in (Mode.RESTART, Mode.UPGRADE):
         return _run_apart(seed, mode)
     outcome = World(seed, mode).play()

@@ -10,14 +10,14 @@ import pytest
 from redisproxy.config import TcpAddress, UnixAddress, UplinkSettings
 from redisproxy.servers.fence import FENCE
 from redisproxy.servers.state import ServerState, parse_info
-from redisproxy.switchover.preflight import Source, faults, follows, is_predecessor, source_of, warnings
+from redisproxy.switchover.preflight import Needed, Source, faults, follows, is_predecessor, source_of, warnings
 from tests.servers.states import OTHER_ID, old_server, replica, server
 
 SOURCE = Source("10.0.0.1", 6379)
 
 
 def told(new: ServerState, old: ServerState | None = None, dbs: int = 0) -> str:
-    return "\n".join(faults(old or old_server(), new, SOURCE, dbs))
+    return "\n".join(faults(old or old_server(), new, SOURCE, Needed(dbs)))
 
 
 def test_an_empty_server_and_a_replica_of_the_old_one_may_take_over() -> None:

@@ -38,6 +38,8 @@ def test_meanwhile_the_step_and_its_figures_show(report: SwitchoverReport, clock
             "from": "old:1",
             "to": "new:2",
             "elapsed_ms": 1500,
+            "steps": [],
+            "warnings": [],
             "bytes_left": 10,
         }
 

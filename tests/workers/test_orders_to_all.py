@@ -11,13 +11,16 @@ from redisproxy.dataplane.interface import (
     OPERATOR,
     RELOAD,
     ClientFilter,
+    ClientQuery,
     DataPlaneLost,
     GateReopened,
     Noted,
+    NotSupported,
     Rejected,
     WrongOrder,
 )
 from redisproxy.net.errors import ServerBusy, UplinkError
+from redisproxy.workers.all_clients import ANSWER_S
 from tests.workers.rig import LOST, Client, Outcome, Rig, Worker, now
 
 
@@ -356,3 +359,23 @@ def test_without_workers_nothing_can_be_noted(rig: Rig) -> None:
         rig.members.lose(worker, "it is gone")
     assert isinstance(now(rig.notes.take()), DataPlaneLost)
     assert isinstance(now(rig.notes.begin(1.0)), DataPlaneLost) and now(rig.notes.end()) is None
+
+
+def test_the_table_of_clients_is_that_of_all_workers(rig: Rig) -> None:
+    for at in (2, 0, 1, 0):
+        Client(rig.workers[at])
+    table = now(rig.clients.table(ClientQuery()))
+    assert [(row.id, row.worker) for row in table.rows] == [(1, 1), (2, 2), (3, 3), (101, 1)] and table.total == 4
+    table = now(rig.clients.table(ClientQuery(sort="id", descending=True, limit=2)))
+    assert [row.id for row in table.rows] == [101, 3] and table.total == 4
+
+
+def test_the_table_names_a_worker_that_has_not_told_its_clients(rig: Rig) -> None:
+    for at in (0, 1, 2):
+        Client(rig.workers[at])
+    rig.workers[1].held_up["table"] = Deferred()
+    rig.workers[2].faults["table"] = NotSupported("an older program")
+    asked = Outcome(rig.clients.table(ClientQuery()))
+    rig.advance(ANSWER_S + 0.1)
+    assert [row.id for row in asked.value.rows] == [1] and asked.value.missing == ("worker 2", "worker 3")
+    assert len(rig.members.in_use) == 3, "an answer that is missing costs no worker its place"

@@ -1,0 +1,36 @@
+// Puts the page together: what the feed tells goes to each part.
+
+import { Clients } from "./clients.js";
+import { Ask, Commands } from "./commands.js";
+import { Configuration } from "./configuration.js";
+import { Feed } from "./feed.js";
+import { Fleet } from "./fleet.js";
+import { Figures } from "./figures.js";
+import { marks, Moves } from "./moves.js";
+import { Header, Uplink, Workers } from "./overview.js";
+import { SlowLog } from "./slowlog.js";
+import { Switchover } from "./switchover.js";
+
+const find = (id) => document.getElementById(id);
+const ask = new Ask(find("ask"));
+const header = new Header(find);
+const figures = new Figures(find("graphs"));
+const parts = [
+  header,
+  new Commands(find("commands"), ask),
+  new Switchover(find("running"), find("switchover")),
+  new Uplink(find("uplink")),
+  new Moves(find("moves")),
+  new Fleet(find("fleet")),
+  new Workers(find("workers")),
+  new Clients(find("clients"), ask),
+  new SlowLog(find("slowlog")),
+  new Configuration(find("configuration")),
+];
+
+function show(state) {
+  for (const part of parts) part.update(state);
+  figures.update(state, marks(state));
+}
+
+new Feed(show, (how, error) => header.link(how, error)).start();

@@ -1,0 +1,203 @@
+// The buttons. Each asks before anything happens, and shows the answer.
+
+import { el, setText } from "./dom.js";
+import { bytes, duration, many, milliseconds } from "./format.js";
+
+/** POST a command; the answer as the proxy gives it. */
+async function command(fields) {
+  try {
+    const answer = await fetch("/cmd/", { method: "POST", body: new URLSearchParams(fields) });
+    return await answer.json();
+  } catch (error) {
+    return { ok: false, error: `no answer: ${error.message}` };
+  }
+}
+
+/** What each proxy of the fleet has answered. */
+function ofPeers({ peers }) {
+  if (!Array.isArray(peers)) return [];
+  return peers.map(({ peer, ...rest }) => el("p", {}, el("b", {}, `${peer}: `), rest.error ?? listed(rest)));
+}
+
+/** An answer in words: what went wrong, or the plain values of what was done. */
+function inWords(answer) {
+  const { ok, error, report, ...rest } = answer;
+  if (!ok) return error ?? "no answer";
+  delete rest.peers;
+  const of = { ...rest, ...(report ? { result: report.result } : {}) };
+  if (report?.pause_ms) of.pause = milliseconds(report.pause_ms);
+  return `Done. ${listed(of)}`;
+}
+
+function listed(values) {
+  return Object.entries(values).map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`).join("; ");
+}
+
+function plain(value) {
+  if (Array.isArray(value)) return value.length ? value.map(plain).join(", ") : "none";
+  return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** The dialog that asks; one for all commands. */
+export class Ask {
+  #run = 0;
+
+  /** @ivar fleet: how many other proxies do what this one is told; 0 without a fleet. */
+  constructor(dialog) {
+    this.dialog = dialog;
+    this.fleet = 0;
+  }
+
+  /**
+   * @param question: {title, text, alone, choices: [{label, fields, strong}], told(answer) -> nodes}; `alone` is what
+   *   concerns this proxy only.
+   */
+  open({ title, text, alone = false, choices, told = () => [] }) {
+    this.#run += 1;
+    const here = el("input", { type: "checkbox" });
+    const fleet = this.fleet && !alone
+      ? el("label", { class: "here" }, here, `This proxy alone: else all of the fleet take part, this one and ${this.fleet} more.`)
+      : "";
+    const answer = el("div", { class: "answer", role: "status" });
+    const buttons = choices.map((choice) =>
+      el("button", { type: "button", class: choice.strong ? "strong" : null,
+        onclick: () => this.#carryOut(choice, here.checked ? { fleet: "0" } : {}, buttons, answer, told) }, choice.label));
+    const close = el("button", { type: "button", onclick: () => this.dialog.close() }, "Close");
+    this.dialog.replaceChildren(
+      el("h2", { id: "ask-title" }, title), el("p", {}, text), fleet, answer, el("p", { class: "choices" }, buttons, close));
+    if (!this.dialog.open) this.dialog.showModal();
+    close.focus();
+  }
+
+  async #carryOut({ label, fields }, where, buttons, box, told) {
+    const run = this.#run;
+    const began = Date.now();
+    const waiting = el("p", {}, `${label} …`);
+    const clock = setInterval(() =>
+      setText(waiting, `${label} … ${Math.round((Date.now() - began) / 1000)} s. You may close this: it goes on.`), 1000);
+    box.className = "answer";
+    box.replaceChildren(waiting);
+    for (const each of buttons) each.disabled = true;
+    const answer = await command({ ...fields, ...where });
+    clearInterval(clock);
+    if (run !== this.#run) return;
+    for (const each of buttons) each.disabled = false;
+    box.className = answer.ok ? "answer good" : "answer bad";
+    box.replaceChildren(el("p", {}, el("b", {}, answer.ok ? "✓ " : "✗ "), inWords(answer)), ...ofPeers(answer),
+      ...told(answer));
+  }
+}
+
+function warnings({ warnings: texts = [] } = {}) {
+  return texts.map((text) => el("p", { class: "warning" }, el("b", {}, "! "), text));
+}
+
+/** What a dry run says of a copy: how much there is, and how long it takes. */
+function estimate({ result, copy } = {}) {
+  if (result !== "dry_run" || !copy) return [];
+  const { keys, data_bytes: size, seconds } = copy;
+  return [el("p", {}, `To copy: ${many(keys, "key")}, about ${bytes(size)}, in about ${duration(seconds)}.`)];
+}
+
+const PAUSE = {
+  label: "Pause…",
+  title: "Pause the proxy?",
+  text: "New commands wait at the gate until you unpause. No client is disconnected, but applications have timeouts.",
+  choices: [
+    { label: "Pause", fields: { cmd: "pause" }, strong: true },
+    { label: "Pause and wait for what is in flight", fields: { cmd: "pause-and-wait" } },
+  ],
+};
+const UNPAUSE = {
+  label: "Unpause…",
+  title: "Let commands through again?",
+  text: "Whoever waits goes on in the order of arrival.",
+  choices: [{ label: "Unpause", fields: { cmd: "unpause" }, strong: true }],
+};
+const RELOAD = {
+  label: "Reload…",
+  title: "Take the configuration file as it is now?",
+  text: "The proxy checks the file, connects to the server that it names, holds the clients for a moment and moves them."
+    + " Data is not moved. If the file has faults, nothing changes.",
+  choices: [{ label: "Reload", fields: { cmd: "reload" }, strong: true }],
+};
+const SWITCHOVER = {
+  label: "Switch over…",
+  title: "Switch over to the server in the configuration file?",
+  text: "The data and all clients move to the uplink that the configuration file names now. If anything fails, everything"
+    + " is undone and the clients stay where they are.",
+  choices: [
+    { label: "Look first (dry run)", fields: { cmd: "switchover", dry_run: "1" } },
+    { label: "Switch over", fields: { cmd: "switchover" }, strong: true },
+  ],
+  told: ({ report }) => [...estimate(report), ...warnings(report)],
+};
+const BACK = {
+  label: "Go back…",
+  title: "Go back to the server before?",
+  text: "The data and all clients move back. Nothing that was written since is lost.",
+  choices: [
+    { label: "Look first (dry run)", fields: { cmd: "switchover", back: "1", dry_run: "1" } },
+    { label: "Go back", fields: { cmd: "switchover", back: "1" }, strong: true },
+  ],
+  told: ({ report }) => warnings(report),
+};
+const GO_ON = {
+  alone: true,
+  label: "Go on…",
+  title: "Is the new server promoted?",
+  text: "This switchover waits for your word that the new server has all data and takes writes.",
+  choices: [{ label: "It is promoted: go on", fields: { cmd: "switchover-go-on" }, strong: true }],
+};
+const ABORT = {
+  alone: true,
+  label: "Abort switchover…",
+  title: "Abort the switchover?",
+  text: "Everything that it has done is undone, and the clients stay on the old server. Once the new server is promoted it"
+    + " is too late, and the answer says so.",
+  choices: [{ label: "Abort", fields: { cmd: "switchover-abort" }, strong: true }],
+};
+const UPGRADE = {
+  alone: true,
+  label: "Upgrade…",
+  title: "Have the program on disk take over?",
+  text: "A new process of the installed version takes over the listening sockets and all clients; nobody is disconnected."
+    + " If it fails, this process goes on.",
+  choices: [{ label: "Upgrade", fields: { cmd: "upgrade" }, strong: true }],
+};
+
+/** The row of buttons; which of them can be pressed follows the state. */
+export class Commands {
+  constructor(section, ask) {
+    this.ask = ask;
+    const when = [
+      [PAUSE, (now) => !now.byOperator],
+      [UNPAUSE, (now) => now.byOperator],
+      [RELOAD, (now) => !now.moving],
+      [SWITCHOVER, (now) => !now.moving],
+      [BACK, (now) => now.wayBack && !now.moving, true],
+      [GO_ON, (now) => now.waits, true],
+      [ABORT, (now) => now.moving, true],
+      [UPGRADE, (now) => !now.moving],
+    ];
+    this.buttons = when.map(([question, possible, hides = false]) => {
+      const button = el("button", { type: "button", onclick: () => ask.open(question) }, question.label);
+      return { button, possible, hides };
+    });
+    section.append(...this.buttons.map(({ button }) => button));
+  }
+
+  update({ paused_for: reasons = [], switchover = {}, fleet }) {
+    const now = {
+      byOperator: reasons.includes("operator"),
+      moving: Boolean(switchover.current),
+      waits: switchover.current?.step === "wait for the operator",
+      wayBack: Boolean(switchover.way_back),
+    };
+    this.ask.fleet = fleet?.peers ?? 0;
+    for (const { button, possible, hides } of this.buttons) {
+      button.disabled = !possible(now);
+      button.hidden = hides && button.disabled;
+    }
+  }
+}

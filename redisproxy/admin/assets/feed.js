@@ -1,0 +1,81 @@
+// Brings what the proxy tells of itself: as server-sent events, or by asking again and again where those don't come.
+
+const POLL_MS = 2000;
+const SILENT_MS = 5000;
+const AGAIN_MS = 15000;
+
+/** GET a JSON page of the proxy; null when it has no such page. */
+export async function getJson(path) {
+  const answer = await fetch(path, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(10000) });
+  if (answer.status === 404) return null;
+  const value = await answer.json();
+  if (!answer.ok) throw new Error(value.error ?? `status ${answer.status}`);
+  return value;
+}
+
+/**
+ * Calls `told(state)` with the whole state whenever something of it was told, and `linked(how)` with "live", "polling"
+ * or "lost". A page in the background listens to nothing: browsers allow few connections to one host.
+ */
+export class Feed {
+  #state = {};
+  #source = null;
+  #heardAt = 0;
+  #openedAt = 0;
+  #polling = false;
+
+  constructor(told, linked) {
+    this.told = told;
+    this.linked = linked;
+  }
+
+  start() {
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.#open()));
+    setInterval(() => this.#look(), POLL_MS);
+    this.#open();
+  }
+
+  #open() {
+    this.#close();
+    if (document.hidden) return;
+    this.#openedAt = this.#heardAt = Date.now();
+    this.#source = new EventSource("/events");
+    this.#source.onmessage = (event) => this.#heard(JSON.parse(event.data), "live");
+  }
+
+  #close() {
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  #heard(news, how) {
+    if (how === "live") this.#heardAt = Date.now();
+    this.#state = { ...this.#state, ...news };
+    this.linked(how);
+    this.told(this.#state);
+  }
+
+  #look() {
+    if (document.hidden) return;
+    const refused = this.#source?.readyState === EventSource.CLOSED;
+    if (!refused && Date.now() - this.#heardAt < SILENT_MS) return;
+    if (Date.now() - this.#openedAt > AGAIN_MS) {
+      this.#open();
+      this.#heardAt = 0;
+    }
+    this.#poll();
+  }
+
+  async #poll() {
+    if (this.#polling) return;
+    this.#polling = true;
+    try {
+      const info = await getJson("/info.json");
+      this.#heard({ ...info, error: "" }, "polling");
+    } catch (error) {
+      this.linked("lost", String(error.message ?? error));
+    } finally {
+      this.#polling = false;
+    }
+  }
+}

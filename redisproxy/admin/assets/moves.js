@@ -1,0 +1,83 @@
+// A time line of everything that changed the server, the settings or the program, the newest first.
+
+import { el, whenChanged } from "./dom.js";
+import { count, listed, milliseconds, time, words } from "./format.js";
+
+const SHOWN = 12;
+
+function switchover(report) {
+  const held = report.pause_ms ? `${count(report.held)} clients held for ${milliseconds(report.pause_ms)}` : "";
+  return {
+    at: report.at,
+    kind: "switchover",
+    good: report.result === "done" || report.result === "dry_run",
+    title: `Switchover ${words(report.result)}: ${report.from} → ${report.to}`,
+    text: [report.reason, held, report.error].filter(Boolean).join(". "),
+  };
+}
+
+function upgrade(report) {
+  return {
+    at: report.at,
+    kind: "upgrade",
+    good: report.ok,
+    title: report.ok ? `Upgrade from ${report.from} to ${report.to}` : "Upgrade given up",
+    text: report.ok ? `${count(report.clients)} clients handed over in ${milliseconds(report.hand_over_ms)}` : report.error,
+  };
+}
+
+function reload(result) {
+  return {
+    at: result.at,
+    kind: "reload",
+    good: result.ok,
+    title: result.ok ? "Configuration reloaded" : "Configuration rejected",
+    text: result.ok ? `Changed: ${listed(result.changed)}. Held for ${milliseconds(result.pause_ms)}` : result.error,
+  };
+}
+
+function failover(change) {
+  return {
+    at: change.at,
+    kind: "failover",
+    good: true,
+    title: `Sentinel's failover${change.to ? ` to ${change.to}` : ""}`,
+    text: change.from ? `From ${change.from}` : "",
+  };
+}
+
+/** Every move that is known: [{at, kind, good, title, text}], the newest first. */
+export function moves({ switchover: over = {}, upgrade: up = {}, last_reload: loaded = {}, uplink = {} }) {
+  const change = uplink.sentinel?.last_switch;
+  const all = [
+    ...(over.last ?? []).map(switchover),
+    ...(up.last ?? []).map(upgrade),
+    ...(loaded.at ? [reload(loaded)] : []),
+    ...(change?.at ? [failover(change)] : []),
+  ];
+  return all.sort((one, other) => other.at - one.at);
+}
+
+/** The moves as marks in the graphs. */
+export function marks(state) {
+  return moves(state).filter(({ good }) => good).map(({ at, title }) => ({ time: at, label: `${title}, ${time(at)}` }));
+}
+
+function item({ at, kind, good, title, text }) {
+  return el("li", { class: `${kind} ${good ? "good" : "bad"}` },
+    el("time", { datetime: new Date(at * 1000).toISOString() }, time(at)),
+    el("span", { class: "what" }, el("b", {}, el("span", { "aria-hidden": "true" }, good ? "✓ " : "✗ "), title), el("span", {}, text)));
+}
+
+export class Moves {
+  constructor(section) {
+    const box = section.appendChild(el("div"));
+    this.show = whenChanged((all) => box.replaceChildren(all.length
+      ? el("ol", { class: "moves" }, all.slice(0, SHOWN).map(item))
+      : el("p", { class: "note" }, "None since the proxy was started.")));
+  }
+
+  update(state) {
+    this.show(moves(state));
+  }
+}

@@ -1,0 +1,134 @@
+// The state in words, what needs attention, the server behind the proxy, and workers.
+
+import { el, setText, table, terms, whenChanged } from "./dom.js";
+import { fleetAlerts } from "./fleet.js";
+import { count, duration } from "./format.js";
+
+const SIGNS = { running: "▶", pausing: "◐", paused: "‖", "shutting down": "■" };
+const LINKS = {
+  live: "live",
+  polling: "asking every 2 s",
+  lost: "no answer from the proxy",
+};
+
+function why(state) {
+  const { shutdown, uplink = {}, paused_for: reasons = [] } = state;
+  if (shutdown) {
+    const left = shutdown.waits_for_s ? `, for ${shutdown.waits_for_s} s at the most` : "";
+    return `${count(shutdown.clients_left)} clients left${left}`;
+  }
+  if (reasons.length) return `Commands wait, nobody is disconnected. Reason: ${reasons.join(", ")}`;
+  return uplink.address ? `Commands go to ${uplink.address}` : "";
+}
+
+/** What an operator has to know before all figures. */
+function alerts(state) {
+  const { uplink = {}, workers = [], error } = state;
+  const silent = workers.filter((each) => !each.answers).map((each) => each.number);
+  return [
+    error && `The proxy can't tell its state: ${error}`,
+    uplink.advice && `The server: ${uplink.advice}`,
+    uplink.connected === false && !uplink.advice && `The server is not connected: ${uplink.last_error || "connecting"}`,
+    ...fleetAlerts(state.fleet),
+    silent.length > 0 && `No answer from worker ${silent.join(", ")}`,
+  ].filter(Boolean);
+}
+
+export class Header {
+  #version = null;
+
+  constructor(find) {
+    this.find = find;
+    this.showAlerts = whenChanged((texts) =>
+      find("alerts").replaceChildren(...texts.map((text) => el("p", { class: "alert" }, el("b", {}, "! "), text))));
+    this.showState = whenChanged((name) => {
+      find("state").replaceChildren(el("span", { "aria-hidden": "true" }, SIGNS[name] ?? "?"), ` ${name}`);
+      find("state").className = `state ${name.split(" ")[0]}`;
+      document.title = `redisproxy: ${name}`;
+    });
+  }
+
+  update(state) {
+    this.showState(state.state ?? "unknown");
+    this.showAlerts(this.#newProgram(state.version, alerts(state)));
+    setText(this.find("why"), why(state));
+    setText(this.find("version"), `redisproxy ${state.version ?? ""}, up ${duration(state.uptime_s)}`);
+  }
+
+  #newProgram(version, texts) {
+    this.#version ??= version;
+    const other = version && version !== this.#version;
+    return other ? [...texts, `Version ${version} has taken over: reload this page to get its page, too`] : texts;
+  }
+
+  link(how, error = "") {
+    setText(this.find("link"), LINKS[how] + (error ? `: ${error}` : ""));
+    this.find("link").className = `link ${how}`;
+  }
+}
+
+function sentinelRows({ sentinels = [] }) {
+  return sentinels.map((each) => [
+    each.address,
+    each.subscribed ? "subscribed" : "not subscribed",
+    each.primary ?? "",
+    each.error ?? "",
+  ]);
+}
+
+/** What the server says of itself: "redis 7.0.15, master". */
+function program({ server = "", version = "", role, mode }) {
+  return [`${server} ${version}`.trim(), role, mode !== "standalone" && mode].filter(Boolean).join(", ");
+}
+
+function uplinkNodes({ uplink, aside, raw }) {
+  const { sentinel, server = {} } = uplink;
+  const nodes = [
+    terms([
+      ["address", uplink.address],
+      ["server", program(server)],
+      ["connected", uplink.connected ? "✓ yes" : "✗ no"],
+      ["TLS", uplink.tls ? "yes" : "no"],
+      ["connections", count(uplink.connections)],
+      ["shared by clients", count(uplink.shared)],
+      ["pinned to a client", `${count(uplink.pinned)} of ${count(uplink.max_pinned)}`],
+      ["blocked commands waiting", aside ? count(aside) : ""],
+      ["raw connections", raw ? count(raw) : ""],
+      ["last error", uplink.last_error],
+      ["followed by Sentinel", sentinel?.master_name],
+      ["changes followed", sentinel ? count(sentinel.switches) : ""],
+    ]),
+  ];
+  if (sentinel) nodes.push(table("Sentinels", ["sentinel", "events", "primary", "error"], sentinelRows(sentinel)));
+  return nodes;
+}
+
+export class Uplink {
+  constructor(section) {
+    const box = section.appendChild(el("div"));
+    this.show = whenChanged((value) => box.replaceChildren(...uplinkNodes(value)));
+  }
+
+  update({ uplink, aside, raw_connections: raw }) {
+    if (uplink) this.show({ uplink, aside, raw });
+  }
+}
+
+export class Workers {
+  constructor(section) {
+    const box = section.appendChild(el("div"));
+    this.section = section;
+    const heads = [["worker", "number"], ["pid", "number"], ["clients", "number"], ["in flight", "number"],
+      ["held", "number"], ["commands", "number"], "server", ["restarts", "number"], "answers"];
+    const row = (each) => [
+      each.number, each.pid, count(each.clients), count(each.in_flight), count(each.held), count(each.commands),
+      each.connected ? "connected" : "not connected", count(each.restarts), each.answers ? "yes" : "no answer",
+    ];
+    this.show = whenChanged((workers) => box.replaceChildren(table("Workers", heads, workers.map(row))));
+  }
+
+  update({ workers = [] }) {
+    this.section.hidden = !workers.length;
+    if (workers.length) this.show(workers);
+  }
+}

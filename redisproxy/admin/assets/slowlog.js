@@ -1,0 +1,35 @@
+// The slow commands, the newest first.
+
+import { el, table, whenChanged } from "./dom.js";
+import { milliseconds, time } from "./format.js";
+import { getJson } from "./feed.js";
+
+const ASK_MS = 5000;
+const AGAIN_MS = 60000;
+const SHOWN = 20;
+
+export class SlowLog {
+  #askAt = 0;
+
+  constructor(section) {
+    this.section = section;
+    const box = section.appendChild(el("div"));
+    const heads = ["when", "client", "user", "command", "key", ["in the proxy", "number"], ["in the server", "number"],
+      ["together", "number"]];
+    const row = (each) => [
+      time(each.time), each.addr, each.user, each.command, each.key, milliseconds(each.proxy_ms),
+      milliseconds(each.redis_ms), milliseconds(each.total_ms),
+    ];
+    this.show = whenChanged((entries) => box.replaceChildren(table("Slow commands", heads, entries.map(row))));
+  }
+
+  async update() {
+    if (Date.now() < this.#askAt) return;
+    this.#askAt = Date.now() + ASK_MS;
+    const told = await getJson("/slowlog.json").catch(() => null);
+    if (!told) this.#askAt = Date.now() + AGAIN_MS;
+    const entries = (told?.entries ?? []).slice(0, SHOWN);
+    this.section.hidden = !entries.length;
+    if (entries.length) this.show(entries);
+  }
+}

@@ -1,0 +1,103 @@
+"""C{redisproxy check-config} and C{redisproxy schema}: about a configuration file; the proxy need not run."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator
+
+import click
+
+from redisproxy import config
+from redisproxy.cli.asking import AS_JSON, DONE, REFUSED
+from redisproxy.cli.terminal import shown
+
+
+def load(path: str, exit_code: int = REFUSED) -> config.Settings:
+    """The settings in the file at `path`. With faults the program ends, and tells all of them."""
+    from redisproxy.net import tls
+
+    try:
+        return config.load(path, tls.faults)
+    except config.ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(exit_code)
+
+
+@click.command("check-config")
+@click.argument("file", type=click.Path())
+@click.option("--all", "everything", is_flag=True, help="Show the defaults that are in force, too.")
+@click.option("--strict", is_flag=True, help="Exit with 1 when there are warnings.")
+@AS_JSON
+def check_config(file: str, everything: bool, strict: bool, as_json: bool) -> None:
+    """Check FILE as the proxy would at its start; show what would be in force, and warn of what is unwise.
+
+    Exit code 0: it is good. 1: it has faults, or with --strict warnings.
+    """
+    if as_json:
+        sys.exit(_as_json(file, everything, strict))
+    settings = load(file)
+    places = ", ".join(str(each.address) for each in settings.listen)
+    click.echo(f"{file} is good: {places} -> {settings.uplink.address}")
+    values = config.in_force(settings, everything)
+    width = max(map(len, values))
+    for key, value in values.items():
+        click.echo(f"  {key.ljust(width)}  {shown(json.dumps(value, ensure_ascii=False))}")
+    warnings = [*_open_files(file, settings), *config.advice(settings)]
+    for text in warnings:
+        click.echo(f"warning: {shown(text)}", err=True)
+    sys.exit(REFUSED if strict and warnings else DONE)
+
+
+def _as_json(file: str, everything: bool, strict: bool) -> int:
+    from redisproxy.net import tls
+
+    try:
+        settings = config.load(file, tls.faults)
+    except config.ConfigError as error:
+        click.echo(json.dumps({"ok": False, "faults": list(error.faults)}, indent=2))
+        return REFUSED
+    warnings = [*_open_files(file, settings), *config.advice(settings)]
+    answer = {"ok": True, "in_force": config.in_force(settings, everything), "warnings": warnings}
+    click.echo(json.dumps(answer, indent=2))
+    return REFUSED if strict and warnings else DONE
+
+
+def _open_files(path: str, settings: config.Settings) -> Iterator[str]:
+    """Files with secrets that everybody on this machine may read."""
+    if _has_secrets(settings) and _everybody_reads(path):
+        yield f"{path}: it holds passwords and everybody on this machine may read it: chmod o-r"
+    for where, endpoint in (*settings.listeners, ("uplink", settings.uplink)):
+        for key in ("keyfile", "passfile"):
+            name = getattr(endpoint, key, None)
+            if name and _everybody_reads(name):
+                yield f"{where}.{key}: everybody on this machine may read {name}: chmod o-r"
+
+
+def _has_secrets(settings: config.Settings) -> bool:
+    listeners = [*settings.listen, *([settings.admin] if settings.admin else [])]
+    users = [user for each in listeners for user in each.users]
+    passwords = [
+        *((each.passwords, each.passfile) for each in listeners),
+        *((each.passwords, each.passfile) for each in users),
+    ]
+    of_uplink = settings.uplink.password, settings.uplink.passfile
+    return any(given is not None and file is None for given, file in [of_uplink, *passwords])
+
+
+def _everybody_reads(path: str) -> bool:
+    try:
+        return bool(os.stat(path).st_mode & stat.S_IROTH)
+    except OSError:
+        return False
+
+
+@click.command()
+def schema() -> None:
+    """Print a JSON schema of the configuration file, for editors.
+
+    Save it beside the file, and begin the file with "$schema": "./redisproxy.schema.json".
+    """
+    click.echo(json.dumps(config.schema(), indent=2))

@@ -1,0 +1,76 @@
+"""How the commands print: tables, sizes and times for people, and nothing that could steer their terminal.
+
+What comes from clients and servers (names, commands, keys, errors) is hostile: it passes L{shown} first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PIPED_COLUMNS = 1000
+"""Who reads a pipe wants whole lines."""
+
+
+def shown(value: object) -> str:
+    """A text with everything escaped that can't be printed: control characters, marks that turn the direction."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(value))
+
+
+def duration(seconds: float) -> str:
+    """As C{4 s}, C{12 min}, C{3 h 5 min}, C{9 d 2 h}."""
+    total = int(seconds)
+    days, hours, minutes = total // 86400, total // 3600 % 24, total // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{total} s"
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """With three or four digits and a letter for thousands; C{-} for None."""
+    if value is None:
+        return "-"
+    for letter in ("", "k", "M", "G"):
+        if abs(value) < 1000 or letter == "G":
+            break
+        value /= 1000
+    digits = f"{value:.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.1f}"
+    return f"{digits}{' ' if unit else ''}{letter}{unit}" if unit else f"{digits}{letter}"
+
+
+def milliseconds(value: float | None) -> str:
+    """As C{0.42 ms}; C{-} for None."""
+    return "-" if value is None else f"{value:.2f} ms" if value < 10 else f"{value:,.0f} ms"
+
+
+def local_time(at: float | None) -> str:
+    """In the time zone of whoever reads it."""
+    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds") if at else ""
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> Table:
+    """Rows with their heads. @param right: columns whose cells are numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        made.add_column(head, justify="right" if head in right else "left", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        made.add_row(*(Text(shown(cell)) for cell in row))
+    return made
+
+
+def put(renderable: Any) -> None:
+    """Print to standard output, whole when that is no terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPED_COLUMNS
+    Console(width=width, highlight=False, markup=False).print(renderable, crop=True)

@@ -1,0 +1,91 @@
+"""Where peers connect: takes connections, within bounds, and answers what comes on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from redisproxy.fleet.channel import Channel
+
+if TYPE_CHECKING:
+    from redisproxy.remote.link import Link
+
+MAX_UNPROVEN = 64
+MAX_UNPROVEN_OF_HOST = 8
+MAX_CONNECTIONS = 256
+LOG_EVERY_S = 10.0
+
+
+class Door(Factory[Any]):
+    """Implements C{channel.Judge}.
+
+    @param key: gives the secret of the moment. @param link: makes what speaks on a connection whose other side has
+        proven itself.
+    """
+
+    log = Logger(namespace="redisproxy.fleet")
+    noisy = False
+
+    def __init__(self, key: Callable[[], bytes], link: Callable[[], Link], clock: IReactorTime) -> None:
+        self._key = key
+        self._link = link
+        self._clock = clock
+        self._channels: dict[Channel, None] = {}
+        self._unproven: Counter[str] = Counter()
+        self._hosts: dict[Channel, str] = {}
+        self._refusals = 0
+        self._logged_at = -LOG_EVERY_S
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Part of C{IProtocolFactory}; None refuses."""
+        host = str(getattr(addr, "host", ""))
+        too_many = self._unproven.total() >= MAX_UNPROVEN or self._unproven[host] >= MAX_UNPROVEN_OF_HOST
+        if too_many or len(self._channels) >= MAX_CONNECTIONS:
+            self._say(host, "too many are connected that have not proven that they belong to the fleet")
+            return None
+        channel = Channel(self._key(), False, self._link, self, self._clock)
+        self._channels[channel] = None
+        self._hosts[channel] = host
+        self._unproven[host] += 1
+        return channel
+
+    def close(self) -> None:
+        """Part with everybody."""
+        for channel in list(self._channels):
+            channel.give_up()
+
+    # -- channel.Judge
+
+    def proven(self, channel: Channel) -> None:
+        self._judged(channel)
+
+    def refused(self, channel: Channel, why: str) -> None:
+        self._judged(channel)
+        self._say(channel.host, why)
+
+    def ended(self, channel: Channel) -> None:
+        self._judged(channel)
+        self._channels.pop(channel, None)
+
+    def _judged(self, channel: Channel) -> None:
+        host = self._hosts.pop(channel, None)
+        if host is None:
+            return
+        self._unproven[host] -= 1
+        if not self._unproven[host]:
+            del self._unproven[host]
+
+    def _say(self, host: str, why: str) -> None:
+        """One line for many: whoever can connect could fill the log."""
+        self._refusals += 1
+        now = self._clock.seconds()
+        if now - self._logged_at < LOG_EVERY_S:
+            return
+        more = f" (and {self._refusals - 1} others)" if self._refusals > 1 else ""
+        self.log.warn("a connection from {host} was refused: {why}{more}", host=host or "?", why=why, more=more)
+        self._refusals, self._logged_at = 0, now

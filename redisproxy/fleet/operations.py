@@ -1,0 +1,217 @@
+"""What operators ask for, over the whole fleet; C{alone} has the same for this proxy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from redisproxy.control.errors import OperationError, Unavailable, WrongState
+from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, DataPlaneLost, Rejected
+from redisproxy.fleet import orders
+from redisproxy.fleet.party import Party
+from redisproxy.fleet.roster import Unreachable
+from redisproxy.fleet.side import Side
+from redisproxy.net.deferreds import all_settled, carried_out
+
+if TYPE_CHECKING:
+    from redisproxy.config import Settings
+    from redisproxy.control.answers import Answer
+    from redisproxy.control.operations import Operations
+    from redisproxy.fleet.all_planes import Assembly
+    from redisproxy.fleet.here import Here
+    from redisproxy.fleet.led import Led
+    from redisproxy.fleet.peer import Peer
+    from redisproxy.fleet.roster import Roster
+    from redisproxy.fleet.status import Status
+    from redisproxy.fleet.vigil import Vigil
+    from redisproxy.remote.order import Order
+
+UNPAUSE_S = 5.0
+HERE = "; with fleet=0 (--here) this proxy does it alone"
+
+
+class FleetOperations:
+    """Implements C{admin.Operations}.
+
+    @ivar alone: those of this proxy alone.
+    @ivar led: the operation that a peer leads here, if there is one.
+    """
+
+    log = Logger(namespace="redisproxy.fleet")
+
+    def __init__(
+        self, here: Here, alone: Operations, assembly: Assembly, roster: Roster, status: Status, vigil: Vigil
+    ) -> None:
+        self.alone = alone
+        self.led: Led | None = None
+        self._here = here
+        self._assembly = assembly
+        self._roster, self._vigil = roster, vigil
+        self._status = status
+        self.upgrade, self.terminate_raw_connections = alone.upgrade, alone.terminate_raw_connections
+        self.forget_way_back, self.metrics, self.ready = alone.forget_way_back, alone.metrics, alone.ready
+        self.failover = alone.failover  # the other proxies follow the sentinels
+        self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
+        self.slow_commands = alone.slow_commands
+
+    @property
+    def _is_fleet(self) -> bool:
+        return self._here.configuration.settings.fleet is not None
+
+    # -- moves, which one leads
+
+    def reload(self) -> Deferred[Answer]:
+        """Have each take its configuration file as it is now, all at the same moment."""
+        if not self._is_fleet:
+            return self.alone.reload()
+        return _uncancelled(self._lead(RELOAD, False, self.alone.reload))
+
+    def switchover(self, dry_run: bool, back: bool = False) -> Deferred[Answer]:
+        """Move the data, and the clients of all, to the uplink that every file names now."""
+        return self._switch_over(back, lambda: self.alone.switchover(dry_run, back))
+
+    def go_back(self, reason: str) -> Deferred[Answer]:
+        """Go back to the server before, for a reason that nobody has ordered."""
+        switch_over = self._here.control.switchover.switch_over
+        return self._switch_over(True, lambda: switch_over(back=True, reason=reason))
+
+    def _switch_over(self, back: bool, begin: Callable[[], Deferred[Answer]]) -> Deferred[Answer]:
+        return _uncancelled(self._lead(SWITCHOVER, back, begin)) if self._is_fleet else begin()
+
+    async def _lead(self, operation: str, back: bool, begin: Callable[[], Deferred[Answer]]) -> Answer:
+        here, assembly = self._here, self._assembly
+        if assembly.leading:
+            raise WrongState(f"a {assembly.leading} of the fleet is running already, led by this proxy")
+        assembly.leading, report = operation, {}
+        own = Side(here, here.dataplane.gate, self._found_in_force)
+        party = Party(operation, back, here.name, own, here.clock)
+        try:
+            party.invite(await self._roster.assembled())
+            await party.claim([each for each in party.peers if each.instance < here.instance])
+            self._vigil.stop()
+            assembly.party = party  # what runs here already is not asked again before it is None again
+            answer = await begin()
+            report = answer.get("report", {})
+            return self._with_peers(answer, party)
+        except OperationError as error:
+            report = error.details.get("report", {})
+            error.details |= self._with_peers(error.details, party)
+            raise
+        except (Unreachable, DataPlaneLost, Rejected) as error:
+            raise WrongState(f"{error}{HERE}") from error
+        finally:
+            assembly.party = None
+            await carried_out(party.dismiss(report))
+            assembly.leading = ""
+
+    def _found_in_force(self, settings: Settings) -> None:
+        """In the end that the servers have decided; else the operation itself sees to it."""
+        if self._assembly.settling:
+            self._here.configuration.found_in_force(settings)
+
+    def _with_peers(self, answer: Answer, party: Party) -> Answer:
+        return {**answer, "peers": party.as_report()}
+
+    def switchover_abort(self) -> Deferred[Answer]:
+        """Stop the switchover that runs, whoever of the fleet leads it."""
+        return self._at_the_leader(orders.AbortSwitchover, self.alone.switchover_abort)
+
+    def switchover_go_on(self) -> Deferred[Answer]:
+        """In external mode: the new server is promoted."""
+        return self._at_the_leader(orders.GoOn, self.alone.switchover_go_on)
+
+    def _at_the_leader(self, order: type[Order], own: Callable[[], Any]) -> Deferred[Answer]:
+        led = self.led
+        leader = [peer for peer in self._roster.peers if led is not None and peer.told.instance == led.leader]
+        answer: Deferred[Answer] = ensureDeferred(_told(leader[0], order)) if leader else maybeDeferred(own)
+        return answer
+
+    # -- the operator's pause
+
+    def pause(self) -> Deferred[Answer]:
+        """Close the gates of all."""
+        return self._pause(self.alone.pause, wait=False, timeout_ms=0)
+
+    def pause_and_wait(self, timeout_ms: int | None) -> Deferred[Answer]:
+        """Close the gates of all, and tell when every client of all is suspended."""
+        return self._pause(lambda: self.alone.pause_and_wait(timeout_ms), wait=True, timeout_ms=timeout_ms or 0)
+
+    def _pause(self, own: Callable[[], Deferred[Answer]], **how: Any) -> Deferred[Answer]:
+        return ensureDeferred(self._paused(own, how)) if self._is_fleet else own()
+
+    async def _paused(self, own: Callable[[], Deferred[Answer]], how: Answer) -> Answer:
+        try:
+            peers = await self._roster.assembled()
+        except Unreachable as error:
+            raise WrongState(f"nobody is paused: {error}{HERE}") from error
+        works = [own(), *(peer.give(orders.Pause, **how) for peer in peers)]
+        answer, told, faults = _together(self._here.name, peers, await all_settled(works))
+        if faults:
+            raise WrongState(f"not all are paused: {'; '.join(faults)}; unpause lets all go on", peers=told)
+        return {**answer, "peers": told}
+
+    def unpause(self) -> Deferred[Answer]:
+        """Open the gates of all that can be reached."""
+        return ensureDeferred(self._unpaused()) if self._is_fleet else self.alone.unpause()
+
+    async def _unpaused(self) -> Answer:
+        missing = []
+        try:
+            peers = await self._roster.assembled()
+        except Unreachable as error:
+            peers, missing = self._roster.peers, [str(error)]
+        limit = self._here.clock
+        works = [self.alone.unpause(), *(peer.give(orders.Unpause).addTimeout(UNPAUSE_S, limit) for peer in peers)]
+        answer, told, faults = _together(self._here.name, peers, await all_settled(works))
+        if faults := [*missing, *faults]:
+            raise Unavailable(f"the others go on, but {'; '.join(faults)}", peers=told)
+        return {**answer, "peers": told}
+
+    # -- pages
+
+    def info(self) -> Deferred[Answer]:
+        """All that the pages show of this proxy, and how many peers there are."""
+        return self.alone.info().addCallback(lambda info: {**info, "fleet": self._status.short()})
+
+    def fleet(self) -> Deferred[Answer]:
+        """The contents of /fleet.json."""
+        return ensureDeferred(self._status.whole())
+
+
+def _together(name: str, peers: list[Peer], results: list[tuple[bool, Any]]) -> tuple[Answer, list[Answer], list[str]]:
+    """This proxy's answer; what each has answered; and what has failed where."""
+    told, faults = [], []
+    for who, (good, result) in zip([name, *(peer.name for peer in peers)], results, strict=True):
+        if good:
+            told.append({"peer": who, **result})
+            continue
+        result.trap(OperationError, Rejected, DataPlaneLost, TimeoutError)
+        why = result.getErrorMessage() or "no answer in time"
+        told.append({"peer": who, "error": why})
+        faults.append(f"{who}: {why}")
+    return (results[0][1] if results[0][0] else {}), told, faults
+
+
+async def _told(leader: Peer, order: type[Order]) -> Answer:
+    try:
+        answer: Answer = await leader.give(order)
+        return answer
+    except Rejected as error:
+        raise WrongState(str(error)) from error
+    except DataPlaneLost as error:
+        raise Unavailable(str(error)) from error
+
+
+def _uncancelled(work: Coroutine[Deferred[Any], Any, Answer]) -> Deferred[Answer]:
+    """What comes of `work`, which goes on when nobody waits for it any more."""
+    answer: Deferred[Answer] = Deferred()
+
+    def over(result: Answer | Failure) -> None:
+        answer.callback(result)
+
+    ensureDeferred(work).addBoth(over)
+    return answer

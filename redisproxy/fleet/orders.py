@@ -1,0 +1,102 @@
+"""What peers ask of each other beside the orders of C{remote.orders}, as AMP commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redisproxy.remote.argument_types import PlainValue
+from redisproxy.remote.order import Order, answering, taking
+
+PREPARE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """A peer, as it tells of itself.
+
+    @ivar instance: of its process, which no other one has. @ivar name: where it listens for peers.
+    @ivar state: of its gate, or that it shuts down. @ivar server: the address of the server in use.
+    @ivar connected: it has a connection to that. @ivar operation: what runs there; empty for nothing.
+    @ivar leads: that is an operation of the whole fleet, which it leads.
+    """
+
+    instance: str
+    name: str
+    version: str
+    state: str
+    server: str
+    connected: bool
+    clients: int
+    held: int
+    operation: str = ""
+    leads: bool = False
+
+
+class Introduce(Order):
+    """Who the peer is, and how it is doing."""
+
+    limit_s = 5.0
+    arguments = taking(instance=str, name=str)
+    response = answering(Introduction)
+
+
+class Claim(Order):
+    """Lead the peer in this operation from now on, until L{Dismiss} or the end of the connection.
+
+    C{Rejected}: another operation runs there, or it shuts down.
+    """
+
+    decides = True
+    arguments = taking(operation=str)
+
+
+class PrepareMove(Order):
+    """Read the own file, and prepare to go to the server that it names, as C{MoveOrders.prepare} does.
+
+    C{Rejected}: it is not `target`, `server` is not in use there, or the file has faults. With `back`, the server
+    before takes the place of what the file names.
+    """
+
+    limit_s = PREPARE_S
+    decides = True
+    arguments = taking(server=str, target=str, back=bool)
+
+
+class WithdrawMove(Order):
+    """The move may be undone: do not go to the new server, unless the leader is lost and has had time to undo it."""
+
+    decides = True
+
+
+class Dismiss(Order):
+    """The operation has ended, and this is its report."""
+
+    arguments = taking(report=PlainValue())
+
+
+class Pause(Order):
+    """The operator's pause. @ivar wait: answer when every client is suspended; `timeout_ms` 0: the peer's own limit."""
+
+    limit_s = None
+    can_be_cancelled = True
+    arguments = taking(wait=bool, timeout_ms=int)
+    response = answering(PlainValue())
+
+
+class Unpause(Order):
+    """Take it back."""
+
+    response = answering(PlainValue())
+
+
+class AbortSwitchover(Order):
+    """Abort the switchover that the peer leads; answered when everything is undone."""
+
+    limit_s = None
+    response = answering(PlainValue())
+
+
+class GoOn(Order):
+    """In external mode: the new server is promoted, and the peer, which leads, is to go on."""
+
+    response = answering(PlainValue())

@@ -1,0 +1,282 @@
+"""Commands that look at the running proxy, against a stand-in: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from click.testing import CliRunner
+
+from redisproxy.cli.commands import main
+from redisproxy.cli.terminal import duration, milliseconds, number, shown
+from tests.cli.endpoint import INFO, Endpoint, Start
+
+pytestmark = pytest.mark.one_twin
+
+HOSTILE = "\x1b[2J\u202eevil\r\n\x9b31m"
+NOW = {
+    "commands_per_s": 12345, "errors_per_s": 0, "client_p50_ms": 0.21, "client_p99_ms": 1.5, "uplink_p50_ms": 0.1,
+    "uplink_p99_ms": None,
+}  # fmt: skip
+ROW = {
+    "id": 7, "addr": "10.0.0.1:5", "user": "app", "name": "shop", "lib": "redis-py 5", "db": 0, "cmd": "blpop",
+    "age_s": 61.0, "idle_s": 3.0, "pending": 1, "state": "blocked", "worker": None,
+}  # fmt: skip
+
+
+def clients(*rows: dict[str, Any], total: int | None = None, missing: tuple[str, ...] = ()) -> tuple[int, Any]:
+    found = [{**ROW, **row} for row in rows]
+    return 200, {"clients": found, "total": len(found) if total is None else total, "missing": list(missing)}
+
+
+def asked(endpoint: Endpoint) -> list[str]:
+    return [f"{path} {body}".strip() for _, path, body, _ in endpoint.server.seen]
+
+
+def test_texts_for_people() -> None:
+    assert [duration(each) for each in (0.4, 59, 61, 3700, 90000)] == ["0 s", "59 s", "1 min", "1 h 1 min", "1 d 1 h"]
+    assert [number(each) for each in (None, 0, 7.25, 999, 12345, 2.5e6)] == ["-", "0", "7.2", "999", "12.3k", "2.5M"]
+    assert number(1.25e6, "B") == "1.2 MB" and [milliseconds(each) for each in (None, 0.5, 1234)] == [
+        "-",
+        "0.50 ms",
+        "1,234 ms",
+    ]
+
+
+def test_what_could_steer_a_terminal_is_escaped() -> None:
+    text = shown(HOSTILE + "\ud800 ä 漢")
+    assert text.isprintable() and text == "\\x1b[2J\\u202eevil\\r\\n\\x9b31m\\ud800 ä 漢"
+
+
+def test_status_tells_rates_and_latency_where_the_proxy_knows_them(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.pages = {"/info.json": (200, INFO), "/figures.json": (200, {"now": NOW})}
+    text = endpoint.run("status").stdout
+    assert "12.3k a second, 0 errors" in text and "0.21 ms / 1.50 ms for clients, 0.10 ms / - of the server" in text
+    endpoint.server.pages["/figures.json"] = (404, {"ok": False})
+    result = endpoint.run("status")
+    assert result.exit_code == 0 and "latency" not in result.stdout
+
+
+def test_status_tells_of_a_move_and_of_the_way_back(start: Start) -> None:
+    endpoint = start()
+    switchover = {
+        "current": {"to": HOSTILE, "step": "fence"},
+        "way_back": {"to": "b:1", "follows": False, "why_not": "lost"},
+    }
+    endpoint.server.pages = {"/info.json": (200, {**INFO, "switchover": switchover})}
+    text = endpoint.run("status").stdout
+    assert "evil\\r\\n\\x9b31m: fence" in text and "b:1, which does not follow: lost" in text
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_status_can_be_asked_by_scripts(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.pages = {"/info.json": (200, INFO)}
+    assert [endpoint.run("status").exit_code, endpoint.run("status", "--check").exit_code] == [0, 1]
+    good = {**INFO, "state": "running", "paused_for": [], "uplink": {**INFO["uplink"], "connected": True}}
+    endpoint.server.pages["/info.json"] = (200, good)
+    assert endpoint.run("status", "--check").exit_code == 0
+
+
+def test_clients_are_shown_as_a_table_and_nothing_of_them_steers_the_terminal(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = clients(
+        {}, {"id": 8, "name": HOSTILE, "lib": HOSTILE, "worker": 2}, total=9, missing=("worker 1",)
+    )
+    result = endpoint.run("clients")
+    head, first, second = result.stdout.splitlines()
+    assert head.split() == [
+        "id",
+        "addr",
+        "user",
+        "name",
+        "lib",
+        "db",
+        "cmd",
+        "age",
+        "idle",
+        "pending",
+        "state",
+        "worker",
+    ]
+    assert first.split()[:4] == ["7", "10.0.0.1:5", "app", "shop"] and "1 min" in first and "evil" in second
+    assert all(line.isprintable() for line in result.stdout.splitlines())
+    assert result.stderr == "9 clients, of whom 2 are shown\nwarning: worker 1 has not told its clients\n"
+
+
+def test_filters_of_clients_are_passed_on(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = clients()
+    words = "--id 1 --id 2 --addr 10. --user a&b --name n --lib l --db 0 --cmd get --state held --text t --min-age-s 1"
+    endpoint.run(
+        "clients", *words.split(), "--min-idle-s", "2", "--min-pending", "3", "--sort", "-age_s", "--limit", "5"
+    )
+    assert parse_qs(urlsplit(endpoint.server.seen[0][1]).query) == {
+        "id": ["1,2"], "addr": ["10."], "user": ["a&b"], "name": ["n"], "lib": ["l"], "db": ["0"], "cmd": ["get"],
+        "state": ["held"], "text": ["t"], "min_age_s": ["1"], "min_idle_s": ["2"], "min_pending": ["3"],
+        "sort": ["-age_s"], "limit": ["5"],
+    }  # fmt: skip
+
+
+def test_clients_are_killed_in_parcels_when_that_is_confirmed(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.pages = {
+        "/clients.json": clients(*({"id": number} for number in range(1, 701))),
+        "/cmd/": (200, {"ok": True, "killed": 350}),
+    }
+    result = endpoint.run("clients", "--kill")
+    assert result.exit_code == 2 and "needs to be told whom" in result.stderr and asked(endpoint) == []
+    result = endpoint.run("clients", "--user", "app", "--kill")
+    assert result.exit_code == 1 and "would disconnect 700 clients; say --yes" in result.stderr
+    assert asked(endpoint) == ["/clients.json?user=app&limit=10000"]
+    result = endpoint.run("clients", "--user", "app", "--kill", "--yes")
+    assert result.exit_code == 0 and result.stdout == "700 clients were disconnected\n"
+    assert [len(body.split("%2C")) for _, path, body, _ in endpoint.server.seen if path == "/cmd/"] == [500, 200]
+    assert json.loads(endpoint.run("clients", "--user", "app", "--kill", "--yes", "--json").stdout) == {"killed": 700}
+
+
+def test_killing_nobody_is_told_by_the_exit_code(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.pages = {"/clients.json": clients()}
+    result = endpoint.run("clients", "--id", "4", "--kill", "--yes")
+    assert result.exit_code == 1 and result.stdout == "0 clients were disconnected\n"
+
+
+def test_history_has_all_moves_the_newest_first(start: Start) -> None:
+    endpoint = start()
+    switchover = {
+        "at": 20.0,
+        "from": "a:1",
+        "to": "b:1",
+        "result": "rolled_back",
+        "pause_ms": 3.5,
+        "held": 4,
+        "error": HOSTILE,
+    }
+    info = {
+        **INFO,
+        "switchover": {"last": [switchover]},
+        "upgrade": {"last": [{"at": 30.0, "ok": True, "from": "1", "to": "2"}]},
+        "last_reload": {"at": 10.0, "ok": True, "changed": ["pubsub"], "pause_ms": 1.0},
+    }
+    endpoint.server.pages = {"/info.json": (200, info)}
+    events = json.loads(endpoint.run("history", "--json").stdout)
+    assert [(each["what"], each["result"]) for each in events] == [
+        ("upgrade", "done"),
+        ("switchover", "rolled back"),
+        ("reload", "done"),
+    ]
+    text = endpoint.run("history").stdout
+    assert "a:1 -> b:1; \\x1b[2J" in text and "pubsub" in text and all(line.isprintable() for line in text.splitlines())
+    endpoint.server.pages = {"/info.json": (200, INFO)}
+    assert endpoint.run("history").stdout == "nothing yet\n"
+
+
+def test_metrics_are_found_by_a_part_of_their_name(start: Start) -> None:
+    endpoint = start()
+    text = b'# TYPE a_total counter\na_total{command="x\\\\x1b"} 5\n# TYPE b gauge\nb 1.5\n'
+    endpoint.server.pages = {"/metrics": (200, text)}
+    assert endpoint.run("metrics", "b").stdout == "b 1.5\n"
+    assert [each["value"] for each in json.loads(endpoint.run("metrics", "--json").stdout)] == [5.0, 1.5]
+    assert endpoint.run("metrics", "nothing").exit_code == 1
+
+
+def test_slow_commands_are_a_table(start: Start) -> None:
+    endpoint = start()
+    entry = {
+        "id": 1, "time": 5.0, "client_id": 7, "addr": "10.0.0.1:5", "user": "app", "command": "KEYS", "key": HOSTILE,
+        "proxy_ms": 0.1, "redis_ms": 812.0, "total_ms": 812.1,
+    }  # fmt: skip
+    endpoint.server.pages = {"/slowlog.json": (200, {"entries": [entry] * 3})}
+    result = endpoint.run("slowlog", "--limit", "2")
+    lines = result.stdout.splitlines()
+    assert len(lines) == 3 and "812 ms" in lines[1] and "KEYS" in lines[1] and all(map(str.isprintable, lines))
+    endpoint.server.pages = {"/slowlog.json": (404, {"ok": False, "error": "there is no such page"})}
+    result = endpoint.run("slowlog")
+    assert result.exit_code == 1 and "has no log of slow commands: upgrade it" in result.stderr
+
+
+LOOKING = ("status", "clients", "history", "metrics", "slowlog", "top", "pause")
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_a_password_that_is_wrong_is_told_with_what_to_do(start: Start, command: str) -> None:
+    endpoint = start()
+    endpoint.server.answer = (401, {"ok": False, "error": "name and password required"})
+    result = endpoint.run(command)
+    assert result.exit_code == 2 and "wants another name and password" in result.stderr
+    assert "REDISPROXY_ADMIN_PASSWORD" in result.stderr
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_no_answer_is_told_with_what_to_do(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"uplink": {"addr": "a:1"}, "listen": {"addr": ":1"}, "admin": {"addr": "127.0.0.1:1"}}))
+    result = CliRunner().invoke(main, [command, "-c", str(path)])
+    assert result.exit_code == 2 and "no answer from 127.0.0.1:1" in result.stderr
+    assert "is the proxy running, and with this configuration?" in result.stderr
+
+
+def test_what_answers_and_is_no_proxy_is_told(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = (200, b"<html>")
+    result = endpoint.run("status")
+    assert result.exit_code == 2 and "what listens there is no redisproxy" in result.stderr
+
+
+def test_name_and_password_may_come_from_the_environment(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = start(users=[{"name": "ops", "sha256": "0" * 64}])
+    monkeypatch.setenv("REDISPROXY_ADMIN_USER", "ops")
+    monkeypatch.setenv("REDISPROXY_ADMIN_PASSWORD", "s3cret")
+    endpoint.run("pause")
+    assert endpoint.server.seen[0][3] == "Basic b3BzOnMzY3JldA=="
+
+
+def test_a_running_proxy_is_reached_with_a_file_that_is_half_edited(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = start()
+    text = endpoint.config.read_text().replace('"uplink"', '"upl": 1, // to do\n"uplink"')
+    endpoint.config.write_text(text)
+    assert endpoint.run("pause").exit_code == 0
+    monkeypatch.setenv("REDISPROXY_CONFIG", str(endpoint.config))
+    assert CliRunner().invoke(main, ["unpause"]).exit_code == 0, "the file may be named in the environment"
+
+
+def test_simple_commands_answer_programs_in_json(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = (409, {"ok": False, "error": "no"})
+    result = endpoint.run("pause", "--json")
+    assert json.loads(result.stdout) == {"ok": False, "error": "no"} and result.exit_code == 1
+
+
+# -- completion
+
+
+def test_bash_completes_options() -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    script = """
+        eval "$(redisproxy completion bash)"
+        COMP_WORDS=(redisproxy clients --st) COMP_CWORD=2
+        _redisproxy_completion redisproxy
+        echo "${COMPREPLY[@]}"
+    """
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    answer = subprocess.run([bash, "--norc", "-c", script], capture_output=True, timeout=60, env=environment)
+    assert answer.stdout.decode() == "--state\n", answer
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_script_for_each_shell(shell: str) -> None:
+    result = CliRunner().invoke(main, ["completion", shell])
+    assert result.exit_code == 0 and f"_REDISPROXY_COMPLETE={shell}_complete" in result.stdout

@@ -1,0 +1,253 @@
+"""Three real proxies operated as one, in front of real servers, with clients at work on all of them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, free_port, wait_until
+
+pytestmark = pytest.mark.one_twin
+
+COUNT = 3
+SECRET = "only for this test, and long enough"
+LEASE_MS = 1000
+ABOVE_S = 8.0
+"""Beyond the lease, on a machine with much to do."""
+
+
+class Fleet:
+    """Proxies with the same list of peers."""
+
+    def __init__(self, stack: ExitStack, server: RedisServer, count: int = COUNT, **fleet: Any) -> None:
+        self.peers = [f"127.0.0.1:{free_port()}" for _ in range(count)]
+        more: dict[str, Any] = {"switchover": {"pause_budget_ms": 4000}, "wait": False}
+        self.proxies = [
+            stack.enter_context(Proxy(server.uplink, fleet=self._section(at, fleet), **more)) for at in range(count)
+        ]
+        self.assemble()
+
+    def _section(self, at: int, more: dict[str, Any]) -> dict[str, Any]:
+        listen = {"addr": self.peers[at], **more.get("listen", {})}
+        secret = {} if "listen" in more else {"secret": SECRET}
+        return {"peers": self.peers, "lease_ms": LEASE_MS, **secret, **more, "listen": listen}
+
+    def assemble(self) -> None:
+        try:
+            wait_until(lambda: all(map(sees_all, self.proxies)), "all peers are connected", 60)
+        except AssertionError as error:
+            raise AssertionError("\n".join(proxy.log for proxy in self.proxies)) from error
+
+    def point_at(self, server: RedisServer) -> None:
+        for proxy in self.proxies:
+            proxy.write(uplink=server.uplink)
+
+    def servers(self) -> set[str]:
+        return {proxy.info()["uplink"]["address"] for proxy in self.proxies}
+
+    def states(self) -> list[str]:
+        return [proxy.info()["state"] for proxy in self.proxies]
+
+
+def sees_all(proxy: Proxy) -> bool:
+    try:
+        return not fleet_of(proxy)["faults"]
+    except OSError:
+        return False  # it is still starting
+
+
+def fleet_of(proxy: Proxy) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(proxy.get("/fleet.json")[1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[RedisServer, RedisServer]]:
+    with RedisServer() as one, RedisServer() as other:
+        yield one, other
+
+
+@pytest.fixture(scope="module")
+def fleet(servers: tuple[RedisServer, RedisServer]) -> Iterator[Fleet]:
+    with ExitStack() as stack:
+        yield Fleet(stack, servers[0])
+
+
+@contextmanager
+def at_work(fleet: Fleet, server: RedisServer) -> Iterator[None]:
+    """Clients at all proxies; every reply is right, and in the end the server has what they were told."""
+    server.client().flushall()
+    with ExitStack() as stack:
+        loads = [stack.enter_context(Load(proxy, 4, first=100 * at)) for at, proxy in enumerate(fleet.proxies)]
+        yield
+    for load in loads:
+        load.check(server)
+
+
+def test_each_shows_all_others(fleet: Fleet) -> None:
+    told = fleet_of(fleet.proxies[0])
+    assert told["self"]["name"] == fleet.peers[0]
+    assert sorted(peer["name"] for peer in told["peers"]) == sorted(fleet.peers[1:])
+    assert all(peer["same_server"] and peer["connected"] and peer["lag_ms"] > 0 for peer in told["peers"])
+    short = fleet.proxies[1].info()["fleet"]
+    assert (short["peers"], short["reachable"], short["on_another_server"]) == (COUNT - 1, COUNT - 1, 0)
+    shown = redisproxy("fleet", fleet.proxies[2])
+    assert shown.returncode == 0 and fleet.peers[0] in shown.stdout, shown.stdout + shown.stderr
+
+
+def redisproxy(command: str, proxy: Proxy, *options: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "redisproxy.cli", command, "-c", str(proxy.path), *options]
+    return subprocess.run(program, capture_output=True, text=True, env={"COLUMNS": "200", "PATH": ""})
+
+
+def test_a_pause_is_for_all_and_with_here_for_one(fleet: Fleet) -> None:
+    one, other, _ = fleet.proxies
+    answer = one.do("pause-and-wait")
+    assert fleet.states() == ["paused"] * COUNT and len(answer["peers"]) == COUNT
+    other.do("unpause")
+    assert fleet.states() == ["running"] * COUNT
+    assert redisproxy("pause", one, "--here").returncode == 0
+    assert fleet.states() == ["paused", "running", "running"]
+    one.do("unpause", fleet=0)
+    assert fleet.states() == ["running"] * COUNT
+
+
+def test_a_file_that_names_another_server_refuses_it_all(
+    fleet: Fleet, servers: tuple[RedisServer, RedisServer]
+) -> None:
+    one, other = servers
+    fleet.proxies[2].write(uplink=other.uplink)
+    status, answer = fleet.proxies[0].admin("reload")
+    fleet.point_at(one)
+    assert status == 400
+    assert f"the peer {fleet.peers[2]}: its configuration file names 127.0.0.1:{other.port}" in answer["error"]
+    assert fleet.servers() == {f"127.0.0.1:{one.port}"}
+
+
+def test_all_reload_and_switch_over_together_and_no_client_notices(
+    fleet: Fleet, servers: tuple[RedisServer, RedisServer]
+) -> None:
+    one, other = servers
+    with at_work(fleet, one):
+        reloaded = fleet.proxies[0].do("reload")
+        fleet.point_at(other)
+        there = fleet.proxies[1].do("switchover")
+        back = fleet.proxies[2].do("switchover", back=1)
+        fleet.point_at(one)
+    assert fleet.servers() == {f"127.0.0.1:{one.port}"}
+    for answer in (reloaded, there, back):
+        assert sorted(peer["peer"] for peer in answer["peers"]) == sorted(fleet.peers)
+        assert all(peer["pause_ms"] > 0 and peer["clients_closed"] == {} for peer in answer["peers"])
+    led = fleet.proxies[0].info()["switchover"]["last"][0]
+    assert led["led_by"] == fleet.peers[2] and led["result"] == "done"
+
+
+def test_of_two_leaders_one_is_refused_and_says_why(fleet: Fleet) -> None:
+    answers: list[tuple[int, dict[str, Any]]] = []
+
+    def reload(proxy: Proxy) -> None:
+        answers.append(proxy.admin("reload"))
+
+    for _ in range(5):
+        both = [threading.Thread(target=reload, args=(proxy,)) for proxy in fleet.proxies[:2]]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join(30)
+    refused = [answer["error"] for status, answer in answers if status != 200]
+    assert len(answers) == 10 and len(refused) <= 5
+    assert all("is running already" in error for error in refused), refused
+
+
+@pytest.fixture
+def waiting(fleet: Fleet, servers: tuple[RedisServer, RedisServer]) -> Iterator[threading.Thread]:
+    """A switchover, led by the first one, that waits for the operator while all hold their clients."""
+    one, other = servers
+    other.client().replicaof("NO", "ONE")
+    for proxy in fleet.proxies:
+        proxy.write(uplink=other.uplink, switchover={"mode": "external", "external_deadline_ms": 60_000})
+    leading = threading.Thread(target=lambda: _asked(fleet.proxies[0], "switchover"))
+    leading.start()
+    wait_until(lambda: fleet.states() == ["paused"] * COUNT, "all hold their clients")
+    yield leading
+    _asked(fleet.proxies[0], "switchover-abort")
+    leading.join(30)
+    for proxy in fleet.proxies:
+        proxy.write(uplink=one.uplink, switchover={"pause_budget_ms": 4000})
+        if proxy.process.poll() is not None:
+            proxy.restart()
+    fleet.assemble()
+
+
+def _asked(proxy: Proxy, command: str) -> None:
+    with suppress(OSError):  # it has died
+        proxy.admin(command)
+
+
+def test_any_of_them_aborts_what_one_leads(fleet: Fleet, waiting: threading.Thread) -> None:
+    assert fleet.proxies[2].do("switchover-abort")["report"]["result"] == "rolled_back"
+    waiting.join(10)
+    wait_until(lambda: fleet.states() == ["running"] * COUNT, "all let their clients go on")
+    assert fleet.proxies[1].info()["switchover"]["last"][0]["led_by"] == fleet.peers[0]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_peers_that_lose_their_leader_let_their_clients_go_on(
+    fleet: Fleet, waiting: threading.Thread, how: signal.Signals
+) -> None:
+    leader, *peers = fleet.proxies
+    leader.process.send_signal(how)
+    began = time.monotonic()
+    try:
+        wait_until(lambda: all(peer.info()["state"] == "running" for peer in peers), "they go on")
+        assert time.monotonic() - began < LEASE_MS / 1000 + ABOVE_S
+        assert all(peer.client().ping() for peer in peers)
+    finally:
+        leader.process.send_signal(signal.SIGCONT)
+        if how == signal.SIGKILL:
+            leader.process.wait()
+
+
+def test_a_peer_that_is_missing_refuses_it_all_by_name(fleet: Fleet) -> None:
+    missing = fleet.proxies[1]
+    missing.process.kill()
+    missing.process.wait()
+    status, answer = fleet.proxies[0].admin("switchover")
+    assert status == 409 and fleet.peers[1] in answer["error"] and "--here" in answer["error"]
+    assert redisproxy("fleet", fleet.proxies[0]).returncode == 1
+    status, answer = fleet.proxies[0].admin("unpause")
+    assert status == 503 and fleet.peers[1] in answer["error"]
+    missing.restart()
+    fleet.assemble()
+    assert fleet.proxies[0].do("reload")["peers"]
+
+
+def test_certificates_prove_it_too(servers: tuple[RedisServer, RedisServer], tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    tls = {"tls": True, "certfile": certificates.cert, "keyfile": certificates.key, "cacertfile": certificates.ca}
+    with ExitStack() as stack:
+        fleet = Fleet(stack, servers[0], 2, listen=tls)
+        assert fleet.proxies[0].do("pause-and-wait")["peers"]
+        assert fleet.states() == ["paused", "paused"]
+        fleet.proxies[1].do("unpause")
+
+
+def test_another_secret_is_none(fleet: Fleet, servers: tuple[RedisServer, RedisServer]) -> None:
+    own = f"127.0.0.1:{free_port()}"
+    section = {"listen": {"addr": own}, "peers": [own, fleet.peers[0]], "secret": SECRET[::-1]}
+    with Proxy(servers[0].uplink, fleet=section) as stranger:
+        wait_until(lambda: "is the secret the same?" in str(fleet_of(stranger)["faults"]), "it is refused")
+        status, _ = stranger.admin("pause")
+        assert status == 409 and fleet.states() == ["running"] * COUNT
+        wait_until(lambda: "the other side has another secret" in fleet.proxies[0].log, "the log says so")
+        assert SECRET not in fleet.proxies[0].log and SECRET[::-1] not in stranger.log
