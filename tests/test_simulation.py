@@ -25,7 +25,6 @@ RARE = {
     "adjustment-forgotten": 6444,
     "cancelling-overlooked": 909,
     "mark-overlooked": 300,
-    "never-fewer": 9,
     "released-by-the-next": 25,
     "moves-before-all-are-found": 10,
     "file-leads-away": 23,
