@@ -476,7 +476,8 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
 SELDOM_FOUND = (
-    "ended-with-its-clients", "never-fewer", "pause-forgotten", "looked-at-once", "nothing-handed-back", "its-workers-left-alone",
+    "ended-with-its-clients", "never-fewer", "pause-forgotten",
+    "looked-at-once", "nothing-handed-back", "its-workers-left-alone",
 )  # fmt: skip
 """For long runs by hand."""
 FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, *SELDOM_FOUND, "proof-given-up", "fence-left-behind", "queued-again-at-any-time")
