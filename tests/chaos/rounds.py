@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.chaos import successions
 from tests.chaos.copies import copy, trouble_at_copy
 from tests.chaos.incidents import DROPPED
 from tests.chaos.outcome import ANYTHING, NOTHING, TOO_LONG, Outcome, held_too_long, said
 from tests.chaos.relay import Weather
+from tests.chaos.successions import killed_control, killed_in_a_switchover, trouble_in_an_upgrade, upgraded
 from tests.chaos.world import Server, World
 from tests.end_to_end.harness import wait_until
 
@@ -304,26 +304,6 @@ def _kill_before_it_is_used(world: World, new: Server) -> None:
         new.go_on()
 
 
-# -- processes that take each other's place
-
-
-def killed_control(world: World, chance: random.Random) -> Outcome:
-    """See L{successions}; so are the others."""
-    return Outcome(*successions.killed_control(world, chance))
-
-
-def killed_in_a_switchover(world: World, chance: random.Random) -> Outcome:
-    return Outcome(*successions.killed_in_a_switchover(world, chance))
-
-
-def upgraded(world: World, chance: random.Random) -> Outcome:
-    return Outcome(*successions.upgraded(world, chance))
-
-
-def trouble_in_an_upgrade(world: World, chance: random.Random) -> Outcome:
-    return Outcome(*successions.trouble_in_an_upgrade(world, chance))
-
-
 GENTLE: list[Round] = [rain, short_freeze, orders, paused_crash, move, full_disk, trouble_at_new, copy]
 ROUGH: list[Round] = [long_freeze, crash, cut_off, silence, trouble_at_old, trouble_at_copy]
 OF_WORKERS: list[Round] = [
@@ -332,12 +312,8 @@ OF_WORKERS: list[Round] = [
 SUCCESSIONS: list[Round] = [upgraded, trouble_in_an_upgrade, trouble_in_an_upgrade]
 SHORT: list[Round] = [rain, cut_off, move, copy, crash, paused_crash, orders]
 SHORT_OF_WORKERS: list[Round] = [
-    lost_worker,
-    killed_in_a_switchover,
-    trouble_in_an_upgrade,
-    trouble_at_worker,
-    trouble_at_copy,
-]
+    lost_worker, killed_in_a_switchover, trouble_in_an_upgrade, trouble_at_worker, trouble_at_copy, orders,
+]  # fmt: skip
 WARM_UP: list[Round] = [rain, move, cut_off, copy, move]
 
 

@@ -14,26 +14,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from tests.chaos.incidents import DROPPED, LOST, UNAVAILABLE
+from tests.chaos.incidents import DROPPED
+from tests.chaos.outcome import ANYTHING, Outcome
 from tests.chaos.world import World
 from tests.end_to_end.harness import wait_until
 
-NOTHING: frozenset[str] = frozenset()
-IN_FLIGHT = frozenset({LOST, UNAVAILABLE})
-AT_A_KILLED_ONE = frozenset({LOST, UNAVAILABLE, DROPPED})
+AT_A_KILLED_ONE = frozenset({*ANYTHING, DROPPED})
 GONE_S = (0.0, 0.2, 1.0)
 """How long nobody is in charge."""
 
 
-def killed_control(world: World, chance: random.Random) -> tuple[str, frozenset[str]]:
+def killed_control(world: World, chance: random.Random) -> Outcome:
     """The control process is killed; workers go on, and the next one finds them."""
     world.proxy.end(world.proxy.pid)
     time.sleep(chance.choice(GONE_S))
     _again(world)
-    return "", NOTHING
+    return Outcome("")
 
 
-def killed_in_a_switchover(world: World, chance: random.Random) -> tuple[str, frozenset[str]]:
+def killed_in_a_switchover(world: World, chance: random.Random) -> Outcome:
     """The same in the middle of a switchover, which the workers end as the servers tell."""
     world.prepare_other()
     answers: list[dict[str, Any]] = []
@@ -46,17 +45,17 @@ def killed_in_a_switchover(world: World, chance: random.Random) -> tuple[str, fr
     time.sleep(chance.choice(GONE_S))
     _again(world)
     world.find_out()
-    return f"at {step or 'no step'}, the clients are at {world.current.name}", IN_FLIGHT
+    return Outcome(f"at {step or 'no step'}, the clients are at {world.current.name}", ANYTHING)
 
 
-def upgraded(world: World, chance: random.Random) -> tuple[str, frozenset[str]]:
+def upgraded(world: World, chance: random.Random) -> Outcome:
     """An upgrade, of which nobody notices anything."""
     answer = world.proxy.do("upgrade")
     _again(world)
-    return f"{answer['clients']} clients in {answer['hand_over_ms']} ms, {answer['stayed']} stay", NOTHING
+    return Outcome(f"{answer['clients']} clients in {answer['hand_over_ms']} ms, {answer['stayed']} stay")
 
 
-def trouble_in_an_upgrade(world: World, chance: random.Random) -> tuple[str, frozenset[str]]:
+def trouble_in_an_upgrade(world: World, chance: random.Random) -> Outcome:
     """The old or the new process is killed or stopped in the middle of an upgrade."""
     before = set(world.proxy.processes())
     old, said = world.proxy.pid, list[str]()
@@ -73,7 +72,7 @@ def trouble_in_an_upgrade(world: World, chance: random.Random) -> tuple[str, fro
     _DEEDS[deed](world, chance, victim)
     upgrading.join(90)
     _again(world)
-    return f"{deed} the {whom} one: {said[0][:60] if said else 'no answer'}", AT_A_KILLED_ONE
+    return Outcome(f"{deed} the {whom} one: {said[0][:60] if said else 'no answer'}", AT_A_KILLED_ONE)
 
 
 def _kill(world: World, chance: random.Random, pid: int) -> None:

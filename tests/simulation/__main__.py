@@ -20,9 +20,9 @@ MODES = {
     Mode.BOUNDARY: "control plane and data plane are two processes",
     Mode.WORKERS: "clients are spread over workers, which are killed, stopped and cut off",
     Mode.HANDOVER: "clients go from one worker to another as well",
-    Mode.FLEET: "two to four proxies are operated as one, and are killed, stopped and cut off",
     Mode.UPGRADE: "the proxy upgrades itself, and both processes are killed, stopped and cut off",
     Mode.RESTART: "the control process is killed as well, and a new one finds the workers",
+    Mode.FLEET: "two to four proxies are operated as one, and are killed, stopped and cut off",
 }
 CHUNK = 20
 SHOWN = 10

@@ -12,9 +12,9 @@ class Mode(Enum):
     BOUNDARY = "boundary"
     WORKERS = "workers"
     HANDOVER = "handover"
-    FLEET = "fleet"
     RESTART = "restart"
     UPGRADE = "upgrade"
+    FLEET = "fleet"
 
     @property
     def many(self) -> bool:
