@@ -73,7 +73,7 @@ class SimClock:
                 continue
             process = process_of(what)
             if process is not None and not process.alive:
-                process.buried.append(what)
+                self.graves.append(what)
                 continue
             if process is not None and process.stopped_until > when:
                 heapq.heappush(heap, (process.stopped_until, next(self._number), what, None))

@@ -137,7 +137,7 @@ class Process:
 
     def _do(self, function: Callable[..., object], *args: object) -> None:
         if not self.alive:
-            self.buried.append((function, args))
+            self.machine.clock.graves.append((function, args))
             return
         if self.stopped:
             self.at(self.stopped_until - self.machine.clock.seconds(), function, *args)
