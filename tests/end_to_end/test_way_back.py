@@ -149,7 +149,6 @@ def test_after_going_back_the_file_that_names_the_other_server_leads_nobody_astr
     wait_until(lambda: kept.log.count("left by going back") > told, "the SIGHUP is refused")
     assert kept.admin("switchover", back="1", dry_run="1")[0] == 200 and kept.admin("reload")[0] == 400
     assert client.set("a", 2) and "has to name" in kept.info()["uplink"]["advice"]
-    assert b"has to name" in kept.get("/")[1]
     kept.write(uplink=old_uplink)
     kept.do("reload")
     assert not kept.info()["uplink"]["advice"] and client.set("a", 3) and server.client().get("a") == "3"
@@ -277,7 +276,7 @@ def test_with_too_many_errors_it_goes_back_by_itself(
     load.check(server)
     report = kept.info()["switchover"]["last"][0]
     assert report["result"] == "done" and "error replies within a second" in report["reason"]
-    assert "going back by itself" in kept.log and b"error replies within a second" in kept.get("/")[1]
+    assert "going back by itself" in kept.log
     assert client.set("a", 1) and server.client().get("a") == "1"
 
 
