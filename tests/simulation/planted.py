@@ -19,8 +19,9 @@ from redisproxy.client.sending import Sender
 from redisproxy.client.session import Session
 from redisproxy.client.tracking_options import Tracking
 from redisproxy.control.abort import Abort
-from redisproxy.control.configuration import Configuration
+from redisproxy.control.configuration import Candidate, Configuration
 from redisproxy.control.exclusion import Exclusion
+from redisproxy.control.left_server import LeftServer
 from redisproxy.dataplane import watches
 from redisproxy.dataplane.watches import Watches
 from redisproxy.forwarding.collector import Collector
@@ -405,7 +406,12 @@ def _aborted_before_it_is_undone() -> Patches:
 
 def _file_leads_back() -> Patches:
     """After going back a reload takes the file as it is, with the server that was left."""
+
+    async def refuse(self: LeftServer, candidate: Candidate) -> None:
+        """It may be the one that was left."""
+
     yield patch.object(Configuration, "_refuse_what_was_left", lambda self, settings: None)
+    yield patch.object(LeftServer, "refuse", refuse)
 
 
 def _back_without_the_data() -> Patches:
