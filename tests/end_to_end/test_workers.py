@@ -43,7 +43,11 @@ def workers_of(proxy: Proxy) -> list[dict[str, Any]]:
 
 
 def all_there(proxy: Proxy) -> None:
-    wait_until(lambda: all(worker["connected"] for worker in workers_of(proxy)), "all workers are there")
+    def there() -> bool:
+        workers: list[dict[str, Any]] = proxy.info().get("workers", [])  # none where they are found only now
+        return bool(workers) and all(worker["connected"] for worker in workers)
+
+    wait_until(there, "all workers are there")
 
 
 def worker_of(client: redis.Redis) -> int:

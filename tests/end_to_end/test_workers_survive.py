@@ -262,7 +262,7 @@ def test_a_control_process_that_was_stopped_drives_its_workers_again(server: Red
         done = [client.done for client in traffic.clients]
         wait_until(lambda: all(c.done > d for c, d in zip(traffic.clients, done, strict=True)), "all go on", LONG_S)
         proxy.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: drives(proxy), "it drives its workers", LONG_S)
+        wait_until(lambda: proxy.admin("reload")[0] == 200, "it drives its workers again", LONG_S)
         all_there(proxy)
         assert [(each["pid"], each["restarts"]) for each in workers_of(proxy)] == [(pid, 0) for pid in pids]
         assert proxy.client().ping() and len(proxy.client().client_list()) >= len(traffic.clients)
