@@ -36,6 +36,14 @@ RARE = {
     "swapped-without-asking": 6,
     "stayed-without-asking": 63,
     "lease-ignored": 73,
+    "done-without-an-answer": 345,
+    "watch-left-behind": 163,
+    "writers-not-fenced": 92,
+    "read-ahead-of-changes": 294,
+    "swap-not-awaited": 80,
+    "undone-without-lifting-the-fence": 96,
+    "list-in-parts": 37,
+    "done-and-denied": 350,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 
