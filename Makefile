@@ -7,7 +7,8 @@ LOCKS := tests/end_to_end/node/package-lock.json
 OXLINT := tests/end_to_end/node/node_modules/.bin/oxlint
 
 # Rooms that do not know which twin they run on: their tests in memory run once.
-SAME_ON_BOTH := admin cli commands config copying figures sentinel servers switch_test switchover
+SAME_ON_BOTH := admin cli commands config control copying figures fleet remote sentinel servers switch_test \
+	switchover workers
 
 SECONDS := 60
 SEEDS := 0-1999

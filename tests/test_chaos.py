@@ -26,7 +26,7 @@ def run(*options: str) -> tuple[int, str]:
     return process.returncode, said
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.one_twin)])
 def test_a_short_run_is_as_promised(workers: str) -> None:
     code, said = run("--short", "--workers", workers)
     assert code == 0 and "everything was as promised" in said, said

@@ -70,6 +70,7 @@ def test_seeds_with_the_boundary_are_clean() -> None:
     assert len(cuts) > len(SEEDS) / 5 and sum(outcome.switchovers for outcome in outcomes) > len(SEEDS) / 3
 
 
+@pytest.mark.one_twin
 @pytest.mark.parametrize("mode", [Mode.WORKERS, Mode.HANDOVER])
 def test_seeds_with_workers_are_clean(mode: Mode) -> None:
     outcomes = [run(seed, mode) for seed in OF_WORKERS]
@@ -82,6 +83,7 @@ def test_seeds_with_workers_are_clean(mode: Mode) -> None:
     assert mode is Mode.WORKERS or gone > len(OF_WORKERS), "clients go from one to another"
 
 
+@pytest.mark.one_twin
 def test_seeds_with_fleets_are_clean() -> None:
     outcomes = [run(seed, Mode.FLEET) for seed in OF_FLEETS]
     failed = [outcome for outcome in outcomes if outcome.violation]

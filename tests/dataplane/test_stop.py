@@ -102,6 +102,7 @@ def stop_at_every_moment(fault: Callable[[Server], None], work: Work, moments: i
                 world.stop()
 
 
+@pytest.mark.one_twin
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("work", "moments", "at"), CASES)
 def test_nothing_goes_on_after_the_stop(fault: Callable[[Server], None], work: Work, moments: int, at: int) -> None:
