@@ -11,8 +11,8 @@ SAME_ON_BOTH := admin cli commands config control copying figures fleet remote s
 	switchover workers
 
 SECONDS := 60
-SEEDS := 0-1999
-BOUNDARY_SEEDS := 0-499
+SEEDS := 0-1499
+BOUNDARY_SEEDS := 0-399
 
 .PHONY: run test lint bench bench-quick demo fuzz chaos sanitize simulate clean setup reference docs
 

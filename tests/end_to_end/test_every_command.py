@@ -27,6 +27,8 @@ from tests.end_to_end.harness import (
     wait_until,
 )
 
+pytestmark = pytest.mark.one_twin
+
 PROGRAMS = {"redis-6.2": redis_6, "redis-7.0": redis_program, "redis-8": redis_8, "valkey-9": valkey_9}
 ALLOWED = [name for name, found in TABLE.items() if found.allowed is not None] + [
     name for name, subcommands in SUBCOMMANDS.items() if any(each.allowed is not None for each in subcommands.values())

@@ -17,6 +17,8 @@ import pytest
 
 from tests.end_to_end.harness import Certificates, Proxy, RedisServer, busy_script, free_port, wait_until
 
+pytestmark = pytest.mark.one_twin
+
 TWISTD = [sys.executable, "-c", "import sys; from twisted.scripts.twistd import run; run()", "-n"]
 
 
