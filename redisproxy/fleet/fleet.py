@@ -16,6 +16,7 @@ from redisproxy.fleet.door import Door
 from redisproxy.fleet.here import Here, SelfPortrait
 from redisproxy.fleet.operations import FleetOperations
 from redisproxy.fleet.roster import Resolve, Roster
+from redisproxy.fleet.server_before import set_back_by_peers
 from redisproxy.fleet.status import Status
 from redisproxy.fleet.vigil import Vigil
 from redisproxy.net.own_ports import OwnPorts
@@ -74,6 +75,7 @@ class Fleet:
         of_all = self._assembly, self.roster, status, self._vigil
         self.operations = FleetOperations(here, control.operations, *of_all)
         control.switchover.go_back, control.ends = self.operations.go_back, self.stop
+        control.switchover.way_back.others_set_back = lambda: set_back_by_peers(self._assembly)
 
     def ports(self) -> OwnPorts:
         """Where peers connect.

@@ -14,6 +14,7 @@ from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, DataPlaneLost, Re
 from redisproxy.fleet import orders
 from redisproxy.fleet.party import Party
 from redisproxy.fleet.roster import Unreachable
+from redisproxy.fleet.server_before import with_server_before
 from redisproxy.fleet.side import Side
 from redisproxy.net.deferreds import all_settled, carried_out
 
@@ -95,7 +96,7 @@ class FleetOperations:
             self._vigil.stop()
             assembly.party = party  # what runs here already is not asked again before it is None again
             answer = await begin()
-            report = answer.get("report", {})
+            report = with_server_before(answer.get("report", {}), here.control.results)
             return self._with_peers(answer, party)
         except OperationError as error:
             report = error.details.get("report", {})

@@ -60,7 +60,7 @@ class Fleet:
 
 
 def sees_all(proxy: Proxy) -> bool:
-    return faults_of(proxy) == "[]"
+    return faults_of(proxy) == "[]" and all(peer.get("connected") for peer in fleet_of(proxy)["peers"])
 
 
 def faults_of(proxy: Proxy) -> str:
@@ -154,6 +154,24 @@ def test_all_reload_and_switch_over_together_and_no_client_notices(
         assert all(peer["pause_ms"] > 0 and peer["clients_closed"] == {} for peer in answer["peers"])
     led = fleet.proxies[0].info()["switchover"]["last"][0]
     assert led["led_by"] == fleet.peers[2] and led["result"] == "done"
+
+
+def test_another_one_may_lead_the_way_back_and_all_is_set_as_it_was(
+    fleet: Fleet, servers: tuple[RedisServer, RedisServer]
+) -> None:
+    one, other = servers
+    one.client().config_set("masterauth", "of its own")
+    for proxy in fleet.proxies:
+        proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 4000, "keep_way_back": True})
+    there = fleet.proxies[0].do("switchover")
+    assert there["report"]["way_back"]["follows"] and one.client().config_get("masterauth")["masterauth"] == ""
+    assert all(proxy.info()["switchover"]["way_back"]["follows"] for proxy in fleet.proxies)
+    back = fleet.proxies[1].do("switchover", back=1)
+    fleet.point_at(one)
+    assert one.client().config_get("masterauth")["masterauth"] == "of its own"
+    assert "masterauth" not in " ".join(back["report"]["warnings"]), back
+    for proxy in fleet.proxies:
+        proxy.write(switchover={"pause_budget_ms": 4000})
 
 
 def test_of_two_leaders_one_is_refused_and_says_why(fleet: Fleet) -> None:

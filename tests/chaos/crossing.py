@@ -1,0 +1,67 @@
+"""One port to which several processes connect, each over a relay of its own, so that each can be cut off alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as global_reactor
+from twisted.internet.protocol import Factory
+from twisted.internet.threads import blockingCallFromThread
+
+from tests.chaos.relay import End, Relay
+
+reactor: Any = global_reactor
+
+
+class Crossing(Factory[Any]):
+    """Listens on a port of its own.
+
+    @param relays: which relay serves whom: the function tells the number of the process that was started. Its
+        children use the same.
+    @param other: the relay for all others.
+    """
+
+    noisy = False
+
+    def __init__(self, relays: list[tuple[Callable[[], int], Relay]], other: Relay) -> None:
+        self._relays, self._other = relays, other
+        self._port = blockingCallFromThread(reactor, reactor.listenTCP, 0, self, interface="127.0.0.1")
+        self.port: int = self._port.getHost().port
+
+    def buildProtocol(self, addr: Any) -> End:
+        """Part of C{IProtocolFactory}."""
+        inode = _inode(addr.port, self.port)
+        return End(next((relay for pid, relay in self._relays if _has(pid(), inode)), self._other), replies=False)
+
+    def close(self) -> None:
+        """Listen no more."""
+        blockingCallFromThread(reactor, self._port.stopListening)
+
+
+def _inode(port: int, to: int) -> str:
+    """Of the socket at this end of a loopback connection (proc_net(5)); empty when it is gone."""
+    ends = f"0100007F:{port:04X}", f"0100007F:{to:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if (words[1], words[2]) == ends:
+            return words[9]
+    return ""
+
+
+def _has(pid: int, inode: str) -> bool:
+    """Whether the process or one of its children has this socket."""
+    with suppress(OSError):
+        if any(_is(each, inode) for each in Path(f"/proc/{pid}/fd").iterdir()):
+            return True
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return any(_has(int(child), inode) for child in children)
+    return False
+
+
+def _is(descriptor: Path, inode: str) -> bool:
+    with suppress(OSError):
+        return str(descriptor.readlink()) == f"socket:[{inode}]"
+    return False
