@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,9 @@ from twisted.internet.threads import blockingCallFromThread
 from tests.chaos.relay import End, Relay
 
 reactor: Any = global_reactor
+ANY = 0xFFFFFFFF
+SOCK_DIAG, BY_FAMILY, REQUEST = 4, 20, 1
+HEADER_BYTES, INODE_AT = 16, 84
 
 
 class Crossing(Factory[Any]):
@@ -41,17 +46,19 @@ class Crossing(Factory[Any]):
         blockingCallFromThread(reactor, self._port.stopListening)
 
 
-def _inode(port: int, to: int) -> str:
-    """Of the socket at this end of a loopback connection (proc_net(5)); empty when it is gone."""
-    ends = f"0100007F:{port:04X}", f"0100007F:{to:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        words = line.split()
-        if (words[1], words[2]) == ends:
-            return words[9]
-    return ""
+def _inode(port: int, to: int) -> int:
+    """Of the socket at this end of a loopback connection (sock_diag(7)); 0 when it is gone."""
+    here = socket.inet_aton("127.0.0.1") + bytes(12)
+    ends = struct.pack("!HH", port, to) + here + here + struct.pack("=III", 0, ANY, ANY)
+    asked = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, ANY) + ends
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG) as kernel:
+        kernel.send(struct.pack("=IHHII", HEADER_BYTES + len(asked), BY_FAMILY, REQUEST, 1, 0) + asked)
+        told = kernel.recv(4096)
+    kind: int = struct.unpack_from("=H", told, 4)[0]
+    return int(struct.unpack_from("=I", told, INODE_AT)[0]) if kind == BY_FAMILY else 0
 
 
-def _has(pid: int, inode: str) -> bool:
+def _has(pid: int, inode: int) -> bool:
     """Whether the process or one of its children has this socket."""
     with suppress(OSError):
         if any(_is(each, inode) for each in Path(f"/proc/{pid}/fd").iterdir()):
@@ -61,7 +68,7 @@ def _has(pid: int, inode: str) -> bool:
     return False
 
 
-def _is(descriptor: Path, inode: str) -> bool:
+def _is(descriptor: Path, inode: int) -> bool:
     with suppress(OSError):
         return str(descriptor.readlink()) == f"socket:[{inode}]"
     return False

@@ -188,6 +188,7 @@ class Run:
             default=0.0,
         )
         text = f"{number:4} led by {leader}: {what.text if what else 'calm'}: {result}, longest {longest_s:.2f} s"
+        text += f" (stood still {self._busy.longest_s:.2f} s)"
         self._say(text + (", a fence was left" if fenced else "") + ("" if answer["ok"] else f": {answer['error']}"))
         if what is None and answer["ok"]:
             verdict.pauses_ms.append(report["pause_ms"])
