@@ -147,6 +147,7 @@ class AllMoves:
         self._swapping = False
         try:
             await party.claim(party.peers)
+            await party.own.note_sentinels(settings)
             server, own = str(self._configuration.settings.uplink.address), party.own.served.prepare
             order = party.prepare(server, settings, lambda: ensureDeferred(own(settings, same_listeners)))
             await party.each(order)

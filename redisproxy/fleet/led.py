@@ -130,6 +130,7 @@ class Led:
         if named != target:
             whose = "the server before is" if back else "its configuration file names"
             raise Rejected(f"{whose} {named}, and not {target}")
+        await self.side.note_sentinels(candidate.settings)
         await self.side.served.prepare(candidate.settings, candidate.same_listeners)
         self._candidate = candidate
 
@@ -195,7 +196,7 @@ class Led:
         self._finish()
 
     async def _settle(self) -> None:
-        await self.side.served.settled()
+        await self.side.settled()
         self._finish()
         if self._operation == SWITCHOVER and self._candidate is not None:
             self._vigil.begin(self._before, self._candidate)

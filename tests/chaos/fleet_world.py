@@ -157,7 +157,7 @@ class FleetWorld:
     def _proxy(self, at: int) -> Proxy:
         peers = [self._addresses[at], *(f"127.0.0.1:{self._between[at, each].port}" for each in self._others(at))]
         fleet = {"listen": {"addr": self._addresses[at]}, "peers": peers, "secret": SECRET, "lease_ms": LEASE_MS}
-        more = {"pause": {"drain_deadline_ms": 1500}, "read_time_limit_ms": 15_000, **self._more}
+        more = {"pause": {"drain_deadline_ms": 1500}, "read_time_limit_ms": 15_000, "wait": False, **self._more}
         return Proxy(self._uplink(self.current), fleet=fleet, **{**more, "switchover": self._switchover()})
 
     @staticmethod
@@ -306,7 +306,7 @@ class FleetWorld:
 def _assembled(proxy: Proxy) -> bool:
     with suppress(OSError, http.client.HTTPException, ValueError):
         found = json.loads(proxy.get("/fleet.json")[1])
-        return not found["faults"] and len(found["peers"]) == COUNT - 1
+        return not found["faults"] and len(found["peers"]) == COUNT - 1 and proxy.get("/readyz")[0] == 200
     return False
 
 
