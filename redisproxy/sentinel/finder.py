@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 NOBODY_WATCHES = (
-    ". They watch nobody: if a switchover with switchover.sentinel_monitor was cut short, see which server has the data,"
-    " and tell each of them SENTINEL MONITOR"
+    ". They watch nobody: if a switchover with switchover.sentinel_monitor was cut short, see which server has the"
+    " data, and tell each of them SENTINEL MONITOR"
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -103,6 +105,9 @@ def test_each_shows_all_others(fleet: Fleet) -> None:
     assert told["self"]["name"] == fleet.peers[0]
     assert sorted(peer["name"] for peer in told["peers"]) == sorted(fleet.peers[1:])
     assert all(peer["same_server"] and peer["connected"] and peer["lag_ms"] > 0 for peer in told["peers"])
+    metrics = fleet.proxies[0].get("/metrics")[1].decode()
+    assert f'redisproxy_fleet_peer_state{{peer="{fleet.peers[1]}",state="running"}} 1.0' in metrics
+    assert "redisproxy_fleet_peers 2.0" in metrics and "redisproxy_fleet_lease_seconds 1.0" in metrics
     short = fleet.proxies[1].info()["fleet"]
     assert (short["peers"], short["reachable"], short["on_another_server"]) == (COUNT - 1, COUNT - 1, 0)
     shown = redisproxy("fleet", fleet.proxies[2])
@@ -152,6 +157,8 @@ def test_all_reload_and_switch_over_together_and_no_client_notices(
     for answer in (reloaded, there, back):
         assert sorted(peer["peer"] for peer in answer["peers"]) == sorted(fleet.peers)
         assert all(peer["pause_ms"] > 0 and peer["clients_closed"] == {} for peer in answer["peers"])
+    metrics = fleet.proxies[1].get("/metrics")[1]
+    assert b'redisproxy_fleet_operations_total{operation="switchover",result="done"} 1.0' in metrics
     led = fleet.proxies[0].info()["switchover"]["last"][0]
     assert led["led_by"] == fleet.peers[2] and led["result"] == "done"
 
@@ -262,6 +269,37 @@ def test_certificates_prove_it_too(servers: tuple[RedisServer, RedisServer], tmp
         assert fleet.proxies[0].do("pause-and-wait")["peers"]
         assert fleet.states() == ["paused", "paused"]
         fleet.proxies[1].do("unpause")
+        replace_certificate(fleet, certificates, tmp_path)
+
+
+def replace_certificate(fleet: Fleet, certificates: Certificates, folder: Path) -> None:
+    """A certificate that is replaced is shown from then on, and half of one changes nothing; so does a reload."""
+    before = shown_by(fleet, certificates)
+    cert, key = certificates.issue(folder, "renewed", "127.0.0.1")
+    Path(certificates.key).write_text("half of it")
+    assert shown_by(fleet, certificates) == before
+    Path(certificates.cert).write_bytes(Path(cert).read_bytes())
+    Path(certificates.key).write_bytes(Path(key).read_bytes())
+    renewed = shown_by(fleet, certificates)
+    assert renewed != before
+    cert, key = certificates.issue(folder, "another", "127.0.0.1")
+    for proxy in fleet.proxies:
+        proxy.config["fleet"]["listen"] |= {"certfile": cert, "keyfile": key}
+        proxy.write()
+    fleet.assemble()
+    fleet.proxies[0].do("reload")
+    assert shown_by(fleet, certificates) not in (before, renewed)
+
+
+def shown_by(fleet: Fleet, certificates: Certificates) -> bytes:
+    """The certificate at the port of the first one."""
+    context = ssl.create_default_context(cafile=certificates.ca)
+    context.load_cert_chain(certificates.client_cert, certificates.client_key)
+    host, _, port = fleet.peers[0].partition(":")
+    with socket.create_connection((host, int(port)), 10) as bare, context.wrap_socket(bare, server_hostname=host) as it:
+        found = it.getpeercert(binary_form=True)
+    assert found
+    return found
 
 
 def test_another_secret_is_none(fleet: Fleet, servers: tuple[RedisServer, RedisServer]) -> None:
