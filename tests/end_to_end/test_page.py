@@ -124,6 +124,7 @@ def test_a_button_asks_first_and_shows_the_answer(visit: Visit, proxy: Proxy) ->
     visit.press("Unpause…")
     visit.press("Unpause")
     visit.sees("#state", "running")
+    visit.press("Close")
 
 
 def test_everything_can_be_done_by_keyboard(visit: Visit, proxy: Proxy) -> None:
@@ -469,12 +470,13 @@ def test_the_fleet_is_a_table(drawn: Drawn) -> None:
     other = {**here, "addr": "p:1", "server": "b:1", "lag_ms": 0.42, "same_server": False, "operation": "switchover"}
     lost = {"addr": "p:2", "reachable": False, "error": "Connection was refused"}
     told = {"fleet": True, "self": {**here, "name": "one"}, "peers": [{**other, "leads": True}, lost]}
-    drawn.pages["fleet.json"] = {**told, "faults": ["p:2 can't be reached"]}
+    drawn.pages["fleet.json"] = {**told, "faults": ["p:2 can't be reached: Connection was refused"]}
     drawn.tell(fleet={"peers": 2, "reachable": 1, "on_another_server": 1, "leads": False})
     rows = drawn.page.locator("#fleet tbody tr")
     expect(rows.nth(0)).to_have_text("one (this one)1.0runninga:170", timeout=WAIT_MS)
     expect(rows.nth(1)).to_have_text("p:11.0running! another one: b:1700.42 msswitchover (leads it)")
-    expect(rows.nth(2)).to_have_text("p:2missing: Connection was refused")
+    expect(rows.nth(2)).to_have_text("p:2missing")
+    drawn.sees("#fleet .warning", "p:2 can't be reached: Connection was refused")
     drawn.sees("#alerts", "1 of 2 other proxies can't be reached")
     drawn.sees("#alerts", "1 of 2 other proxies use another server")
 

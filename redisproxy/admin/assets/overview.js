@@ -66,7 +66,7 @@ export class Header {
     this.showState(state.state ?? "unknown");
     this.showAlerts(this.#newProgram(state.version, alerts(state)));
     setText(this.find("why"), why(state));
-    setText(this.find("version"), `redisproxy ${state.version ?? ""}, up ${duration(state.uptime_s)}`);
+    setText(this.find("version"), state.version ? `redisproxy ${state.version}, up ${duration(state.uptime_s)}` : "redisproxy");
   }
 
   #newProgram(version, texts) {
