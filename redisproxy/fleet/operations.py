@@ -57,7 +57,7 @@ class FleetOperations:
         self.forget_way_back, self.metrics, self.ready = alone.forget_way_back, alone.metrics, alone.ready
         self.failover = alone.failover  # the other proxies follow the sentinels
         self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
-        self.slow_commands = alone.slow_commands
+        self.slow_commands, self.hot_keys = alone.slow_commands, alone.hot_keys
 
     @property
     def _is_fleet(self) -> bool:
