@@ -60,7 +60,7 @@ class FleetOperations:
         self.metrics = FleetFigures(here, roster, assembly, lambda: self.led is not None).beside(alone.metrics)
         self.failover = alone.failover  # the other proxies follow the sentinels
         self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
-        self.slow_commands = alone.slow_commands
+        self.slow_commands, self.hot_keys = alone.slow_commands, alone.hot_keys
 
     @property
     def _is_fleet(self) -> bool:
