@@ -45,6 +45,7 @@ from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
 from tests.simulation.planted_copies import COPIES, COPY_LOSSES
+from tests.simulation.planted_failovers import FAILOVERS
 from tests.simulation.planted_fleets import FLEETS
 from tests.simulation.planted_hooks import HOOKS
 from tests.simulation.planted_losses import LOSSES
@@ -477,6 +478,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     **RESTARTS,
     **UPGRADES,
     **FLEETS,
+    **FAILOVERS,
 }
 
 
@@ -499,7 +501,7 @@ def mode_of(name: str) -> Mode:
         Mode.FLEET: FLEETS,
         Mode.RESTART: RESTARTS,
         Mode.UPGRADE: UPGRADES,
-        Mode.FLEET: FLEETS,
+        Mode.FAILOVER: FAILOVERS,
     }
     return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 
