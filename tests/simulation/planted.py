@@ -35,9 +35,10 @@ from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.serving.pump import Pump
-from redisproxy.switchover import Switchover, rollback, switchover
+from redisproxy.switchover import rollback, switchover
 from redisproxy.switchover.both_servers import BothServers
 from redisproxy.switchover.catch_up import CatchUp
+from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.takeover import Takeover
 from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
@@ -124,10 +125,10 @@ def _no_fence() -> Patches:
 def _not_drained() -> Patches:
     """A switchover does not wait for what is in flight."""
 
-    async def drain(self: Switchover) -> None:
+    async def drain(self: Pause, gate: object) -> None:
         pass
 
-    yield patch.object(Switchover, "_drain", drain)
+    yield patch.object(Pause, "drain", drain)
 
 
 def _watch_forgotten() -> Patches:
