@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from redisproxy.control.errors import OperationError
 from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, Rejected, WrongOrder
 from redisproxy.fleet import orders as fleet_orders
+from redisproxy.fleet.all_planes import SETTLING
 from redisproxy.fleet.led import Led
 from redisproxy.fleet.side import OF_AN_OPERATION
 from redisproxy.remote.order_server import OrderServer
@@ -29,6 +30,7 @@ class Caller:
     """One that is connected.
 
     @param operations: those of this proxy alone. @param led: told of what it leads here; None when it leads nothing.
+    @param settling: whether the last operation that this proxy led is being ended still, as the servers say.
     @ivar link: what speaks on its connection.
     """
 
@@ -39,12 +41,14 @@ class Caller:
         operations: Operations,
         vigil: Vigil,
         led: Callable[[Led | None], None],
+        settling: Callable[[], bool],
     ) -> None:
         self._here = here
         self._portrait = portrait
         self._operations = operations
         self._vigil = vigil
         self._tell = led
+        self._settling = settling
         self._name = self._instance = "?"
         self._led: Led | None = None
         self.link = OrderServer(here.clock, self._handlers(), self._lost, silence_s=here.lease_s)
@@ -93,6 +97,8 @@ class Caller:
             raise Rejected(f"{operation[:MAX_NAME]!r} is no operation that this version takes part in")
         if self._led is not None:
             raise Rejected("it leads an operation here already")
+        if self._settling():
+            raise Rejected(SETTLING)
         led = Led(self._here, operation, self._instance, self._name, self.link, self._vigil)
         led.begin()
         self._led = led

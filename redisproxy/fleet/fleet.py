@@ -96,8 +96,8 @@ class Fleet:
         return b"" if fleet is None else fleet.key
 
     def _link(self) -> OrderServer:
-        caller = Caller(self._here, self._portrait, self.operations.alone, self._vigil, self._led)
-        return caller.link
+        alone, assembly = self.operations.alone, self._assembly
+        return Caller(self._here, self._portrait, alone, self._vigil, self._led, lambda: assembly.settling).link
 
     def _led(self, led: Led | None) -> None:
         self.operations.led = led

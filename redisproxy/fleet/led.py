@@ -84,7 +84,7 @@ class Led:
         self._candidate: Candidate | None = None
         self._before = here.configuration.settings
         self._setup: ReplicaSetup | None = None
-        self._over = self._lost = self._has_swapped = False
+        self._over = self._lost = self._dismissed = self._has_swapped = False
         self._waiting: list[Deferred[None]] = []
 
     def begin(self) -> None:
@@ -169,10 +169,13 @@ class Led:
         if isinstance(way, dict) and self._has_swapped:
             self._here.control.switchover.way_back.told(way)
         self.log.info("the {operation} that {name} led is over", operation=self._operation, name=self._name)
-        await self.side.end()
-        if report and self._operation == SWITCHOVER:
-            self._here.control.results.switched_over({**report, "led_by": self._name})
-        self._finish()
+        self._dismissed = True
+        try:
+            await self.side.end()
+            if report and self._operation == SWITCHOVER:
+                self._here.control.results.switched_over({**report, "led_by": self._name})
+        finally:
+            self._finish()
 
     def _finish(self) -> None:
         self._over = True
@@ -184,8 +187,8 @@ class Led:
 
     def lost(self, link: Link) -> None:
         """The leader is lost: end it as the servers say, and look at them for some time after that."""
-        if self._over or self._lost:
-            return
+        if self._dismissed or self._lost:
+            return  # what is ended twice might end the next operation
         self._lost = True
         self.log.warn("the peer {name} is lost, which has led a {what}", name=self._name, what=self._operation)
         self.side.served.lost(link)
