@@ -14,6 +14,7 @@ from redisproxy.config.fleet import FleetSettings
 from redisproxy.config.hot_keys import HotKeySettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
+from redisproxy.config.opentelemetry import OpenTelemetrySettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.section import MillisecondsOrOff, Section, Text
 from redisproxy.config.slowlog import SlowlogSettings
@@ -61,6 +62,7 @@ class Settings(Section):
     switchover: SwitchoverSettings = SwitchoverSettings()
     slowlog: SlowlogSettings = SlowlogSettings()
     hot_keys: HotKeySettings = HotKeySettings()
+    opentelemetry: OpenTelemetrySettings | None = None
     fleet: FleetSettings | None = None
 
     @model_validator(mode="before")
