@@ -195,9 +195,10 @@ class BoundedSite(Site):
 
     def _make_room(self) -> bool:
         for each in self._channels:
-            if each.transport is not None and not each.answering:
+            transport: Any = each.transport
+            if transport is not None and not each.answering:
                 del self._channels[each]
-                each.transport.abortConnection()
+                transport.abortConnection()
                 return True
         return False
 
