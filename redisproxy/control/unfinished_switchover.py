@@ -1,4 +1,4 @@
-"""A server that a switchover did not get to: the file may name it still, and it is a replica, or has a part of the data."""
+"""A server that a switchover did not get to: the file may name it still, and it has a part of the data, or follows."""
 
 from __future__ import annotations
 
