@@ -41,6 +41,7 @@ class OrderClient(Link):
         self._beat_s = beat_s
         self._numbers = count(1)
         self._waiting: dict[int, Deferred[Any]] = {}
+        self._ended: set[int] = set()
         self._beat = LoopingCall(self._show_life)
         self._beat.clock = clock
 
@@ -82,6 +83,8 @@ class OrderClient(Link):
             asked = self.callRemote(order, number=number, **arguments)
         except ValueError as error:
             return fail(NotSent(f"the order {order.__name__} can't be sent: {error}"))
+        if order.ends_others:
+            self._ended.update(self._waiting)
         return self._wait(order, number, asked)
 
     def _wait(self, order: type[Order], number: int, asked: Deferred[Any]) -> Deferred[Any]:
@@ -92,6 +95,7 @@ class OrderClient(Link):
 
         def over(result: Any) -> Any:
             del self._waiting[number]
+            self._ended.discard(number)
             if timer is not None and timer.active():
                 timer.cancel()
             return result
@@ -106,16 +110,14 @@ class OrderClient(Link):
 
     def _failed(self, failure: Failure, number: int) -> None:
         error = self._error_of(failure)
+        if isinstance(error, CancelledError) and number not in self._ended:
+            error = DataPlaneLost("the data plane has given the order up by itself")
         if number in self._waiting:
             self._waiting[number].errback(Failure(error))
 
     def _error_of(self, failure: Failure) -> Exception:
         if failure.check(OrderFailed):
-            error = decoded(str(failure.value))
-            # Who cancels does not wait for the answer: the other side has stopped by itself.
-            return (
-                DataPlaneLost("the data plane has given the order up") if isinstance(error, CancelledError) else error
-            )
+            return decoded(str(failure.value))
         if failure.check(amp.AmpError):
             return unknown_order()
         if not self.lost and failure.check(ValueError, KeyError):
