@@ -28,8 +28,8 @@ run: $(STAMP)
 test: $(STAMP)
 	$(PY) -m tests.simulation $(SEEDS)
 	$(PY) -m tests.simulation --boundary $(BOUNDARY_SEEDS)
-	$(PY) -m pytest -n 3 --dist loadfile
-	REDISPROXY_PURE=1 $(PY) -m pytest -n 3 --dist loadfile -m "not one_twin" $(SAME_ON_BOTH:%=--ignore=tests/%)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	REDISPROXY_PURE=1 $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not one_twin" $(SAME_ON_BOTH:%=--ignore=tests/%)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -29,6 +29,8 @@ _SECTIONS: dict[str, Sequence[str]] = {
     "switchover": ["SwitchoverSettings"],
     "switchover.hooks": ["HooksSettings", "HookSettings"],
     "slowlog": ["SlowlogSettings"],
+    "hot_keys": ["HotKeySettings"],
+    "opentelemetry": ["OpenTelemetrySettings"],
     "fleet": ["FleetSettings"],
 }
 _CODE = re.compile(r"`([^`]+)`")

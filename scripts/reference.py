@@ -5,6 +5,7 @@ A test compares them with what this would write, so that they can't go stale.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
@@ -203,12 +204,13 @@ def _families() -> Iterator[tuple[str, str, str]]:
 
 def _exposition() -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        file.write('{"uplink": {"addr": "localhost:1"}, "listen": {"addr": ":2"}}')
+        fleet = {"listen": {"addr": "localhost:3"}, "peers": ["localhost:4"], "secret": "of nobody at all"}
+        file.write(json.dumps({"uplink": {"addr": "localhost:1"}, "listen": {"addr": ":2"}, "fleet": fleet}))
         file.flush()
         reactor = MemoryReactorClock()
         service = ProxyService(file.name, config.load(file.name, tls.faults), reactor, TwistedNetwork(reactor))
     exposed: list[bytes] = []
-    service.control.operations.metrics().addCallback(exposed.append)
+    service.fleet.operations.metrics().addCallback(exposed.append)
     return exposed[0].decode()
 
 

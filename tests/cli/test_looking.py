@@ -206,7 +206,24 @@ def test_slow_commands_are_a_table(start: Start) -> None:
     assert result.exit_code == 1 and "has no log of slow commands: upgrade it" in result.stderr
 
 
-LOOKING = ("status", "clients", "history", "metrics", "slowlog", "top", "pause")
+def test_hot_keys_and_large_replies_are_tables(start: Start) -> None:
+    endpoint = start()
+    key = {"key": HOSTILE, "family": "hash", "commands_per_s": 1234.5, "share": 0.25}
+    reply = {"bytes": 5_000_000, "command": "HGETALL", "key": HOSTILE, "time": 5.0}
+    hot = {"sample": 100, "sampled": 400, "commands_per_s": 5000.0, "keys": [key] * 3, "replies": [reply] * 3}
+    endpoint.server.pages = {"/hot_keys.json": (200, hot)}
+    lines = endpoint.run("hot-keys", "--limit", "2").stdout.splitlines()
+    assert len(lines) == 7 and all(map(str.isprintable, lines))
+    assert lines[2].split()[:3] == ["25.0%", "1.2k", "hash"] and lines[5].split()[:2] == ["5,000,000", "HGETALL"]
+    assert len(json.loads(endpoint.run("hot-keys", "--json", "--limit", "1").stdout)["keys"]) == 1
+    endpoint.server.pages = {"/hot_keys.json": (200, {**hot, "sample": 0, "keys": [], "replies": []})}
+    result = endpoint.run("hot-keys")
+    assert result.exit_code == 1 and "set hot_keys.sample" in result.stderr
+    endpoint.server.pages = {"/hot_keys.json": (404, {"ok": False, "error": "there is no such page"})}
+    assert "upgrade it" in endpoint.run("hot-keys").stderr
+
+
+LOOKING = ("status", "clients", "history", "metrics", "slowlog", "hot-keys", "top", "pause")
 
 
 @pytest.mark.parametrize("command", LOOKING)

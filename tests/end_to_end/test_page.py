@@ -258,6 +258,18 @@ def test_slow_commands_are_shown_and_their_keys_are_text(visit: Visit, proxy: Pr
     assert visit.page.locator("#slowlog img").count() == 0
 
 
+def test_hot_keys_are_shown_as_text_where_they_are_sampled(visit: Visit) -> None:
+    assert visit.page.locator("#hotkeys").is_hidden()
+    key = {"key": "<img/src=x>", "family": "string", "commands_per_s": 1250.0, "share": 0.25}
+    reply = {"bytes": 5_000_000, "command": "GET", "key": "<img/src=x>", "time": 5.0}
+    hot = {"sample": 100, "sampled": 9, "commands_per_s": 5000.0, "keys": [key], "replies": [reply]}
+    visit.page.route("**/hot_keys.json", lambda route: route.fulfill(json=hot))
+    visit.page.reload()
+    visit.sees("#hotkeys table:nth-of-type(1) tbody tr", "25.0 %")
+    visit.sees("#hotkeys table:nth-of-type(2) tbody tr", "<img/src=x>")
+    assert visit.page.locator("#hotkeys img").count() == 0
+
+
 def test_only_settings_that_are_not_as_by_default_are_shown(visit: Visit, proxy: Proxy) -> None:
     visit.page.locator("#configuration summary").click()
     visit.sees("#configuration", "uplink.addr")
