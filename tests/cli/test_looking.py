@@ -67,7 +67,7 @@ def test_status_tells_rates_and_latency_where_the_proxy_knows_them(start: Start)
 
 def test_status_tells_of_a_move_and_of_the_way_back(start: Start) -> None:
     endpoint = start()
-    switchover = {
+    switchover: dict[str, Any] = {
         "current": {"to": HOSTILE, "step": "fence"},
         "way_back": {"to": "b:1", "follows": False, "why_not": "lost"},
     }
