@@ -104,7 +104,7 @@ class WorkersDataPlane:
         differs = self._finds and await self._finding.find()
         self._finds = False
         if self._here is not None:
-            await self._here.start(self._reactor, self._members.settings, self._everywhere)
+            await self._here.start(self._reactor, self._members.settings, self._everywhere, self._members.scripts)
             self._members.join(self._here)
         else:
             self._supervisor.keep(self._members.settings.worker_count)
@@ -131,7 +131,7 @@ class WorkersDataPlane:
 
     async def learn(self, shared: bytes) -> None:
         """Know the scripts of the process whose place this one takes."""
-        await self._members.learn(shared)
+        await self._members.scripts.heard(shared)
 
     async def all_serve(self) -> None:
         """Fire when all that are to serve do."""

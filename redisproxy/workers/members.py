@@ -14,7 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, NotSupported
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost
+from redisproxy.workers.known_scripts import KnownScripts
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -70,7 +71,7 @@ class Members:
     @ivar settings: those in force. @ivar prepared: those of a prepared move.
     @ivar reasons: for which clients are held.
     @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
-    @ivar changed: called when one comes or goes.
+    @ivar scripts: those that all know. @ivar changed: called when one comes or goes.
     """
 
     def __init__(self, settings: Settings, clock: IReactorTime) -> None:
@@ -79,6 +80,7 @@ class Members:
         self.reasons: set[str] = set()
         self.noting = self.lost_while_noting = False
         self.changed: Callable[[], None] = lambda: None
+        self.scripts = KnownScripts(lambda: self._in_use, lambda: self.settings.limits.max_script_bytes)
         self._clock = clock
         self._in_use: list[Member] = []
         self._joining: list[Member] = []
@@ -133,6 +135,7 @@ class Members:
         if self.reasons:
             # Whatever it is told later finds it held: orders take effect in their sequence.
             member.plane.gate.hold(OPERATOR).addErrback(self._failed, member)
+        self.scripts.teach(member)
         if self.noting:
             # Before it has a client, so that there is nothing to wait for.
             member.plane.notes.begin(NOTING_S).addErrback(self._failed, member)
@@ -157,15 +160,6 @@ class Members:
             self._in_use.remove(member)
             self.lost_while_noting = True
             self.changed()
-
-    async def learn(self, shared: bytes) -> None:
-        """Have one of those that serve know the scripts of one that ends: in a move it is enough that one does."""
-        for member in self.serving:
-            try:
-                await member.learn(shared)
-                return
-            except (DataPlaneLost, NotSupported):
-                continue
 
     # -- orders
 

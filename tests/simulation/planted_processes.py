@@ -56,7 +56,7 @@ def _released_by_the_next() -> Patches:
     """A control process that finds workers in a switchover has them go on where they are, whatever the servers say."""
     original = Links.make
 
-    async def make(self: Links, answers: Mapping[type[Order], Handler]) -> Introduction:
+    async def make(self: Links, answers: Mapping[type[Order], Handler], *more: Any) -> Introduction:
         use = self.plane.use
 
         async def take_over(link: Any) -> Any:
@@ -66,7 +66,7 @@ def _released_by_the_next() -> Patches:
             return standing
 
         with patch.object(self.plane, "use", take_over):
-            making = original(self, answers)
+            making = original(self, answers, *more)
             return await making
 
     yield patch.object(Links, "make", make)
