@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from weakref import WeakSet
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -83,6 +84,7 @@ class Members:
         self.scripts = KnownScripts(lambda: self._in_use, lambda: self.settings.limits.max_script_bytes)
         self._clock = clock
         self._in_use: list[Member] = []
+        self._used: WeakSet[Member] = WeakSet()
         self._joining: list[Member] = []
         self._waiting: list[Deferred[None]] = []
 
@@ -112,6 +114,10 @@ class Members:
         self._waiting.append(waiting)
         return waiting
 
+    def has_used(self, member: Member) -> bool:
+        """Whether this worker has ever been in use, so that it may have clients."""
+        return member in self._used
+
     # -- coming and going
 
     def join(self, member: Member) -> None:
@@ -131,7 +137,12 @@ class Members:
         if member.serving and member.settings is not self.settings:
             member.end("it has begun with settings that are not in force any more")
             return
+        again = self.has_used(member)
         self._in_use.append(member)
+        self._used.add(member)
+        if again and not self.reasons:
+            # The operator's pause may be over, which it has outlasted while nobody drove it.
+            member.plane.gate.release(OPERATOR).addErrback(self._failed, member)
         if self.reasons:
             # Whatever it is told later finds it held: orders take effect in their sequence.
             member.plane.gate.hold(OPERATOR).addErrback(self._failed, member)
