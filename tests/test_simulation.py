@@ -44,6 +44,9 @@ RARE = {
     "undone-without-lifting-the-fence": 96,
     "list-in-parts": 37,
     "done-and-denied": 350,
+    "newcomers-stay": 1087,
+    "cuts-itself-off": 366,
+    "held-by-a-pause-that-is-over": 1283,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

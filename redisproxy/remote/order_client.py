@@ -42,12 +42,36 @@ class OrderClient(Link):
         self._numbers = count(1)
         self._waiting: dict[int, Deferred[Any]] = {}
         self._ended: set[int] = set()
+        self._hears: dict[bytes, tuple[type[amp.Command], Callable[..., Deferred[Any]]]] = {}
         self._beat = LoopingCall(self._show_life)
         self._beat.clock = clock
 
     def responder(self, name: bytes) -> Callable[[amp.AmpBox], Any] | None:
         """Part of L{Link}: all that the other side may say by itself."""
-        return self._cut_off if name == CutOff.commandName else None
+        if name == CutOff.commandName:
+            return self._cut_off
+        if name not in self._hears:
+            return None
+        what, handler = self._hears[name]
+        return lambda box: self._heard(what, handler, box)
+
+    def hear(self, what: type[amp.Command], handler: Callable[..., Deferred[Any]]) -> None:
+        """Have `handler` called with the arguments when the other side tells this.
+
+        @param handler: fires when the other side may tell more; raises C{ValueError} when what it is told is no such
+            thing.
+        """
+        self._hears[what.commandName] = what, handler
+
+    def _heard(
+        self, what: type[amp.Command], handler: Callable[..., Deferred[Any]], box: amp.AmpBox
+    ) -> Deferred[amp.AmpBox]:
+        try:
+            heard = handler(**what.parseArguments(box, self))
+        except (ValueError, KeyError):
+            self.broken(f"{what.__name__} with nonsense")
+            return Deferred()
+        return heard.addCallback(lambda _: what.makeResponse({}, self))
 
     def _cut_off(self, box: amp.AmpBox) -> amp.AmpBox:
         self.cut_off = True

@@ -38,6 +38,7 @@ from tests.simulation.fleet import run_fleet
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
 from tests.simulation.listing import Listing
+from tests.simulation.loading import Loading
 from tests.simulation.mode import Mode
 from tests.simulation.network import End, Net, SimNetwork
 from tests.simulation.one_process import OneProcess
@@ -343,6 +344,10 @@ class World:
         if scripting.active:
             self._clients |= scripting.parties
             works.append(scripting.run())
+        loading = Loading(self)
+        if loading.active:
+            self._clients |= loading.parties
+            works.append(loading.run())
         listing = Listing(self)
         if listing.active:
             self._clients |= listing.parties
