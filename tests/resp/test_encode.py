@@ -11,7 +11,7 @@ def test_errors_can_not_break_the_line() -> None:
 
 
 def test_commands_are_encoded_whatever_is_in_them() -> None:
-    parts = ["SET", b"\r\n\xff\x00", "", -12, "\u00e9", b"x" * 12345]
+    parts: list[bytes | str | int] = ["SET", b"\r\n\xff\x00", "", -12, "\u00e9", b"x" * 12345]
     expected = b"*6\r\n$3\r\nSET\r\n$4\r\n\r\n\xff\x00\r\n$0\r\n\r\n$3\r\n-12\r\n$2\r\n\xc3\xa9\r\n$12345\r\n%b\r\n"
     assert encode_command(*parts) == resp.encode_command(*parts) == expected % (b"x" * 12345)
     assert encode_command() == b"*0\r\n"
