@@ -32,7 +32,7 @@ from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
-from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
+from tests.simulation.copying import FEED_STALLS_S, ONLY_STRINGS, MortalCopying, copies, strings_and_lists
 from tests.simulation.descriptors import clear_away
 from tests.simulation.fleet import run_fleet
 from tests.simulation.history import History, Violation
@@ -293,6 +293,7 @@ class World:
                 self.watched(),
                 self.carrier.system(),
                 patch("redisproxy.copying.servers.try_types", strings_and_lists),
+                patch("redisproxy.copying.batches.ONLY_STRINGS", ONLY_STRINGS),
             ):
                 self._play()
         except Violation as error:
