@@ -58,6 +58,7 @@ class Root(Resource):
             b"info.json": Page(JSON, lambda: operations.info().addCallback(_as_json)),
             b"figures.json": Page(JSON, lambda: operations.figures().addCallback(_as_compact_json)),
             b"slowlog.json": Page(JSON, lambda: operations.slow_commands().addCallback(_as_compact_json)),
+            b"hot_keys.json": Page(JSON, lambda: operations.hot_keys().addCallback(_as_compact_json)),
             b"fleet.json": Page(JSON, lambda: operations.fleet().addCallback(_as_json)),
             b"metrics": Page(exposition, lambda: operations.metrics().addCallback(Rendered)),
             b"readyz": Page(text, lambda: operations.ready().addCallback(_as_readiness)),

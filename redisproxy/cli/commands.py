@@ -31,7 +31,7 @@ HERE = click.option("--here", is_flag=True, help="This proxy alone, although it 
 
 for each in (
     *(checking.check_config, checking.schema, completion.completion, clients.clients, top.top),
-    *(fleet.fleet, looking.status, looking.history, looking.metrics, looking.slowlog),
+    *(fleet.fleet, looking.status, looking.history, looking.metrics, looking.slowlog, looking.hot_keys),
 ):
     main.add_command(each)
 

@@ -1,4 +1,4 @@
-"""Commands that only look at the running proxy: C{status}, C{history}, C{metrics}, C{slowlog}."""
+"""Commands that only look at the running proxy: C{status}, C{history}, C{metrics}, C{slowlog}, C{hot-keys}."""
 
 from __future__ import annotations
 
@@ -151,6 +151,44 @@ def slowlog(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
     else:
         heads = ("when", "total", "proxy", "redis", "command", "key", "client", "addr", "user")
         put(table(heads, map(_slow, entries), right=heads[1:4]))
+
+
+@click.command(name="hot-keys")
+@ask_admin
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="No more than so many of each.")
+@AS_JSON
+def hot_keys(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
+    """Show the keys that are used most, and the largest replies, as sampling has found them.
+
+    Exit code 0: done. 1: the running proxy does not sample. 2: there was no answer.
+    """
+    hot = json_of(path, "/hot_keys.json", cacert, "sample of keys")
+    hot = {**hot, "keys": hot["keys"][:limit], "replies": hot["replies"][:limit]}
+    if as_json:
+        click.echo(json.dumps(hot, indent=2))
+    elif not hot["sample"]:
+        click.echo("nothing is sampled: set hot_keys.sample in the configuration file, and reload", err=True)
+    else:
+        _show_hot(hot)
+    sys.exit(DONE if hot["sample"] else REFUSED)
+
+
+def _show_hot(hot: dict[str, Any]) -> None:
+    rate = f"{number(hot['commands_per_s'])} commands a second"
+    click.echo(f"one of {hot['sample']} commands was looked at, {hot['sampled']} lately; about {rate}")
+    if hot["keys"]:
+        heads = ("share", "a second", "family", "key")
+        rows = (
+            (f"{each['share']:.1%}", number(each["commands_per_s"]), each["family"], each["key"])
+            for each in hot["keys"]
+        )
+        put(table(heads, rows, right=heads[:2]))
+    if hot["replies"]:
+        heads = ("reply bytes", "command", "key", "when")
+        replies = (
+            (f"{each['bytes']:,}", each["command"], each["key"], local_time(each["time"])) for each in hot["replies"]
+        )
+        put(table(heads, replies, right=heads[:1]))
 
 
 def _slow(entry: dict[str, Any]) -> list[str]:

@@ -111,7 +111,11 @@ class OrderClient(Link):
 
     def _error_of(self, failure: Failure) -> Exception:
         if failure.check(OrderFailed):
-            return decoded(str(failure.value))
+            error = decoded(str(failure.value))
+            # Who cancels does not wait for the answer: the other side has stopped by itself.
+            return (
+                DataPlaneLost("the data plane has given the order up") if isinstance(error, CancelledError) else error
+            )
         if failure.check(amp.AmpError):
             return unknown_order()
         if not self.lost and failure.check(ValueError, KeyError):

@@ -108,6 +108,9 @@ class FakeOperations:
     def slow_commands(self) -> Deferred[Any]:
         return succeed({"entries": []})
 
+    def hot_keys(self) -> Deferred[Any]:
+        return succeed({"keys": []})
+
     def ready(self) -> Deferred[tuple[bool, str]]:
         return succeed((self.is_ready, "ok" if self.is_ready else "paused"))
 
@@ -299,6 +302,7 @@ def test_pages(site: Site) -> None:
     assert b"redisproxy_in_flight 1.0" in site.ask("GET", "/metrics")[2]
     assert site.ask("GET", "/metrics/")[0] == 200
     assert json.loads(site.ask("GET", "/slowlog.json")[2]) == {"entries": []}
+    assert json.loads(site.ask("GET", "/hot_keys.json")[2]) == {"keys": []}
     assert json.loads(site.ask("GET", "/figures.json")[2]) == {"now": {"clients": 3}, "samples": []}
     assert site.ask("GET", "/healthz")[2] == b"ok\n"
     assert site.ask("GET", "/readyz")[0] == 200
