@@ -75,6 +75,8 @@ def test_status_tells_of_a_move_and_of_the_way_back(start: Start) -> None:
     text = endpoint.run("status").stdout
     assert "evil\\r\\n\\x9b31m: fence" in text and "b:1, which does not follow: lost" in text
     assert all(line.isprintable() for line in text.splitlines())
+    switchover["way_back"] = {"to": "b:1", "follows": False, "why_not": ""}
+    assert "b:1, which does not follow\n" in endpoint.run("status").stdout
 
 
 def test_status_can_be_asked_by_scripts(start: Start) -> None:
