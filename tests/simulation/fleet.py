@@ -253,7 +253,7 @@ class FleetWorld:
         self.write_configs(self.current)
         for proxy in self.proxies:
             proxy.start()
-        self._run(lambda: all(proxy.sees_all() for proxy in self.proxies), CONNECTED_S)
+        self._run(self.ready, CONNECTED_S)
         self.clock.at(LOOK_S, self._look)
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
         clients = [Client(self, at) for at in range(count)]  # type: ignore[arg-type]
@@ -275,6 +275,10 @@ class FleetWorld:
         self._settle()
         self.history.check(self.current.dbs)
         self._stop()
+
+    def ready(self) -> bool:
+        """Whether everything may begin."""
+        return all(proxy.sees_all() for proxy in self.proxies)
 
     @property
     def _now(self) -> float:

@@ -34,6 +34,7 @@ from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
 from tests.simulation.copying import FEED_STALLS_S, ONLY_STRINGS, MortalCopying, copies, strings_and_lists
 from tests.simulation.descriptors import clear_away
+from tests.simulation.failovers import run_failovers
 from tests.simulation.fleet import run_fleet
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
@@ -491,6 +492,8 @@ def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
     """Play one seed."""
     if mode is Mode.FLEET:
         return run_fleet(seed)
+    if mode is Mode.FAILOVER:
+        return run_failovers(seed)
     if mode in (Mode.RESTART, Mode.UPGRADE):
         return _run_apart(seed, mode)
     outcome = World(seed, mode).play()
