@@ -35,10 +35,10 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy redisproxy tests scripts bench
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	if command -v node >/dev/null; then $(OXLINT) --deny-warnings redisproxy/admin/assets; fi
 
 docs: $(STAMP)
-	$(PY) -m pip install --quiet -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 reference: $(STAMP)

@@ -212,7 +212,7 @@ class SwitchoverOperation:
         try:
             await carry_out(switchover, self._abort)
         finally:
-            if switchover.effects.copying or switchover.effects.swapped:
+            if switchover.report["result"] not in ("refused", "dry_run"):
                 self._configuration.unfinished = switchover.unfinished
             self._cut = self.running = None
             self._results.switched_over(switchover.report)

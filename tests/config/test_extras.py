@@ -32,3 +32,20 @@ def test_without_its_library_a_setting_is_refused_with_how_to_get_it(
     (fault,) = faults(written(tmp_path, hot_keys={"sample": 100}))
     assert fault.startswith("hot_keys.sample: needs a library") and "pip install 'redisproxy[hot-keys]'" in fault
     assert load(written(tmp_path, hot_keys={"kept": 5})).hot_keys.kept == 5
+
+
+def test_a_collector_is_named_by_its_address(tmp_path: Path) -> None:
+    found = load(written(tmp_path, opentelemetry={"endpoint": "http://collector:4318"})).opentelemetry
+    assert found is not None and found.interval_ms == 10_000
+    for wrong in ("collector:4318", "http://user:secret@collector:4318", "http://", "grpc://collector:4317"):
+        (fault,) = faults(written(tmp_path, opentelemetry={"endpoint": wrong}))
+        assert fault.startswith("opentelemetry.endpoint: ") and "secret" not in fault
+
+
+@pytest.mark.parametrize("missing", ["opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"])
+def test_without_its_libraries_there_is_no_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    (fault,) = faults(written(tmp_path, opentelemetry={"endpoint": "http://collector:4318"}))
+    assert fault.startswith("opentelemetry: needs libraries") and "pip install 'redisproxy[otel]'" in fault
