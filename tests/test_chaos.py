@@ -34,7 +34,7 @@ def test_a_short_run_is_as_promised(workers: str) -> None:
 
 @pytest.mark.one_twin
 def test_a_fleet_whose_proxies_are_cut_off_at_random_is_as_promised() -> None:
-    code, said = run("--rounds", "5", "--clients", "1", module="tests.chaos.fleets")
+    code, said = run("--rounds", "4", "--clients", "1", module="tests.chaos.fleets")
     assert code == 0 and "everything was as promised" in said, said
 
 
