@@ -282,7 +282,7 @@ def _stop_one(world: World, chance: random.Random, seconds: float) -> None:
 
 def _all_answer(world: World) -> None:
     count = world.proxy.config["workers"]
-    wait_until(lambda: len(world.workers()) == count, "all workers answer", 30)
+    wait_until(lambda: len(world.serving()) == count, "all workers answer", 30)
 
 
 def _stop_for_a_while(server: Server, chance: random.Random) -> None:
