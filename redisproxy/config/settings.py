@@ -111,6 +111,7 @@ class Settings(Section):
             if endpoint.address in seen:
                 raise ValueError(f"{name}: the address {endpoint.address} is used by {seen[endpoint.address]} already")
             seen[endpoint.address] = name
+        seen |= {each: name for address, name in seen.items() for each in on_this_machine(address)}
         if self.uplink.address in seen:
             raise ValueError(f"uplink.addr: this is where the proxy itself listens ({seen[self.uplink.address]})")
         for number, sentinel in enumerate(self.uplink.sentinel_addresses):

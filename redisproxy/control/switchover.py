@@ -227,7 +227,7 @@ class SwitchoverOperation:
             why = "" if self._abort.ordered else f"{SHUTTING_DOWN}: "
             raise WrongState(f"{why}{switchover.report['error']}", report=switchover.report) from error
         finally:
-            if switchover.effects.copying or switchover.effects.swapped:
+            if switchover.report["result"] not in ("refused", "dry_run"):
                 self._configuration.unfinished = switchover.unfinished
             self._cut = self.running = None
             self._results.switched_over(switchover.report)

@@ -78,8 +78,8 @@ class Switchover:
 
     @property
     def unfinished(self) -> Address | None:
-        """The server that has a part of the data, and not the clients, if there is one."""
-        return self._servers.new.address if self.effects.copying and not self.effects.swapped else None
+        """The server that was to have the data and the clients; None if the clients are there."""
+        return None if self.effects.swapped else self._servers.new.address
 
     def current(self) -> Report:
         """What the pages show while it runs."""

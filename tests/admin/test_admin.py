@@ -381,3 +381,24 @@ class TestAuthentication:
 def test_connections_are_bounded(site: Site) -> None:
     assert all(site.site.buildProtocol(None) is not None for _ in range(100))
     assert site.site.buildProtocol(None) is None
+
+
+def test_connections_that_ask_nothing_shut_nobody_out(site: Site) -> None:
+    silent = [site.open() for _ in range(99)]
+    _, half = site.open()
+    assert site.ask("GET", "/healthz")[0] == 200
+    assert [transport.disconnecting for _, transport in silent[:2]] == [True, False] and not half.disconnecting
+
+
+def test_connections_that_wait_for_an_answer_are_kept(site: Site) -> None:
+    waiting = [site.open() for _ in range(100)]
+    body = b"cmd=pause-and-wait"
+    head = b"POST /cmd/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    pending: list[Deferred[Any]] = [Deferred() for _ in waiting]
+    for (channel, _), site.operations.pending in zip(waiting, pending, strict=True):
+        channel.dataReceived(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert site.site.buildProtocol(None) is None
+    for each in pending:
+        each.callback({"state": "paused"})
+    assert all(parse(transport.value())[0] == 200 for _, transport in waiting)
+    assert site.site.buildProtocol(None) is not None, "these are kept open for another request, and can go"

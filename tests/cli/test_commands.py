@@ -165,6 +165,15 @@ def test_upgrade_without_an_answer_is_another_exit_code(start: Start) -> None:
     assert result.exit_code == 2 and "no answer from" in result.output
 
 
+def test_a_process_that_ends_in_the_middle_is_not_taken_for_something_else(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = None  # the handler fails, which closes the connection
+    endpoint.server.handle_error = lambda *_: None
+    result = endpoint.run("upgrade")
+    assert result.exit_code == 2 and "may have ended in the middle" in result.output
+    assert "what was asked for may have happened" in result.output and "HTTP" not in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
