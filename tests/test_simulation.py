@@ -38,12 +38,16 @@ RARE = {
     "lease-ignored": 73,
     "done-without-an-answer": 345,
     "watch-left-behind": 163,
-    "writers-not-fenced": 92,
-    "read-ahead-of-changes": 294,
+    "writers-not-fenced": 1300,
+    "read-ahead-of-changes": 214,
     "swap-not-awaited": 80,
     "undone-without-lifting-the-fence": 96,
     "list-in-parts": 37,
+    "taken-for-strings": 12,
     "done-and-denied": 350,
+    "newcomers-stay": 1087,
+    "cuts-itself-off": 366,
+    "held-by-a-pause-that-is-over": 1283,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

@@ -10,6 +10,9 @@ from redisproxy.forwarding.queue import Flow as Flow
 from redisproxy.forwarding.queue import Queue as Queue
 from redisproxy.resp import ReplyScanner as ReplyScanner
 from redisproxy.resp import RequestFramer as RequestFramer
+from redisproxy.resp import encode_command as encode_command
+from redisproxy.resp import encode_each as encode_each
+from redisproxy.resp import parse_replies as parse_replies
 
 class Connection:
     protocol: Any

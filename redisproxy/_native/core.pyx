@@ -13,7 +13,7 @@ import socket as sockets
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
-from redisproxy.resp import ProtocolError, encode_command, split_command, split_inline
+from redisproxy.resp import ProtocolError, split_command, split_inline
 from redisproxy.resp.common import printable
 
 cdef class Flow  # a hub lingers while the gate is open
@@ -22,6 +22,7 @@ cdef class CommandFigures  # what is counted of commands
 cdef class Lane  # a transport hands what arrives straight to the lane of its client
 
 include "lengths.pxi"
+include "parsing.pxi"
 include "command_names.pxi"
 include "request_buffer.pxi"
 include "command_scanning.pxi"

@@ -50,8 +50,8 @@ def _lines(info: dict[str, Any], now: dict[str, Any] | None) -> Iterator[str]:
         yield f"move:      to {shown(current['to'])}: {current['step']}"
     way_back = (info.get("switchover") or {}).get("way_back")
     if way_back:
-        why = f": {shown(way_back['why_not'])}" if way_back["why_not"] else ""
-        follows = "" if way_back["follows"] else f", which does not follow{why}"
+        why_not = f": {shown(way_back['why_not'])}" if way_back["why_not"] else ""
+        follows = "" if way_back["follows"] else f", which does not follow{why_not}"
         yield f"way back:  {shown(way_back['to'])}{follows}"
     yield f"version:   {info['version']}, up {duration(info['uptime_s'])}"
 

@@ -51,7 +51,7 @@ class AllKeys:
         self._figures = figures
         self._clock = clock
         self._expiring = True
-        self._batches = Batches(servers.old, servers.source.features, servers.not_restored)
+        self._batches = Batches(servers.old, servers.source.features, servers.not_restored, servers.trial.many)
 
     async def copy(self) -> None:
         """Copy them. Changes that come meanwhile are in L{Changes}.

@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 
 from redisproxy.config.certificates import TLSFault
 from redisproxy.copying.endpoint import Command
-from redisproxy.forwarding.twins import ReplyScanner
+from redisproxy.forwarding.twins import ReplyScanner, encode_command, parse_replies
 from redisproxy.net.dialing import uplink_dial
 from redisproxy.net.errors import UplinkUnavailable
-from redisproxy.resp import IncompleteReply, ProtocolError, RespError, encode_command, parse_replies
+from redisproxy.resp import IncompleteReply, ProtocolError, RespError
 from redisproxy.servers.control_connection import Arg, ServerSaidNo, connected
 from redisproxy.servers.credentials import credentials_of
 
@@ -169,16 +169,25 @@ class BulkConnection:
         if not commands:
             return []
         request = b"".join([encode_command(*command) for command in commands])
-        data = await self.exchange(request, len(commands), begun)
-        try:
-            replies = parse_replies(data)
-        except (ProtocolError, IncompleteReply) as error:
-            self.close()
-            raise UplinkUnavailable(f"{self.name}: {str(error) or 'an answer that is none'}") from None
+        replies = await self.ask_encoded(request, len(commands), begun)
         return [
             self._refusal(reply, command) if isinstance(reply, RespError) else reply
             for reply, command in zip(replies, commands, strict=True)
         ]
+
+    async def ask_encoded(self, request: bytes, count: int, begun: Begun | None = None) -> list[Any]:
+        """Send `count` encoded commands; the replies: bytes, int, list, None, or a L{RespError}.
+
+        @raise UplinkUnavailable: the server did not answer.
+        """
+        if not count:
+            return []
+        data = await self.exchange(request, count, begun)
+        try:
+            return parse_replies(data)
+        except (ProtocolError, IncompleteReply) as error:
+            self.close()
+            raise UplinkUnavailable(f"{self.name}: {str(error) or 'an answer that is none'}") from None
 
     def _refusal(self, reply: RespError, command: Command) -> ServerSaidNo:
         return ServerSaidNo(f"{self.name}: {command[0]!s}: {reply.text.removeprefix('ERR ')}")

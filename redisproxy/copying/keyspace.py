@@ -22,7 +22,7 @@ _MISSING = -2
 class KeyCount:
     """How many keys a database has, keys that have expired and are not yet removed included.
 
-    @ivar expiring: how many of them have a time to live.
+    @ivar expiring: how many of them have a time to live; all, where the server does not tell.
     @ivar timed: how many are hashes of which fields have one: they go with the last field.
     """
 
@@ -64,7 +64,8 @@ def _counts(reply: bytes) -> dict[int, KeyCount]:
 def _count(text: str) -> KeyCount:
     fields = dict(each.split("=", 1) for each in text.split(",") if "=" in each)
     timed = next((fields[name] for name in _TIMED if name in fields), 0)
-    return KeyCount(int(fields.get("keys", 0)), int(fields.get("expires", 0)), int(timed))
+    keys = int(fields.get("keys", 0))
+    return KeyCount(keys, int(fields.get("expires", keys)), int(timed))
 
 
 async def all_keys(server: Endpoint) -> AsyncIterator[list[bytes]]:

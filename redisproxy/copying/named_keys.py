@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from redisproxy.copying.endpoint import PRIVATE
 from redisproxy.copying.in_place import InPlace
 from redisproxy.copying.value import Copied, Outcome, copy_keys
+from redisproxy.forwarding.twins import encode_command
 from redisproxy.net.errors import UplinkUnavailable
-from redisproxy.resp import encode_command
 from redisproxy.servers.control_connection import ServerSaidNo
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from twisted.internet.task import deferLater
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-FIRST_COUNT, LEAST_COUNT, MOST_COUNT = 50, 10, 500
+FIRST_COUNT, LEAST_COUNT, MOST_COUNT = 50, 10, 1000
 LEAST_PLACE_S = 0.000001
 STEP_S = 0.002
 """How long one step may keep the old server busy, about: clients wait behind it."""
 LOOK_S = 0.25
 """How often the latency of the old server is looked at."""
-SAMPLES, LOOKS = 9, 3
+SAMPLES, LOOKS, STEPS = 9, 3, 30
 SLOWER, MARGIN_S = 3.0, 0.001
 """A server is busy when it takes so many times as long as before, and this much longer."""
 MOST_REST = 4.0
@@ -37,7 +37,7 @@ class Pace:
         self._latency_s = latency_s
         self._clock = clock
         self._usual_s = 0.0
-        self._place_s: deque[float] = deque(maxlen=SAMPLES)
+        self._place_s: deque[float] = deque(maxlen=STEPS)
         self._rest = 0.0
         self._looked_at = clock.seconds()
 

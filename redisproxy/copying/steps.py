@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from redisproxy.copying.pace import Pace
 
 FIRST = LAST = b"0"
+MOST_AHEAD = 4
+"""So many steps are under way or wait to be handled, at the most: what is read has to be held."""
 
 
 class Steps:
@@ -36,6 +38,7 @@ class Steps:
         self._expiring = expiring
         self._clock = clock
         self._cursor = FIRST
+        self._done_at = 0.0
         self._reading: deque[Deferred[Batch]] = deque()
 
     @property
@@ -54,11 +57,13 @@ class Steps:
     async def _read(self, cursor: bytes) -> Batch:
         began = self._clock.seconds()
         batch = await self._batches.next(cursor, self._pace.count, self._expiring, self._cursor_came)
-        await self._pace.step_took(self._clock.seconds() - began)
+        done = self._clock.seconds()
+        took, self._done_at = done - max(began, self._done_at), done  # before that, it waited for the one before
+        await self._pace.step_took(took)
         return batch
 
     def _cursor_came(self, cursor: bytes) -> None:
-        if cursor != LAST and self._pace.hurries and self._may_go_ahead():
+        if cursor != LAST and len(self._reading) < MOST_AHEAD and self._pace.hurries and self._may_go_ahead():
             self._begin(cursor)
 
     async def next(self) -> Batch:

@@ -57,7 +57,7 @@ def _reasons(servers: CopiedServers, way: Way) -> tuple[str, ...]:
 
 async def _key_s(servers: CopiedServers, clock: IReactorTime) -> float:
     """How long one key takes, about: some are read."""
-    batches = Batches(servers.old, servers.source.features, servers.not_restored)
+    batches = Batches(servers.old, servers.source.features, servers.not_restored, servers.trial.many)
     began, keys, cursor = clock.seconds(), 0, b"0"
     for _ in range(STEPS):
         batch = await batches.next(cursor, COUNT)

@@ -36,10 +36,12 @@ class Trial:
 
     @ivar ways: for each kind that the old server has: a type as TYPE tells it, or L{samples.FIELD_TTLS}.
     @ivar reasons: for each kind that can't be restored, why: the server's words.
+    @ivar many: the new server takes MSET.
     """
 
     ways: Mapping[str, Way]
     reasons: Mapping[str, str]
+    many: bool = False
 
 
 async def try_types(source: Endpoint, target: Endpoint) -> Trial:
@@ -53,7 +55,8 @@ async def try_types(source: Endpoint, target: Endpoint) -> Trial:
     try:
         async for kind, key in _written(source):
             kinds[key] = kind
-        return _trial(list(kinds.values()), await _results(source, target, list(kinds)), target)
+        many = await _takes_many(target, list(kinds))
+        return _trial(list(kinds.values()), await _results(source, target, list(kinds)), target, many)
     finally:
         for each in (source, target):
             await _remove(each, list(kinds))
@@ -87,12 +90,18 @@ async def _results(source: Endpoint, target: Endpoint, keys: list[bytes]) -> lis
     ]
 
 
-def _trial(kinds: list[str], results: list[str], target: Endpoint) -> Trial:
+async def _takes_many(target: Endpoint, keys: list[bytes]) -> bool:
+    """Whether MSET may be run there."""
+    taken, *_ = await target.ask_all(("MSET", keys[0], "a", keys[1], "b"), ("UNLINK", *keys[:2]))
+    return not isinstance(taken, ServerSaidNo)
+
+
+def _trial(kinds: list[str], results: list[str], target: Endpoint, many: bool) -> Trial:
     reasons: dict[str, str] = {}
     for kind, why in zip(kinds, results, strict=True):
         if why:
             reasons.setdefault(kind, why)
-    return Trial({kind: _way(kind, kind in reasons, target) for kind in kinds}, reasons)
+    return Trial({kind: _way(kind, kind in reasons, target) for kind in kinds}, reasons, many)
 
 
 def _way(kind: str, refused: bool, target: Endpoint) -> Way:

@@ -1,4 +1,4 @@
-"""The new server's side of copying: sends RESTOREs in many at once, bounded, and looks at the answers."""
+"""The new server's side of copying: sends commands in many at once, bounded, and looks at the answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from redisproxy.copying.interface import CopyFailed
-from redisproxy.resp import RespError, parse_replies
+from redisproxy.forwarding.twins import parse_replies
+from redisproxy.resp import RespError
 
 if TYPE_CHECKING:
     from redisproxy.copying.bulk_connection import BulkConnection
@@ -72,7 +73,7 @@ class Writer:
             if isinstance(reply, RespError) and isinstance(command, list):
                 if reply.text.startswith(_FATAL):
                     raise CopyFailed(f"{self._new.name} takes no keys: {reply.text}")
-                self._not_restored.append(command[1])
+                self._not_restored += command[1::2] if command[0] == b"MSET" else command[1:2]
 
     def abandon(self) -> None:
         """Nobody waits for what is under way."""

@@ -1,4 +1,4 @@
-"""Chooses between the compiled framing and lanes and their pure twins; both have the same interface.
+"""Chooses between the compiled framing, lanes and parsers and their pure twins; both have the same interface.
 
 REDISPROXY_PURE=1 in the environment chooses the pure one.
 """
@@ -24,8 +24,30 @@ if TYPE_CHECKING or not NATIVE:
     from redisproxy.forwarding.entry import Entry
     from redisproxy.forwarding.lane import Lane
     from redisproxy.forwarding.queue import Flow, Queue
-    from redisproxy.resp import ReplyScanner, RequestFramer
+    from redisproxy.resp import ReplyScanner, RequestFramer, encode_command, encode_each, parse_replies
 else:
-    from redisproxy._native.core import Entry, Flow, Lane, Queue, ReplyScanner, RequestFramer
+    from redisproxy._native.core import (
+        Entry,
+        Flow,
+        Lane,
+        Queue,
+        ReplyScanner,
+        RequestFramer,
+        encode_command,
+        encode_each,
+        parse_replies,
+    )
 
-__all__ = ["NATIVE", "NATIVE_REASON", "Entry", "Flow", "Lane", "Queue", "ReplyScanner", "RequestFramer"]
+__all__ = [
+    "NATIVE",
+    "NATIVE_REASON",
+    "Entry",
+    "Flow",
+    "Lane",
+    "Queue",
+    "ReplyScanner",
+    "RequestFramer",
+    "encode_command",
+    "encode_each",
+    "parse_replies",
+]

@@ -12,6 +12,11 @@ def encode_command(*args: bytes | str | int) -> bytes:
     return b"".join(parts)
 
 
+def encode_each(before: bytes, values: list[bytes], after: bytes) -> bytes:
+    """Each of these values as a bulk string, between the same bytes: commands that differ in one argument."""
+    return b"".join([b"%b$%d\r\n%b\r\n%b" % (before, len(value), value, after) for value in values])
+
+
 def _line_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape").replace(b"\r", b" ").replace(b"\n", b" ")
 

@@ -67,7 +67,7 @@ def test_status_tells_rates_and_latency_where_the_proxy_knows_them(start: Start)
 
 def test_status_tells_of_a_move_and_of_the_way_back(start: Start) -> None:
     endpoint = start()
-    switchover = {
+    switchover: dict[str, Any] = {
         "current": {"to": HOSTILE, "step": "fence"},
         "way_back": {"to": "b:1", "follows": False, "why_not": "lost"},
     }
@@ -75,7 +75,7 @@ def test_status_tells_of_a_move_and_of_the_way_back(start: Start) -> None:
     text = endpoint.run("status").stdout
     assert "evil\\r\\n\\x9b31m: fence" in text and "b:1, which does not follow: lost" in text
     assert all(line.isprintable() for line in text.splitlines())
-    switchover["way_back"] = {"to": "b:1", "follows": False, "why_not": ""}
+    switchover["way_back"]["why_not"] = ""
     assert "b:1, which does not follow\n" in endpoint.run("status").stdout
 
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import ensureDeferred
 from redisproxy.copying.batches import Batch, Batches
 from redisproxy.copying.endpoint import Features
 from redisproxy.copying.pace import LOOK_S, Pace
-from redisproxy.copying.steps import Steps
+from redisproxy.copying.steps import MOST_AHEAD, Steps
 from redisproxy.net.errors import UplinkUnavailable
 from tests.copying.test_bulk_connection import Server, error_of
 
@@ -28,7 +28,8 @@ class Pass:
 
     @property
     def asked(self) -> int:
-        return int(self.server.transport.value().count(b"$4\r\nEVAL"))
+        """How many steps have begun: a pair of SCANs each."""
+        return int(self.server.transport.value().count(b"$4\r\nSCAN")) // 2
 
     def next(self) -> list[Batch]:
         got: list[Any] = []
@@ -36,26 +37,46 @@ class Pass:
         return got
 
 
-def answer(cursor: bytes, name: bytes) -> bytes:
-    return b"*5\r\n$%d\r\n%s\r\n:0\r\n$0\r\n\r\n*1\r\n$1\r\n%s\r\n:0\r\n" % (len(cursor), cursor, name)
+def scanned(cursor: bytes, name: bytes) -> bytes:
+    return b"*2\r\n$%d\r\n%s\r\n*1\r\n$1\r\n%s\r\n" % (len(cursor), cursor, name) * 2
+
+
+def value(of: bytes) -> bytes:
+    return b"$%d\r\n%s\r\n" % (len(of), of)
+
+
+def written(batch: Batch) -> bytes:
+    """The value in the only SET of a batch."""
+    return batch.wire.split(b"\r\n")[-2]
 
 
 def test_the_next_step_begins_when_the_cursor_has_come() -> None:
     scan = Pass()
     got = scan.next()
-    first = answer(b"17", b"a")
-    scan.server.says(first[:15])
+    scan.server.says(scanned(b"17", b"a"))
     assert scan.asked == 2 and scan.steps.ahead and not got
-    scan.server.says(first[15:] + answer(b"0", b"b"))
-    assert got[0].cursor == b"17" and got[0].named == [b"a"] and scan.steps.ahead
-    assert scan.next()[0].named == [b"b"] and scan.asked == 2 and not scan.steps.ahead
+    scan.server.says(scanned(b"0", b"b") + value(b"of a"))
+    assert got[0].cursor == b"17" and written(got[0]) == b"of a" and scan.steps.ahead
+    following = scan.next()
+    scan.server.says(value(b"of b"))
+    assert written(following[0]) == b"of b" and scan.asked == 2 and not scan.steps.ahead
+
+
+def test_what_nobody_takes_is_not_read_without_bound() -> None:
+    """A new server that is slow has the old one wait, not the memory grow."""
+    scan = Pass()
+    scan.next()
+    scan.server.says(scanned(b"1", b"a"))
+    for cursor in range(2, 20):
+        scan.server.says(scanned(b"%d" % cursor, b"a") + value(b"of a") if cursor <= scan.asked else b"")
+    assert scan.asked == MOST_AHEAD + 1
 
 
 def test_it_does_not_begin_while_changes_have_to_be_copied_before_it() -> None:
     scan = Pass()
     got = scan.next()
     scan.may = False
-    scan.server.says(answer(b"17", b"a"))
+    scan.server.says(scanned(b"17", b"a") + value(b"of a"))
     assert got[0].cursor == b"17" and scan.asked == 1 and not scan.steps.ahead
 
 
@@ -63,7 +84,7 @@ def test_it_does_not_begin_before_the_server_had_its_rest() -> None:
     scan = Pass()
     got = scan.next()
     scan.server.clock.advance(LOOK_S * 2)
-    scan.server.says(answer(b"17", b"a"))
+    scan.server.says(scanned(b"17", b"a") + value(b"of a"))
     assert got and scan.asked == 1
     scan.next()
     assert scan.asked == 2
@@ -72,6 +93,6 @@ def test_it_does_not_begin_before_the_server_had_its_rest() -> None:
 def test_a_pass_that_is_given_up_leaves_no_step_behind() -> None:
     scan = Pass()
     scan.next()
-    scan.server.says(answer(b"17", b"a")[:20])
+    scan.server.says(scanned(b"17", b"a")[:20])
     scan.steps.end()
     assert not scan.steps.ahead and isinstance(error_of(scan.server.ask(("PING",))), UplinkUnavailable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -65,13 +66,14 @@ def copied(
     held: Between = nothing,
     at_rest: Between = nothing,
     login: dict[str, str] | None = None,
+    new_login: dict[str, Any] | None = None,
     **switchover: Any,
 ) -> Proof:
     """Copy everything; something happens before the clients are held, afterwards, and at the end. What was compared."""
     old, new = pair
 
     async def main(reactor: Any) -> Proof:
-        copy = Copy(reactor, settings({**old.uplink, **(login or {})}), settings(new.uplink, **switchover))
+        copy = Copy(reactor, settings({**old.uplink, **(login or {})}), settings(new_login or new.uplink, **switchover))
         engine = copy.engine
         try:
             assert (await engine.survey()).faults == ()
@@ -194,6 +196,55 @@ def test_keys_that_differ_end_the_copy_before_the_pause(pair: tuple[RedisServer,
     finally:
         stopped.set()
         spoiling.join(30)
+
+
+def test_times_to_live_that_are_set_while_keys_are_copied_without_any_arrive(
+    pair: tuple[RedisServer, RedisServer],
+) -> None:
+    """No key had one when the pass began, so that none is asked for its own."""
+    old, new = pair
+    client, later = old.client(), int(time.time() * 1000) + 3_600_000
+    client.mset({f"key:{at}": "x" for at in range(20 * KEYS)})
+    stopped = threading.Event()
+
+    def expire() -> None:
+        for at in range(20 * KEYS):
+            if stopped.is_set():
+                return
+            client.pexpireat(f"key:{at * 7 % (20 * KEYS)}", later + at)
+
+    expiring = threading.Thread(target=expire, daemon=True)
+
+    async def held(copy: Copy) -> None:
+        stopped.set()
+        expiring.join(30)
+
+    expiring.start()
+    assert copied(pair, held=held).differences == ()
+    keys = [f"key:{at}" for at in range(20 * KEYS)]
+    times = [[_expiries(each, keys)] for each in (old, new)]
+    assert times[0] == times[1] and old.client().info("keyspace")["db0"]["expires"] > 0
+
+
+def _expiries(server: RedisServer, keys: list[str]) -> list[int]:
+    pipeline = server.client().pipeline(transaction=False)
+    for key in keys:
+        pipeline.execute_command("PEXPIRETIME", key)
+    expiries: list[int] = pipeline.execute()
+    return expiries
+
+
+def test_a_new_server_whose_user_may_not_mset_gets_everything(pair: tuple[RedisServer, RedisServer]) -> None:
+    old, new = pair
+    fill(raw(old), False)
+    new.client().config_resetstat()
+    new.client().acl_setuser("setter", enabled=True, passwords=["+secret"], commands=["+@all", "-mset"], keys=["*"])
+    uplink = {**new.uplink, "user": "setter", "pass": "secret"}
+    try:
+        assert copied(pair, new_login=uplink).differences == () and same(pair)
+    finally:
+        new.client().acl_deluser("setter")
+    assert "cmdstat_mset" not in {name for name, each in new.client().info("commandstats").items() if each["calls"]}
 
 
 # -- commands that may change any key

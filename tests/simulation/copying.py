@@ -31,6 +31,8 @@ SHARE = 0.4
 """Of the runs, those whose switchovers copy."""
 KILLS, RESETS = 0.15, 0.2
 """Of the copies where things break, those whose process is killed, and those whose feed is lost."""
+ONLY_STRINGS = 3
+"""After so many strings SCAN is not asked for types any more; the model has few keys."""
 FEED_STALLS_S = (0.0, 0.0, 0.0, 0.01, 0.05)
 """How long messages about changes are on their way, beside the network's own time."""
 
@@ -49,7 +51,7 @@ def mode(seed: int) -> dict[str, Any]:
 
 async def strings_and_lists(source: Endpoint, target: Endpoint) -> Trial:
     """What the model can dump and restore; in the place of L{redisproxy.copying.trial.try_types}."""
-    return Trial({"string": Way.RESTORE, "list": Way.RESTORE}, {})
+    return Trial({"string": Way.RESTORE, "list": Way.RESTORE}, {}, many=True)
 
 
 # -- the commands
@@ -115,12 +117,26 @@ def _type(server: Server, db: int, args: list[bytes]) -> Any:
 def _scan(server: Server, db: int, args: list[bytes]) -> Any:
     """The cursor is the place in the order of the names, so that no name is passed over that was there all the time."""
     after = server.cursors.get(int(args[1]), b"")
-    names = sorted(key for key in server.dbs[db] if key > after)[:2]
-    if not names or names[-1] == max(server.dbs[db], default=b""):
+    found = sorted(key for key in server.dbs[db] if key > after)[:2]
+    names = [key for key in found if b"TYPE" not in args or isinstance(server.dbs[db][key], bytes)]
+    if not found or found[-1] == max(server.dbs[db], default=b""):
         return [b"0", names]
     cursor = len(server.cursors) + 1
-    server.cursors[cursor] = names[-1]
+    server.cursors[cursor] = found[-1]
     return [b"%d" % cursor, names]
+
+
+def _get_range(server: Server, db: int, args: list[bytes]) -> Any:
+    value = server.dbs[db].get(args[1], b"")
+    if isinstance(value, list):
+        raise Error("WRONGTYPE Operation against a key holding the wrong kind of value")
+    return value[int(args[2]) : int(args[3]) + 1]
+
+
+def _set_many(server: Server, db: int, args: list[bytes]) -> Any:
+    for name, value in zip(args[1::2], args[2::2], strict=True):
+        server.write(db, b"SET", name, value)
+    return OK
 
 
 def _time(server: Server, db: int, args: list[bytes]) -> Any:
@@ -141,13 +157,15 @@ COPY_COMMANDS: dict[bytes, Callable[[Server, int, list[bytes]], Any]] = {
     b"DUMP": _dump,
     b"RESTORE": _restore,
     b"SCAN": _scan,
+    b"GETRANGE": _get_range,
+    b"MSET": _set_many,
     b"FLUSHDB": _flush,
     b"FLUSHALL": _flush_all,
     b"TIME": _time,
     b"RANDOMKEY": _random_key,
     b"PEXPIRETIME": lambda server, db, args: -1 if args[1] in server.dbs[db] else -2,
 }
-COPY_WRITES = frozenset({b"DEL", b"UNLINK", b"RESTORE", b"FLUSHDB", b"FLUSHALL"})
+COPY_WRITES = frozenset({b"DEL", b"UNLINK", b"RESTORE", b"MSET", b"FLUSHDB", b"FLUSHALL"})
 COPY_EFFECTS: dict[bytes, Callable[[Server, int, list[bytes]], None]] = {
     b"DEL": delete_effect,
     b"RESTORE": restore_effect,
@@ -159,12 +177,15 @@ def script(server: Server, db: int, args: list[bytes]) -> Any:
     """The one script that a copy reads with; some servers let nobody run it."""
     if b"'SCAN'" not in args[1] or server.no_scripts:
         raise Error("ERR this script is not in the model")
-    cursor, names = _scan(server, db, [b"SCAN", args[3]])
-    restores = [_command(b"RESTORE", name, b"0", _dump(server, db, [b"DUMP", name]), *_OPTIONS) for name in names]
+    cursor, names = (b"", args[NAMES:]) if args[NAMES:] else _scan(server, db, [b"SCAN", args[3]])
+    dumps = {name: dump for name in names if (dump := _dump(server, db, [b"DUMP", name])) is not None}
+    restores = [_command(b"RESTORE", name, b"0", dump, *_OPTIONS) for name, dump in dumps.items()]
     return [cursor, len(restores), b"".join(restores), [], len(restores)]
 
 
 _OPTIONS = (b"REPLACE", b"ABSTTL")
+NAMES = 12
+"""Where the names stand among the arguments of the script, if it is to read some."""
 
 
 def _command(*args: bytes) -> bytes:

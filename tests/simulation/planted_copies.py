@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from redisproxy.copying import engine
 from redisproxy.copying.all_keys import AllKeys
 from redisproxy.copying.background_verification import BackgroundVerification
+from redisproxy.copying.batches import Batch, Batches
 from redisproxy.copying.changed_keys import ChangedKeys
 from redisproxy.copying.converge import Converge
 from redisproxy.copying.feed import Feed
@@ -124,6 +125,16 @@ def _read_ahead_of_changes() -> Patches:
     yield from _nothing_compared()
 
 
+def _taken_for_strings() -> Patches:
+    """What SCAN names among nothing but strings is a string."""
+
+    async def left(self: Batches, names: list[bytes], expiring: bool) -> Any:
+        return Batch(b"", 0, 0, b"", [])
+
+    yield patch.object(Batches, "_left", left)
+    yield from _nothing_compared()
+
+
 def _writers_not_fenced() -> Patches:
     """Clients that bypass the proxy go on writing to the old server."""
 
@@ -152,5 +163,6 @@ COPIES: dict[str, Callable[[], Patches]] = {
     "too-many-changes-forgotten": _too_many_changes_forgotten,
     "writers-not-fenced": _writers_not_fenced,
     "read-ahead-of-changes": _read_ahead_of_changes,
+    "taken-for-strings": _taken_for_strings,
 }
 COPY_LOSSES: dict[str, Callable[[], Patches]] = {"mark-overlooked": _mark_overlooked}

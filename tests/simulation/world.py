@@ -32,12 +32,13 @@ from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
 from tests.simulation.clock import SimClock
-from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
+from tests.simulation.copying import FEED_STALLS_S, ONLY_STRINGS, MortalCopying, copies, strings_and_lists
 from tests.simulation.descriptors import clear_away
 from tests.simulation.fleet import run_fleet
 from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
 from tests.simulation.listing import Listing
+from tests.simulation.loading import Loading
 from tests.simulation.mode import Mode
 from tests.simulation.network import End, Net, SimNetwork
 from tests.simulation.one_process import OneProcess
@@ -292,6 +293,7 @@ class World:
                 self.watched(),
                 self.carrier.system(),
                 patch("redisproxy.copying.servers.try_types", strings_and_lists),
+                patch("redisproxy.copying.batches.ONLY_STRINGS", ONLY_STRINGS),
             ):
                 self._play()
         except Violation as error:
@@ -343,6 +345,10 @@ class World:
         if scripting.active:
             self._clients |= scripting.parties
             works.append(scripting.run())
+        loading = Loading(self)
+        if loading.active:
+            self._clients |= loading.parties
+            works.append(loading.run())
         listing = Listing(self)
         if listing.active:
             self._clients |= listing.parties

@@ -23,7 +23,7 @@ function why(state) {
   return upgrade?.step ? `A new program takes over, step: ${upgrade.step}` : `Commands go to ${uplink.address}`;
 }
 
-const SOON_S = 14 * 86400;
+const SOON_S = 21 * 86400;
 
 /** Files of passwords and certificates that can't be used, and certificates that end soon. */
 function credentialAlerts({ credential_files: files = [] }) {
