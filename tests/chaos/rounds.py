@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.chaos.breaking import broken_at, stop_for_a_while
 from tests.chaos.copies import copy, trouble_at_copy
 from tests.chaos.incidents import DROPPED
-from tests.chaos.outcome import ANYTHING, NOTHING, TOO_LONG, Outcome, held_too_long, said
+from tests.chaos.moves import disturbed, stop_for_a_while, undisturbed
+from tests.chaos.outcome import ANYTHING, NOTHING, Outcome, held_too_long, said
 from tests.chaos.relay import Weather
 from tests.chaos.successions import killed_control, killed_in_a_switchover, trouble_in_an_upgrade, upgraded
 from tests.chaos.world import Server, World
@@ -152,11 +152,7 @@ def move(world: World, chance: random.Random) -> Outcome:
     world.prepare_other()
     if chance.random() < 0.5:
         threading.Thread(target=_hang_up_in_the_middle, args=(world,)).start()
-    answer = world.switchover()
-    problems = held_too_long(answer)
-    if not answer["ok"] and TOO_LONG not in answer["error"]:
-        problems.append(f"the switchover failed: {answer['error']}")
-    return Outcome(said(answer), problems=problems, moved=answer["ok"])
+    return undisturbed(world.switchover, "switchover")
 
 
 def _hang_up_in_the_middle(world: World) -> None:
@@ -218,7 +214,7 @@ def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) 
     world.empty_other() if chance.random() < 0.4 else world.prepare_other()
     for server in world.servers:
         server.relay.set(Weather(delay_s=0.005, jitter_s=0.01))
-    return broken_at(world, chance, STEPS, world.switchover, fault, goes_on_s=2)
+    return disturbed(world, chance, world.switchover, STEPS, fault, 2)
 
 
 # -- workers
@@ -273,7 +269,7 @@ def _stop_one(world: World, chance: random.Random, seconds: float) -> None:
 
 def _all_answer(world: World) -> None:
     count = world.proxy.config["workers"]
-    wait_until(lambda: len(world.workers()) == count, "all workers answer", 30)
+    wait_until(lambda: len(world.serving()) == count, "all workers answer", 30)
 
 
 def _kill_before_it_is_used(world: World, new: Server) -> None:

@@ -184,7 +184,7 @@ class FleetWorld(JudgedRun):
         self.write_configs(self.current)
         for proxy in self.proxies:
             proxy.start()
-        self.run_until(lambda: all(proxy.sees_all() for proxy in self.proxies), CONNECTED_S)
+        self.run_until(self.ready, CONNECTED_S)
         self.clock.at(LOOK_S, self._look)
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
         clients = [Client(self, at) for at in range(count)]  # type: ignore[arg-type]
@@ -206,6 +206,10 @@ class FleetWorld(JudgedRun):
         self._settle()
         self.history.check(self.current.dbs)
         self._stop()
+
+    def ready(self) -> bool:
+        """Whether everything may begin."""
+        return all(proxy.sees_all() for proxy in self.proxies)
 
     def _look(self) -> None:
         """Nobody is held for ever."""

@@ -27,6 +27,7 @@ from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
 from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
 from tests.simulation.descriptors import clear_away
+from tests.simulation.failovers import run_failovers
 from tests.simulation.fleet import run_fleet
 from tests.simulation.idle_resets import IdleResets
 from tests.simulation.judged import JudgedRun
@@ -415,6 +416,8 @@ def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
     """Play one seed."""
     if mode is Mode.FLEET:
         return run_fleet(seed)
+    if mode is Mode.FAILOVER:
+        return run_failovers(seed)
     if mode in (Mode.RESTART, Mode.UPGRADE):
         return _run_apart(seed, mode)
     outcome = World(seed, mode).play()
