@@ -21,6 +21,8 @@ SEEDS = range(5000, 5100)
 OF_FLEETS = range(5000, 5008)
 OF_FAILOVERS = range(5000, 5006)
 OF_PROCESSES = range(5000, 5025)
+ONCE_FAILED = {Mode.RESTART: (947,), Mode.UPGRADE: ()}
+"""A worker was lost in the moment in which it joined as the only one."""
 MOST_SEEDS = 400
 """Every planted bug is found within so many seeds, mostly within 50."""
 RARE = {
@@ -28,7 +30,7 @@ RARE = {
     "cancelling-overlooked": 909,
     "mark-overlooked": 300,
     "released-by-the-next": 25,
-    "moves-before-all-are-found": 10,
+    "moves-before-all-are-found": 33,
     "file-leads-away": 23,
     "rest-dropped": 9,
     "closed-for-ever": 3,
@@ -41,14 +43,17 @@ RARE = {
     "watch-left-behind": 163,
     "writers-not-fenced": 1300,
     "read-ahead-of-changes": 214,
-    "swap-not-awaited": 80,
+    "swap-not-awaited": 26,
     "undone-without-lifting-the-fence": 96,
-    "list-in-parts": 37,
+    "list-in-parts": 65,
     "taken-for-strings": 12,
     "done-and-denied": 350,
     "newcomers-stay": 1087,
     "cuts-itself-off": 366,
     "held-by-a-pause-that-is-over": 1283,
+    "nothing-handed-back": 12,
+    "ended-with-its-clients": 127,
+    "never-fewer": 167,
     "promoted-before-they-have-everything": 6,
     "order-not-taken-back": 11,
     "watch-made-again-late": 2428,
@@ -112,7 +117,7 @@ def test_seeds_with_sentinels_are_clean() -> None:
 @pytest.mark.one_twin
 @pytest.mark.parametrize("mode", [Mode.RESTART, Mode.UPGRADE])
 def test_seeds_with_processes_that_replace_each_other_are_clean(mode: Mode) -> None:
-    outcomes = [run(seed, mode) for seed in OF_PROCESSES]
+    outcomes = [run(seed, mode) for seed in (*OF_PROCESSES, *ONCE_FAILED[mode])]
     failed = [outcome for outcome in outcomes if outcome.violation]
     assert not failed, f"python -m tests.simulation --{mode.value} {failed[0].seed}: {failed[0].violation}"
     lines = [line for outcome in outcomes for line in outcome.transcript]

@@ -169,7 +169,9 @@ class WorkersDataPlane:
     async def _server_known(self) -> None:
         while True:
             await self._members.first()
-            member = self._members.in_use[0]
+            member = next(iter(self._members.in_use), None)
+            if member is None:
+                continue  # it was lost as it joined
             try:
                 await member.plane.server_known()
                 return

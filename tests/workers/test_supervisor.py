@@ -58,19 +58,19 @@ class Overloaded(Clock):
         return Slow(protocol)
 
 
-def supervised(machine: Overloaded, directory: RunDirectory) -> Supervisor:
+def supervised(machine: Overloaded, directory: RunDirectory) -> tuple[Supervisor, Crew]:
     document = {"uplink": {"addr": "127.0.0.1:1"}, "listen": {"addr": "127.0.0.1:2"}, "workers": 2}
     settings = config.Settings.model_validate(document)
     members = Members(settings, machine)
     lingering = Lingering(members, Handovers(members, machine), lambda: settings, machine)
     crew = Crew(members, Gone(), lingering, directory, machine)
     crew.answers = NoAnswers()
-    return Supervisor(crew, machine)
+    return Supervisor(crew, machine), crew
 
 
 def test_the_directory_is_made_again_for_a_worker_if_somebody_has_removed_it(tmp_path: Path) -> None:
     machine, path = Overloaded(), tmp_path / "run"
-    supervisor = supervised(machine, RunDirectory(str(path)))
+    supervisor, _ = supervised(machine, RunDirectory(str(path)))
     supervisor.keep(1)
     assert len(machine.begun) == 1 and path.is_dir()
     path.rmdir()
@@ -84,7 +84,7 @@ def test_the_directory_is_made_again_for_a_worker_if_somebody_has_removed_it(tmp
 
 def test_each_start_that_takes_too_long_gives_the_next_one_more_time(tmp_path: Path) -> None:
     machine = Overloaded()
-    supervisor = supervised(machine, RunDirectory(str(tmp_path / "run")))
+    supervisor, _ = supervised(machine, RunDirectory(str(tmp_path / "run")))
     supervisor.keep(1)
     machine.pump([1.0] * 1200)
     began = machine.begun
@@ -92,3 +92,14 @@ def test_each_start_that_takes_too_long_gives_the_next_one_more_time(tmp_path: P
     for each, limit_s in zip(lasted[:4], (START_S, 2 * START_S, 4 * START_S, MOST_START_S), strict=True):
         assert limit_s <= each <= limit_s + 2 * MAX_S + 2
     assert max(lasted) <= MOST_START_S + 2 * MAX_S + 2
+
+
+def test_one_that_was_never_in_use_is_ended_and_does_not_linger_when_there_are_to_be_fewer(tmp_path: Path) -> None:
+    """It may have waited for the end of a move, and be at the server before."""
+    machine = Overloaded()
+    supervisor, crew = supervised(machine, RunDirectory(str(tmp_path / "run")))
+    supervisor.keep(2)
+    waiting = crew.workers[2]
+    supervisor._in_time(waiting)
+    supervisor.keep(1)
+    assert waiting.why == "it is not needed any more" and crew.all == [crew.workers[1]]
