@@ -28,17 +28,17 @@ run: $(STAMP)
 test: $(STAMP)
 	$(PY) -m tests.simulation $(SEEDS)
 	$(PY) -m tests.simulation --boundary $(BOUNDARY_SEEDS)
-	$(PY) -m pytest -n 3 --dist loadfile
-	REDISPROXY_PURE=1 $(PY) -m pytest -n 3 --dist loadfile -m "not one_twin" $(SAME_ON_BOTH:%=--ignore=tests/%)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	REDISPROXY_PURE=1 $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not one_twin" $(SAME_ON_BOTH:%=--ignore=tests/%)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy redisproxy tests scripts bench
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	if command -v node >/dev/null; then $(OXLINT) --deny-warnings redisproxy/admin/assets; fi
 
 docs: $(STAMP)
-	$(PY) -m pip install --quiet -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 reference: $(STAMP)

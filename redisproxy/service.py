@@ -33,6 +33,7 @@ from redisproxy.net.own_ports import OwnPorts, Ports, TogetherPorts
 from redisproxy.net.passed_sockets import PassedSocketFault
 from redisproxy.remote import peer
 from redisproxy.remote.run_directory import RunDirectory, RunDirectoryFault, run_directory
+from redisproxy.telemetry.telemetry import Telemetry
 from redisproxy.upgrade.carriers import Alone, Several
 from redisproxy.upgrade.place import Place
 from redisproxy.workers.data_plane import WorkersDataPlane
@@ -67,6 +68,7 @@ class Proxy(LoggedService):
     """
 
     log = Logger(namespace="redisproxy")
+    _sockets: Sockets
 
     def __init__(
         self,
@@ -84,15 +86,15 @@ class Proxy(LoggedService):
         self.setName("redisproxy")
         self._settings = configuration.settings
         self._network, self._ports, self._reactor = network, ports, reactor
-        self._manager = manager or ServiceManager()
+        self._manager, self._sockets = manager or ServiceManager(), {}
         self.fleet = Fleet(configuration, dataplane, network, reactor)
         moved = jitter, start_copying, self.fleet.dataplane
         self.control = control = Control(configuration, dataplane, network, reactor, *moved)
         self.fleet.of(control)
         self._admin = self._own_ports(configuration)
         self._signals = Signals(reactor, self._reload, self._upgrade, control.shutdown.hurry)
-        self._sockets: Sockets = {}
         self._place = self._place_of(origin, dataplane, carriers)
+        self._telemetry = Telemetry(control, reactor)
 
     def _place_of(self, origin: Origin | None, dataplane: DataPlane, carriers: Carriers | None) -> Place | None:
         if origin is None or carriers is None:
@@ -166,6 +168,7 @@ class Proxy(LoggedService):
         """Connect to the uplink and watch the time: what needs neither ports nor signals."""
         self.control.start()
         self.fleet.start()
+        self._telemetry.start()
 
     def _reload(self) -> None:
         """For a SIGHUP."""
@@ -202,6 +205,7 @@ class Proxy(LoggedService):
         if self._place is not None:
             await self._place.stop()
         await self.control.stop()
+        await self._telemetry.stop()
         self._signals.restore()
         await self._admin.close()
 

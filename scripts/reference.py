@@ -5,6 +5,7 @@ A test compares them with what this would write, so that they can't go stale.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from redisproxy.figures.prometheus import OF_WORKERS
 from redisproxy.net import tls
 from redisproxy.net.twisted_network import TwistedNetwork
 from redisproxy.service import ProxyService
+from scripts import meanings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "This page is made of the code by `make reference`; change it there."
@@ -107,7 +109,7 @@ def _settings() -> Iterator[str]:
     yield ""
     yield "Which keys are there, of which type, with which defaults and bounds?"
     yield MADE
-    yield "What each key means is told in [Configuration](configuration.md)."
+    yield "[Configuration](configuration.md) tells more of each key, and when a change takes effect."
     document = config.schema()
     names = dict(_names(document))
     sections = {"The file": document, **{names[name]: section for name, section in document["$defs"].items()}}
@@ -121,7 +123,7 @@ def _settings() -> Iterator[str]:
         keys: list[tuple[str, ...]] = [
             _key(key, value, key in required, names) for key, value in section["properties"].items()
         ]
-        yield from _table(("key", "type", "default", "bounds"), keys)
+        yield from _table(("key", "type", "default", "bounds", "meaning"), keys)
 
 
 def _names(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -134,11 +136,19 @@ def _names(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
                     yield inner["$ref"].rpartition("/")[2], key
 
 
-def _key(key: str, value: dict[str, Any], required: bool, names: dict[str, str]) -> tuple[str, str, str, str]:
+def _key(key: str, value: dict[str, Any], required: bool, names: dict[str, str]) -> tuple[str, ...]:
     default = "required" if required else _shown(value.get("default"))
-    kinds = [kind for kind in value.get("anyOf", [value]) if kind.get("type") != "null"]
+    kinds = [kind for kind in _kinds(value) if kind.get("type") != "null"]
     bounds = "; ".join(filter(None, dict.fromkeys(_bounds(kind) for kind in kinds)))
-    return f"`{key}`", " or ".join(dict.fromkeys(_kind(kind, names) for kind in kinds)), default, bounds
+    kind = " or ".join(dict.fromkeys(_kind(kind, names) for kind in kinds))
+    return f"`{key}`", kind, default, bounds, value["description"].partition(". ")[0].rstrip(".")
+
+
+def _kinds(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for kind in value.get("anyOf", ()):
+        yield from _kinds(kind)
+    if "anyOf" not in value:
+        yield value
 
 
 def _shown(default: Any) -> str:
@@ -194,17 +204,21 @@ def _families() -> Iterator[tuple[str, str, str]]:
 
 def _exposition() -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        file.write('{"uplink": {"addr": "localhost:1"}, "listen": {"addr": ":2"}}')
+        fleet = {"listen": {"addr": "localhost:3"}, "peers": ["localhost:4"], "secret": "of nobody at all"}
+        file.write(json.dumps({"uplink": {"addr": "localhost:1"}, "listen": {"addr": ":2"}, "fleet": fleet}))
         file.flush()
         reactor = MemoryReactorClock()
         service = ProxyService(file.name, config.load(file.name, tls.faults), reactor, TwistedNetwork(reactor))
     exposed: list[bytes] = []
-    service.control.operations.metrics().addCallback(exposed.append)
+    service.fleet.operations.metrics().addCallback(exposed.append)
     return exposed[0].decode()
 
 
 def main() -> int:
     """Write the pages; 1 when one has changed and C{--check} is given."""
+    # The pages show what the schema has, which reads this file.
+    if "--check" not in sys.argv:
+        meanings.MEANINGS.write_text(meanings.as_text())
     changed = [name for name, text in pages().items() if _old(name) != text]
     if "--check" not in sys.argv:
         for name, text in pages().items():

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Makes the virtual environment, and installs Debian's redis-server if it may; further versions of the server come with the
 # Python packages for tests. Installs the client libraries of Node.js for the end-to-end tests, where there is a Node.js,
-# and a Chromium that looks at the admin page.
+# a Chromium that looks at the admin page, and the shells that complete commands.
 set -eu
 venv=$1
 
 missing=
 need() { missing="$missing $1"; }
 for program in python3:python3 redis-server:redis-server redis-cli:redis-tools curl:curl nc:netcat-openbsd gcc:gcc \
-    node:nodejs npm:npm systemd-analyze:systemd chromium:chromium; do
+    node:nodejs npm:npm systemd-analyze:systemd chromium:chromium zsh:zsh fish:fish; do
     command -v "${program%%:*}" >/dev/null 2>&1 || need "${program##*:}"
 done
 # Debian keeps these apart from python3 and gcc; without the headers the proxy is installed uncompiled.

@@ -12,9 +12,9 @@ import pytest
 from tests.chaos.ledger import Count, Elements, Jobs, Slot
 
 
-def run(*options: str) -> tuple[int, str]:
+def run(*options: str, module: str = "tests.chaos") -> tuple[int, str]:
     """Run it; exit code and output. If it hangs, everything that it has started ends with it."""
-    command = [sys.executable, "-m", "tests.chaos", *options]
+    command = [sys.executable, "-m", module, *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
@@ -29,6 +29,12 @@ def run(*options: str) -> tuple[int, str]:
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.one_twin)])
 def test_a_short_run_is_as_promised(workers: str) -> None:
     code, said = run("--short", "--workers", workers)
+    assert code == 0 and "everything was as promised" in said, said
+
+
+@pytest.mark.one_twin
+def test_a_fleet_whose_proxies_are_cut_off_at_random_is_as_promised() -> None:
+    code, said = run("--rounds", "5", "--clients", "1", module="tests.chaos.fleets")
     assert code == 0 and "everything was as promised" in said, said
 
 

@@ -149,11 +149,12 @@ def test_settings_have_the_defaults_that_are_documented() -> None:
 
 def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"uplink": {"addr": "localhost:1"}, "listen": {"addr": ":2"}}))
+    fleet = {"listen": {"addr": "localhost:3"}, "peers": ["localhost:4"], "secret": "of nobody at all"}
+    path.write_text(json.dumps({"uplink": {"addr": "localhost:1"}, "listen": {"addr": ":2"}, "fleet": fleet}))
     reactor = MemoryReactorClock()
     service = ProxyService(str(path), config.load(str(path), tls.faults), reactor, TwistedNetwork(reactor))
     exposed: list[bytes] = []
-    service.control.operations.metrics().addCallback(exposed.append)
+    service.fleet.operations.metrics().addCallback(exposed.append)
     text = exposed[0].decode()
     names = re.findall(r"^# TYPE (redisproxy_\w+)", text, re.MULTILINE)
     shown = {name for name in names if not name.endswith("_created")}

@@ -22,6 +22,7 @@ ROOMS = [
     "cli",
     "switch_test",
     "admin",
+    "telemetry",
     "fleet",
     "control",
     "switchover",

@@ -104,6 +104,19 @@ cdef class CommandFigures:
             arguments -= 1
         return family
 
+    def start_of(self, bytes data, Py_ssize_t number):
+        """See C{resp.command_beginning.start_of}."""
+        cdef const char* p = PyBytes_AS_STRING(data)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), at = 0, arguments, length
+        while number > 0 and at < size:
+            arguments = header_at(p, size, &at)
+            while arguments > 0 and at < size:
+                length = header_at(p, size, &at)
+                at += length + 2
+                arguments -= 1
+            number -= 1
+        return at
+
     cdef bytes count_sent(self, bytes data, Py_ssize_t count, int* family):
         """Count these commands; their family is in `family`, and a byte for each is returned if they are of several."""
         cdef const char* p = PyBytes_AS_STRING(data)

@@ -9,8 +9,8 @@ cdef class Flow:
     """See C{queue.Flow}."""
 
     cdef public bint open
-    cdef public object clock, on_slow
-    cdef public long long slow_ns, opened_ns
+    cdef public object clock, on_slow, on_sample
+    cdef public long long slow_ns, opened_ns, until_sample
     cdef readonly CommandFigures figures
     cdef public Py_ssize_t in_flight
     cdef public long long commands, bytes_from_clients, bytes_to_clients
@@ -32,6 +32,8 @@ cdef class Flow:
         entry.arrived_ns = arrived_ns
         if self.slow_ns:
             self.keep(entry, data, count)
+        if self.until_sample:
+            self.sample(entry, data, count)
 
     cdef int begun_run(self, Entry entry, bytes run, Py_ssize_t count, long long arrived_ns) except -1:
         """The same for what the framer has just made a run of."""
@@ -40,6 +42,14 @@ cdef class Flow:
         entry.arrived_ns = arrived_ns
         if self.slow_ns:
             self.keep(entry, run, count)
+        if self.until_sample:
+            self.sample(entry, run, count)
+        return 0
+
+    cdef int sample(self, Entry entry, bytes data, Py_ssize_t count) except -1:
+        self.until_sample -= count
+        if self.until_sample <= 0:
+            self.on_sample(entry, data, count)
         return 0
 
     cdef int keep(self, Entry entry, bytes data, Py_ssize_t count) except -1:
@@ -69,7 +79,8 @@ cdef class Entry:
     cdef public int family
     cdef public bytes families, head
     cdef public long long arrived_ns, sent_ns
-    cdef public Py_ssize_t count
+    cdef public Py_ssize_t count, before, size
+    cdef public object sized
 
     cdef Entry rest(self):
         """An entry for all but the next reply, which alone is left here."""
@@ -89,6 +100,10 @@ cdef class Entry:
             self.families = None
         self.count -= self.want - 1
         self.want = 1
+        if self.sized is not None and self.before:
+            rest.sized = self.sized
+            rest.before = self.before - 1
+            self.sized = None
         return rest
 
 
@@ -250,6 +265,7 @@ cdef class Queue:
             raise ProtocolError("bytes that belong to no request")
         entry = <Entry>self.waiting[self.first]
         entry.want -= 1
+        entry.sized = None
         if not entry.want:
             self.shift()
         try:
@@ -271,7 +287,10 @@ cdef class Queue:
                     raise ProtocolError("bytes that belong to no request")
                 entry = <Entry>self.waiting[self.first]
                 start = position
-                done = self.pass_over(entry, p, size, &position)
+                if entry.sized is None:
+                    done = self.pass_over(entry, p, size, &position, entry.want)
+                else:
+                    done = self.pass_over_sampled(entry, p, size, &position)
                 if self.scanner.read_only:
                     self.read_only()
                 if done:
@@ -296,16 +315,30 @@ cdef class Queue:
                 else:
                     self.release(released)
 
-    cdef Py_ssize_t pass_over(self, Entry entry, const char* p, Py_ssize_t size, Py_ssize_t* position) except -1:
-        """Pass over replies for `entry`, and count errors among them: one by one where it matters which they are."""
+    cdef Py_ssize_t pass_over_sampled(self, Entry entry, const char* p, Py_ssize_t size, Py_ssize_t* position) except -1:
+        """The same up to the reply whose size is asked for, and then for that one."""
+        cdef Py_ssize_t start = position[0]
+        cdef Py_ssize_t done = self.pass_over(entry, p, size, position, entry.before or 1)
+        if entry.before:
+            entry.before -= done
+            return done
+        entry.size += position[0] - start
+        if done:
+            entry.sized(entry.size)
+            entry.sized = None
+        return done
+
+    cdef Py_ssize_t pass_over(self, Entry entry, const char* p, Py_ssize_t size, Py_ssize_t* position,
+                              Py_ssize_t most) except -1:
+        """Pass over `most` replies for `entry`, and count errors among them: one by one if need be."""
         cdef ReplyScanner scanner = self.scanner
         cdef Py_ssize_t done = 0, some = 1
         if entry.families is None:
-            done = scanner.pass_over(p, size, position, entry.want)
+            done = scanner.pass_over(p, size, position, most)
             if scanner.errors:
                 self.count_errors(entry.family)
             return done
-        while some and done < entry.want:
+        while some and done < most:
             some = scanner.pass_over(p, size, position, 1)
             if scanner.errors:
                 self.count_errors(family_at(entry, done))

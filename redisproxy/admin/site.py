@@ -58,6 +58,7 @@ class Root(Resource):
             b"info.json": Page(JSON, lambda: operations.info().addCallback(_as_json)),
             b"figures.json": Page(JSON, lambda: operations.figures().addCallback(_as_compact_json)),
             b"slowlog.json": Page(JSON, lambda: operations.slow_commands().addCallback(_as_compact_json)),
+            b"hot_keys.json": Page(JSON, lambda: operations.hot_keys().addCallback(_as_compact_json)),
             b"fleet.json": Page(JSON, lambda: operations.fleet().addCallback(_as_json)),
             b"metrics": Page(exposition, lambda: operations.metrics().addCallback(Rendered)),
             b"readyz": Page(text, lambda: operations.ready().addCallback(_as_readiness)),
@@ -109,6 +110,8 @@ class BoundedRequest(Request):
         # What is no plain text here makes the parser of bodies raise.
         types = self.requestHeaders.getRawHeaders(b"content-type") or ()
         if all(32 <= byte < 127 for each in types for byte in each):
+            channel: Any = self.channel
+            channel.answering = True
             super().requestReceived(command, path, version)
         else:
             self._refuse(b"400 Bad Request")
@@ -124,9 +127,17 @@ class BoundedRequest(Request):
 
 
 class Channel(HTTPChannel):
-    """One connection, which takes no more requests once another process is in charge."""
+    """One connection, which takes no more requests once another process is in charge.
+
+    @ivar answering: a whole request has come, and is not answered yet.
+    """
 
     site: BoundedSite
+    answering = False
+
+    def requestDone(self, request: Request) -> None:
+        self.answering = False
+        super().requestDone(request)
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         if self.site.left:
@@ -144,6 +155,8 @@ class Channel(HTTPChannel):
 class BoundedSite(Site):
     """A site with a bound on its connections, and no log line for each request.
 
+    A new connection takes the place of the oldest one that has asked nothing: whoever opens many shuts nobody out.
+
     @ivar left: another process answers from now on.
     """
 
@@ -154,7 +167,7 @@ class BoundedSite(Site):
     def __init__(self, root: Root) -> None:
         super().__init__(root, requestFactory=BoundedRequest, timeout=IDLE_S)
         self._events = root.events
-        self._channels: set[Channel] = set()
+        self._channels: dict[Channel, None] = {}
         self.left = False
 
     def leave(self) -> None:
@@ -168,18 +181,27 @@ class BoundedSite(Site):
         """Requests are not logged: what they change is."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        if len(self._channels) >= MAX_CONNECTIONS:
+        if len(self._channels) >= MAX_CONNECTIONS and not self._make_room():
             return None
         channel = super().buildProtocol(addr)
         lost = channel.connectionLost
-        self._channels.add(channel)
+        self._channels[channel] = None
 
         def connectionLost(reason: Failure) -> None:
-            self._channels.discard(channel)
+            self._channels.pop(channel, None)
             lost(reason)
 
         channel.connectionLost = connectionLost
         return channel
+
+    def _make_room(self) -> bool:
+        for each in self._channels:
+            transport: Any = each.transport
+            if transport is not None and not each.answering:
+                del self._channels[each]
+                transport.abortConnection()
+                return True
+        return False
 
 
 def make_site(

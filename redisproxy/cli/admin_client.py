@@ -132,7 +132,12 @@ def _advice(error: Exception, admin: AdminSettings) -> str:
         return "only the proxy's user and root may use this socket"
     if isinstance(error, OSError) and error.errno in (errno.ECONNREFUSED, errno.ENOENT):
         return "is the proxy running, and with this configuration? (systemctl status redisproxy)"
+    wants = "" if admin.tls else ", or it wants TLS (admin.tls)"
+    if isinstance(error, ConnectionError):
+        return (
+            f"the process may have ended in the middle of it{wants}: its log says so, and what was asked for may have"
+            " happened"
+        )
     if isinstance(error, http.client.HTTPException):
-        wants = "" if admin.tls else ", or it wants TLS (admin.tls)"
         return f"what listens there does not speak HTTP like the proxy's admin endpoint{wants}"
     return "is the proxy running, and does this configuration name its admin address?"

@@ -1,4 +1,4 @@
-"""Commands that only look at the running proxy: C{status}, C{history}, C{metrics}, C{slowlog}."""
+"""Commands that only look at the running proxy: C{status}, C{history}, C{metrics}, C{slowlog}, C{hot-keys}."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def _lines(info: dict[str, Any], now: dict[str, Any] | None) -> Iterator[str]:
         yield f"move:      to {shown(current['to'])}: {current['step']}"
     way_back = (info.get("switchover") or {}).get("way_back")
     if way_back:
-        follows = "" if way_back["follows"] else f", which does not follow: {shown(way_back['why_not'])}"
+        why_not = f": {shown(way_back['why_not'])}" if way_back["why_not"] else ""
+        follows = "" if way_back["follows"] else f", which does not follow{why_not}"
         yield f"way back:  {shown(way_back['to'])}{follows}"
     yield f"version:   {info['version']}, up {duration(info['uptime_s'])}"
 
@@ -58,7 +59,7 @@ def _lines(info: dict[str, Any], now: dict[str, Any] | None) -> Iterator[str]:
 _WHO = ("client", "uplink")
 
 
-@click.command()
+@click.command(short_help="Show the last switchovers, reloads and upgrades.")
 @ask_admin
 @AS_JSON
 def history(path: str, cacert: str | None, as_json: bool) -> None:
@@ -109,7 +110,7 @@ def _reload(report: dict[str, Any]) -> dict[str, Any]:
     return _event(report, "reload", "done" if report.get("ok") else "rejected", details or "nothing changed")
 
 
-@click.command()
+@click.command(short_help="Show the metrics whose name contains a text.")
 @ask_admin
 @click.argument("name", default="")
 @AS_JSON
@@ -134,7 +135,7 @@ def metrics(path: str, cacert: str | None, name: str, as_json: bool) -> None:
     sys.exit(DONE if samples else REFUSED)
 
 
-@click.command()
+@click.command(short_help="Show the commands that took long.")
 @ask_admin
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="No more than so many.")
 @AS_JSON
@@ -151,6 +152,44 @@ def slowlog(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
     else:
         heads = ("when", "total", "proxy", "redis", "command", "key", "client", "addr", "user")
         put(table(heads, map(_slow, entries), right=heads[1:4]))
+
+
+@click.command(name="hot-keys", short_help="Show the keys used most, and the largest replies.")
+@ask_admin
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="No more than so many of each.")
+@AS_JSON
+def hot_keys(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
+    """Show the keys that are used most, and the largest replies, as sampling has found them.
+
+    Exit code 0: done. 1: the running proxy does not sample. 2: there was no answer.
+    """
+    hot = json_of(path, "/hot_keys.json", cacert, "sample of keys")
+    hot = {**hot, "keys": hot["keys"][:limit], "replies": hot["replies"][:limit]}
+    if as_json:
+        click.echo(json.dumps(hot, indent=2))
+    elif not hot["sample"]:
+        click.echo("nothing is sampled: set hot_keys.sample in the configuration file, and reload", err=True)
+    else:
+        _show_hot(hot)
+    sys.exit(DONE if hot["sample"] else REFUSED)
+
+
+def _show_hot(hot: dict[str, Any]) -> None:
+    rate = f"{number(hot['commands_per_s'])} commands a second"
+    click.echo(f"one of {hot['sample']} commands was looked at, {hot['sampled']} lately; about {rate}")
+    if hot["keys"]:
+        heads = ("share", "a second", "family", "key")
+        rows = (
+            (f"{each['share']:.1%}", number(each["commands_per_s"]), each["family"], each["key"])
+            for each in hot["keys"]
+        )
+        put(table(heads, rows, right=heads[:2]))
+    if hot["replies"]:
+        heads = ("reply bytes", "command", "key", "when")
+        replies = (
+            (f"{each['bytes']:,}", each["command"], each["key"], local_time(each["time"])) for each in hot["replies"]
+        )
+        put(table(heads, replies, right=heads[:1]))
 
 
 def _slow(entry: dict[str, Any]) -> list[str]:

@@ -64,8 +64,8 @@ def tell_differences(report: dict[str, Any], console: Console) -> None:
         return
     left = sum(not row["carried"] for row in rows)
     console.print(
-        f"[yellow]the data does not carry this:[/] {len(rows)} differences that clients can feel,"
-        f" {len(rows) - left} of them taken along (switchover.carry)",
+        f"[yellow]the data does not carry this:[/] {len(rows)} difference{'' if len(rows) == 1 else 's'}"
+        f" that clients can feel, {len(rows) - left} taken along (switchover.carry)",
         highlight=False,
         width=min(console.width, COLUMNS),
     )

@@ -42,23 +42,27 @@ class View:
 
 
 class Column(NamedTuple):
-    """A column of the table. @ivar from_width: it is there in terminals at least so wide."""
+    """A column of the table.
+
+    @ivar from_width: it is there in terminals at least so wide. @ivar grows: by so much where there is room.
+    """
 
     name: str
     head: str
     width: int
     from_width: int = 0
     right: bool = False
+    grows: int = 0
 
 
 COLUMNS = (
     Column("id", "id", 7, right=True),
     Column("addr", "address", 21),
     Column("user", "user", 10, 100),
-    Column("name", "name", 12),
+    Column("name", "name", 12, 70, grows=16),
     Column("lib", "library", 16, 120),
     Column("db", "db", 3, 90, right=True),
-    Column("cmd", "command", 8),
+    Column("cmd", "command", 8, 80, grows=10),
     Column("age_s", "age", 4, right=True),
     Column("idle_s", "idle", 4, right=True),
     Column("pending", "pend", 4, right=True),
@@ -144,7 +148,14 @@ def _numbers(info: dict[str, Any], now: dict[str, Any]) -> Text:
 
 
 def _columns(width: int) -> list[Column]:
-    return [column for column in COLUMNS if width >= column.from_width]
+    those = [column for column in COLUMNS if width >= column.from_width]
+    room = width - sum(column.width + 1 for column in those) + 1
+    columns = []
+    for column in those:
+        more = max(0, min(column.grows, room))
+        room -= more
+        columns.append(column._replace(width=column.width + more))
+    return columns
 
 
 def _table_head(view: View, width: int) -> Text:

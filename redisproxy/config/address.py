@@ -52,11 +52,11 @@ def parse_address(addr: str, network: str) -> Address:
         return UnixAddress(addr)
     match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]{1,5})", addr)
     if match is None:
-        raise ValueError('expected host:port, [v6 address]:port, or a path with network "unix"')
+        raise ValueError('expected host:port, [v6 address]:port, or a path with network "unix"' + _hint(addr))
     port = int(match[3])
     if not 1 <= port <= 65535:
         raise ValueError("the port must be from 1 to 65535")
-    if match[2] is not None and re.search(r"[\s\x00-\x1f/@]", match[2]):
+    if match[2] is not None and re.search(r"[\s\x00-\x1f/@${}]", match[2]):
         raise ValueError("this is no host name")
     if match[1] is not None:
         try:
@@ -64,6 +64,17 @@ def parse_address(addr: str, network: str) -> Address:
         except ValueError:
             raise ValueError("this is no IPv6 address") from None
     return TcpAddress(match[2] if match[1] is None else match[1], port)
+
+
+def _hint(addr: str) -> str:
+    """What somebody may have meant; nothing of what is written is repeated: it may hold a password."""
+    if "://" in addr:
+        return '; no URL: "tls": true has TLS, "user" and "pass" are keys of their own'
+    if addr.startswith(("/", "./")):
+        return '; set "network": "unix" for a path'
+    if addr.count(":") > 1:
+        return "; an IPv6 address stands in brackets"
+    return "; the port is missing" if addr and ":" not in addr else ""
 
 
 def is_name(host: str) -> bool:

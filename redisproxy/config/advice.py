@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ def advice(settings: Settings, now: datetime | None = None) -> list[str]:
     return [
         *_of_doors(settings),
         *_of_the_uplink(settings),
+        *_of_secrets(settings),
         *_of_times(settings),
         *_of_switchovers(settings),
         *_of_certificates(settings, now or datetime.now(UTC)),
@@ -52,6 +54,20 @@ def _of_door(where: str, listener: ListenSettings, may: str) -> Iterator[str]:
         yield f"{where}: whoever reaches {listener.address} may {may}: set pass, users or cacertfile"
     elif not listener.tls:
         yield f"{where}: passwords cross the network in the clear: use TLS, or an address that only trusted hosts reach"
+
+
+_LIKE_A_VARIABLE = re.compile(r"\$\w+|\$?\{[^}]*\}|%\w+%")
+
+
+def _of_secrets(settings: Settings) -> Iterator[str]:
+    """Passwords that were meant to be environment variables, and are taken as they are written."""
+    doors = [("listen", each) for each in settings.listen] + ([("admin", settings.admin)] if settings.admin else [])
+    given = [("uplink.pass", settings.uplink.password), ("uplink.sentinel_pass", settings.uplink.sentinel_password)]
+    given += [(f"{where}.pass", each) for where, door in doors for each in door.passwords or ()]
+    given += [(f"{where}.users", each) for where, door in doors for user in door.users for each in user.passwords or ()]
+    for where, secret in given:
+        if secret is not None and _LIKE_A_VARIABLE.fullmatch(secret.get_secret_value()):
+            yield f"{where}: taken as it is written, though it looks like a variable; ${{NAME}} stands for one"
 
 
 def _of_the_uplink(settings: Settings) -> Iterator[str]:

@@ -52,11 +52,42 @@ def _parsed(path: Path, content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 (byte {error.start})"]) from None
     except json.JSONDecodeError as error:
-        raise ConfigError([f"{path}: not JSON: {error.msg}, line {error.lineno}, column {error.colno}"]) from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError([f"{path}: not JSON: {_in_words(error)}, {place}"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: nested too deeply"]) from None
     except ValueError:
         raise ConfigError([f"{path}: not JSON: a number with too many digits"]) from None
+
+
+_FOUND = (
+    ("'", "texts and the names of keys are in double quotes"),
+    ("#", "comments begin with //"),
+    ("/*", "a comment that does not end"),
+    ("]", "a comma too many before ]"),
+    ("}", "a comma too many before }, or no value"),
+    ("True", "it is written true"),
+    ("False", "it is written false"),
+    ("None", "it is written null"),
+)
+_MESSAGES = {
+    "Expecting property name enclosed in double quotes": "the name of a key in double quotes was expected",
+    "Expecting ',' delimiter": "a comma is missing",
+    "Expecting value": "a value was expected",
+    "Expecting ':' delimiter": "a colon is missing",
+    "Extra data": "something stands after the end of the object",
+}
+
+
+def _in_words(error: json.JSONDecodeError) -> str:
+    """What is wrong there, for somebody who does not know JSON by heart."""
+    rest = error.doc[error.pos :]
+    if not error.doc.strip():
+        return "the file is empty"
+    if not rest.strip():
+        return "the file ends too early"
+    told = next((text for begin, text in _FOUND if rest.startswith(begin)), "")
+    return told or _MESSAGES.get(error.msg, error.msg)
 
 
 def _without_comment(found: re.Match[str]) -> str:

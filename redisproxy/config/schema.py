@@ -6,7 +6,9 @@ are not there) C{redisproxy check-config} tells.
 
 from __future__ import annotations
 
+import json
 import re
+from importlib.resources import files
 from typing import Any
 
 from redisproxy.config.files import CERTIFICATE_FILES, PASSFILES, SECRETS
@@ -17,21 +19,27 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MAY_BE_EMPTY = (*CERTIFICATE_FILES, *PASSFILES)
 _ONE_OR_SEVERAL = ("pass", "sha256")
 _MARKUP = re.compile(r"[A-Z]\{([^}]*)\}")
+_SECRET = "${NAME} stands for an environment variable."
 
 
 def schema() -> dict[str, Any]:
     """The schema, as a JSON document."""
     document = Settings.model_json_schema(by_alias=True)
-    sections = [document, *document["$defs"].values()]
-    for section in sections:
-        section["description"] = _MARKUP.sub(r"\1", section.get("description", ""))
+    meanings = json.loads((files("redisproxy.config") / "meanings.json").read_text(encoding="utf-8"))
+    for name, section in {"Settings": document, **document["$defs"]}.items():
+        section["description"] = _first_paragraph(section.get("description", ""))
         for key, value in section.get("properties", {}).items():
             _mend(key, value)
+            value["description"] = " ".join(filter(None, [meanings[name].get(key), _SECRET if key in SECRETS else ""]))
     for key in ("listen", "listen_raw"):
         _one_or_several(document["properties"][key])
     _empty_admin(document)
     document["properties"][SCHEMA] = {"type": "string", "description": "This schema, for editors."}
     return {SCHEMA: DIALECT, "title": "redisproxy", **{key: value for key, value in document.items() if key != "title"}}
+
+
+def _first_paragraph(docstring: str) -> str:
+    return " ".join(_MARKUP.sub(r"\1", docstring).partition("\n\n")[0].split())
 
 
 def _mend(key: str, value: dict[str, Any]) -> None:
@@ -44,8 +52,6 @@ def _mend(key: str, value: dict[str, Any]) -> None:
     for kind in kinds:
         if kind.get("type") == "array" and key in _ONE_OR_SEVERAL:
             _one_or_several(kind)
-    if key in SECRETS:
-        value["description"] = "The secret itself, or the environment variable that holds it: ${NAME}."
     if key == "allow_commands":
         value["items"] = {"type": "string", "maxLength": 64}
 

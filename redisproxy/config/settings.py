@@ -11,8 +11,10 @@ from pydantic_core import PydanticCustomError
 from redisproxy.commands.allow_commands import not_allowable
 from redisproxy.config.address import Address, TcpAddress, on_this_machine
 from redisproxy.config.fleet import FleetSettings
+from redisproxy.config.hot_keys import HotKeySettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings
+from redisproxy.config.opentelemetry import OpenTelemetrySettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.section import MillisecondsOrOff, Section, Text
 from redisproxy.config.slowlog import SlowlogSettings
@@ -59,6 +61,8 @@ class Settings(Section):
     upgrade: UpgradeSettings = UpgradeSettings()
     switchover: SwitchoverSettings = SwitchoverSettings()
     slowlog: SlowlogSettings = SlowlogSettings()
+    hot_keys: HotKeySettings = HotKeySettings()
+    opentelemetry: OpenTelemetrySettings | None = None
     fleet: FleetSettings | None = None
 
     @model_validator(mode="before")
@@ -107,6 +111,7 @@ class Settings(Section):
             if endpoint.address in seen:
                 raise ValueError(f"{name}: the address {endpoint.address} is used by {seen[endpoint.address]} already")
             seen[endpoint.address] = name
+        seen |= {each: name for address, name in seen.items() for each in on_this_machine(address)}
         if self.uplink.address in seen:
             raise ValueError(f"uplink.addr: this is where the proxy itself listens ({seen[self.uplink.address]})")
         for number, sentinel in enumerate(self.uplink.sentinel_addresses):

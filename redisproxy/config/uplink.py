@@ -174,7 +174,7 @@ def _sentinel_faults(uplink: UplinkSettings) -> Iterator[str]:
 
 
 def _without_path(error: ValueError) -> str:
-    return str(error).removesuffix(', or a path with network "unix"')
+    return str(error).replace(', or a path with network "unix"', "")
 
 
 def _wrong_addresses(sentinels: tuple[str, ...]) -> Iterator[str]:

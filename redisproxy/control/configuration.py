@@ -44,7 +44,7 @@ class Configuration:
 
     @ivar finder: what tells where the uplink is, sentinels or a name, if there is such a thing.
     @ivar left: the server that was left by going back, until a file that names another one is taken.
-    @ivar unfinished: the server at which a switchover that did not take place has left a part of the data.
+    @ivar unfinished: the server to which the last switchover did not take place; it may have a part of the data.
     @ivar admin_users: who may use the admin pages; None when anybody may.
     @ivar admin_tls: the certificate of the admin pages, if they have one; a reload replaces what is in it.
     """

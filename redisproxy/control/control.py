@@ -31,7 +31,7 @@ from redisproxy.control.results import Results
 from redisproxy.control.sentinel_follower import Follower
 from redisproxy.control.shutdown import Shutdown
 from redisproxy.control.switchover import SwitchoverOperation
-from redisproxy.control.unfinished_copy import UnfinishedCopy
+from redisproxy.control.unfinished_switchover import UnfinishedSwitchover
 from redisproxy.control.upgrade import UPGRADE, Upgrade
 from redisproxy.control.uplink_advice import UplinkAdvice
 from redisproxy.copying.engine import CopyEngine
@@ -97,7 +97,7 @@ class Control:
         configuration, exclusion, results, clock = self.configuration, self.exclusion, self.results, self._clock
         holding = Holding(moving.gate, self.metrics)
         move = Move(moving, configuration, holding, clock)
-        refused = UnfinishedCopy(configuration, network, clock), LeftServer(configuration, network, clock)
+        refused = UnfinishedSwitchover(configuration, network, clock), LeftServer(configuration, network, clock)
         self.reload = Reload(configuration, move, exclusion, results, *refused)
         moved = moving, configuration, holding, move, exclusion, results, network, clock
         self.switchover = SwitchoverOperation(*moved, start_copying)

@@ -32,7 +32,7 @@ class Exclusion:
     def __init__(self, results: Results) -> None:
         self._results = results
         self._running: Deferred[Any] | None = None
-        self._name = ""
+        self._name, self._began = "", 0.0
         self._next: Callable[[], Deferred[Any]] | None = None
         self._waiting: list[Deferred[None]] = []
         self._stopping = False
@@ -53,7 +53,7 @@ class Exclusion:
         if self._running is not None:
             return fail(WrongState(f"{'an' if self._name[0] in 'aeiou' else 'a'} {self._name} is running already"))
         answer: Deferred[Answer] = Deferred()
-        self._name = name
+        self._name, self._began = name, self._results.now()
         self._running = running = ensureDeferred(work())
         running.addErrback(self._results.failed, name)
         running.addBoth(self._ended, answer)
@@ -74,6 +74,7 @@ class Exclusion:
 
     def _ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
         self._running = None
+        self._results.ended(self._name, self._began, result)
         begin, self._next = self._next, None
         waiting, self._waiting = self._waiting, []
         if begin is not None and self._name == SWITCHOVER and not _took_place(result):

@@ -18,13 +18,14 @@ from twisted.logger import (
     FileLogObserver,
     ILogObserver,
     LegacyLogObserverWrapper,
-    LogLevel,
     formatEvent,
     formatEventAsClassicLogText,
 )
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
+
+from redisproxy.net.log_levels import level_of
 
 if TYPE_CHECKING:
     from twisted.logger import LogEvent
@@ -124,6 +125,5 @@ def as_json(event: LogEvent) -> str:
 
 
 def _level(event: LogEvent) -> str:
-    level = event.get("log_level", LogLevel.info)
-    name: str = level.name
+    name: str = level_of(event).name
     return name

@@ -127,6 +127,10 @@ class Operations:
         """The commands that took long."""
         return self._records.slow_commands().addErrback(_unavailable)
 
+    def hot_keys(self) -> Deferred[Answer]:
+        """The keys that are used most, and the largest replies."""
+        return self._records.hot_keys().addErrback(_unavailable)
+
     def ready(self) -> Deferred[tuple[bool, str]]:
         """Whether new clients may be sent here, and why not."""
         return self._info.ready().addErrback(_not_ready)

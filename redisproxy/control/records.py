@@ -1,4 +1,4 @@
-"""What has passed, as the admin pages show it: the samples of the last minutes, and slow commands."""
+"""What has passed, as the admin pages show it: the samples of the last minutes, slow commands, hot keys."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from redisproxy.figures.latency import percentile_ms
 if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
     from redisproxy.dataplane.interface import DataPlane, Figures
+    from redisproxy.figures.hot_keys import Hot
     from redisproxy.figures.seconds import Second
     from redisproxy.figures.slow_log import SlowCommand
 
@@ -49,6 +50,20 @@ class Records:
         return self._dataplane.records.slow_commands().addCallback(
             lambda commands: {"entries": [_slow(command) for command in commands]}
         )
+
+    def hot_keys(self) -> Deferred[Answer]:
+        """The contents of /hot_keys.json.
+
+        @raise DataPlaneLost: there is no data plane.
+        """
+        return self._dataplane.records.hot_keys().addCallback(_hot)
+
+
+def _hot(hot: Hot) -> Answer:
+    answer = asdict(hot)
+    for key in answer["keys"]:
+        key["share"] = round(key["commands_per_s"] / hot.commands_per_s, 4) if hot.commands_per_s else 0.0
+    return answer
 
 
 def _slow(command: SlowCommand) -> Answer:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redisproxy.control.left_server import LeftServer
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
-    from redisproxy.control.unfinished_copy import UnfinishedCopy
+    from redisproxy.control.unfinished_switchover import UnfinishedSwitchover
 
 
 class Reload:
@@ -34,7 +34,7 @@ class Reload:
         move: Move,
         exclusion: Exclusion,
         results: Results,
-        unfinished: UnfinishedCopy,
+        unfinished: UnfinishedSwitchover,
         left: LeftServer,
     ) -> None:
         self._left = left

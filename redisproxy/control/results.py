@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, OperationError, Unavailable, WrongState
 from redisproxy.dataplane.interface import DataPlaneLost, Rejected
+from redisproxy.figures.spans import Span
 from redisproxy.net.errors import UplinkError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from redisproxy.figures.metrics import OperationFigures
 
 KEPT_REPORTS = 10
+_TRACED = ("from", "to", "result", "reason", "pause_ms", "held", "state")
+"""Of an answer or a report, what is told to whoever traces moves."""
 T = TypeVar("T")
 
 
@@ -39,6 +42,19 @@ class Results:
         self.switchovers: list[Answer] = []
         self.way_back: Answer = {}
         self.upgrades: list[Answer] = []
+
+    def now(self) -> float:
+        """In seconds since 1970."""
+        return self._clock.seconds()
+
+    def ended(self, name: str, began: float, result: Answer | Failure) -> None:
+        """A move has ended, however. @param began: when it began, as L{now} told."""
+        error = result.getErrorMessage() if isinstance(result, Failure) else ""
+        answer = getattr(result.value, "details", {}) if isinstance(result, Failure) else result
+        told = {**answer, **(answer.get("report") or {})}
+        attributes = {key: told[key] for key in _TRACED if isinstance(told.get(key), str | int | float)}
+        steps = tuple((each["name"], each["ms"] / 1000) for each in told.get("steps", ()))
+        self._metrics.on_span(Span(name, self.now() - began, error, attributes, steps))
 
     def reloaded(self, answer: Answer) -> None:
         """A reload was done."""

@@ -5,6 +5,7 @@ An upgrade hands it on. After a restart it is found again, if the server before 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -19,7 +20,7 @@ from redisproxy.net.errors import UplinkError
 from redisproxy.servers.connecting import connect_to
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from twisted.python.failure import Failure
 
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from redisproxy.control.way_back_value import Known
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.net.network import Network
+    from redisproxy.switchover.replica_setup import ReplicaSetup
     from redisproxy.switchover.way_back import WayBack
 
 FORGETTING = "change of the way back"
+SetBack = Callable[[], "Awaitable[list[str] | None]"]
+"""Has whoever made the server in use follow, once, set back its settings; warnings, or None when nobody knows them."""
 
 
 def file_advice(left: Address, in_use: Address) -> str:
@@ -43,7 +47,10 @@ def file_advice(left: Address, in_use: Address) -> str:
 
 
 class Return:
-    """The server before, for as long as the one that was gone to is in use."""
+    """The server before, for as long as the one that was gone to is in use.
+
+    @ivar others_set_back: asks the peers.
+    """
 
     log = Logger(namespace="redisproxy.switchover")
 
@@ -56,6 +63,7 @@ class Return:
         self._network = network
         self._clock = clock
         self._looking: Deferred[None] | None = None
+        self.others_set_back: SetBack = _nobody_knows
 
     def start(self, dataplane: DataPlane) -> None:
         """Look for it as soon as the server has answered the data plane, if the settings say that there may be one."""
@@ -139,13 +147,29 @@ class Return:
         """
         earlier = self._last
         self._know((before, after, way))
-        warnings = _unknown_settings(after) if earlier and _is_found(earlier, after) else []
+        warnings = await self._set_back_by_others(after) if earlier and _is_found(earlier, after) else []
         if earlier is None or not earlier[2].follows or earlier[0].address in (before.address, after.address):
             return warnings
         try:
             return await self._release(earlier[0], earlier[2])
         except (UplinkError, WrongState) as error:
             return [f"{earlier[0].address}, which was the way back before, may still be a replica: {error}"]
+
+    async def _set_back_by_others(self, uplink: UplinkSettings) -> list[str]:
+        warnings = await self.others_set_back()
+        return _unknown_settings(uplink) if warnings is None else warnings
+
+    def setup_of(self, uplink: UplinkSettings) -> ReplicaSetup | None:
+        """How this proxy made this server follow; None if it has not."""
+        known = self._known
+        return None if known is None or known[2].found or known[0].address != uplink.address else known[2].setup
+
+    def told(self, way: Mapping[str, Any]) -> None:
+        """A peer has led the last switchover: what it says of the server before, as in L{to_value}, without secrets."""
+        follows = way.get("source") is not None
+        value = {**self._results.way_back, **way, "settings_before": {} if follows else None, "found": follows}
+        if from_value(value) is not None:
+            self._results.way_back = value
 
     async def forget(self) -> Answer:
         """Have the server before follow no more. It stays fenced, with the data that it has.
@@ -184,6 +208,21 @@ class Return:
         finally:
             server.close()
 
+    async def set_back(self, uplink: UplinkSettings, setup: ReplicaSetup) -> list[str]:
+        """Set back the settings of a server that followed; warnings."""
+        try:
+            server = await connect_to(uplink, f"the server {uplink.address}", self._network, self._clock)
+        except UplinkError as error:
+            return [f"the settings that {uplink.address} had before it followed could not be set back: {error}"]
+        try:
+            return await setup.restore(server)
+        finally:
+            server.close()
+
+
+async def _nobody_knows() -> list[str] | None:
+    return None
+
 
 def _is_found(known: Known, uplink: UplinkSettings) -> bool:
     """Whether this is the server before, which was found, so that its settings are not known."""
@@ -192,7 +231,7 @@ def _is_found(known: Known, uplink: UplinkSettings) -> bool:
 
 def _unknown_settings(uplink: UplinkSettings) -> list[str]:
     return [
-        f"{uplink.address} was found again after a restart of the proxy, with the login that the configuration file has"
-        " for uplink: its masteruser, masterauth and tls-replication are as the switchover has set them, because nobody"
-        " knows what they were before"
+        f"{uplink.address} was found again after a restart of the proxy, or made to follow by a peer that is gone, with"
+        " the login that the configuration file has for uplink: its masteruser, masterauth and tls-replication are as"
+        " the switchover has set them, because nobody knows what they were before"
     ]

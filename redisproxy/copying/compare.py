@@ -13,7 +13,7 @@ from redisproxy.copying.differences import Difference, names_tell, why_counts_di
 from redisproxy.copying.endpoint import Endpoint
 from redisproxy.copying.functions import compare_functions
 from redisproxy.copying.key_by_key import BETWEEN_LOOKS_S, LOOKS, KeyByKey, Progress
-from redisproxy.copying.keyspace import KeyCount, key_counts
+from redisproxy.copying.keyspace import KeyCount, counts_of_data
 
 
 async def compare(
@@ -34,7 +34,7 @@ async def compare(
     @param progress: called with how many keys have been looked at, of how many.
     @raise UplinkError: a server did not answer.
     """
-    here, there = await key_counts(source), await key_counts(target)
+    here, there = await counts_of_data(source), await counts_of_data(target)
     databases = sorted({*here, *there, *(db for db, _ in extent.first)})
     comparison = Comparison({db: (_at(here, db).keys, _at(there, db).keys) for db in databases})
     for why in await compare_functions(source, target):
@@ -54,7 +54,7 @@ async def _compare_counts(
 ) -> dict[int, tuple[KeyCount, KeyCount]]:
     """Note which numbers of keys differ; the numbers, by database."""
     for look in range(LOOKS):
-        here, there = await key_counts(source), await key_counts(target)
+        here, there = await counts_of_data(source), await counts_of_data(target)
         counts = {db: (_at(here, db), _at(there, db)) for db in comparison.keys}
         different = {db: why for db, both in counts.items() if (why := why_counts_differ(*both))}
         if not different or look == LOOKS - 1:

@@ -18,7 +18,6 @@ from redisproxy.copying.named_keys import NamedKeys
 from redisproxy.copying.pace import Pace
 from redisproxy.copying.streams import Streams
 from redisproxy.copying.writer import Writer
-from redisproxy.servers.copy_marker import unmark
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -116,8 +115,6 @@ class CopyRun:
 
         @raise UplinkError: a server does not answer.
         """
-        await self.servers.select(0)
-        await unmark(self.servers.new)
         extent = Extent(Depth(self._settings.verify), first=tuple(reversed(self.named.recent)), seconds=seconds)
         verified = self.verification if self.verification is not None and self.verification.complete else None
         if verified is not None:

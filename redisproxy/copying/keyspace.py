@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redisproxy.copying.endpoint import PRIVATE, Endpoint
 from redisproxy.servers.control_connection import ServerSaidNo
+from redisproxy.servers.copy_marker import MARKER
 from redisproxy.servers.state import parse_info
 
 BATCH = 500
 """How many keys are taken at once."""
 _TIMED = ("subexpiry", "keys_with_volatile_items")
 """What Redis and Valkey call hashes whose fields have times to live."""
+_MISSING = -2
+"""What PTTL says of a key that is not there."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,28 @@ async def key_counts(server: Endpoint) -> dict[int, KeyCount]:
 
     @raise UplinkError: the server did not answer.
     """
-    info = parse_info((await server.ask("INFO", "keyspace")).decode())
+    return _counts(await server.ask("INFO", "keyspace"))
+
+
+async def counts_of_data(server: Endpoint) -> dict[int, KeyCount]:
+    """L{key_counts} without the mark of a copy; database 0 is selected.
+
+    @raise UplinkError: the server did not answer.
+    """
+    replies = await server.ask_all(("SELECT", 0), ("PTTL", MARKER), ("INFO", "keyspace"))
+    for reply in replies:
+        if isinstance(reply, ServerSaidNo):
+            raise reply
+    _, lasts_ms, info = replies
+    counts = _counts(info)
+    if lasts_ms != _MISSING and 0 in counts:
+        found = counts[0]
+        counts[0] = replace(found, keys=found.keys - 1, expiring=found.expiring - (lasts_ms >= 0))
+    return counts
+
+
+def _counts(reply: bytes) -> dict[int, KeyCount]:
+    info = parse_info(reply.decode())
     return {int(name[2:]): _count(value) for name, value in info.items() if name[2:].isdigit() and name[:2] == "db"}
 
 

@@ -86,6 +86,7 @@ class InForce:
         core.cursors.lenient = settings.allow_scan_across_switch
         core.scripts.max_bytes = limits.max_script_bytes
         core.slow_log.apply(settings.slowlog.threshold_ms, settings.slowlog.max_entries, settings.slowlog.keys)
+        core.hot_keys.apply(settings.hot_keys.sample, settings.hot_keys.kept)
         self._registry.max_clients = limits.max_clients
         self._raw.max_connections = limits.max_raw_connections
         self._raw.connect = self._builder.dial(settings)

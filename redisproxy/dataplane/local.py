@@ -78,7 +78,7 @@ class LocalDataPlane:
         self.in_force = InForce(settings, uplinks, core, self.registry, builder, self.raw, self.listeners)
         self._learning = Learning(lambda: self.in_force.uplinks, self.in_force.learn, reactor)
         seconds = Seconds(metrics, gate)
-        self.records = LocalRecords(seconds, core.slow_log)
+        self.records = LocalRecords(seconds, core.slow_log, core.hot_keys)
         self._take_orders(builder, reactor, reach, share)
         self._supervision = Supervision(self.in_force, self.registry, self._demotion, seconds, reactor)
 

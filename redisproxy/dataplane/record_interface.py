@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from redisproxy.figures.hot_keys import Hot
     from redisproxy.figures.seconds import Second
     from redisproxy.figures.slow_log import SlowCommand
 
@@ -22,3 +23,6 @@ class RecordOrders(Protocol):
 
     def slow_commands(self) -> Deferred[tuple[SlowCommand, ...]]:
         """The commands that took long, the newest first; as many as C{slowlog.max_entries} says."""
+
+    def hot_keys(self) -> Deferred[Hot]:
+        """What sampling has found: the keys that are used most, and the largest replies."""

@@ -66,7 +66,20 @@ def learn(state: bytes, core: Core) -> None:
 
     @raise InvalidState: as L{take_in} does.
     """
-    core.scripts.learn(read(SharedValue, state, "what clients share").scripts)
+    core.scripts.learn(scripts_of(state))
+
+
+def of_scripts(bodies: tuple[bytes, ...]) -> bytes:
+    """These scripts, and nothing else, for L{learn}."""
+    return SharedValue(server_number=0, cursor_marks=(), scripts=bodies, last_id=0).model_dump_json().encode()
+
+
+def scripts_of(state: bytes) -> tuple[bytes, ...]:
+    """The scripts that another data plane has exported.
+
+    @raise InvalidState: as L{take_in} does.
+    """
+    return read(SharedValue, state, "what clients share").scripts
 
 
 def last_id(state: bytes) -> int:

@@ -6,12 +6,14 @@ The command path adds to plain integers; L{redisproxy.figures.prometheus} turns 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 
 from redisproxy.figures.families import FAMILY_OF, OTHER
 from redisproxy.figures.latency import BOUNDS_NS
+from redisproxy.figures.spans import Span
 from redisproxy.forwarding.twins import Flow
 from redisproxy.forwarding.waits import Waits
 
@@ -86,6 +88,7 @@ class OperationFigures:
     @ivar sentinel_switches_total: changes of the primary that the proxy has followed.
     @ivar auth_failures_total: wrong passwords at the admin pages.
     @ivar credentials_reload_failed_total: files with certificates or passwords that have changed and can't be used.
+    @ivar on_span: called with each move and each pause that has ended.
     @ivar registry: what the Prometheus library collects itself: the length of pauses, and figures of the process.
     """
 
@@ -100,13 +103,14 @@ class OperationFigures:
         "upgrades_failed_total",
         "upgrades_total",
     )
-    __slots__ = (*_COUNTED, "_pauses", "auth_failures_total", "registry")
+    __slots__ = (*_COUNTED, "_pauses", "auth_failures_total", "on_span", "registry")
 
     def __init__(self) -> None:
         self.pauses_total = self.sentinel_switches_total = self.auth_failures_total = 0
         self.reloads_total = self.reloads_rejected_total = self.credentials_reload_failed_total = 0
         self.switchovers_total = self.switchovers_failed_total = 0
         self.upgrades_total = self.upgrades_failed_total = 0
+        self.on_span: Callable[[Span], None] = lambda span: None
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._pauses = Histogram(
@@ -116,6 +120,7 @@ class OperationFigures:
     def observe_pause(self, seconds: float) -> None:
         """Count a pause; the gate was closed for `seconds`."""
         self._pauses.observe(seconds)
+        self.on_span(Span("pause", seconds))
 
     def numbers(self) -> dict[str, int]:
         """The counters by their place in the groups; see C{prometheus}."""

@@ -51,12 +51,22 @@ class Assembly:
     @ivar leading: the operation of the fleet that this proxy leads, from its first look at its peers on; else empty.
     @ivar party: who takes part in what drives data planes now; None when it is this proxy alone.
     @ivar settling: the last operation has left its end to the servers.
+    @ivar ended: how many this proxy has led to their end, by operation and result. @ivar last: the last of them, and
+        when it ended.
     """
 
     def __init__(self) -> None:
         self.leading = ""
         self.party: Party | None = None
         self.settling = False
+        self.ended: Counter[tuple[str, str]] = Counter()
+        self.last: tuple[tuple[str, str], float] | None = None
+
+    def over(self, result: str, now: float) -> None:
+        """The operation that this proxy led has ended."""
+        ended, self.leading = (self.leading, result), ""
+        self.ended[ended] += 1
+        self.last = ended, now
 
 
 class AllGates:
@@ -147,6 +157,7 @@ class AllMoves:
         self._swapping = False
         try:
             await party.claim(party.peers)
+            await party.own.note_sentinels(settings)
             server, own = str(self._configuration.settings.uplink.address), party.own.served.prepare
             order = party.prepare(server, settings, lambda: ensureDeferred(own(settings, same_listeners)))
             await party.each(order)

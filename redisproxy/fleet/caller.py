@@ -54,6 +54,7 @@ class Caller:
             fleet_orders.Introduce: self._introduce,
             fleet_orders.Claim: self._claim,
             fleet_orders.PrepareMove: lambda **arguments: self._leading().prepare(**arguments),
+            fleet_orders.SetBack: lambda: self._leading().set_back(),
             fleet_orders.Dismiss: self._dismiss,
             fleet_orders.Pause: self._pause,
             fleet_orders.Unpause: self._unpause,

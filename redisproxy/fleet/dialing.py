@@ -12,7 +12,6 @@ from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.fleet.channel import Channel
 from redisproxy.fleet.orders import Introduce
 from redisproxy.fleet.peer import Peer
-from redisproxy.net.tls import client_tls
 from redisproxy.remote.errors import VersionRefused
 from redisproxy.remote.order_client import OrderClient
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redisproxy.config import FleetSettings, TcpAddress
+    from redisproxy.fleet.certificates import CallingTLS
     from redisproxy.fleet.here import Here
     from redisproxy.remote.link import Link
 
@@ -36,10 +36,14 @@ class Dial:
     """One attempt; implements C{channel.Judge}.
 
     @param name: the host as the configuration names it, for which its certificate has to be.
+    @param certificates: those of this proxy.
     """
 
-    def __init__(self, here: Here, settings: FleetSettings, place: TcpAddress, name: str) -> None:
+    def __init__(
+        self, here: Here, settings: FleetSettings, place: TcpAddress, name: str, certificates: CallingTLS
+    ) -> None:
         self._here = here
+        self._certificates = certificates
         self._settings = settings
         self._place = place
         self._name = name
@@ -95,7 +99,7 @@ class Dial:
         if not listen.tls:
             return None
         try:
-            return client_tls(listen, self._settings.server_name or self._name)
+            return self._certificates.of(listen, self._settings.server_name or self._name)
         except TLSFault as fault:
             raise NotConnected(f"fleet.listen.{fault}") from fault
 

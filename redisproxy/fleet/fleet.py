@@ -12,16 +12,18 @@ from zope.interface import implementer
 
 from redisproxy.fleet.all_planes import Assembly, FleetDataPlane
 from redisproxy.fleet.caller import Caller
+from redisproxy.fleet.certificates import PortTLS
 from redisproxy.fleet.door import Door
 from redisproxy.fleet.here import Here, SelfPortrait
 from redisproxy.fleet.operations import FleetOperations
 from redisproxy.fleet.roster import Resolve, Roster
+from redisproxy.fleet.server_before import set_back_by_peers
 from redisproxy.fleet.status import Status
 from redisproxy.fleet.vigil import Vigil
 from redisproxy.net.own_ports import OwnPorts
-from redisproxy.net.tls import server_tls
 
 if TYPE_CHECKING:
+    from redisproxy.config.fleet import FleetListenSettings
     from redisproxy.control.configuration import Configuration
     from redisproxy.control.control import Control
     from redisproxy.dataplane.interface import DataPlane
@@ -74,16 +76,20 @@ class Fleet:
         of_all = self._assembly, self.roster, status, self._vigil
         self.operations = FleetOperations(here, control.operations, *of_all)
         control.switchover.go_back, control.ends = self.operations.go_back, self.stop
+        control.switchover.way_back.others_set_back = lambda: set_back_by_peers(self._assembly)
 
     def ports(self) -> OwnPorts:
         """Where peers connect.
 
         @raise TLSFault: the certificate can't be used.
         """
-        fleet = self._configuration.settings.fleet
-        listen = None if fleet is None else fleet.listen
-        certificate = server_tls(listen) if listen is not None and listen.tls else None
+        listen = self._listen()
+        certificate = PortTLS(self._listen, listen) if listen is not None and listen.tls else None
         return OwnPorts(self._network, listen, self.door, certificate, self._reactor)
+
+    def _listen(self) -> FleetListenSettings | None:
+        fleet = self._configuration.settings.fleet
+        return None if fleet is None else fleet.listen
 
     def _key(self) -> bytes:
         fleet = self._configuration.settings.fleet

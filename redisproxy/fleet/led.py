@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError
 from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, Hold, Rejected, Release
+from redisproxy.fleet.server_before import WAY
 from redisproxy.fleet.side import Side
 from redisproxy.fleet.vigil import Vigil
 from redisproxy.net.deferreds import carried_out
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from redisproxy.fleet.here import Here
     from redisproxy.remote.link import Link
     from redisproxy.remote.order_server import OrderServer
+    from redisproxy.switchover.replica_setup import ReplicaSetup
 
 
 class NotedGate:
@@ -81,7 +83,8 @@ class Led:
         self.side.led_by(link)
         self._candidate: Candidate | None = None
         self._before = here.configuration.settings
-        self._over = self._lost = False
+        self._setup: ReplicaSetup | None = None
+        self._over = self._lost = self._has_swapped = False
         self._waiting: list[Deferred[None]] = []
 
     def begin(self) -> None:
@@ -127,6 +130,7 @@ class Led:
         if named != target:
             whose = "the server before is" if back else "its configuration file names"
             raise Rejected(f"{whose} {named}, and not {target}")
+        await self.side.note_sentinels(candidate.settings)
         await self.side.served.prepare(candidate.settings, candidate.same_listeners)
         self._candidate = candidate
 
@@ -142,16 +146,28 @@ class Led:
         return await configuration.of_another_server()
 
     def _swapped(self, settings: Settings) -> None:
+        self._has_swapped = True
         candidate, configuration = self._candidate, self._here.configuration
         assert candidate is not None and candidate.settings == settings
-        before = configuration.settings.uplink
+        before, way_back = configuration.settings.uplink, self._here.control.switchover.way_back
+        self._setup = way_back.setup_of(settings.uplink)
         configuration.take(candidate)
         if self._operation == SWITCHOVER:
-            noting = self._here.control.switchover.way_back.switched(before, settings.uplink, WayBack())
+            noting = way_back.switched(before, settings.uplink, WayBack())
             ensureDeferred(noting).addErrback(lambda failure: self.log.failure("noting the way back", failure=failure))
+
+    async def set_back(self) -> Answer:
+        """See C{orders.SetBack}."""
+        if self._setup is None:
+            return {"knew": False, "warnings": []}
+        in_use = self._here.configuration.settings.uplink
+        return {"knew": True, "warnings": await self._here.control.switchover.way_back.set_back(in_use, self._setup)}
 
     async def dismiss(self, report: Answer) -> None:
         """It is over; the leader's report of it."""
+        way = report.pop(WAY, None)
+        if isinstance(way, dict) and self._has_swapped:
+            self._here.control.switchover.way_back.told(way)
         self.log.info("the {operation} that {name} led is over", operation=self._operation, name=self._name)
         await self.side.end()
         if report and self._operation == SWITCHOVER:
@@ -180,7 +196,7 @@ class Led:
         self._finish()
 
     async def _settle(self) -> None:
-        await self.side.served.settled()
+        await self.side.settled()
         self._finish()
         if self._operation == SWITCHOVER and self._candidate is not None:
             self._vigil.begin(self._before, self._candidate)

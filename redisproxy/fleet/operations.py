@@ -12,8 +12,10 @@ from twisted.python.failure import Failure
 from redisproxy.control.errors import OperationError, Unavailable, WrongState
 from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, DataPlaneLost, Rejected
 from redisproxy.fleet import orders
+from redisproxy.fleet.figures import FleetFigures
 from redisproxy.fleet.party import Party
 from redisproxy.fleet.roster import Unreachable
+from redisproxy.fleet.server_before import with_server_before
 from redisproxy.fleet.side import Side
 from redisproxy.net.deferreds import all_settled, carried_out
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from redisproxy.remote.order import Order
 
 UNPAUSE_S = 5.0
+NOTHING: Answer = {}
 HERE = "; with fleet=0 (--here) this proxy does it alone"
 
 
@@ -53,10 +56,11 @@ class FleetOperations:
         self._roster, self._vigil = roster, vigil
         self._status = status
         self.upgrade, self.terminate_raw_connections = alone.upgrade, alone.terminate_raw_connections
-        self.forget_way_back, self.metrics, self.ready = alone.forget_way_back, alone.metrics, alone.ready
+        self.forget_way_back, self.ready = alone.forget_way_back, alone.ready
+        self.metrics = FleetFigures(here, roster, assembly, lambda: self.led is not None).beside(alone.metrics)
         self.failover = alone.failover  # the other proxies follow the sentinels
         self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
-        self.slow_commands = alone.slow_commands
+        self.slow_commands, self.hot_keys = alone.slow_commands, alone.hot_keys
 
     @property
     def _is_fleet(self) -> bool:
@@ -86,7 +90,7 @@ class FleetOperations:
         here, assembly = self._here, self._assembly
         if assembly.leading:
             raise WrongState(f"a {assembly.leading} of the fleet is running already, led by this proxy")
-        assembly.leading, report = operation, {}
+        assembly.leading, report, answer = operation, NOTHING, NOTHING
         own = Side(here, here.dataplane.gate, self._found_in_force)
         party = Party(operation, back, here.name, own, here.clock)
         try:
@@ -95,7 +99,7 @@ class FleetOperations:
             self._vigil.stop()
             assembly.party = party  # what runs here already is not asked again before it is None again
             answer = await begin()
-            report = answer.get("report", {})
+            report = with_server_before(answer.get("report", {}), here.control.results)
             return self._with_peers(answer, party)
         except OperationError as error:
             report = error.details.get("report", {})
@@ -106,7 +110,7 @@ class FleetOperations:
         finally:
             assembly.party = None
             await carried_out(party.dismiss(report))
-            assembly.leading = ""
+            assembly.over(report.get("result", "done" if answer else "refused"), here.clock.seconds())
 
     def _found_in_force(self, settings: Settings) -> None:
         """In the end that the servers have decided; else the operation itself sees to it."""

@@ -74,8 +74,17 @@ class WithdrawMove(Order):
     decides = True
 
 
+class SetBack(Order):
+    """Set back what this proxy had set at the server now in use, to have it follow, when it led a switchover.
+
+    Answered with `knew`, whether it had, and `warnings`.
+    """
+
+    response = answering(PlainValue())
+
+
 class Dismiss(Order):
-    """The operation has ended, and this is its report."""
+    """The operation has ended, and this is its report; `server_before` in it says what it knows of that one."""
 
     arguments = taking(report=PlainValue())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -185,6 +185,10 @@ class Party:
     def give(self, order: type[Order], **arguments: Any) -> Callable[[Member], Deferred[Any]]:
         """An order, for L{each}."""
         return lambda member: member.takes.give(order, **arguments)
+
+    def to_peers(self, order: type[Order]) -> Callable[[Member], Deferred[Any]]:
+        """An order for L{each}, which this proxy itself answers with None."""
+        return lambda member: succeed(None) if member.peer is None else member.takes.give(order)
 
     def prepare(
         self, server: str, settings: Settings, own: Callable[[], Deferred[None]]

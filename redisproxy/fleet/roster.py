@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.config import TcpAddress
 from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.fleet.certificates import CallingTLS
 from redisproxy.fleet.dialing import Dial, NotConnected
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Roster:
         self._unresolved: dict[str, str] = {}
         self._resolved_at = -RESOLVE_S
         self._settings: FleetSettings | None = None
+        self._certificates = CallingTLS()
         self._loop = LoopingCall(self._tick)
         self._loop.clock = here.clock
 
@@ -182,7 +184,8 @@ class Roster:
         if settings is None:
             return
         try:
-            peer = await Dial(self._here, settings, place.address, place.name).peer(lambda: self._lost(place))
+            dial = Dial(self._here, settings, place.address, place.name, self._certificates)
+            peer = await dial.peer(lambda: self._lost(place))
         except NotConnected as error:
             self._missing(place, str(error))
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
 
 from redisproxy.dataplane.interface import (
     RELOAD,
@@ -25,6 +26,8 @@ from redisproxy.dataplane.interface import (
 from redisproxy.fleet.orders import ClientsClosed, WithdrawMove
 from redisproxy.remote import orders
 from redisproxy.remote.served import ServedDataPlane
+from redisproxy.sentinel.finder import Finder
+from redisproxy.switchover.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,8 +110,12 @@ class Side:
     @ivar served: carries the orders out, and ends by itself what a lost leader has begun.
     """
 
+    log = Logger(namespace="redisproxy.fleet")
+
     def __init__(self, here: Here, gate: GateOrders, swapped: Callable[[Settings], None]) -> None:
         self._swapped = swapped
+        self._here = here
+        self._watchers: Watchers | None = None
         self._own = OwnDataPlane(here.dataplane, gate, self._has_swapped)
         settings, network, clock = here.configuration.settings, here.network, here.clock
         self.served = ServedDataPlane(self._own, settings, network, clock, started=True, lease_s=here.lease_s)
@@ -135,10 +142,25 @@ class Side:
         """The leader gives its orders on this link."""
         self.served.take(link)
 
+    async def note_sentinels(self, new: Settings) -> None:
+        """The sentinels are told to watch another server in this switchover: whoever is left has to be able to."""
+        here = self._here
+        finder, old = here.configuration.finder, here.configuration.settings.uplink
+        if new.switchover.sentinel_monitor and isinstance(finder, Finder):
+            self._watchers = Watchers(finder, old, new.uplink, here.network)
+            await self._watchers.note()
+
     async def settle_alone(self) -> None:
         """Nobody gives orders any more: go on as the servers say; fires when that is done."""
         self.served.lead_lost()
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Fire when the servers have said where it goes on, and the sentinels watch that server."""
         await self.served.settled()
+        if self._watchers is not None:
+            for text in await self._watchers.mend(self._here.configuration.settings.uplink):
+                self.log.warn("{text}", text=text)
 
     async def end(self) -> None:
         """Leave nothing of the operation, which has come to its end."""

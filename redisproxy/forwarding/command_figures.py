@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
+from redisproxy.resp.command_beginning import start_of
 from redisproxy.resp.names import command_names
 
 OTHER = 0
@@ -45,6 +46,10 @@ class CommandFigures:
         for family in each:
             commands[family] += 1
         return first, each
+
+    def start_of(self, data: bytes, number: int) -> int:
+        """See L{resp.command_beginning.start_of}."""
+        return start_of(data, number)
 
     def failed(self, family: int, count: int) -> None:
         """So many replies were errors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 NOT_COUNTED = -1
@@ -16,10 +17,13 @@ class Entry:
     @ivar family: of the commands; C{NOT_COUNTED} for what is not a client's. @ivar families: of each, if they are
         of several. @ivar arrived_ns, sent_ns: when the client had sent them, and when they left; 0 if unknown.
     @ivar head, count: the commands, or how they begin, and how many they were; only while slow ones are noted.
+    @ivar sized: takes the size of one of the replies, in bytes; None mostly. @ivar before: how many come before it.
+    @ivar size: of it so far.
     """
 
     __slots__ = (
-        "arrived_ns", "count", "counted", "families", "family", "head", "sent_ns", "sink", "timed", "want"
+        "arrived_ns", "before", "count", "counted", "families", "family", "head", "sent_ns", "sink", "size", "sized",
+        "timed", "want"
     )  # fmt: skip
 
     def __init__(self, sink: Any, want: int, counted: bool, timed: bool) -> None:
@@ -31,6 +35,8 @@ class Entry:
         self.families: bytes | None = None
         self.arrived_ns = self.sent_ns = self.count = 0
         self.head = b""
+        self.sized: Callable[[int], None] | None = None
+        self.before = self.size = 0
 
     def rest(self) -> Entry:
         """An entry for all but the next reply, which alone is left here."""
@@ -42,4 +48,7 @@ class Entry:
             self.family, self.families = self.families[-self.want], None
         self.count -= self.want - 1
         self.want = 1
+        if self.sized is not None and self.before:
+            rest.sized, rest.before = self.sized, self.before - 1
+            self.sized = None
         return rest

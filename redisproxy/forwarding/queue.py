@@ -30,19 +30,22 @@ class Flow:
     @ivar figures: counts and times of commands. @ivar clock: tells nanoseconds.
     @ivar slow_ns: what takes at least so long is told to C{on_slow}, with its entry and both times; 0 for none.
     @ivar opened_ns: when the gate was opened last.
+    @ivar until_sample: after so many commands C{on_sample} is called with an entry, its commands, and how many they
+        are, and sets this to more than 0 again. While it is 0 none are counted.
     @ivar on_read_only: called before a reply is passed on with which a server refuses a write because it is a replica.
     @param families, bounds_ns: see L{CommandFigures}.
     """
 
     __slots__ = (
         "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "on_read_only",
-        "on_slow", "open", "opened_ns", "slow_ns", "unsent"
+        "on_sample", "on_slow", "open", "opened_ns", "slow_ns", "unsent", "until_sample"
     )  # fmt: skip
 
     def __init__(self, families: Mapping[bytes, int] | None = None, bounds_ns: Sequence[int] = ()) -> None:
         self.figures = CommandFigures(families or {}, bounds_ns)
         self.clock: Callable[[], int] = time.monotonic_ns
-        self.slow_ns = self.opened_ns = 0
+        self.slow_ns = self.opened_ns = self.until_sample = 0
+        self.on_sample: Callable[[Entry, bytes, int], None] = lambda entry, data, count: None
         self.on_slow: Callable[[Entry, int, int], None] = lambda entry, client_ns, uplink_ns: None
         self.open = True
         self.in_flight = 0
@@ -63,6 +66,10 @@ class Flow:
         entry.arrived_ns = arrived_ns
         if self.slow_ns:
             entry.head, entry.count = data[:KEPT_BYTES], count
+        if self.until_sample:
+            self.until_sample -= count
+            if self.until_sample <= 0:
+                self.on_sample(entry, data, count)
 
     def reopen(self) -> None:
         """The gate is open again."""
@@ -189,6 +196,7 @@ class Queue:
             raise ProtocolError("bytes that belong to no request")
         entry = self._entries[0]
         entry.want -= 1
+        entry.sized = None
         if not entry.want:
             self._entries.popleft()
         try:
@@ -202,14 +210,14 @@ class Queue:
 
         @raise ProtocolError: these are no replies, or more than were waited for.
         """
-        released = position = handled = 0
-        size, entries = len(data), self._entries
+        released, position, handled, size, entries = 0, 0, 0, len(data), self._entries
         try:
             while position < size:
                 if not entries:
                     raise ProtocolError("bytes that belong to no request")
                 entry, start = entries[0], position
-                position, done = self._scan(entry, data, start)
+                scan = self._scan if entry.sized is None else self._scan_sampled
+                position, done = scan(entry, data, start, entry.want)
                 if done:
                     if not handled % FEW:
                         now = self._flow.clock()
@@ -227,11 +235,23 @@ class Queue:
             elif released:
                 self._release(released)
 
-    def _scan(self, entry: Entry, data: bytes, position: int) -> tuple[int, int]:
-        """Pass over replies for `entry`, and count errors among them: one by one where it matters which they are."""
+    def _scan_sampled(self, entry: Entry, data: bytes, start: int, most: int) -> tuple[int, int]:
+        """The same up to the reply whose size is asked for, and then for that one."""
+        position, done = self._scan(entry, data, start, min(entry.before or 1, most))
+        if entry.before:
+            entry.before -= done
+            return position, done
+        entry.size += position - start
+        if done and entry.sized is not None:
+            entry.sized(entry.size)
+            entry.sized = None
+        return position, done
+
+    def _scan(self, entry: Entry, data: bytes, position: int, most: int) -> tuple[int, int]:
+        """Pass over `most` replies for `entry`, and count errors among them: one by one if need be."""
         scanner, family, done = self._scanner, entry.family, 0
-        for at in (entry.family,) if entry.families is None else entry.families[-entry.want :]:
-            family, want = at, entry.want if entry.families is None else 1
+        for at in (entry.family,) if entry.families is None else entry.families[-entry.want :][:most]:
+            family, want = at, most if entry.families is None else 1
             position, some = scanner.scan(data, position, want)
             done += some
             if scanner.errors:

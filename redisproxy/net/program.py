@@ -1,7 +1,7 @@
 """A program that an operator has configured, run within bounds: no shell, a deadline, little of its output.
 
-It leads a session of its own. At its end, at the deadline and when nobody waits for it any more, everything that is in
-its process group still is killed, so that a hook that has failed does nothing afterwards.
+It leads a session of its own. At its end, at the deadline, when nobody waits for it any more and when the reactor ends,
+everything that is in its process group still is killed, so that a hook that has failed does nothing afterwards.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Running:
                 start_new_session=True,
             )
         try:
-            _End(os.pidfd_open(self._process.pid), self._has_ended, reactor)
+            _End(os.pidfd_open(self._process.pid), self._has_ended, self._kill, reactor)
         except OSError:
             self._kill()
             self._process.wait()
@@ -197,11 +197,12 @@ class _Pipe(_Reader):
 
 @implementer(IReadDescriptor)
 class _End(_Reader):
-    """Calls once when a process has ended."""
+    """Calls once when a process has ended, or when the reactor ends before it."""
 
-    def __init__(self, handle: int, call: Callable[[], None], reactor: Any) -> None:
+    def __init__(self, handle: int, call: Callable[[], None], left: Callable[[], None], reactor: Any) -> None:
         self._handle = handle
         self._call = call
+        self._left = left
         super().__init__(reactor)
 
     def fileno(self) -> int:
@@ -213,3 +214,7 @@ class _End(_Reader):
         os.close(self._handle)
         self._handle = -1
         self._call()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Part of C{IReadDescriptor}: nobody is there any more to kill it at its deadline."""
+        self._left()

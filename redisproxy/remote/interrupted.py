@@ -211,9 +211,9 @@ class Interrupted:
             await self._drain()
             if self._moves.bringing:
                 return False  # the control plane's last order is being carried out still
-            if self._moves.begun.brought is Brought.PART:
+            if self._moves.begun.brought is not Brought.ALL:
+                # Others may have written there since a WATCH was proven: so late none is made again.
                 await self._moves.prepare_again()
-            if self._moves.begun.brought is Brought.NOTHING:
                 await self._moves.bring()
         except UplinkError as error:
             self.log.warn("clients can't go to the new server yet: {error}", error=error)

@@ -31,12 +31,14 @@ class Order(amp.Command):
     @cvar survives_loss: it is not cancelled when the connection is lost, but comes to its end.
     @cvar decides: when the answer does not come in time, nobody knows what the data plane has done, and the connection
         is given up: what is lost with it is decided by the rules for that.
+    @cvar ends_others: orders that are carried out at that moment may be given up by it.
     """
 
     limit_s: ClassVar[float | None] = 10.0
     can_be_cancelled: ClassVar[bool] = False
     survives_loss: ClassVar[bool] = False
     decides: ClassVar[bool] = False
+    ends_others: ClassVar[bool] = False
     arguments = [NUMBER]  # noqa: RUF012
     errors = {OrderFailed: b"FAILED"}  # noqa: RUF012
 

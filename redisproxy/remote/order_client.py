@@ -41,12 +41,37 @@ class OrderClient(Link):
         self._beat_s = beat_s
         self._numbers = count(1)
         self._waiting: dict[int, Deferred[Any]] = {}
+        self._ended: set[int] = set()
+        self._hears: dict[bytes, tuple[type[amp.Command], Callable[..., Deferred[Any]]]] = {}
         self._beat = LoopingCall(self._show_life)
         self._beat.clock = clock
 
     def responder(self, name: bytes) -> Callable[[amp.AmpBox], Any] | None:
         """Part of L{Link}: all that the other side may say by itself."""
-        return self._cut_off if name == CutOff.commandName else None
+        if name == CutOff.commandName:
+            return self._cut_off
+        if name not in self._hears:
+            return None
+        what, handler = self._hears[name]
+        return lambda box: self._heard(what, handler, box)
+
+    def hear(self, what: type[amp.Command], handler: Callable[..., Deferred[Any]]) -> None:
+        """Have `handler` called with the arguments when the other side tells this.
+
+        @param handler: fires when the other side may tell more; raises C{ValueError} when what it is told is no such
+            thing.
+        """
+        self._hears[what.commandName] = what, handler
+
+    def _heard(
+        self, what: type[amp.Command], handler: Callable[..., Deferred[Any]], box: amp.AmpBox
+    ) -> Deferred[amp.AmpBox]:
+        try:
+            heard = handler(**what.parseArguments(box, self))
+        except (ValueError, KeyError):
+            self.broken(f"{what.__name__} with nonsense")
+            return Deferred()
+        return heard.addCallback(lambda _: what.makeResponse({}, self))
 
     def _cut_off(self, box: amp.AmpBox) -> amp.AmpBox:
         self.cut_off = True
@@ -82,6 +107,8 @@ class OrderClient(Link):
             asked = self.callRemote(order, number=number, **arguments)
         except ValueError as error:
             return fail(NotSent(f"the order {order.__name__} can't be sent: {error}"))
+        if order.ends_others:
+            self._ended.update(self._waiting)
         return self._wait(order, number, asked)
 
     def _wait(self, order: type[Order], number: int, asked: Deferred[Any]) -> Deferred[Any]:
@@ -92,6 +119,7 @@ class OrderClient(Link):
 
         def over(result: Any) -> Any:
             del self._waiting[number]
+            self._ended.discard(number)
             if timer is not None and timer.active():
                 timer.cancel()
             return result
@@ -106,6 +134,8 @@ class OrderClient(Link):
 
     def _failed(self, failure: Failure, number: int) -> None:
         error = self._error_of(failure)
+        if isinstance(error, CancelledError) and number not in self._ended:
+            error = DataPlaneLost("the data plane has given the order up by itself")
         if number in self._waiting:
             self._waiting[number].errback(Failure(error))
 

@@ -129,6 +129,13 @@ class OrderServer(Link):
             running.cancel()
         return succeed(amp.AmpBox())
 
+    def tell(self, what: type[amp.Command], **arguments: Any) -> Deferred[Any]:
+        """Tell the control plane something that it has asked to be told, before anything else happens; fires when
+        it was heard."""
+        told: Deferred[Any] = self.callRemote(what, **arguments)
+        self.send_now()
+        return told
+
     def cut_off(self) -> None:
         """Another control plane takes this one's place: say so, and disconnect."""
         transport: Any = self.transport

@@ -114,6 +114,7 @@ class Abandon(Order):
     """C{MoveOrders.abandon}."""
 
     decides = True
+    ends_others = True
 
 
 # -- clients
@@ -268,6 +269,7 @@ class Stop(Order):
     """C{DataPlane.stop}."""
 
     limit_s = CLOSING_S
+    ends_others = True
 
 
 # -- after a loss

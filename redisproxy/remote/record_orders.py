@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from redisproxy.figures.hot_keys import Hot
 from redisproxy.figures.seconds import Second
 from redisproxy.figures.slow_log import SlowCommand
 from redisproxy.remote.order import Order, answering, taking
@@ -29,6 +30,12 @@ class ReadSlowCommands(Order):
     response = answering(tuple[SlowCommand, ...])
 
 
+class ReadHotKeys(Order):
+    """C{RecordOrders.hot_keys}."""
+
+    response = answering(Hot)
+
+
 class RemoteRecords:
     """See L{interface.RecordOrders}."""
 
@@ -43,7 +50,11 @@ class RemoteRecords:
         """The commands that took long."""
         return self._connection.give(ReadSlowCommands)
 
+    def hot_keys(self) -> Deferred[Hot]:
+        """What sampling has found."""
+        return self._connection.give(ReadHotKeys)
+
 
 def handlers(records: RecordOrders) -> dict[type[Order], Handler]:
     """What carries these orders out."""
-    return {ReadSeconds: records.seconds, ReadSlowCommands: records.slow_commands}
+    return {ReadSeconds: records.seconds, ReadSlowCommands: records.slow_commands, ReadHotKeys: records.hot_keys}

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.protocols.amp import Command
 
 from redisproxy.dataplane.interface import (
     OPERATOR,
@@ -106,6 +107,15 @@ class ServedDataPlane:
     def driven(self) -> bool:
         """Whether there is a control plane, or something to be ended that a lost one has begun."""
         return self._control is not None or self._ending is not None
+
+    def tell(self, what: type[Command], **arguments: Any) -> Deferred[Any]:
+        """Tell the control plane of the moment; see L{OrderServer.tell}.
+
+        @raise DataPlaneLost: there is none.
+        """
+        if self._control is None:
+            return fail(DataPlaneLost("there is no control plane"))
+        return self._control.tell(what, **arguments)
 
     # -- orders
 

@@ -10,20 +10,28 @@ def beginning_of(data: bytes, number: int, most: int = MOST_ARGUMENTS) -> list[b
 
     The argument at which it ends is cut. The framing of C{data} has been checked.
     """
+    count, at = _header(data, start_of(data, number))
+    found: list[bytes] = []
+    for _ in range(min(count, most)):
+        if at >= len(data):
+            break
+        size, at = _header(data, at)
+        found.append(data[at : at + size])
+        at += size + 2
+    return found
+
+
+def start_of(data: bytes, number: int) -> int:
+    """Where the command with this number begins; the end of C{data}, or what is behind it, if that is not in it."""
     at = 0
-    for left in range(number, -1, -1):
+    for _ in range(number):
         count, at = _header(data, at)
-        found: list[bytes] = []
         for _ in range(count):
             if at >= len(data):
-                return found if not left else []
+                return at
             size, at = _header(data, at)
-            if not left and len(found) < most:
-                found.append(data[at : at + size])
             at += size + 2
-            if not left and len(found) == most:
-                return found
-    return found
+    return at
 
 
 def _header(data: bytes, at: int) -> tuple[int, int]:

@@ -41,14 +41,18 @@ class Said:
     epoch: int = 0
 
 
+class UnknownName(UplinkUnavailable):
+    """A sentinel watches no primary of this name."""
+
+
 def primary_of(reply: object, name: str) -> TcpAddress:
     """Read the answer to C{SENTINEL GET-MASTER-ADDR-BY-NAME}.
 
-    @raise UplinkUnavailable: the sentinel does not know `name`.
+    @raise UnknownName: the sentinel does not know `name`.
     @raise OddAnswer: it is no address.
     """
     if reply is None:
-        raise UplinkUnavailable(f"it knows no primary called {name}")
+        raise UnknownName(f"it knows no primary called {name}")
     if not isinstance(reply, list) or len(reply) != 2 or not all(isinstance(each, bytes) for each in reply):
         raise OddAnswer("its answer is no host and port")
     host, port = (each.decode("ascii", "replace") for each in reply)

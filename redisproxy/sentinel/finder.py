@@ -10,13 +10,28 @@ from redisproxy.config import Address, Settings, TcpAddress, UplinkSettings
 from redisproxy.config.certificates import TLSFault
 from redisproxy.net.dialing import sentinel_dial, uplink_dial
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
-from redisproxy.sentinel.answers import Said, candidates, epoch_of, is_fenced, is_primary, primary_of, settled
+from redisproxy.sentinel.answers import (
+    Said,
+    UnknownName,
+    candidates,
+    epoch_of,
+    is_fenced,
+    is_primary,
+    primary_of,
+    settled,
+)
 from redisproxy.sentinel.wire import Line
 from redisproxy.servers.control_connection import ServerSaidNo
 from redisproxy.servers.credentials import credentials_of, sentinel_credentials_of
 
 if TYPE_CHECKING:
     from redisproxy.net.network import Network
+
+
+NOBODY_WATCHES = (
+    ". They watch nobody: if a switchover with switchover.sentinel_monitor was cut short, see which server has the"
+    " data, and tell each of them SENTINEL MONITOR"
+)
 
 
 class Sentinel:
@@ -125,10 +140,12 @@ class Finder:
     async def _ask(self, first: Sentinel | None) -> list[Said]:
         """Ask the sentinels in turn until most of them agree, those that did not answer the last time at the end."""
         said: list[Said] = []
+        unknown = 0
         for sentinel in sorted(self.sentinels, key=lambda each: (each is not first, bool(each.error))):
             try:
                 sentinel.said = await sentinel.ask(self.name)
             except UplinkError as error:
+                unknown += isinstance(error, UnknownName)
                 self._note(sentinel, str(error))
                 continue
             self._note(sentinel, "")
@@ -136,7 +153,8 @@ class Finder:
             if settled(said, len(self.sentinels), self._known_epoch):
                 break
         if not said:
-            raise UplinkUnavailable("; ".join(each.error for each in self.sentinels))
+            hint = NOBODY_WATCHES if unknown == len(self.sentinels) else ""
+            raise UplinkUnavailable("; ".join(each.error for each in self.sentinels) + hint)
         self._compare(said)
         return said
 

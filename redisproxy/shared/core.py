@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from redisproxy.commands.lookup import CommandTable
+from redisproxy.figures.hot_keys import HotKeys
 from redisproxy.figures.slow_log import SlowLog
 from redisproxy.shared.blocked_commands import BlockedCommands
 from redisproxy.shared.maintenance import Maintenance
@@ -58,7 +59,7 @@ class Core:
     @ivar blocked_commands: where blocking commands wait during a switch.
     @ivar maintenance: who is told of pauses.
     @ivar notes: what clients change silently while a copy is being made; always the same object.
-    @ivar slow_log: the commands that took long.
+    @ivar slow_log: the commands that took long. @ivar hot_keys: the keys that are used most.
     @ivar every_worker: where to ask about clients of all workers; None when this process has them all.
     """
 
@@ -80,9 +81,11 @@ class Core:
     subscription_changes: SubscriptionChanges = field(init=False)
     maintenance: Maintenance = field(init=False)
     slow_log: SlowLog = field(init=False)
+    hot_keys: HotKeys = field(init=False)
 
     def __post_init__(self) -> None:
         self.blocked_commands = BlockedCommands(self.clock)
         self.subscription_changes = SubscriptionChanges(self.clock)
         self.maintenance = Maintenance(self.gate, self.clock)
         self.slow_log = SlowLog(self.gate.flow, self.clock.seconds)
+        self.hot_keys = HotKeys(self.gate.flow, self.clock.seconds)

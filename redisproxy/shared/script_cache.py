@@ -7,7 +7,7 @@ bodies that pass in EVAL and SCRIPT LOAD, within a bound, and loads them at the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _EVALS = frozenset({b"EVAL", b"EVAL_RO"})
 
@@ -16,10 +16,12 @@ class ScriptCache:
     """Script bodies, the longest unused ones first.
 
     @ivar max_bytes: how much is kept; a body that alone is larger is not.
+    @ivar on_new: called with each body that a client has sent and that was not kept before.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
+        self.on_new: Callable[[bytes], None] = lambda body: None
         self._bodies: dict[bytes, None] = {}
         self._size = 0
 
@@ -35,33 +37,48 @@ class ScriptCache:
         """Take note of one command: EVAL, EVAL_RO or SCRIPT."""
         name = args[0].upper()
         if name in _EVALS and len(args) > 1:
-            self._add(args[1])
+            self._saw(args[1])
         elif name == b"SCRIPT" and len(args) > 1:
             subcommand = args[1].upper()
             if subcommand == b"LOAD" and len(args) == 3:
-                self._add(args[2])
+                self._saw(args[2])
             elif subcommand == b"FLUSH":
                 self._bodies.clear()
                 self._size = 0
 
-    def learn(self, bodies: Iterable[bytes]) -> None:
-        """Take note of those that somebody else has kept."""
-        for body in bodies:
-            self._add(body)
+    def _saw(self, body: bytes) -> None:
+        if self._add(body):
+            self.on_new(body)
 
-    def _add(self, body: bytes) -> None:
-        if body in self._bodies:
+    def learn(self, bodies: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Take note of those that somebody else has kept; the ones that are new here."""
+        return tuple(body for body in bodies if self._add(body))
+
+    def take(self, max_bytes: int) -> tuple[bytes, ...]:
+        """Remove the longest unused ones, as many as have this size together, or one."""
+        taken, size = [self._remove_oldest()], 0
+        while self._bodies and (size := size + len(taken[-1])) < max_bytes:
+            taken.append(self._remove_oldest())
+        return tuple(taken)
+
+    def _add(self, body: bytes) -> bool:
+        known = body in self._bodies
+        if known:
             del self._bodies[body]
-            self._bodies[body] = None
-            return
-        if len(body) > self.max_bytes:
-            return
+        elif len(body) > self.max_bytes:
+            return False
+        else:
+            self._size += len(body)
         self._bodies[body] = None
-        self._size += len(body)
         while self._size > self.max_bytes:
-            oldest = next(iter(self._bodies))
-            del self._bodies[oldest]
-            self._size -= len(oldest)
+            self._remove_oldest()
+        return not known
+
+    def _remove_oldest(self) -> bytes:
+        oldest = next(iter(self._bodies))
+        del self._bodies[oldest]
+        self._size -= len(oldest)
+        return oldest
 
     def missing(self, loaded: set[bytes]) -> list[bytes]:
         """The bodies that are not among `loaded`."""

@@ -6,6 +6,7 @@ They would take the new server, which has followed the old one, for a replica th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from redisproxy.config import TcpAddress, UplinkSettings
@@ -76,6 +77,31 @@ class Watchers:
                 f" {len(self._sentinels) - 1}: name all; SENTINEL RESET {self._name} forgets those that are gone"
             )
 
+    async def note(self) -> None:
+        """Remember how each of them watches the old server; one that does not answer is left out."""
+        for sentinel in self._sentinels:
+            with suppress(UplinkError):
+                (about,) = await sentinel.line.ask(("SENTINEL", "MASTER", self._name))
+                if not isinstance(about, ServerSaidNo):
+                    self._known[sentinel] = fields_of(about)
+
+    async def mend(self, in_use: UplinkSettings) -> list[str]:
+        """Have those that watch nobody watch the server in use: who had them forget the old one can't tell them.
+
+        @return: what was done, and what could not be, for the log.
+        """
+        told = []
+        for sentinel in self._known:
+            name = sentinel.line.name
+            try:
+                (where,) = await sentinel.line.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name))
+                if not where:
+                    warnings = await self._watch_at(sentinel, in_use)
+                    told.append("; ".join([f"{name} watched nobody, and watches {in_use.place} now", *warnings]))
+            except UplinkError as error:
+                told.append(f"{name} may watch nobody: {error}; at each: {self._by_hand(in_use)}")
+        return told
+
     async def forget(self) -> None:
         """Have them forget the old server.
 
@@ -124,16 +150,20 @@ class Watchers:
 
         @raise UplinkError: one of them does not watch it, or does not answer.
         """
-        warnings, login = [], await credentials_of(uplink, self._network).ask()
+        warnings = []
         for sentinel in self._sentinels:
             # It may do so already, as far as an answer was lost.
             await sentinel.line.ask(("SENTINEL", "REMOVE", self._name))
-            known = self._known[sentinel]
-            await _told(sentinel, ("SENTINEL", "MONITOR", self._name, *_place(uplink), known.get("quorum", "2")))
-            settings = list(self._settings(known, login))
-            replies = await sentinel.line.ask(*settings) if settings else []
-            warnings += [str(reply) for reply in replies if isinstance(reply, ServerSaidNo)]
+            warnings += await self._watch_at(sentinel, uplink)
         return warnings
+
+    async def _watch_at(self, sentinel: Sentinel, uplink: UplinkSettings) -> list[str]:
+        """Tell one that watches nobody; warnings."""
+        login, known = await credentials_of(uplink, self._network).ask(), self._known[sentinel]
+        await _told(sentinel, ("SENTINEL", "MONITOR", self._name, *_place(uplink), known.get("quorum", "2")))
+        settings = list(self._settings(known, login))
+        replies = await sentinel.line.ask(*settings) if settings else []
+        return [str(reply) for reply in replies if isinstance(reply, ServerSaidNo)]
 
     def _settings(self, known: Mapping[str, str], login: Credentials) -> Iterator[Command]:
         if login.password is not None:

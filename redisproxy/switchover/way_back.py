@@ -36,7 +36,7 @@ class WayBack:
     @ivar risk: what an operator should know of it although it follows; empty if nothing.
     @ivar left: the run id of the old server, if it was left behind its fence; empty if it was not. For as long as it
         has both, nobody has written there.
-    @ivar found: it was found again after a restart, and nobody knows what was set before it followed.
+    @ivar found: it was found again after a restart, or a peer has made it follow; what was set before is not known.
     """
 
     why_not: str = ""

@@ -49,6 +49,7 @@ class ConnectionPool:
         self.opener = ConnectionOpener(self, connect, source, jitter)
         self._registry = registry
         self._checkout = Checkout(self.requests, self.pinned, self._serve_soon)
+        self._is_connected = False
 
     # -- for who wants a connection
 
@@ -144,7 +145,8 @@ class ConnectionPool:
     def opened(self, connection: UplinkConnection, key: Key, pinned: bool) -> None:
         """Part of L{opener.Owner}."""
         self.fail_fast = False
-        if len(self._registry) == 1:
+        if not self._is_connected:
+            self._is_connected = True
             self.log.info("{name}: connected", name=self.context.name)
         now = self.context.clock.seconds()
         if pinned:
@@ -170,7 +172,9 @@ class ConnectionPool:
 
     def connection_lost(self, connection: UplinkConnection, reason: Failure) -> None:
         """Part of L{connection.Owner}."""
-        if self._registry.remove(connection) and not len(self._registry) and not self.closed:
+        self._registry.remove(connection)
+        if self._is_connected and not self.has_connection and not self.closed:
+            self._is_connected = False
             self.log.warn("{name}: lost ({why})", name=self.context.name, why=reason.getErrorMessage())
         self.opener.lost(connection)
         self.pinned.remove(connection)

@@ -29,13 +29,11 @@ class ConnectionRegistry:
         self._metrics.uplink.connections_total += 1
         self._metrics.uplink.connections_open += 1
 
-    def remove(self, connection: UplinkConnection) -> bool:
-        """It is gone; whether it was there."""
-        there = connection in self._connections
-        if there:
+    def remove(self, connection: UplinkConnection) -> None:
+        """It is gone."""
+        if connection in self._connections:
             del self._connections[connection]
             self._metrics.uplink.connections_open -= 1
-        return there
 
     @property
     def connected(self) -> bool:

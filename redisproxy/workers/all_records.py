@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from redisproxy.dataplane.interface import DataPlane, NotSupported
+from redisproxy.figures.hot_keys import Hot
+from redisproxy.figures.hot_keys import together as hot_of_all
 from redisproxy.figures.seconds import KEPT, Second, together
 from redisproxy.figures.slow_log import SlowCommand
 from redisproxy.workers.all_clients import ANSWER_S
@@ -63,7 +65,14 @@ class AllRecords:
         newest = sorted(each, key=lambda slow: slow.time, reverse=True)
         return tuple(newest[: self._members.settings.slowlog.max_entries])
 
-    async def _ask(self, order: Callable[[DataPlane], Deferred[tuple[T, ...]]]) -> list[tuple[int, tuple[T, ...]]]:
+    def hot_keys(self) -> Deferred[Hot]:
+        return ensureDeferred(self._read_hot_keys())
+
+    async def _read_hot_keys(self) -> Hot:
+        told = await self._ask(lambda plane: plane.records.hot_keys())
+        return hot_of_all([hot for _, hot in told], self._members.settings.hot_keys.kept)
+
+    async def _ask(self, order: Callable[[DataPlane], Deferred[T]]) -> list[tuple[int, T]]:
         """The answers of those that answer in time, each with the worker's number."""
         answers = await self._members.each_in_time(lambda plane: order(plane).addErrback(_nothing), ANSWER_S)
         return [(member.number, answer) for member, answer in answers if answer is not None]
@@ -81,7 +90,6 @@ def whole(told: Iterable[tuple[Second, ...]]) -> list[Second]:
     return [together(by_time[time]) for time in sorted(by_time) if time <= last]
 
 
-def _nothing(failure: Failure) -> tuple[()]:
+def _nothing(failure: Failure) -> None:
     """A data plane of an older program."""
     failure.trap(NotSupported)
-    return ()

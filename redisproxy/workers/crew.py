@@ -151,7 +151,10 @@ class Crew:
     # -- ended processes
 
     def ended(self, worker: Worker, how: str) -> None:
-        """Its process has."""
+        """Its process has. What it has told last is heard before anything goes on without it."""
+        worker.links.read_out(lambda: self._ended(worker, how))
+
+    def _ended(self, worker: Worker, how: str) -> None:
         how = f"{how}; {worker.why}" if worker.why not in ("", LOST) else how
         known = worker in self.all
         self._given_before += worker.clients.given if known else 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -104,7 +103,7 @@ class WorkersDataPlane:
         differs = self._finds and await self._finding.find()
         self._finds = False
         if self._here is not None:
-            await self._here.start(self._reactor, self._members.settings, self._everywhere)
+            await self._here.start(self._reactor, self._members.settings, self._everywhere, self._members.scripts)
             self._members.join(self._here)
         else:
             self._supervisor.keep(self._members.settings.worker_count)
@@ -131,7 +130,7 @@ class WorkersDataPlane:
 
     async def learn(self, shared: bytes) -> None:
         """Know the scripts of the process whose place this one takes."""
-        await self._members.learn(shared)
+        await self._members.scripts.heard(shared)
 
     async def all_serve(self) -> None:
         """Fire when all that are to serve do."""
@@ -187,8 +186,7 @@ class WorkersDataPlane:
         self._handovers.close()
         self.crew.stalls.stop()
         if self._finds:  # the end came before all were found that are to end, too
-            with suppress(TimeoutError):
-                await ensureDeferred(self._finding.find(only_to_end=True)).addTimeout(FIND_TO_END_S, self._reactor)
+            await self._finding.finish(FIND_TO_END_S)
         await self._supervisor.stop()
         if self._here is not None:
             await self._here.stop()

@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 import redisproxy
 from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.interface import OPERATOR
-from redisproxy.remote import peer
+from redisproxy.remote import passed_values, peer
 from redisproxy.remote.other_end import ProcessAtOtherEnd
 from redisproxy.remote.peer import PRIVATE
 from redisproxy.remote.served import ServedDataPlane
@@ -25,8 +25,10 @@ from redisproxy.workers.asking import Asking, Upward
 from redisproxy.workers.orders import Introduction
 from redisproxy.workers.taking import Taking
 from redisproxy.workers.telling import Telling
+from redisproxy.workers.telling_scripts import TellingScripts
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IListeningPort
 
     from redisproxy.config import Settings
@@ -40,6 +42,8 @@ USELESS_S = 10.0
 """How long a data plane without a control plane and without clients waits for one of the two."""
 LOOK_S = 2.0
 LOG_FD = 2
+IN_BUFFER_BYTES = 16 * 1024
+"""What fits into a socket's buffer, whatever else is in it."""
 
 
 class Driven:
@@ -63,8 +67,7 @@ class Driven:
         on_useless: Callable[[], None],
         started: bool = False,
     ) -> None:
-        self._name, self._number = name, number
-        self._plane = plane
+        self._name, self._number, self._plane = name, number, plane
         self._reactor = reactor
         self._on_useless = on_useless
         self._upward = Upward(reactor)
@@ -72,6 +75,7 @@ class Driven:
         self.taking = Taking(plane, network)
         self._telling = Telling(plane, self.taking, self._upward, reactor)
         self._served = ServedDataPlane(plane, settings, network, reactor, self._more(), started, ProcessAtOtherEnd)
+        self._scripts = TellingScripts(plane.core.scripts, self._tell_scripts, network.end_of_turn)
         self._ports: list[IListeningPort] = []
         self._began = self._useful = reactor.seconds()
         self._looking = LoopingCall(self._look)
@@ -82,10 +86,18 @@ class Driven:
             orders.TakeClient: self.taking.take,
             orders.TellShared: lambda: shared_value.export(self._plane.core, self._plane.registry),
             orders.LearnShared: lambda shared: shared_value.learn(shared, self._plane.core),
+            orders.TellScripts: lambda: self._scripts.tell_all(),
             orders.Introduce: self._introduce,
             orders.LogTo: _log_to,
             orders.End: self._stopped_by,
         }
+
+    def _tell_scripts(self, shared: bytes) -> Deferred[Any]:
+        if len(shared) <= IN_BUFFER_BYTES:
+            return self._served.tell(orders.ScriptsSeen, shared=shared)
+        descriptor = passed_values.file_with(shared)
+        told = self._served.tell(orders.ManyScriptsSeen, descriptor=descriptor)
+        return told.addBoth(passed_values.closing(descriptor))
 
     def _introduce(self) -> Introduction:
         taking, plane = self.taking, self._plane
@@ -144,6 +156,7 @@ class Driven:
         """Leave no socket, and no control plane."""
         self._close()
         self._telling.stop()
+        self._scripts.stop()
         if self._looking.running:
             self._looking.stop()
         self._upward.close()

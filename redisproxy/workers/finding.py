@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import TimeoutError, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -20,9 +20,12 @@ from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost
 from redisproxy.net.deferreds import all_settled
 from redisproxy.remote.errors import DataPlaneFailed, VersionRefused
 from redisproxy.workers.crew import AGAIN_S, Crew
+from redisproxy.workers.newcomers import without_newcomers
 from redisproxy.workers.processes import Found, LogReader
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from redisproxy.workers.orders import Introduction
     from redisproxy.workers.worker import Worker
 
@@ -44,6 +47,28 @@ class Finding:
         self._settings = settings
         self._reactor = reactor
         self._ended: set[Worker] = set()
+        self._works: list[Deferred[Any]] = []
+        self._given_up = False
+        self._waiting: list[Deferred[None]] = []
+
+    async def finish(self, limit_s: float) -> None:
+        """The process is to end: have all found that are to end, too. Who can't be driven in this time is killed."""
+        over: Deferred[None] = Deferred()
+        self._waiting.append(over)
+        if not self._works:
+            ensureDeferred(self.find(only_to_end=True)).addErrback(self._failed)
+        limit = self._reactor.callLater(limit_s, self._give_up)
+        await over
+        if limit.active():
+            limit.cancel()
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        for work in list(self._works):
+            work.cancel()
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("looking for workers failed", failure=failure)
 
     async def find(self, only_to_end: bool = False) -> bool:
         """Take over all that there are.
@@ -51,7 +76,17 @@ class Finding:
         @param only_to_end: none of them is to serve, beside those that this process drives already.
         @return: whether the settings of the file have to be brought in force.
         """
-        found = [each for each in await self._all_driven() if each[0] not in self._ended]
+        try:
+            return await self._find(only_to_end)
+        finally:
+            self._works = []
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+
+    async def _find(self, only_to_end: bool) -> bool:
+        driven = await without_newcomers(await self._all_driven())
+        found = [each for each in driven if each[0] not in self._ended]
         if self._crew.superseded:
             return False
         found.sort(key=lambda each: each[1].age_s)  # of two with one number the later one serves
@@ -76,14 +111,25 @@ class Finding:
         """All at a time: one that is stopped would keep the others waiting."""
         known = {worker.name for worker in self._crew.all}
         names = [name for name in self._crew.directory.living() if name not in known]
-        works = [ensureDeferred(self._driven(self._crew.worker(0, name))) for name in names]
+        workers = [self._crew.worker(0, name) for name in names]
+        self._works = [ensureDeferred(self._driven(worker)) for worker in workers]
+        try:
+            settled = await all_settled(self._works)
+        except CancelledError:
+            self._let_go(workers)
+            raise
         found: list[tuple[Worker, Introduction]] = []
-        for name, (good, value) in zip(names, await all_settled(works), strict=True):
-            if not good:
+        for name, (good, value) in zip(names, settled, strict=True):
+            if not good and not value.check(CancelledError):
                 self.log.failure("{name} can't be driven", failure=value, name=name)
-            elif value is not None:
+            elif good and value is not None:
                 found.append(value)
         return found
+
+    def _let_go(self, workers: list[Worker]) -> None:
+        """They are not used: whoever looks again would cut off its own links."""
+        for worker in workers:
+            worker.let_go()
 
     def _file_is_to_be_taken(self, found: list[config.Settings]) -> bool:
         """Whether a reload has to follow. Not to another server: the file may name that of a switchover that was
@@ -110,6 +156,8 @@ class Finding:
             return None
         except BaseException:
             worker.let_go()
+            if self._given_up:
+                self._kill(worker)
             raise
 
     async def _drive(self, worker: Worker) -> tuple[Worker, Introduction]:
@@ -144,8 +192,11 @@ class Finding:
             self.log.warn(text, name=worker.name, error=str(error))
             return
         self.log.error("{name} can't be driven, and is ended: {error}", name=worker.name, error=str(error))
+        self._kill(worker)
+
+    def _kill(self, worker: Worker) -> None:
+        """Its clients would stay where they are in every move."""
         if worker.links.pid:
-            # Its clients would stay where they are in every move.
             with suppress(ProcessLookupError):
                 Found(worker.links.pid, self._reactor, lambda how: None).kill()
 

@@ -15,6 +15,7 @@ from redisproxy.dataplane.local import LocalDataPlane
 from redisproxy.remote import peer
 from redisproxy.workers.everywhere import Direct
 from redisproxy.workers.taking import Taking
+from redisproxy.workers.telling_scripts import TellingScripts
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from redisproxy.net.network import ServingNetwork
     from redisproxy.remote.run_directory import RunDirectory
     from redisproxy.workers.everywhere import Everywhere
+    from redisproxy.workers.known_scripts import KnownScripts
 
 
 class _Count:
@@ -51,14 +53,18 @@ class Here:
         self.under_way, self.took = 0, 0.0
         self._port: IListeningPort | None = None
         self._taking = Taking(plane, network)
+        self._end_of_turn = network.end_of_turn
+        self._scripts: TellingScripts | None = None
 
-    async def start(self, reactor: Any, settings: Settings, everywhere: Everywhere) -> None:
+    async def start(self, reactor: Any, settings: Settings, everywhere: Everywhere, scripts: KnownScripts) -> None:
         """Serve with these settings, and take clients of others in.
 
+        @param scripts: where new ones are told.
         @raise CannotListenError: the socket can't be made.
         """
         self.settings = settings
         self.plane.core.every_worker = Direct(everywhere, reactor)
+        self._scripts = TellingScripts(self.plane.core.scripts, partial(scripts.heard, of=self), self._end_of_turn)
         self._port = peer.listen(reactor, self.door, self.plane.handover)
         await self.plane.start()
 
@@ -66,6 +72,8 @@ class Here:
         """Close every connection to servers."""
         if self._port is not None:
             self._port.stopListening()
+        if self._scripts is not None:
+            self._scripts.stop()
         await self.plane.stop()
 
     @property

@@ -101,7 +101,7 @@ class Lingering:
 
     async def _pass_scripts_on(self, worker: Worker) -> None:
         try:
-            await self._members.learn(await worker.shared())
+            await self._members.scripts.heard(await worker.shared(), worker)
         except (DataPlaneFailed, NotSupported, InvalidState) as error:
             self.log.warn("the scripts of {label} stay unknown to others: {e}", label=worker.label, e=str(error))
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import ILogObserver, LogLevel, eventAsText
 from zope.interface import implementer
 
+from redisproxy.net.log_levels import level_of
+
 if TYPE_CHECKING:
     from twisted.logger import LogEvent
 
@@ -34,7 +36,7 @@ class LogPipe:
     def __call__(self, event: LogEvent) -> None:
         text = eventAsText(event, includeTimestamp=False)
         lost = f" ({self._dropped} lines before this one were dropped)" if self._dropped else ""
-        priority = _PRIORITIES.get(event.get("log_level"), 6)
+        priority = _PRIORITIES.get(level_of(event), 6)
         try:
             os.write(self._descriptor, f"<{priority}>{json.dumps(text + lost)}\n".encode())
             self._dropped = 0

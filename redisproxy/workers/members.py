@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from weakref import WeakSet
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, NotSupported
+from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost
+from redisproxy.workers.known_scripts import KnownScripts
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
@@ -70,7 +72,7 @@ class Members:
     @ivar settings: those in force. @ivar prepared: those of a prepared move.
     @ivar reasons: for which clients are held.
     @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
-    @ivar changed: called when one comes or goes.
+    @ivar scripts: those that all know. @ivar changed: called when one comes or goes.
     """
 
     def __init__(self, settings: Settings, clock: IReactorTime) -> None:
@@ -79,8 +81,10 @@ class Members:
         self.reasons: set[str] = set()
         self.noting = self.lost_while_noting = False
         self.changed: Callable[[], None] = lambda: None
+        self.scripts = KnownScripts(lambda: self._in_use, lambda: self.settings.limits.max_script_bytes)
         self._clock = clock
         self._in_use: list[Member] = []
+        self._used: WeakSet[Member] = WeakSet()
         self._joining: list[Member] = []
         self._waiting: list[Deferred[None]] = []
 
@@ -110,6 +114,10 @@ class Members:
         self._waiting.append(waiting)
         return waiting
 
+    def has_used(self, member: Member) -> bool:
+        """Whether this worker has ever been in use, so that it may have clients."""
+        return member in self._used
+
     # -- coming and going
 
     def join(self, member: Member) -> None:
@@ -129,10 +137,16 @@ class Members:
         if member.serving and member.settings is not self.settings:
             member.end("it has begun with settings that are not in force any more")
             return
+        again = self.has_used(member)
         self._in_use.append(member)
+        self._used.add(member)
+        if again and not self.reasons:
+            # The operator's pause may be over, which it has outlasted while nobody drove it.
+            member.plane.gate.release(OPERATOR).addErrback(self._failed, member)
         if self.reasons:
             # Whatever it is told later finds it held: orders take effect in their sequence.
             member.plane.gate.hold(OPERATOR).addErrback(self._failed, member)
+        self.scripts.teach(member)
         if self.noting:
             # Before it has a client, so that there is nothing to wait for.
             member.plane.notes.begin(NOTING_S).addErrback(self._failed, member)
@@ -157,15 +171,6 @@ class Members:
             self._in_use.remove(member)
             self.lost_while_noting = True
             self.changed()
-
-    async def learn(self, shared: bytes) -> None:
-        """Have one of those that serve know the scripts of one that ends: in a move it is enough that one does."""
-        for member in self.serving:
-            try:
-                await member.learn(shared)
-                return
-            except (DataPlaneLost, NotSupported):
-                continue
 
     # -- orders
 

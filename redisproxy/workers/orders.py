@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twisted.protocols import amp
+
+from redisproxy.remote.large import Large
 from redisproxy.remote.link import Descriptor
 from redisproxy.remote.order import Order, answering, taking
 from redisproxy.shared.every_worker import ClientFilter
@@ -54,6 +57,10 @@ class LearnShared(Order):
     arguments = taking(shared=bytes)
 
 
+class TellScripts(Order):
+    """Tell with L{ScriptsSeen}, on the link of this order, which scripts there are, and each new one from now on."""
+
+
 class Introduce(Order):
     """Who the data plane is; for a control process that has not started it, or has been away."""
 
@@ -71,6 +78,18 @@ class LogTo(Order):
 
 
 # -- from a worker
+
+
+class ScriptsSeen(amp.Command):
+    """New scripts of clients, see C{dataplane.shared_value}. Answers to later orders come after it."""
+
+    arguments = [(b"shared", Large())]  # type: ignore[no-untyped-call]  # noqa: RUF012
+
+
+class ManyScriptsSeen(amp.Command):
+    """The same in a file of this descriptor: what is larger than a socket's buffer would be lost with the worker."""
+
+    arguments = [(b"descriptor", Descriptor())]  # type: ignore[no-untyped-call]  # noqa: RUF012
 
 
 class Occupied(Order):

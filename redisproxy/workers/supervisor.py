@@ -76,7 +76,8 @@ class Supervisor:
 
     def _part(self, worker: Worker) -> None:
         """There are to be fewer."""
-        if worker in self._deadlines:
+        unused = isinstance(worker.process, Child) and not self._crew.members.has_used(worker)
+        if worker in self._deadlines or unused:
             worker.end("it is not needed any more")
         else:
             self._crew.linger(worker)

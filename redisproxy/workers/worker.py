@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
+from redisproxy.remote.passed_values import closing
 from redisproxy.workers import orders
 from redisproxy.workers.links import Links
 from redisproxy.workers.tally import Present, Tally
@@ -102,7 +102,7 @@ class Worker:
         @raise VersionRefused: its program takes other orders.
         """
         own: dict[type[Order], Handler] = {orders.Occupied: self._occupied, orders.Present: self.present.change}
-        introduction = await self.links.make({**self._answers.handlers(), **own})
+        introduction = await self.links.make({**self._answers.handlers(), **own}, self._saw_scripts)
         self.clients.begin(introduction.given)
         self.raw.begin(introduction.given_raw)
         return introduction
@@ -123,6 +123,9 @@ class Worker:
         if not self.stopping:
             self.clients.told(given, clients)
             self.raw.told(given_raw, raw)
+
+    def _saw_scripts(self, shared: bytes) -> Deferred[None]:
+        return self._members.scripts.heard(shared, self)
 
     def take(self, listener: int, is_raw: bool, full: bool, descriptor: int) -> Deferred[None]:
         """Give it a connection, which stays open here until this has fired."""
@@ -148,12 +151,7 @@ class Worker:
 
     def log_to(self, descriptor: int) -> Deferred[None]:
         """Have it log to this pipe, whose descriptor is closed here then."""
-
-        def close(result: Any) -> Any:
-            os.close(descriptor)
-            return result
-
-        return self.plane.give(orders.LogTo, descriptor=descriptor).addBoth(close)
+        return self.plane.give(orders.LogTo, descriptor=descriptor).addBoth(closing(descriptor))
 
     # -- the end
 

@@ -108,6 +108,9 @@ class FakeOperations:
     def slow_commands(self) -> Deferred[Any]:
         return succeed({"entries": []})
 
+    def hot_keys(self) -> Deferred[Any]:
+        return succeed({"keys": []})
+
     def ready(self) -> Deferred[tuple[bool, str]]:
         return succeed((self.is_ready, "ok" if self.is_ready else "paused"))
 
@@ -299,6 +302,7 @@ def test_pages(site: Site) -> None:
     assert b"redisproxy_in_flight 1.0" in site.ask("GET", "/metrics")[2]
     assert site.ask("GET", "/metrics/")[0] == 200
     assert json.loads(site.ask("GET", "/slowlog.json")[2]) == {"entries": []}
+    assert json.loads(site.ask("GET", "/hot_keys.json")[2]) == {"keys": []}
     assert json.loads(site.ask("GET", "/figures.json")[2]) == {"now": {"clients": 3}, "samples": []}
     assert site.ask("GET", "/healthz")[2] == b"ok\n"
     assert site.ask("GET", "/readyz")[0] == 200
@@ -377,3 +381,24 @@ class TestAuthentication:
 def test_connections_are_bounded(site: Site) -> None:
     assert all(site.site.buildProtocol(None) is not None for _ in range(100))
     assert site.site.buildProtocol(None) is None
+
+
+def test_connections_that_ask_nothing_shut_nobody_out(site: Site) -> None:
+    silent = [site.open() for _ in range(99)]
+    _, half = site.open()
+    assert site.ask("GET", "/healthz")[0] == 200
+    assert [transport.disconnecting for _, transport in silent[:2]] == [True, False] and not half.disconnecting
+
+
+def test_connections_that_wait_for_an_answer_are_kept(site: Site) -> None:
+    waiting = [site.open() for _ in range(100)]
+    body = b"cmd=pause-and-wait"
+    head = b"POST /cmd/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    pending: list[Deferred[Any]] = [Deferred() for _ in waiting]
+    for (channel, _), site.operations.pending in zip(waiting, pending, strict=True):
+        channel.dataReceived(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert site.site.buildProtocol(None) is None
+    for each in pending:
+        each.callback({"state": "paused"})
+    assert all(parse(transport.value())[0] == 200 for _, transport in waiting)
+    assert site.site.buildProtocol(None) is not None, "these are kept open for another request, and can go"

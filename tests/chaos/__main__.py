@@ -10,14 +10,10 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import threading
 import time
-from typing import Any
 
-from twisted.internet import reactor as global_reactor
-
+from tests.chaos.relays_thread import reactor_for_relays
 from tests.chaos.run import Verdict, chaos, short
-from tests.end_to_end.harness import wait_until
 
 SHOWN = 25
 
@@ -32,25 +28,13 @@ def main() -> int:
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
-    reactor = _start_reactor()
     began = time.monotonic()
-    try:
+    with reactor_for_relays():
         durable = not options.forgetful
         workers = options.workers or (1, 3)[seed % 2]
         how = durable, workers
         verdict = short(seed, *how) if options.short else chaos(seed, options.seconds, *how)
-    finally:
-        reactor.callFromThread(reactor.stop)
     return _tell(verdict, time.monotonic() - began)
-
-
-def _start_reactor() -> Any:
-    """The relays have a reactor of their own, in a thread."""
-    reactor: Any = global_reactor
-    thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
-    thread.start()
-    wait_until(lambda: reactor.running, "the reactor runs")
-    return reactor
 
 
 def _tell(verdict: Verdict, took_s: float) -> int:

@@ -45,14 +45,14 @@ CLEAR = Weather()
 
 
 @implementer(IHalfCloseableProtocol)
-class _End(Protocol):
+class End(Protocol):
     transport: Any
     """One end of a relayed connection; what it receives leaves at `other`, in order and each piece when it is due."""
 
     def __init__(self, relay: Relay, replies: bool) -> None:
         self.relay = relay
         self.replies = replies
-        self.other: _End | None = None
+        self.other: End | None = None
         self.queue: deque[tuple[float, bytes | Callable[[], None]]] = deque()
         self.queued = 0
         self.due = 0.0
@@ -139,11 +139,11 @@ class _End(Protocol):
 class _Dial(ClientFactory):
     noisy = False
 
-    def __init__(self, end: _End) -> None:
+    def __init__(self, end: End) -> None:
         self.end = end
 
-    def buildProtocol(self, addr: Any) -> _End:
-        made = _End(self.end.relay, replies=True)
+    def buildProtocol(self, addr: Any) -> End:
+        made = End(self.end.relay, replies=True)
         made.other, self.end.other = self.end, made
         return made
 
@@ -158,8 +158,8 @@ class _Accept(Factory[Any]):
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
 
-    def buildProtocol(self, addr: Any) -> _End:
-        return _End(self.relay, replies=False)
+    def buildProtocol(self, addr: Any) -> End:
+        return End(self.relay, replies=False)
 
 
 class Relay:
@@ -169,7 +169,7 @@ class Relay:
         self.name = name
         self.target = target
         self.weather = CLEAR
-        self.ends: set[_End] = set()
+        self.ends: set[End] = set()
         self._chance = chance
         self._port = self._call(lambda: reactor.listenTCP(0, _Accept(self), interface="127.0.0.1"))
         self.port: int = self._port.getHost().port
@@ -188,7 +188,7 @@ class Relay:
 
     def reset(self) -> int:
         """Reset every connection; how many there were."""
-        return self._call(lambda: self._each(_End.reset))
+        return self._call(lambda: self._each(End.reset))
 
     def half_close(self) -> int:
         """Tell whoever has connected that no more replies will come."""
@@ -209,13 +209,13 @@ class Relay:
             if end.other is not None:
                 end.other.flush()
 
-    def _each(self, act: Callable[[_End], object]) -> int:
+    def _each(self, act: Callable[[End], object]) -> int:
         ends = list(self.ends)
         for end in ends:
             act(end)
         return len(ends)
 
-    def opened(self, end: _End) -> None:
+    def opened(self, end: End) -> None:
         """Somebody has connected."""
         if self.weather.refuse:
             end.transport.abortConnection()

@@ -165,6 +165,15 @@ def test_upgrade_without_an_answer_is_another_exit_code(start: Start) -> None:
     assert result.exit_code == 2 and "no answer from" in result.output
 
 
+def test_a_process_that_ends_in_the_middle_is_not_taken_for_something_else(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = None  # the handler fails, which closes the connection
+    endpoint.server.handle_error = lambda *_: None
+    result = endpoint.run("upgrade")
+    assert result.exit_code == 2 and "may have ended in the middle" in result.output
+    assert "what was asked for may have happened" in result.output and "HTTP" not in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
@@ -187,3 +196,9 @@ def test_options_of_a_switchover_that_contradict_each_other_are_refused(start: S
     for options in (["--abort", "--back"], ["--forget-way-back", "--dry-run"]):
         assert endpoint.run("switchover", *options).exit_code == 2
     assert endpoint.server.seen == []
+
+
+def test_the_list_of_commands_is_told_in_whole_sentences() -> None:
+    result = CliRunner().invoke(main, ["--help"], terminal_width=80)
+    listed = result.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(listed) == len(main.commands) and all(line.endswith(".") and not line.endswith("...") for line in listed)

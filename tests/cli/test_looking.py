@@ -67,7 +67,7 @@ def test_status_tells_rates_and_latency_where_the_proxy_knows_them(start: Start)
 
 def test_status_tells_of_a_move_and_of_the_way_back(start: Start) -> None:
     endpoint = start()
-    switchover = {
+    switchover: dict[str, Any] = {
         "current": {"to": HOSTILE, "step": "fence"},
         "way_back": {"to": "b:1", "follows": False, "why_not": "lost"},
     }
@@ -75,6 +75,8 @@ def test_status_tells_of_a_move_and_of_the_way_back(start: Start) -> None:
     text = endpoint.run("status").stdout
     assert "evil\\r\\n\\x9b31m: fence" in text and "b:1, which does not follow: lost" in text
     assert all(line.isprintable() for line in text.splitlines())
+    switchover["way_back"]["why_not"] = ""
+    assert "b:1, which does not follow\n" in endpoint.run("status").stdout
 
 
 def test_status_can_be_asked_by_scripts(start: Start) -> None:
@@ -204,7 +206,24 @@ def test_slow_commands_are_a_table(start: Start) -> None:
     assert result.exit_code == 1 and "has no log of slow commands: upgrade it" in result.stderr
 
 
-LOOKING = ("status", "clients", "history", "metrics", "slowlog", "top", "pause")
+def test_hot_keys_and_large_replies_are_tables(start: Start) -> None:
+    endpoint = start()
+    key = {"key": HOSTILE, "family": "hash", "commands_per_s": 1234.5, "share": 0.25}
+    reply = {"bytes": 5_000_000, "command": "HGETALL", "key": HOSTILE, "time": 5.0}
+    hot = {"sample": 100, "sampled": 400, "commands_per_s": 5000.0, "keys": [key] * 3, "replies": [reply] * 3}
+    endpoint.server.pages = {"/hot_keys.json": (200, hot)}
+    lines = endpoint.run("hot-keys", "--limit", "2").stdout.splitlines()
+    assert len(lines) == 7 and all(map(str.isprintable, lines))
+    assert lines[2].split()[:3] == ["25.0%", "1.2k", "hash"] and lines[5].split()[:2] == ["5,000,000", "HGETALL"]
+    assert len(json.loads(endpoint.run("hot-keys", "--json", "--limit", "1").stdout)["keys"]) == 1
+    endpoint.server.pages = {"/hot_keys.json": (200, {**hot, "sample": 0, "keys": [], "replies": []})}
+    result = endpoint.run("hot-keys")
+    assert result.exit_code == 1 and "set hot_keys.sample" in result.stderr
+    endpoint.server.pages = {"/hot_keys.json": (404, {"ok": False, "error": "there is no such page"})}
+    assert "upgrade it" in endpoint.run("hot-keys").stderr
+
+
+LOOKING = ("status", "clients", "history", "metrics", "slowlog", "hot-keys", "top", "pause")
 
 
 @pytest.mark.parametrize("command", LOOKING)
@@ -261,10 +280,15 @@ def test_simple_commands_answer_programs_in_json(start: Start) -> None:
 # -- completion
 
 
+def installed(shell: str) -> str:
+    found = shutil.which(shell)
+    if found is None:
+        pytest.skip(f"there is no {shell}")
+    return found
+
+
 def test_bash_completes_options() -> None:
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("there is no bash")
+    bash = installed("bash")
     script = """
         eval "$(redisproxy completion bash)"
         COMP_WORDS=(redisproxy clients --st) COMP_CWORD=2
@@ -274,6 +298,37 @@ def test_bash_completes_options() -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     answer = subprocess.run([bash, "--norc", "-c", script], capture_output=True, timeout=60, env=environment)
     assert answer.stdout.decode() == "--state\n", answer
+
+
+def test_fish_completes_options(tmp_path: Path) -> None:
+    fish = installed("fish")
+    (tmp_path / "redisproxy.fish").write_text(CliRunner().invoke(main, ["completion", "fish"]).stdout)
+    script = f"source {tmp_path}/redisproxy.fish; complete --do-complete 'redisproxy clients --st'"
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    answer = subprocess.run([fish, "--no-config", "-c", script], capture_output=True, timeout=60, env=environment)
+    assert answer.stdout.decode().startswith("--state"), answer
+
+
+ZSH = """
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "PS1=; fpath=($1 \\$fpath); autoload -Uz compinit; compinit -u -D; echo rea''dy"
+zpty -r shell said '*ready*'
+zpty -w -n shell $'redisproxy clients --sta\\t'
+zpty -r shell said '*--state*'
+print -r -- "$said"
+zpty -d shell
+"""
+"""Types into an interactive shell, which alone completes."""
+
+
+def test_zsh_completes_options(tmp_path: Path) -> None:
+    zsh = installed("zsh")
+    (tmp_path / "_redisproxy").write_text(CliRunner().invoke(main, ["completion", "zsh"]).stdout)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TERM": "dumb"}
+    command = [zsh, "-f", "-c", ZSH, "zsh", str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, timeout=60, env=environment)
+    assert "--state" in answer.stdout.decode(), answer
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

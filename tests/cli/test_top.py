@@ -44,6 +44,15 @@ def test_a_screen_is_exactly_as_large_as_the_terminal(width: int, height: int) -
     assert len(lines) == height and all(cell_len(line.plain) <= width for line in lines)
 
 
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 120, 200])
+def test_the_rows_fit_and_long_names_get_the_room_that_there_is(width: int) -> None:
+    name = "checkout-service-of-berlin"
+    lines = frame(told({"name": name, "cmd": "client|setinfo"}), View(), width, 24)
+    row = next(line.plain for line in lines if "10.0.0.1:5" in line.plain)
+    assert cell_len(row) <= width and "\u2026" not in row
+    assert ("checkout-ser" in row or "checkout-se~" in row) == (width >= 70) and (name in row) == (width == 200)
+
+
 def test_the_first_screen_answers_what_operators_ask() -> None:
     text = "\n".join(line.plain for line in frame(told({}), View(), 80, 24))
     for part in (

@@ -48,6 +48,6 @@ def test_where_clients_are_to_go_is_a_host_and_a_port(write: Any) -> None:
 
     assert told(":6379") == ("shutdown.moving_to: a host is needed, so that clients know where to go",)
     assert told("nowhere") == (
-        'shutdown.moving_to: expected host:port, [v6 address]:port, or a path with network "unix"',
+        'shutdown.moving_to: expected host:port, [v6 address]:port, or a path with network "unix"; the port is missing',
     )
     assert load(write(shutdown={"notice_ms": 1000, "moving_to": "there:6379"})).shutdown.moving_to == "there:6379"

@@ -96,3 +96,14 @@ def test_every_key_is_in_the_schema() -> None:
     text = json.dumps(config.schema())
     settings = config.Settings.model_validate({"uplink": {"addr": "a:1"}, "listen": {"addr": ":1"}})
     assert all(f'"{path.rpartition(".")[2]}"' in text for path in config.in_force(settings, everything=True))
+
+
+def test_every_key_says_what_it_means_with_the_notes_and_without_markup() -> None:
+    document = config.schema()
+    for name, section in {"": document, **document["$defs"]}.items():
+        for key, value in section["properties"].items():
+            assert value.get("description", "").endswith("."), f"{name}.{key} has no meaning in docs/configuration.md"
+            assert not re.search(r"`|\]\(|\(\d\)", value["description"]), value["description"]
+    limit = document["properties"]["read_time_limit_ms"]["description"]
+    assert limit.startswith("time limit for a command") and "the command's client is disconnected" in limit
+    assert "${NAME}" in document["$defs"]["UplinkSettings"]["properties"]["pass"]["description"]

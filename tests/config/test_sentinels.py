@@ -44,12 +44,12 @@ def test_where_the_primary_was_found_is_no_part_of_the_configuration(write: Any)
         ({"master_name": "m"}, ["uplink.sentinels: missing"]),
         ({}, ["uplink.addr: missing"]),
         ({"sentinels": [], "master_name": "m"}, ["uplink.sentinels: there has to be at least one"]),
-        ({"sentinels": "a:1", "master_name": "m"}, ["uplink.sentinels: input should be a valid tuple"]),
-        ({"sentinels": [7], "master_name": "m"}, ["uplink.sentinels[0]: input should be a valid string"]),
+        ({"sentinels": "a:1", "master_name": "m"}, ["uplink.sentinels: expected an array"]),
+        ({"sentinels": [7], "master_name": "m"}, ["uplink.sentinels[0]: expected text in double quotes"]),
         (
             {**SENTINELS, "sentinels": ["a:1", "a", "a:1", "a:0"]},
             [
-                "uplink.sentinels[1]: expected host:port, [v6 address]:port",
+                "uplink.sentinels[1]: expected host:port, [v6 address]:port; the port is missing",
                 "uplink.sentinels[2]: it is there twice",
                 "uplink.sentinels[3]: the port must be from 1 to 65535",
             ],

@@ -48,6 +48,16 @@ def test_the_level_is_that_in_force_at_the_moment(world: World) -> None:
     assert [sum(line.endswith(f"said at {level}") for line in world.lines()) for level in levels] == [5, 4, 3, 2]
 
 
+@pytest.mark.parametrize("namespace", ["twisted.protocols.amp", "twisted.internet.endpoints.OneShotFactory"])
+def test_connections_between_the_processes_of_a_proxy_are_for_debugging(world: World, namespace: str) -> None:
+    twisted = Logger(namespace=namespace, observer=world.log.observer)
+    twisted.info("established")
+    twisted.warn("odd")
+    world.settings = world.of(log_level="debug")
+    twisted.info("established again")
+    assert [line.rpartition("] ")[2] for line in world.lines()] == ["odd", "established again"]
+
+
 def test_json_is_one_object_a_line_also_of_a_failure(world: World) -> None:
     world.settings = world.of(log_format="json")
     world.log.warn("{what} is\nlost", what="the uplink")

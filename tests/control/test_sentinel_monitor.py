@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import ensureDeferred
 
+from redisproxy.config import TcpAddress
 from redisproxy.control.errors import BadRequest, WrongState
 from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.sentinel.finder import Finder
+from redisproxy.switchover.watchers import Watchers
 from tests.control.rig import Outcome
 from tests.control.test_planned_failover import World
+from tests.simulation.network import SimNetwork
 
 NEW = "10.0.0.3:6379"
 
@@ -100,3 +105,31 @@ def test_one_that_does_not_answer_has_it_undone(world: World) -> None:
 
     sentinel.command = once  # type: ignore[method-assign]
     undone(world)
+
+
+def mended(world: World) -> tuple[list[str], list[str]]:
+    """Who has noted how the sentinels watch the old server has them watch the one in use; what it tells, and whom."""
+    configuration = world.rig.control.configuration
+    finder = configuration.finder
+    assert isinstance(finder, Finder)
+    old = configuration.settings.uplink
+    watchers = Watchers(finder, old, old.at(TcpAddress("10.0.0.3", 6379)), SimNetwork(world.rig.net))
+    noting = Outcome(ensureDeferred(watchers.note()))
+    world.rig.until(lambda: noting.deferred.called)
+    world.group.sentinels[0].removed = world.group.sentinels[2].removed = True
+    mending = Outcome(ensureDeferred(watchers.mend(old.at(TcpAddress("10.0.0.3", 6379)))))
+    world.rig.until(lambda: mending.deferred.called)
+    return mending.value, watched(world)
+
+
+def test_those_that_watch_nobody_are_told_by_whoever_is_left(world: World) -> None:
+    told, now = mended(world)
+    assert now == [NEW, "10.0.0.1:6379", NEW] and len(told) == 2 and "watches 10.0.0.3:6379 now" in told[0]
+    assert "SET mymaster down-after-milliseconds 500" in world.group.sentinels[2].told
+    assert not world.group.sentinels[1].told
+
+
+def test_one_that_was_not_there_is_left_to_the_operator(world: World) -> None:
+    world.group.sentinels[2].crash(60)
+    told, now = mended(world)
+    assert now == [NEW, "10.0.0.1:6379", "nobody"] and len(told) == 1

@@ -170,6 +170,21 @@ def test_a_hangup_during_one_that_does_not_take_place_is_not_carried_out(rig: Ri
     assert rig.control.metrics.reloads_total == 0 and as_before(rig)
 
 
+def test_after_one_that_did_not_take_place_no_reload_leads_to_the_replica_that_the_file_names(rig: Rig) -> None:
+    rig.faults["connect"] = UplinkUnavailable("no")
+    outcome = switch(rig)
+    rig.advance(TIME_S)
+    assert isinstance(outcome.error, OperationError) and rig.servers[1].repl.primary is not None
+    rig.faults.clear()
+    reload = Outcome(rig.operations.reload())
+    rig.advance(TIME_S)
+    assert "is a replica and takes no writes" in str(reload.error) and as_before(rig)
+    rig.servers[1].promote()
+    reload = Outcome(rig.operations.reload())
+    rig.advance(TIME_S)
+    assert reload.error is None and rig.server == rig.servers[1].name
+
+
 def test_in_external_mode_it_waits_for_the_operators_word(make_rig: Callable[..., Rig]) -> None:
     rig = make_rig(switchover={"mode": "external"})
     with pytest.raises(WrongState, match="no switchover waits"):

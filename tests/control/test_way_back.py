@@ -83,6 +83,20 @@ def test_a_process_that_was_restarted_finds_it_again_by_who_follows(make_rig: Ma
     rig.until(lambda: stands_by(rig.servers[1], rig.servers[0]))
 
 
+def test_what_a_peer_that_has_led_tells_of_the_server_before_is_known_but_not_its_settings(make_rig: MakeRig) -> None:
+    rig = moved(make_rig)
+    rig.until(lambda: stands_by(*rig.servers))
+    way_back = rig.control.switchover.way_back
+    way_back.told({"source": 7, "why_not": "", "left": ""})
+    assert rig.control.results.way_back["found"] is False
+    way_back.told({"source": ["10.0.0.2", 6379, False], "why_not": "", "left": ""})
+    assert way_back.describe() == {"to": "10.0.0.1:6379", "follows": True, "why_not": ""}
+    outcome = back(rig)
+    rig.until(lambda: outcome.deferred.called)
+    assert outcome.value["report"]["result"] == "done" and rig.server == rig.servers[0].name
+    assert "or made to follow by a peer that is gone" in " ".join(outcome.value["report"]["warnings"])
+
+
 def test_a_replica_that_no_switchover_has_left_is_no_way_back(make_rig: MakeRig) -> None:
     rig = moved(make_rig)
     rig.until(lambda: stands_by(*rig.servers))

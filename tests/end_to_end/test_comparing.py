@@ -17,6 +17,7 @@ from redisproxy.copying.comparison import Comparison, Depth, Extent
 from redisproxy.copying.endpoint import Endpoint
 from redisproxy.copying.functions import copy_functions
 from redisproxy.copying.value import copy_keys
+from redisproxy.servers.copy_marker import MARKER
 from tests.end_to_end.copying import LATER_MS, PROGRAMS, WITH_FIELD_EXPIRY, between, fill, fill_simple, raw
 from tests.end_to_end.harness import RedisServer, free_port, wait_until
 
@@ -137,6 +138,16 @@ def test_what_is_the_same_has_no_differences(filled: tuple[RedisServer, RedisSer
         assert comparison.compared == simple + all_types
     else:
         assert comparison.compared <= 20 and bool(comparison.compared) == (depth is Depth.SAMPLE)
+
+
+@pytest.mark.parametrize("lasts_ms", [None, 60_000])
+def test_the_mark_of_a_copy_is_no_difference(filled: tuple[RedisServer, RedisServer], lasts_ms: int | None) -> None:
+    filled[1].client().set(MARKER, "copying from somewhere", px=lasts_ms)
+    try:
+        comparison = compared(filled, Extent(Depth.ALL))
+    finally:
+        filled[1].client().delete(MARKER)
+    assert comparison.same and comparison.keys[0][0] == comparison.keys[0][1], comparison
 
 
 def compare_program(*words: str) -> tuple[int, str, str]:

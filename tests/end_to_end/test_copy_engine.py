@@ -16,6 +16,7 @@ from redisproxy.copying.engine import CopyEngine
 from redisproxy.copying.interface import Proof
 from redisproxy.net.errors import UplinkError
 from redisproxy.net.twisted_network import TwistedNetwork
+from redisproxy.servers.copy_marker import MARKER
 from tests.end_to_end.copying import PROGRAMS, contents, fill, raw, run
 from tests.end_to_end.harness import RedisServer
 
@@ -82,7 +83,9 @@ def copied(
             await held(copy)
             await engine.copy_rest()
             await at_rest(copy)
-            return await engine.verify(5.0)
+            proof = await engine.verify(5.0)
+            assert raw(new).getdel(MARKER).startswith(b"copying"), "whoever looks for the leader's work finds nothing"
+            return proof
         finally:
             await engine.stop()
 
@@ -125,6 +128,19 @@ class Changing(threading.Thread):
     def stop(self) -> None:
         self.stopped.set()
         self.join(30)
+
+
+def test_the_new_server_is_marked_as_unfinished_still_when_it_was_compared(
+    pair: tuple[RedisServer, RedisServer],
+) -> None:
+    fill_both_databases(pair[0])
+
+    async def compared(copy: Copy) -> None:
+        assert (await copy.engine.verify(5.0)).differences == ()
+        assert raw(pair[1]).get(MARKER).startswith(b"copying")
+
+    assert copied(pair, at_rest=compared, verify="counts").differences == ()
+    assert same(pair)
 
 
 # -- the whole keyspace is compared before the pause

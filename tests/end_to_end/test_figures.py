@@ -34,7 +34,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "workers"])
 def proxy(request: pytest.FixtureRequest, server: RedisServer, certificates: Certificates) -> Iterator[Proxy]:
-    with Proxy(server.uplink, tls=certificates, workers=request.param, slowlog={"threshold_ms": 150}) as proxy:
+    with Proxy(
+        server.uplink, tls=certificates, workers=request.param, slowlog={"threshold_ms": 150}, hot_keys={"sample": 2}
+    ) as proxy:
         yield proxy
 
 
@@ -88,6 +90,27 @@ def test_a_slow_command_is_noted_with_who_and_how_long_where(proxy: Proxy) -> No
     (slow,) = [entry for entry in entries if entry["key"] == "slow-key"]
     assert slow["command"] == "EVAL" and slow["client_id"] == client.client_id() and slow["user"] == "default"
     assert slow["redis_ms"] >= 190 and slow["total_ms"] >= slow["redis_ms"] and "secret" not in json.dumps(entries)
+
+
+def test_hot_keys_and_large_replies_are_found(proxy: Proxy) -> None:
+    def hot() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(proxy.get("/hot_keys.json")[1])
+        return found
+
+    clients = [proxy.client() for _ in range(4)]
+    clients[0].set("large", "secret" * 10_000)
+
+    def found() -> bool:
+        for client in clients:
+            client.get("large")
+            client.hset("hot", "a", 1)
+        told = hot()
+        return {"hot", "large"} <= {each["key"] for each in told["keys"]} and bool(told["replies"])
+
+    wait_until(found, "both keys are found")
+    told = hot()
+    assert told["sample"] == 2 and told["sampled"] > 0 and "secret" not in json.dumps(told)
+    assert 0 < told["keys"][0]["share"] <= 1 and told["replies"][0]["bytes"] == 60_010
 
 
 def test_handshakes_are_counted_those_that_fail_too(proxy: Proxy) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -60,7 +62,7 @@ class Fleet:
 
 
 def sees_all(proxy: Proxy) -> bool:
-    return faults_of(proxy) == "[]"
+    return faults_of(proxy) == "[]" and all(peer.get("connected") for peer in fleet_of(proxy)["peers"])
 
 
 def faults_of(proxy: Proxy) -> str:
@@ -103,6 +105,9 @@ def test_each_shows_all_others(fleet: Fleet) -> None:
     assert told["self"]["name"] == fleet.peers[0]
     assert sorted(peer["name"] for peer in told["peers"]) == sorted(fleet.peers[1:])
     assert all(peer["same_server"] and peer["connected"] and peer["lag_ms"] > 0 for peer in told["peers"])
+    metrics = fleet.proxies[0].get("/metrics")[1].decode()
+    assert f'redisproxy_fleet_peer_state{{peer="{fleet.peers[1]}",state="running"}} 1.0' in metrics
+    assert "redisproxy_fleet_peers 2.0" in metrics and "redisproxy_fleet_lease_seconds 1.0" in metrics
     short = fleet.proxies[1].info()["fleet"]
     assert (short["peers"], short["reachable"], short["on_another_server"]) == (COUNT - 1, COUNT - 1, 0)
     shown = redisproxy("fleet", fleet.proxies[2])
@@ -152,8 +157,28 @@ def test_all_reload_and_switch_over_together_and_no_client_notices(
     for answer in (reloaded, there, back):
         assert sorted(peer["peer"] for peer in answer["peers"]) == sorted(fleet.peers)
         assert all(peer["pause_ms"] > 0 and peer["clients_closed"] == {} for peer in answer["peers"])
+    metrics = fleet.proxies[1].get("/metrics")[1]
+    assert b'redisproxy_fleet_operations_total{operation="switchover",result="done"} 1.0' in metrics
     led = fleet.proxies[0].info()["switchover"]["last"][0]
     assert led["led_by"] == fleet.peers[2] and led["result"] == "done"
+
+
+def test_another_one_may_lead_the_way_back_and_all_is_set_as_it_was(
+    fleet: Fleet, servers: tuple[RedisServer, RedisServer]
+) -> None:
+    one, other = servers
+    one.client().config_set("masterauth", "of its own")
+    for proxy in fleet.proxies:
+        proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 4000, "keep_way_back": True})
+    there = fleet.proxies[0].do("switchover")
+    assert there["report"]["way_back"]["follows"] and one.client().config_get("masterauth")["masterauth"] == ""
+    assert all(proxy.info()["switchover"]["way_back"]["follows"] for proxy in fleet.proxies)
+    back = fleet.proxies[1].do("switchover", back=1)
+    fleet.point_at(one)
+    assert one.client().config_get("masterauth")["masterauth"] == "of its own"
+    assert "masterauth" not in " ".join(back["report"]["warnings"]), back
+    for proxy in fleet.proxies:
+        proxy.write(switchover={"pause_budget_ms": 4000})
 
 
 def test_of_two_leaders_one_is_refused_and_says_why(fleet: Fleet) -> None:
@@ -244,6 +269,37 @@ def test_certificates_prove_it_too(servers: tuple[RedisServer, RedisServer], tmp
         assert fleet.proxies[0].do("pause-and-wait")["peers"]
         assert fleet.states() == ["paused", "paused"]
         fleet.proxies[1].do("unpause")
+        replace_certificate(fleet, certificates, tmp_path)
+
+
+def replace_certificate(fleet: Fleet, certificates: Certificates, folder: Path) -> None:
+    """A certificate that is replaced is shown from then on, and half of one changes nothing; so does a reload."""
+    before = shown_by(fleet, certificates)
+    cert, key = certificates.issue(folder, "renewed", "127.0.0.1")
+    Path(certificates.key).write_text("half of it")
+    assert shown_by(fleet, certificates) == before
+    Path(certificates.cert).write_bytes(Path(cert).read_bytes())
+    Path(certificates.key).write_bytes(Path(key).read_bytes())
+    renewed = shown_by(fleet, certificates)
+    assert renewed != before
+    cert, key = certificates.issue(folder, "another", "127.0.0.1")
+    for proxy in fleet.proxies:
+        proxy.config["fleet"]["listen"] |= {"certfile": cert, "keyfile": key}
+        proxy.write()
+    fleet.assemble()
+    fleet.proxies[0].do("reload")
+    assert shown_by(fleet, certificates) not in (before, renewed)
+
+
+def shown_by(fleet: Fleet, certificates: Certificates) -> bytes:
+    """The certificate at the port of the first one."""
+    context = ssl.create_default_context(cafile=certificates.ca)
+    context.load_cert_chain(certificates.client_cert, certificates.client_key)
+    host, _, port = fleet.peers[0].partition(":")
+    with socket.create_connection((host, int(port)), 10) as bare, context.wrap_socket(bare, server_hostname=host) as it:
+        found = it.getpeercert(binary_form=True)
+    assert found
+    return found
 
 
 def test_another_secret_is_none(fleet: Fleet, servers: tuple[RedisServer, RedisServer]) -> None:

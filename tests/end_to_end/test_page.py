@@ -10,19 +10,26 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
+from redisproxy.copying.interface import CopyProgress
+from redisproxy.figures.hot_keys import BigReply, Hot, HotKey
+from redisproxy.fleet.orders import Introduction
+from redisproxy.switchover.left_behind import Difference
+from tests.end_to_end.drawn import WAIT_MS, Drawn
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, free_port, wait_until
+from tests.end_to_end.upgrading import Upgraded
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.one_twin]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PHONE = {"width": 360, "height": 740}
-WAIT_MS = 40_000
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +49,8 @@ def servers() -> Iterator[tuple[RedisServer, RedisServer]]:
 
 
 @pytest.fixture(scope="module")
-def proxy(servers: tuple[RedisServer, RedisServer]) -> Iterator[Proxy]:
-    with Proxy(servers[0].uplink) as running:
+def proxy(servers: tuple[RedisServer, RedisServer]) -> Iterator[Upgraded]:
+    with Upgraded(servers[0].uplink) as running:
         yield running
 
 
@@ -122,6 +129,7 @@ def test_a_button_asks_first_and_shows_the_answer(visit: Visit, proxy: Proxy) ->
     visit.press("Unpause…")
     visit.press("Unpause")
     visit.sees("#state", "running")
+    visit.press("Close")
 
 
 def test_everything_can_be_done_by_keyboard(visit: Visit, proxy: Proxy) -> None:
@@ -199,7 +207,7 @@ def test_a_switchover_shows_its_steps_as_they_happen_and_its_report(
         visit.sees("#running .route", f"{old.uplink['addr']} → {new.uplink['addr']}")
         expect(visit.page.locator("#running progress")).to_be_attached()
         visit.sees("#running .step.to-come >> nth=-1", "finish")
-        visit.sees("#ask .answer", "result: done")
+        visit.sees("#ask .answer", f"✓ Done: {old.uplink['addr']} → {new.uplink['addr']}; clients were held for")
         visit.press("Close")
         visit.sees("#switchover", "✓ done")
         visit.sees(".graph >> nth=0", re.compile(r"^Commands[1-9]"))
@@ -251,7 +259,7 @@ def test_many_clients_are_shown_in_part_and_sorted_by_the_proxy(visit: Visit, pr
 def test_slow_commands_are_shown_and_their_keys_are_text(visit: Visit, proxy: Proxy) -> None:
     with proxy.client() as slow:
         slow.eval(busy_script(0.3), 1, "<img/src=x/onerror=alert(2)>")
-    visit.sees("#slowlog tbody tr", "<img/src=x/onerror=alert(2)>")
+    visit.sees("#slowlog tbody", "<img/src=x/onerror=alert(2)>")
     assert visit.page.locator("#slowlog img").count() == 0
 
 
@@ -301,3 +309,255 @@ def test_it_works_with_a_password_and_tls_and_of_a_fleet_this_proxy_may_act_alon
         visit.sees("#state", "paused")
         context.close()
         assert visit.faults == []
+
+
+@pytest.fixture(scope="module")
+def drawing(browser: Browser, proxy: Proxy) -> Iterator[Drawn]:
+    made = Drawn(browser, proxy)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def drawn(drawing: Drawn) -> Iterator[Drawn]:
+    drawing.tell()
+    drawing.ordered.clear()
+    yield drawing
+    assert drawing.faults == []
+
+
+HOSTILE = "<img/src=x/onerror=alert(3)>"
+REPORT = {
+    "from": "a:1", "to": "b:1", "result": "done", "error": "", "steps": [{"name": "drain", "ms": 1.5}], "warnings": [],
+    "differences": [], "reason": "", "hooks": [], "pause_ms": 12.5, "held": 7, "longest_wait_ms": 12.4,
+    "clients_closed": {}, "held_course": [[0, 0], [5, 7]], "at": 1767323045,
+}  # fmt: skip
+RUNNING = {"from": "a:1", "to": "b:1", "elapsed_ms": 5000, "steps": [{"name": "preflight", "ms": 4000}]}
+
+
+def test_a_shutdown_tells_how_many_are_left_and_for_how_long(drawn: Drawn) -> None:
+    drawn.tell(state="shutting down", shutdown={"clients_left": 2, "waits_for_s": 17.5})
+    drawn.sees("#state", "shutting down")
+    drawn.sees("#why", "2 clients left, for 17.5 s at the most")
+
+
+@pytest.mark.parametrize(
+    "advice", ["it is fenced by " + HOSTILE, "it is busy running a script: SCRIPT KILL", "the file has to name a:1"]
+)
+def test_advice_comes_before_all_figures_and_goes_again(drawn: Drawn, advice: str) -> None:
+    drawn.tell(uplink={"advice": advice})
+    drawn.sees("#alerts .alert", f"The server: {advice}")
+    alerts, main = drawn.page.locator("#alerts").bounding_box(), drawn.page.locator("#graphs").bounding_box()
+    assert alerts and main and alerts["y"] < main["y"] and drawn.page.locator("#alerts img").count() == 0
+    drawn.tell()
+    expect(drawn.page.locator("#alerts .alert")).to_have_count(0, timeout=WAIT_MS)
+
+
+def test_a_server_that_is_lost_and_files_that_end_are_told(drawn: Drawn) -> None:
+    soon = {"file": "certfile", "path": "/etc/cert.pem", "expires_at": 1, "expires_in_s": 86400}
+    drawn.tell(
+        uplink={"address": "a:1", "connected": False, "last_error": "Connection was refused"},
+        credential_files=[{"where": "listen", "error": "no such file", "certificates": [soon]}],
+    )
+    drawn.sees("#why", "Commands wait for a:1")
+    for text in (
+        "The server is not connected: Connection was refused",
+        "The files of listen: no such file",
+        "The certificate /etc/cert.pem ends in 1 d 0 h",
+    ):
+        drawn.sees("#alerts", text)
+
+
+def test_a_proxy_that_can_not_tell_its_state_says_why(drawn: Drawn) -> None:
+    drawn.state = {**dict.fromkeys(drawn.state), "error": "no data plane can be reached"}
+    drawn.sees("#alerts", "The proxy can't tell its state: no data plane can be reached")
+
+
+def test_workers_are_a_table_and_a_silent_one_is_told(drawn: Drawn) -> None:
+    worker = {"number": 1, "pid": 11, "clients": 1200, "in_flight": 3, "held": 4, "commands": 5000, "connected": True,
+        "restarts": 0, "answers": True}  # fmt: skip
+    drawn.tell(workers=[worker, {**worker, "number": 2, "connected": False, "restarts": 6, "answers": False}])
+    drawn.sees("#workers h2", "Workers")
+    rows = drawn.page.locator("#workers tbody tr")
+    expect(rows.nth(0)).to_have_text(re.compile("^1111,200345,000connected0yes$"), timeout=WAIT_MS)
+    expect(rows.nth(1)).to_have_text(re.compile("^2111,200345,000not connected6no answer$"))
+    drawn.sees("#alerts", "No answer from worker 2")
+
+
+def test_what_the_data_does_not_carry_is_a_table_of_texts(drawn: Drawn) -> None:
+    setting = Difference("setting", "maxmemory-policy", HOSTILE, "noeviction", "writes fail")
+    differences = [setting.as_row(), Difference("user", "app", "", "", "", carried=True).as_row()]
+    drawn.tell(switchover={"last": [{**REPORT, "differences": differences}]})
+    drawn.page.get_by_text("What the data does not carry (2)").click()
+    rows = drawn.page.locator("#switchover tbody tr")
+    expect(rows.nth(0)).to_have_text(f"settingmaxmemory-policy{HOSTILE}noevictionwrites failno")
+    expect(rows.nth(1)).to_have_text(re.compile("^userapp.*yes$"))
+    assert drawn.page.locator("#switchover img").count() == 0
+
+
+def test_a_report_tells_why_and_who_was_lost_and_what_hooks_have_done(drawn: Drawn) -> None:
+    hooks = [{"hook": "promote", "ms": 320.0, "result": "exit code 0: it is " + HOSTILE}]
+    drawn.tell(
+        switchover={
+            "last": [
+                {**REPORT, "result": "rolled_back", "error": "fence: no answer", "hooks": hooks, "warnings": ["no AOF"],
+                 "reason": "21 error replies within a second", "clients_closed": {"uplink_lost": 3}},
+                {**REPORT, "kind": "failover"},
+            ],
+            "way_back": {"to": "a:1", "follows": False, "why_not": "it has other data"},
+            "watch": {"verdict": "it goes back"},
+        }
+    )  # fmt: skip
+    for text in (
+        "↩ rolled back a:1 → b:1",
+        "(21 error replies within a second)",
+        "fence: no answer",
+        "3 (uplink lost)",
+        "no AOF",
+        "The way back: a:1, which does not follow: it has other data. The watch: it goes back.",
+    ):
+        drawn.sees("#switchover", text)
+    drawn.sees("#switchover .hooks li", f"promote hook 320 ms: exit code 0: it is {HOSTILE}")
+    assert drawn.page.locator("#switchover img").count() == 0
+    drawn.sees("#moves li >> nth=0", "✗ Switchover rolled back: a:1 → b:1")
+    drawn.sees("#moves li >> nth=0", "21 error replies within a second. 7 clients held for 12.5 ms. fence: no answer")
+    drawn.sees("#moves li >> nth=1", "✓ Failover done: a:1 → b:1")
+
+
+def test_a_copy_shows_how_far_it_is(drawn: Drawn) -> None:
+    copying = CopyProgress(300_000, 1_000_000, 45_000_000, 25_000.0, 28.0, changed=1234, lag_ms=40.0, passes=2)
+    drawn.tell(switchover={"current": {**RUNNING, "step": "copy", **asdict(copying)}})
+    drawn.sees("#running .share", "30 %")
+    assert drawn.page.locator("#running progress").evaluate("bar => bar.value") == pytest.approx(0.3)
+    for text in ("300,000 of 1,000,000", "45.0 MB", "25,000 keys/s", "time left28 s", "to copy1,234", "all keys2"):
+        drawn.sees("#running .terms", text)
+    drawn.sees("#running .step.running", "copy")
+    drawn.sees("#running .step.to-come >> nth=-1", "finish")
+
+
+def test_replication_shows_how_much_is_left(drawn: Drawn) -> None:
+    left = {"total_bytes": 400_000_000, "bytes_left": 100_000_000, "synchronised": False}
+    drawn.tell(switchover={"current": {**RUNNING, "step": "catch up", **left}})
+    drawn.sees("#running .share", "75 %")
+    drawn.sees("#running .terms", "to go100 MB")
+
+
+def test_sentinels_and_a_name_that_is_followed_are_shown_and_believed_nothing(drawn: Drawn) -> None:
+    said = {"address": "s:1", "subscribed": False, "primary": HOSTILE, "error": "NOAUTH"}
+    changed = {"from": "a:1", "to": "b:1", "at": 1767323045}
+    finder = {"master_name": "mymaster", "sentinels": [said], "switches": 3, "last_error": "", "last_switch": changed}
+    drawn.tell(uplink={"sentinel": finder})
+    drawn.sees("#uplink", "followed by Sentinelmymaster")
+    expect(drawn.page.locator("#uplink tbody tr")).to_have_text(f"s:1not subscribed{HOSTILE}NOAUTH", timeout=WAIT_MS)
+    assert drawn.page.locator("#uplink img").count() == 0
+    drawn.sees("#moves", "The primary is another one: b:1")
+    name = {"name": "redis.test", "in_use": "10.0.0.7:6379", "addresses": ["10.0.0.7:6379"], "switches": 1}
+    drawn.tell(uplink={"name": {**name, "last_error": "the name server is silent", "last_switch": {}}})
+    for text in ("found by nameredis.test", "in use10.0.0.7:6379", "changes followed1", "the name server is silent"):
+        drawn.sees("#uplink", text)
+
+
+def test_an_upgrade_that_runs_and_what_came_of_others_is_told(drawn: Drawn) -> None:
+    last = [
+        {"ok": False, "error": f"no {HOSTILE}", "at": 1767323046},
+        {"ok": True, "from": "1.0", "to": "1.1", "clients": 2041, "hand_over_ms": 85.0, "at": 1767323045},
+    ]
+    drawn.tell(upgrade={"step": "hand over", "last": last})
+    drawn.sees("#why", "A new program takes over, step: hand over")
+    drawn.sees("#moves li >> nth=0", f"✗ Upgrade given upno {HOSTILE}")
+    drawn.sees("#moves li >> nth=1", "✓ Upgrade from 1.0 to 1.12,041 clients handed over in 85.0 ms")
+
+
+def test_the_fleet_is_a_table(drawn: Drawn) -> None:
+    here = asdict(Introduction("i", "one", "1.0", "running", "a:1", True, 7, 0))
+    other = {**here, "addr": "p:1", "server": "b:1", "lag_ms": 0.42, "same_server": False, "operation": "switchover"}
+    lost = {"addr": "p:2", "reachable": False, "error": "Connection was refused"}
+    told = {"fleet": True, "self": here, "peers": [{**other, "leads": True}, lost]}
+    drawn.pages["fleet.json"] = {**told, "faults": ["p:2 can't be reached: Connection was refused"]}
+    drawn.tell(fleet={"peers": 2, "reachable": 1, "on_another_server": 1, "leads": False})
+    rows = drawn.page.locator("#fleet tbody tr")
+    expect(rows.nth(0)).to_have_text("one (this one)1.0runninga:170", timeout=WAIT_MS)
+    expect(rows.nth(1)).to_have_text("p:11.0running! another one: b:1700.42 msswitchover (leads it)")
+    expect(rows.nth(2)).to_have_text("p:2missing")
+    drawn.sees("#fleet .warning", "p:2 can't be reached: Connection was refused")
+    drawn.sees("#alerts", "1 of 2 other proxies can't be reached")
+    drawn.sees("#alerts", "1 of 2 other proxies use another server")
+
+
+def test_hot_keys_are_shown_as_text_where_they_are_sampled(drawn: Drawn) -> None:
+    assert drawn.page.locator("#hotkeys").is_hidden()
+    reply = BigReply(1_200_000, "LRANGE", "feed:all", 1767323045)
+    hot = asdict(Hot(64, 900, 12_000.0, (HotKey(HOSTILE, "string", 3812.0),), (reply,)))
+    drawn.pages["hot_keys.json"] = {**hot, "keys": [{**hot["keys"][0], "share": 0.317}]}
+    drawn.page.reload()
+    rows = drawn.page.locator("#hotkeys tbody tr")
+    expect(rows.nth(0)).to_have_text(f"31.7 %3,812string{HOSTILE}", timeout=WAIT_MS)
+    expect(rows.nth(1)).to_have_text(re.compile("^1.20 MBLRANGEfeed:all"))
+    assert drawn.page.locator("#hotkeys img").count() == 0
+
+
+MOVING = {"switchover": {"current": {**RUNNING, "step": "wait for the operator"}}}
+WITH_SENTINEL = {"uplink": {"sentinel": {"master_name": "m", "sentinels": [], "switches": 0}}}
+WITH_WAY_BACK = {"switchover": {"way_back": {"to": "a:1", "follows": True, "why_not": ""}}}
+
+
+@pytest.mark.parametrize(
+    ("state", "opens", "choice", "fields"),
+    [
+        ({}, "Reload…", "Reload", {"cmd": "reload"}),
+        ({}, "Upgrade…", "Upgrade", {"cmd": "upgrade"}),
+        (WITH_SENTINEL, "Fail over…", "Look first (dry run)", {"cmd": "failover", "dry_run": "1"}),
+        (WITH_SENTINEL, "Fail over…", "Fail over", {"cmd": "failover"}),
+        (WITH_WAY_BACK, "Go back…", "Look first (dry run)", {"cmd": "switchover", "back": "1", "dry_run": "1"}),
+        (WITH_WAY_BACK, "Go back…", "Go back", {"cmd": "switchover", "back": "1"}),
+        (MOVING, "Go on…", "It is promoted: go on", {"cmd": "switchover-go-on"}),
+        (MOVING, "Abort switchover…", "Abort", {"cmd": "switchover-abort"}),
+    ],
+)
+def test_each_button_orders_what_it_says(
+    drawn: Drawn, state: dict[str, Any], opens: str, choice: str, fields: dict[str, str]
+) -> None:
+    drawn.tell(**state)
+    drawn.answer = {"ok": False, "error": "this is why not"}
+    drawn.press(opens)
+    assert drawn.ordered == []
+    drawn.press(choice)
+    drawn.sees("#ask .answer.bad", "✗ this is why not")
+    drawn.press("Close")
+    assert drawn.ordered == [fields]
+
+
+def test_buttons_are_there_only_when_they_can_be_used(drawn: Drawn) -> None:
+    button = partial(drawn.page.get_by_role, "button", exact=True)
+    for name in ("Fail over…", "Go back…", "Go on…", "Abort switchover…"):
+        expect(button(name=name)).to_have_count(0, timeout=WAIT_MS)
+    drawn.tell(**MOVING)
+    for name in ("Reload…", "Switch over…", "Upgrade…"):
+        expect(button(name=name)).to_be_disabled(timeout=WAIT_MS)
+
+
+def test_a_dry_run_tells_what_it_would_take_and_warns(drawn: Drawn) -> None:
+    copy = {"keys": 2_000_000, "data_bytes": 3_000_000_000, "seconds": 130}
+    drawn.answer = {"ok": True, "report": {**REPORT, "result": "dry_run", "copy": copy, "warnings": ["no AOF there"]}}
+    drawn.press("Switch over…")
+    drawn.press("Look first (dry run)")
+    for text in (
+        "✓ Nothing stands in the way: a:1 → b:1. Nothing was changed.",
+        "To copy: 2,000,000 keys, about 3.00 GB, in about 2 min 10 s.",
+        "! no AOF there",
+    ):
+        drawn.sees("#ask .answer", text)
+    drawn.press("Close")
+
+
+def test_an_upgrade_from_the_page_disconnects_nobody(visit: Visit, proxy: Upgraded) -> None:
+    client = proxy.client()
+    before = client.client_id()
+    visit.press("Upgrade…")
+    visit.press("Upgrade")
+    visit.sees("#ask .answer", "stayed: 0")
+    visit.press("Close")
+    proxy.wait_for_another()
+    visit.sees("#moves", "clients handed over in")
+    assert client.client_id() == before
+    client.close()

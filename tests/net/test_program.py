@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import implementer
 
@@ -90,6 +91,21 @@ def test_cancelling_kills_it(tmp_path: Path) -> None:
     reactor.callFromThread(running[0].cancel)
     with pytest.raises(CancelledError):
         call(lambda: running[0])
+    wait_until(lambda: not alive(int(pid.read_text())), "it is gone")
+
+
+def test_the_end_of_the_reactor_kills_it(tmp_path: Path) -> None:
+    pid, other = tmp_path / "pid", EPollReactor()
+
+    def stop_when_it_runs() -> None:
+        if pid.exists() and pid.read_text().strip():
+            other.stop()
+        else:
+            other.callLater(0.02, stop_when_it_runs)
+
+    other.callWhenRunning(program.run, other, ["/bin/sh", "-c", f"echo $$ > {pid}; sleep 100"], LIMIT_S)
+    other.callWhenRunning(stop_when_it_runs)
+    other.run(installSignalHandlers=False)
     wait_until(lambda: not alive(int(pid.read_text())), "it is gone")
 
 

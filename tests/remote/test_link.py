@@ -241,6 +241,13 @@ def test_any_other_failure_is_told_without_its_text_and_logged(pair: Pair, log: 
     assert any("RuntimeError" in line for line in log) and not pair.server.lost
 
 
+def test_work_that_the_data_plane_has_given_up_by_itself_is_lost_and_nobody_has_aborted_it(pair: Pair) -> None:
+    pair.fails = CancelledError()
+    outcome = pair.give(Wait, name="x")
+    pair.turn()
+    assert isinstance(outcome.error, DataPlaneLost)
+
+
 @pytest.mark.parametrize("letter", ["x", "\x01", "\U0001f600", "\udc80"])
 def test_an_error_s_text_fits_whatever_it_is_of(pair: Pair, letter: str) -> None:
     pair.fails = Rejected(letter * 100_000)

@@ -186,6 +186,28 @@ def test_after_the_promotion_the_data_plane_goes_to_the_new_server(rig: Rig, lin
     assert rig.server == _name(rig, 1), "the control plane has learned where the clients are"
 
 
+@pytest.mark.parametrize(("order", "executed"), [("bring", b"*-1\r\n"), ("swap", b"*1\r\n+OK\r\n")])
+def test_a_watch_that_is_made_again_late_is_not_taken_for_proven(
+    rig: Rig, links: Links, order: str, executed: bytes
+) -> None:
+    """Clients of others, which have gone to the new server before, may have written there."""
+    client = rig.client()
+    client.send("WATCH", "k")
+    client.send("MULTI")
+    client.send("SET", "k", "mine")
+    rig.advance(0.1)
+    cut_at(rig, links, order, lambda: rig.operations.switchover(dry_run=False))
+    rig.advance(TIME_S)
+    before = len(client.got)
+    client.send("EXEC")
+    rig.advance(1.0)
+    assert is_served_by_new(rig) and client.got[before:] == executed and not client.gone
+
+
+def is_served_by_new(rig: Rig) -> bool:
+    return bool(rig.local.in_force.settings.uplink.addr == _name(rig, 1))
+
+
 def test_the_data_plane_does_not_go_there_by_itself_while_the_control_process_lives(rig: Rig, links: Links) -> None:
     """It may undo the promotion, and with it what clients would have written."""
     links.control_process_lives = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -22,6 +23,7 @@ from redisproxy.remote.argument_types import Typed
 from redisproxy.remote.order import VERSION, Order
 from redisproxy.upgrade import orders as upgrade_orders
 from redisproxy.upgrade.inheritance import VARIABLE, Inheritance
+from redisproxy.workers import orders as worker_orders
 
 MODULES = (order, orders, record_orders, upgrade_orders, fleet_orders)
 RECORD = Path(__file__).with_name(f"orders_of_version_{VERSION}.json")
@@ -29,24 +31,29 @@ RECORD = Path(__file__).with_name(f"orders_of_version_{VERSION}.json")
 
 def wire_format() -> dict[str, Any]:
     """Every order with its arguments, its answer, and how it fails; and the documents that some of them carry."""
-    kinds = {kind.__name__: kind for module in MODULES for kind in vars(module).values() if _is_order(kind)}
     return {
-        "orders": {name: _order(kinds[name]) for name in sorted(kinds)},
+        "orders": _orders(*MODULES),
+        "orders to workers": _orders(worker_orders),
         "documents": {kind.__name__: _plain(kind.model_json_schema()) for kind in (ClientValue, SharedValue)},
         "environment": {VARIABLE: {field.name: field.type for field in fields(Inheritance)}},
     }
 
 
+def _orders(*modules: ModuleType) -> dict[str, Any]:
+    kinds = {kind.__name__: kind for module in modules for kind in vars(module).values() if _is_order(kind)}
+    return {name: _order(kinds[name]) for name in sorted(kinds)}
+
+
 def _is_order(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Order) and kind is not Order
+    return isinstance(kind, type) and issubclass(kind, amp.Command) and kind is not Order
 
 
-def _order(kind: type[Order]) -> dict[str, Any]:
+def _order(kind: type[amp.Command]) -> dict[str, Any]:
     return {
         "name": kind.commandName.decode(),
         "takes": {name.decode(): _argument(argument) for name, argument in kind.arguments},
         "answers": {name.decode(): _argument(argument) for name, argument in kind.response},
-        "can be cancelled": kind.can_be_cancelled,
+        "can be cancelled": issubclass(kind, Order) and kind.can_be_cancelled,
     }
 
 

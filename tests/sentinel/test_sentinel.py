@@ -482,7 +482,8 @@ def test_the_proxy_itself_is_no_primary(world: World) -> None:
 
 def test_a_primary_that_nobody_knows_is_told(world: World) -> None:
     world.configuration.finder = world.new_finder(world.configured(master_name="other"))
-    assert "knows no primary called other" in str(outcome(world.finder.find(), world))
+    told = str(outcome(world.finder.find(), world))
+    assert "knows no primary called other" in told and "They watch nobody: if a switchover" in told
 
 
 def test_passwords_are_for_those_they_belong_to(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation import pubsub
@@ -202,12 +203,20 @@ def _eval(server: Server, connection: Connection, args: list[bytes]) -> Any:
 
 
 def _script(server: Server, connection: Connection, args: list[bytes]) -> Any:
-    if args[1].upper() != b"KILL":
-        return b"0" * 40
+    if args[1].upper() == b"LOAD":
+        digest = sha1(args[2]).hexdigest().encode()
+        server.scripts.add(digest)
+        return digest
     if server.script is None:
         raise Error("NOTBUSY No scripts in execution right now.")
     server.script.end.write(encode(Error("ERR Error running script: killed by user"), 2))
     server.end_script()
+    return OK
+
+
+def _evalsha(server: Server, connection: Connection, args: list[bytes]) -> Any:
+    if args[1] not in server.scripts:
+        raise Error("NOSCRIPT No matching script.")
     return OK
 
 
@@ -227,6 +236,7 @@ SPECIAL: dict[bytes, Callable[[Server, Connection, list[bytes]], Any]] = {
     b"WAIT": _wait,
     b"REPLCONF": lambda server, connection, args: OK,
     b"EVAL": _eval,
+    b"EVALSHA": _evalsha,
     b"SCRIPT": _script,
     **{prefix + b"SUBSCRIBE": pubsub.subscribe for prefix in (b"", b"P", b"S")},
     **{prefix + b"UNSUBSCRIBE": pubsub.unsubscribe for prefix in (b"", b"P", b"S")},

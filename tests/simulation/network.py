@@ -18,8 +18,9 @@ from twisted.internet.error import (
     DNSLookupError,
     TCPTimedOutError,
 )
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IWriteDescriptor
 from twisted.python.failure import Failure
+from zope.interface import classImplements
 
 from redisproxy.config import TcpAddress
 from redisproxy.net.acceptor import Acceptor
@@ -76,7 +77,7 @@ class End:
         self.peer: End = self
         self.protocol: Any = None
         self.disconnecting = False
-        self.gone = self.left = self.keys_stay = False
+        self.gone = self.left = self.keys_stay = self._delivered_anyhow = False
         self.process: Process | None = None
         self._successor: End | None = None
         self._address = address
@@ -118,6 +119,10 @@ class End:
         """Part of C{IUNIXTransport}: a copy arrives with what is written next."""
         if not (self.gone or self.left or self.disconnecting):
             self._descriptors_out.append((self._written, os.dup(descriptor)))
+
+    def doWrite(self) -> None:
+        """Part of C{IWriteDescriptor}: the system has what was written, and delivers it after a SIGKILL, too."""
+        self._delivered_anyhow = True
 
     def writeSequence(self, parts: Any) -> None:
         self.write(b"".join(parts))
@@ -222,7 +227,8 @@ class End:
         """Its process is gone, and the system closes the connection: what was written may have left, or is lost."""
         self.net.clock.graves.append((self.protocol, self._producer))
         self.protocol, self._producer, self.process = Nobody(), None, None
-        if self._inbox or self._reset_by is not None or self.net.chance.random() < 0.5:
+        orderly = self._delivered_anyhow and not self._reset_by
+        if not orderly and (self._inbox or self._reset_by is not None or self.net.chance.random() < 0.5):
             self._lost(ConnectionLost())
         else:
             self.disconnecting = True
@@ -374,6 +380,9 @@ class End:
         self.net.open.discard_pair(self)
         if self.protocol is not None:  # else nobody has accepted it yet
             self.protocol.connectionLost(Failure(error))
+
+
+classImplements(End, IWriteDescriptor)  # type: ignore[misc]  # of which links only make it write
 
 
 class _OpenEnds:

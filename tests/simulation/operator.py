@@ -254,7 +254,7 @@ class Operator:
             old.config["min-replicas-to-write"] = "0"
             return
         self.world.write_config(target)
-        while self.world.in_use is not target and not self.world.stopped:
+        while not (self.world.knows and self.world.in_use is target) and not self.world.stopped:
             self._note(f"reload to {target.name}, which was promoted")
             await self.world.operations.reload().addErrback(lambda failure: failure.trap(OperationError))
             await self.world.sleep(0.1)

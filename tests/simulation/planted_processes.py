@@ -18,9 +18,11 @@ from redisproxy.upgrade.carriers import Alone, Several
 from redisproxy.upgrade.giving_way import GivingWay
 from redisproxy.upgrade.successor import RemoteSuccessor
 from redisproxy.upgrade.taking_over import TakingOver
+from redisproxy.workers import finding
 from redisproxy.workers.finding import Finding
 from redisproxy.workers.lingering import Lingering
 from redisproxy.workers.links import Links
+from redisproxy.workers.members import Members
 from redisproxy.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def _released_by_the_next() -> Patches:
     """A control process that finds workers in a switchover has them go on where they are, whatever the servers say."""
     original = Links.make
 
-    async def make(self: Links, answers: Mapping[type[Order], Handler]) -> Introduction:
+    async def make(self: Links, answers: Mapping[type[Order], Handler], *more: Any) -> Introduction:
         use = self.plane.use
 
         async def take_over(link: Any) -> Any:
@@ -66,7 +68,7 @@ def _released_by_the_next() -> Patches:
             return standing
 
         with patch.object(self.plane, "use", take_over):
-            making = original(self, answers)
+            making = original(self, answers, *more)
             return await making
 
     yield patch.object(Links, "make", make)
@@ -153,9 +155,35 @@ def _its_workers_left_alone() -> Patches:
     yield patch.object(Alone, "undone", undone)
 
 
+def _newcomers_stay() -> Patches:
+    """A worker that was to join after the move in which the control process was killed stays at the server before."""
+
+    async def without_newcomers(found: Any) -> Any:
+        return found
+
+    yield patch.object(finding, "without_newcomers", without_newcomers)
+
+
+def _cuts_itself_off() -> Patches:
+    """A control process that ends while it looks for workers looks again, and keeps the links that it has made."""
+    yield patch.object(Finding, "_let_go", lambda self, workers: None)
+
+
+def _held_by_a_pause_that_is_over() -> Patches:
+    """A worker that nobody drove when the operator's pause ended is driven again, and holds its clients."""
+    original = Members._use
+
+    def use(self: Members, member: Any) -> None:
+        with patch.object(member.plane.gate, "release", lambda reason: succeed(None)):
+            original(self, member)
+
+    yield patch.object(Members, "_use", use)
+
+
 RESIZES: dict[str, Callable[[], Patches]] = {
     "ended-with-its-clients": _ended_with_its_clients,
     "never-fewer": _never_fewer,
+    "held-by-a-pause-that-is-over": _held_by_a_pause_that_is_over,
 }
 RESTARTS: dict[str, Callable[[], Patches]] = {
     "released-by-the-next": _released_by_the_next,
@@ -163,6 +191,8 @@ RESTARTS: dict[str, Callable[[], Patches]] = {
     "moves-before-all-are-found": _moves_before_all_are_found,
     "pause-forgotten": _pause_forgotten,
     "looked-at-once": _looked_at_once,
+    "newcomers-stay": _newcomers_stay,
+    "cuts-itself-off": _cuts_itself_off,
 }
 UPGRADES: dict[str, Callable[[], Patches]] = {
     "not-killed": _not_killed,

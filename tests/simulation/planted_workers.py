@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
 
 from redisproxy.client.session_value import ClientValue
 from redisproxy.dataplane.adoption import Adoption
@@ -21,8 +22,10 @@ from redisproxy.remote.peer import RemoteTarget
 from redisproxy.serving.leaving import Leaving
 from redisproxy.workers.all_clients import AllClients
 from redisproxy.workers.all_gates import AllGates
+from redisproxy.workers.driven import Driven
 from redisproxy.workers.members import Members
 from redisproxy.workers.process import Beginning
+from redisproxy.workers.telling_scripts import TellingScripts
 from redisproxy.workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from redisproxy.workers.members import Member
 
 Patches = Iterator[Any]
+
+TOLD_LATER_S = 0.3
 
 
 def _lost_and_alive() -> Patches:
@@ -238,6 +243,21 @@ def _watch_not_proven() -> Patches:
     yield patch.object(Handover, "_prove", prove)
 
 
+def _scripts_untold() -> Patches:
+    """Scripts are known to the worker that has seen them, and to nobody else."""
+    yield patch.object(TellingScripts, "_go_on", lambda self: None)
+
+
+def _scripts_told_later() -> Patches:
+    """Scripts are told when others are told anyhow, some time after their clients had an answer."""
+    original = Driven._tell_scripts
+
+    def tell_scripts(self: Driven, shared: bytes) -> Deferred[Any]:
+        return deferLater(self._reactor, TOLD_LATER_S, original, self, shared)
+
+    yield patch.object(Driven, "_tell_scripts", tell_scripts)
+
+
 WORKERS: dict[str, Callable[[], Patches]] = {
     "lost-and-alive": _lost_and_alive,
     "swap-not-awaited": _swap_not_awaited,
@@ -249,6 +269,8 @@ WORKERS: dict[str, Callable[[], Patches]] = {
     "drained-by-one": _drained_by_one,
     "one-is-never-released": _one_is_never_released,
     "list-in-parts": _list_in_parts,
+    "scripts-untold": _scripts_untold,
+    "scripts-told-later": _scripts_told_later,
     "ids-from-the-beginning": _ids_from_the_beginning,
 }
 HANDOVERS: dict[str, Callable[[], Patches]] = {

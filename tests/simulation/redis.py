@@ -119,7 +119,7 @@ class Server:
     """One Redis server.
 
     @ivar down: it refuses connections. @ivar unreachable: they time out. @ivar hung: it is stopped (SIGSTOP).
-    @ivar watch: called with what may be carried out now.
+    @ivar watch: called with what may be carried out now. @ivar scripts: digests of those that it has.
     @ivar link_broken: replicas get nothing from it now. @ivar lag: seconds that an effect takes to a replica.
     """
 
@@ -144,6 +144,8 @@ class Server:
         self.no_scripts = Random(f"{name} {chance.getstate()[1][:3]}").random() < 0.3
         self.paused_until = 0.0
         self.script: Connection | None = None
+        self.scripts: set[bytes] = set()
+        self.crashes = 0
         self.errors = 0
         self.watch: Callable[[Server, Connection, list[list[bytes]]], None] = lambda server, connection, commands: None
         self._last_id = 0
@@ -182,6 +184,8 @@ class Server:
     def crash(self, seconds: float) -> None:
         """Die, and come back with everything that was acknowledged."""
         self.down = True
+        self.crashes += 1
+        self.scripts.clear()
         self.paused_until = 0.0
         for connection in list(self.connections.values()):
             connection.end.abortConnection()

@@ -76,6 +76,12 @@ class Restarts:
             if other.repl.primary is None and other is not server and other.repl.replid2 == server.repl.replid:
                 self._world.fail(f"clients go on at {server.name}, which is fenced, and {other.name} was promoted")
 
+    def _was_promoted(self) -> bool:
+        """Whether a server has taken the place of the one in use, so that the file may name it though nobody is there
+        any more who would know better."""
+        old = self._world.current
+        return any(each.repl.primary is None and each.repl.replid2 == old.repl.replid for each in self._world.servers)
+
     def watch(self, server: OrderServer) -> None:
         """Something may happen at what is ordered here."""
         self._moments.watch(server)
@@ -119,7 +125,7 @@ class Restarts:
             return
         workers, world = self._workers, self._world
         world.clock.graves.append(workers.service)
-        if world.switching and self._chance.random() < 0.3:
+        if world.switching and (self._chance.random() < 0.3 or not (workers.workers or self._was_promoted())):
             world.note("operator", f"the file names {world.current.name} again")
             world.write_config(world.current)
         workers.make_control(config.load(world.path, tls.faults))

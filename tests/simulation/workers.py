@@ -60,6 +60,7 @@ class Workers:
 
     @cvar loses_control: whether the workers may be without a control process for a while.
     @ivar lost: how many workers were killed or have ended too early.
+    @ivar link_faults: how often links were cut or stalled; no Unix socket is, while both processes run.
     @ivar handovers: of clients between workers; None where there are none.
     @ivar restarts: of the control process; None where there are none.
     @ivar hit: whether anything happens to workers.
@@ -76,7 +77,7 @@ class Workers:
         self.machine.on_end = self._ended
         self.machine.on_accept = self._accepted
         world.net.descriptors.on_closed = self._let_go
-        self.lost = 0
+        self.lost = self.link_faults = 0
         self._doomed: set[Process] = set()
         self._stopping = False
         self._server_at_stop = ""
@@ -317,6 +318,7 @@ class Workers:
         if not links:
             return True
         self._doom(victim, NEVER)
+        self.link_faults += 1
         near = self.chance.choice(links)
         self._note(f"{when}a link of {victim} is cut")
         for end in (near, near.peer):
@@ -330,6 +332,7 @@ class Workers:
         """Nothing gets through on its links for a while."""
         seconds = self.chance.choice(LATE_S)
         self._doom(victim, seconds)
+        self.link_faults += 1
         self._note(f"{when}the links of {victim} stall for {seconds} s")
         for end in self.links_of(victim):
             end.stalled_until = end.peer.stalled_until = self._world.clock.seconds() + seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from redisproxy.resp import encode_command as cmd
 from tests.wire import OK, Client, Wire
@@ -48,3 +49,27 @@ class TestAServerThatIsBackInTheMiddleOfAPipeline:
         self.come(wire)
         assert client.got() == OK
         assert wire.server.transport.protocol.db == 2 and wire.server.got() == cmd("INCR", "a")
+
+
+def test_a_connection_that_was_never_logged_in_is_not_told_to_be_lost(wire: Wire) -> None:
+    wire.login_error = b"-WRONGPASS invalid\r\n"
+    with capturedLogs() as events:
+        wire.client().send(cmd("GET", "a"))
+        for _ in range(20):
+            wire.advance(0.1)
+    told = [formatEvent(event) for event in events if event.get("log_namespace", "").startswith("redisproxy.uplink")]
+    assert len(wire.servers) > 3 and len(told) == 1 and "WRONGPASS" in told[0]
+
+
+def test_the_last_connection_that_is_lost_is_told_of_once(wire: Wire) -> None:
+    with capturedLogs() as events:
+        wire.client().send(cmd("GET", "a"))
+        wire.refuse_connections = True
+        for server in wire.servers:
+            server.close()
+        wire.advance(1.0)
+        wire.refuse_connections = False
+        wire.client().send(cmd("GET", "a"))
+        wire.advance(1.0)
+    told = " ".join(formatEvent(event) for event in events)
+    assert told.count("lost (") == 1 and told.count(": connected") == 2

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from redisproxy.figures.hot_keys import Hot, HotKey
 from redisproxy.figures.seconds import Second
 from redisproxy.figures.slow_log import SlowCommand
 from redisproxy.workers.all_records import AllRecords, whole
@@ -59,3 +60,11 @@ def test_slow_commands_of_all_workers_come_newest_first_with_ids_of_their_own(ri
         worker.local.core.slow_log._entries.append(replace(slow, time=float(at)))
     told = now(records.slow_commands())
     assert [(each.time, each.id) for each in told] == [(1.0, 101), (0.0, 102)]
+
+
+def test_hot_keys_of_all_workers_are_added(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = AllRecords(rig.members, rig.clock)
+    for worker in rig.workers:
+        found = Hot(10, 4, 40.0, (HotKey("a", "string", 30.0),))
+        monkeypatch.setattr(worker.local.core.hot_keys, "hot", lambda found=found: found)
+    assert now(records.hot_keys()) == Hot(10, 12, 120.0, (HotKey("a", "string", 90.0),))

@@ -244,6 +244,19 @@ def test_one_that_has_begun_with_other_settings_is_begun_again(rig: Rig) -> None
     assert "settings" in late.why and 1 not in [each.number for each in rig.members.in_use]
 
 
+def test_one_that_was_not_driven_when_the_pause_of_the_operator_ended_is_held_no_more(rig: Rig) -> None:
+    client, worker = Client(rig.workers[1]), rig.workers[1]
+    now(rig.gate.hold(OPERATOR))
+    rig.members.forget(worker)
+    now(rig.gate.release(OPERATOR))
+    client.send("PING")
+    rig.advance(0.1)
+    before = client.got
+    rig.members.join(worker)
+    rig.advance(0.1)
+    assert (before, client.got) == (b"", b"+PONG\r\n")
+
+
 def test_one_that_joins_in_a_pause_of_the_operator_is_paused_before_it_has_clients(rig: Rig) -> None:
     rig.workers[0].end("killed")
     now(rig.gate.hold(OPERATOR))

@@ -8,6 +8,7 @@ import { Fleet } from "./fleet.js";
 import { Figures } from "./figures.js";
 import { marks, Moves } from "./moves.js";
 import { Header, Uplink, Workers } from "./overview.js";
+import { HotKeys } from "./hotkeys.js";
 import { SlowLog } from "./slowlog.js";
 import { Switchover } from "./switchover.js";
 
@@ -25,6 +26,7 @@ const parts = [
   new Workers(find("workers")),
   new Clients(find("clients"), ask),
   new SlowLog(find("slowlog")),
+  new HotKeys(find("hotkeys")),
   new Configuration(find("configuration")),
 ];
 

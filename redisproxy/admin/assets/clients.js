@@ -9,6 +9,7 @@ const ASK_MS = 2000;
 const AGAIN_MS = 60000;
 const LIMIT = 200;
 const TYPED_MS = 250;
+const PLAIN = "Plain commands such as GET and SET pass without being noted.";
 
 const STATES = ["", "held", "blocked", "slow reader", "waiting", "monitor", "subscribed", "transaction", "active", "idle"];
 const COLUMNS = [
@@ -17,7 +18,7 @@ const COLUMNS = [
   { key: "name", label: "name" },
   { key: "lib", label: "library" },
   { key: "db", label: "db", number: true },
-  { key: "cmd", label: "last command" },
+  { key: "cmd", label: "last special command" },
   { key: "age_s", label: "age", number: true, format: duration },
   { key: "idle_s", label: "idle", number: true, format: duration },
   { key: "pending", label: "pending", number: true, format: count },
@@ -46,13 +47,13 @@ export class Clients {
     this.number = el("p", { class: "note", role: "status" });
     this.heads = COLUMNS.map((column) => this.#head(column));
     this.body = el("tbody");
+    this.table = el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Table of clients" },
+      el("table", { class: "acts" }, el("caption", { class: "unseen" }, "Clients"),
+        el("thead", {}, el("tr", {}, this.heads, el("th", { scope: "col" }, unseen("disconnect")))), this.body));
     section.append(
       el("p", { class: "search" }, el("label", { for: "clients-filter" }, "Filter"), this.filter,
         el("label", { class: "unseen", for: "clients-state" }, "State"), this.state),
-      this.number,
-      el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Table of clients" },
-        el("table", {}, el("caption", { class: "unseen" }, "Clients"),
-          el("thead", {}, el("tr", {}, this.heads, el("th", { scope: "col" }, unseen("disconnect")))), this.body)));
+      this.number, this.table);
     new IntersectionObserver(([{ isIntersecting }]) => {
       this.#inSight = isIntersecting;
     }, { rootMargin: "50%" }).observe(section);
@@ -100,10 +101,16 @@ export class Clients {
     if (focused) this.body.querySelector(`[data-id="${focused}"]`)?.focus();
   }
 
+  get #filters() {
+    return Boolean(this.filter.value.trim() || this.state.value);
+  }
+
   #tell(known, shown, found) {
     const all = `${many(this.#open, "client")} connected`;
     if (!known) setText(this.number, `${all}. This proxy does not list them.`);
-    else setText(this.number, shown < found ? `${count(shown)} shown of ${count(found)} found; ${all}` : `${count(found)} found; ${all}`);
+    else if (shown < found) setText(this.number, `${count(shown)} shown of ${count(found)} found; ${all}`);
+    else setText(this.number, this.#filters ? `${count(found)} found; ${all}` : `${all}. ${found ? PLAIN : ""}`);
+    this.table.hidden = !shown;
   }
 
   #row(client) {

@@ -1,7 +1,7 @@
 // The buttons. Each asks before anything happens, and shows the answer.
 
 import { el, setText } from "./dom.js";
-import { bytes, duration, many, milliseconds } from "./format.js";
+import { bytes, duration, many, milliseconds, words } from "./format.js";
 
 /** POST a command; the answer as the proxy gives it. */
 async function command(fields) {
@@ -23,10 +23,19 @@ function ofPeers({ peers }) {
 function inWords(answer) {
   const { ok, error, report, ...rest } = answer;
   if (!ok) return error ?? "no answer";
+  if (report) return reported(report);
   delete rest.peers;
-  const of = { ...rest, ...(report ? { result: report.result } : {}) };
-  if (report?.pause_ms) of.pause = milliseconds(report.pause_ms);
-  return `Done. ${listed(of)}`;
+  return `Done. ${listed(rest)}`;
+}
+
+function reported({ result, from, to, pause_ms: pause }) {
+  if (result === "dry_run") return `Nothing stands in the way: ${from} → ${to}. Nothing was changed.`;
+  return `${sentence(result)}: ${from} → ${to}${pause ? `; clients were held for ${milliseconds(pause)}` : ""}.`;
+}
+
+function sentence(name) {
+  const text = words(name);
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function listed(values) {

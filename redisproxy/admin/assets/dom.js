@@ -38,17 +38,20 @@ export function whenChanged(render) {
   };
 }
 
-/** A list of terms and what they are; pairs whose value is empty are left out. */
+const LONG = 32;
+
+/** A list of terms and what they are, a long one over the whole width; pairs whose value is empty are left out. */
 export function terms(pairs) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return el("dl", { class: "terms" }, shown.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el("dl", { class: "terms" }, shown.map(([name, value]) =>
+    el("div", { class: String(value).length > LONG ? "wide" : null }, el("dt", {}, name), el("dd", {}, value))));
 }
 
-/** A table in a box of its own that scrolls sideways; `heads` are texts, or [text, "number"]. */
-export function table(caption, heads, rows) {
+/** A table in a box of its own that scrolls sideways, and with `tall` upwards, too; `heads` are texts, or [text, "number"]. */
+export function table(caption, heads, rows, tall = "") {
   const kinds = heads.map((head) => (Array.isArray(head) ? head[1] : null));
   const cell = (value, column) => el("td", { class: kinds[column] }, value ?? "");
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${caption}, table` },
+  return el("div", { class: `scroll ${tall}`, tabindex: "0", role: "region", "aria-label": `${caption}, table` },
     el("table", {},
       el("caption", { class: "unseen" }, caption),
       el("thead", {}, el("tr", {}, heads.map((head, column) =>

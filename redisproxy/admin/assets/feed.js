@@ -13,6 +13,11 @@ export async function getJson(path) {
   return value;
 }
 
+/** What is null is as what is not told at all. */
+function withoutNulls(state) {
+  return Object.fromEntries(Object.entries(state).filter(([, value]) => value !== null));
+}
+
 /**
  * Calls `told(state)` with the whole state whenever something of it was told, and `linked(how)` with "live", "polling"
  * or "lost". A page in the background listens to nothing: browsers allow few connections to one host.
@@ -50,7 +55,7 @@ export class Feed {
 
   #heard(news, how) {
     if (how === "live") this.#heardAt = Date.now();
-    this.#state = { ...this.#state, ...news };
+    this.#state = withoutNulls({ ...this.#state, ...news });
     this.linked(how);
     this.told(this.#state);
   }

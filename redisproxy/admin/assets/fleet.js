@@ -8,7 +8,7 @@ const ASK_MS = 2000;
 const HEADS = ["proxy", "version", "state", "server", ["clients", "number"], ["held", "number"], ["lag", "number"], "runs"];
 
 function row(peer, name) {
-  if (peer.instance === undefined) return [name, "", `missing: ${peer.error || "not reached yet"}`];
+  if (peer.instance === undefined) return [name, "", peer.error ? "missing" : "not reached yet"];
   const server = peer.connected ? peer.server : `${peer.server} (not connected)`;
   return [
     name, peer.version, peer.state, peer.same_server === false ? `! another one: ${server}` : server, count(peer.clients),

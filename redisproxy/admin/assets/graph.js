@@ -53,7 +53,8 @@ export class Graph {
       el("span", { class: `value value-${number}` }, this.values[number], el("small", {}, label)));
     this.node = el("figure", { class: "graph" },
       el("figcaption", {}, el("h3", {}, title), el("p", { class: "values" }, numbers)),
-      el("div", { class: "plot" }, this.top, this.picture), this.note);
+      el("div", { class: "plot" }, this.top, this.picture),
+      el("p", { class: "scale" }, el("span", { "aria-hidden": "true" }, "5 min ago"), this.note, el("span", { "aria-hidden": "true" }, "now")));
     this.picture.addEventListener("pointermove", (event) => this.#point(event));
     this.picture.addEventListener("pointerleave", () => this.#point(null));
   }

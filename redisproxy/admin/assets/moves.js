@@ -42,14 +42,14 @@ function failover(change) {
     at: change.at,
     kind: "failover",
     good: true,
-    title: `Sentinel's failover${change.to ? ` to ${change.to}` : ""}`,
+    title: `The primary is another one${change.to ? `: ${change.to}` : ""}`,
     text: change.from ? `From ${change.from}` : "",
   };
 }
 
 /** Every move that is known: [{at, kind, good, title, text}], the newest first. */
 export function moves({ switchover: over = {}, upgrade: up = {}, last_reload: loaded = {}, uplink = {} }) {
-  const change = uplink.sentinel?.last_switch;
+  const change = (uplink.sentinel ?? uplink.name)?.last_switch;
   const all = [
     ...(over.last ?? []).map(switchover),
     ...(up.last ?? []).map(upgrade),

@@ -2,7 +2,7 @@
 
 import { el, setText, table, terms, whenChanged } from "./dom.js";
 import { fleetAlerts } from "./fleet.js";
-import { count, duration } from "./format.js";
+import { count, duration, many } from "./format.js";
 
 const SIGNS = { running: "▶", pausing: "◐", paused: "‖", "shutting down": "■" };
 const LINKS = {
@@ -12,13 +12,26 @@ const LINKS = {
 };
 
 function why(state) {
-  const { shutdown, uplink = {}, paused_for: reasons = [] } = state;
+  const { shutdown, uplink = {}, paused_for: reasons = [], upgrade } = state;
   if (shutdown) {
     const left = shutdown.waits_for_s ? `, for ${shutdown.waits_for_s} s at the most` : "";
-    return `${count(shutdown.clients_left)} clients left${left}`;
+    return `${many(shutdown.clients_left, "client")} left${left}`;
   }
   if (reasons.length) return `Commands wait, nobody is disconnected. Reason: ${reasons.join(", ")}`;
-  return uplink.address ? `Commands go to ${uplink.address}` : "";
+  if (!uplink.address) return "";
+  if (uplink.connected === false) return `Commands wait for ${uplink.address}`;
+  return upgrade?.step ? `A new program takes over, step: ${upgrade.step}` : `Commands go to ${uplink.address}`;
+}
+
+const SOON_S = 21 * 86400;
+
+/** Files of passwords and certificates that can't be used, and certificates that end soon. */
+function credentialAlerts({ credential_files: files = [] }) {
+  return files.flatMap(({ where, error, certificates }) => [
+    error && `The files of ${where}: ${error}`,
+    ...certificates.filter(({ expires_in_s: left }) => left < SOON_S).map(({ path, expires_in_s: left }) =>
+      left > 0 ? `The certificate ${path} ends in ${duration(left)}` : `The certificate ${path} has ended`),
+  ]);
 }
 
 /** What an operator has to know before all figures. */
@@ -30,6 +43,7 @@ function alerts(state) {
     uplink.advice && `The server: ${uplink.advice}`,
     uplink.connected === false && !uplink.advice && `The server is not connected: ${uplink.last_error || "connecting"}`,
     ...fleetAlerts(state.fleet),
+    ...credentialAlerts(state),
     silent.length > 0 && `No answer from worker ${silent.join(", ")}`,
   ].filter(Boolean);
 }
@@ -52,7 +66,7 @@ export class Header {
     this.showState(state.state ?? "unknown");
     this.showAlerts(this.#newProgram(state.version, alerts(state)));
     setText(this.find("why"), why(state));
-    setText(this.find("version"), `redisproxy ${state.version ?? ""}, up ${duration(state.uptime_s)}`);
+    setText(this.find("version"), state.version ? `redisproxy ${state.version}, up ${duration(state.uptime_s)}` : "redisproxy");
   }
 
   #newProgram(version, texts) {
@@ -82,7 +96,8 @@ function program({ server = "", version = "", role, mode }) {
 }
 
 function uplinkNodes({ uplink, aside, raw }) {
-  const { sentinel, server = {} } = uplink;
+  const { sentinel, name, server = {} } = uplink;
+  const followed = sentinel ?? name;
   const nodes = [
     terms([
       ["address", uplink.address],
@@ -96,7 +111,11 @@ function uplinkNodes({ uplink, aside, raw }) {
       ["raw connections", raw ? count(raw) : ""],
       ["last error", uplink.last_error],
       ["followed by Sentinel", sentinel?.master_name],
-      ["changes followed", sentinel ? count(sentinel.switches) : ""],
+      ["found by name", name?.name],
+      ["in use", name?.in_use],
+      ["addresses of the name", name?.addresses.join(", ")],
+      ["changes followed", followed ? count(followed.switches) : ""],
+      ["trouble with finding it", followed?.last_error],
     ]),
   ];
   if (sentinel) nodes.push(table("Sentinels", ["sentinel", "events", "primary", "error"], sentinelRows(sentinel)));

@@ -20,7 +20,7 @@ export class SlowLog {
       time(each.time), each.addr, each.user, each.command, each.key, milliseconds(each.proxy_ms),
       milliseconds(each.redis_ms), milliseconds(each.total_ms),
     ];
-    this.show = whenChanged((entries) => box.replaceChildren(table("Slow commands", heads, entries.map(row))));
+    this.show = whenChanged((entries) => box.replaceChildren(table("Slow commands", heads, entries.map(row), "tall")));
   }
 
   async update() {

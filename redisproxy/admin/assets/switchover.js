@@ -24,7 +24,7 @@ function plan(names, mode) {
 /** [{name, ms, state}], done, running and to come. */
 function steps({ steps: done = [], step, elapsed_ms: elapsed = 0 }, mode) {
   const passed = done.map((each) => ({ ...each, state: "done" }));
-  const running = { name: step, ms: elapsed - done.reduce((sum, each) => sum + each.ms, 0), state: "running" };
+  const running = { name: step, ms: Math.max(0, elapsed - done.reduce((sum, each) => sum + each.ms, 0)), state: "running" };
   const began = [...passed, running];
   const names = began.map((each) => each.name);
   const planned = plan(names, mode);

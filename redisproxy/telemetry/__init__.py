@@ -1,0 +1,1 @@
+"""Figures and spans for a collector of OpenTelemetry, over OTLP."""

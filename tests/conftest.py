@@ -1,0 +1,36 @@
+"""The order of the modules: what takes long is begun first, so that at the end no process is alone with a long one."""
+
+from __future__ import annotations
+
+import pytest
+
+LONGEST = (
+    "test_simulation",
+    "test_chaos",
+    "test_stop",
+    "test_workers",
+    "test_switchover",
+    "test_copy_switchover",
+    "test_way_back",
+    "test_page",
+    "test_limits",
+    "test_upgrade",
+    "test_hooks",
+    "test_fleet",
+    "test_sentinel",
+    "test_start_stop",
+    "test_every_command",
+)
+"""Modules, the longest first; behind them come the others with real processes, then those in memory."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort them; within a module the order stays."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    module = item.path.stem
+    if module in LONGEST:
+        return LONGEST.index(module)
+    return len(LONGEST) + ("end_to_end" not in item.path.parts)
