@@ -21,6 +21,7 @@ from bench.processes import raise_file_limit
 from bench.report import answer, markdown
 from bench.results import Results
 from bench.targets import outcomes
+from bench.unmeasured import cpu_us
 from bench.workers import costs
 
 _JSON = Path(tempfile.gettempdir()) / "redisproxy-bench.json"
@@ -87,7 +88,8 @@ def _say(text: str) -> None:
 
 def _print(found: Results) -> None:
     shown = Table("", "target", "measured", "from", "reached", title="Ratios of medians")
-    for each in outcomes(found.medians(), found.idle, found.waited(), costs(found.workers)):
+    figures = cpu_us(found.unmeasured)
+    for each in outcomes(found.medians(), found.idle, found.waited(), costs(found.workers), figures):
         measured = "-" if each.measured is None else f"{each.measured:.2f}"
         shown.add_row(each.label, each.wanted, measured, each.figures, answer(each).replace("*", ""))
     _console.print(shown)

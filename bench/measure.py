@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
-from bench import certificate, fairness, idle, load, machine, workers
+from bench import certificate, fairness, idle, load, machine, unmeasured, workers
 from bench.cells import Cell, Plan, Stage, first_guess_per_s, requests_for, small_get
 from bench.errors import BenchError
 from bench.fairness import BESIDE
@@ -99,6 +99,11 @@ class Run:
             self.results.workers += workers.measure(self.folder, self.files, plan.rounds, plan.requests, self.say)
         except (BenchError, OSError) as error:
             self._failed(f"workers of redisproxy: {error}")
+        try:
+            measured = unmeasured.measure(self.folder, self.files, 2 * plan.rounds, plan.requests, self.say)
+            self.results.unmeasured += measured
+        except (BenchError, OSError) as error:
+            self._failed(f"what figures cost: {error}")
 
     def _fairness(self, peers: Sequence[Peer], site: Site, deadline: float) -> None:
         """Measure waits beside floods on one peer after the other."""

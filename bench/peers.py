@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def _direct(name: str, site: Site) -> Peer:
     return Peer(name, site.redis.port, capacity=_capacity(site, 1))
 
 
-def redisproxy(name: str, site: Site, workers: int = 1) -> Peer:
+def redisproxy(name: str, site: Site, workers: int = 1, environment: Mapping[str, str] | None = None) -> Peer:
     """Start redisproxy with so many workers, and with TLS if its name ends in `-tls`."""
     port, admin_port = free_ports(2)
     certificate, password = _certificate(name, site), secrets.token_hex(16)
@@ -104,7 +104,8 @@ def redisproxy(name: str, site: Site, workers: int = 1) -> Peer:
     file = site.folder / f"{name}.json"
     file.write_text(json.dumps(settings))
     run = "from twisted.scripts.twistd import run; run()"
-    arguments = [sys.executable, "-c", run, "-n", "--pidfile=", "redisproxy", "-c", str(file)]
+    variables = [f"{key}={value}" for key, value in (environment or {}).items()]
+    arguments = ["env", *variables, sys.executable, "-c", run, "-n", "--pidfile=", "redisproxy", "-c", str(file)]
     process = site.processes.start(name, arguments, port, site.folder, str(ROOT))
     return Peer(name, port, process, password, certificate, admin_port, _capacity(site, 1))
 

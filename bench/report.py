@@ -11,6 +11,7 @@ from bench.fairness import BESIDE
 from bench.peers import PEERS
 from bench.results import Median, Medians, Results, Waited
 from bench.targets import Outcome, outcomes
+from bench.unmeasured import cpu_us
 from bench.workers import CLIENTS_EACH, Costs, costs
 
 WIDTH = 100
@@ -104,7 +105,7 @@ def markdown(results: Results) -> str:
         _INTRO,
         _machine(results),
         _TARGETS,
-        _targets(outcomes(medians, results.idle, results.waited(), workers)),
+        _targets(outcomes(medians, results.idle, results.waited(), workers, cpu_us(results.unmeasured))),
         "## Plots\n",
         *(f"![{title}](benchmarks/{name})\n" for name, title in PLOTS.items()),
         "## Idle clients\n",

@@ -13,6 +13,7 @@ from typing import Any
 from bench.cells import Cell
 from bench.fairness import Waits
 from bench.idle import Idle
+from bench.unmeasured import Spent
 from bench.workers import Shares
 
 
@@ -53,6 +54,7 @@ class Results:
     idle: list[Idle] = field(default_factory=list)
     waits: list[Waits] = field(default_factory=list)
     workers: list[Shares] = field(default_factory=list)
+    unmeasured: list[Spent] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -80,6 +82,7 @@ def load(path: Path) -> Results:
     raw["idle"] = [Idle(**idle) for idle in raw["idle"]]
     raw["waits"] = [Waits(**waits) for waits in raw.get("waits", ())]
     raw["workers"] = [Shares(**{**shares, "each_s": tuple(shares["each_s"])}) for shares in raw.get("workers", ())]
+    raw["unmeasured"] = [Spent(**spent) for spent in raw.get("unmeasured", ())]
     return Results(**raw)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.cells import BIG_BYTES, P99, Cell, big, small_get
 from bench.fairness import BESIDE, Waits
 from bench.idle import Idle
 from bench.results import Median, Medians, Waited
+from bench.unmeasured import CELL as UNMEASURED_CELL
 from bench.workers import CLIENTS_EACH, Cost, Costs
 
 OURS = "redisproxy"
@@ -87,17 +88,26 @@ IDLE_LIMIT_BYTES = 2048
 PLAIN_PEERS = ("direct", "haproxy", "twemproxy")
 WORKER_LIMITS = ((2, 1.05), (4, 1.05))
 """CPU per command with so many workers, against one process."""
+FIGURES_LIMIT = 1.02
+"""CPU per command, against a proxy that measures none."""
 TLS_WORKERS, TLS_AT_LEAST = 2, 1.8
 """What they can carry with a processor for each, against one process."""
 
 
 def outcomes(
-    medians: Medians, idle: Iterable[Idle], waited: Waited | None = None, workers: Costs | None = None
+    medians: Medians,
+    idle: Iterable[Idle],
+    waited: Waited | None = None,
+    workers: Costs | None = None,
+    figures: Mapping[bool, float] | None = None,
 ) -> list[Outcome]:
-    """Every target in its order: loads, waits beside floods, workers, the resident memory."""
+    """Every target in its order: loads, waits beside floods, workers, figures, the resident memory.
+
+    @param figures: CPU per command, by whether it is measured.
+    """
     loads = [*(_outcome(target, medians) for target in TARGETS), _against_the_best(medians)]
     waits = [_wait(*limit, waited or {}) for limit in WAIT_LIMITS]
-    return [*loads, *waits, *_of_workers(workers or {}), _memory(idle)]
+    return [*loads, *waits, *_of_workers(workers or {}), _of_figures(figures or {}), _memory(idle)]
 
 
 def _against_the_best(medians: Medians) -> Outcome:
@@ -116,6 +126,11 @@ def _of_workers(costs: Costs) -> Iterable[Outcome]:
     label = f"TLS commands per second / one process, {TLS_WORKERS} workers, {CLIENTS_EACH} clients each"
     found = costs.get((True, TLS_WORKERS))
     yield _compared(label, _bound_per_s(found), _bound_per_s(one_tls), TLS_AT_LEAST, at_least=True)
+
+
+def _of_figures(cpu: Mapping[bool, float]) -> Outcome:
+    label = f"CPU per command / without figures, {UNMEASURED_CELL.load}"
+    return _compared(label, cpu.get(True), cpu.get(False), FIGURES_LIMIT)
 
 
 def _cpu_of(cost: Cost | None) -> float | None:

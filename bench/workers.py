@@ -69,12 +69,12 @@ def measure(folder: Path, files: int, rounds: int, requests: int, say: Callable[
     if len(processors) < 2:
         raise BenchError("workers: two processors are needed to measure them")
     with Processes() as processes:
-        with _on(processors[-1]):
+        with on_processor(processors[-1]):
             redis = start_redis(processes, folder, files)
         site = Site(processes, folder, redis, certificate.make(folder), files)
-        with _on(processors[0]):
+        with on_processor(processors[0]):
             proxies = {(tls, number): _started(number, tls, site) for tls, number in product((False, True), NUMBERS)}
-        with _on(processors[-1]), Connection(redis.port) as at_redis:
+        with on_processor(processors[-1]), Connection(redis.port) as at_redis:
             at_redis.ask(b"SET", KEY, b"x" * small_get(1).value_bytes)
             for number in range(rounds):
                 say(f"workers: round {number + 1} of {rounds}")
@@ -84,7 +84,7 @@ def measure(folder: Path, files: int, rounds: int, requests: int, say: Callable[
 
 
 @contextmanager
-def _on(processor: int) -> Iterator[None]:
+def on_processor(processor: int) -> Iterator[None]:
     """What is started meanwhile stays on this processor."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {processor})

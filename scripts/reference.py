@@ -19,6 +19,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from redisproxy import config
 from redisproxy.cli import main as program
+from redisproxy.figures.command_numbers import OF_WORKER, OF_WORKER_TEXT
 from redisproxy.figures.prometheus import OF_WORKERS
 from redisproxy.net import tls
 from redisproxy.net.twisted_network import TwistedNetwork
@@ -200,6 +201,7 @@ def _families() -> Iterator[tuple[str, str, str]]:
             yield f"`{family.name}{total}`", family.type, family.documentation
     for name, text in OF_WORKERS:
         yield f"`redisproxy_worker_{name}`", "gauge", text
+    yield f"`redisproxy_{OF_WORKER}`", "histogram", OF_WORKER_TEXT
 
 
 def _exposition() -> str:

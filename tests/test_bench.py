@@ -31,6 +31,7 @@ from bench.peers import PEERS
 from bench.report import markdown, table
 from bench.results import Results, Sample, medians, waited
 from bench.targets import IDLE_LIMIT_BYTES, TARGETS, TLS_WORKERS, WAIT_LIMITS, WORKER_LIMITS, outcomes
+from bench.unmeasured import Spent, cpu_us
 from bench.wire import encode
 from bench.workers import NUMBERS, Cost, Shares, costs
 from tests.end_to_end.harness import RedisServer
@@ -100,6 +101,15 @@ def test_a_ratio_at_its_limit_is_reached_and_one_above_it_is_not() -> None:
     assert (above.measured, above.reached) == (1.0, False)
 
 
+def test_figures_are_compared_with_the_same_proxy_that_takes_none() -> None:
+    spent = [Spent(measured, 1000, cost) for measured, cost in ((True, 0.0102), (True, 0.0104), (False, 0.01))]
+    figures = cpu_us(spent)
+    (found,) = [each for each in outcomes({}, [], figures=figures) if "figures" in each.label]
+    assert found.measured == pytest.approx(1.03) and found.reached is False
+    (found,) = [each for each in outcomes({}, [], figures={**figures, True: 10.1}) if "figures" in each.label]
+    assert found.reached is True and cpu_us([]) == {}
+
+
 def test_bytes_per_cpu_second_must_be_at_least_its_limit() -> None:
     cell = KEY_PLAIN[-1]
     slow = [sample("redisproxy", cell, 0.2), sample("haproxy", cell, 0.1)]
@@ -150,7 +160,8 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
         [Idle("haproxy", 5, 1.5, 7)],
         [Waits("a", "b", 1, 2, 3)],
     )
-    before = Results({"cores": "2"}, sampled, idle, waits, [Shares(2, True, 5, (0.2, 0.1))], ["x"], 3.0)
+    shares, spent = [Shares(2, True, 5, (0.2, 0.1))], [Spent(True, 5, 0.1)]
+    before = Results({"cores": "2"}, sampled, idle, waits, shares, spent, ["x"], 3.0)
     before.save(tmp_path / "raw.json")
     assert results.load(tmp_path / "raw.json") == before
 

@@ -18,6 +18,7 @@ from redisproxy import config
 from redisproxy.cli import main
 from redisproxy.config import Settings
 from redisproxy.control import records
+from redisproxy.figures.command_numbers import OF_WORKER
 from redisproxy.figures.prometheus import OF_WORKERS
 from redisproxy.net import tls
 from redisproxy.net.twisted_network import TwistedNetwork
@@ -158,7 +159,7 @@ def test_the_metrics_are_those_that_are_documented(tmp_path: Path) -> None:
     text = exposed[0].decode()
     names = re.findall(r"^# TYPE (redisproxy_\w+)", text, re.MULTILINE)
     shown = {name for name in names if not name.endswith("_created")}
-    shown |= {f"redisproxy_worker_{name}" for name, _ in OF_WORKERS}
+    shown |= {f"redisproxy_worker_{name}" for name, _ in OF_WORKERS} | {f"redisproxy_{OF_WORKER}"}
     assert metrics_named_in(DOCS / "admin.md") == shown
     for page in PAGES:
         assert metrics_named_in(page) <= shown | {"redisproxy_plugin"}

@@ -26,6 +26,7 @@ cdef inline Py_ssize_t header_at(const char* p, Py_ssize_t size, Py_ssize_t* at)
     return value if i + 2 <= size else -1
 
 
+@cython.final
 cdef class CommandFigures:
     """See C{command_figures.CommandFigures}."""
 
@@ -134,6 +135,12 @@ cdef class CommandFigures:
         for i in range(count):
             each = self.count_one(self.find(p + _names[i].offset, _names[i].size), i, count, each, family)
         return each
+
+    cdef inline int count_alone(self, bytes run) noexcept:
+        """The same for a run of one command, which has one family."""
+        cdef int family = self.find(PyBytes_AS_STRING(run) + _names[0].offset, _names[0].size)
+        self.commands_of[family] += 1
+        return family
 
     cdef inline bytes count_one(self, int found, Py_ssize_t number, Py_ssize_t count, bytes each, int* family):
         self.commands_of[found] += 1

@@ -1,6 +1,7 @@
 """The compiled twin of C{lane}: the same interface, no Python between a client's bytes and the uplink's queue."""
 
 
+@cython.final
 cdef class Lane:
     """See C{lane.Lane}. Nothing is ever left over here: the framer is asked for plain commands only."""
 

@@ -5,10 +5,11 @@ cdef enum:
     KEPT = 1024
 
 
+@cython.final
 cdef class Flow:
     """See C{queue.Flow}."""
 
-    cdef public bint open
+    cdef public bint open, measures
     cdef public object clock, on_slow, on_sample
     cdef public long long slow_ns, opened_ns, until_sample
     cdef readonly CommandFigures figures
@@ -18,16 +19,20 @@ cdef class Flow:
     cdef public object on_read_only
 
     def __cinit__(self, families=None, bounds_ns=()):
-        self.open = True
+        self.open = self.measures = True
         self.unsent = {}
         self.figures = CommandFigures(families or {}, bounds_ns)
 
     cdef long long read(self) except -1:
+        if not self.measures:
+            return 0
         return nanoseconds() if self.clock is None else self.clock()
 
     cpdef begun(self, Entry entry, bytes data, Py_ssize_t count, long long arrived_ns):
         """Commands of a client were submitted; see C{queue.Flow.begun}."""
         self.commands += count
+        if not self.measures:
+            return
         entry.families = self.figures.count_sent(data, count, &entry.family)
         entry.arrived_ns = arrived_ns
         if self.slow_ns:
@@ -35,10 +40,15 @@ cdef class Flow:
         if self.until_sample:
             self.sample(entry, data, count)
 
-    cdef int begun_run(self, Entry entry, bytes run, Py_ssize_t count, long long arrived_ns) except -1:
+    cdef inline int begun_run(self, Entry entry, bytes run, Py_ssize_t count, long long arrived_ns) except -1:
         """The same for what the framer has just made a run of."""
         self.commands += count
-        entry.families = self.figures.count_run(run, count, &entry.family)
+        if not self.measures:
+            return 0
+        if count == 1:
+            entry.family = self.figures.count_alone(run)
+        else:
+            entry.families = self.figures.count_run(run, count, &entry.family)
         entry.arrived_ns = arrived_ns
         if self.slow_ns:
             self.keep(entry, run, count)
@@ -52,7 +62,7 @@ cdef class Flow:
             self.on_sample(entry, data, count)
         return 0
 
-    cdef int keep(self, Entry entry, bytes data, Py_ssize_t count) except -1:
+    cdef inline int keep(self, Entry entry, bytes data, Py_ssize_t count) except -1:
         """Keep what the log of slow commands tells of them."""
         entry.head = data if PyBytes_GET_SIZE(data) <= KEPT else PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), KEPT)
         entry.count = count
@@ -69,6 +79,7 @@ cdef class Flow:
             (<Queue>queue).flush()
 
 
+@cython.final
 @cython.freelist(256)
 cdef class Entry:
     """See C{queue.Entry}."""
@@ -114,6 +125,14 @@ cdef inline int family_at(Entry entry, Py_ssize_t number) noexcept:
     return <unsigned char>PyBytes_AS_STRING(entry.families)[PyBytes_GET_SIZE(entry.families) - entry.want + number]
 
 
+cdef struct Alike:
+    # Replies that have come together, to commands of one family that arrived and left together: they took the same time.
+    Py_ssize_t count
+    long long arrived_ns, sent_ns, now
+    int family
+
+
+@cython.final
 cdef class Queue:
     """See C{queue.Queue}."""
 
@@ -124,6 +143,7 @@ cdef class Queue:
     cdef list waiting, out
     cdef Py_ssize_t first, fresh
     cdef ReplyScanner scanner
+    cdef Alike alike
 
     def __cinit__(self, end_of_turn, Flow flow, release):
         hub = getattr(end_of_turn, "__self__", None)
@@ -162,8 +182,6 @@ cdef class Queue:
         entry.counted = counted
         entry.timed = timed
         entry.family = NOT_COUNTED
-        entry.families = entry.head = None
-        entry.arrived_ns = entry.sent_ns = 0
         self.waiting.append(entry)
         self.fresh += 1
         self.send(data)
@@ -309,6 +327,8 @@ cdef class Queue:
                 else:
                     entry.sink.reply(part, done)
         finally:
+            if self.alike.count:
+                self.count_alike()
             if released:
                 if self.flow.open and self.flow.in_flight >= released:
                     self.flow.in_flight -= released
@@ -356,11 +376,29 @@ cdef class Queue:
             self.flow.figures.errors_of[family] += self.scanner.errors
         self.scanner.errors = 0
 
-    cdef void measure(self, Entry entry, Py_ssize_t done, long long now) noexcept:
+    cdef inline void measure(self, Entry entry, Py_ssize_t done, long long now) noexcept:
         """So many replies for `entry` are there."""
+        cdef Alike* alike = &self.alike
+        if (alike.count and entry.sent_ns == alike.sent_ns and entry.arrived_ns == alike.arrived_ns
+                and entry.family == alike.family and now == alike.now and entry.families is None):
+            alike.count += done
+        else:
+            self.measure_another(entry, done, now)
+
+    cdef void count_alike(self) noexcept:
+        cdef CommandFigures figures = self.flow.figures
+        cdef Alike* alike = &self.alike
+        cdef long long client_ns = max(alike.now - alike.arrived_ns, 0), uplink_ns = max(alike.now - alike.sent_ns, 0)
+        cdef int client = figures.bucket(client_ns), uplink = figures.bucket(uplink_ns)
+        figures.add_times(alike.family, alike.count, client_ns, client, uplink_ns, uplink)
+        alike.count = 0
+
+    cdef void measure_another(self, Entry entry, Py_ssize_t done, long long now) noexcept:
+        """The same for an entry that is not like the one before it."""
         cdef CommandFigures figures = self.flow.figures
         cdef long long client_ns = now - entry.arrived_ns, uplink_ns = now - entry.sent_ns
         cdef int client, uplink
+        cdef bint slow
         cdef Py_ssize_t i
         if not entry.arrived_ns or not entry.sent_ns:
             return
@@ -368,10 +406,17 @@ cdef class Queue:
             client_ns = 0
         if uplink_ns < 0:
             uplink_ns = 0
-        if client_ns >= self.flow.slow_ns > 0 and entry.head is not None:
+        slow = client_ns >= self.flow.slow_ns > 0
+        if slow and entry.head is not None:
             # Who was held by a pause was not slow.
             if uplink_ns >= self.flow.slow_ns or entry.arrived_ns >= self.flow.opened_ns:
                 self.flow.on_slow(entry, client_ns, uplink_ns)
+        elif not slow and entry.families is None:
+            if self.alike.count:
+                self.count_alike()
+            self.alike.count, self.alike.now, self.alike.family = done, now, entry.family
+            self.alike.arrived_ns, self.alike.sent_ns = entry.arrived_ns, entry.sent_ns
+            return
         client = figures.bucket(client_ns)
         uplink = figures.bucket(uplink_ns)
         if entry.families is None:

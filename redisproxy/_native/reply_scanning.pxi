@@ -14,6 +14,7 @@ cdef object unexpected(char kind):
     return ProtocolError("unexpected reply type '%s'" % printable(<unsigned char>kind))
 
 
+@cython.final
 cdef class ReplyScanner:
     """See C{resp.ReplyScanner}."""
 

@@ -23,6 +23,7 @@ cdef struct Place:
 cdef Place _names[MAX_NAMED]  # where the names of the commands are in the run that was made last
 
 
+@cython.final
 cdef class RequestFramer(CommandScanner):
     """See C{resp.RequestFramer}."""
 

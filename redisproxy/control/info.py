@@ -74,7 +74,7 @@ class Info:
         return self._dataplane.figures().addCallback(self._ready)
 
     def _describe(self, figures: Figures) -> Answer:
-        workers = {"workers": [asdict(each) for each in figures.workers]} if figures.workers else {}
+        workers = {"workers": [_worker(each) for each in figures.workers]} if figures.workers else {}
         return {**self._description(figures), **workers}
 
     def _description(self, figures: Figures) -> Answer:
@@ -152,7 +152,7 @@ class Info:
             self._gauges(figures),
             figures.clients_closed,
             figures.refused,
-            _of_workers(figures),
+            {each.number: {**asdict(each), **each.numbers} for each in figures.workers if _serves(each)},
             self._files.expiries(),
             {"version": redisproxy.__version__, "config": config.fingerprint(self._configuration.settings)},
         )
@@ -179,14 +179,12 @@ def _clients(figures: Figures) -> Answer:
     return {"open": figures.clients_open, "total": total, "closed": closed}
 
 
-def _of_workers(figures: Figures) -> Mapping[int, Mapping[str, int]]:
-    """The numbers of each worker, by its own."""
+def _worker(figures: WorkerFigures) -> Answer:
+    return {name: value for name, value in asdict(figures).items() if name != "numbers"}
 
-    def serves(each: WorkerFigures) -> bool:
-        return each.answers and not each.leaving
 
-    names = ("clients", "in_flight", "held", "commands", "restarts")
-    return {each.number: {name: getattr(each, name) for name in names} for each in figures.workers if serves(each)}
+def _serves(worker: WorkerFigures) -> bool:
+    return worker.answers and not worker.leaving
 
 
 def _native(figures: Figures) -> Answer:

@@ -200,7 +200,7 @@ class WorkerFigures:
     @ivar answers: it has said what follows; one that is too slow shows here.
     @ivar restarts: how often the worker of this number was replaced.
     @ivar clients: that are connected. @ivar commands: sent to the server since it was started.
-    @ivar connected: it has a connection to the server in use.
+    @ivar connected: it has a connection to the server in use. @ivar numbers: as in L{Figures}; no page shows them.
     @ivar leaving: it gets no clients any more, and ends when its last one has gone.
     """
 
@@ -214,6 +214,7 @@ class WorkerFigures:
     commands: int = 0
     connected: bool = False
     leaving: bool = False
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

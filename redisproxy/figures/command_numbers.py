@@ -7,7 +7,7 @@ C{uplink}, and C{waits.<what>.<bucket>}, C{waits_us.<what>}. What is 0 is left o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
@@ -30,6 +30,9 @@ _WAITED = (
     ("gate", "gate_wait_seconds", "How long clients were held at the closed gate"),
     ("connection", "connection_wait_seconds", "How long clients waited for a connection to the uplink"),
 )
+
+OF_WORKER = "worker_client_latency_seconds"
+OF_WORKER_TEXT = "From the arrival of a command to its reply, by worker"
 
 
 def of_commands(flow: Flow) -> dict[str, int]:
@@ -71,6 +74,20 @@ def collect(numbers: Mapping[str, int]) -> Iterable[Metric]:
         counts = [numbers.get(f"waits.{name}.{number}", 0) for number in range(len(BOUNDS_S) + 1)]
         histogram.add_metric([], _buckets(counts, list(enumerate(BOUNDS_S))), numbers.get(f"waits_us.{name}", 0) / 1e6)
         yield histogram
+
+
+def of_workers(workers: Mapping[int, Mapping[str, Any]]) -> Metric:
+    """How long commands of each worker's clients take, of all families. @param workers: their numbers, by their own."""
+    histogram = HistogramMetricFamily(f"redisproxy_{OF_WORKER}", OF_WORKER_TEXT, labels=["worker"])
+    bounds = [(number, BOUNDS_NS[number] / 1e9) for number in SHOWN]
+    for worker, numbers in workers.items():
+        counts = [0] * (len(BOUNDS_NS) + 1)
+        for name, count in numbers.items():
+            if name.startswith("client."):
+                counts[int(name.rpartition(".")[2])] += count
+        total_ns = sum(count for name, count in numbers.items() if name.startswith("client_ns."))
+        histogram.add_metric([str(worker)], _buckets(counts, bounds), total_ns / 1e9)
+    return histogram
 
 
 def _buckets(counts: Sequence[int], bounds: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -62,7 +63,7 @@ class Numbers:
     @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
     @ivar clients_closed: by reason. @ivar refused: commands by name.
     @ivar certificates: for how many seconds certificates are valid still, by section, key and path.
-    @ivar workers: the values of C{OF_WORKERS} by the worker's number.
+    @ivar workers: of each worker, by its number, the values of C{OF_WORKERS}, and its C{numbers}.
     @ivar info: what the program and its configuration are, by name.
     """
 
@@ -70,7 +71,7 @@ class Numbers:
     gauges: Mapping[str, float]
     clients_closed: Mapping[str, int]
     refused: Mapping[str, int]
-    workers: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    workers: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     certificates: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     info: Mapping[str, str] = field(default_factory=dict)
 
@@ -112,6 +113,8 @@ class Numbers:
             for number, values in self.workers.items():
                 family.add_metric([str(number)], values[name])
             yield family
+        if self.workers:
+            yield command_numbers.of_workers(self.workers)
 
 
 def render(numbers: Numbers, registry: CollectorRegistry) -> bytes:

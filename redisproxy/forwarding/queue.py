@@ -27,7 +27,7 @@ class Flow:
 
     @ivar open: the gate is open. @ivar in_flight: commands that were admitted and not released.
     @ivar unsent: the queues with something to send at the end of this turn, in the order in which they got it.
-    @ivar figures: counts and times of commands. @ivar clock: tells nanoseconds.
+    @ivar figures: counts and times of commands. @ivar measures: they are taken. @ivar clock: tells nanoseconds.
     @ivar slow_ns: what takes at least so long is told to C{on_slow}, with its entry and both times; 0 for none.
     @ivar opened_ns: when the gate was opened last.
     @ivar until_sample: after so many commands C{on_sample} is called with an entry, its commands, and how many they
@@ -37,8 +37,8 @@ class Flow:
     """
 
     __slots__ = (
-        "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "on_read_only",
-        "on_sample", "on_slow", "open", "opened_ns", "slow_ns", "unsent", "until_sample"
+        "bytes_from_clients", "bytes_to_clients", "clock", "commands", "figures", "in_flight", "measures",
+        "on_read_only", "on_sample", "on_slow", "open", "opened_ns", "slow_ns", "unsent", "until_sample"
     )  # fmt: skip
 
     def __init__(self, families: Mapping[bytes, int] | None = None, bounds_ns: Sequence[int] = ()) -> None:
@@ -47,7 +47,7 @@ class Flow:
         self.slow_ns = self.opened_ns = self.until_sample = 0
         self.on_sample: Callable[[Entry, bytes, int], None] = lambda entry, data, count: None
         self.on_slow: Callable[[Entry, int, int], None] = lambda entry, client_ns, uplink_ns: None
-        self.open = True
+        self.open = self.measures = True
         self.in_flight = 0
         self.commands = 0
         self.bytes_from_clients = 0
@@ -62,6 +62,8 @@ class Flow:
         @param arrived_ns: when the client had sent them, on L{clock}; 0 for what is not measured.
         """
         self.commands += count
+        if not self.measures:
+            return
         entry.family, entry.families = self.figures.sent(data, count)
         entry.arrived_ns = arrived_ns
         if self.slow_ns:

@@ -111,4 +111,5 @@ def _of(worker: Worker, figures: Figures | None, restarts: int) -> WorkerFigures
         held=figures.gate.held,
         commands=figures.numbers["flow.commands"],
         connected=figures.uplink.connected,
+        numbers=figures.numbers,
     )

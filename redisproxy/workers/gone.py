@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from redisproxy.figures.metrics import BoundedCounter
 from redisproxy.figures.prometheus import LISTENER
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Gone:
     def __init__(self) -> None:
         self.numbers: Counter[str] = Counter()
         self.clients_closed: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
+        self.refused: Counter[str] = BoundedCounter()
 
     def add(self, last: Figures | None, clients: int) -> None:
         """A worker is gone. @param last: what it told last. @param clients: how many it had."""
@@ -38,4 +39,5 @@ class Gone:
         if last is not None:
             self.numbers.update({name: value for name, value in last.numbers.items() if is_counter(name)})
             closed.update(last.clients_closed)
-            self.refused.update(last.refused)
+            for name, count in last.refused.items():
+                self.refused[name] += count

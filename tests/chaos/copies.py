@@ -13,8 +13,7 @@ from typing import Any
 
 import redis
 
-from tests.chaos.breaking import broken_at, stop_for_a_while
-from tests.chaos.moves import undisturbed
+from tests.chaos.moves import disturbed, stop_for_a_while, undisturbed
 from tests.chaos.outcome import ANYTHING, NOTHING, Outcome, held_too_long, said
 from tests.chaos.relay import Weather
 from tests.chaos.world import Server, World
@@ -45,7 +44,7 @@ def trouble_at_copy(world: World, chance: random.Random) -> Outcome:
     }
     name = chance.choice(sorted(faults))
     fault, allowed = faults[name]
-    at, answer = broken_at(world, chance, STEPS, lambda: _switch(world, chance), fault, goes_on_s=1)
+    at, answer = disturbed(world, chance, lambda: _switch(world, chance), STEPS, fault, 1)
     if answer["ok"]:
         allowed = ANYTHING  # clients are on the new server by now
     return Outcome(f"{name} at {at}: {said(answer)}", allowed, held_too_long(answer), answer["ok"])

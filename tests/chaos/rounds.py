@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.chaos.breaking import broken_at, stop_for_a_while
 from tests.chaos.copies import copy, trouble_at_copy
 from tests.chaos.incidents import DROPPED
-from tests.chaos.moves import undisturbed
+from tests.chaos.moves import disturbed, stop_for_a_while, undisturbed
 from tests.chaos.outcome import ANYTHING, NOTHING, Outcome, held_too_long, said
 from tests.chaos.relay import Weather
 from tests.chaos.successions import killed_control, killed_in_a_switchover, trouble_in_an_upgrade, upgraded
@@ -215,7 +214,7 @@ def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) 
     world.empty_other() if chance.random() < 0.4 else world.prepare_other()
     for server in world.servers:
         server.relay.set(Weather(delay_s=0.005, jitter_s=0.01))
-    return broken_at(world, chance, STEPS, world.switchover, fault, goes_on_s=2)
+    return disturbed(world, chance, world.switchover, STEPS, fault, 2)
 
 
 # -- workers

@@ -81,6 +81,12 @@ def test_metrics_of_real_traffic_keep_to_the_conventions(proxy: Proxy) -> None:
     assert listener == values["redisproxy_clients_open", frozenset()]
     ((_, info),) = [key for key in values if key[0] == "redisproxy_info"]
     assert dict(info).keys() == {"version", "config"}
+    workers = proxy.info().get("workers", [])
+    by_worker = [
+        value for (name, _), value in values.items() if name == "redisproxy_worker_client_latency_seconds_count"
+    ]
+    assert len(by_worker) == len(workers) and (sum(by_worker) >= 1 or not workers)
+    assert not [worker for worker in workers if "numbers" in worker]
 
 
 def test_a_slow_command_is_noted_with_who_and_how_long_where(proxy: Proxy) -> None:

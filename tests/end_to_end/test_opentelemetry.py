@@ -80,9 +80,8 @@ def test_figures_arrive_with_their_families(proxy: Proxy, collector: Collector) 
         client.set("a", 1)
 
     def counted() -> bool:
-        if not collector.figures:
-            return False
-        points = collector.metrics["redisproxy_client_latency_seconds"].histogram.data_points
+        found = collector.metrics.get("redisproxy_client_latency_seconds") if collector.figures else None
+        points = found.histogram.data_points if found is not None else ()
         counts = {point.attributes[0].value.string_value: point.count for point in points}
         return counts.get("string", 0) >= 10
 

@@ -281,6 +281,7 @@ def test_the_unit_files_of_the_documents_are_valid(tmp_path: Path) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except FileNotFoundError:
+        assert not os.environ.get("CI"), "there is no systemd-analyze here"
         pytest.skip("there is no systemd-analyze here")
     said = [line for line in (done.stdout + done.stderr).splitlines() if "redisproxy" in line]
     assert done.returncode == 0 and not said, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,6 @@ def lint(text: bytes) -> str:
     """What C{promtool check metrics} says; nothing where there is none."""
     promtool = shutil.which("promtool") or shutil.which("promtool", path=Path(sys.executable).parent)
     if promtool is None:
-        return ""
+        return "there is no promtool here" if os.environ.get("CI") else ""
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=30, check=False)
     return (done.stdout + done.stderr).decode()

@@ -124,3 +124,24 @@ def test_numbers_of_commands_can_be_added_over_processes() -> None:
 @pytest.mark.parametrize("name", ["clients.open", "uplink.connections_open", "listener.:6379"])
 def test_what_is_no_counter_goes_with_its_worker(name: str) -> None:
     assert not is_counter(name) and is_counter("client.string.17") and is_counter("clients.total")
+
+
+def test_latency_is_told_by_worker_over_all_families() -> None:
+    metrics, operations = Metrics(), OperationFigures()
+    one = {
+        "client.string.0": 4,
+        "client.hash.0": 1,
+        "client.string.70": 2,
+        "client_ns.string": 3 * 10**9,
+        "clients.open": 9,
+    }
+    values = {name: 1 for name, _ in prometheus.OF_WORKERS}
+    numbers = metrics.numbers() | operations.numbers()
+    shown = prometheus.Numbers(numbers, {}, {}, {}, {1: values | one, 2: values})
+    text = prometheus.render(shown, operations.registry)
+    assert lint(text) == ""
+    told, name = read(text), "redisproxy_worker_client_latency_seconds"
+    assert told[f"{name}_count", frozenset({("worker", "1")})] == 7
+    assert told[f"{name}_sum", frozenset({("worker", "1")})] == 3
+    assert told[f"{name}_bucket", frozenset({("worker", "1"), ("le", "1e-05")})] == 5
+    assert told[f"{name}_count", frozenset({("worker", "2")})] == 0

@@ -132,3 +132,33 @@ def test_names_that_nobody_knows_and_ends_that_are_missing_are_of_no_family(wire
     for data in (b"*1\r\n$3\r\nGE", b"*1\r\n$0\r\n\r\n", cmd("G" * 70000), cmd(b"\xff\x00"), b"*2\r\n$3\r\n"):
         assert figures.sent(data, 1) == (0, None)
     assert figures.sent(cmd("geoRadiusByMember_RO"), 1) == (FAMILIES.index("sorted_set"), None)
+
+
+def test_without_measuring_commands_are_counted_and_that_is_all(wire: Wire, client: Client) -> None:
+    before = wire.metrics.flow.commands
+    wire.metrics.flow.measures = False
+    client.send(cmd("GET", "a") + cmd("LLEN", "b"))
+    wire.advance(0.1)
+    wire.server.send(b"$-1\r\n-ERR no\r\n")
+    assert client.got() == b"$-1\r\n-ERR no\r\n" and wire.metrics.flow.commands == before + 2
+    figures = wire.metrics.flow.figures
+    assert not counted(figures.commands) and not counted(figures.errors) and not counted(figures.client_ns)
+
+
+def test_replies_that_come_together_are_each_measured(wire: Wire, client: Client) -> None:
+    clients = [client, *(wire.client() for _ in range(40))]
+    for each in clients:
+        each.arrive(cmd("GET", "a"))
+    wire.clock.advance(0.1)
+    wire.turn()
+    clients[0].arrive(cmd("LLEN", "b"))
+    clients[1].arrive(cmd("GET", "b"))
+    wire.turn()
+    wire.advance(0.1)
+    wire.server.send(b"$-1\r\n" * 41 + b":0\r\n$-1\r\n")
+    client_ms, uplink_ms = took(wire, "string")
+    assert sorted(client_ms, key=str) == [100] + [200] * 41 and sorted(uplink_ms, key=str) == [100] * 42
+    assert took(wire, "list") == ([100], [100])
+    figures = wire.metrics.flow.figures
+    assert counted(figures.client_ns) == {"string": 41 * S // 5 + S // 10, "list": S // 10}
+    assert counted(figures.uplink_ns) == {"string": 42 * S // 10, "list": S // 10}

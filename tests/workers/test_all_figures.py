@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from redisproxy.figures.metrics import MAX_NAMES
 from redisproxy.workers.all_figures import together
 from redisproxy.workers.gone import Gone
 from redisproxy.workers.share import files_of_one, share_of
@@ -44,6 +46,13 @@ def test_no_counter_goes_down_when_a_worker_is_gone(rig: Rig) -> None:
     whole = together(others, gone)
     assert whole.numbers["flow.commands"] == 3 and whole.numbers["clients.total"] == 3
     assert whole.numbers["clients.open"] == 2 and whole.clients_closed["worker_lost"] == 1
+
+
+def test_what_gone_workers_have_refused_is_bounded_in_names(rig: Rig) -> None:
+    last, gone = now(rig.workers[0].local.figures()), Gone()
+    for worker in range(5):
+        gone.add(replace(last, refused={f"NAME{worker}{number}": 1 for number in range(60)}), clients=0)
+    assert len(gone.refused) == MAX_NAMES + 1 and gone.refused.total() == 300
 
 
 def test_clients_on_their_way_to_a_worker_count_until_it_tells_of_them() -> None:
