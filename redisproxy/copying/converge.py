@@ -166,14 +166,16 @@ class Converge:
         return self._settings.pause_budget_ms / 1000 * SLOW_SHARE
 
     def _require_progress(self, deadline: float) -> None:
-        if self._slow_rounds >= SLOW_ROUNDS:
+        now = self._clock.seconds()
+        stalled = now - self._near_since > self._settings.sync_stall_ms / 1000 or now > deadline
+        slow = self._changed.slow_names(NAMED)
+        if self._slow_rounds >= SLOW_ROUNDS or (stalled and slow):
             raise CopyFailed(
-                f"large keys change again while they are copied: {self._changed.slow_names(NAMED)}; copying them would"
+                f"large keys change again while they are copied: {slow}; copying them would"
                 f" take more than {SLOW_SHARE:.0%} of the pause: raise switchover.pause_budget_ms, or have them rest"
                 " while the switchover runs"
             )
-        now = self._clock.seconds()
-        if now - self._near_since > self._settings.sync_stall_ms / 1000 or now > deadline:
+        if stalled:
             raise CopyFailed(
                 f"keys change faster than they can be copied: {len(self._changes)} wait, which would take"
                 f" {self._changed.seconds:.1f} s; try again when less is written, or raise switchover.max_lag_ms"
