@@ -19,6 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 SEEDS = range(5000, 5100)
 
 OF_FLEETS = range(5000, 5008)
+OF_FAILOVERS = range(5000, 5006)
 OF_PROCESSES = range(5000, 5025)
 MOST_SEEDS = 400
 """Every planted bug is found within so many seeds, mostly within 50."""
@@ -48,6 +49,9 @@ RARE = {
     "newcomers-stay": 1087,
     "cuts-itself-off": 366,
     "held-by-a-pause-that-is-over": 1283,
+    "promoted-before-they-have-everything": 6,
+    "order-not-taken-back": 11,
+    "watch-made-again-late": 2428,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 
@@ -95,6 +99,14 @@ def test_seeds_with_fleets_are_clean() -> None:
     lines = [line for outcome in outcomes for line in outcome.transcript]
     assert sum(" fate " in line for line in lines) > len(OF_FLEETS), "proxies are hit"
     assert sum(outcome.switchovers for outcome in outcomes) > len(OF_FLEETS) / 4
+
+
+@pytest.mark.one_twin
+def test_seeds_with_sentinels_are_clean() -> None:
+    outcomes = [run(seed, Mode.FAILOVER) for seed in OF_FAILOVERS]
+    failed = [outcome for outcome in outcomes if outcome.violation]
+    assert not failed, f"python -m tests.simulation --failover {failed[0].seed}: {failed[0].violation}"
+    assert sum(outcome.switchovers for outcome in outcomes) > len(OF_FAILOVERS) / 4
 
 
 @pytest.mark.one_twin

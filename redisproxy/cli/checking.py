@@ -26,7 +26,7 @@ def load(path: str, exit_code: int = REFUSED) -> config.Settings:
         sys.exit(exit_code)
 
 
-@click.command("check-config")
+@click.command("check-config", short_help="Check a configuration, and show what it sets.")
 @click.argument("file", type=click.Path())
 @click.option("--all", "everything", is_flag=True, help="Show the defaults that are in force, too.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when there are warnings.")
@@ -94,7 +94,7 @@ def _everybody_reads(path: str) -> bool:
         return False
 
 
-@click.command()
+@click.command(short_help="Print a JSON schema of the configuration, for editors.")
 def schema() -> None:
     """Print a JSON schema of the configuration file, for editors.
 

@@ -18,7 +18,7 @@ AT_A_TIME = 500
 HEADS = {"age_s": "age", "idle_s": "idle"}
 
 
-@click.command()
+@click.command(short_help="Show the clients, or disconnect some.")
 @ask_admin
 @click.option("--id", "ids", type=click.IntRange(0), multiple=True, help="With this id; may be given several times.")
 @click.option("--addr", help="Whose address begins so.")

@@ -56,10 +56,10 @@ def _ordered(path: str, fields: dict[str, str], cacert: str | None) -> tuple[int
 
 _command("pause", "Suspend new commands and return at once.")
 _command("unpause", "Let commands through again.")
-_command("reload", "Take the configuration file as it is now: pause, switch, unpause.")
+_command("reload", "Take the configuration file as it is now. The proxy pauses, switches, and unpauses.")
 
 
-@main.command("pause-and-wait")
+@main.command("pause-and-wait", short_help="Suspend new commands, and wait for those in flight.")
 @ask_admin
 @HERE
 @click.option("--timeout-ms", type=click.IntRange(1, 3_600_000), help="Drop what runs longer than this.")
@@ -70,7 +70,7 @@ def pause_and_wait(path: str, cacert: str | None, here: bool, timeout_ms: int | 
     show(*_ordered(path, {"cmd": "pause-and-wait", **_of_whom(here), **limit}, cacert), as_json)
 
 
-@main.command()
+@main.command(short_help="Move data and clients to another server.")
 @ask_admin
 @click.option("--dry-run", is_flag=True, help="Look whether it could begin, and change nothing.")
 @click.option("--abort", is_flag=True, help="Stop the one that runs, before the new server is promoted.")
@@ -102,7 +102,7 @@ def switchover(
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, back, as_json))
 
 
-@main.command()
+@main.command(short_help="Have Sentinel promote a replica, with nothing lost.")
 @ask_admin
 @click.option("--dry-run", is_flag=True, help="Only check; change nothing.")
 @click.option("--abort", is_flag=True, help="Undo the failover that runs, unless the sentinels have been told.")
@@ -125,7 +125,7 @@ def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json:
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, False, as_json, "failover"))
 
 
-@main.command()
+@main.command(short_help="Have the program on disk take over.")
 @ask_admin
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
 def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
@@ -149,7 +149,7 @@ def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
     )
 
 
-@main.command()
+@main.command(short_help="Let a server that is fenced take writes again.")
 @CONFIG
 def unfence(path: str) -> None:
     """Let the Redis server that is the uplink in this configuration take writes again.
@@ -162,7 +162,7 @@ def unfence(path: str) -> None:
     sys.exit(command.run(load(path)))
 
 
-@main.command()
+@main.command(short_help="Compare the keys of two Redis servers.")
 @click.option("-c", "--config", "path", required=True, help="A configuration whose uplink is the one server.")
 @click.option("--with", "other", required=True, help="A configuration whose uplink is the other server.")
 @click.option("--sample", type=click.IntRange(1), help="Compare so many keys, taken at random.  [default: 10000]")
@@ -188,7 +188,7 @@ def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool
 OF_SWITCHOVERS = ("kill", "manual", "back")
 
 
-@main.command("switch-test")
+@main.command("switch-test", short_help="Test switchovers with servers and clients of its own.")
 @click.option("--switchovers", type=click.IntRange(0), default=20, show_default=True, help="How many.")
 @click.option(
     "--upgrades", type=click.IntRange(0), default=0, show_default=True,

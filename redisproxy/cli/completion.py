@@ -8,7 +8,7 @@ VARIABLE = "_REDISPROXY_COMPLETE"
 """Set by the shell's function: the program then prints what may follow, and does nothing else."""
 
 
-@click.command()
+@click.command(short_help="Let bash, zsh or fish complete commands and options.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:

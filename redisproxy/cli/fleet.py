@@ -44,7 +44,7 @@ def _row(peer: dict[str, Any], name: str) -> list[str]:
     return [escape(shown(text)) for text in (name, peer["version"], peer["state"], server, *figures, runs)]
 
 
-@click.command()
+@click.command(short_help="Show the proxies that are operated with this one.")
 @ask_admin
 @AS_JSON
 def fleet(path: str, cacert: str | None, as_json: bool) -> None:

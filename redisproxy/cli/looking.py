@@ -59,7 +59,7 @@ def _lines(info: dict[str, Any], now: dict[str, Any] | None) -> Iterator[str]:
 _WHO = ("client", "uplink")
 
 
-@click.command()
+@click.command(short_help="Show the last switchovers, reloads and upgrades.")
 @ask_admin
 @AS_JSON
 def history(path: str, cacert: str | None, as_json: bool) -> None:
@@ -110,7 +110,7 @@ def _reload(report: dict[str, Any]) -> dict[str, Any]:
     return _event(report, "reload", "done" if report.get("ok") else "rejected", details or "nothing changed")
 
 
-@click.command()
+@click.command(short_help="Show the metrics whose name contains a text.")
 @ask_admin
 @click.argument("name", default="")
 @AS_JSON
@@ -135,7 +135,7 @@ def metrics(path: str, cacert: str | None, name: str, as_json: bool) -> None:
     sys.exit(DONE if samples else REFUSED)
 
 
-@click.command()
+@click.command(short_help="Show the commands that took long.")
 @ask_admin
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="No more than so many.")
 @AS_JSON
@@ -154,7 +154,7 @@ def slowlog(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
         put(table(heads, map(_slow, entries), right=heads[1:4]))
 
 
-@click.command(name="hot-keys")
+@click.command(name="hot-keys", short_help="Show the keys used most, and the largest replies.")
 @ask_admin
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="No more than so many of each.")
 @AS_JSON

@@ -32,7 +32,7 @@ ROWS = 500
 MAX_TEXT = 100
 
 
-@click.command()
+@click.command(short_help="Watch the proxy and its clients, live.")
 @ask_admin
 @click.option(
     "--interval", type=click.FloatRange(0.2, 60), default=1.0, show_default=True, help="Seconds between looks."

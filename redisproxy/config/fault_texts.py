@@ -12,8 +12,10 @@ from pydantic import BaseModel, ValidationError
 from redisproxy.config.endpoint import KeepaliveSettings
 from redisproxy.config.fleet import FleetListenSettings, FleetSettings
 from redisproxy.config.hooks import HOOKS, HookSettings, HooksSettings
+from redisproxy.config.hot_keys import HotKeySettings
 from redisproxy.config.limits import LimitSettings
 from redisproxy.config.listeners import AdminSettings, ListenSettings, RawListenSettings, UserSettings
+from redisproxy.config.opentelemetry import OpenTelemetrySettings
 from redisproxy.config.pause_and_shutdown import PauseSettings, ShutdownSettings, UpgradeSettings
 from redisproxy.config.settings import MAX_WORKERS, Settings
 from redisproxy.config.slowlog import SlowlogSettings
@@ -34,6 +36,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "fleet": FleetSettings,
     "fleet.listen": FleetListenSettings,
     "slowlog": SlowlogSettings,
+    "hot_keys": HotKeySettings,
+    "opentelemetry": OpenTelemetrySettings,
     "tcp_keepalive": KeepaliveSettings,
     "users": UserSettings,
     "hooks": HooksSettings,

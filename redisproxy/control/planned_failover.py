@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from redisproxy.control.abort import Abort
-from redisproxy.control.answers import Answer, gate_answer
-from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
+from redisproxy.control.answers import Answer
+from redisproxy.control.errors import BadRequest, WrongState
+from redisproxy.control.switchover_answers import answer_to, carry_out
 from redisproxy.control.switchover_release import released
-from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
+from redisproxy.dataplane.interface import SWITCHOVER
 from redisproxy.net.deferreds import shielded
 from redisproxy.sentinel.finder import Finder
-from redisproxy.switchover.failure import SwitchoverFailed
 from redisproxy.switchover.sentinel_failover import SentinelFailover
 from redisproxy.switchover.sentinel_group import SentinelGroup
 
@@ -139,16 +139,10 @@ class PlannedFailover:
         self.running = failover
         self._abort.watch(failover)
         try:
-            await failover.run()
-        except SwitchoverFailed as error:
-            kind = BadRequest if error.refused else DeadlineExceeded if error.late else WrongState
-            raise kind(failover.report["error"], report=failover.report) from error
-        except CancelledError as error:
-            why = "" if self._abort.ordered else f"{SHUTTING_DOWN}: "
-            raise WrongState(f"{why}{failover.report['error']}", report=failover.report) from error
+            await carry_out(failover, self._abort)
         finally:
             self._over(failover, cut)
-        return await shielded(self._answer(failover))
+        return await shielded(answer_to(failover, self._dataplane))
 
     def _over(self, failover: SentinelFailover, cut: FailoverCut) -> None:
         self.running = None
@@ -174,10 +168,3 @@ class PlannedFailover:
         group = SentinelGroup(finder, settings.uplink, primary, self._network, self._clock)
         cut = FailoverCut(configuration, self._holding, self._move, self._hold, closed)
         return SentinelFailover(group, self._dataplane, cut, settings.switchover, self._clock, dry_run), cut
-
-    async def _answer(self, failover: SentinelFailover) -> Answer:
-        try:
-            gate = gate_answer(await self._dataplane.gate.state())
-        except DataPlaneLost:
-            gate = {}
-        return {**gate, "report": failover.report}

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from redisproxy.control.abort import Abort
-from redisproxy.control.answers import Answer, gate_answer
-from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, DeadlineExceeded, WrongState
+from redisproxy.control.answers import Answer
+from redisproxy.control.errors import WrongState
+from redisproxy.control.switchover_answers import answer_to, carry_out
 from redisproxy.control.switchover_release import released
 from redisproxy.control.watch import Watch
 from redisproxy.control.way_back import FORGETTING, Return, file_advice
-from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost
+from redisproxy.dataplane.interface import SWITCHOVER
 from redisproxy.net.deferreds import shielded
 from redisproxy.sentinel.finder import Finder
-from redisproxy.switchover import Switchover, SwitchoverFailed
+from redisproxy.switchover import Switchover
 from redisproxy.switchover.both_servers import BothServers
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class SwitchoverOperation:
                 await self._move.abandon()
         if swapped:
             await shielded(self._arrived(trip, before, switchover))
-        return await shielded(self._answer(switchover))
+        return await shielded(answer_to(switchover, self._dataplane))
 
     async def _arrived(self, trip: Trip, before: UplinkSettings, switchover: Switchover) -> None:
         """Note the way back, say what the file has to name, and watch."""
@@ -191,16 +192,6 @@ class SwitchoverOperation:
             self.log.warn("switchover: {text}", text=text)
         elif trip.settings.watch_ms and way_back.follows:
             self.watch.begin(after, trip.settings)
-
-    async def _answer(self, switchover: Switchover) -> Answer:
-        return {**await self._gate_now(), "report": switchover.report}
-
-    async def _gate_now(self) -> Answer:
-        """What the answer says of the gate; nothing when the data plane is lost, which does not undo the report."""
-        try:
-            return gate_answer(await self._dataplane.gate.state())
-        except DataPlaneLost:
-            return {}
 
     async def _made(self, trip: Trip, dry_run: bool) -> Switchover:
         candidate, left = trip.candidate, self.way_back.left_at(trip.candidate.settings.uplink)
@@ -219,13 +210,7 @@ class SwitchoverOperation:
         self.running = switchover
         self._abort.watch(switchover)
         try:
-            await switchover.run()
-        except SwitchoverFailed as error:
-            kind = BadRequest if error.refused else DeadlineExceeded if error.late else WrongState
-            raise kind(switchover.report["error"], report=switchover.report) from error
-        except CancelledError as error:
-            why = "" if self._abort.ordered else f"{SHUTTING_DOWN}: "
-            raise WrongState(f"{why}{switchover.report['error']}", report=switchover.report) from error
+            await carry_out(switchover, self._abort)
         finally:
             if switchover.report["result"] not in ("refused", "dry_run"):
                 self._configuration.unfinished = switchover.unfinished

@@ -131,7 +131,8 @@ class LocalHandover:
         reached = await all_settled([reach(each.path) for each in to])
         peers = {each: peer for each, (good, peer) in zip(to, reached, strict=True) if good}
         if to and not peers:
-            reached[0][1].raiseException()
+            # Who is lost is one of them, and not this data plane.
+            raise HandoverRefused(reached[0][1].getErrorMessage())
         self._notes.miss_from_now_on()
         self._running = [self.to(peer) for peer in peers.values()]
         if self._stopped:

@@ -221,8 +221,7 @@ class HandoverOrders(Protocol):
         Those that can't go, or not in time, stay and go on. One at a time.
 
         @param limit_s: how long each may take to have nothing under way.
-        @raise DataPlaneLost: none of the others can be reached.
-        @raise HandoverRefused: a move is prepared, or one runs already.
+        @raise HandoverRefused: none of the others can be reached, a move is prepared, or one runs already.
         @raise NotSupported: this data plane can't hand clients over.
         """
 

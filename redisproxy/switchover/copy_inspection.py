@@ -12,6 +12,7 @@ from redisproxy.servers.writers import FenceKind, fence_kind
 from redisproxy.switchover import preflight
 from redisproxy.switchover.comparison import compare
 from redisproxy.switchover.failure import refuse
+from redisproxy.switchover.reached import reach
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings
@@ -60,10 +61,7 @@ class CopyInspection:
         @raise SwitchoverFailed: it may not; the text has every reason.
         @raise UplinkError: a server can't be reached.
         """
-        at_old, at_new = await self._servers.reach_old(), await self._servers.reach_new()
-        proxies = await at_old.is_redisproxy(), await at_new.is_redisproxy()
-        refuse(preflight.proxy_faults(*proxies))
-        old, new = await at_old.state(), await at_new.state()
+        at_old, at_new, old, new = await reach(self._servers)
         unfinished = await marked(at_new, self._servers.old.address) is not Marked.NOT
         fence = await fence_kind(at_old, old)
         may_replace = unfinished or self._settings.replace_data

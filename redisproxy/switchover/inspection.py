@@ -12,6 +12,7 @@ from redisproxy.switchover import preflight
 from redisproxy.switchover.comparison import compare
 from redisproxy.switchover.failure import SwitchoverFailed, refuse
 from redisproxy.switchover.hooks import FollowingByHook
+from redisproxy.switchover.reached import reach
 from redisproxy.switchover.replica_setup import ReplicaSetup
 
 if TYPE_CHECKING:
@@ -77,10 +78,7 @@ class Inspection:
         @raise SwitchoverFailed: it may not; the text has every reason.
         @raise UplinkError: a server can't be reached.
         """
-        at_old, at_new = await self._servers.reach_old(), await self._servers.reach_new()
-        proxies = await at_old.is_redisproxy(), await at_new.is_redisproxy()
-        refuse(preflight.proxy_faults(*proxies))
-        old, new = await at_old.state(), await at_new.state()
+        _, _, old, new = await reach(self._servers)
         source = self._source(old)
         setup = await self._setup(source)
         needed = preflight.Needed(await clients.highest_db(), self._settings.replace_data, not self._hooks.replicates)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
+from redisproxy.dataplane.interface import DataPlaneLost
+
 if TYPE_CHECKING:
+    from redisproxy.dataplane.interface import ClientInFlight, GateOrders
     from redisproxy.switchover.control_plane import Gatekeeper
     from redisproxy.switchover.report import SwitchoverReport
 
@@ -21,6 +24,7 @@ class Pause:
     """The pause of one switchover.
 
     @param budget_ms: the setting C{switchover.pause_budget_ms}.
+    @ivar stuck: the clients that had commands in flight when the drain took too long.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class Pause:
         self._report = report
         self._clock = clock
         self._began: float | None = None
+        self.stuck: tuple[ClientInFlight, ...] = ()
 
     @property
     def budget_ends(self) -> float | None:
@@ -41,6 +46,25 @@ class Pause:
         """Hold the clients."""
         self._began = self._clock.seconds()
         await self._control_plane.hold()
+
+    async def drain(self, gate: GateOrders) -> None:
+        """Wait until nothing is in flight.
+
+        @raise TimeoutError: the budget was not enough; C{stuck} says for whom.
+        """
+        try:
+            await self.within(gate.drained())
+        except TimeoutError:
+            self.stuck = await gate.who_is_in_flight()
+            raise
+
+    async def end_at_the_new(self) -> None:
+        """Let the clients go on at the new server; a data plane that is lost does so by itself."""
+        try:
+            await self.end()
+        except DataPlaneLost as error:
+            self._report.fields["clients_closed"] = {}
+            self._report.warn([f"{error}: it lets the clients go on by itself"])
 
     async def end(self) -> None:
         """Let the clients go on, and report how long they waited; nothing happens if they are not held."""

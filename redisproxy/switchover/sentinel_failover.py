@@ -29,7 +29,7 @@ from redisproxy.switchover.taken_back import Undoing
 
 if TYPE_CHECKING:
     from redisproxy.config import SwitchoverSettings, TcpAddress
-    from redisproxy.dataplane.interface import ClientInFlight, DataPlane
+    from redisproxy.dataplane.interface import DataPlane
     from redisproxy.switchover.control_plane import FailoverControlPlane
     from redisproxy.switchover.sentinel_group import SentinelGroup
 
@@ -64,7 +64,6 @@ class SentinelFailover:
         self._pause = Pause(control_plane, self._report, settings.pause_budget_ms, clock)
         self._former = FormerPrimary(group, self._report, clock)
         self._new: TcpAddress | None = None
-        self._stuck: tuple[ClientInFlight, ...] = ()
 
     @property
     def report(self) -> Report:
@@ -86,7 +85,7 @@ class SentinelFailover:
             await self._run()
         except BaseException as error:
             self.effects.undoing = True
-            aborted, stuck = self.effects.aborted, self._stuck
+            aborted, stuck = self.effects.aborted, self._pause.stuck
             self.report["error"] = explain(error, self.report, self._budget_ms, stuck, aborted)
             refused, stays = getattr(error, "refused", False), await shielded(self._undo())
             self.report["result"] = "refused" if refused else "rolled_back" if stays else "unknown"
@@ -108,7 +107,7 @@ class SentinelFailover:
         await self._control_plane.aim(self._group.candidates[0])
         await self._pause.begin()
         with self._report.step("drain"):
-            await self._drain()
+            await self._pause.drain(self._dataplane.gate)
         with self._report.step("fence"):
             await self._pause.within(self._fence())
             await self._pause.within(self._dataplane.move.prove_watches())
@@ -117,13 +116,6 @@ class SentinelFailover:
         self.effects.require_wanted()
         # From the order on nobody can stop it, and it ends by itself.
         await carried_out(self._promote())
-
-    async def _drain(self) -> None:
-        try:
-            await self._pause.within(self._dataplane.gate.drained())
-        except TimeoutError:
-            self._stuck = await self._dataplane.gate.who_is_in_flight()
-            raise
 
     async def _fence(self) -> None:
         self.effects.fenced = True
@@ -215,11 +207,7 @@ class SentinelFailover:
         self.effects.swap_ordered = True
         await self._control_plane.swap()
         self.effects.swapped = True
-        try:
-            await self._pause.end()
-        except DataPlaneLost as error:
-            self.report["clients_closed"] = {}
-            self._report.warn([f"{error}: it lets the clients go on by itself"])
+        await self._pause.end_at_the_new()
 
     # -- when it failed
 

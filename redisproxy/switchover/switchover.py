@@ -30,7 +30,7 @@ from redisproxy.switchover.way_back import WayBack, keep_way_back, left_behind
 if TYPE_CHECKING:
     from redisproxy.config import Address, SwitchoverSettings
     from redisproxy.copying.interface import Copying
-    from redisproxy.dataplane.interface import ClientInFlight, DataPlane
+    from redisproxy.dataplane.interface import DataPlane
     from redisproxy.switchover.both_servers import BothServers
     from redisproxy.switchover.carry import Carry
     from redisproxy.switchover.control_plane import ControlPlane
@@ -69,7 +69,6 @@ class Switchover:
         self._findings: Findings | None = None
         self._copying = copying
         self._by_copy: CopyRoute | None = None
-        self._stuck: tuple[ClientInFlight, ...] = ()
 
     @property
     def report(self) -> Report:
@@ -98,7 +97,7 @@ class Switchover:
         except BaseException as error:
             self.effects.undoing = True
             self.report["error"] = explain(
-                error, self.report, self._settings.pause_budget_ms, self._stuck, self.effects.aborted
+                error, self.report, self._settings.pause_budget_ms, self._pause.stuck, self.effects.aborted
             )
             refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
             self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
@@ -175,7 +174,7 @@ class Switchover:
         move, pause, report = self._dataplane.move, self._pause, self._report
         await pause.begin()
         with report.step("drain"):
-            await self._drain()
+            await pause.drain(self._dataplane.gate)
         with report.step("fence"):
             await pause.within(takeover.fence(pause.budget_ms))
             await pause.within(move.prove_watches())
@@ -186,13 +185,6 @@ class Switchover:
             await pause.within(takeover.promote())
             await pause.within(move.bring())
         await self._resume_on_the_new()
-
-    async def _drain(self) -> None:
-        try:
-            await self._pause.within(self._dataplane.gate.drained())
-        except TimeoutError:
-            self._stuck = await self._dataplane.gate.who_is_in_flight()
-            raise
 
     async def _resume_on_the_new(self, then: Callable[[], Awaitable[None]] | None = None) -> None:
         with self._report.step("swap"):
@@ -205,11 +197,7 @@ class Switchover:
         self.effects.swapped = True
         if then is not None:
             await then()
-        try:
-            await self._pause.end()
-        except DataPlaneLost as error:
-            self.report["clients_closed"] = {}
-            self._report.warn([f"{error}: it lets the clients go on by itself"])
+        await self._pause.end_at_the_new()
 
     async def _keep_way_back(self) -> None:
         self.way_back = await shielded(left_behind(self._servers))
@@ -255,7 +243,7 @@ class Switchover:
         move, pause, report = self._dataplane.move, self._pause, self._report
         await pause.begin()
         with report.step("drain"):
-            await self._drain()
+            await pause.drain(self._dataplane.gate)
         with report.step("fence"):
             if await route.fence(pause):
                 await pause.within(move.prove_watches())
@@ -284,7 +272,7 @@ class Switchover:
     async def _move_external(self) -> None:
         await self._pause.begin()
         with self._report.step("drain"):
-            await self._drain()
+            await self._pause.drain(self._dataplane.gate)
         with self._report.step("wait for the operator"):
             limit_s = self._settings.external_deadline_ms / 1000
             try:

@@ -6,6 +6,7 @@ process in charge finds it and drives it until they have left.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -14,6 +15,7 @@ from twisted.logger import Logger
 
 from redisproxy.dataplane import shared_value
 from redisproxy.remote import peer
+from redisproxy.remote.run_directory import RunDirectoryFault
 from redisproxy.upgrade.process_life import ProcessLife
 from redisproxy.workers.data_plane import UNTOLD_IDS
 from redisproxy.workers.driven import Driven
@@ -33,7 +35,7 @@ class Carriers(Protocol):
     def open_doors(self) -> tuple[str, ...]:
         """Take clients of another process in; the Unix sockets where.
 
-        @raise twisted.internet.error.CannotListenError: one can't be made.
+        @raise twisted.internet.error.CannotListenError: one can't be made. @raise RunDirectoryFault: one was removed.
         """
 
     def close_doors(self) -> None:
@@ -171,7 +173,13 @@ class Several:
         self._here = here
 
     def open_doors(self) -> tuple[str, ...]:
-        return self._plane.doors
+        doors = self._plane.doors
+        for removed in (each for each in doors if not os.path.exists(each)):
+            raise RunDirectoryFault(
+                f"run_directory: somebody has removed {removed}, where the new process would look for the worker:"
+                " restart the proxy instead"
+            )
+        return doors
 
     def close_doors(self) -> None:
         """They are open for all that linger."""

@@ -101,7 +101,7 @@ class Supervisor:
         ensureDeferred(self._start(number)).addErrback(self._not_started, number)
 
     def _not_started(self, failure: Failure, number: int) -> None:
-        """The system has no process or no file descriptor to give."""
+        """The system has no process or no file descriptor to give, or no run directory."""
         log.error("worker {number} can't be started: {error}", number=number, error=failure.getErrorMessage())
         self._begin_in(self._backoff(number).next_s(), number)
 
@@ -114,6 +114,7 @@ class Supervisor:
         crew = self._crew
         if self._over or number not in self.restarts or number in crew.workers:
             return
+        crew.directory.make()  # somebody may have removed it
         worker = crew.worker(number)
         settings = worker.settings
         beginning = Beginning(number, worker.name, crew.directory.path, settings, crew.after, shared)

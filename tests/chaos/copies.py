@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import redis
 
-from tests.chaos.outcome import ANYTHING, NOTHING, TOO_LONG, Outcome, held_too_long, said
+from tests.chaos.moves import disturbed, stop_for_a_while, undisturbed
+from tests.chaos.outcome import ANYTHING, NOTHING, Outcome, held_too_long, said
 from tests.chaos.relay import Weather
 from tests.chaos.world import Server, World
 
@@ -25,11 +25,7 @@ VERIFY = ("counts", "sample", "all")
 def copy(world: World, chance: random.Random) -> Outcome:
     """A switchover that copies, with nothing in its way but the clients."""
     world.empty_other()
-    answer = _switch(world, chance)
-    problems = held_too_long(answer)
-    if not answer["ok"] and TOO_LONG not in answer["error"]:
-        problems.append(f"the copy failed: {answer['error']}")
-    return Outcome(said(answer), problems=problems, moved=answer["ok"])
+    return undisturbed(lambda: _switch(world, chance), "copy")
 
 
 def trouble_at_copy(world: World, chance: random.Random) -> Outcome:
@@ -42,23 +38,13 @@ def trouble_at_copy(world: World, chance: random.Random) -> Outcome:
         "reset at the new server": (new.relay.reset, NOTHING),
         "silence at the new server": (lambda: new.relay.set(Weather(stall=True)), NOTHING),
         "cut at the new server": (lambda: new.relay.set(Weather(cut_after_bytes=chance.randint(1, 60))), NOTHING),
-        "stop of the new server": (lambda: _stop_for_a_while(new, chance), NOTHING),
+        "stop of the new server": (lambda: stop_for_a_while(new, chance), NOTHING),
         "reset at the old server": (old.relay.reset, ANYTHING),
-        "stop of the old server": (lambda: _stop_for_a_while(old, chance), ANYTHING),
+        "stop of the old server": (lambda: stop_for_a_while(old, chance), ANYTHING),
     }
     name = chance.choice(sorted(faults))
     fault, allowed = faults[name]
-    answers: list[dict[str, Any]] = []
-    moving = threading.Thread(target=lambda: answers.append(_switch(world, chance)))
-    moving.start()
-    step = chance.choice(STEPS)
-    at = step if world.wait_for_step(step, 3) else f"after {step}"
-    fault()
-    time.sleep(chance.uniform(0, 1))
-    for server in world.servers:
-        server.heal()
-    moving.join(60)
-    answer: dict[str, Any] = answers[0] if answers else {"ok": False, "error": "no answer within 60 s"}
+    at, answer = disturbed(world, chance, lambda: _switch(world, chance), STEPS, fault, 1)
     if answer["ok"]:
         allowed = ANYTHING  # clients are on the new server by now
     return Outcome(f"{name} at {at}: {said(answer)}", allowed, held_too_long(answer), answer["ok"])
@@ -85,9 +71,3 @@ def _kill_feeds(server: Server, seconds: float) -> None:
                 with contextlib.suppress(redis.ResponseError):
                     server.ask().client_kill_filter(_id=each["id"])
         time.sleep(0.02)
-
-
-def _stop_for_a_while(server: Server, chance: random.Random) -> None:
-    server.stop()
-    time.sleep(chance.uniform(0.1, 3))
-    server.go_on()

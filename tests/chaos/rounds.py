@@ -15,7 +15,8 @@ from typing import Any
 
 from tests.chaos.copies import copy, trouble_at_copy
 from tests.chaos.incidents import DROPPED
-from tests.chaos.outcome import ANYTHING, NOTHING, TOO_LONG, Outcome, held_too_long, said
+from tests.chaos.moves import disturbed, stop_for_a_while, undisturbed
+from tests.chaos.outcome import ANYTHING, NOTHING, Outcome, held_too_long, said
 from tests.chaos.relay import Weather
 from tests.chaos.successions import killed_control, killed_in_a_switchover, trouble_in_an_upgrade, upgraded
 from tests.chaos.world import Server, World
@@ -151,11 +152,7 @@ def move(world: World, chance: random.Random) -> Outcome:
     world.prepare_other()
     if chance.random() < 0.5:
         threading.Thread(target=_hang_up_in_the_middle, args=(world,)).start()
-    answer = world.switchover()
-    problems = held_too_long(answer)
-    if not answer["ok"] and TOO_LONG not in answer["error"]:
-        problems.append(f"the switchover failed: {answer['error']}")
-    return Outcome(said(answer), problems=problems, moved=answer["ok"])
+    return undisturbed(world.switchover, "switchover")
 
 
 def _hang_up_in_the_middle(world: World) -> None:
@@ -183,7 +180,7 @@ def trouble_at_new(world: World, chance: random.Random) -> Outcome:
     """The new server fails during a switchover. Clients may notice only once they are on it."""
     new = world.other
     faults = {
-        "stop": lambda: _stop_for_a_while(new, chance),
+        "stop": lambda: stop_for_a_while(new, chance),
         "kill": lambda: _kill_before_it_is_used(world, new),
         "reset": new.relay.reset,
         "silence": lambda: new.relay.set(Weather(stall=True)),
@@ -201,7 +198,7 @@ def trouble_at_old(world: World, chance: random.Random) -> Outcome:
     """The old server fails in the middle of a switchover."""
     old = world.current
     faults: dict[str, Callable[[], Any]] = {
-        "stop": lambda: _stop_for_a_while(old, chance),
+        "stop": lambda: stop_for_a_while(old, chance),
         "reset": old.relay.reset,
         "silence": lambda: old.relay.set(Weather(stall=True)),
     }
@@ -214,20 +211,10 @@ def trouble_at_old(world: World, chance: random.Random) -> Outcome:
 
 def _switch_with(world: World, chance: random.Random, fault: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
     """Switch over with slow ways to both servers, and inject the fault at some step; the step and the answer."""
-    answers: list[dict[str, Any]] = []
     world.empty_other() if chance.random() < 0.4 else world.prepare_other()
     for server in world.servers:
         server.relay.set(Weather(delay_s=0.005, jitter_s=0.01))
-    moving = threading.Thread(target=lambda: answers.append(world.switchover()))
-    moving.start()
-    step = chance.choice(STEPS)
-    at = step if world.wait_for_step(step, 3) else f"after {step}"
-    fault()
-    time.sleep(chance.uniform(0, 2))
-    for server in world.servers:
-        server.heal()
-    moving.join(60)
-    return at, answers[0] if answers else {"ok": False, "error": "no answer within 60 s"}
+    return disturbed(world, chance, world.switchover, STEPS, fault, 2)
 
 
 # -- workers
@@ -282,13 +269,7 @@ def _stop_one(world: World, chance: random.Random, seconds: float) -> None:
 
 def _all_answer(world: World) -> None:
     count = world.proxy.config["workers"]
-    wait_until(lambda: len(world.workers()) == count, "all workers answer", 30)
-
-
-def _stop_for_a_while(server: Server, chance: random.Random) -> None:
-    server.stop()
-    time.sleep(chance.uniform(0.1, 3))
-    server.go_on()
+    wait_until(lambda: len(world.serving()) == count, "all workers answer", 30)
 
 
 def _kill_before_it_is_used(world: World, new: Server) -> None:

@@ -116,5 +116,5 @@ def _again(world: World) -> None:
 
 def _workers(world: World) -> int:
     with suppress(OSError, ValueError):
-        return len(world.workers())
+        return len(world.serving())
     return 0

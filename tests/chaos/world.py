@@ -241,6 +241,11 @@ class World:
         """The processes of those workers that answer; empty in a proxy without any."""
         return [each["pid"] for each in self.proxy.info().get("workers", ()) if each["answers"]]
 
+    def serving(self) -> list[int]:
+        """Those of them that get clients; after an upgrade others may be there until their TLS clients have gone."""
+        told = self.proxy.info().get("workers", ())
+        return [each["pid"] for each in told if each["answers"] and not each["leaving"]]
+
     def closed(self) -> Counter[str]:
         """How many clients the proxy has closed, by reason."""
         return Counter(self.proxy.info()["clients"]["closed"])

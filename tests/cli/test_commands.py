@@ -196,3 +196,9 @@ def test_options_of_a_switchover_that_contradict_each_other_are_refused(start: S
     for options in (["--abort", "--back"], ["--forget-way-back", "--dry-run"]):
         assert endpoint.run("switchover", *options).exit_code == 2
     assert endpoint.server.seen == []
+
+
+def test_the_list_of_commands_is_told_in_whole_sentences() -> None:
+    result = CliRunner().invoke(main, ["--help"], terminal_width=80)
+    listed = result.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(listed) == len(main.commands) and all(line.endswith(".") and not line.endswith("...") for line in listed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -101,3 +102,16 @@ def test_a_password_that_looks_like_a_variable_is_warned_of(write: Any, secret: 
     settings = load(write({"uplink": {"addr": "a:1", "pass": secret}, "listen": LISTEN}))
     warnings = [text for text in config.advice(settings) if "looks like a variable" in text]
     assert bool(warnings) == told and secret not in "".join(warnings)
+
+
+def sections() -> dict[str, str]:
+    """The first key of each section of the file."""
+    document = config.schema()
+    named = {key: re.search(r"#/\$defs/(\w+)", json.dumps(value)) for key, value in document["properties"].items()}
+    return {key: next(iter(document["$defs"][each[1]]["properties"])) for key, each in named.items() if each}
+
+
+@pytest.mark.parametrize(("section", "key"), sorted(sections().items()))
+def test_a_slip_in_any_section_is_answered_with_the_key_that_was_meant(write: Any, section: str, key: str) -> None:
+    found = faults(write({"uplink": {"addr": "a:1"}, "listen": LISTEN, section: {f"{key}x": 1}}))
+    assert f"{section}.{key}x: unknown key, did you mean {key}?" in found

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from redisproxy.dataplane.handover_orders import dealt
+import pytest
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+
+from redisproxy.dataplane.handover_orders import LocalHandover, dealt
 from redisproxy.dataplane.turns import Turns
-from redisproxy.dataplane.values import HandoverRefused, Rejected
+from redisproxy.dataplane.values import DataPlaneLost, HandoverRefused, Rejected, Taker
+from redisproxy.shared.notes import Notes
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,16 @@ def test_nobody_is_handed_over_while_a_move_is_prepared() -> None:
         turns.hand_over()
     turns.prepared = False
     turns.hand_over()
+
+
+def test_one_that_reaches_nobody_is_not_lost_itself() -> None:
+    def reach(path: str) -> Deferred[Any]:
+        return fail(DataPlaneLost(f"the data plane at {path} can't be reached"))
+
+    unused: Any = None
+    turns = Turns()
+    handover = LocalHandover(unused, unused, Notes(), unused, unused, Clock(), turns, reach)
+    failures: list[Any] = []
+    handover.hand_over((Taker("/run/w2", 5), Taker("/run/w3", 5)), 1.0).addErrback(failures.append)
+    assert failures[0].check(HandoverRefused) and "/run/w2 can't be reached" in failures[0].getErrorMessage()
+    assert not turns.giving

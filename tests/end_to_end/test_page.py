@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
+from redisproxy.copying.interface import CopyProgress
+from redisproxy.figures.hot_keys import BigReply, Hot, HotKey
+from redisproxy.fleet.orders import Introduction
+from redisproxy.switchover.left_behind import Difference
 from tests.end_to_end.drawn import WAIT_MS, Drawn
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, free_port, wait_until
 from tests.end_to_end.upgrading import Upgraded
@@ -258,18 +263,6 @@ def test_slow_commands_are_shown_and_their_keys_are_text(visit: Visit, proxy: Pr
     assert visit.page.locator("#slowlog img").count() == 0
 
 
-def test_hot_keys_are_shown_as_text_where_they_are_sampled(visit: Visit) -> None:
-    assert visit.page.locator("#hotkeys").is_hidden()
-    key = {"key": "<img/src=x>", "family": "string", "commands_per_s": 1250.0, "share": 0.25}
-    reply = {"bytes": 5_000_000, "command": "GET", "key": "<img/src=x>", "time": 5.0}
-    hot = {"sample": 100, "sampled": 9, "commands_per_s": 5000.0, "keys": [key], "replies": [reply]}
-    visit.page.route("**/hot_keys.json", lambda route: route.fulfill(json=hot))
-    visit.page.reload()
-    visit.sees("#hotkeys [aria-label^='Keys'] tbody tr", "25.0 %")
-    visit.sees("#hotkeys [aria-label^='Largest'] tbody tr", "<img/src=x>")
-    assert visit.page.locator("#hotkeys img").count() == 0
-
-
 def test_only_settings_that_are_not_as_by_default_are_shown(visit: Visit, proxy: Proxy) -> None:
     visit.page.locator("#configuration summary").click()
     visit.sees("#configuration", "uplink.addr")
@@ -392,8 +385,8 @@ def test_workers_are_a_table_and_a_silent_one_is_told(drawn: Drawn) -> None:
 
 
 def test_what_the_data_does_not_carry_is_a_table_of_texts(drawn: Drawn) -> None:
-    row = {"kind": "setting", "name": "maxmemory-policy", "old": HOSTILE, "new": "noeviction", "effect": "writes fail"}
-    differences = [{**row, "carried": False}, {**row, "kind": "user", "name": "app", "carried": True}]
+    setting = Difference("setting", "maxmemory-policy", HOSTILE, "noeviction", "writes fail")
+    differences = [setting.as_row(), Difference("user", "app", "", "", "", carried=True).as_row()]
     drawn.tell(switchover={"last": [{**REPORT, "differences": differences}]})
     drawn.page.get_by_text("What the data does not carry (2)").click()
     rows = drawn.page.locator("#switchover tbody tr")
@@ -432,9 +425,8 @@ def test_a_report_tells_why_and_who_was_lost_and_what_hooks_have_done(drawn: Dra
 
 
 def test_a_copy_shows_how_far_it_is(drawn: Drawn) -> None:
-    copying = {**RUNNING, "step": "copy", "keys": 300_000, "total_keys": 1_000_000, "data_bytes": 45_000_000,
-        "keys_per_s": 25_000.0, "seconds_left": 28.0, "changed": 1234, "lag_ms": 40.0, "passes": 2}  # fmt: skip
-    drawn.tell(switchover={"current": copying})
+    copying = CopyProgress(300_000, 1_000_000, 45_000_000, 25_000.0, 28.0, changed=1234, lag_ms=40.0, passes=2)
+    drawn.tell(switchover={"current": {**RUNNING, "step": "copy", **asdict(copying)}})
     drawn.sees("#running .share", "30 %")
     assert drawn.page.locator("#running progress").evaluate("bar => bar.value") == pytest.approx(0.3)
     for text in ("300,000 of 1,000,000", "45.0 MB", "25,000 keys/s", "time left28 s", "to copy1,234", "all keys2"):
@@ -477,11 +469,10 @@ def test_an_upgrade_that_runs_and_what_came_of_others_is_told(drawn: Drawn) -> N
 
 
 def test_the_fleet_is_a_table(drawn: Drawn) -> None:
-    here = {"instance": "i", "version": "1.0", "state": "running", "server": "a:1", "connected": True, "clients": 7,
-        "held": 0, "operation": "", "leads": False}  # fmt: skip
+    here = asdict(Introduction("i", "one", "1.0", "running", "a:1", True, 7, 0))
     other = {**here, "addr": "p:1", "server": "b:1", "lag_ms": 0.42, "same_server": False, "operation": "switchover"}
     lost = {"addr": "p:2", "reachable": False, "error": "Connection was refused"}
-    told = {"fleet": True, "self": {**here, "name": "one"}, "peers": [{**other, "leads": True}, lost]}
+    told = {"fleet": True, "self": here, "peers": [{**other, "leads": True}, lost]}
     drawn.pages["fleet.json"] = {**told, "faults": ["p:2 can't be reached: Connection was refused"]}
     drawn.tell(fleet={"peers": 2, "reachable": 1, "on_another_server": 1, "leads": False})
     rows = drawn.page.locator("#fleet tbody tr")
@@ -491,6 +482,18 @@ def test_the_fleet_is_a_table(drawn: Drawn) -> None:
     drawn.sees("#fleet .warning", "p:2 can't be reached: Connection was refused")
     drawn.sees("#alerts", "1 of 2 other proxies can't be reached")
     drawn.sees("#alerts", "1 of 2 other proxies use another server")
+
+
+def test_hot_keys_are_shown_as_text_where_they_are_sampled(drawn: Drawn) -> None:
+    assert drawn.page.locator("#hotkeys").is_hidden()
+    reply = BigReply(1_200_000, "LRANGE", "feed:all", 1767323045)
+    hot = asdict(Hot(64, 900, 12_000.0, (HotKey(HOSTILE, "string", 3812.0),), (reply,)))
+    drawn.pages["hot_keys.json"] = {**hot, "keys": [{**hot["keys"][0], "share": 0.317}]}
+    drawn.page.reload()
+    rows = drawn.page.locator("#hotkeys tbody tr")
+    expect(rows.nth(0)).to_have_text(f"31.7 %3,812string{HOSTILE}", timeout=WAIT_MS)
+    expect(rows.nth(1)).to_have_text(re.compile("^1.20 MBLRANGEfeed:all"))
+    assert drawn.page.locator("#hotkeys img").count() == 0
 
 
 MOVING = {"switchover": {"current": {**RUNNING, "step": "wait for the operator"}}}

@@ -22,6 +22,7 @@ MODES = {
     Mode.HANDOVER: "clients go from one worker to another as well",
     Mode.UPGRADE: "the proxy upgrades itself, and both processes are killed, stopped and cut off",
     Mode.RESTART: "the control process is killed as well, and a new one finds the workers",
+    Mode.FAILOVER: "sentinels are told to fail over, and die, while servers hang and proxies stand still",
     Mode.FLEET: "two to four proxies are operated as one, and are killed, stopped and cut off",
 }
 CHUNK = 20

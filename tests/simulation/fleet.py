@@ -11,30 +11,22 @@ import gc
 import json
 import os
 import random
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.logger import ILogObserver, globalLogPublisher
-from twisted.python.failure import Failure
-from zope.interface import provider
+from twisted.internet.defer import ensureDeferred
 
 from redisproxy import config
 from redisproxy.dataplane.interface import SWITCHOVER
 from redisproxy.net import tls
 from redisproxy.remote.interrupted import MARGIN_S
 from tests.simulation.clients import Client, Wire
-from tests.simulation.clock import SimClock
 from tests.simulation.fleet_fate import FleetFate
 from tests.simulation.fleet_operator import FleetOperator
 from tests.simulation.fleet_proxy import FleetProxy
-from tests.simulation.history import History, Violation
-from tests.simulation.network import Net, Nobody
-from tests.simulation.outcome import Outcome, hash_of
+from tests.simulation.judged import JudgedRun
+from tests.simulation.network import Nobody
+from tests.simulation.outcome import Outcome
 from tests.simulation.processes import Machine, Process
 from tests.simulation.redis import Server
 from tests.simulation.terms import conditions, settings_of
@@ -64,7 +56,7 @@ class _OfEachProxy:
         return wire
 
 
-class FleetWorld:
+class FleetWorld(JudgedRun):
     """Everything of one run; for clients it is what C{world.World} is.
 
     @ivar proxies: in the order of their numbers. @ivar current: the server that clients should be on.
@@ -72,20 +64,11 @@ class FleetWorld:
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
         random.seed(seed)
-        self.chance = Random(f"{seed} fleet")
-        self.clock = SimClock()
-        self.net = Net(self.clock, self.chance)
-        self.history = History()
-        self.faulty = self.chance.random() < 0.8
-        self.ending = False
+        super().__init__(seed, Random(f"{seed} fleet"), faulty=0.8)
         self.password = ""
         self.idle_resets = _NoResets()
         self.ids = _OfEachProxy()
-        self.lines: list[str] = []
-        self.digest = 0
-        self.violation = ""
         self.net.now = conditions(self.chance)
         self.servers = [Server(f"10.0.0.{at}:6379", self.clock, self.chance, self.find) for at in range(1, SERVERS + 1)]
         for server in self.servers:
@@ -100,7 +83,6 @@ class FleetWorld:
         self.settings = settings
         self.lease_ms = self.chance.choice((500, 1000, 2000))
         self.machine = Machine(self.clock, self.net, seed, _starts_nothing)
-        self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         count = self.chance.choice((2, 3, 3, 4))
         self.peers = [f"10.0.9.{at}:7012" for at in range(count)]
         self.blocked: dict[frozenset[str], float] = {}
@@ -116,7 +98,7 @@ class FleetWorld:
 
     def path(self, number: int) -> str:
         """Where the file of a proxy is."""
-        return os.path.join(self._folder, f"{number}.json")
+        return os.path.join(self.folder, f"{number}.json")
 
     def write_configs(self, server: Server, but: FleetProxy | None = None) -> None:
         """Have all files name this server."""
@@ -187,64 +169,13 @@ class FleetWorld:
             return
         if proxy.hit or self.ending:
             return
-        if not self.faulty:
-            self.fail(f"{wire.name} was disconnected although nothing had failed")
-        if not unanswered and not client.stateful:
-            self.fail(f"{wire.name} was disconnected although it waited for nothing")
-
-    def sleep(self, seconds: float) -> Deferred[None]:
-        """Wait."""
-        slept: Deferred[None] = Deferred()
-        self.clock.at(seconds, slept.callback, None)
-        return slept
-
-    def note(self, who: str, what: str) -> None:
-        """Add a line to the transcript."""
-        line = f"{self.clock.seconds() - 1000:9.4f} {who:10} {what}"
-        self.lines.append(line)
-        self.digest = hash_of(line, self.digest)
-
-    def fail(self, what: str) -> None:
-        """Report that something is wrong.
-
-        @raise Violation: always.
-        """
-        self.violation = self.violation or what
-        raise Violation(what)
-
-    def crashed(self, failure: Failure) -> None:
-        """An errback for what must not fail."""
-        self.violation = self.violation or failure.getTraceback()
+        self.judge_end(wire, client.stateful, unanswered)
 
     # -- the run
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """While this is entered, an error in the log is a violation; then the configuration files go."""
-
-        @provider(ILogObserver)
-        def observe(event: Any) -> None:
-            failure = event.get("log_failure")
-            if failure is not None:
-                self.violation = self.violation or f"logged: {failure.getTraceback()}"
-
-        globalLogPublisher.addObserver(observe)
-        try:
-            yield
-        finally:
-            globalLogPublisher.removeObserver(observe)
-            self.net.descriptors.close()
-            shutil.rmtree(self._folder)
-
     def play(self) -> Outcome:
         """Play the run to its end."""
-        try:
-            with self.watched():
-                self._play()
-        except Violation as error:
-            self.violation = self.violation or str(error)
-        except Exception:
-            self.violation = self.violation or Failure().getTraceback()
+        self.judged(self._play)
         commands = sum(proxy.commands for proxy in self.proxies)
         done = self.operator.done
         return Outcome(self.seed, self.violation, self.lines, self.clock.events, commands, done, self.digest)
@@ -253,7 +184,7 @@ class FleetWorld:
         self.write_configs(self.current)
         for proxy in self.proxies:
             proxy.start()
-        self._run(lambda: all(proxy.sees_all() for proxy in self.proxies), CONNECTED_S)
+        self.run_until(self.ready, CONNECTED_S)
         self.clock.at(LOOK_S, self._look)
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
         clients = [Client(self, at) for at in range(count)]  # type: ignore[arg-type]
@@ -265,10 +196,10 @@ class FleetWorld:
         running = {ensureDeferred(work).addErrback(self.crashed) for work in works}
         for each in list(running):
             each.addBoth(_leave, running, each)
-        self._run(lambda: not (running or self.operator.running), LIMIT_S)
+        self.run_until(lambda: not (running or self.operator.running), LIMIT_S)
         self.ending = True
         self.fate.heal()
-        self._run(lambda: not (running or self.operator.running), self._now + SETTLED_S)
+        self.run_until(lambda: not (running or self.operator.running), self.now + SETTLED_S)
         if running or self.operator.running:
             waiting = [f"{client.name} ({client.waits})" for client in clients if client.waits]
             self.fail(f"waits for ever: {', '.join([*waiting, *self.operator.running.values()])}")
@@ -276,14 +207,9 @@ class FleetWorld:
         self.history.check(self.current.dbs)
         self._stop()
 
-    @property
-    def _now(self) -> float:
-        return self.clock.seconds() - 1000
-
-    def _run(self, done: Any, until: float) -> None:
-        self.clock.run_until(1000 + until, lambda: bool(self.violation) or done())
-        if self.violation:
-            raise Violation(self.violation)
+    def ready(self) -> bool:
+        """Whether everything may begin."""
+        return all(proxy.sees_all() for proxy in self.proxies)
 
     def _look(self) -> None:
         """Nobody is held for ever."""
@@ -304,7 +230,7 @@ class FleetWorld:
         """Everything works again: all proxies find the same server, and take part in another operation."""
         self.operator.find_out()
         together = ensureDeferred(self.operator.put_together()).addErrback(self.crashed)
-        self._run(lambda: together.called, self._now + SETTLED_S * 2)
+        self.run_until(lambda: together.called, self.now + SETTLED_S * 2)
         if not together.called:
             self.fail("an operation of the fleet does not end although everything works again")
         for proxy in self.proxies:
@@ -317,10 +243,10 @@ class FleetWorld:
 
     def _stop(self) -> None:
         stopping = [proxy.service.stopService().addErrback(self.crashed) for proxy in self.proxies]
-        self._run(lambda: all(each.called for each in stopping), self._now + STOP_S)
+        self.run_until(lambda: all(each.called for each in stopping), self.now + STOP_S)
         if not all(each.called for each in stopping):
             self.fail("a proxy does not stop")
-        self._run(lambda: False, self._now + STOP_S)
+        self.run_until(lambda: False, self.now + STOP_S)
         if left := self.clock.getDelayedCalls():
             self.fail(f"delayed calls are left behind: {left}")
         if ends := self.net.connections("uplink"):

@@ -151,7 +151,7 @@ class FleetOperator:
     # -- what came of it
 
     async def _switched(self, target: Server, result: Any) -> None:
-        world, found = self.world, _result_of(result)
+        world, found = self.world, result_of(result)
         if found == "done":
             self.done += 1
             self._arrived(target)
@@ -217,7 +217,8 @@ class FleetOperator:
         self.world.note("operator", text)
 
 
-def _result_of(result: Any) -> str:
+def result_of(result: Any) -> str:
+    """That in the report of an answer; empty when there is none."""
     details = getattr(result, "details", {}) if isinstance(result, Exception) else result
     report: dict[str, Any] = details.get("report") or {}
     found: str = report.get("result", "")

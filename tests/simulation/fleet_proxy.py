@@ -130,7 +130,7 @@ class FleetProxy:
     @property
     def server(self) -> Server:
         """The server in use."""
-        address = str(self.service.dataplane.in_force.settings.uplink.address)
+        address = str(self.service.dataplane.in_force.settings.uplink.place)
         server: Server = self._world.net.hosts[address]
         return server
 

@@ -15,6 +15,7 @@ class Mode(Enum):
     RESTART = "restart"
     UPGRADE = "upgrade"
     FLEET = "fleet"
+    FAILOVER = "failover"
 
     @property
     def many(self) -> bool:

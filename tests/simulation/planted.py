@@ -35,9 +35,10 @@ from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.serving.pump import Pump
-from redisproxy.switchover import Switchover, rollback, switchover
+from redisproxy.switchover import rollback, switchover
 from redisproxy.switchover.both_servers import BothServers
 from redisproxy.switchover.catch_up import CatchUp
+from redisproxy.switchover.pause import Pause
 from redisproxy.switchover.takeover import Takeover
 from redisproxy.uplink import warm_up
 from redisproxy.uplink.connection import UplinkConnection
@@ -45,6 +46,7 @@ from redisproxy.uplink.opener import ConnectionOpener
 from redisproxy.uplink.wait_queue import Request, WaitQueue
 from tests.simulation.mode import Mode
 from tests.simulation.planted_copies import COPIES, COPY_LOSSES
+from tests.simulation.planted_failovers import FAILOVERS
 from tests.simulation.planted_fleets import FLEETS
 from tests.simulation.planted_hooks import HOOKS
 from tests.simulation.planted_losses import LOSSES
@@ -123,10 +125,10 @@ def _no_fence() -> Patches:
 def _not_drained() -> Patches:
     """A switchover does not wait for what is in flight."""
 
-    async def drain(self: Switchover) -> None:
+    async def drain(self: Pause, gate: object) -> None:
         pass
 
-    yield patch.object(Switchover, "_drain", drain)
+    yield patch.object(Pause, "drain", drain)
 
 
 def _watch_forgotten() -> Patches:
@@ -477,6 +479,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
     **RESTARTS,
     **UPGRADES,
     **FLEETS,
+    **FAILOVERS,
 }
 
 
@@ -499,7 +502,7 @@ def mode_of(name: str) -> Mode:
         Mode.FLEET: FLEETS,
         Mode.RESTART: RESTARTS,
         Mode.UPGRADE: UPGRADES,
-        Mode.FLEET: FLEETS,
+        Mode.FAILOVER: FAILOVERS,
     }
     return next((mode for mode, bugs in modes.items() if name in bugs), Mode.ONE_PROCESS)
 

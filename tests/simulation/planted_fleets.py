@@ -11,7 +11,9 @@ from redisproxy.fleet.caller import Caller
 from redisproxy.fleet.party import Party
 from redisproxy.remote import interrupted, orders
 from redisproxy.remote.interrupted import Verdict
+from redisproxy.remote.moving import Moves
 from redisproxy.remote.order_server import OrderServer
+from redisproxy.remote.standing import Brought
 
 if TYPE_CHECKING:
     from redisproxy.remote.order import Order
@@ -59,10 +61,22 @@ def _never_dismissed() -> Patches:
     yield patch.object(Party, "dismiss", dismiss)
 
 
+def _watch_made_again_late() -> Patches:
+    """A peer that goes to the new server after the others takes a WATCH for proven there."""
+    original = Moves.prepare_again
+
+    async def prepare_again(self: Moves) -> None:
+        if self.begun.brought is Brought.PART:
+            await original(self)
+
+    yield patch.object(Moves, "prepare_again", prepare_again)
+
+
 FLEETS: dict[str, Callable[[], Patches]] = {
     "released-too-early": _released_too_early,
     "swapped-without-asking": _swapped_without_asking,
     "stayed-without-asking": _stayed_without_asking,
     "lease-ignored": _lease_ignored,
     "never-dismissed": _never_dismissed,
+    "watch-made-again-late": _watch_made_again_late,
 }

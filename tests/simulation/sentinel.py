@@ -16,6 +16,8 @@ from tests.simulation.values import NOTHING, Error, encode
 NAME = "mymaster"
 TICK_S = 0.1
 CONVERT_S = 8.0
+HELLO_S = 2.0
+FOUND_S = 25.0
 """An old primary that is one still is made a replica after so long."""
 
 
@@ -67,7 +69,10 @@ class Sentinel:
         self.clock.at(seconds, self._start)
 
     def _start(self) -> None:
+        """It hears of what has changed meanwhile: each one tells all others every two seconds."""
         self.down = False
+        for other in self.group.sentinels:
+            self.clock.at(HELLO_S, lambda other=other: self.hear_of(other.primary, other.epoch))
 
     # -- commands
 
@@ -156,6 +161,8 @@ class Sentinel:
         for connection in list(replica.connections.values()):
             connection.end.abortConnection()
         self.clock.at(0.2 + self.group.chance.random(), self._told, number, replica)
+        self.clock.at(CONVERT_S, self._convert, replica, None)
+        self.clock.at(FOUND_S, self._find, replica)
 
     def _given_up(self, number: int) -> None:
         if number == self.failing:
@@ -173,9 +180,19 @@ class Sentinel:
                 server.follow(*_host(replica))
         self.clock.at(CONVERT_S, self._convert, old, replica)
 
-    def _convert(self, old: Server, replica: Server) -> None:
-        if old.repl.primary is None and self.primary is replica and not old.down:
-            old.follow(*_host(replica))
+    def _convert(self, stray: Server, primary: Server | None) -> None:
+        """Make a replica of one that takes itself for a primary, and that no sentinel takes for one."""
+        named = primary or self.primary
+        sane = named.repl.primary is None and self.primary is named is not stray and not self.failing
+        if sane and stray.repl.primary is None and not stray.down:
+            stray.follow(*_host(named))
+
+    def _find(self, replica: Server) -> None:
+        """Who has promoted it has told nobody, and died: another one finds a primary that follows, and fails over."""
+        living = [each for each in self.group.sentinels if not each.down]
+        told = any(each.primary is replica for each in self.group.sentinels)
+        if living and not told and replica.repl.primary is None and living[0].primary.repl.primary is replica:
+            living[0].hear_of(replica, self.group.next_epoch())
 
     def hear_of(self, primary: Server, epoch: int) -> None:
         """There is a new primary; the others hear of it in a while."""

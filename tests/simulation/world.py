@@ -6,10 +6,7 @@ import gc
 import json
 import os
 import pickle
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -17,9 +14,6 @@ from unittest.mock import patch
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.logger import ILogObserver, globalLogPublisher
-from twisted.python.failure import Failure
-from zope.interface import provider
 
 from redisproxy import config
 from redisproxy.figures import metrics
@@ -31,19 +25,19 @@ from tests.simulation.boundary import Boundary
 from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
-from tests.simulation.clock import SimClock
-from tests.simulation.copying import FEED_STALLS_S, ONLY_STRINGS, MortalCopying, copies, strings_and_lists
+from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
 from tests.simulation.descriptors import clear_away
+from tests.simulation.failovers import run_failovers
 from tests.simulation.fleet import run_fleet
-from tests.simulation.history import History, Violation
 from tests.simulation.idle_resets import IdleResets
+from tests.simulation.judged import JudgedRun
 from tests.simulation.listing import Listing
 from tests.simulation.loading import Loading
 from tests.simulation.mode import Mode
-from tests.simulation.network import End, Net, SimNetwork
+from tests.simulation.network import End, SimNetwork
 from tests.simulation.one_process import OneProcess
 from tests.simulation.operator import Fate, Operator
-from tests.simulation.outcome import Outcome, hash_of
+from tests.simulation.outcome import Outcome
 from tests.simulation.placement import Placement
 from tests.simulation.redis import Server
 from tests.simulation.resizes import Resizes
@@ -70,7 +64,7 @@ FOUND_OUT_S = 20.0
 """The control plane has a new connection by then, and the data plane has ended what was interrupted."""
 
 
-class World:
+class World(JudgedRun):
     """Everything of one run.
 
     @ivar faulty: whether things break; where nothing does, no client may see an error or lose its connection.
@@ -83,18 +77,10 @@ class World:
     """
 
     def __init__(self, seed: int, mode: Mode = Mode.ONE_PROCESS) -> None:
-        self.seed = seed
-        self.chance = Random(f"{seed} world")
-        self.clock = SimClock()
-        self.net = Net(self.clock, self.chance)
-        self.history = History()
-        self.faulty = self.chance.random() < 0.6
-        self.ending = self.switching = self.stopped = False
+        super().__init__(seed, Random(f"{seed} world"), faulty=0.6)
+        self.switching = self.stopped = False
         self.sigterm = sigterm_of(seed)
         self.password = self.chance.choice(("", "secret"))
-        self.lines: list[str] = []
-        self.digest = 0
-        self.violation = ""
         self.wires: dict[Wire, Client | Party | None] = {}
         self.net.now = conditions(self.chance)
         self.servers = [Server(f"10.0.0.{at}:6379", self.clock, self.chance, self.find) for at in range(1, SERVERS + 1)]
@@ -106,11 +92,10 @@ class World:
             self.net.hosts[server.name] = self.net.hosts[f"10.0.1.{at}:6379"] = server
         self.current = self.servers[0]
         self._settings = settings_of(seed, self.chance, self.faulty, self.password)
-        self._folder = tempfile.mkdtemp(prefix="redisproxy-sim-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-        self.path = os.path.join(self._folder, "config.json")
+        self.path = os.path.join(self.folder, "config.json")
         if mode.many:
             count = workers_in_upgrades(seed) if mode is Mode.UPGRADE else workers_of(seed)
-            self._settings |= {"workers": count, "run_directory": os.path.join(self._folder, "run")}
+            self._settings |= {"workers": count, "run_directory": os.path.join(self.folder, "run")}
         self.net.run_program = Services(self).run
         self.write_config(self.current)
         settings = config.load(self.path, tls.faults)
@@ -237,69 +222,14 @@ class World:
             return
         if (self.ending and self.sigterm) or (self.workers is not None and self.workers.may_lose(wire)):
             return
-        if not self.faulty:
-            self.fail(f"{wire.name} was disconnected although nothing had failed")
-        if not unanswered and not client.stateful:
-            self.fail(f"{wire.name} was disconnected although it waited for nothing")
-
-    def sleep(self, seconds: float) -> Deferred[None]:
-        """Wait."""
-        slept: Deferred[None] = Deferred()
-        self.clock.at(seconds, slept.callback, None)
-        return slept
-
-    def note(self, who: str, what: str) -> None:
-        """Add a line to the transcript."""
-        line = f"{self.clock.seconds() - 1000:9.4f} {who:10} {what}"
-        self.lines.append(line)
-        self.digest = hash_of(line, self.digest)
-
-    def fail(self, what: str) -> None:
-        """Report that something is wrong.
-
-        @raise Violation: always.
-        """
-        self.violation = self.violation or what
-        raise Violation(what)
-
-    def crashed(self, failure: Failure) -> None:
-        """An errback for what must not fail."""
-        self.violation = self.violation or failure.getTraceback()
+        self.judge_end(wire, client.stateful, unanswered)
 
     # -- the run
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """While this is entered, an error in the log is a violation; then the configuration file goes."""
-
-        @provider(ILogObserver)
-        def observe(event: Any) -> None:
-            failure = event.get("log_failure")
-            if failure is not None:
-                self.violation = self.violation or f"logged: {failure.getTraceback()}"
-
-        globalLogPublisher.addObserver(observe)
-        try:
-            yield
-        finally:
-            globalLogPublisher.removeObserver(observe)
-            self.net.descriptors.close()
-            shutil.rmtree(self._folder)
-
     def play(self) -> Outcome:
         """Play the run to its end."""
-        try:
-            with (
-                self.watched(),
-                self.carrier.system(),
-                patch("redisproxy.copying.servers.try_types", strings_and_lists),
-                patch("redisproxy.copying.batches.ONLY_STRINGS", ONLY_STRINGS),
-            ):
-                self._play()
-        except Violation as error:
-            self.violation = self.violation or str(error)
-        except Exception:
-            self.violation = self.violation or Failure().getTraceback()
+        all_values = patch("redisproxy.copying.servers.try_types", strings_and_lists)
+        self.judged(self._play, self.carrier.system(), all_values)
         return Outcome(
             self.seed,
             self.violation,
@@ -314,10 +244,10 @@ class World:
     def _play(self) -> None:
         if self.boundary is not None:
             self.boundary.connect()
-            self._run(lambda: self.boundary is not None and self.boundary.usable, CONNECTED_S)
+            self.run_until(lambda: self.boundary is not None and self.boundary.usable, CONNECTED_S)
         self.carrier.begin()
         if self.workers is not None:
-            self._run(self.workers.ready, CONNECTED_S)
+            self.run_until(self.workers.ready, CONNECTED_S)
         count, operations = self.chance.randint(2, 5), self.chance.randint(5, 25)
         clients = [Client(self, at) for at in range(count)]
         self._clients = {client.name: client for client in clients}
@@ -361,16 +291,16 @@ class World:
         def over() -> bool:
             return not (running or self.operator.running)
 
-        self._run(lambda: over() or self._is_time_to_stop(), LIMIT_S)
+        self.run_until(lambda: over() or self._is_time_to_stop(), LIMIT_S)
         self.ending = True
         self.carrier.revive()
         if self.sigterm:
             self._stop_in_the_middle(over)
         self._heal()
-        self._run(lambda: False, self.clock.seconds() - 1000 + (FOUND_OUT_S if self.loses_control else 1))
+        self.run_until(lambda: False, self.now + (FOUND_OUT_S if self.loses_control else 1))
         if running or self.operator.running:
             self._who_waits()
-        self._run(self._quiet, self.clock.seconds() - 1000 + PATIENCE_S)
+        self.run_until(self._quiet, self.now + PATIENCE_S)
         if not self.sigterm:
             self.resizes.check()
         self._nothing_is_left()
@@ -385,11 +315,6 @@ class World:
         busy = any(len(plane.registry) or plane.core.gate.in_flight for plane in self.carrier.planes)
         return not (busy or self.net.connections("client"))
 
-    def _run(self, done: Any, until: float) -> None:
-        self.clock.run_until(1000 + until, lambda: bool(self.violation) or done())
-        if self.violation:
-            raise Violation(self.violation)
-
     def _heal(self) -> None:
         """Nothing fails any more, and the operator lets everybody go on."""
         ensureDeferred(self.operator.unpause()).addErrback(self.crashed)
@@ -401,13 +326,13 @@ class World:
     def _is_time_to_stop(self) -> bool:
         switching = self.control.switchover.running
         step = switching.report["step"] if switching is not None else ""
-        return self.sigterm is not None and self.sigterm.is_due(self.clock.seconds() - 1000, step)
+        return self.sigterm is not None and self.sigterm.is_due(self.now, step)
 
     def _stop_in_the_middle(self, over: Callable[[], bool]) -> None:
         """Send SIGTERM; the server that is in use in the end has to take writes."""
         self.note("operator", "SIGTERM")
         self.stop()
-        self._run(over, self.clock.seconds() - 1000 + 5)
+        self.run_until(over, self.now + 5)
         server = self.current
         if not self.faulty and (server.repl.primary is not None or server.config["min-replicas-to-write"] != "0"):
             self.fail(f"{server.name} takes no writes after the proxy was stopped")
@@ -420,15 +345,15 @@ class World:
         reloads = self.control.metrics.reloads_total
         self.carrier.stop()
         stopping = self.carrier.stop_service().addErrback(self.crashed)
-        self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
+        self.run_until(lambda: stopping.called, self.now + STOP_S)
         if not stopping.called:
             self.fail("the proxy does not stop")
         self.stopped = True
         if self.boundary is not None:
             stopping = ensureDeferred(self.boundary.stop()).addErrback(self.crashed)
-            self._run(lambda: stopping.called, self.clock.seconds() - 1000 + STOP_S)
+            self.run_until(lambda: stopping.called, self.now + STOP_S)
         if self.workers is not None:
-            self._run(self.workers.is_over, self.clock.seconds() - 1000 + LINKS_S)
+            self.run_until(self.workers.is_over, self.now + LINKS_S)
         # To another process the order to swap may be on its way, which is not taken back.
         if self.control.metrics.reloads_total > reloads + (self.boundary is not None or self.workers is not None):
             self.fail("a reload went on although the proxy was to stop")
@@ -436,7 +361,7 @@ class World:
 
     def _nothing_goes_on(self) -> None:
         """Check that the process could end now: nothing is open but closing connections, nothing is to happen."""
-        self._run(lambda: False, self.clock.seconds() - 1000)
+        self.run_until(lambda: False, self.now)
         if open_ends := [end for end in self.net.connections("uplink") if not end.disconnecting]:
             self.fail(f"stopped, with connections open: {[type(end.protocol).__name__ for end in open_ends]}")
         if left := self.carrier.left():
@@ -461,7 +386,7 @@ class World:
             self._nothing_is_left_in(plane)
         if not self.sigterm:
             self.stop()
-        self._run(lambda: False, self.clock.seconds() - 1000 + 20)
+        self.run_until(lambda: False, self.now + 20)
         if left := self.clock.getDelayedCalls():
             self.fail(f"delayed calls are left behind: {left}")
         if ends := self.net.connections("uplink"):
@@ -491,6 +416,8 @@ def run(seed: int, mode: Mode = Mode.ONE_PROCESS) -> Outcome:
     """Play one seed."""
     if mode is Mode.FLEET:
         return run_fleet(seed)
+    if mode is Mode.FAILOVER:
+        return run_failovers(seed)
     if mode in (Mode.RESTART, Mode.UPGRADE):
         return _run_apart(seed, mode)
     outcome = World(seed, mode).play()

@@ -58,15 +58,33 @@ class Overloaded(Clock):
         return Slow(protocol)
 
 
-def test_each_start_that_takes_too_long_gives_the_next_one_more_time(tmp_path: Path) -> None:
-    machine = Overloaded()
+def supervised(machine: Overloaded, directory: RunDirectory) -> Supervisor:
     document = {"uplink": {"addr": "127.0.0.1:1"}, "listen": {"addr": "127.0.0.1:2"}, "workers": 2}
     settings = config.Settings.model_validate(document)
     members = Members(settings, machine)
     lingering = Lingering(members, Handovers(members, machine), lambda: settings, machine)
-    crew = Crew(members, Gone(), lingering, RunDirectory(str(tmp_path / "run")), machine)
+    crew = Crew(members, Gone(), lingering, directory, machine)
     crew.answers = NoAnswers()
-    supervisor = Supervisor(crew, machine)
+    return Supervisor(crew, machine)
+
+
+def test_the_directory_is_made_again_for_a_worker_if_somebody_has_removed_it(tmp_path: Path) -> None:
+    machine, path = Overloaded(), tmp_path / "run"
+    supervisor = supervised(machine, RunDirectory(str(path)))
+    supervisor.keep(1)
+    assert len(machine.begun) == 1 and path.is_dir()
+    path.rmdir()
+    path.write_text("somebody else's")
+    machine.pump([1.0] * 45)
+    assert len(machine.begun) == 1, "there is nowhere where it could listen"
+    path.unlink()
+    machine.pump([1.0] * 15)
+    assert len(machine.begun) == 2 and path.is_dir()
+
+
+def test_each_start_that_takes_too_long_gives_the_next_one_more_time(tmp_path: Path) -> None:
+    machine = Overloaded()
+    supervisor = supervised(machine, RunDirectory(str(tmp_path / "run")))
     supervisor.keep(1)
     machine.pump([1.0] * 1200)
     began = machine.begun
