@@ -120,9 +120,9 @@ class Finding:
             raise
         found: list[tuple[Worker, Introduction]] = []
         for name, (good, value) in zip(names, settled, strict=True):
-            if not good and not value.check(CancelledError):
+            if not good:
                 self.log.failure("{name} can't be driven", failure=value, name=name)
-            elif good and value is not None:
+            elif value is not None:
                 found.append(value)
         return found
 
@@ -154,11 +154,11 @@ class Finding:
         except FAILURES as error:
             self._not_driven(worker, error)
             return None
-        except BaseException:
+        except CancelledError:
             worker.let_go()
             if self._given_up:
                 self._kill(worker)
-            raise
+            return None  # who has cancelled the search knows it without
 
     async def _drive(self, worker: Worker) -> tuple[Worker, Introduction]:
         introduction = await self._connected(worker)
@@ -216,8 +216,9 @@ class Finding:
         for worker in workers:
             if 0 < worker.number <= count and worker.number not in self._crew.workers:
                 self._crew.workers[worker.number] = worker
-        for worker in self._crew.workers.values():
-            self._crew.join(worker, anyhow=True)
+        for worker in workers:
+            if self._crew.workers.get(worker.number) is worker:  # others there may just be starting
+                self._crew.join(worker, anyhow=True)
 
     def _linger(self, worker: Worker, only_to_end: bool) -> None:
         """Have it end; at once if a move has led to another server meanwhile, on which its clients belong."""
