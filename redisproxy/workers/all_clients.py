@@ -39,19 +39,23 @@ class AllClients:
         return ensureDeferred(self._list(which))
 
     async def _list(self, which: ClientFilter) -> tuple[ClientLine, ...]:
+        away = self._members.away.copy()
         answers = await self._members.each_in_time(lambda plane: plane.clients.list(which), ANSWER_S)
-        self._all_answered(answers)
+        self._all_answered(answers, away)
         # Whoever goes from one to another in this moment is with both.
         by_id = {line.id: line for _, lines in answers for line in lines or ()}
         return tuple(by_id[number] for number in sorted(by_id))
 
-    def _all_answered(self, answers: builtins.list[tuple[Member, tuple[ClientLine, ...] | None]]) -> None:
+    def _all_answered(
+        self, answers: builtins.list[tuple[Member, tuple[ClientLine, ...] | None]], away: builtins.list[Member]
+    ) -> None:
         """
+        @param away: those that could not be asked.
         @raise DataPlaneLost: one that is alive has not answered: what the others say is not the whole.
         """
-        for member, lines in answers:
-            if lines is None and member in self._members:
-                raise DataPlaneLost(f"{member.label} has not answered within {ANSWER_S:g} s; try again")
+        alive = [member for member, lines in answers if lines is None and member in self._members]
+        for member in (*alive, *away, *self._members.away):
+            raise DataPlaneLost(f"{member.label} has not answered within {ANSWER_S:g} s; try again")
 
     def table(self, which: ClientQuery) -> Deferred[ClientTable]:
         return ensureDeferred(_table(self._members, which))
@@ -67,8 +71,12 @@ class AllClients:
         return ensureDeferred(self._unblock(client_id, error))
 
     async def _unblock(self, client_id: int, error: bool) -> bool:
+        away = self._members.away.copy()
         answers = await self._members.each_in_time(lambda plane: plane.clients.unblock(client_id, error), ANSWER_S)
-        return any(done for _, done in answers)
+        done = any(done for _, done in answers)
+        if away and not done:
+            raise DataPlaneLost(f"{away[0].label} can't be asked for a moment; try again")
+        return done
 
     def highest_db(self) -> Deferred[int]:
         return ensureDeferred(self._highest_db())
@@ -110,10 +118,11 @@ async def _table(members: Members, which: ClientQuery) -> ClientTable:
     def ask(plane: DataPlane) -> Deferred[ClientTable | None]:
         return plane.clients.table(which).addErrback(_not_supported)
 
+    away = members.away.copy()
     answers = await members.each_in_time(ask, ANSWER_S)
     told = [(member.number, table) for member, table in answers if table is not None]
-    missing = tuple(member.label for member, table in answers if table is None and member in members)
-    return together(told, missing, which)
+    missing = [member.label for member, table in answers if table is None and member in members]
+    return together(told, (*missing, *(member.label for member in away)), which)
 
 
 def _not_supported(failure: Failure) -> None:

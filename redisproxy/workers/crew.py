@@ -99,6 +99,7 @@ class Crew:
         elif worker.stopping or worker.why:
             return
         elif self.stalls.recent or not (link.given_up or self.members.moving):
+            self.members.goes_on(worker)
             again = ensureDeferred(self._drive_again(worker)).addTimeout(AGAIN_S, self._reactor)
             again.addErrback(self._not_again, worker)
         else:

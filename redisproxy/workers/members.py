@@ -73,6 +73,7 @@ class Members:
     @ivar reasons: for which clients are held.
     @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
     @ivar scripts: those that all know. @ivar changed: called when one comes or goes.
+    @ivar away: those that go on by themselves with their clients, until they are in use again or have ended.
     """
 
     def __init__(self, settings: Settings, clock: IReactorTime) -> None:
@@ -84,6 +85,7 @@ class Members:
         self.scripts = KnownScripts(lambda: self._in_use, lambda: self.settings.limits.max_script_bytes)
         self._clock = clock
         self._in_use: list[Member] = []
+        self.away: list[Member] = []
         self._used: WeakSet[Member] = WeakSet()
         self._joining: list[Member] = []
         self._waiting: list[Deferred[None]] = []
@@ -138,6 +140,7 @@ class Members:
             member.end("it has begun with settings that are not in force any more")
             return
         again = self.has_used(member)
+        self._back(member)
         self._in_use.append(member)
         self._used.add(member)
         if again and not self.reasons:
@@ -165,12 +168,23 @@ class Members:
 
     def forget(self, member: Member) -> None:
         """This worker is gone."""
+        self._back(member)
         if member in self._joining:
             self._joining.remove(member)
         if member in self._in_use:
             self._in_use.remove(member)
             self.lost_while_noting = True
             self.changed()
+
+    def goes_on(self, member: Member) -> None:
+        """This worker can't be given orders for a moment, and may have clients."""
+        self.forget(member)
+        if self.has_used(member):
+            self.away.append(member)
+
+    def _back(self, member: Member) -> None:
+        if member in self.away:
+            self.away.remove(member)
 
     # -- orders
 

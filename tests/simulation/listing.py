@@ -10,13 +10,13 @@ from tests.simulation.caching import Party
 from tests.simulation.clients import GONE, Gone, ReplyError
 
 if TYPE_CHECKING:
-    from tests.simulation.processes import Process
+    from redisproxy.client.client import Client
     from tests.simulation.workers import Workers
     from tests.simulation.world import World
 
 SHARE = 0.4
-Place = dict[int, "Process"]
-"""In which process each client is, by their ids."""
+Connected = dict[int, "Client"]
+"""Clients by their ids. Who is handed over is another object then, also one that has come back meanwhile."""
 
 
 class Listing:
@@ -67,21 +67,19 @@ class Listing:
     def _whole(self) -> bool:
         return not self.world.upgrades or (self.world.workers is not None and self.world.workers.knows)
 
-    def _check(self, listed: Counter[int], before: Place, after: Place) -> None:
+    def _check(self, listed: Counter[int], before: Connected, after: Connected) -> None:
         """Those that stay where they are have to be named once."""
-        still = {number for number, process in before.items() if after.get(number) is process}
+        still = {number for number, client in before.items() if after.get(number) is client}
         if twice := [number for number in still if listed[number] > 1]:
             self.world.fail(f"CLIENT LIST names {twice} twice")
         if missing := still - listed.keys():
             self.world.fail(f"CLIENT LIST does not name {missing}, which have been there all the time")
 
 
-def _there(workers: Workers) -> Place:
+def _there(workers: Workers) -> Connected:
     """All clients of workers in use, but those that are on their way from one to another."""
-    found: dict[int, list[Process]] = {}
+    found: dict[int, list[Client]] = {}
     for process in workers.in_use:
         for client in process.program.plane.registry:
-            found.setdefault(client.id, []).append(process)
-            if client.closed:
-                found[client.id].append(process)
-    return {number: processes[0] for number, processes in found.items() if len(processes) == 1}
+            found.setdefault(client.id, []).append(client)
+    return {number: clients[0] for number, clients in found.items() if len(clients) == 1 and not clients[0].closed}

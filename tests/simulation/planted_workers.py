@@ -144,7 +144,7 @@ def _one_is_never_released() -> Patches:
 
 def _list_in_parts() -> Patches:
     """CLIENT LIST says who is at those workers that have answered."""
-    yield patch.object(AllClients, "_all_answered", lambda self, answers: None)
+    yield patch.object(AllClients, "_all_answered", lambda self, answers, away: None)
 
 
 def _ids_from_the_beginning() -> Patches:

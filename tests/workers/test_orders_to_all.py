@@ -300,6 +300,20 @@ def test_a_list_is_whole_or_says_who_has_not_answered(rig: Rig) -> None:
     assert not rig.workers[1].why
 
 
+def test_clients_of_a_worker_that_goes_on_by_itself_are_not_left_out(rig: Rig) -> None:
+    client = Client(rig.workers[1])
+    rig.members.goes_on(rig.workers[1])
+    listing, unblocking = Outcome(rig.clients.list(ClientFilter())), Outcome(rig.clients.unblock(client.id))
+    for asked in (listing, unblocking):
+        assert isinstance(asked.error, DataPlaneLost) and "worker 2" in str(asked.error)
+    rig.members.join(rig.workers[1])
+    rig.advance(0.1)
+    assert [line.id for line in now(rig.clients.list(ClientFilter()))] == [client.id]
+    rig.members.goes_on(rig.workers[1])
+    rig.workers[1].end("of its own")
+    assert now(rig.clients.list(ClientFilter())) == ()
+
+
 # -- what clients change silently
 
 
