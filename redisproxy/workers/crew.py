@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.workers.all_clients import ID_STEP
+from redisproxy.workers.members import same
 from redisproxy.workers.stalls import Stalls
 from redisproxy.workers.worker import LOST, Worker
 
@@ -168,8 +169,3 @@ class Crew:
     def count_as_gone(self, worker: Worker, clients: int) -> None:
         """Keep what it has counted. @param clients: how many of its clients are lost."""
         self._gone.add(worker.last, clients)
-
-
-def same(one: Settings, other: Settings) -> bool:
-    """Whether these are the same, also in where the sentinels have found the server."""
-    return one == other and one.uplink.address == other.uplink.address

@@ -136,7 +136,7 @@ class Members:
             self._use(member)
 
     def _use(self, member: Member) -> None:
-        if member.serving and member.settings is not self.settings:
+        if member.serving and not same(member.settings, self.settings):
             member.end("it has begun with settings that are not in force any more")
             return
         again = self.has_used(member)
@@ -244,3 +244,8 @@ class Members:
 
 def _no_answer(failure: Failure) -> None:
     failure.trap(DataPlaneLost, TimeoutError, CancelledError)
+
+
+def same(one: Settings, other: Settings) -> bool:
+    """Whether these are the same, also in where the sentinels have found the server."""
+    return one == other and one.uplink.address == other.uplink.address

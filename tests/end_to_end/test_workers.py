@@ -343,15 +343,16 @@ def test_a_switchover_moves_all_workers_as_one(tmp_path: Path) -> None:
         assert all(worker["restarts"] == 0 for worker in workers_of(proxy))
 
 
-def test_scripts_of_workers_that_were_killed_right_after_their_answer_are_at_the_next_server(proxy: Proxy) -> None:
-    first, second, third = clients_on_all(proxy)
-    bodies = ["return 'small'", f"-- {'x' * 200_000}\nreturn 'large'"]
-    pids = [worker["pid"] for worker in workers_of(proxy)]
-    digests = []
-    for client, pid, body in zip((first, second), pids, bodies, strict=False):
-        digests.append(client.script_load(body))
-        os.kill(pid, signal.SIGKILL)
-    with RedisServer() as new:
+def test_scripts_of_workers_that_were_killed_right_after_their_answer_are_at_the_next_server() -> None:
+    with RedisServer() as old, RedisServer() as new, Proxy(old.uplink, workers=WORKERS) as proxy:
+        all_there(proxy)
+        first, second, third = clients_on_all(proxy)
+        bodies = ["return 'small'", f"-- {'x' * 200_000}\nreturn 'large'"]
+        pids = [worker["pid"] for worker in workers_of(proxy)]
+        digests = []
+        for client, pid, body in zip((first, second), pids, bodies, strict=False):
+            digests.append(client.script_load(body))
+            os.kill(pid, signal.SIGKILL)
         assert switched(proxy, new)["report"]["result"] == "done"
         assert [third.evalsha(digest, 0) for digest in digests] == ["small", "large"]
 

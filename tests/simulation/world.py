@@ -25,7 +25,7 @@ from tests.simulation.boundary import Boundary
 from tests.simulation.bypass import Bypass
 from tests.simulation.caching import Caching, Party
 from tests.simulation.clients import Client, Wire
-from tests.simulation.copying import FEED_STALLS_S, MortalCopying, copies, strings_and_lists
+from tests.simulation.copying import FEED_STALLS_S, ONLY_STRINGS, MortalCopying, copies, strings_and_lists
 from tests.simulation.descriptors import clear_away
 from tests.simulation.failovers import run_failovers
 from tests.simulation.fleet import run_fleet
@@ -229,7 +229,8 @@ class World(JudgedRun):
     def play(self) -> Outcome:
         """Play the run to its end."""
         all_values = patch("redisproxy.copying.servers.try_types", strings_and_lists)
-        self.judged(self._play, self.carrier.system(), all_values)
+        few_keys = patch("redisproxy.copying.batches.ONLY_STRINGS", ONLY_STRINGS)
+        self.judged(self._play, self.carrier.system(), all_values, few_keys)
         return Outcome(
             self.seed,
             self.violation,

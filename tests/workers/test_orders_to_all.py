@@ -314,6 +314,17 @@ def test_clients_of_a_worker_that_goes_on_by_itself_are_not_left_out(rig: Rig) -
     assert now(rig.clients.list(ClientFilter())) == ()
 
 
+def test_a_worker_that_comes_back_in_a_reload_that_changes_nothing_is_not_ended(rig: Rig) -> None:
+    client = Client(rig.workers[1])
+    rig.members.goes_on(rig.workers[1])
+    now(rig.gate.hold("reload"))
+    rig.members.join(rig.workers[1])
+    rig.members.settings = rig.settings(0)
+    now(rig.gate.release("reload"))
+    rig.advance(0.1)
+    assert rig.workers[1] in rig.members and not rig.workers[1].why and not client.gone
+
+
 # -- what clients change silently
 
 
