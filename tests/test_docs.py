@@ -24,6 +24,7 @@ from redisproxy.net import tls
 from redisproxy.net.twisted_network import TwistedNetwork
 from redisproxy.service import ProxyService
 
+pytestmark = pytest.mark.one_twin
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.one_twin
 ROOT = Path(__file__).resolve().parent.parent / "redisproxy"
 
 # From the top down; a module may import modules of its own room and of rooms below.

@@ -125,7 +125,10 @@ def test_seeds_with_processes_that_replace_each_other_are_clean(mode: Mode) -> N
     assert sum(what in line for line in lines) > len(OF_PROCESSES) / 2
 
 
-@pytest.mark.parametrize("mode", Mode)
+OTHER_MODES = [pytest.param(mode, marks=pytest.mark.one_twin) for mode in Mode if mode is not Mode.ONE_PROCESS]
+
+
+@pytest.mark.parametrize("mode", [Mode.ONE_PROCESS, *OTHER_MODES])
 def test_a_seed_repeats_exactly(mode: Mode) -> None:
     here = [run(seed, mode).digest for seed in range(7, 12)]
     elsewhere = subprocess.run(

@@ -16,6 +16,7 @@ import redis
 from tests.end_to_end.harness import Proxy, RedisServer, wait_until
 from tests.end_to_end.name_server import NameServer
 
+pytestmark = pytest.mark.one_twin
 FIRST, SECOND = "127.0.0.1", "127.0.0.2"
 
 

@@ -186,6 +186,7 @@ def unfence(proxy: Proxy) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
+@pytest.mark.one_twin
 @pytest.mark.parametrize("step", ["replicate", "catch up", "connect", "drain", "fence", "verify", "promote", "swap"])
 def test_a_proxy_killed_at_any_step_leaves_what_its_restart_and_one_command_put_right(
     server: RedisServer, other: RedisServer, step: str
@@ -210,6 +211,7 @@ def test_a_proxy_killed_at_any_step_leaves_what_its_restart_and_one_command_put_
         assert client.get("b") == "2" and client.set("c", 3)
 
 
+@pytest.mark.one_twin
 @pytest.mark.parametrize("step", ["replicate", "promote", "swap", "finish"])
 def test_a_proxy_stopped_at_any_step_tells_where_the_data_is(
     server: RedisServer, other: RedisServer, step: str

@@ -18,6 +18,7 @@ import pytest
 from tests.end_to_end.harness import Certificates, Proxy, RedisServer, free_port, wait_until
 from tests.end_to_end.systemd import Activated, Notifications, now_usec, start
 
+pytestmark = pytest.mark.one_twin
 TWINS = [{}, {"REDISPROXY_PURE": "1"}]
 each_network = pytest.mark.parametrize("environment", TWINS, ids=["this twin", "pure"])
 
@@ -243,7 +244,6 @@ def test_a_service_manager_that_does_not_listen_is_logged_and_harms_nobody(serve
         assert "READY=1 could not be sent to the service manager" in proxy.log
 
 
-@pytest.mark.one_twin
 def test_both_at_once_as_in_a_rolling_restart_no_client_is_refused_and_none_is_cut_off(
     server: RedisServer, sockets: list[socket.socket], notifications: Notifications
 ) -> None:
@@ -266,7 +266,6 @@ def test_both_at_once_as_in_a_rolling_restart_no_client_is_refused_and_none_is_c
         assert [next(iter(each)) for each in notifications.wait_for(3)] == ["READY", "STOPPING", "READY"]
 
 
-@pytest.mark.one_twin
 def test_the_unit_files_of_the_documents_are_valid(tmp_path: Path) -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "systemd.md"
     blocks = page.read_text().split("```ini\n# /etc/systemd/system/")[1:]
