@@ -13,6 +13,10 @@ from tests.chaos.incidents import WRONG, Incidents
 from tests.chaos.wire import Wire, packed
 
 BIG = b"x" * 100_000
+LONGEST_STOP_S = 6.0
+"""The proxy, or a worker, is stopped for so long at the most, and ends no connection meanwhile."""
+ENDED_S = 5.0
+"""Who does not shake hands is disconnected within this time otherwise."""
 
 
 class Crowd:
@@ -126,7 +130,7 @@ class Crowd:
 
     def _never_shake_hands(self) -> None:
         """Begin a TLS handshake, or not even that: the proxy ends it."""
-        with contextlib.closing(Wire(self._tls_port, 5)) as wire:
+        with contextlib.closing(Wire(self._tls_port, ENDED_S + LONGEST_STOP_S)) as wire:
             wire.socket.sendall(b"\x16\x03\x01\x02\x00\x01"[: self._chance.randint(0, 6)])
             began = time.monotonic()
             try:
