@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 LIMIT_S = 0.02
 """A subscriber that reads slowly, or a server that is slow, does not keep publishers waiting for longer."""
@@ -28,7 +28,7 @@ class SubscriptionChanges:
         self._clock = clock
         self._last = 0
         self._open: dict[int, None] = {}
-        self._waiting: dict[Publisher, int] = {}
+        self._waiting: dict[Publisher, tuple[int, IDelayedCall]] = {}
         self._free: set[Publisher] = set()
 
     def begin(self) -> int:
@@ -41,7 +41,7 @@ class SubscriptionChanges:
         """The command of this number is answered, or will never be."""
         self._open.pop(number, None)
         oldest = next(iter(self._open), None)
-        for publisher, after in list(self._waiting.items()):
+        for publisher, (after, _) in list(self._waiting.items()):
             if oldest is None or after < oldest:
                 self._let_go(publisher)
 
@@ -52,16 +52,24 @@ class SubscriptionChanges:
             return False
         if not self._open:
             return False
-        self._waiting[publisher] = self._last
-        self._clock.callLater(LIMIT_S, self._let_go, publisher)
+        self._waiting[publisher] = self._last, self._clock.callLater(LIMIT_S, self._let_go, publisher)
         return True
 
     def forget(self, publisher: Publisher) -> None:
         """`publisher` has gone away."""
-        self._waiting.pop(publisher, None)
+        self._stop_waiting(publisher)
         self._free.discard(publisher)
 
     def _let_go(self, publisher: Publisher) -> None:
-        if self._waiting.pop(publisher, None) is not None:
+        if self._stop_waiting(publisher):
             self._free.add(publisher)
             publisher.changes_settled()
+
+    def _stop_waiting(self, publisher: Publisher) -> bool:
+        """Whether it has waited. Its limit goes with it, or would cut short what it waits for next."""
+        if publisher not in self._waiting:
+            return False
+        _, limit = self._waiting.pop(publisher)
+        if limit.active():
+            limit.cancel()
+        return True

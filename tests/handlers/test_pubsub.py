@@ -293,6 +293,21 @@ class TestPublishersWaitForChangesThatCameBefore:
             wire.advance(LIMIT_S)
         assert shared.got() == PUBLISH
 
+    def test_the_limit_of_what_it_has_waited_for_does_not_cut_the_next_one_short(self, wire: Wire) -> None:
+        subscriber, own = self.subscriber(wire)
+        publisher, shared = self.publisher(wire)
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        wire.advance(LIMIT_S / 2)
+        own.send(pushed(ENDED, 2))
+        assert shared.got() == PUBLISH
+        subscriber.send(cmd("SUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        wire.advance(LIMIT_S * 0.7)
+        assert shared.got() == b""
+        wire.advance(LIMIT_S * 0.4)
+        assert shared.got() == PUBLISH
+
     def test_but_not_for_those_that_come_later(self, wire: Wire) -> None:
         (one, first), (other, _) = self.subscriber(wire), self.subscriber(wire)
         publisher, shared = self.publisher(wire)
