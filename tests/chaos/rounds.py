@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.chaos.copies import copy, trouble_at_copy
-from tests.chaos.hostile import LONGEST_STOP_S
 from tests.chaos.incidents import DROPPED
 from tests.chaos.moves import disturbed, stop_for_a_while, undisturbed
 from tests.chaos.outcome import ANYTHING, NOTHING, Outcome, held_too_long, said
@@ -242,7 +241,7 @@ def trouble_at_worker(world: World, chance: random.Random) -> Outcome:
     """A worker is killed or stopped in the middle of a switchover, which is done or undone for all others."""
     faults: dict[str, Callable[[], Any]] = {
         "kill": lambda: _signal_one(world, chance, signal.SIGKILL),
-        "stop": lambda: _stop_one(world, chance, chance.uniform(0.1, LONGEST_STOP_S)),
+        "stop": lambda: _stop_one(world, chance, chance.uniform(0.1, 6)),
     }
     name = chance.choice(sorted(faults))
     step, answer = _switch_with(world, chance, faults[name])
@@ -262,6 +261,7 @@ def _signal_one(world: World, chance: random.Random, number: int) -> int:
 
 def _stop_one(world: World, chance: random.Random, seconds: float) -> None:
     pid = _signal_one(world, chance, signal.SIGSTOP)
+    world.stopped_until = time.monotonic() + seconds
     time.sleep(seconds)
     if pid:
         with contextlib.suppress(ProcessLookupError):

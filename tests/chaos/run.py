@@ -103,7 +103,9 @@ class Run:
         self._clients = clients
         self._began = time.monotonic()
         self.world = World(seed, durable, workers)
-        self.crowd = Crowd(self.world.proxy.port, self.world.tls_port, seed, self.incidents)
+        self.crowd = Crowd(
+            self.world.proxy.port, self.world.tls_port, seed, self.incidents, lambda: self.world.stopped_until
+        )
         self.world.current.ask().set("ballast", random.Random(seed).randbytes(300_000).hex())
         self._laps = 0
         self._closed = self.world.closed()

@@ -112,12 +112,14 @@ class World:
     """Everything that runs, and what an operator does with it.
 
     @ivar current: the server that the clients use. @ivar other: the one that they don't.
+    @ivar stopped_until: until when a worker was stopped last, see C{time.monotonic}.
     """
 
     def __init__(self, seed: int, durable: bool = True, workers: int = 1) -> None:
         chance = random.Random(f"{seed} world")
         self.servers = [Server(name, chance, durable) for name in "AB"]
         self.current, self.other = self.servers
+        self.stopped_until = 0.0
         self._file, self._names_other = threading.Lock(), False
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))
         self._certificates = Certificates(self._folder)
