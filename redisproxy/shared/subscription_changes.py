@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 LIMIT_S = 0.02
 """A subscriber that reads slowly, or a server that is slow, does not keep publishers waiting for longer."""
+GIVEN_UP_S = 0.2
+"""Nor does it keep anybody waiting who comes so long after it: a subscriber that does not read is never answered."""
 
 
 class Publisher(Protocol):
@@ -27,14 +29,14 @@ class SubscriptionChanges:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._last = 0
-        self._open: dict[int, None] = {}
+        self._open: dict[int, float] = {}
         self._waiting: dict[Publisher, tuple[int, IDelayedCall]] = {}
         self._free: set[Publisher] = set()
 
     def begin(self) -> int:
         """A command that changes subscriptions is sent; its number."""
         self._last += 1
-        self._open[self._last] = None
+        self._open[self._last] = self._clock.seconds()
         return self._last
 
     def end(self, number: int) -> None:
@@ -50,10 +52,17 @@ class SubscriptionChanges:
         if publisher in self._free:
             self._free.discard(publisher)
             return False
-        if not self._open:
+        if not self._is_waited_for():
             return False
         self._waiting[publisher] = self._last, self._clock.callLater(LIMIT_S, self._let_go, publisher)
         return True
+
+    def _is_waited_for(self) -> bool:
+        """Whether a change is open; those that nobody waits for any more are forgotten."""
+        given_up = self._clock.seconds() - GIVEN_UP_S
+        while self._open and (oldest := next(iter(self._open.items())))[1] <= given_up:
+            del self._open[oldest[0]]
+        return bool(self._open)
 
     def forget(self, publisher: Publisher) -> None:
         """`publisher` has gone away."""

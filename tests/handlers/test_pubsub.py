@@ -7,7 +7,7 @@ import pytest
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.handlers.subscription import MAX_HELD_BYTES
 from redisproxy.resp import encode_command as cmd
-from redisproxy.shared.subscription_changes import LIMIT_S
+from redisproxy.shared.subscription_changes import GIVEN_UP_S, LIMIT_S
 from tests.handlers.moving import Move
 from tests.wire import OK, Client, Server, Wire
 
@@ -306,6 +306,23 @@ class TestPublishersWaitForChangesThatCameBefore:
         wire.advance(LIMIT_S * 0.7)
         assert shared.got() == b""
         wire.advance(LIMIT_S * 0.4)
+        assert shared.got() == PUBLISH
+
+    def test_nobody_waits_any_more_for_one_that_is_not_answered(self, wire: Wire) -> None:
+        (one, _), (other, own) = self.subscriber(wire), self.subscriber(wire)
+        publisher, shared = self.publisher(wire)
+        one.send(cmd("UNSUBSCRIBE", "a"))
+        wire.advance(GIVEN_UP_S - 0.01)
+        publisher.send(PUBLISH)
+        assert shared.got() == b""
+        wire.advance(LIMIT_S)
+        assert shared.got() == PUBLISH
+        publisher.send(PUBLISH)
+        assert shared.got() == PUBLISH
+        other.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        assert shared.got() == b""
+        own.send(pushed(ENDED, 2))
         assert shared.got() == PUBLISH
 
     def test_but_not_for_those_that_come_later(self, wire: Wire) -> None:
