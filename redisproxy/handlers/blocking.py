@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IDelayedCall
 
 from redisproxy.client.waiting import Reason
+from redisproxy.commands.lookup import block_option
 from redisproxy.commands.treatment import Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.handlers import noting, pubsub, xread
@@ -159,7 +160,7 @@ def timeout_position(args: list[bytes]) -> int:
     if name in _TIMEOUT_FIRST:
         return 1
     if name in _STREAMS:
-        return next(at for at, arg in enumerate(args) if arg.upper() == b"BLOCK") + 1
+        return block_option(args) + 1
     return len(args) - 1
 
 

@@ -101,6 +101,18 @@ def test_a_pause_unblocks_it_and_it_goes_on_at_the_new_server(wire: Wire, client
     assert client.got() == b"*2\r\n+q\r\n+x\r\n"
 
 
+def test_names_in_it_may_be_words_of_the_command(wire: Wire, client: Client) -> None:
+    client.send(cmd("XREADGROUP", "GROUP", "BLOCK", "5", "BLOCK", 60000, "STREAMS", "s", ">"))
+    blocked = wire.server
+    wire.advance(10)
+    wire.pause()
+    blocked.send(b"*-1\r\n")
+    assert client.got() == b""
+    wire.switch()
+    wire.unpause()
+    assert wire.server.got() == cmd("XREADGROUP", "GROUP", "BLOCK", "5", "BLOCK", 50000, "STREAMS", "s", ">")
+
+
 def test_it_is_unblocked_although_the_first_attempt_is_lost(wire: Wire, client: Client) -> None:
     client.send(BLPOP)
     blocked = wire.server
