@@ -52,13 +52,22 @@ class SubscriptionChanges:
             return False
         if not self._open:
             return False
-        self._waiting[publisher] = self._last, self._clock.callLater(LIMIT_S, self._let_go, publisher)
+        due = self._clock.seconds() + LIMIT_S
+        self._waiting[publisher] = self._last, self._clock.callLater(LIMIT_S, self._overdue, publisher, due)
         return True
 
     def forget(self, publisher: Publisher) -> None:
         """`publisher` has gone away."""
         self._stop_waiting(publisher)
         self._free.discard(publisher)
+
+    def _overdue(self, publisher: Publisher, due: float) -> None:
+        """Let it go; where this process stood still meanwhile, what has come in that time is read first."""
+        if self._clock.seconds() - due > LIMIT_S:
+            after, _ = self._waiting[publisher]
+            self._waiting[publisher] = after, self._clock.callLater(LIMIT_S, self._let_go, publisher)
+        else:
+            self._let_go(publisher)
 
     def _let_go(self, publisher: Publisher) -> None:
         if self._stop_waiting(publisher):
