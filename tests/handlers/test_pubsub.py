@@ -9,7 +9,7 @@ from redisproxy.commands.lookup import CommandTable
 from redisproxy.handlers import pubsub
 from redisproxy.handlers.subscription import MAX_HELD_BYTES
 from redisproxy.resp import encode_command as cmd
-from redisproxy.shared.subscription_changes import GIVEN_UP_S, LIMIT_S
+from redisproxy.shared.subscription_changes import LIMIT_S
 from tests.handlers.moving import Move
 from tests.wire import OK, Client, Server, Wire
 
@@ -330,22 +330,33 @@ class TestPublishersWaitForChangesThatCameBefore:
         wire.advance(LIMIT_S * 0.4)
         assert shared.got() == PUBLISH
 
-    def test_nobody_waits_any_more_for_one_that_is_not_answered(self, wire: Wire) -> None:
-        (one, _), (other, own) = self.subscriber(wire), self.subscriber(wire)
+    @pytest.mark.parametrize("confirmed", [True, False])
+    def test_a_limit_that_is_over_after_a_standstill_counts_once_more(self, wire: Wire, confirmed: bool) -> None:
+        subscriber, own = self.subscriber(wire)
         publisher, shared = self.publisher(wire)
-        one.send(cmd("UNSUBSCRIBE", "a"))
-        wire.advance(GIVEN_UP_S - 0.01)
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
         publisher.send(PUBLISH)
+        wire.advance(LIMIT_S * 3)
         assert shared.got() == b""
+        if confirmed:
+            own.send(pushed(ENDED, 2))
+        else:
+            wire.advance(LIMIT_S * 3)
+        assert shared.got() == PUBLISH
+
+    def test_a_subscriber_that_does_not_read_keeps_publishers_waiting_once(self, wire: Wire) -> None:
+        subscriber, own = self.subscriber(wire)
+        (publisher, shared), other = self.publisher(wire), wire.client()
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
         wire.advance(LIMIT_S)
-        assert shared.got() == PUBLISH
+        subscriber.send(cmd("SUBSCRIBE", "b"))
         publisher.send(PUBLISH)
-        assert shared.got() == PUBLISH
-        other.send(cmd("UNSUBSCRIBE", "a"))
-        publisher.send(PUBLISH)
-        assert shared.got() == b""
+        other.send(PUBLISH)
+        assert shared.got() == PUBLISH * 3
         own.send(pushed(ENDED, 2))
-        assert shared.got() == PUBLISH
+        other.send(PUBLISH)
+        assert shared.got() == b"", "it has read on, and subscribes to b now"
 
     def test_but_not_for_those_that_come_later(self, wire: Wire) -> None:
         (one, first), (other, _) = self.subscriber(wire), self.subscriber(wire)
