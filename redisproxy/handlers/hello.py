@@ -72,9 +72,10 @@ def hello_version(args: list[bytes]) -> int | None:
 def _hello_options(args: list[bytes]) -> tuple[int | None, tuple[bytes, bytes] | None, bytes | None]:
     if len(args) == 1:
         return None, None, None
-    if not args[1].isdigit() or len(args[1]) > 18:
+    version = resp.strict_int(args[1])
+    if version is None:
         raise _HelloError("ERR Protocol version is not an integer or out of range")
-    if args[1] not in (b"2", b"3"):
+    if version not in (2, 3):
         raise _HelloError("NOPROTO unsupported protocol version")
     credentials: tuple[bytes, bytes] | None = None
     name: bytes | None = None
@@ -89,7 +90,7 @@ def _hello_options(args: list[bytes]) -> tuple[int | None, tuple[bytes, bytes] |
                 raise _HelloError(BAD_NAME)
         else:
             raise _HelloError(f"ERR Syntax error in HELLO option '{rest[0][:64].decode('latin-1')}'")
-    return int(args[1]), credentials, name
+    return version, credentials, name
 
 
 def _hello_reply(client: Client) -> bytes:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from redisproxy.client.output import OK
 from redisproxy.client.waiting import Reason
 from redisproxy.commands.treatment import Treatment
 from redisproxy.handlers.reply_sinks import Observed
+from redisproxy.resp import strict_int
 
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
 
-_INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
+LOWEST, HIGHEST = -(1 << 31), (1 << 31) - 1
+NO_INTEGER = "ERR value is not an integer or out of range"
+OUT_OF_RANGE = f"ERR value is out of range, value must between {LOWEST} and {HIGHEST}"
+NO_DATABASE = "ERR DB index is out of range"
 
 
 def select(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) -> bool:
@@ -21,16 +24,20 @@ def select(client: Client, raw: bytes, args: list[bytes], treatment: Treatment) 
     if len(args) != 2:
         client.output.error("ERR wrong number of arguments for 'select' command")
         return True
-    if not _INTEGER.match(args[1]) or len(args[1]) > 10:
-        client.output.error("ERR value is not an integer or out of range")
-        return True
-    db = int(args[1])
-    if db < 0:
-        client.output.error("ERR DB index is out of range")
+    db = strict_int(args[1])
+    if db is None or not 0 <= db <= HIGHEST:
+        client.output.error(_problem(db))
         return True
     if client.route.pinned or session.bound or not client.core.multiplex:
         return _select_pinned(client, raw, db)
     return _select_shared(client, db)
+
+
+def _problem(db: int | None) -> str:
+    """What Redis says of a number that is that of no database, wherever."""
+    if db is None:
+        return NO_INTEGER
+    return NO_DATABASE if LOWEST <= db <= HIGHEST else OUT_OF_RANGE
 
 
 def _select_shared(client: Client, db: int) -> bool:

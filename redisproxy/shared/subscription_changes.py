@@ -39,8 +39,9 @@ class SubscriptionChanges:
 
     def end(self, number: int) -> None:
         """The command of this number is answered, or will never be."""
-        self._open.pop(number, None)
-        self._settle()
+        if number in self._open:  # each confirmation of several comes here
+            del self._open[number]
+            self._settle()
 
     def hold(self, publisher: Publisher) -> bool:
         """Whether `publisher` has to wait for what came before it; it is called back then, and may go on."""

@@ -135,7 +135,7 @@ class Login:
         elif without_data := [each.text for each in replies if isinstance(each, RespError) and _has_no_data(each)]:
             self._on_done(UplinkRefused(f"the server answered: {without_data[0]}"), {})
         elif isinstance(selected, RespError) and not (is_busy(selected.text) and self._connection.db == 0):
-            self._on_done(_refusal(selected.text), {})
+            self._on_done(_refusal(selected.text, self._connection.db), {})
         else:
             self._on_done(None, hello_fields(first))  # a new connection is on database 0 without SELECT
 
@@ -157,7 +157,8 @@ def _unknown(error: RespError) -> bool:
     return error.text.lower().startswith("err unknown command")
 
 
-def _refusal(text: str) -> UplinkError:
+def _refusal(text: str, db: int) -> UplinkError:
+    """What an error in reply to SELECT means. Database 0 everybody needs; another one may be a client's own fault."""
     if is_busy(text):
         return ServerBusy(text)
-    return DatabaseRefused(text) if "DB index" in text or "invalid DB" in text else UplinkRefused(text)
+    return DatabaseRefused(text) if db else UplinkRefused(text)

@@ -14,6 +14,8 @@ GET = cmd("GET", "a")
     ("args", "answer"),
     [
         (["HELLO", "4"], b"-NOPROTO unsupported protocol version\r\n"),
+        (["HELLO", "-3"], b"-NOPROTO unsupported protocol version\r\n"),
+        (["HELLO", "03"], b"-ERR Protocol version is not an integer or out of range\r\n"),
         (["HELLO", "x"], b"-ERR Protocol version is not an integer or out of range\r\n"),
         (["HELLO", "2", "NOPE"], b"-ERR Syntax error in HELLO option 'NOPE'\r\n"),
         (["CLIENT"], b"-ERR wrong number of arguments for 'client' command\r\n"),
