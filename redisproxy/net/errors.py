@@ -10,7 +10,10 @@ class UplinkRefused(UplinkError):
 
 
 class DatabaseRefused(UplinkError):
-    """The server refused to SELECT the database; C{str()} is its error text without the leading C{-}."""
+    """The server refused to SELECT the database, or does not speak the RESP version that was asked for.
+
+    C{str()} is the error text without the leading C{-}.
+    """
 
 
 class ServerBusy(UplinkError):

@@ -120,7 +120,7 @@ class Login:
 
     def _fall_back(self, error: RespError) -> None:
         if self._connection.resp_version != 2:
-            self._on_done(UplinkRefused(f"the server does not speak RESP3: {error.text}"), {})
+            self._on_done(DatabaseRefused(f"ERR the server does not speak RESP3: {error.text}"), {})
             return
         auth = self._credentials.auth()
         self._send([("AUTH", *auth) if auth else ("PING",)], self._finish)

@@ -34,6 +34,20 @@ def test_hello_2_and_3(wire: Wire) -> None:
     assert client.ask("CLIENT", "GETNAME") == b"$-1\r\n"
 
 
+def test_resp3_at_a_server_that_does_not_know_it_is_an_error_for_who_wants_it(wire: Wire) -> None:
+    wire.answer_login = False
+    client, other = wire.client(), wire.client()
+    client.send(cmd("HELLO", 3))
+    wire.server.send(b"-ERR unknown command 'HELLO'\r\n+OK\r\n:0\r\n+OK\r\n")
+    wire.server.send(b"+PONG\r\n:0\r\n+OK\r\n")
+    assert client.got().startswith(b"%7\r\n")
+    client.send(cmd("GET", "a"))
+    wire.server.send(b"-ERR unknown command 'HELLO'\r\n+OK\r\n+OK\r\n")
+    assert client.got() == b"-ERR the server does not speak RESP3: ERR unknown command 'HELLO'\r\n"
+    other.send(cmd("BLPOP", "q", 0))
+    assert wire.attempts == 3, "nobody else waits for that"
+
+
 def test_hello_with_a_server_that_does_not_know_it(wire: Wire) -> None:
     wire.answer_login = False
     client = wire.client()
