@@ -53,7 +53,7 @@ class Reload:
 
         @return: fires when it is over, however; the log has the result.
         """
-        return self._exclusion.run_next(lambda: self.reload().addErrback(self._not_begun))
+        return self._exclusion.run_next(RELOAD, lambda: self.reload().addErrback(self._not_begun))
 
     def _not_begun(self, failure: Failure) -> None:
         if failure.check(WrongState):
