@@ -198,6 +198,19 @@ def test_options_of_a_switchover_that_contradict_each_other_are_refused(start: S
     assert endpoint.server.seen == []
 
 
+def test_a_switchover_that_is_watched_goes_on_when_the_proxy_does_not_say_how_far_it_is(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as at a terminal
+    endpoint = start()
+    server = endpoint.server
+    server.pages["/info.json"] = 200, b"its process is just being stopped"
+    server.answers.clear()
+    server.answer = 409, {"ok": False, "error": "not now"}
+    result = endpoint.run("switchover")
+    assert result.exit_code == 1 and "not now" in result.output and "no answer" not in result.output
+
+
 def test_the_list_of_commands_is_told_in_whole_sentences() -> None:
     result = CliRunner().invoke(main, ["--help"], terminal_width=80)
     listed = result.stdout.partition("Commands:\n")[2].splitlines()
