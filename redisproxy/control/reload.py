@@ -66,7 +66,8 @@ class Reload:
             await self._unfinished.refuse(candidate)
             await self._move.connect(candidate)
         except UplinkError as error:
-            raise Rejected(f"uplink: {error}") from error
+            where, why = str(candidate.settings.uplink.place), str(error)
+            raise Rejected(f"uplink: {why}" if where in why else f"uplink: {where}: {why}") from error
         answer = await self._move.carry_out(candidate, RELOAD)
         self._results.reloaded(answer)
         return answer

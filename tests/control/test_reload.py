@@ -136,6 +136,7 @@ def test_one_that_is_rejected_never_closes_the_gate(rig: Rig, errors: list[Any])
     outcome = reload(rig)
     rig.advance(TIME_S)
     assert isinstance(outcome.error, BadRequest) and str(outcome.error).startswith("uplink: ")
+    assert str(outcome.error).count(rig.servers[1].name) == 1, "it says which server can't be used"
     assert moves(rig) == ["prepare", "connect", "abandon"]
     assert rig.control.metrics.reloads_rejected_total == 1 and rig.control.results.reload["ok"] is False
     rig.servers[1].down = False
