@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.answers.set()
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) + self.server.missing))
         self.end_headers()
         self.wfile.write(content)
 
@@ -58,13 +58,14 @@ class Endpoint:
     """A stand-in and a configuration that names it.
 
     @ivar server: C{answer} is what it answers, C{pages} what it answers at a path; C{seen} is what it was asked. While
-        C{answers} is cleared, commands wait for their answer, until C{MANY} questions have come.
+        C{answers} is cleared, commands wait for their answer, until C{MANY} questions have come. C{missing}: bytes of
+        each answer that do not come.
     """
 
     def __init__(self, folder: Path, server: Any, admin: dict[str, Any]) -> None:
         self.server = server
         server.seen, server.answer, server.pages, server.daemon_threads = [], (200, {"ok": True}), {}, True
-        server.answers = threading.Event()
+        server.answers, server.missing = threading.Event(), 0
         server.answers.set()
         self.config = folder / "config.json"
         self.config.write_text(json.dumps({"uplink": {"addr": "a:1"}, "listen": {"addr": ":1"}, "admin": admin}))

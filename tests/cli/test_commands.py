@@ -174,6 +174,14 @@ def test_a_process_that_ends_in_the_middle_is_not_taken_for_something_else(start
     assert "what was asked for may have happened" in result.output and "HTTP" not in result.output
 
 
+@pytest.mark.parametrize("command", ["upgrade", "metrics"])
+def test_an_answer_that_is_not_whole_is_none(start: Start, command: str) -> None:
+    endpoint = start()
+    endpoint.server.missing = 1
+    result = endpoint.run(command)
+    assert result.exit_code == 2 and "may have ended in the middle" in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
