@@ -38,11 +38,13 @@ def _lines(info: dict[str, Any], now: dict[str, Any] | None) -> Iterator[str]:
     reachable = "connected" if uplink["connected"] else f"not connected: {uplink['last_error'] or 'trying'}"
     yield f"state:     {info['state']} {' '.join(info['paused_for'])}".rstrip()
     yield f"clients:   {clients['open']} connected, {info['held']} held, {info['in_flight']} commands in flight"
-    yield f"uplink:    {shown(uplink['address'])}, {shown(reachable)}, {uplink['connections']} connections"
+    connections = f"{uplink['connections']} connection{'' if uplink['connections'] == 1 else 's'}"
+    yield f"uplink:    {shown(uplink['address'])}, {shown(reachable)}, {connections}"
     if now:
         yield f"commands:  {number(now['commands_per_s'])} a second, {number(now['errors_per_s'])} errors"
         seen, server = (f"{milliseconds(now[f'{who}_p50_ms'])} / {milliseconds(now[f'{who}_p99_ms'])}" for who in _WHO)
-        yield f"latency:   {seen} for clients, {server} of the server (p50 / p99)"
+        yield f"latency:   {seen} for clients, {server} of the server"
+        yield "           (p50 / p99)"
     if uplink.get("advice"):
         yield f"advice:    {shown(uplink['advice'])}"
     current = (info.get("switchover") or {}).get("current")
@@ -132,6 +134,8 @@ def metrics(path: str, cacert: str | None, name: str, as_json: bool) -> None:
     for each in samples if not as_json else ():
         labels = ", ".join(f"{key}={value}" for key, value in each.labels.items())
         click.echo(shown(f"{each.name}{f'{{{labels}}}' if labels else ''} {each.value:.15g}"))
+    if not samples:
+        click.echo(f"no metric has {shown(name)!r} in its name: some are there only once they have counted", err=True)
     sys.exit(DONE if samples else REFUSED)
 
 

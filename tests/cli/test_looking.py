@@ -114,6 +114,22 @@ def test_clients_are_shown_as_a_table_and_nothing_of_them_steers_the_terminal(st
     assert result.stderr == "9 clients, of whom 2 are shown\nwarning: worker 1 has not told its clients\n"
 
 
+def test_what_no_client_has_takes_no_room(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = clients({"name": "", "lib": "", "cmd": "", "state": "slow reader"})
+    result = endpoint.run("clients")
+    assert result.stdout.splitlines()[0].split() == ["id", "addr", "user", "db", "age", "idle", "pending", "state"]
+    assert result.stderr == "1 client\n"
+
+
+def test_what_status_shows_fits_a_terminal_of_80_columns(start: Start) -> None:
+    endpoint = start()
+    now = {**NOW, "client_p50_ms": 9.99, "client_p99_ms": 9.99, "uplink_p50_ms": 9.99, "uplink_p99_ms": 9999.0}
+    endpoint.server.pages = {"/info.json": (200, INFO), "/figures.json": (200, {"now": now})}
+    lines = endpoint.run("status").stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and "           (p50 / p99)" in lines
+
+
 def test_filters_of_clients_are_passed_on(start: Start) -> None:
     endpoint = start()
     endpoint.server.answer = clients()
@@ -188,7 +204,8 @@ def test_metrics_are_found_by_a_part_of_their_name(start: Start) -> None:
     endpoint.server.pages = {"/metrics": (200, text)}
     assert endpoint.run("metrics", "b").stdout == "b 1.5\n"
     assert [each["value"] for each in json.loads(endpoint.run("metrics", "--json").stdout)] == [5.0, 1.5]
-    assert endpoint.run("metrics", "nothing").exit_code == 1
+    none = endpoint.run("metrics", "nothing")
+    assert none.exit_code == 1 and none.stdout == "" and "no metric has 'nothing' in its name" in none.stderr
 
 
 def test_slow_commands_are_a_table(start: Start) -> None:
