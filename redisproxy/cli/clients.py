@@ -73,7 +73,8 @@ def _show(answer: dict[str, Any]) -> None:
     if rows:
         heads = [HEADS.get(name, name) for name in columns]
         cells = [[_cell(name, row[name]) for name in columns] for row in rows]
-        put(table(heads, cells, right=("id", "db", "age", "idle", "pending", "worker")))
+        numbers = ("id", "db", "age", "idle", "pending", "worker")
+        put(table(heads, cells, right=numbers, wrap=("name", "lib")))
     more = f", of whom {len(rows):,} are shown" if len(rows) < total else ""
     click.echo(f"{_count(total)}{more}", err=True)
     for label in answer["missing"]:

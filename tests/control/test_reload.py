@@ -115,6 +115,7 @@ def test_one_that_is_rejected_never_closes_the_gate(rig: Rig, errors: list[Any])
     assert isinstance(outcome.error, BadRequest) and str(outcome.error).startswith("uplink: ")
     assert moves(rig) == ["prepare", "connect", "abandon"]
     assert rig.control.metrics.reloads_rejected_total == 1 and rig.control.results.reload["ok"] is False
+    assert rig.control.results.reload["for"] == "reload"
     rig.servers[1].down = False
     again = reload(rig)
     rig.advance(TIME_S)
