@@ -44,6 +44,7 @@ def _lines(info: dict[str, Any], now: dict[str, Any] | None) -> Iterator[str]:
     yield f"uplink:    {shown(uplink['address'])}, {shown(reachable)}, {connections}"
     if now:
         yield f"commands:  {number(now['commands_per_s'])} a second, {number(now['errors_per_s'])} errors"
+    if now and now["client_p50_ms"] is not None:
         seen, server = (f"{milliseconds(now[f'{who}_p50_ms'])} / {milliseconds(now[f'{who}_p99_ms'])}" for who in _WHO)
         yield f"latency:   {seen} for clients, {server} of the server"
         yield "           (p50 / p99)"
