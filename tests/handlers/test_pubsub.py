@@ -308,6 +308,34 @@ class TestPublishersWaitForChangesThatCameBefore:
         wire.advance(LIMIT_S * 0.4)
         assert shared.got() == PUBLISH
 
+    @pytest.mark.parametrize("confirmed", [True, False])
+    def test_a_limit_that_is_over_after_a_standstill_counts_once_more(self, wire: Wire, confirmed: bool) -> None:
+        subscriber, own = self.subscriber(wire)
+        publisher, shared = self.publisher(wire)
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        wire.advance(LIMIT_S * 3)
+        assert shared.got() == b""
+        if confirmed:
+            own.send(pushed(ENDED, 2))
+        else:
+            wire.advance(LIMIT_S * 3)
+        assert shared.got() == PUBLISH
+
+    def test_a_subscriber_that_does_not_read_keeps_publishers_waiting_once(self, wire: Wire) -> None:
+        subscriber, own = self.subscriber(wire)
+        (publisher, shared), other = self.publisher(wire), wire.client()
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        wire.advance(LIMIT_S)
+        subscriber.send(cmd("SUBSCRIBE", "b"))
+        publisher.send(PUBLISH)
+        other.send(PUBLISH)
+        assert shared.got() == PUBLISH * 3
+        own.send(pushed(ENDED, 2))
+        other.send(PUBLISH)
+        assert shared.got() == b"", "it has read on, and subscribes to b now"
+
     def test_but_not_for_those_that_come_later(self, wire: Wire) -> None:
         (one, first), (other, _) = self.subscriber(wire), self.subscriber(wire)
         publisher, shared = self.publisher(wire)
