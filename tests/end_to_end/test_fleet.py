@@ -28,6 +28,25 @@ ABOVE_S = 8.0
 """Beyond the lease, on a machine with much to do."""
 
 
+HOOK = """#!{python} -IS
+import json, os, signal, socket, sys, time
+asked = json.load(sys.stdin)
+if asked["step"] in ("replicate", "promote"):
+    where = ["NO", "ONE"]
+    if asked["step"] == "replicate":
+        where = [asked["source"]["host"], str(asked["source"]["port"])]
+    with socket.create_connection(("127.0.0.1", asked["new"]["port"])) as connection:
+        connection.sendall(" ".join(["REPLICAOF", *where]).encode() + b"\\r\\n")
+        assert connection.recv(100).startswith(b"+OK")
+if asked["step"] == "promote" and os.path.exists({stalls!r}):
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep({stalls_s})
+    os.kill(os.getppid(), signal.SIGCONT)
+"""
+"""Does what a managed service does; while a file is there, the proxy stands still behind the promotion."""
+STALLS_S = 3.0
+
+
 class Fleet:
     """Proxies with the same list of peers."""
 
@@ -90,14 +109,14 @@ def fleet(servers: tuple[RedisServer, RedisServer]) -> Iterator[Fleet]:
 
 
 @contextmanager
-def at_work(fleet: Fleet, server: RedisServer) -> Iterator[None]:
+def at_work(fleet: Fleet, server: RedisServer, ends_at: RedisServer | None = None) -> Iterator[None]:
     """Clients at all proxies; every reply is right, and in the end the server has what they were told."""
     server.client().flushall()
     with ExitStack() as stack:
         loads = [stack.enter_context(Load(proxy, 4, first=100 * at)) for at, proxy in enumerate(fleet.proxies)]
         yield
     for load in loads:
-        load.check(server)
+        load.check(ends_at or server)
 
 
 def test_each_shows_all_others(fleet: Fleet) -> None:
@@ -179,6 +198,51 @@ def test_another_one_may_lead_the_way_back_and_all_is_set_as_it_was(
     assert "masterauth" not in " ".join(back["report"]["warnings"]), back
     for proxy in fleet.proxies:
         proxy.write(switchover={"pause_budget_ms": 4000})
+
+
+@pytest.fixture
+def hooked(
+    fleet: Fleet, servers: tuple[RedisServer, RedisServer], tmp_path: Path
+) -> Iterator[tuple[RedisServer, RedisServer, Path]]:
+    """The server in use, the one that all files name, with hooks, and the file that has the leader stand still."""
+    one, other = servers
+    program, stalls = tmp_path / "hook", tmp_path / "stalls"
+    program.write_text(HOOK.format(python=sys.executable, stalls=str(stalls), stalls_s=STALLS_S))
+    program.chmod(0o700)
+    hooks = {each: {"command": [str(program)], "limit_ms": 60_000} for each in ("replicate", "promote", "done")}
+    for proxy in fleet.proxies:
+        proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 2000, "replace_data": True, "hooks": hooks})
+    other.client().config_set("min-replicas-to-write", 0)
+    yield one, other, stalls
+    one.client().config_set("min-replicas-to-write", 0)
+    for proxy in fleet.proxies:
+        proxy.write(uplink=one.uplink, switchover={"pause_budget_ms": 4000, "replace_data": True})
+    assert fleet.proxies[0].do("switchover")["report"]["result"] == "done"
+    for proxy in fleet.proxies:
+        proxy.write(switchover={"pause_budget_ms": 4000})
+
+
+def test_programs_replicate_and_promote_for_all(fleet: Fleet, hooked: tuple[RedisServer, RedisServer, Path]) -> None:
+    one, other, _ = hooked
+    with at_work(fleet, one, other):
+        answer = fleet.proxies[0].do("switchover")
+    assert [hook["hook"] for hook in answer["report"]["hooks"]] == ["replicate", "promote", "done"]
+    assert fleet.servers() == {f"127.0.0.1:{other.port}"}
+    assert all(peer["pause_ms"] > 0 and peer["clients_closed"] == {} for peer in answer["peers"])
+
+
+def test_a_leader_that_stood_still_behind_the_promotion_says_where_the_servers_have_led_to(
+    fleet: Fleet, hooked: tuple[RedisServer, RedisServer, Path]
+) -> None:
+    one, other, stalls = hooked
+    stalls.touch()
+    with at_work(fleet, one, other):
+        answer = fleet.proxies[0].do("switchover")
+    report = answer["report"]
+    assert report["result"] == "done" and report["error"] == "" and answer["state"] == "running", report
+    assert any("the servers had the last word" in text for text in report["warnings"]), report
+    assert fleet.proxies[0].info()["switchover"]["last"][0]["result"] == "done"
+    assert fleet.servers() == {f"127.0.0.1:{other.port}"}
 
 
 def test_of_two_leaders_one_is_refused_and_says_why(fleet: Fleet) -> None:
