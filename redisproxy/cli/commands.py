@@ -106,8 +106,9 @@ def switchover(
 @ask_admin
 @click.option("--dry-run", is_flag=True, help="Only check; change nothing.")
 @click.option("--abort", is_flag=True, help="Undo the failover that runs, unless the sentinels have been told.")
+@HERE
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json: bool) -> None:
+def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, here: bool, as_json: bool) -> None:
     """Have Redis Sentinel make a replica the primary, with nothing lost, and go on there.
 
     The running proxy holds the clients for a moment, fences the primary, waits until the replicas have everything, and
@@ -118,7 +119,9 @@ def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json:
     from redisproxy.cli import switchover as command
 
     def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
-        return answer_of(path, page, None, cacert) if fields is None else _ordered(path, fields, cacert)
+        if fields is None:
+            return answer_of(path, page, None, cacert)
+        return _ordered(path, {**fields, **_of_whom(here)}, cacert)
 
     if abort and dry_run:
         raise click.UsageError("--abort and --dry-run exclude each other")

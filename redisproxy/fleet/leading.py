@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import OperationError, WrongState
-from redisproxy.dataplane.interface import DataPlaneLost, Rejected
+from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost, Rejected
 from redisproxy.fleet.party import Party
 from redisproxy.fleet.roster import Unreachable
 from redisproxy.fleet.server_before import with_server_before
@@ -45,10 +45,10 @@ class Leading:
         self._assembly = assembly
         self._roster, self._vigil = roster, vigil
 
-    async def lead(self, operation: str, back: bool, begin: Callable[[], Deferred[Answer]]) -> Answer:
+    async def lead(self, operation: str, begin: Callable[[], Deferred[Answer]], back: bool = False) -> Answer:
         """Carry out an operation over all.
 
-        @param back: to the server before. @param begin: begins it, as for this proxy alone.
+        @param begin: begins it, as for this proxy alone. @param back: to the server before.
         @raise OperationError: it was refused or undone.
         """
         here, assembly = self._here, self._assembly
@@ -82,7 +82,8 @@ class Leading:
         try:
             return await begin()
         except OperationError as error:
-            if not party.disbanded or error.details.get("report", {}).get("result") != UNKNOWN:
+            given_up = party.disbanded and party.operation == SWITCHOVER
+            if not given_up or error.details.get("report", {}).get("result") != UNKNOWN:
                 raise
             return await self._as_the_servers_say(party, error)
 

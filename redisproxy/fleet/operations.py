@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
@@ -10,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError, Unavailable, WrongState
+from redisproxy.control.planned_failover import PLANNED_FAILOVER
 from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, DataPlaneLost, Rejected
 from redisproxy.fleet import orders
 from redisproxy.fleet.figures import FleetFigures
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from redisproxy.fleet.all_planes import Assembly
     from redisproxy.fleet.here import Here
     from redisproxy.fleet.led import Led
+    from redisproxy.fleet.led_failover import LedFailover
     from redisproxy.fleet.peer import Peer
     from redisproxy.fleet.roster import Roster
     from redisproxy.fleet.status import Status
@@ -45,7 +48,7 @@ class FleetOperations:
         self, here: Here, alone: Operations, assembly: Assembly, roster: Roster, status: Status, vigil: Vigil
     ) -> None:
         self.alone = alone
-        self.led: Led | None = None
+        self.led: Led | LedFailover | None = None
         self._here = here
         self._leading = Leading(here, assembly, roster, vigil)
         self._roster = roster
@@ -53,7 +56,6 @@ class FleetOperations:
         self.upgrade, self.terminate_raw_connections = alone.upgrade, alone.terminate_raw_connections
         self.forget_way_back, self.ready = alone.forget_way_back, alone.ready
         self.metrics = FleetFigures(here, roster, assembly, lambda: self.led is not None).beside(alone.metrics)
-        self.failover = alone.failover  # the other proxies follow the sentinels
         self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
         self.slow_commands, self.hot_keys = alone.slow_commands, alone.hot_keys
 
@@ -67,11 +69,16 @@ class FleetOperations:
         """Have each take its configuration file as it is now, all at the same moment."""
         if not self._is_fleet:
             return self.alone.reload()
-        return _uncancelled(self._leading.lead(RELOAD, False, self.alone.reload))
+        return _uncancelled(self._leading.lead(RELOAD, self.alone.reload))
 
     def switchover(self, dry_run: bool, back: bool = False) -> Deferred[Answer]:
         """Move the data, and the clients of all, to the uplink that every file names now."""
         return self._switch_over(back, lambda: self.alone.switchover(dry_run, back))
+
+    def failover(self, dry_run: bool) -> Deferred[Answer]:
+        """Have the sentinels make a replica the primary, and take the clients of all there with nothing lost."""
+        begin = partial(self.alone.failover, dry_run)
+        return begin() if dry_run or not self._is_fleet else _uncancelled(self._leading.lead(PLANNED_FAILOVER, begin))
 
     def go_back(self, reason: str) -> Deferred[Answer]:
         """Go back to the server before, for a reason that nobody has ordered."""
@@ -79,7 +86,7 @@ class FleetOperations:
         return self._switch_over(True, lambda: switch_over(back=True, reason=reason))
 
     def _switch_over(self, back: bool, begin: Callable[[], Deferred[Answer]]) -> Deferred[Answer]:
-        return _uncancelled(self._leading.lead(SWITCHOVER, back, begin)) if self._is_fleet else begin()
+        return _uncancelled(self._leading.lead(SWITCHOVER, begin, back)) if self._is_fleet else begin()
 
     def switchover_abort(self) -> Deferred[Answer]:
         """Stop the switchover that runs, whoever of the fleet leads it."""

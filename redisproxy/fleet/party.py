@@ -190,9 +190,9 @@ class Party:
         """An order, for L{each}."""
         return lambda member: member.takes.give(order, **arguments)
 
-    def to_peers(self, order: type[Order]) -> Callable[[Member], Deferred[Any]]:
+    def to_peers(self, order: type[Order], **arguments: Any) -> Callable[[Member], Deferred[Any]]:
         """An order for L{each}, which this proxy itself answers with None."""
-        return lambda member: succeed(None) if member.peer is None else member.takes.give(order)
+        return lambda member: succeed(None) if member.peer is None else member.takes.give(order, **arguments)
 
     def prepare(
         self, server: str, settings: Settings, own: Callable[[], Deferred[None]]
