@@ -197,6 +197,10 @@ OF_SWITCHOVERS = ("kill", "manual", "back")
     "--upgrades", type=click.IntRange(0), default=0, show_default=True,
     help="How often, among the switchovers, the program on disk takes the proxy's place.",
 )  # fmt: skip
+@click.option(
+    "--failovers", type=click.IntRange(0), default=0, show_default=True,
+    help="Instead of switchovers, so many failovers by sentinels of its own.",
+)  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="The proxy's workers.")
 @click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
 @click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
@@ -225,7 +229,8 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     """Move live clients between two Redis servers of its own, again and again, and check every reply.
 
     With --upgrades the proxy hands its clients over to the program on disk in between (or only that, with
-    --switchovers 0).
+    --switchovers 0). With --failovers there are a primary, two replicas and three sentinels, which are told to fail
+    over again and again.
 
     The seed fixes what the test itself decides: each client's commands, keys, sizes and think times in their order, the
     order in which idle clients are asked, and how long after one switchover the next one is asked for. It can't fix how
@@ -238,9 +243,13 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     from redisproxy.switch_test.options import Options, any_seed
     from redisproxy.switch_test.terminal import run
 
+    if fields["failovers"]:
+        if how := [each for each in (*OF_SWITCHOVERS, "program-b") if fields[each.replace("-", "_")]]:
+            raise click.UsageError(f"--{how[0]} is for switchovers, and --failovers has none")
+        fields["switchovers"] = 0
     if fields["back"] and (fields["kill"] or fields["manual"]):
         raise click.UsageError("--back needs the old server alive, and the proxy's own switchovers")
-    if not fields["switchovers"] and not fields["upgrades"]:
+    if not (fields["switchovers"] or fields["upgrades"] or fields["failovers"]):
         raise click.UsageError("--switchovers 0 needs --upgrades: there would be nothing to test")
     if not fields["switchovers"] and (how := [each for each in OF_SWITCHOVERS if fields[each]]):
         raise click.UsageError(f"--{how[0]} says how a switchover goes, and --switchovers 0 has none")

@@ -142,7 +142,7 @@ class FailoverOperator(FleetOperator):
         world, waited = self.world, 0.0
         while not self._agreed():
             if waited > SETTLES_S or world.violation:
-                where = [f"{each} on {each.place} ({each.gate.reasons})" for each in world.proxies]
+                where = [f"{each} on {each.place} ({each.gate.reasons}, {each.running})" for each in world.proxies]
                 named = [each.primary.name for each in world.group.sentinels]
                 found = [each.name for each in world.servers if each.repl.primary is None]
                 world.fail(f"{', '.join(where)}: the sentinels name {named}, primaries are {found}")
@@ -157,7 +157,8 @@ class FailoverOperator(FleetOperator):
             return False
         world.current = primary
         found = all(each.alive and each.has_found for each in world.proxies)
-        return found and all(each.server is primary and not each.gate.reasons for each in world.proxies)
+        settled = not any(each.gate.reasons or each.gate.in_flight or each.running for each in world.proxies)
+        return found and settled and all(each.server is primary for each in world.proxies)
 
 
 def run_failovers(seed: int) -> Outcome:
