@@ -50,9 +50,11 @@ STALLS_S = 3.0
 class Fleet:
     """Proxies with the same list of peers."""
 
-    def __init__(self, stack: ExitStack, server: RedisServer, count: int = COUNT, **fleet: Any) -> None:
+    def __init__(
+        self, stack: ExitStack, server: RedisServer, count: int = COUNT, workers: int = 1, **fleet: Any
+    ) -> None:
         self.peers = [f"127.0.0.1:{free_port()}" for _ in range(count)]
-        more: dict[str, Any] = {"switchover": {"pause_budget_ms": 4000}, "wait": False}
+        more: dict[str, Any] = {"switchover": {"pause_budget_ms": 4000}, "workers": workers, "wait": False}
         self.proxies = [
             stack.enter_context(Proxy(server.uplink, fleet=self._section(at, fleet), **more)) for at in range(count)
         ]
@@ -212,6 +214,7 @@ def hooked(
     hooks = {each: {"command": [str(program)], "limit_ms": 60_000} for each in ("replicate", "promote", "done")}
     for proxy in fleet.proxies:
         proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 2000, "replace_data": True, "hooks": hooks})
+    other.client().replicaof("NO", "ONE")
     other.client().config_set("min-replicas-to-write", 0)
     yield one, other, stalls
     one.client().config_set("min-replicas-to-write", 0)
@@ -325,15 +328,42 @@ def test_a_peer_that_is_missing_refuses_it_all_by_name(fleet: Fleet) -> None:
     assert fleet.proxies[0].do("reload")["peers"]
 
 
-def test_certificates_prove_it_too(servers: tuple[RedisServer, RedisServer], tmp_path: Path) -> None:
-    certificates = Certificates(tmp_path)
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture(scope="module")
+def with_workers(servers: tuple[RedisServer, RedisServer], certificates: Certificates) -> Iterator[Fleet]:
+    """Two proxies of two workers each, with certificates in place of a secret."""
     tls = {"tls": True, "certfile": certificates.cert, "keyfile": certificates.key, "cacertfile": certificates.ca}
     with ExitStack() as stack:
-        fleet = Fleet(stack, servers[0], 2, listen=tls)
-        assert fleet.proxies[0].do("pause-and-wait")["peers"]
-        assert fleet.states() == ["paused", "paused"]
-        fleet.proxies[1].do("unpause")
-        replace_certificate(fleet, certificates, tmp_path)
+        yield Fleet(stack, servers[0], 2, workers=2, listen=tls)
+
+
+def test_proxies_with_workers_switch_over_together_and_no_client_notices(
+    with_workers: Fleet, servers: tuple[RedisServer, RedisServer]
+) -> None:
+    fleet, (one, other) = with_workers, servers
+    other.client().replicaof("NO", "ONE")
+    for proxy in fleet.proxies:
+        proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 4000, "replace_data": True})
+    with at_work(fleet, one):
+        there = fleet.proxies[0].do("switchover")
+        back = fleet.proxies[1].do("switchover", back=1)
+        fleet.point_at(one)
+    assert fleet.servers() == {f"127.0.0.1:{one.port}"}
+    for answer in (there, back):
+        assert answer["report"]["result"] == "done" and len(answer["peers"]) == 2
+        assert all(peer["pause_ms"] > 0 and peer["clients_closed"] == {} for peer in answer["peers"])
+    assert all(len(proxy.info()["workers"]) == 2 for proxy in fleet.proxies)
+
+
+def test_certificates_prove_it_too(with_workers: Fleet, certificates: Certificates, tmp_path: Path) -> None:
+    assert with_workers.proxies[0].do("pause-and-wait")["peers"]
+    assert with_workers.states() == ["paused", "paused"]
+    with_workers.proxies[1].do("unpause")
+    replace_certificate(with_workers, certificates, tmp_path)
 
 
 def replace_certificate(fleet: Fleet, certificates: Certificates, folder: Path) -> None:
