@@ -54,8 +54,11 @@ RARE = {
     "nothing-handed-back": 12,
     "ended-with-its-clients": 127,
     "never-fewer": 167,
-    "promoted-before-they-have-everything": 6,
-    "order-not-taken-back": 11,
+    "promoted-before-they-have-everything": 3,
+    "order-not-taken-back": 3,
+    "peers-not-held": 4,
+    "peers-not-drained": 36,
+    "peers-let-go-too-early": 36,
     "watch-made-again-late": 2428,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
