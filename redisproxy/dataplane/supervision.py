@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.client import Client
+from redisproxy.dataplane.running_time import RunningTime
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.demotion import Demotion
@@ -37,6 +38,7 @@ class Supervision:
         self._seconds = seconds
         self._clock = clock
         self._ticked = 0.0
+        self._running_time = RunningTime()
         self._loop = LoopingCall(self.look)
         self._loop.clock = clock
         self._again: IDelayedCall | None = None
@@ -61,14 +63,16 @@ class Supervision:
     def look(self) -> None:
         """Look once."""
         now, settings = self._clock.seconds(), self._in_force.settings
+        running_s = self._running_time.at(now)
         self._demotion.look()
         self._seconds.tick(now)
         self._in_force.uplinks.head_of_line.check(now, self._dedicate)
         if settings.read_time_limit_ms:
-            self._end_overdue(now, settings.read_time_limit_ms / 1000)
+            self._end_overdue(running_s, settings.read_time_limit_ms / 1000)
         if now - self._ticked >= TICK_S:
             self._ticked = now
             self._in_force.uplinks.tick(now)
+            self._in_force.uplinks.ping(running_s)
             self._in_force.connect_ahead()
             self._end_idle(now, settings.idle_timeout_ms / 1000)
 
