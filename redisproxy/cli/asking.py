@@ -77,14 +77,11 @@ def show(status: int, answer: dict[str, Any], as_json: bool = False) -> None:
         click.echo(shown(answer.get("error", f"HTTP status {status}")), err=True)
     else:
         rest = {key: value for key, value in answer.items() if key not in ("ok", "peers") and value not in ([], "")}
-        lines = [f"{key}: {shown(_listed(value))}" for key, value in rest.items()]
+        words = {key: ", ".join(map(str, value)) if isinstance(value, list) else value for key, value in rest.items()}
+        lines = [f"{key}: {shown(value)}" for key, value in words.items()]
         click.echo("\n".join([*lines, *map(shown, peers_lines(answer))]) or "ok")
     if refused:
         sys.exit(REFUSED)
-
-
-def _listed(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def json_of(path: str, page: str, cacert: str | None, what: str) -> dict[str, Any]:

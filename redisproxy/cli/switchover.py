@@ -52,7 +52,8 @@ def run(asking: Asking, dry_run: bool, back: bool, as_json: bool, command: str =
         click.echo(json.dumps(answer, indent=2))
     elif not answer.get("ok"):
         text = escape(str(report.get("error") or answer.get("error")))
-        console.print(f"[bold red]not switched:[/] {text}", highlight=False)
+        what = "it is not known where the clients are" if report.get("result") == "unknown" else "not switched"
+        console.print(f"[bold red]{what}:[/] {text}", highlight=False)
         tell_differences(report, console)
     else:
         tell(report, Console())

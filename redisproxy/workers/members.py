@@ -71,6 +71,7 @@ class Members:
 
     @ivar settings: those in force. @ivar prepared: those of a prepared move.
     @ivar reasons: for which clients are held.
+    @ivar unpaused: the operator's pause was taken back here: what others know of one is of before.
     @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
     @ivar scripts: those that all know. @ivar changed: called when one comes or goes.
     @ivar away: those that go on by themselves with their clients, until they are in use again or have ended.
@@ -80,6 +81,7 @@ class Members:
         self.settings = settings
         self.prepared: Settings | None = None
         self.reasons: set[str] = set()
+        self.unpaused = False
         self.noting = self.lost_while_noting = False
         self.changed: Callable[[], None] = lambda: None
         self.scripts = KnownScripts(lambda: self._in_use, lambda: self.settings.limits.max_script_bytes)

@@ -139,6 +139,7 @@ def test_one_that_is_rejected_never_closes_the_gate(rig: Rig, errors: list[Any])
     assert str(outcome.error).count(rig.servers[1].name) == 1, "it says which server can't be used"
     assert moves(rig) == ["prepare", "connect", "abandon"]
     assert rig.control.metrics.reloads_rejected_total == 1 and rig.control.results.reload["ok"] is False
+    assert rig.control.results.reload["for"] == "reload"
     rig.servers[1].down = False
     again = reload(rig)
     rig.advance(TIME_S)

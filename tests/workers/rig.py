@@ -119,7 +119,8 @@ class Rig:
         self.servers = [Server(f"10.0.0.{at}:6379", self.clock, Random(at), self._find) for at in (1, 2)]
         self.net.hosts |= {server.name: server for server in self.servers}
         self.members = Members(self.settings(0), self.clock)
-        self.gate, self.move = AllGates(self.members), AllMoves(self.members)
+        self.gate = AllGates(self.members)
+        self.move = AllMoves(self.members, unwatched=self.gate.unwatched)
         self.clients = AllClients(self.members, self._stop_listening)
         self.notes = AllNotes(self.members)
         self.workers = [self.worker(number) for number in (1, 2, 3)]

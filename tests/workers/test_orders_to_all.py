@@ -85,6 +85,29 @@ def test_a_worker_that_had_nothing_in_flight_when_it_was_held_is_not_asked_again
     assert isinstance(now(rig.gate.drained()), GateReopened)
 
 
+def test_a_worker_none_of_whose_clients_has_a_watch_is_not_asked_to_prove_any(rig: Rig) -> None:
+    watching, sending = Client(rig.workers[0]), Client(rig.workers[1])
+    for client in (watching, sending):
+        client.send("WATCH", "key")
+        rig.advance(0.1)
+    sending.send("UNWATCH")
+    rig.advance(0.1)
+    rig.servers[0].hang(3600)
+    sending.send("WATCH", "key")
+    rig.advance(0.01)
+    now(rig.move.prepare(rig.settings(1)))
+    now(rig.gate.hold(RELOAD))
+    proving = Outcome(rig.move.prove_watches())
+    assert ["prove_watches" in worker.orders for worker in rig.workers] == [True, True, False]
+    proving.deferred.cancel()
+    now(rig.gate.release(RELOAD))
+    proving = Outcome(rig.move.prove_watches())
+    assert "prove_watches" in rig.workers[2].orders, "it was said for the time in which it was held"
+    proving.deferred.cancel()
+    rig.servers[0].wake()
+    now(rig.move.abandon())
+
+
 def test_what_a_worker_said_when_it_was_held_counts_for_that_time_only(rig: Rig) -> None:
     now(rig.gate.hold(RELOAD))
     assert now(rig.gate.drained()) is None
