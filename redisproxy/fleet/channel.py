@@ -39,6 +39,9 @@ class State(Enum):
 class Judge(Protocol):
     """Who made a channel, and wants to know what becomes of it."""
 
+    def arrived(self, channel: Channel) -> None:
+        """It is connected: C{host} says to whom."""
+
     def proven(self, channel: Channel) -> None:
         """The other side belongs to the fleet; its link speaks from now on."""
 
@@ -78,6 +81,7 @@ class Channel(TwistedProtocol):
         self._deadline = self._clock.callLater(PROVE_S, self._refuse, TOO_SLOW.format(limit=PROVE_S))
         if self._calls:
             self._transport.write(GREETING + self._nonce)
+        self._judge.arrived(self)
 
     @property
     def _transport(self) -> Any:

@@ -109,6 +109,8 @@ class Dial:
 
     # -- channel.Judge
 
+    def arrived(self, channel: Channel) -> None: ...
+
     def proven(self, channel: Channel) -> None:
         if channel.link is not None and not self._proving.called:
             self._proving.callback(channel.link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -10,7 +11,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from redisproxy.fleet.channel import PROVE_S, Channel
-from redisproxy.fleet.door import MAX_UNPROVEN_OF_HOST, Door
+from redisproxy.fleet.door import MAX_UNPROVEN, MAX_UNPROVEN_OF_HOST, Door
 from redisproxy.fleet.orders import Unpause
 from redisproxy.fleet.proof import (
     GREETING,
@@ -35,6 +36,8 @@ class Judge:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+
+    def arrived(self, channel: Channel) -> None: ...
 
     def proven(self, channel: Channel) -> None:
         self.said.append("proven")
@@ -189,3 +192,36 @@ def test_only_so_many_of_a_host_may_be_at_proving_themselves() -> None:
     clock.advance(PROVE_S)
     clock.advance(0.1)
     assert door.buildProtocol(one) is not None, "those that were too slow do not count any more"
+
+
+def arrives(clock: Clock, door: Door, host: str) -> PipeEnd:
+    """One that connects, of which nothing is known before; the end at the port."""
+    channel = door.buildProtocol(None)
+    end, other = PipeEnd(clock, 0.0), PipeEnd(clock, 0.0)
+    end.peer, other.peer = other, end
+    end.protocol, other.protocol = channel, Channel(b"", True, lambda: Link(clock, lambda link: None), Judge(), clock)
+    with patch.object(PipeEnd, "getPeer", lambda self: IPv4Address("TCP", host, 1)):
+        channel.makeConnection(end)
+    clock.advance(0.01)
+    return end
+
+
+def test_whoever_fills_the_port_from_one_host_keeps_nobody_else_out() -> None:
+    clock = Clock()
+    door = Door(lambda: SECRET, lambda: Link(clock, lambda link: None), clock)
+    silent = [arrives(clock, door, "10.0.0.1") for _ in range(MAX_UNPROVEN_OF_HOST + 5)]
+    assert [end.gone for end in silent] == [False] * MAX_UNPROVEN_OF_HOST + [True] * 5
+    assert not arrives(clock, door, "10.0.0.2").gone
+
+
+def test_whoever_fills_the_port_from_many_hosts_makes_way_for_who_comes_later() -> None:
+    clock = Clock()
+    door = Door(lambda: SECRET, lambda: Link(clock, lambda link: None), clock)
+    silent = [arrives(clock, door, f"10.0.1.{at}") for at in range(MAX_UNPROVEN)]
+    later = [arrives(clock, door, "10.0.0.2") for _ in range(3)]
+    clock.advance(0.1)
+    assert [end.gone for end in silent] == [True] * 3 + [False] * (MAX_UNPROVEN - 3)
+    assert not any(end.gone for end in later)
+    clock.advance(PROVE_S)
+    clock.advance(0.1)
+    assert not door._channels and not door._hosts and not door._unproven
