@@ -22,6 +22,7 @@ from redisproxy.fleet.proof import (
     Proof,
     Sealed,
 )
+from redisproxy.fleet.unsent import MAX_UNSENT_BYTES
 from redisproxy.remote.link import Link
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.order_server import OrderServer
@@ -143,6 +144,25 @@ def test_a_proof_that_is_sent_back_proves_nothing() -> None:
     own = bytes(end.sent)[-PROOF_BYTES:]
     channel.dataReceived(own)
     assert judge.said[0] == "the other side has another secret"
+
+
+def test_a_peer_that_does_not_read_its_answers_is_disconnected() -> None:
+    pair = Pair()
+    result_of(ensureDeferred(pair.client.greet()))
+    pair.run()
+    most = MAX_UNSENT_BYTES // (3 * MAX_MESSAGE_BYTES)
+    pair.ends[1].producer.pauseProducing()
+    for _ in range(most - 1):
+        result_of(pair.client.give(Unpause))
+        pair.run(STEP_S)
+    assert not pair.ends[1].gone
+    pair.ends[1].producer.resumeProducing()
+    pair.ends[1].producer.pauseProducing()
+    for _ in range(most + 1):
+        result_of(pair.client.give(Unpause))
+        pair.run(STEP_S)
+    pair.run()
+    assert pair.ends[1].gone and pair.listener.said == ["proven", "ended"]
 
 
 def stranger(clock: Clock, channel: Channel) -> PipeEnd:
