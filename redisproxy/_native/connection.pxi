@@ -38,9 +38,13 @@ cdef class Connection(Sender):
             return 0
         if events & EPOLLOUT:
             self.flush()
-        if events & ~<uint32_t>EPOLLOUT and self.fd >= 0 and self.reading:
+        if not events & ~<uint32_t>EPOLLOUT or self.fd < 0:
+            return 0
+        if self.reading:
             self.receive()
-        elif events & (EPOLLERR | EPOLLHUP) and self.fd >= 0 and not self.reading:
+        elif self.interest & EPOLLIN:
+            self.want(self.interest & ~<uint32_t>EPOLLIN)
+        elif events & (EPOLLERR | EPOLLHUP):
             self.end(Failure(ConnectionLost()))
         return 0
 
@@ -88,7 +92,7 @@ cdef class Connection(Sender):
             self.end(Failure(ConnectionDone()))
             return 0
         self.half_closed = True
-        self.stop_reading()
+        self.reading = False
         try:
             self.protocol.readConnectionLost()
         except Exception:
@@ -102,13 +106,13 @@ cdef class Connection(Sender):
             self.end(failure)
         return 0
 
-    cdef void stop_reading(self) noexcept:
-        self.reading = False
-        self.want(self.interest & ~<uint32_t>EPOLLIN)
-
     cpdef pauseProducing(self):
-        """Part of IPushProducer: read no more for now."""
-        self.stop_reading()
+        """Part of IPushProducer: read no more for now.
+
+        The descriptor stays watched until something comes: what comes just before reading is resumed keeps its place among
+        what others have sent, and who resumes before anything comes has cost no system call.
+        """
+        self.reading = False
 
     cpdef resumeProducing(self):
         """Part of IPushProducer: read again."""
@@ -129,7 +133,7 @@ cdef class Connection(Sender):
         if self.fd < 0 or self.disconnecting:
             return
         self.disconnecting = True
-        self.stop_reading()
+        self.reading = False
         if self.unsent is None:
             self.end_later(Failure(ConnectionDone()))
 

@@ -126,8 +126,6 @@ cdef class TLSConnection(Connection):
                 self.discard()
                 return 0
             waiting.callback(self)
-        elif not self.reading:
-            self.want(self.interest & ~<uint32_t>EPOLLIN)
         early, self.early = self.early, None
         lose, self.lose_later = self.lose_later, False
         if early:
@@ -245,11 +243,6 @@ cdef class TLSConnection(Connection):
             self.reading = True
         else:
             Connection.resumeProducing(self)
-
-    cdef void stop_reading(self) noexcept:
-        self.reading = False
-        if not self.handshaking:
-            self.want(self.interest & ~<uint32_t>EPOLLIN)
 
     cpdef loseConnection(self):
         """Close after what was written has left, with TLS's close_notify."""

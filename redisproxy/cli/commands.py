@@ -14,7 +14,8 @@ import click
 
 import redisproxy
 from redisproxy.cli import checking, clients, completion, fleet, looking, top
-from redisproxy.cli.asking import AS_JSON, CONFIG, REFUSED, answer_of, ask_admin, show
+from redisproxy.cli.admin_client import ANSWER_S, call
+from redisproxy.cli.asking import AS_JSON, CONFIG, REFUSED, admin_of, answer_of, ask_admin, show
 from redisproxy.cli.checking import load
 
 
@@ -54,6 +55,21 @@ def _ordered(path: str, fields: dict[str, str], cacert: str | None) -> tuple[int
     return answer_of(path, "/cmd/", fields, cacert, limit_s=None)
 
 
+class _Asking:
+    """Implements C{switchover.Asking}."""
+
+    def __init__(self, path: str, cacert: str | None, here: bool = False) -> None:
+        self._path = path
+        self._cacert = cacert
+        self._of_whom = _of_whom(here)
+
+    def order(self, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        return _ordered(self._path, {**fields, **self._of_whom}, self._cacert)
+
+    def info(self) -> tuple[int, dict[str, Any]]:
+        return call(admin_of(self._path), "/info.json", None, self._cacert, ANSWER_S)
+
+
 _command("pause", "Suspend new commands and return at once.")
 _command("unpause", "Let commands through again.")
 _command("reload", "Take the configuration file as it is now. The proxy pauses, switches, and unpauses.")
@@ -89,15 +105,11 @@ def switchover(
     """
     from redisproxy.cli import switchover as command
 
-    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
-        if fields is None:
-            return answer_of(path, page, None, cacert)
-        return answer_of(path, page, {**fields, **_of_whom(here)}, cacert, None)
-
+    ask = _Asking(path, cacert, here)
     if abort + back + forget > 1 or (dry_run and (abort or forget)):
         raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
     if forget:
-        show(*ask("/cmd/", {"cmd": "forget-way-back"}))
+        show(*ask.order({"cmd": "forget-way-back"}))
         return
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, back, as_json))
 
@@ -118,11 +130,7 @@ def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, here: bo
     """
     from redisproxy.cli import switchover as command
 
-    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
-        if fields is None:
-            return answer_of(path, page, None, cacert)
-        return _ordered(path, {**fields, **_of_whom(here)}, cacert)
-
+    ask = _Asking(path, cacert, here)
     if abort and dry_run:
         raise click.UsageError("--abort and --dry-run exclude each other")
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, False, as_json, "failover"))

@@ -29,7 +29,8 @@ T = TypeVar("T")
 class Results:
     """The last results.
 
-    @ivar reload: of the last one. @ivar switchovers, upgrades: reports of the last ones, the newest first.
+    @ivar reload: of the last one, or for what else the configuration was rejected last (C{for}).
+    @ivar switchovers, upgrades: reports of the last ones, the newest first.
     @ivar way_back: the way back of the last switchover as a plain value, with secrets: it is handed on, and not shown.
     """
 
@@ -113,16 +114,16 @@ class Results:
             return self._lost(failure.getErrorMessage(), name)
         if not failure.check(Rejected, UplinkError):
             self.log.failure("the {name} failed", failure=failure, name=name)
-            self._note({"ok": False, "error": "internal error, see the log"})
+            self._note({"ok": False, "error": "internal error, see the log", "for": name})
             return failure
         text = failure.getErrorMessage()
         self.log.error("configuration rejected, nothing has changed: {text}", text=text)
-        self._note({"ok": False, "error": text})
+        self._note({"ok": False, "error": text, "for": name})
         return Failure(BadRequest(text))
 
     def _lost(self, text: str, name: str) -> Failure:
         self.log.error("the {name} has not come to its end: {text}", name=name, text=text)
-        self._note({"ok": False, "error": text})
+        self._note({"ok": False, "error": text, "for": name})
         return Failure(Unavailable(text))
 
     def _note(self, result: Answer) -> None:

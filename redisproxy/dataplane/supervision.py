@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.1
 TICK_S = 1.0
+AGAIN_S = 5.0
+"""After a look has failed: one client that can't be dealt with is no reason to leave all others alone for ever."""
 
 
 class Supervision:
@@ -38,19 +41,24 @@ class Supervision:
         self._running_time = RunningTime()
         self._loop = LoopingCall(self.look)
         self._loop.clock = clock
+        self._again: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin to look."""
+        self._again = None
         self._loop.start(LOOK_S, now=False).addErrback(self._failed)
 
     def stop(self) -> None:
         """Look no more."""
         self._demotion.stop()
+        if self._again is not None:
+            self._again.cancel()
         if self._loop.running:
             self._loop.stop()
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("supervision failed", failure=failure)
+        self.log.failure("supervision failed; it goes on in {again_s:g} s", failure=failure, again_s=AGAIN_S)
+        self._again = self._clock.callLater(AGAIN_S, self.start)
 
     def look(self) -> None:
         """Look once."""

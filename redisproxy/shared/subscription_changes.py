@@ -10,8 +10,8 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-LIMIT_S = 0.02
-"""A subscriber that reads slowly, or a server that is slow, does not keep publishers waiting for longer."""
+LIMIT_S = 0.1
+"""A subscriber that reads slowly does not keep publishers waiting for longer, and only once until it has read on."""
 
 
 class Publisher(Protocol):
@@ -32,7 +32,7 @@ class SubscriptionChanges:
         self._free: set[Publisher] = set()
 
     def begin(self) -> int:
-        """A command that changes subscriptions is sent; its number."""
+        """A command that changes subscriptions is sent; its number. A client has one at a time."""
         self._last += 1
         self._open[self._last] = None
         return self._last
@@ -40,10 +40,7 @@ class SubscriptionChanges:
     def end(self, number: int) -> None:
         """The command of this number is answered, or will never be."""
         self._open.pop(number, None)
-        oldest = next(iter(self._open), None)
-        for publisher, (after, _) in list(self._waiting.items()):
-            if oldest is None or after < oldest:
-                self._let_go(publisher)
+        self._settle()
 
     def hold(self, publisher: Publisher) -> bool:
         """Whether `publisher` has to wait for what came before it; it is called back then, and may go on."""
@@ -52,13 +49,34 @@ class SubscriptionChanges:
             return False
         if not self._open:
             return False
-        self._waiting[publisher] = self._last, self._clock.callLater(LIMIT_S, self._let_go, publisher)
+        due = self._clock.seconds() + LIMIT_S
+        self._waiting[publisher] = self._last, self._clock.callLater(LIMIT_S, self._overdue, publisher, due)
         return True
 
     def forget(self, publisher: Publisher) -> None:
         """`publisher` has gone away."""
         self._stop_waiting(publisher)
         self._free.discard(publisher)
+
+    def _overdue(self, publisher: Publisher, due: float) -> None:
+        """Wait no longer; where this process stood still meanwhile, what has come in that time is read first."""
+        if self._clock.seconds() - due > LIMIT_S:
+            after, _ = self._waiting[publisher]
+            self._waiting[publisher] = after, self._clock.callLater(LIMIT_S, self._give_up, publisher)
+        else:
+            self._give_up(publisher)
+
+    def _give_up(self, publisher: Publisher) -> None:
+        after, _ = self._waiting[publisher]
+        for number in [number for number in self._open if number <= after]:
+            del self._open[number]
+        self._settle()
+
+    def _settle(self) -> None:
+        oldest = next(iter(self._open), None)
+        for publisher, (after, _) in list(self._waiting.items()):
+            if oldest is None or after < oldest:
+                self._let_go(publisher)
 
     def _let_go(self, publisher: Publisher) -> None:
         if self._stop_waiting(publisher):

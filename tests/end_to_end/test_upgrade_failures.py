@@ -147,7 +147,9 @@ def test_a_server_that_takes_no_more_connections(
     direct = server.client()
     with proxy.changed(upgrade={"start_limit_ms": 10000}):
         proxy.do("reload")
-        direct.config_set("maxclients", int(direct.info("clients")["connected_clients"]))
+        direct.config_set(
+            "maxclients", 1
+        )  # who is connected stays: a number counted now may be one too many in a moment
         try:
             fails(proxy, "start", "the new process does not reach the server")
         finally:

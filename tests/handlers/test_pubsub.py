@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from redisproxy.client.message_stream import NAME_BYTES
 from redisproxy.commands.lookup import CommandTable
+from redisproxy.handlers import pubsub
 from redisproxy.handlers.subscription import MAX_HELD_BYTES
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.subscription_changes import LIMIT_S
@@ -46,6 +48,26 @@ def subscribe(client: Client, version: int) -> None:
     client.ask("SUBSCRIBE", "a")
     client.wire.server.send(pushed(CONFIRMED, version))
     assert client.got() == pushed(CONFIRMED, version)
+
+
+def test_names_are_kept_within_a_bound(
+    wire: Wire, client: Client, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pubsub, "MAX_NAMES_BYTES", 2 * (NAME_BYTES + len("a")))
+    refused = b"-ERR redisproxy remembers no more than"
+    assert client.ask("PSUBSCRIBE", "a", "b", "c").startswith(refused) and not client.inside.route.pinned
+    subscribe(client, version)
+    subscribe(client, version)
+    assert client.ask("SSUBSCRIBE", "a", "b").startswith(refused)
+    client.send(cmd("SUBSCRIBE", "b"))
+    wire.server.send(pushed(CONFIRMED.replace(b"$1\r\na", b"$1\r\nb"), version))
+    client.got()
+    wire.server.got()
+    assert client.ask("SUBSCRIBE", "c").startswith(refused) and wire.server.got() == b""
+    client.send(cmd("UNSUBSCRIBE", "a"))
+    wire.server.send(pushed(ENDED.replace(b":0", b":1"), version))
+    client.got()
+    assert client.ask("SUBSCRIBE", "c") == b"" and wire.server.got().endswith(cmd("SUBSCRIBE", "c"))
 
 
 def test_the_answer_to_a_kill_comes_not_into_a_message(wire: Wire) -> None:
@@ -307,6 +329,34 @@ class TestPublishersWaitForChangesThatCameBefore:
         assert shared.got() == b""
         wire.advance(LIMIT_S * 0.4)
         assert shared.got() == PUBLISH
+
+    @pytest.mark.parametrize("confirmed", [True, False])
+    def test_a_limit_that_is_over_after_a_standstill_counts_once_more(self, wire: Wire, confirmed: bool) -> None:
+        subscriber, own = self.subscriber(wire)
+        publisher, shared = self.publisher(wire)
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        wire.advance(LIMIT_S * 3)
+        assert shared.got() == b""
+        if confirmed:
+            own.send(pushed(ENDED, 2))
+        else:
+            wire.advance(LIMIT_S * 3)
+        assert shared.got() == PUBLISH
+
+    def test_a_subscriber_that_does_not_read_keeps_publishers_waiting_once(self, wire: Wire) -> None:
+        subscriber, own = self.subscriber(wire)
+        (publisher, shared), other = self.publisher(wire), wire.client()
+        subscriber.send(cmd("UNSUBSCRIBE", "a"))
+        publisher.send(PUBLISH)
+        wire.advance(LIMIT_S)
+        subscriber.send(cmd("SUBSCRIBE", "b"))
+        publisher.send(PUBLISH)
+        other.send(PUBLISH)
+        assert shared.got() == PUBLISH * 3
+        own.send(pushed(ENDED, 2))
+        other.send(PUBLISH)
+        assert shared.got() == b"", "it has read on, and subscribes to b now"
 
     def test_but_not_for_those_that_come_later(self, wire: Wire) -> None:
         (one, first), (other, _) = self.subscriber(wire), self.subscriber(wire)
