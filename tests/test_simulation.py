@@ -57,6 +57,9 @@ RARE = {
     "promoted-before-they-have-everything": 6,
     "order-not-taken-back": 11,
     "watch-made-again-late": 2428,
+    "pause-forgotten": 158,
+    "looked-at-once": 60,
+    "its-workers-left-alone": 855,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

@@ -134,7 +134,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     globalLogBeginner.beginLoggingTo([LogPipe(2)], redirectStandardIO=False)
     worker = WorkerProcess(Beginning.from_bytes(sys.stdin.buffer.read()), reactor)
-    worker.start()
+    try:
+        worker.start()
+    except FileNotFoundError:
+        sys.exit("the worker does not begin: the last process that could have found it has removed the run directory")
     os.write(1, STARTED)
     os.close(1)
     running: Any = reactor
