@@ -7,13 +7,13 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.certificate import TLS_VERSION, Certificate
 from bench.errors import BenchError
-from bench.processes import Processes, Running, free_ports
+from bench.processes import START_DEADLINE_S, Processes, Running, free_ports
 from bench.wire import Connection
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,8 +87,15 @@ def _direct(name: str, site: Site) -> Peer:
     return Peer(name, site.redis.port, capacity=_capacity(site, 1))
 
 
-def redisproxy(name: str, site: Site, workers: int = 1, environment: Mapping[str, str] | None = None) -> Peer:
-    """Start redisproxy with so many workers, and with TLS if its name ends in `-tls`."""
+def redisproxy(
+    name: str,
+    site: Site,
+    workers: int = 1,
+    environment: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
+    deadline_s: float = START_DEADLINE_S,
+) -> Peer:
+    """Start redisproxy with so many workers, and with TLS if its name ends in `-tls`. @param under: what runs it."""
     port, admin_port = free_ports(2)
     certificate, password = _certificate(name, site), secrets.token_hex(16)
     listen: dict[str, object] = {"addr": f"127.0.0.1:{port}", "pass": password}
@@ -105,8 +112,9 @@ def redisproxy(name: str, site: Site, workers: int = 1, environment: Mapping[str
     file.write_text(json.dumps(settings))
     run = "from twisted.scripts.twistd import run; run()"
     variables = [f"{key}={value}" for key, value in (environment or {}).items()]
-    arguments = ["env", *variables, sys.executable, "-c", run, "-n", "--pidfile=", "redisproxy", "-c", str(file)]
-    process = site.processes.start(name, arguments, port, site.folder, str(ROOT))
+    python = ["env", *variables, *under, sys.executable]
+    arguments = [*python, "-c", run, "-n", "--pidfile=", "redisproxy", "-c", str(file)]
+    process = site.processes.start(name, arguments, port, site.folder, str(ROOT), deadline_s)
     return Peer(name, port, process, password, certificate, admin_port, _capacity(site, 1))
 
 

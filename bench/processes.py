@@ -76,7 +76,15 @@ class Processes:
         for process in reversed(self._running):
             _stop(process.popen)
 
-    def start(self, name: str, arguments: Sequence[str], port: int, folder: Path, path: str = "") -> Running:
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        port: int,
+        folder: Path,
+        path: str = "",
+        deadline_s: float = START_DEADLINE_S,
+    ) -> Running:
         """Start a process in `folder` and return it once it accepts connections on `port`.
 
         `path` is put into PYTHONPATH. Raises BenchError when it ends, or does not listen in time.
@@ -90,7 +98,7 @@ class Processes:
             )  # fmt: skip
         running = Running(name, port, popen, log)
         self._running.append(running)
-        _await_port(running)
+        _await_port(running, deadline_s)
         return running
 
 
@@ -103,14 +111,14 @@ def _children(pid: int) -> list[int]:
     return [int(child) for each in found for child in each.read_text().split()]
 
 
-def _await_port(running: Running) -> None:
-    deadline = time.monotonic() + START_DEADLINE_S
+def _await_port(running: Running, deadline_s: float) -> None:
+    deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
         running.check()
         with suppress(OSError), socket.create_connection(("127.0.0.1", running.port), timeout=1):
             return
         time.sleep(0.05)
-    raise BenchError(f"{running.name} did not listen within {START_DEADLINE_S:.0f} s")
+    raise BenchError(f"{running.name} did not listen within {deadline_s:.0f} s")
 
 
 def _stop(popen: subprocess.Popen[bytes]) -> None:

@@ -45,11 +45,12 @@ class Connection:
         """Send a command, return its simple or bulk string."""
         try:
             self.socket.sendall(encode(*parts))
-            return self._reply()
+            return self.reply()
         except OSError as error:
             raise BenchError(f"{parts[0].decode()}: {error}") from error
 
-    def _reply(self) -> bytes:
+    def reply(self) -> bytes:
+        """The next simple or bulk string."""
         line = self._file.readline().rstrip(b"\r\n")
         if line.startswith(b"$") and line != b"$-1":
             length = int(line[1:])

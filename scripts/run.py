@@ -25,17 +25,24 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config_example.json"
 
 NEXT = """
-redisproxy listens on {listen} and forwards to Redis on {uplink}.  Ctrl-C ends it.
+redisproxy listens on {listen} and forwards to Redis on {uplink}.
 
-Open http://{admin}/ in a browser: the page shows what follows as it happens, and can do it, too.
+Open http://{admin}/ in a browser.
+The page shows what follows as it happens, and can do it, too.
 
 Try, in another terminal:
 
     redis-cli -p {port} set greeting hello
-    curl http://{admin}/cmd/ -d cmd=pause-and-wait      # every client waits, none is disconnected
-    redis-cli -p {port} get greeting &                  # this one waits, too
+
+    # every client waits, none is disconnected; so does this GET
+    curl http://{admin}/cmd/ -d cmd=pause-and-wait
+    redis-cli -p {port} get greeting &
     curl http://{admin}/cmd/ -d cmd=unpause
-    curl http://{admin}/cmd/ -d cmd=reload              # takes {config} as it is now
+
+    # take {config} as it is now
+    curl http://{admin}/cmd/ -d cmd=reload
+
+Ctrl-C ends it.
 """
 
 READY_S = 60.0

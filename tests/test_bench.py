@@ -26,6 +26,7 @@ from bench.errors import BenchError
 from bench.fairness import BESIDE, Waits, all_waits
 from bench.flood import BIG_KEY, FLOODS
 from bench.idle import Idle
+from bench.instructions import total
 from bench.load import parse
 from bench.peers import PEERS
 from bench.report import markdown, table
@@ -255,3 +256,9 @@ def test_a_flood_asks_for_what_it_counts_on(name: str) -> None:
         while len(got) < expected and (chunk := client.recv(1 << 20)):
             got += chunk
         assert len(got) == expected and got.endswith(b"$3\r\nend\r\n")
+
+
+def test_what_callgrind_has_counted_is_read_and_nothing_is_not_taken_for_none() -> None:
+    assert total("version: 1\nevents: Ir\nsummary: 4420627\n\nfn=(1) totals: 3\ntotals: 4420627\n") == 4420627
+    with pytest.raises(BenchError):
+        total("version: 1\nevents: Ir\n")

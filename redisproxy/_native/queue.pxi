@@ -64,7 +64,8 @@ cdef class Flow:
 
     cdef inline int keep(self, Entry entry, bytes data, Py_ssize_t count) except -1:
         """Keep what the log of slow commands tells of them."""
-        entry.head = data if PyBytes_GET_SIZE(data) <= KEPT else PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), KEPT)
+        cdef bint all_of_it = PyBytes_GET_SIZE(data) <= KEPT * count
+        entry.head = data if all_of_it else PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), KEPT)
         entry.count = count
         return 0
 

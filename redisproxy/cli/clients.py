@@ -16,6 +16,8 @@ from redisproxy.dataplane.client_rows import COLUMNS, MAX_ROWS, ROWS, STATES
 AT_A_TIME = 500
 """Clients are killed so many with one request."""
 HEADS = {"age_s": "age", "idle_s": "idle"}
+OFTEN_EMPTY = {"name": "", "lib": "", "cmd": "", "worker": None}
+"""Columns that are left out when nobody has anything there."""
 
 
 @click.command(short_help="Show the clients, or disconnect some.")
@@ -66,15 +68,21 @@ def clients(path: str, cacert: str | None, kill: bool, yes: bool, as_json: bool,
 
 def _show(answer: dict[str, Any]) -> None:
     rows, total = answer["clients"], answer["total"]
-    columns = [*COLUMNS, *(["worker"] if any(row["worker"] is not None for row in rows) else [])]
+    empty = {name for name, nothing in OFTEN_EMPTY.items() if all(row[name] == nothing for row in rows)}
+    columns = [name for name in (*COLUMNS, "worker") if name not in empty]
     if rows:
         heads = [HEADS.get(name, name) for name in columns]
         cells = [[_cell(name, row[name]) for name in columns] for row in rows]
-        put(table(heads, cells, right=("id", "db", "age", "idle", "pending", "worker")))
+        numbers = ("id", "db", "age", "idle", "pending", "worker")
+        put(table(heads, cells, right=numbers, wrap=("name", "lib")))
     more = f", of whom {len(rows):,} are shown" if len(rows) < total else ""
-    click.echo(f"{total:,} clients{more}", err=True)
+    click.echo(f"{_count(total)}{more}", err=True)
     for label in answer["missing"]:
         click.echo(f"warning: {shown(label)} has not told its clients", err=True)
+
+
+def _count(number: int) -> str:
+    return f"{number:,} client{'' if number == 1 else 's'}"
 
 
 def _cell(name: str, value: Any) -> str:
@@ -84,9 +92,9 @@ def _cell(name: str, value: Any) -> str:
 def _kill(ids: list[int], path: str, cacert: str | None, yes: bool, as_json: bool) -> int:
     if ids and not yes:
         if not sys.stdin.isatty():
-            click.echo(f"this would disconnect {len(ids):,} clients; say --yes to do it", err=True)
+            click.echo(f"this would disconnect {_count(len(ids))}; say --yes to do it", err=True)
             return REFUSED
-        if not click.confirm(f"Disconnect {len(ids):,} clients?", err=True):
+        if not click.confirm(f"Disconnect {_count(len(ids))}?", err=True):
             return REFUSED
     killed = 0
     for at in range(0, len(ids), AT_A_TIME):
@@ -96,5 +104,6 @@ def _kill(ids: list[int], path: str, cacert: str | None, yes: bool, as_json: boo
             click.echo(shown(answer.get("error", f"HTTP status {status}")), err=True)
             return REFUSED
         killed += answer["killed"]
-    click.echo(json.dumps({"killed": killed}) if as_json else f"{killed:,} clients were disconnected")
+    text = f"{_count(killed)} {'was' if killed == 1 else 'were'} disconnected"
+    click.echo(json.dumps({"killed": killed}) if as_json else text)
     return DONE if killed else REFUSED

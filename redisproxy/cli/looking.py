@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from redisproxy.cli.asking import AS_JSON, DONE, REFUSED, answer_of, ask_admin, json_of, page_of, show
-from redisproxy.cli.terminal import duration, local_time, milliseconds, number, put, shown, table
+from redisproxy.cli.terminal import duration, local_time, milliseconds, narrow, number, put, shown, table
+
+SLOW = ("when", "total", "proxy", "redis", "command", "key", "client", "addr", "user")
 
 
 @click.command()
@@ -37,12 +39,15 @@ def _lines(info: dict[str, Any], now: dict[str, Any] | None) -> Iterator[str]:
     uplink, clients = info["uplink"], info["clients"]
     reachable = "connected" if uplink["connected"] else f"not connected: {uplink['last_error'] or 'trying'}"
     yield f"state:     {info['state']} {' '.join(info['paused_for'])}".rstrip()
-    yield f"clients:   {clients['open']} connected, {info['held']} held, {info['in_flight']} commands in flight"
-    yield f"uplink:    {shown(uplink['address'])}, {shown(reachable)}, {uplink['connections']} connections"
+    yield f"clients:   {clients['open']:,} connected, {info['held']:,} held, {info['in_flight']:,} commands in flight"
+    connections = f"{uplink['connections']} connection{'' if uplink['connections'] == 1 else 's'}"
+    yield f"uplink:    {shown(uplink['address'])}, {shown(reachable)}, {connections}"
     if now:
         yield f"commands:  {number(now['commands_per_s'])} a second, {number(now['errors_per_s'])} errors"
+    if now and now["client_p50_ms"] is not None:
         seen, server = (f"{milliseconds(now[f'{who}_p50_ms'])} / {milliseconds(now[f'{who}_p99_ms'])}" for who in _WHO)
-        yield f"latency:   {seen} for clients, {server} of the server (p50 / p99)"
+        yield f"latency:   {seen} for clients, {server} of the server"
+        yield "           (p50 / p99)"
     if uplink.get("advice"):
         yield f"advice:    {shown(uplink['advice'])}"
     current = (info.get("switchover") or {}).get("current")
@@ -75,7 +80,7 @@ def history(path: str, cacert: str | None, as_json: bool) -> None:
     else:
         heads = ("when", "what", "result", "pause", "held", "details")
         rows = [[local_time(each["at"]), *(each[head] for head in heads[1:])] for each in events]
-        put(table(heads, rows, right=("pause", "held")))
+        put(table(heads, rows, right=("pause", "held"), wrap=("details",)))
 
 
 def events_of(info: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,8 +94,9 @@ def events_of(info: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _event(report: dict[str, Any], what: str, result: str, details: str) -> dict[str, Any]:
     pause_ms = report.get("pause_ms")
-    pause = "" if pause_ms is None else milliseconds(pause_ms)
-    held = report.get("held", "")
+    idle = pause_ms is None or report.get("result") == "dry_run"
+    pause = "" if idle else milliseconds(pause_ms)
+    held = "" if idle else report.get("held", "")
     return {"at": report.get("at"), "what": what, "result": result, "pause": pause, "held": held, "details": details}
 
 
@@ -107,7 +113,8 @@ def _upgrade(report: dict[str, Any]) -> dict[str, Any]:
 
 def _reload(report: dict[str, Any]) -> dict[str, Any]:
     details = ", ".join(report.get("changed") or ()) if report.get("ok") else str(report.get("error"))
-    return _event(report, "reload", "done" if report.get("ok") else "rejected", details or "nothing changed")
+    what = str(report.get("for") or "reload")
+    return _event(report, what, "done" if report.get("ok") else "rejected", details or "nothing changed")
 
 
 @click.command(short_help="Show the metrics whose name contains a text.")
@@ -132,6 +139,8 @@ def metrics(path: str, cacert: str | None, name: str, as_json: bool) -> None:
     for each in samples if not as_json else ():
         labels = ", ".join(f"{key}={value}" for key, value in each.labels.items())
         click.echo(shown(f"{each.name}{f'{{{labels}}}' if labels else ''} {each.value:.15g}"))
+    if not samples:
+        click.echo(f"no metric has {shown(name)!r} in its name: some are there only once they have counted", err=True)
     sys.exit(DONE if samples else REFUSED)
 
 
@@ -142,7 +151,8 @@ def metrics(path: str, cacert: str | None, name: str, as_json: bool) -> None:
 def slowlog(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
     """Show the commands that took long: whose, which key, how long in the proxy and at the server; the newest first.
 
-    Exit code 0: done. 1: the running proxy keeps no such log. 2: there was no answer.
+    A narrow terminal gets fewer columns. Exit code 0: done. 1: the running proxy keeps no such log. 2: there was no
+    answer.
     """
     entries = json_of(path, "/slowlog.json", cacert, "log of slow commands")["entries"][:limit]
     if as_json:
@@ -150,8 +160,9 @@ def slowlog(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
     elif not entries:
         click.echo("no slow command")
     else:
-        heads = ("when", "total", "proxy", "redis", "command", "key", "client", "addr", "user")
-        put(table(heads, map(_slow, entries), right=heads[1:4]))
+        heads = ("when", "total", "redis", "command", "key", "addr") if narrow() else SLOW
+        rows = (dict(zip(SLOW, _slow(each), strict=True)) for each in entries)
+        put(table(heads, [[row[head] for head in heads] for row in rows], right=SLOW[1:4], wrap=("key",)))
 
 
 @click.command(name="hot-keys", short_help="Show the keys used most, and the largest replies.")
@@ -183,13 +194,13 @@ def _show_hot(hot: dict[str, Any]) -> None:
             (f"{each['share']:.1%}", number(each["commands_per_s"]), each["family"], each["key"])
             for each in hot["keys"]
         )
-        put(table(heads, rows, right=heads[:2]))
+        put(table(heads, rows, right=heads[:2], wrap=("key",)))
     if hot["replies"]:
         heads = ("reply bytes", "command", "key", "when")
         replies = (
             (f"{each['bytes']:,}", each["command"], each["key"], local_time(each["time"])) for each in hot["replies"]
         )
-        put(table(heads, replies, right=heads[:1]))
+        put(table(heads, replies, right=heads[:1], wrap=("key",)))
 
 
 def _slow(entry: dict[str, Any]) -> list[str]:

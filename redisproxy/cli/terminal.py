@@ -5,14 +5,16 @@ What comes from clients and servers (names, commands, keys, errors) is hostile: 
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+WIDE_COLUMNS = 120
 PIPED_COLUMNS = 1000
 """Who reads a pipe wants whole lines."""
 
@@ -51,18 +53,37 @@ def milliseconds(value: float | None) -> str:
 
 
 def local_time(at: float | None) -> str:
-    """In the time zone of whoever reads it."""
-    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds") if at else ""
+    """In the time zone of whoever reads it; in a terminal without the date, if it is of today."""
+    if not at:
+        return ""
+    moment = datetime.fromtimestamp(at).astimezone()
+    if not sys.stdout.isatty():
+        return moment.isoformat(" ", "seconds")
+    return moment.strftime("%H:%M:%S" if moment.date() == datetime.now().date() else "%Y-%m-%d %H:%M:%S")
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> Table:
-    """Rows with their heads. @param right: columns whose cells are numbers."""
+def narrow() -> bool:
+    """Whether there is no room for everything."""
+    return sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE_COLUMNS
+
+
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = (), wrap: Iterable[str] = ()
+) -> Table:
+    """Rows with their heads.
+
+    @param right: columns whose cells are numbers. @param wrap: those that get more lines where there is no room.
+    """
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
-        made.add_column(head, justify="right" if head in right else "left", no_wrap=True, overflow="ellipsis")
+        justify: Literal["left", "right"] = "right" if head in right else "left"
+        if head in wrap:
+            made.add_column(head, justify=justify, overflow="fold")
+        else:
+            made.add_column(head, justify=justify, no_wrap=True, overflow="ellipsis")
     for row in rows:
         made.add_row(*(Text(shown(cell)) for cell in row))
     return made

@@ -12,7 +12,7 @@ from redisproxy.cli.terminal import milliseconds, number, shown
 
 BARS, BARS_IN_ASCII = "▁▂▃▄▅▆▇█", ".:-=+*%#"
 STATES = {"running": "bold green", "paused": "bold yellow", "pausing": "bold yellow", "shutting down": "bold red"}
-HEAD_LINES = 8
+HEAD_LINES = 9
 """Above the rows of clients, with the line of keys at the bottom."""
 
 
@@ -103,6 +103,7 @@ def _head(told: Told, width: int, unicode: bool) -> list[Text]:
         _news(told),
         _graph("commands/s", number(now.get("commands_per_s")), samples, "commands_per_s", width, unicode, "cyan"),
         _graph("p99", milliseconds(now.get("client_p99_ms")), samples, "client_p99_ms", width, unicode, "magenta"),
+        _graph("redis p99", milliseconds(now.get("uplink_p99_ms")), samples, "uplink_p99_ms", width, unicode, "blue"),
         _graph("held", number(info.get("held", 0)), samples, "held", width, unicode, "yellow"),
         _numbers(info, now),
     ]
@@ -142,8 +143,7 @@ def _numbers(info: dict[str, Any], now: dict[str, Any]) -> Text:
     in_s, out_s = number(now.get("bytes_in_per_s"), "B"), number(now.get("bytes_out_per_s"), "B")
     return Text(
         f"clients {info.get('clients', {}).get('open', 0):,}  in flight {info.get('in_flight', 0):,}"
-        f"  errors {number(now.get('errors_per_s'))}/s  redis p99 {milliseconds(now.get('uplink_p99_ms'))}"
-        f"  in {in_s}/s  out {out_s}/s"
+        f"  errors {number(now.get('errors_per_s'))}/s  in {in_s}/s  out {out_s}/s"
     )
 
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Results:
     """The last results.
 
-    @ivar reload: of the last one. @ivar switchovers, upgrades: reports of the last ones, the newest first.
+    @ivar reload: of the last one, or for what else the configuration was rejected last (C{for}). @ivar switchovers, upgrades: reports of the last ones, the newest first.
     @ivar way_back: the way back of the last switchover as a plain value, with secrets: it is handed on, and not shown.
     """
 
@@ -75,6 +75,12 @@ class Results:
         self._metrics.switchovers_failed_total += result in ("rolled_back", "refused", "unknown")
         self.log.info("switchover {result}: {report}", result=result, report=json.dumps(report, default=str))
 
+    def amended(self, report: Answer) -> None:
+        """More is known of the last switchover, which had ended without it."""
+        if self.switchovers:
+            self.switchovers[0] = {**self.switchovers[0], **report}
+        self.log.info("switchover {result}: {report}", result=report["result"], report=json.dumps(report, default=str))
+
     def upgraded(self, report: Answer) -> None:
         """An upgrade has ended, however."""
         self.upgrades.insert(0, {**report, "at": self._clock.seconds()})
@@ -107,16 +113,16 @@ class Results:
             return self._lost(failure.getErrorMessage(), name)
         if not failure.check(Rejected, UplinkError):
             self.log.failure("the {name} failed", failure=failure, name=name)
-            self._note({"ok": False, "error": "internal error, see the log"})
+            self._note({"ok": False, "error": "internal error, see the log", "for": name})
             return failure
         text = failure.getErrorMessage()
         self.log.error("configuration rejected, nothing has changed: {text}", text=text)
-        self._note({"ok": False, "error": text})
+        self._note({"ok": False, "error": text, "for": name})
         return Failure(BadRequest(text))
 
     def _lost(self, text: str, name: str) -> Failure:
         self.log.error("the {name} has not come to its end: {text}", name=name, text=text)
-        self._note({"ok": False, "error": text})
+        self._note({"ok": False, "error": text, "for": name})
         return Failure(Unavailable(text))
 
     def _note(self, result: Answer) -> None:

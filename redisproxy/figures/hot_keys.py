@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from redisproxy.figures.families import FAMILIES
 from redisproxy.figures.keys import key_of
 from redisproxy.figures.sketches import Sketches
-from redisproxy.figures.slow_log import KEY_BYTES, NAME_CHARACTERS, shown
+from redisproxy.figures.slow_log import KEY_BYTES, name_of, shown
 from redisproxy.resp.command_beginning import beginning_of
 
 if TYPE_CHECKING:
@@ -133,8 +133,7 @@ class HotKeys:
         window.sampled += weight
         if key:
             window.sketch.update(f"{FAMILIES[family]} {key}", weight)
-        name = shown(args[0].upper() if args else b"")[:NAME_CHARACTERS]
-        entry.sized, entry.before = partial(self._replied, (name, key)), number
+        entry.sized, entry.before = partial(self._replied, (name_of(args, family), key)), number
 
     def _replied(self, what: tuple[str, str], size: int) -> None:
         now = self._seconds()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from redisproxy.figures.families import FAMILIES
 from redisproxy.figures.keys import key_of
 from redisproxy.resp.command_beginning import beginning_of
 
@@ -28,7 +29,8 @@ class SlowCommand:
     """One command.
 
     @ivar id: grows in each process. @ivar time: when its reply was there, in seconds since 1970.
-    @ivar user: empty when the client did not have to log in. @ivar key: its first one, cut; empty for none.
+    @ivar user: empty when the client did not have to log in. @ivar command: see L{name_of}.
+    @ivar key: its first one, cut; empty for none.
     @ivar proxy_ms: from its arrival until it left. @ivar redis_ms: from then until its reply was there.
     """
 
@@ -82,12 +84,17 @@ class SlowLog:
         client: Any = getattr(entry.sink, "client", entry.sink)
         args = beginning_of(entry.head, max(0, min(entry.count - entry.want, entry.count - 1)))
         key = shown(key_of(args)[:KEY_BYTES]) if self._keys else ""
-        name = shown(args[0].upper() if args else b"")[:NAME_CHARACTERS]
+        name = name_of(args, entry.family if entry.families is None else entry.families[-entry.want])
         proxy_ms, redis_ms = round((client_ns - uplink_ns) / MS, 3), round(uplink_ns / MS, 3)
         self._last_id += 1
         user = shown(client.session.user or b"")
         who = client.id, "" if client.closed else client.address, user
         self._entries.append(SlowCommand(self._last_id, round(now, 3), *who, name, key, proxy_ms, redis_ms))
+
+
+def name_of(args: list[bytes], family: int) -> str:
+    """The name of a command as it is shown. If it is not known, or empty: its family, in parentheses."""
+    return shown(args[0].upper())[:NAME_CHARACTERS] if args and args[0] else f"({FAMILIES[family]})"
 
 
 def shown(data: bytes) -> str:

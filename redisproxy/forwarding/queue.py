@@ -17,7 +17,7 @@ from redisproxy.forwarding.entry import NOT_COUNTED, Entry
 from redisproxy.resp import ProtocolError, ReplyScanner
 
 KEPT_BYTES = 1024
-"""Of commands under way, for the log of slow ones."""
+"""Of each command under way, for the log of slow ones; of commands that are longer on average, this much of all."""
 FEW = 16
 """After so many replies the clock is read again: writing them takes its time, too."""
 
@@ -67,7 +67,7 @@ class Flow:
         entry.family, entry.families = self.figures.sent(data, count)
         entry.arrived_ns = arrived_ns
         if self.slow_ns:
-            entry.head, entry.count = data[:KEPT_BYTES], count
+            entry.head, entry.count = data if len(data) <= KEPT_BYTES * count else data[:KEPT_BYTES], count
         if self.until_sample:
             self.until_sample -= count
             if self.until_sample <= 0:
@@ -280,7 +280,7 @@ class Queue:
         # Who was held by a pause was not slow.
         if (
             entry.head
-            and client_ns >= flow.slow_ns
+            and client_ns >= flow.slow_ns > 0
             and max(uplink_ns - flow.slow_ns, entry.arrived_ns - flow.opened_ns) >= 0
         ):
             flow.on_slow(entry, client_ns, uplink_ns)

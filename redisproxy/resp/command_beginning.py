@@ -8,7 +8,8 @@ MOST_ARGUMENTS = 64
 def beginning_of(data: bytes, number: int, most: int = MOST_ARGUMENTS) -> list[bytes]:
     """The first arguments, `most` of them, of the command with this number; fewer when C{data} ends before.
 
-    The argument at which it ends is cut. The framing of C{data} has been checked.
+    The argument at which it ends is cut, but not the name of the command: that is whole, or missing. The framing of
+    C{data} has been checked.
     """
     count, at = _header(data, start_of(data, number))
     found: list[bytes] = []
@@ -16,6 +17,8 @@ def beginning_of(data: bytes, number: int, most: int = MOST_ARGUMENTS) -> list[b
         if at >= len(data):
             break
         size, at = _header(data, at)
+        if not found and at + size > len(data):
+            break
         found.append(data[at : at + size])
         at += size + 2
     return found

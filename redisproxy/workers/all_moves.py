@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.workers.members import Members
 
+BACK_S = 5.0
+"""For a worker that goes on by itself to be driven again."""
 SWAP_S = 2.0
 """A worker that does not swap within this time is lost: the clients of all others are held meanwhile."""
 
@@ -72,6 +74,7 @@ class AllMoves:
         self._preparing = True
         try:
             await self._numbers.grow(settings.worker_count)
+            await self._members.all_back(BACK_S)
             await self._prepare_all(settings, same_listeners)
         except BaseException:
             await self._abandon()
@@ -86,6 +89,8 @@ class AllMoves:
             await self._quiet()
         own = {member.plane: for_listeners_of(member, settings) for member in members.in_use}
         await members.each(lambda plane: plane.move.prepare(own.get(plane, settings), same_listeners))
+        for member in members.away:
+            raise DataPlaneLost(f"{member.label} was out of reach for a moment, and nothing has changed: try again")
 
     def connect(self) -> Deferred[None]:
         return ensureDeferred(self._work(lambda plane: plane.move.connect()))

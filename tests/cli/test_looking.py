@@ -7,15 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from redisproxy.cli.commands import main
-from redisproxy.cli.terminal import duration, milliseconds, number, shown
+from redisproxy.cli.terminal import duration, milliseconds, number, shown, table
 from tests.cli.endpoint import INFO, Endpoint, Start
 
 pytestmark = pytest.mark.one_twin
@@ -53,6 +55,16 @@ def test_texts_for_people() -> None:
 def test_what_could_steer_a_terminal_is_escaped() -> None:
     text = shown(HOSTILE + "\ud800 ä 漢")
     assert text.isprintable() and text == "\\x1b[2J\\u202eevil\\r\\n\\x9b31m\\ud800 ä 漢"
+
+
+def test_in_a_narrow_terminal_what_is_long_gets_more_lines_and_the_rest_stays_whole() -> None:
+    heads = ("when", "what", "result", "pause", "held", "details")
+    row = ("2026-11-28 03:15:15", "switchover", "rolled back", "148 ms", "1000", "10.0.0.1:6379 -> 10.0.0.2:6379; gone")
+    drawn = StringIO()
+    Console(file=drawn, width=80).print(table(heads, [row], right=("pause", "held"), wrap=("details",)))
+    lines = drawn.getvalue().splitlines()
+    assert "\u2026" not in drawn.getvalue() and max(map(len, lines)) <= 80 and len(lines) > 2
+    assert all(cell in lines[1] for cell in row[:-1])
 
 
 def test_status_tells_rates_and_latency_where_the_proxy_knows_them(start: Start) -> None:
@@ -112,6 +124,22 @@ def test_clients_are_shown_as_a_table_and_nothing_of_them_steers_the_terminal(st
     assert first.split()[:4] == ["7", "10.0.0.1:5", "app", "shop"] and "1 min" in first and "evil" in second
     assert all(line.isprintable() for line in result.stdout.splitlines())
     assert result.stderr == "9 clients, of whom 2 are shown\nwarning: worker 1 has not told its clients\n"
+
+
+def test_what_no_client_has_takes_no_room(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = clients({"name": "", "lib": "", "cmd": "", "state": "slow reader"})
+    result = endpoint.run("clients")
+    assert result.stdout.splitlines()[0].split() == ["id", "addr", "user", "db", "age", "idle", "pending", "state"]
+    assert result.stderr == "1 client\n"
+
+
+def test_what_status_shows_fits_a_terminal_of_80_columns(start: Start) -> None:
+    endpoint = start()
+    now = {**NOW, "client_p50_ms": 9.99, "client_p99_ms": 9.99, "uplink_p50_ms": 9.99, "uplink_p99_ms": 9999.0}
+    endpoint.server.pages = {"/info.json": (200, INFO), "/figures.json": (200, {"now": now})}
+    lines = endpoint.run("status").stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and "           (p50 / p99)" in lines
 
 
 def test_filters_of_clients_are_passed_on(start: Start) -> None:
@@ -180,6 +208,10 @@ def test_history_has_all_moves_the_newest_first(start: Start) -> None:
     assert "a:1 -> b:1; \\x1b[2J" in text and "pubsub" in text and all(line.isprintable() for line in text.splitlines())
     endpoint.server.pages = {"/info.json": (200, INFO)}
     assert endpoint.run("history").stdout == "nothing yet\n"
+    refused = {"at": 10.0, "ok": False, "error": "the file still names a:1", "for": "switchover"}
+    endpoint.server.pages = {"/info.json": (200, {**INFO, "last_reload": refused})}
+    (event,) = json.loads(endpoint.run("history", "--json").stdout)
+    assert (event["what"], event["result"]) == ("switchover", "rejected")
 
 
 def test_metrics_are_found_by_a_part_of_their_name(start: Start) -> None:
@@ -188,7 +220,8 @@ def test_metrics_are_found_by_a_part_of_their_name(start: Start) -> None:
     endpoint.server.pages = {"/metrics": (200, text)}
     assert endpoint.run("metrics", "b").stdout == "b 1.5\n"
     assert [each["value"] for each in json.loads(endpoint.run("metrics", "--json").stdout)] == [5.0, 1.5]
-    assert endpoint.run("metrics", "nothing").exit_code == 1
+    none = endpoint.run("metrics", "nothing")
+    assert none.exit_code == 1 and none.stdout == "" and "no metric has 'nothing' in its name" in none.stderr
 
 
 def test_slow_commands_are_a_table(start: Start) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -53,6 +54,13 @@ def test_the_rows_fit_and_long_names_get_the_room_that_there_is(width: int) -> N
     assert ("checkout-ser" in row or "checkout-se~" in row) == (width >= 70) and (name in row) == (width == 200)
 
 
+def test_the_figures_fit_80_columns_also_under_load() -> None:
+    now = {**NOW, "errors_per_s": 1234, "bytes_in_per_s": 354e3, "bytes_out_per_s": 123e6, "uplink_p99_ms": 4.67}
+    busy = Told({**RUNNING, "clients": {"open": 10_000}, "in_flight": 9_999}, {"now": now, "samples": []}, {})
+    text = "\n".join(line.plain for line in frame(busy, View(), 80, 24))
+    assert "\u2026" not in text and "out 123 MB/s" in text and re.search(r"redis p99 +4\.67 ms", text)
+
+
 def test_the_first_screen_answers_what_operators_ask() -> None:
     text = "\n".join(line.plain for line in frame(told({}), View(), 80, 24))
     for part in (
@@ -91,10 +99,10 @@ def test_news_are_told_above_everything() -> None:
 def test_rows_are_scrolled_within_their_bounds() -> None:
     rows = [{"id": number} for number in range(100)]
     view = View(first=1000)
-    shown = [line.plain.split()[0] for line in frame(told(*rows), view, 80, 24)[7:-1]]
+    shown = [line.plain.split()[0] for line in frame(told(*rows), view, 80, 24)[8:-1]]
     assert shown[-1] == "99" and view.first == 100 - len(shown)
     view.first = -5
-    assert frame(told(*rows), view, 80, 24)[7].plain.split()[0] == "0" and view.first == 0
+    assert frame(told(*rows), view, 80, 24)[8].plain.split()[0] == "0" and view.first == 0
 
 
 def test_bars_and_short_times() -> None:
@@ -189,7 +197,7 @@ def test_it_lives_in_a_terminal_of_80_by_24_and_q_gives_it_back(endpoint: Endpoi
     with terminal(endpoint, NO_COLOR="1") as top:
         top.until("12.3k")
         top.until("q quit")
-        assert top.screen.display[-1].startswith("q quit") and "10.0.0.1:5" in top.screen.display[7]
+        assert top.screen.display[-1].startswith("q quit") and "10.0.0.1:5" in top.screen.display[8]
         assert not any(code in top.output for code in (b"\x1b[31m", b"\x1b[33m", b"\x1b[36m", b"\x1b[35m")), "NO_COLOR"
         endpoint.server.pages["/info.json"] = (200, {**RUNNING, "state": "paused"})
         top.until("paused")

@@ -59,7 +59,7 @@ def test_clients_of_all_workers_are_seen_and_one_is_killed(proxy: Proxy, clients
     assert {row["worker"] for row in found["clients"]} == {1, 2} and found["missing"] == []
     assert all("redis-py" in row["lib"] and row["addr"].startswith("127.0.0.1:") for row in found["clients"])
     result = run(proxy, "clients", "--name", "shop-2", "--kill", "--yes")
-    assert result.exit_code == 0 and result.stdout == "1 clients were disconnected\n"
+    assert result.exit_code == 0 and result.stdout == "1 client was disconnected\n"
     wait_until(lambda: table(proxy, "--name", "shop")["total"] == 3, "the client has gone")
     assert clients[1].get("key:1") == "x", "nobody else was disconnected"
     assert "1 clients were killed by an operator" in proxy.log

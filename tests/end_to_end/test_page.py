@@ -360,6 +360,7 @@ def test_a_server_that_is_lost_and_files_that_end_are_told(drawn: Drawn) -> None
         credential_files=[{"where": "listen", "error": "no such file", "certificates": [soon]}],
     )
     drawn.sees("#why", "Commands wait for a:1")
+    expect(drawn.page.locator("#state")).to_have_class("state cut")
     for text in (
         "The server is not connected: Connection was refused",
         "The files of listen: no such file",
@@ -422,6 +423,8 @@ def test_a_report_tells_why_and_who_was_lost_and_what_hooks_have_done(drawn: Dra
     drawn.sees("#moves li >> nth=0", "✗ Switchover rolled back: a:1 → b:1")
     drawn.sees("#moves li >> nth=0", "21 error replies within a second. 7 clients held for 12.5 ms. fence: no answer")
     drawn.sees("#moves li >> nth=1", "✓ Failover done: a:1 → b:1")
+    drawn.tell(last_reload={"at": 1.0, "ok": False, "error": "it names a:1", "for": "switchover"})
+    drawn.sees("#moves li >> nth=0", "✗ Configuration rejected for a switchoverit names a:1")
 
 
 def test_a_copy_shows_how_far_it_is(drawn: Drawn) -> None:

@@ -1,4 +1,9 @@
-"""The tutorials are carried out as they stand: their commands, and what they say that one sees."""
+"""The tutorials and the quick start are carried out as they stand: their commands, and what they say that one sees.
+
+Blocks that are marked as neither are left out: of the quick start that is what installs (C{test_package} does
+that), the container and the units of systemd (a build machine need not be able to run them), and C{top}, which
+needs a terminal.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +26,10 @@ from tests.end_to_end.harness import free_port, redis_program, valkey_9, wait_un
 pytestmark = [pytest.mark.end_to_end, pytest.mark.one_twin]
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-TUTORIALS = ["tutorial.md", "upgrade-to-valkey.md", "move-off-managed.md", "two-proxies.md"]
+TUTORIALS = ["quickstart.md", "tutorial.md", "upgrade-to-valkey.md", "move-off-managed.md", "two-proxies.md"]
 PORTS = re.compile(r"\b(?:6379|6380|70[012][01])\b")
 STEP_S = 60.0
+FOREGROUND = re.compile(r"# stays in the foreground.*$", re.MULTILINE)
 MARK = "REDISPROXY_TUTORIAL"
 
 
@@ -99,8 +105,13 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """The blocks with commands and with what one sees, in order."""
-    return re.findall(r"^```(sh|text)\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+    """The blocks with commands, with what one sees, and with the configuration, in order."""
+    return re.findall(r"^```(sh|text|json)\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def in_front(commands: str, folder: Path) -> bool:
+    """Whether what was put into the background instead, if anything was, has begun to serve."""
+    return not FOREGROUND.search(commands) or "redisproxy is running" in (folder / "out").read_text()
 
 
 def shown(expected: str, printed: str) -> bool:
@@ -118,7 +129,7 @@ def shown(expected: str, printed: str) -> bool:
 
 
 @pytest.mark.parametrize("page", TUTORIALS)
-def test_a_tutorial_does_what_it_says(page: str, shell: Shell) -> None:
+def test_a_tutorial_does_what_it_says(page: str, shell: Shell, tmp_path: Path) -> None:
     if page == "two-proxies.md" and shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
         pytest.skip("there is no haproxy here")
     if page == "upgrade-to-valkey.md" and b"v=7." not in subprocess.check_output([redis_program(), "--version"]):
@@ -126,8 +137,11 @@ def test_a_tutorial_does_what_it_says(page: str, shell: Shell) -> None:
     shell.run('PATH="$PATH:/usr/sbin"')
     printed = ""
     for kind, text in blocks(page):
-        if kind == "sh":
-            printed = shell.run(shell.local(text))
+        if kind == "json":
+            (tmp_path / "config.json").write_text(shell.local(text))
+        elif kind == "sh":
+            printed = shell.run(FOREGROUND.sub("> out 2>&1 &", shell.local(text)))
+            wait_until(lambda begun=text: in_front(begun, tmp_path), "what stays in front is ready", 2 * STEP_S)
         else:
             assert shown(shell.local(text), printed), f"{text}\nis not in\n{printed}"
 

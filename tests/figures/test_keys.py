@@ -46,6 +46,7 @@ def test_a_command_is_found_in_a_pipeline_also_when_only_its_beginning_was_kept(
     assert beginning_of(run, 1) == [b"GET", b"key-of-it"]
     assert beginning_of(run[:-5], 1) == [b"GET", b"key-of"]
     assert beginning_of(run[:40], 0)[:2] == [b"SET", b"a"]
+    assert beginning_of(encode_command("GET", "a")[:10], 0) == []
     assert beginning_of(run[:40], 1) == beginning_of(run, 2) == beginning_of(b"", 0) == []
     for end in range(len(run)):
         for number in range(3):

@@ -21,10 +21,7 @@ def wire() -> Wire:
 
 @pytest.fixture
 def client(wire: Wire) -> Client:
-    client = wire.client()
-    client.send(cmd("PING"))
-    wire.server.send(b"+PONG\r\n")
-    return client
+    return wire.client_with_a_reply()
 
 
 def test_a_slow_command_is_noted_with_who_and_which_and_never_its_value(wire: Wire, client: Client) -> None:
@@ -53,6 +50,23 @@ def test_of_a_pipeline_that_command_is_noted_which_was_slow(wire: Wire, client: 
     wire.server.send(b"*0\r\n")
     wire.server.send(b"$-1\r\n")
     assert [slow.key for slow in wire.core.slow_log.entries()] == ["b", "large"]
+
+
+def test_of_a_long_pipeline_too(wire: Wire, client: Client) -> None:
+    client.send(b"".join(cmd("GET", f"key-{number}") for number in range(200)))
+    wire.server.send(b"$-1\r\n" * 150)
+    wire.advance(0.5)
+    wire.server.send(b"$-1\r\n" * 50)
+    assert [(slow.command, slow.key) for slow in wire.core.slow_log.entries()] == [("GET", "key-150")]
+
+
+def test_of_what_is_no_longer_known_or_has_no_name_the_family_is_noted(wire: Wire, client: Client) -> None:
+    client.send(cmd("SET", "a", "v" * 9000) + cmd("LPUSH", "b", "v" * 9000) + cmd(""))
+    wire.server.send(b"+OK\r\n")
+    wire.advance(0.5)
+    wire.server.send(b":1\r\n")
+    wire.server.send(b"-ERR unknown command ''\r\n")
+    assert [slow.command for slow in wire.core.slow_log.entries()] == ["(other)", "(list)"]
 
 
 def test_of_a_pipeline_that_was_cut_by_a_push_as_well(wire: Wire, client: Client) -> None:
@@ -91,6 +105,14 @@ def test_keys_can_be_left_out_and_the_log_turned_off(wire: Wire, client: Client)
         wire.advance(1)
         wire.server.send(b"$-1\r\n")
     assert [slow.key for slow in log.entries()] == [""]
+
+
+def test_what_is_under_way_when_the_log_is_turned_off_is_not_noted(wire: Wire, client: Client) -> None:
+    client.send(cmd("GET", "a"))
+    wire.core.slow_log.apply(0, 128, True)
+    wire.advance(1)
+    wire.server.send(b"$-1\r\n")
+    assert wire.core.slow_log.entries() == ()
 
 
 def test_it_is_bounded_also_when_everything_is_slow_at_once(wire: Wire, client: Client) -> None:

@@ -150,14 +150,18 @@ class Rig:
     def prepared(self) -> None:
         """A move to the other server, up to the swap."""
         now(self.move.prepare(self.settings(1)))
-        connecting = Outcome(self.move.connect())
-        self.advance(0.5)
-        assert connecting.deferred.called and connecting.error is None
+        self.connected()
         now(self.gate.hold("reload"))
         drained = Outcome(self.gate.drained())
         self.advance(0.1)
         assert drained.deferred.called and drained.error is None
         now(self.move.bring())
+
+    def connected(self) -> None:
+        """Those that have prepared a move have connected."""
+        connecting = Outcome(self.move.connect())
+        self.advance(0.5)
+        assert connecting.deferred.called and connecting.error is None, connecting.error
 
     def end(self) -> None:
         """See that nothing is left."""

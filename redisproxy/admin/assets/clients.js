@@ -14,6 +14,7 @@ const PLAIN = "Plain commands such as GET and SET pass without being noted.";
 const STATES = ["", "held", "blocked", "slow reader", "waiting", "monitor", "subscribed", "transaction", "active", "idle"];
 const COLUMNS = [
   { key: "addr", label: "address" },
+  { key: "state", label: "state" },
   { key: "user", label: "user" },
   { key: "name", label: "name" },
   { key: "lib", label: "library" },
@@ -22,7 +23,6 @@ const COLUMNS = [
   { key: "age_s", label: "age", number: true, format: duration },
   { key: "idle_s", label: "idle", number: true, format: duration },
   { key: "pending", label: "pending", number: true, format: count },
-  { key: "state", label: "state" },
 ];
 
 export class Clients {

@@ -27,12 +27,17 @@ function upgrade(report) {
   };
 }
 
+/** Whoever has ordered a switchover has not asked for a reload. */
+function forWhat({ for: name = "reload" }) {
+  return name === "reload" ? "" : ` for a ${name}`;
+}
+
 function reload(result) {
   return {
     at: result.at,
     kind: "reload",
     good: result.ok,
-    title: result.ok ? "Configuration reloaded" : "Configuration rejected",
+    title: result.ok ? "Configuration reloaded" : `Configuration rejected${forWhat(result)}`,
     text: result.ok ? `Changed: ${listed(result.changed)}. Held for ${milliseconds(result.pause_ms)}` : result.error,
   };
 }

@@ -55,15 +55,15 @@ export class Header {
     this.find = find;
     this.showAlerts = whenChanged((texts) =>
       find("alerts").replaceChildren(...texts.map((text) => el("p", { class: "alert" }, el("b", {}, "! "), text))));
-    this.showState = whenChanged((name) => {
-      find("state").replaceChildren(el("span", { "aria-hidden": "true" }, SIGNS[name] ?? "?"), ` ${name}`);
-      find("state").className = `state ${name.split(" ")[0]}`;
-      document.title = `redisproxy: ${name}`;
+    this.showState = whenChanged(({ name, cut }) => {
+      find("state").replaceChildren(el("span", { "aria-hidden": "true" }, cut ? "!" : SIGNS[name] ?? "?"), ` ${name}`);
+      find("state").className = `state ${cut ? "cut" : name.split(" ")[0]}`;
+      document.title = `redisproxy: ${name}${cut ? ", server not connected" : ""}`;
     });
   }
 
   update(state) {
-    this.showState(state.state ?? "unknown");
+    this.showState({ name: state.state ?? "unknown", cut: state.state === "running" && state.uplink?.connected === false });
     this.showAlerts(this.#newProgram(state.version, alerts(state)));
     setText(this.find("why"), why(state));
     setText(this.find("version"), state.version ? `redisproxy ${state.version}, up ${duration(state.uptime_s)}` : "redisproxy");
