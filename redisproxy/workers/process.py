@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
 from redisproxy.dataplane import garbage_collection, shared_value
@@ -136,8 +137,8 @@ def main() -> None:
     worker = WorkerProcess(Beginning.from_bytes(sys.stdin.buffer.read()), reactor)
     try:
         worker.start()
-    except FileNotFoundError:
-        sys.exit("the worker does not begin: the last process that could have found it has removed the run directory")
+    except CannotListenError as error:
+        sys.exit(f"the worker does not begin: {error}")
     os.write(1, STARTED)
     os.close(1)
     running: Any = reactor
