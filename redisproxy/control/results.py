@@ -29,7 +29,8 @@ T = TypeVar("T")
 class Results:
     """The last results.
 
-    @ivar reload: of the last one, or for what else the configuration was rejected last (C{for}). @ivar switchovers, upgrades: reports of the last ones, the newest first.
+    @ivar reload: of the last one, or for what else the configuration was rejected last (C{for}).
+    @ivar switchovers, upgrades: reports of the last ones, the newest first.
     @ivar way_back: the way back of the last switchover as a plain value, with secrets: it is handed on, and not shown.
     """
 
