@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench import certificate, load
+from bench import load
 from bench.cells import small_get
-from bench.errors import BenchError
-from bench.load import KEY
-from bench.peers import Peer, Site, redisproxy, start_redis
-from bench.processes import Processes
-from bench.wire import Connection
-from bench.workers import on_processor
+from bench.peers import Peer, Site, redisproxy
+from bench.processors import beside_redis
 
 CELL = small_get(50)
 OFF = {"REDISPROXY_FIGURES": "0"}
@@ -35,24 +30,18 @@ def measure(folder: Path, files: int, rounds: int, requests: int, say: Callable[
 
     Raises BenchError when there is one processor only, or a proxy does not start or answer.
     """
-    processors = sorted(os.sched_getaffinity(0))
-    if len(processors) < 2:
-        raise BenchError("figures: two processors are needed to measure what they cost")
-    with Processes() as processes:
-        with on_processor(processors[-1]):
-            redis = start_redis(processes, folder, files)
-        site = Site(processes, folder, redis, certificate.make(folder), files)
-        with on_processor(processors[0]):
-            peers = {
-                True: redisproxy("redisproxy-measured", site),
-                False: redisproxy("redisproxy-unmeasured", site, environment=OFF),
-            }
-        with on_processor(processors[-1]), Connection(redis.port) as at_redis:
-            at_redis.ask(b"SET", KEY, b"x" * CELL.value_bytes)
-            for number in range(rounds):
-                say(f"figures: round {number + 1} of {rounds}")
-                for measured in (True, False) if number % 2 else (False, True):
-                    yield _run(peers[measured], measured, requests)
+    with beside_redis("figures", folder, files, CELL.value_bytes, _started) as peers:
+        for number in range(rounds):
+            say(f"figures: round {number + 1} of {rounds}")
+            for measured in (True, False) if number % 2 else (False, True):
+                yield _run(peers[measured], measured, requests)
+
+
+def _started(site: Site) -> dict[bool, Peer]:
+    return {
+        True: redisproxy("redisproxy-measured", site),
+        False: redisproxy("redisproxy-unmeasured", site, environment=OFF),
+    }
 
 
 def _run(peer: Peer, measured: bool, requests: int) -> Spent:

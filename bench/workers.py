@@ -6,23 +6,20 @@ be woken for fewer commands at a time, and that, not workers, would be measured.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
 
-from bench import certificate, load, machine
+from bench import load, machine
 from bench.cells import small_get
 from bench.errors import BenchError
-from bench.load import KEY
-from bench.peers import Peer, Site, redisproxy, start_redis
-from bench.processes import Processes
-from bench.wire import Connection
+from bench.peers import Peer, Site, redisproxy
+from bench.processors import beside_redis
 
 CLIENTS_EACH = 100
 """For each worker, so that as many commands of its clients come together as in a single process."""
@@ -65,33 +62,16 @@ def measure(folder: Path, files: int, rounds: int, requests: int, say: Callable[
 
     Raises BenchError when there is one processor only, or a proxy does not start or answer.
     """
-    processors = sorted(os.sched_getaffinity(0))
-    if len(processors) < 2:
-        raise BenchError("workers: two processors are needed to measure them")
-    with Processes() as processes:
-        with on_processor(processors[-1]):
-            redis = start_redis(processes, folder, files)
-        site = Site(processes, folder, redis, certificate.make(folder), files)
-        with on_processor(processors[0]):
-            proxies = {(tls, number): _started(number, tls, site) for tls, number in product((False, True), NUMBERS)}
-        with on_processor(processors[-1]), Connection(redis.port) as at_redis:
-            at_redis.ask(b"SET", KEY, b"x" * small_get(1).value_bytes)
-            for number in range(rounds):
-                say(f"workers: round {number + 1} of {rounds}")
-                for (tls, workers), peer in proxies.items():
-                    yield _run(peer, workers, tls, CLIENTS_EACH * workers, connecting=True)
-                    yield _run(peer, workers, tls, requests, connecting=False)
+    with beside_redis("workers", folder, files, small_get(1).value_bytes, _all_started) as proxies:
+        for number in range(rounds):
+            say(f"workers: round {number + 1} of {rounds}")
+            for (tls, workers), peer in proxies.items():
+                yield _run(peer, workers, tls, CLIENTS_EACH * workers, connecting=True)
+                yield _run(peer, workers, tls, requests, connecting=False)
 
 
-@contextmanager
-def on_processor(processor: int) -> Iterator[None]:
-    """What is started meanwhile stays on this processor."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {processor})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+def _all_started(site: Site) -> dict[tuple[bool, int], Peer]:
+    return {(tls, number): _started(number, tls, site) for tls, number in product((False, True), NUMBERS)}
 
 
 def _started(workers: int, tls: bool, site: Site) -> Peer:

@@ -1,8 +1,13 @@
-"""The order of the modules: what takes long is begun first, so that at the end no process is alone with a long one."""
+"""The order of the modules, and the fixture that most tests in memory begin with.
+
+What takes long is begun first, so that at the end no process is alone with a long one.
+"""
 
 from __future__ import annotations
 
 import pytest
+
+from tests.wire import Wire
 
 LONGEST = (
     "test_simulation",
@@ -25,6 +30,12 @@ LONGEST = (
 
 LAST = ("test_order",)
 """Modules in which a millisecond matters: they run when the others are done."""
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """A proxy in memory, of which the test plays the clients and the server."""
+    return Wire()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -295,6 +295,14 @@ class Wire:
         client = self.clients[self._ports] = Client(self, transport)
         return client
 
+    def client_with_a_reply(self) -> Client:
+        """A client that has had a reply, so that its commands go straight."""
+        client = self.client()
+        client.send(cmd("PING"))
+        self.server.send(b"+PONG\r\n")
+        assert client.got() == b"+PONG\r\n"
+        return client
+
     @property
     def server(self) -> Server:
         """The last connection to the server."""

@@ -110,7 +110,10 @@ def fetch(
         body = urlencode(fields) if fields is not None else None
         connection.request("GET" if fields is None else "POST", path, body, headers)
         answer = connection.getresponse()
-        return answer.status, answer.read(MAX_ANSWER_BYTES)
+        content = answer.read(MAX_ANSWER_BYTES)
+        if answer.length:
+            raise ConnectionResetError("closed in the middle of the answer")
+        return answer.status, content
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise AdminUnreachable(
             f"no answer from {admin.address}: {error or 'closed'}\n{_advice(error, admin)}"

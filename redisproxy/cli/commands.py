@@ -14,7 +14,8 @@ import click
 
 import redisproxy
 from redisproxy.cli import checking, clients, completion, fleet, looking, top
-from redisproxy.cli.asking import AS_JSON, CONFIG, REFUSED, answer_of, ask_admin, show
+from redisproxy.cli.admin_client import ANSWER_S, call
+from redisproxy.cli.asking import AS_JSON, CONFIG, REFUSED, admin_of, answer_of, ask_admin, show
 from redisproxy.cli.checking import load
 
 
@@ -54,6 +55,21 @@ def _ordered(path: str, fields: dict[str, str], cacert: str | None) -> tuple[int
     return answer_of(path, "/cmd/", fields, cacert, limit_s=None)
 
 
+class _Asking:
+    """Implements C{switchover.Asking}."""
+
+    def __init__(self, path: str, cacert: str | None, here: bool = False) -> None:
+        self._path = path
+        self._cacert = cacert
+        self._of_whom = _of_whom(here)
+
+    def order(self, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        return _ordered(self._path, {**fields, **self._of_whom}, self._cacert)
+
+    def info(self) -> tuple[int, dict[str, Any]]:
+        return call(admin_of(self._path), "/info.json", None, self._cacert, ANSWER_S)
+
+
 _command("pause", "Suspend new commands and return at once.")
 _command("unpause", "Let commands through again.")
 _command("reload", "Take the configuration file as it is now. The proxy pauses, switches, and unpauses.")
@@ -89,15 +105,11 @@ def switchover(
     """
     from redisproxy.cli import switchover as command
 
-    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
-        if fields is None:
-            return answer_of(path, page, None, cacert)
-        return answer_of(path, page, {**fields, **_of_whom(here)}, cacert, None)
-
+    ask = _Asking(path, cacert, here)
     if abort + back + forget > 1 or (dry_run and (abort or forget)):
         raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
     if forget:
-        show(*ask("/cmd/", {"cmd": "forget-way-back"}))
+        show(*ask.order({"cmd": "forget-way-back"}))
         return
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, back, as_json))
 
@@ -106,8 +118,9 @@ def switchover(
 @ask_admin
 @click.option("--dry-run", is_flag=True, help="Only check; change nothing.")
 @click.option("--abort", is_flag=True, help="Undo the failover that runs, unless the sentinels have been told.")
+@HERE
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json: bool) -> None:
+def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, here: bool, as_json: bool) -> None:
     """Have Redis Sentinel make a replica the primary, with nothing lost, and go on there.
 
     The running proxy holds the clients for a moment, fences the primary, waits until the replicas have everything, and
@@ -117,9 +130,7 @@ def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, as_json:
     """
     from redisproxy.cli import switchover as command
 
-    def ask(page: str, fields: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
-        return answer_of(path, page, None, cacert) if fields is None else _ordered(path, fields, cacert)
-
+    ask = _Asking(path, cacert, here)
     if abort and dry_run:
         raise click.UsageError("--abort and --dry-run exclude each other")
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, False, as_json, "failover"))
@@ -194,6 +205,10 @@ OF_SWITCHOVERS = ("kill", "manual", "back")
     "--upgrades", type=click.IntRange(0), default=0, show_default=True,
     help="How often, among the switchovers, the program on disk takes the proxy's place.",
 )  # fmt: skip
+@click.option(
+    "--failovers", type=click.IntRange(0), default=0, show_default=True,
+    help="Instead of switchovers, so many failovers by sentinels of its own.",
+)  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="The proxy's workers.")
 @click.option("--seed", type=int, help="Repeats what a run with this seed has decided; else a new one, which is told.")
 @click.option("--kill", is_flag=True, help="Kill the old primary as soon as the new one is promoted.")
@@ -222,7 +237,8 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     """Move live clients between two Redis servers of its own, again and again, and check every reply.
 
     With --upgrades the proxy hands its clients over to the program on disk in between (or only that, with
-    --switchovers 0).
+    --switchovers 0). With --failovers there are a primary, two replicas and three sentinels, which are told to fail
+    over again and again.
 
     The seed fixes what the test itself decides: each client's commands, keys, sizes and think times in their order, the
     order in which idle clients are asked, and how long after one switchover the next one is asked for. It can't fix how
@@ -235,9 +251,13 @@ def switch_test(as_json: bool, seed: int | None, **fields: Any) -> None:
     from redisproxy.switch_test.options import Options, any_seed
     from redisproxy.switch_test.terminal import run
 
+    if fields["failovers"]:
+        if how := [each for each in (*OF_SWITCHOVERS, "program-b") if fields[each.replace("-", "_")]]:
+            raise click.UsageError(f"--{how[0]} is for switchovers, and --failovers has none")
+        fields["switchovers"] = 0
     if fields["back"] and (fields["kill"] or fields["manual"]):
         raise click.UsageError("--back needs the old server alive, and the proxy's own switchovers")
-    if not fields["switchovers"] and not fields["upgrades"]:
+    if not (fields["switchovers"] or fields["upgrades"] or fields["failovers"]):
         raise click.UsageError("--switchovers 0 needs --upgrades: there would be nothing to test")
     if not fields["switchovers"] and (how := [each for each in OF_SWITCHOVERS if fields[each]]):
         raise click.UsageError(f"--{how[0]} says how a switchover goes, and --switchovers 0 has none")

@@ -5,39 +5,55 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from redisproxy.cli.admin_client import AdminUnreachable
 from redisproxy.cli.fleet_answers import peers_lines
 from redisproxy.cli.switchover_report import tell, tell_differences
 
 POLL_S = 0.2
 INTERRUPTED = 130
 HOW_TO_ABORT = "redisproxy switchover --abort"
-Call = Callable[[str, "dict[str, str] | None"], tuple[int, dict[str, Any]]]
+ABORT = {"cmd": "switchover-abort"}
 
 
-def run(call: Call, dry_run: bool, back: bool, as_json: bool, command: str = "switchover") -> int:
+class Asking(Protocol):
+    """Asks the running proxy; HTTP status and answer."""
+
+    def order(self, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """Give it a command, and wait for however long that takes.
+
+        @raise SystemExit: there is no answer, which is said.
+        """
+
+    def info(self) -> tuple[int, dict[str, Any]]:
+        """The contents of /info.json.
+
+        @raise AdminUnreachable: there is no answer at the moment.
+        """
+
+
+def run(asking: Asking, dry_run: bool, back: bool, as_json: bool, command: str = "switchover") -> int:
     """Carry out a switchover; the exit code is 0 when it is done, 1 when it was refused or rolled back.
 
     @param back: to the server before. @param command: C{failover} has the sentinels fail over.
-    @param call: asks the running proxy; takes path and fields, returns HTTP status and answer.
     """
     flags = {"dry_run": dry_run, "back": back}
     fields = {"cmd": command, **{name: "1" for name, given in flags.items() if given}}
     console = Console(stderr=True)
-    answer = _answer_of(call, fields, console, console.is_terminal and not as_json)
+    answer = _answer_of(asking, fields, console, console.is_terminal and not as_json)
     report = answer.get("report", {})
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     elif not answer.get("ok"):
         text = escape(str(report.get("error") or answer.get("error")))
-        console.print(f"[bold red]not switched:[/] {text}", highlight=False)
+        what = "it is not known where the clients are" if report.get("result") == "unknown" else "not switched"
+        console.print(f"[bold red]{what}:[/] {text}", highlight=False)
         tell_differences(report, console)
     else:
         tell(report, Console())
@@ -45,9 +61,9 @@ def run(call: Call, dry_run: bool, back: bool, as_json: bool, command: str = "sw
     return 0 if answer.get("ok") else 1
 
 
-def abort(call: Call, as_json: bool) -> int:
+def abort(asking: Asking, as_json: bool) -> int:
     """Abort the switchover that runs; the exit code is 0 when everything is undone, 1 when that is too late."""
-    answer = call("/cmd/", {"cmd": "switchover-abort"})[1]
+    answer = asking.order(ABORT)[1]
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     elif answer.get("ok"):
@@ -57,33 +73,33 @@ def abort(call: Call, as_json: bool) -> int:
     return 0 if answer.get("ok") else 1
 
 
-def _answer_of(call: Call, fields: dict[str, str], console: Console, watched: bool) -> dict[str, Any]:
+def _answer_of(asking: Asking, fields: dict[str, str], console: Console, watched: bool) -> dict[str, Any]:
     """Ask, and wait for the answer. Ctrl-C does not stop a switchover: who is at a terminal is asked about it."""
-    asked = _Asked(call, fields)
+    asked = _Asked(asking, fields)
     while True:
         try:
-            return _watched(call, asked, console) if watched else asked.answer()
+            return _watched(asking, asked, console) if watched else asked.answer()
         except KeyboardInterrupt:
             if not console.is_terminal or not sys.stdin.isatty():
                 console.print(f"[bold]it goes on[/]; this aborts it: {HOW_TO_ABORT}", highlight=False)
                 sys.exit(INTERRUPTED)
             if click.confirm("Abort it? Else it goes on.", err=True):
-                refused = call("/cmd/", {"cmd": "switchover-abort"})[1].get("error")
+                refused = asking.order(ABORT)[1].get("error")
                 console.print(f"[bold]{escape(refused)}[/]" if refused else "aborting", highlight=False)
 
 
 class _Asked:
     """A question whose answer comes in a thread."""
 
-    def __init__(self, call: Call, fields: dict[str, str]) -> None:
+    def __init__(self, asking: Asking, fields: dict[str, str]) -> None:
         self.ended = threading.Event()
         self._answers: list[dict[str, Any]] = []
         self._code: int | str | None = None
-        threading.Thread(target=self._ask, args=(call, fields), daemon=True).start()
+        threading.Thread(target=self._ask, args=(asking, fields), daemon=True).start()
 
-    def _ask(self, call: Call, fields: dict[str, str]) -> None:
+    def _ask(self, asking: Asking, fields: dict[str, str]) -> None:
         try:
-            self._answers.append(call("/cmd/", fields)[1])
+            self._answers.append(asking.order(fields)[1])
         except SystemExit as error:
             self._code = error.code
         finally:
@@ -100,16 +116,24 @@ class _Asked:
         return self._answers[0] if self._answers else {"ok": False, "error": "no answer"}
 
 
-def _watched(call: Call, asked: _Asked, console: Console) -> dict[str, Any]:
+def _watched(asking: Asking, asked: _Asked, console: Console) -> dict[str, Any]:
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("preflight", total=None, left="")
         while not asked.ended.wait(POLL_S):
-            status, info = call("/info.json", None)
-            current = info.get("switchover", {}).get("current") if status == 200 else None
-            if current:
+            if current := _current(asking):
                 _show(progress, bar, current)
     return asked.answer()
+
+
+def _current(asking: Asking) -> dict[str, Any]:
+    """How far it is; empty when the proxy does not say, which it may do the next time."""
+    try:
+        status, info = asking.info()
+    except AdminUnreachable:
+        return {}
+    current: dict[str, Any] | None = info.get("switchover", {}).get("current") if status == 200 else None
+    return current or {}
 
 
 def _show(progress: Progress, bar: TaskID, current: dict[str, Any]) -> None:

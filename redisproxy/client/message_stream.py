@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 MONITORS = "O"
 """The C{FLAG} of a client that monitors."""
+NAME_BYTES = 128
+"""What is kept of a name besides itself."""
+MAX_NAMES_BYTES = 67108864
+"""Of all channels, patterns and shard channels of one client. No server counts them."""
 
 
 class MessageStream(Protocol):
@@ -20,6 +24,7 @@ class MessageStream(Protocol):
 
     @ivar connection: what brings it.
     @ivar names: channels, patterns and shard channels, by the prefix of their commands.
+    @ivar names_bytes: what they take in memory, each with C{NAME_BYTES}.
     @ivar asked: the commands with which tracking was asked for at the server that is moved to.
     @ivar reads_on: the connection is read although the client does not read.
     @ivar cut: where the messages for the client end or begin here, while it changes over.
@@ -29,6 +34,7 @@ class MessageStream(Protocol):
     """What CLIENT LIST calls such a client."""
     connection: Connection
     names: dict[bytes, dict[bytes, None]]
+    names_bytes: int
     asked: list[bytes]
     reads_on: bool
     cut: StreamCut | None

@@ -11,7 +11,7 @@ from enum import Enum
 
 from redisproxy import resp
 from redisproxy.client.open_transaction import Transaction
-from redisproxy.client.session_value import MAX_WATCHED, SessionValue
+from redisproxy.client.session_value import MAX_WATCHED, MAX_WATCHED_BYTES, SessionValue
 from redisproxy.client.tracking_options import Tracking
 
 DEFAULT_USER = b"default"
@@ -107,16 +107,15 @@ class Session:
     def __init__(self, user: bytes | None) -> None:
         self.user = user
         self.failed_logins = 0
+        self.lib_name = self.lib_version = b""
         self.reply_mode = ReplyMode()
         self.reset()
 
     def reset(self) -> None:
-        """What RESET does, except authentication."""
+        """What RESET does, except authentication. The client's library is the same afterwards, and stays known."""
         self.db = 0
         self.resp_version = 2
         self.name = b""
-        self.lib_name = b""
-        self.lib_version = b""
         self.reply_mode.on()
         self.transaction: Transaction | None = None
         self.watching = False
@@ -180,7 +179,7 @@ class Session:
         self.watching = True
         if self.watched is not None:
             self.watched += tuple(keys)
-            if len(self.watched) > MAX_WATCHED:
+            if len(self.watched) > MAX_WATCHED or sum(map(len, self.watched)) > MAX_WATCHED_BYTES:
                 self.watched = None
 
     def lose_watch(self) -> None:

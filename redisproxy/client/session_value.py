@@ -20,6 +20,8 @@ MAX_BYTES = 268435456
 """No client's state is larger in its form as bytes; one with more unsent replies stays where it is."""
 MAX_ID = (1 << 53) - 1
 MAX_WATCHED = 1000
+MAX_WATCHED_BYTES = 1048576
+"""Of the keys of one client's WATCHes: with more of them, its next EXEC after a move answers nil."""
 MAX_PREFIXES = 1000
 MAX_PREFIX_BYTES = 65536
 """Of CLIENT TRACKING, for one client."""

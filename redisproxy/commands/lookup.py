@@ -42,6 +42,8 @@ _SECRET_PARAMETERS = (
 
 SPECIAL = frozenset(name.encode() for name in (*TABLE, *SUBCOMMANDS, *BLOCK_OPTION))
 """Upper-case names at which a run of plain commands ends."""
+_WORDS_OF_OPTION = {"COUNT": 2, "GROUP": 3}
+"""Of XREAD and XREADGROUP: with the values that follow, which may be words like any."""
 _BY_NAME = frozenset(name.encode() for name in EVAL_BY_NAME)
 
 
@@ -115,7 +117,7 @@ class CommandTable:
 
     def _find(self, name: str, args: list[bytes]) -> Treatment:
         if name in BLOCK_OPTION:
-            return BLOCKING if has_block_option(args) else FORWARD
+            return BLOCKING if block_option(args) else FORWARD
         subcommands = SUBCOMMANDS.get(name)
         if subcommands is None:
             return TABLE.get(name) or self._learned.get(name, FORWARD)
@@ -135,26 +137,14 @@ def _word(arg: bytes) -> str:
     return arg[:64].decode("latin-1").upper()
 
 
-def has_block_option(args: list[bytes]) -> bool:
-    """Whether the XREAD or XREADGROUP in `args` has the option BLOCK before its STREAMS."""
-    skip = False
-    for position, arg in enumerate(args[1:], 1):
-        word = _word(arg)
-        if skip:
-            skip = False
-        elif word == "STREAMS":
-            return False
-        elif word == "BLOCK":
-            return True
-        elif word == "COUNT":
-            skip = True
-        elif word == "GROUP" and position == 1:
-            return _has_block_after_group(args)
-    return False
-
-
-def _has_block_after_group(args: list[bytes]) -> bool:
-    return has_block_option([args[0], *args[4:]])
+def block_option(args: list[bytes]) -> int:
+    """Where the XREAD or XREADGROUP in `args` has the option BLOCK, before its STREAMS; 0 if it has none."""
+    at = 1
+    while at < len(args) and (word := _word(args[at])) != "STREAMS":
+        if word == "BLOCK":
+            return at
+        at += _WORDS_OF_OPTION.get(word, 1)
+    return 0
 
 
 def asks_for_secret(patterns: list[bytes]) -> bool:

@@ -67,7 +67,7 @@ class Abort:
         """Abort what runs. Fires when everything is undone; fails with L{WrongState} when nothing runs, or too late."""
         switchover = self._switchover
         if self._working is None:
-            return fail(WrongState("no switchover is running"))
+            return fail(WrongState("no switchover is running, and no failover"))
         if switchover is not None and switchover.effects.too_late:
             return fail(WrongState(TOO_LATE))
         answer: Deferred[Answer] = Deferred()

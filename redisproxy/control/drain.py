@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from redisproxy.control.answers import Answer
 from redisproxy.dataplane.interface import DataPlaneLost
@@ -25,14 +27,24 @@ async def drain(gate: GateOrders, clock: IReactorTime, limit_s: float) -> list[A
     @raise GateReopened: the gate was opened first.
     """
     dropping: list[Deferred[tuple[ClientInFlight, ...]]] = []
-    deadline = clock.callLater(limit_s, lambda: dropping.append(ensureDeferred(_drop(gate))))
+    overdue = ensureDeferred(_overdue(clock, limit_s))
+    overdue.addCallbacks(lambda _: dropping.append(ensureDeferred(_drop(gate))), _not_overdue)
     try:
         await gate.drained()
     finally:
-        if deadline.active():
-            deadline.cancel()
+        overdue.cancel()
     dropped = [client for each in dropping for client in await each]
     return [asdict(client) for client in dropped[:MAX_NAMED]]
+
+
+async def _overdue(clock: IReactorTime, limit_s: float) -> None:
+    await deferLater(clock, limit_s)
+    # If it was this process that stood still, what has come meanwhile is read only after its timers.
+    await deferLater(clock, 0)
+
+
+def _not_overdue(failure: Failure) -> None:
+    failure.trap(CancelledError)
 
 
 async def _drop(gate: GateOrders) -> tuple[ClientInFlight, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.errors import SHUTTING_DOWN, WrongState
-from redisproxy.dataplane.interface import SWITCHOVER
+from redisproxy.dataplane.interface import RELOAD, SWITCHOVER
 
 if TYPE_CHECKING:
     from redisproxy.control.answers import Answer
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 
 def _took_place(switchover: Answer | Failure) -> bool:
     return not isinstance(switchover, Failure) and switchover["report"]["result"] == "done"
+
+
+@dataclass
+class Turn:
+    """Something that begins after what is running. @ivar waiting: fire when it is over, or will not begin."""
+
+    begin: Callable[[], Deferred[Any]]
+    waiting: list[Deferred[None]] = field(default_factory=list)
+
+    def over(self, _: object = None) -> None:
+        """It is."""
+        for each in self.waiting:
+            each.callback(None)
 
 
 class Exclusion:
@@ -33,8 +47,7 @@ class Exclusion:
         self._results = results
         self._running: Deferred[Any] | None = None
         self._name, self._began = "", 0.0
-        self._next: Callable[[], Deferred[Any]] | None = None
-        self._waiting: list[Deferred[None]] = []
+        self._next: dict[str, Turn] = {}
         self._stopping = False
         self._still = ""
 
@@ -59,38 +72,38 @@ class Exclusion:
         running.addBoth(self._ended, answer)
         return answer
 
-    def run_next(self, begin: Callable[[], Deferred[Any]]) -> Deferred[None]:
-        """Call `begin` now, or, however often this is asked for, once after what is running.
-
-        Not after a switchover that did not take place: the file names the new server then, and nobody is to go there.
+    def run_next(self, name: str, begin: Callable[[], Deferred[Any]]) -> Deferred[None]:
+        """Call `begin` now, or after what is running; then once, however often this is asked for by this name.
 
         @return: fires when what was begun has ended, or will not begin; it never fails.
         """
         if self._running is None:
             return begin().addBoth(lambda _: None)
-        self._next = begin
-        self._waiting.append(waiting := Deferred[None]())
+        turn = self._next.setdefault(name, Turn(begin))
+        turn.waiting.append(waiting := Deferred[None]())
         return waiting
 
     def _ended(self, result: Answer | Failure, answer: Deferred[Answer]) -> None:
         self._running = None
         self._results.ended(self._name, self._began, result)
-        begin, self._next = self._next, None
-        waiting, self._waiting = self._waiting, []
-        if begin is not None and self._name == SWITCHOVER and not _took_place(result):
+        turns, self._next = self._next, {}
+        if RELOAD in turns and self._name == SWITCHOVER and not _took_place(result):
+            # The file names the new server then, and nobody is to go there.
             self.log.warn("the switchover did not take place: the SIGHUP that came meanwhile is not carried out")
-            begin = None
+            turns.pop(RELOAD).over()
         answer.callback(result)
-        over = succeed(None) if begin is None else self.run_next(begin)
-        for each in waiting:
-            over.chainDeferred(each)
+        for name, turn in turns.items():
+            self.run_next(name, turn.begin).addCallback(turn.over)
 
     async def stop(self, still: str = "") -> None:
         """End what is running, and begin nothing any more: a switchover is rolled back.
 
         @param still: the name of what may go on and begin all the same.
         """
-        self._next, self._stopping, self._still = None, True, still
+        turns, self._next = self._next, {}
+        self._stopping, self._still = True, still
+        for turn in turns.values():
+            turn.over()
         if self._running is not None and self._name != still:
             running, done = self._running, Deferred[None]()
             running.addBoth(lambda _: done.callback(None))

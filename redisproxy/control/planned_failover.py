@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
 from redisproxy.control.abort import Abort
 from redisproxy.control.answers import Answer
 from redisproxy.control.errors import BadRequest, WrongState
+from redisproxy.control.other_proxies import NoOtherProxies, OtherProxies
 from redisproxy.control.switchover_answers import answer_to, carry_out
 from redisproxy.control.switchover_release import released
 from redisproxy.dataplane.interface import SWITCHOVER
-from redisproxy.net.deferreds import shielded
+from redisproxy.net.deferreds import all_settled, shielded
 from redisproxy.sentinel.finder import Finder
 from redisproxy.switchover.sentinel_failover import SentinelFailover
 from redisproxy.switchover.sentinel_group import SentinelGroup
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from redisproxy.control.holding import Holding
     from redisproxy.control.move import Move
     from redisproxy.control.results import Results
-    from redisproxy.dataplane.interface import DataPlane, GateStatus
+    from redisproxy.dataplane.interface import DataPlane, GateStatus, Release
     from redisproxy.net.network import Network
 
 PLANNED_FAILOVER = "planned failover"
@@ -38,6 +39,7 @@ class FailoverCut:
     """Implements C{switchover.control_plane.FailoverControlPlane}.
 
     @param clients_closed: how many clients had been closed before, by reason.
+    @param others: proxies that take part.
     @ivar left_to_follower: somebody has to look for the primary when this is over.
     """
 
@@ -48,27 +50,62 @@ class FailoverCut:
         move: Move,
         hold: FailoverHold,
         clients_closed: Mapping[str, int],
+        others: OtherProxies,
     ) -> None:
         self._configuration = configuration
         self._holding = holding
         self._move = move
         self._hold = hold
         self._clients_closed = clients_closed
+        self._others = others
+        self._others_take_part = False
+        self._others_go: Deferred[None] | None = None
         self._candidate: Candidate | None = None
         self.left_to_follower = False
 
     def hold(self) -> Deferred[GateStatus]:
         self._hold.suspended = True
-        return self._holding.hold(SWITCHOVER)
+        return ensureDeferred(self._held())
+
+    async def _held(self) -> GateStatus:
+        works: list[Deferred[Any]] = [self._holding.hold(SWITCHOVER), ensureDeferred(self._others.hold())]
+        settled = await all_settled(works)
+        for good, result in settled:
+            if not good:
+                result.raiseException()
+        status: GateStatus = settled[0][1]
+        return status
 
     def release(self) -> Deferred[Answer]:
-        return self._holding.release(SWITCHOVER).addCallback(released, self._clients_closed)
+        return ensureDeferred(self._released())
+
+    async def _released(self) -> Answer:
+        others = self._others.let_go() if self._others_go is None and not self.left_to_follower else None
+        letting_go = succeed(None) if others is None else ensureDeferred(others)
+        release: Release = await self._holding.release(SWITCHOVER)
+        self._others.released(release, self._clients_closed)
+        await letting_go
+        return released(release, self._clients_closed)
+
+    async def others_drained(self) -> None:
+        await self._others.drained()
+
+    async def others_proven(self) -> None:
+        await self._others.prove_watches()
+
+    async def others_there(self) -> None:
+        if self._others_go is not None:
+            await self._others_go
 
     async def aim(self, address: TcpAddress) -> None:
         await self.abandon()
         candidate = self._configuration.of_primary_at(address)
         await self._move.prepare(candidate)
         self._candidate = candidate
+        if not self._others_take_part:
+            self._others_take_part, settings = True, self._configuration.settings
+            assert settings.uplink.found is not None
+            await self._others.prepare(settings.uplink.found, address, settings.switchover.pause_budget_ms)
 
     async def abandon(self) -> None:
         candidate, self._candidate = self._candidate, None
@@ -77,11 +114,15 @@ class FailoverCut:
 
     async def swap(self) -> None:
         assert self._candidate is not None
+        new = self._candidate.settings.uplink.found
+        assert new is not None
+        self._others_go = ensureDeferred(self._others.go_to(new))
         await self._move.swap(self._candidate)
         self._candidate = None
 
     async def leave_to_follower(self) -> None:
         self.left_to_follower = True
+        self._others.leave()
         self._hold.suspended = False
         self._hold.begin(self._configuration.settings.uplink.wait_limit_ms / 1000)
 
@@ -89,7 +130,7 @@ class FailoverCut:
 class PlannedFailover:
     """The operation.
 
-    @ivar running: the one that runs.
+    @ivar running: the one that runs. @ivar others: proxies that take part.
     @param hold: what holds clients for the failovers of others. @param look: has the sentinels' primary looked for.
     """
 
@@ -116,6 +157,7 @@ class PlannedFailover:
         self._hold = hold
         self._look = look
         self._abort = Abort()
+        self.others: OtherProxies = NoOtherProxies()
         self.running: SentinelFailover | None = None
 
     @property
@@ -166,5 +208,5 @@ class PlannedFailover:
             raise WrongState("no sentinel has told yet where the primary is")
         closed = (await self._dataplane.figures()).clients_closed
         group = SentinelGroup(finder, settings.uplink, primary, self._network, self._clock)
-        cut = FailoverCut(configuration, self._holding, self._move, self._hold, closed)
+        cut = FailoverCut(configuration, self._holding, self._move, self._hold, closed, self.others)
         return SentinelFailover(group, self._dataplane, cut, settings.switchover, self._clock, dry_run), cut

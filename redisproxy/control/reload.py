@@ -53,7 +53,7 @@ class Reload:
 
         @return: fires when it is over, however; the log has the result.
         """
-        return self._exclusion.run_next(lambda: self.reload().addErrback(self._not_begun))
+        return self._exclusion.run_next(RELOAD, lambda: self.reload().addErrback(self._not_begun))
 
     def _not_begun(self, failure: Failure) -> None:
         if failure.check(WrongState):
@@ -66,7 +66,8 @@ class Reload:
             await self._unfinished.refuse(candidate)
             await self._move.connect(candidate)
         except UplinkError as error:
-            raise Rejected(f"uplink: {error}") from error
+            where, why = str(candidate.settings.uplink.place), str(error)
+            raise Rejected(f"uplink: {why}" if where in why else f"uplink: {where}: {why}") from error
         answer = await self._move.carry_out(candidate, RELOAD)
         self._results.reloaded(answer)
         return answer

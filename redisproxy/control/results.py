@@ -76,6 +76,12 @@ class Results:
         self._metrics.switchovers_failed_total += result in ("rolled_back", "refused", "unknown")
         self.log.info("switchover {result}: {report}", result=result, report=json.dumps(report, default=str))
 
+    def amended(self, report: Answer) -> None:
+        """More is known of the last switchover, which had ended without it."""
+        if self.switchovers:
+            self.switchovers[0] = {**self.switchovers[0], **report}
+        self.log.info("switchover {result}: {report}", result=report["result"], report=json.dumps(report, default=str))
+
     def upgraded(self, report: Answer) -> None:
         """An upgrade has ended, however."""
         self.upgrades.insert(0, {**report, "at": self._clock.seconds()})

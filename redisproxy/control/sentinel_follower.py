@@ -41,7 +41,7 @@ DEMOTED_S = 0.25
 class Follower:
     """One proxy's.
 
-    @param jitter: see L{Backoff}.
+    @param jitter: see L{Backoff}. @ivar hold: holds the clients while the sentinels change the primary.
     """
 
     log = Logger(namespace="redisproxy.sentinel")
@@ -57,7 +57,7 @@ class Follower:
     ) -> None:
         self._configuration = configuration
         self._failover = failover
-        self._hold = hold
+        self.hold = hold
         self._metrics = metrics
         self._clock = clock
         self._jitter = jitter
@@ -124,9 +124,9 @@ class Follower:
 
     def _happened(self, sentinel: Sentinel, event: str) -> None:
         if event == BEGINS:
-            self._hold.begin(self._finder.hold_s if self._finder is not None else 0.0)
+            self.hold.begin(self._finder.hold_s if self._finder is not None else 0.0)
         elif event in ABORTED:
-            self._hold.end()
+            self.hold.end()
         else:
             self.look(sentinel)
 
@@ -143,7 +143,7 @@ class Follower:
             subscription.stop()
         self._finder = None
         self._stop_timer()
-        self._hold.end()
+        self.hold.end()
         if self._looking is not None:
             self._looking.cancel()
 
@@ -188,10 +188,10 @@ class Follower:
         if known:
             self._metrics.sentinel_switches_total += 1
             finder.last_switch = {"from": str(old), "to": str(address), **self._told(answer)}
-        self._hold.end()
+        self.hold.end()
 
     def _told(self, answer: Answer) -> dict[str, Any]:
-        pause_ms = answer["pause_ms"] if self._hold.ms is None else self._hold.ms
+        pause_ms = answer["pause_ms"] if self.hold.ms is None else self.hold.ms
         return {"at": self._clock.seconds(), "pause_ms": pause_ms, "dropped": answer["dropped"]}
 
     def _look_again_in(self, seconds: float) -> None:

@@ -73,7 +73,7 @@ class Upgrade:
 
     def on_signal(self) -> Deferred[None]:
         """Do it for a SIGUSR2; one that comes while a move runs is carried out after it."""
-        return self._exclusion.run_next(lambda: self.upgrade().addErrback(self._not_done))
+        return self._exclusion.run_next(UPGRADE, lambda: self.upgrade().addErrback(self._not_done))
 
     def _not_done(self, failure: Failure) -> None:
         self.log.warn("the SIGUSR2 has had no effect: {error}", error=failure.getErrorMessage())

@@ -13,16 +13,26 @@ from redisproxy.dataplane.interface import SWITCHOVER, ClientInFlight, GateStatu
 from redisproxy.uplink import BUSY
 
 if TYPE_CHECKING:
+    from redisproxy.client import Client
     from redisproxy.dataplane.blocked_clients import BlockedClients
     from redisproxy.dataplane.in_force import InForce
     from redisproxy.shared.core import Core
+    from redisproxy.shared.registry import ClientRegistry
 
 
 class LocalGate:
     """Implements C{interface.GateOrders}."""
 
-    def __init__(self, core: Core, in_force: InForce, blocked: BlockedClients, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        core: Core,
+        registry: ClientRegistry[Client],
+        in_force: InForce,
+        blocked: BlockedClients,
+        clock: IReactorTime,
+    ) -> None:
         self._gate = core.gate
+        self._registry = registry
         self._metrics = core.metrics
         self._maintenance = core.maintenance
         self._in_force = in_force
@@ -48,7 +58,13 @@ class LocalGate:
         if closed:
             self._blocked.gate_closed()
             self._maintenance.gate_closed()
-        return Hold(closed, self.status())
+        return Hold(closed, self.status(), self._may_watch())
+
+    def _may_watch(self) -> bool:
+        pinned = self._in_force.uplinks.pinned_connections
+        if len(pinned) == pinned.spare:
+            return False
+        return bool(self._gate.in_flight) or any(client.session.watching for client in self._registry)
 
     def release(self, reason: str) -> Deferred[Release]:
         return maybeDeferred(self._release, reason)

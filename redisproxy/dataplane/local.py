@@ -86,7 +86,7 @@ class LocalDataPlane:
         """Make what carries the orders out."""
         core, turns = self.core, Turns()
         blocked = BlockedClients(self.registry, core.blocked_commands, core.gate, reactor)
-        self.gate = LocalGate(core, self.in_force, blocked, reactor)
+        self.gate = LocalGate(core, self.registry, self.in_force, blocked, reactor)
         self._demotion = Demotion(core.gate.flow, self.gate, self.in_force, reactor)
         self.move = LocalMove(
             core, self.registry, self.in_force, builder, self.listeners, blocked, reactor, turns, share

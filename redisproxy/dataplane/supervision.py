@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.client import Client
+from redisproxy.dataplane.running_time import RunningTime
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.demotion import Demotion
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.1
 TICK_S = 1.0
+AGAIN_S = 5.0
+"""After a look has failed: one client that can't be dealt with is no reason to leave all others alone for ever."""
 
 
 class Supervision:
@@ -34,33 +38,41 @@ class Supervision:
         self._seconds = seconds
         self._clock = clock
         self._ticked = 0.0
+        self._running_time = RunningTime()
         self._loop = LoopingCall(self.look)
         self._loop.clock = clock
+        self._again: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin to look."""
+        self._again = None
         self._loop.start(LOOK_S, now=False).addErrback(self._failed)
 
     def stop(self) -> None:
         """Look no more."""
         self._demotion.stop()
+        if self._again is not None:
+            self._again.cancel()
         if self._loop.running:
             self._loop.stop()
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("supervision failed", failure=failure)
+        self.log.failure("supervision failed; it goes on in {again_s:g} s", failure=failure, again_s=AGAIN_S)
+        self._again = self._clock.callLater(AGAIN_S, self.start)
 
     def look(self) -> None:
         """Look once."""
         now, settings = self._clock.seconds(), self._in_force.settings
+        running_s = self._running_time.at(now)
         self._demotion.look()
         self._seconds.tick(now)
         self._in_force.uplinks.head_of_line.check(now, self._dedicate)
         if settings.read_time_limit_ms:
-            self._end_overdue(now, settings.read_time_limit_ms / 1000)
+            self._end_overdue(running_s, settings.read_time_limit_ms / 1000)
         if now - self._ticked >= TICK_S:
             self._ticked = now
             self._in_force.uplinks.tick(now)
+            self._in_force.uplinks.ping(running_s)
             self._in_force.connect_ahead()
             self._end_idle(now, settings.idle_timeout_ms / 1000)
 

@@ -88,10 +88,12 @@ class Hold:
     """What became of C{hold}.
 
     @ivar closed: the gate was open before.
+    @ivar may_watch: clients may have WATCHes, of those whose commands are in flight, too.
     """
 
     closed: bool
     gate: GateStatus
+    may_watch: bool = True
 
 
 @dataclass(frozen=True)

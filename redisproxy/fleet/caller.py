@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.control.errors import OperationError
+from redisproxy.control.planned_failover import PLANNED_FAILOVER
 from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, Rejected, WrongOrder
 from redisproxy.fleet import orders as fleet_orders
 from redisproxy.fleet.all_planes import SETTLING
 from redisproxy.fleet.led import Led
+from redisproxy.fleet.led_failover import LedFailover
 from redisproxy.fleet.side import OF_AN_OPERATION
 from redisproxy.remote.order_server import OrderServer
 
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
     from redisproxy.remote.order_server import Handler
 
 MAX_NAME = 200
+OF_THE_OPERATION: tuple[type[Order], ...] = (
+    fleet_orders.PrepareMove,
+    fleet_orders.SetBack,
+    fleet_orders.PrepareFailover,
+    fleet_orders.GoToPromoted,
+    *OF_AN_OPERATION,
+)
+"""Orders that only who leads an operation here may give."""
 
 
 class Caller:
@@ -40,7 +50,7 @@ class Caller:
         portrait: SelfPortrait,
         operations: Operations,
         vigil: Vigil,
-        led: Callable[[Led | None], None],
+        led: Callable[[Led | LedFailover | None], None],
         settling: Callable[[], bool],
     ) -> None:
         self._here = here
@@ -50,27 +60,25 @@ class Caller:
         self._tell = led
         self._settling = settling
         self._name = self._instance = "?"
-        self._led: Led | None = None
+        self._led: Led | LedFailover | None = None
         self.link = OrderServer(here.clock, self._handlers(), self._lost, silence_s=here.lease_s)
 
     def _handlers(self) -> dict[type[Order], Handler]:
         own: dict[type[Order], Handler] = {
             fleet_orders.Introduce: self._introduce,
             fleet_orders.Claim: self._claim,
-            fleet_orders.PrepareMove: lambda **arguments: self._leading().prepare(**arguments),
-            fleet_orders.SetBack: lambda: self._leading().set_back(),
             fleet_orders.Dismiss: self._dismiss,
             fleet_orders.Pause: self._pause,
             fleet_orders.Unpause: self._unpause,
             fleet_orders.AbortSwitchover: self._abort,
             fleet_orders.GoOn: self._go_on,
         }
-        return {**own, **{order: self._of_the_operation(order) for order in OF_AN_OPERATION}}
+        return {**own, **{order: self._of_the_operation(order) for order in OF_THE_OPERATION}}
 
     def _of_the_operation(self, order: type[Order]) -> Handler:
-        return lambda **arguments: self._leading().side.handler(order)(**arguments)
+        return lambda **arguments: self._leading().handler(order)(**arguments)
 
-    def _leading(self) -> Led:
+    def _leading(self) -> Led | LedFailover:
         """
         @raise WrongOrder: it leads nothing here.
         """
@@ -93,16 +101,21 @@ class Caller:
     # -- operations that it leads
 
     def _claim(self, operation: str) -> None:
-        if operation not in (RELOAD, SWITCHOVER):
+        if operation not in (RELOAD, SWITCHOVER, PLANNED_FAILOVER):
             raise Rejected(f"{operation[:MAX_NAME]!r} is no operation that this version takes part in")
         if self._led is not None:
             raise Rejected("it leads an operation here already")
         if self._settling():
             raise Rejected(SETTLING)
-        led = Led(self._here, operation, self._instance, self._name, self.link, self._vigil)
+        led = self._made(operation)
         led.begin()
         self._led = led
         self._tell(led)
+
+    def _made(self, operation: str) -> Led | LedFailover:
+        if operation == PLANNED_FAILOVER:
+            return LedFailover(self._here, self._instance, self._name, self.link)
+        return Led(self._here, operation, self._instance, self._name, self.link, self._vigil)
 
     async def _dismiss(self, report: Any) -> None:
         led = self._leading()

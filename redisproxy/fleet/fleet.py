@@ -14,6 +14,7 @@ from redisproxy.fleet.all_planes import Assembly, FleetDataPlane
 from redisproxy.fleet.caller import Caller
 from redisproxy.fleet.certificates import PortTLS
 from redisproxy.fleet.door import Door
+from redisproxy.fleet.failover_of_all import FailoverOfAll
 from redisproxy.fleet.here import Here, SelfPortrait
 from redisproxy.fleet.operations import FleetOperations
 from redisproxy.fleet.roster import Resolve, Roster
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from redisproxy.control.control import Control
     from redisproxy.dataplane.interface import DataPlane
     from redisproxy.fleet.led import Led
+    from redisproxy.fleet.led_failover import LedFailover
     from redisproxy.net.network import Network
     from redisproxy.remote.order_server import OrderServer
 
@@ -76,6 +78,7 @@ class Fleet:
         of_all = self._assembly, self.roster, status, self._vigil
         self.operations = FleetOperations(here, control.operations, *of_all)
         control.switchover.go_back, control.ends = self.operations.go_back, self.stop
+        control.failover.others = FailoverOfAll(self._assembly)
         control.switchover.way_back.others_set_back = lambda: set_back_by_peers(self._assembly)
 
     def ports(self) -> OwnPorts:
@@ -99,7 +102,7 @@ class Fleet:
         alone, assembly = self.operations.alone, self._assembly
         return Caller(self._here, self._portrait, alone, self._vigil, self._led, lambda: assembly.settling).link
 
-    def _led(self, led: Led | None) -> None:
+    def _led(self, led: Led | LedFailover | None) -> None:
         self.operations.led = led
 
     def start(self) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError
-from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, Hold, Rejected, Release
+from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, Hold, Rejected, Release, WrongOrder
+from redisproxy.fleet.orders import PrepareMove, SetBack
+from redisproxy.fleet.participation import Participation
 from redisproxy.fleet.server_before import WAY
-from redisproxy.fleet.side import Side
+from redisproxy.fleet.side import OF_AN_OPERATION, Side
 from redisproxy.fleet.vigil import Vigil
-from redisproxy.net.deferreds import carried_out
 from redisproxy.switchover.way_back import WayBack
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.interface import ClientInFlight, GateOrders, GateStatus
     from redisproxy.fleet.here import Here
     from redisproxy.remote.link import Link
-    from redisproxy.remote.order_server import OrderServer
+    from redisproxy.remote.order import Order
+    from redisproxy.remote.order_server import Handler, OrderServer
     from redisproxy.switchover.replica_setup import ReplicaSetup
 
 
@@ -76,45 +78,34 @@ class Led:
         self._here = here
         self._operation = operation
         self._name = name
-        self._link = link
         self._vigil = vigil
+        self._part = Participation(here.control.exclusion, f"{operation} led by {name}", link)
         gate = NotedGate(here.dataplane.gate, here.control.holding)
         self.side = Side(here, gate, self._swapped)
         self.side.led_by(link)
         self._candidate: Candidate | None = None
         self._before = here.configuration.settings
         self._setup: ReplicaSetup | None = None
-        self._over = self._lost = self._dismissed = self._has_swapped = False
-        self._waiting: list[Deferred[None]] = []
+        self._lost = self._dismissed = self._has_swapped = False
 
     def begin(self) -> None:
         """Take part from now on, and begin nothing else meanwhile.
 
         @raise Rejected: something runs here already, or the proxy shuts down.
         """
-        refused: list[str] = []
-        name = f"{self._operation} led by {self._name}"
-        running = self._here.control.exclusion.run(name, self._run)
-        running.addErrback(lambda failure: refused.append(failure.getErrorMessage()))
-        if refused:
-            raise Rejected(refused[0])
+        self._part.begin()
         self._vigil.stop()
         self.log.info("the peer {name} leads a {operation} from now on", name=self._name, operation=self._operation)
 
-    async def _run(self) -> Answer:
-        try:
-            await self._until_over()
-        except CancelledError:
-            self._link.abort()  # the servers say how it ends, as if the leader had gone
-            await carried_out(self._until_over())
-            raise
-        return {}
+    def handler(self, order: type[Order]) -> Handler:
+        """What carries out this order of the leader.
 
-    async def _until_over(self) -> None:
-        if not self._over:
-            waiting: Deferred[None] = Deferred(self._waiting.remove)
-            self._waiting.append(waiting)
-            await waiting
+        @raise WrongOrder: it is none of such an operation.
+        """
+        own: dict[type[Order], Handler] = {PrepareMove: self.prepare, SetBack: self.set_back}
+        if order not in own and order not in OF_AN_OPERATION:
+            raise WrongOrder(f"{order.__name__} is no order of a {self._operation}")
+        return own[order] if order in own else self.side.handler(order)
 
     # -- by order of the leader
 
@@ -175,13 +166,7 @@ class Led:
             if report and self._operation == SWITCHOVER:
                 self._here.control.results.switched_over({**report, "led_by": self._name})
         finally:
-            self._finish()
-
-    def _finish(self) -> None:
-        self._over = True
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
+            self._part.finish()
 
     # -- without it
 
@@ -196,10 +181,10 @@ class Led:
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("going on without a leader failed", failure=failure)
-        self._finish()
+        self._part.finish()
 
     async def _settle(self) -> None:
         await self.side.settled()
-        self._finish()
+        self._part.finish()
         if self._operation == SWITCHOVER and self._candidate is not None:
             self._vigil.begin(self._before, self._candidate)

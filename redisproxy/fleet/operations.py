@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
@@ -10,22 +11,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError, Unavailable, WrongState
+from redisproxy.control.planned_failover import PLANNED_FAILOVER
 from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, DataPlaneLost, Rejected
 from redisproxy.fleet import orders
 from redisproxy.fleet.figures import FleetFigures
-from redisproxy.fleet.party import Party
+from redisproxy.fleet.leading import HERE, Leading
 from redisproxy.fleet.roster import Unreachable
-from redisproxy.fleet.server_before import with_server_before
-from redisproxy.fleet.side import Side
-from redisproxy.net.deferreds import all_settled, carried_out
+from redisproxy.net.deferreds import all_settled
 
 if TYPE_CHECKING:
-    from redisproxy.config import Settings
     from redisproxy.control.answers import Answer
     from redisproxy.control.operations import Operations
     from redisproxy.fleet.all_planes import Assembly
     from redisproxy.fleet.here import Here
     from redisproxy.fleet.led import Led
+    from redisproxy.fleet.led_failover import LedFailover
     from redisproxy.fleet.peer import Peer
     from redisproxy.fleet.roster import Roster
     from redisproxy.fleet.status import Status
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from redisproxy.remote.order import Order
 
 UNPAUSE_S = 5.0
-NOTHING: Answer = {}
-HERE = "; with fleet=0 (--here) this proxy does it alone"
 
 
 class FleetOperations:
@@ -50,15 +48,14 @@ class FleetOperations:
         self, here: Here, alone: Operations, assembly: Assembly, roster: Roster, status: Status, vigil: Vigil
     ) -> None:
         self.alone = alone
-        self.led: Led | None = None
+        self.led: Led | LedFailover | None = None
         self._here = here
-        self._assembly = assembly
-        self._roster, self._vigil = roster, vigil
+        self._leading = Leading(here, assembly, roster, vigil)
+        self._roster = roster
         self._status = status
         self.upgrade, self.terminate_raw_connections = alone.upgrade, alone.terminate_raw_connections
         self.forget_way_back, self.ready = alone.forget_way_back, alone.ready
         self.metrics = FleetFigures(here, roster, assembly, lambda: self.led is not None).beside(alone.metrics)
-        self.failover = alone.failover  # the other proxies follow the sentinels
         self.clients, self.kill_clients, self.figures = alone.clients, alone.kill_clients, alone.figures
         self.slow_commands, self.hot_keys = alone.slow_commands, alone.hot_keys
 
@@ -72,11 +69,16 @@ class FleetOperations:
         """Have each take its configuration file as it is now, all at the same moment."""
         if not self._is_fleet:
             return self.alone.reload()
-        return _uncancelled(self._lead(RELOAD, False, self.alone.reload))
+        return _uncancelled(self._leading.lead(RELOAD, self.alone.reload))
 
     def switchover(self, dry_run: bool, back: bool = False) -> Deferred[Answer]:
         """Move the data, and the clients of all, to the uplink that every file names now."""
         return self._switch_over(back, lambda: self.alone.switchover(dry_run, back))
+
+    def failover(self, dry_run: bool) -> Deferred[Answer]:
+        """Have the sentinels make a replica the primary, and take the clients of all there with nothing lost."""
+        begin = partial(self.alone.failover, dry_run)
+        return begin() if dry_run or not self._is_fleet else _uncancelled(self._leading.lead(PLANNED_FAILOVER, begin))
 
     def go_back(self, reason: str) -> Deferred[Answer]:
         """Go back to the server before, for a reason that nobody has ordered."""
@@ -84,41 +86,7 @@ class FleetOperations:
         return self._switch_over(True, lambda: switch_over(back=True, reason=reason))
 
     def _switch_over(self, back: bool, begin: Callable[[], Deferred[Answer]]) -> Deferred[Answer]:
-        return _uncancelled(self._lead(SWITCHOVER, back, begin)) if self._is_fleet else begin()
-
-    async def _lead(self, operation: str, back: bool, begin: Callable[[], Deferred[Answer]]) -> Answer:
-        here, assembly = self._here, self._assembly
-        if assembly.leading:
-            raise WrongState(f"a {assembly.leading} of the fleet is running already, led by this proxy")
-        assembly.leading, report, answer = operation, NOTHING, NOTHING
-        own = Side(here, here.dataplane.gate, self._found_in_force)
-        party = Party(operation, back, here.name, own, here.clock)
-        try:
-            party.invite(await self._roster.assembled())
-            await party.claim([each for each in party.peers if each.instance < here.instance])
-            self._vigil.stop()
-            assembly.party = party  # what runs here already is not asked again before it is None again
-            answer = await begin()
-            report = with_server_before(answer.get("report", {}), here.control.results)
-            return self._with_peers(answer, party)
-        except OperationError as error:
-            report = error.details.get("report", {})
-            error.details |= self._with_peers(error.details, party)
-            raise
-        except (Unreachable, DataPlaneLost, Rejected) as error:
-            raise WrongState(f"{error}{HERE}") from error
-        finally:
-            assembly.party = None
-            await carried_out(party.dismiss(report))
-            assembly.over(report.get("result", "done" if answer else "refused"), here.clock.seconds())
-
-    def _found_in_force(self, settings: Settings) -> None:
-        """In the end that the servers have decided; else the operation itself sees to it."""
-        if self._assembly.settling:
-            self._here.configuration.found_in_force(settings)
-
-    def _with_peers(self, answer: Answer, party: Party) -> Answer:
-        return {**answer, "peers": party.as_report()}
+        return _uncancelled(self._leading.lead(SWITCHOVER, begin, back)) if self._is_fleet else begin()
 
     def switchover_abort(self) -> Deferred[Answer]:
         """Stop the switchover that runs, whoever of the fleet leads it."""

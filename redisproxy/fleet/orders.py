@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redisproxy.dataplane.interface import Release
 from redisproxy.remote.argument_types import PlainValue
 from redisproxy.remote.order import Order, answering, taking
 
@@ -60,6 +61,27 @@ class PrepareMove(Order):
     limit_s = PREPARE_S
     decides = True
     arguments = taking(server=str, target=str, back=bool)
+
+
+class PrepareFailover(Order):
+    """Prepare to go to a replica that sentinels will promote most likely.
+
+    C{Rejected}: no sentinels tell the peer where the primary is, or `primary` is not in use there. `limit_ms`: for how
+    long the leader holds clients at the most.
+    """
+
+    limit_s = PREPARE_S
+    decides = True
+    arguments = taking(primary=str, host=str, port=int, limit_ms=int)
+
+
+class GoToPromoted(Order):
+    """This one was promoted, and takes writes: go there, and let the clients go on; answered when that is done."""
+
+    limit_s = PREPARE_S
+    decides = True
+    arguments = taking(host=str, port=int)
+    response = answering(Release)
 
 
 class ClientsClosed(Order):

@@ -130,9 +130,12 @@ class Party:
     """Those of one operation.
 
     @ivar operation: C{RELOAD} or C{SWITCHOVER}. @ivar back: it goes to the server before.
-    @ivar own: this proxy's side.
+    @ivar own: this proxy's side. @ivar target: what the move goes to, once it is being prepared.
+    @ivar disbanded: nobody gives orders any more.
     """
 
+    target: Settings | None = None
+    disbanded = False
     log = Logger(namespace="redisproxy.fleet")
 
     def __init__(self, operation: str, back: bool, name: str, own: Side, clock: IReactorTime) -> None:
@@ -176,6 +179,7 @@ class Party:
 
     def disband(self) -> None:
         """Nobody gives orders any more: all go on by themselves, as the servers say."""
+        self.disbanded = True
         for member in self.peers:
             if member.claimed:
                 member.lose("the operation was given up")
@@ -186,15 +190,15 @@ class Party:
         """An order, for L{each}."""
         return lambda member: member.takes.give(order, **arguments)
 
-    def to_peers(self, order: type[Order]) -> Callable[[Member], Deferred[Any]]:
+    def to_peers(self, order: type[Order], **arguments: Any) -> Callable[[Member], Deferred[Any]]:
         """An order for L{each}, which this proxy itself answers with None."""
-        return lambda member: succeed(None) if member.peer is None else member.takes.give(order)
+        return lambda member: succeed(None) if member.peer is None else member.takes.give(order, **arguments)
 
     def prepare(
         self, server: str, settings: Settings, own: Callable[[], Deferred[None]]
     ) -> Callable[[Member], Deferred[Any]]:
         """The order to prepare a move away from `server`; each peer reads its own file, and this proxy has done so."""
-        target = str(settings.uplink.address)
+        self.target, target = settings, str(settings.uplink.address)
 
         def prepare(member: Member) -> Deferred[Any]:
             if member.peer is None:

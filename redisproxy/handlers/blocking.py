@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.interfaces import IDelayedCall
 
 from redisproxy.client.waiting import Reason
+from redisproxy.commands.lookup import block_option
 from redisproxy.commands.treatment import Treatment
 from redisproxy.forwarding.collector import Collector
 from redisproxy.handlers import noting, pubsub, xread
@@ -47,7 +48,8 @@ class Blocking(Observed):
     def __init__(self, client: Client, args: list[bytes] | None, changes: Changes = ()) -> None:
         super().__init__(client, lambda _: self._ended())
         self._changes = changes
-        self.moving = self._released = False
+        self.moving = False
+        self._released = b""
         self._again = client.route.unblocked
         self._caching = client.session.caching
         self._next: IDelayedCall | None = None
@@ -83,10 +85,12 @@ class Blocking(Observed):
 
     def _ended(self) -> None:
         self._stop_timer()
+        route = self.client.route
         if self.moving:
-            self.client.route.leave_unblocked()
+            route.leave_unblocked()
         else:
-            self.client.route.settle()
+            route.unblocked = route.unblocked or bool(self._released)
+            route.settle()
 
     def _left(self) -> float:
         return 1.0 if self._deadline is None else self._deadline - self.client.core.clock.seconds()
@@ -111,10 +115,10 @@ class Blocking(Observed):
 
     def release(self, how: bytes) -> None:
         """Another client wants the wait to end; `how` is TIMEOUT or ERROR."""
-        self._released = True
-        connection = self.client.route.connection
-        if connection is not None and connection.server_id is not None:
-            self.client.core.uplinks.own_commands.run("CLIENT", "UNBLOCK", connection.server_id, how)
+        under_way = self.moving or self._released
+        self._released = how
+        if not under_way:
+            self._unblock()
 
     # -- when the gate closes
 
@@ -126,15 +130,17 @@ class Blocking(Observed):
 
     def move(self) -> None:
         """End the wait at the server, so that the drain need not wait for it."""
-        if not self.moving:
-            self.moving = True
+        under_way = self.moving or self._released
+        self.moving = True
+        if not under_way:
             self._unblock()
 
     def _unblock(self) -> None:
         client, connection = self.client, self.client.route.connection
         if client.waiting.blocking is self and connection is not None and connection.server_id is not None:
+            how = (self._released,) if self._released else ()
             sent = client.core.uplinks.own_commands.run(
-                "CLIENT", "UNBLOCK", connection.server_id, on_reply=self._unblocked
+                "CLIENT", "UNBLOCK", connection.server_id, *how, on_reply=self._unblocked
             )
             sent.addBoth(self._sent)
 
@@ -159,7 +165,7 @@ def timeout_position(args: list[bytes]) -> int:
     if name in _TIMEOUT_FIRST:
         return 1
     if name in _STREAMS:
-        return next(at for at, arg in enumerate(args) if arg.upper() == b"BLOCK") + 1
+        return block_option(args) + 1
     return len(args) - 1
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redisproxy import resp
-from redisproxy.client.names import valid_name
+from redisproxy.client.names import may_be_kept
 from redisproxy.client.output import OK
 from redisproxy.handlers import blocking, client_kill, client_list
-from redisproxy.handlers.client_filters import Problem, number
+from redisproxy.handlers.client_filters import Problem, integer
 from redisproxy.handlers.waiting_for_workers import reply_later
 from redisproxy.shared.maintenance import ENDPOINT_TYPES, NO_ENDPOINT
 
@@ -65,21 +65,17 @@ def _get_name(client: Client, args: list[bytes]) -> bytes:
 
 
 def _set_name(client: Client, args: list[bytes]) -> bytes:
-    if not _valid(args[0]):
+    if not may_be_kept(args[0]):
         raise Problem("ERR Client names cannot contain spaces, newlines or special characters.")
     client.session.name = args[0]
     return OK
-
-
-def _valid(name: bytes) -> bool:
-    return valid_name(name) and len(name) <= 1024
 
 
 def _set_info(client: Client, args: list[bytes]) -> bytes:
     option, value = args[0].lower(), args[1]
     if option not in (b"lib-name", b"lib-ver"):
         raise Problem(f"ERR Unrecognized option '{args[0][:64].decode('latin-1')}'")
-    if not _valid(value):
+    if not may_be_kept(value):
         raise Problem(f"ERR {option.decode()} cannot contain spaces, newlines or special characters.")
     if option == b"lib-name":
         client.session.lib_name = value
@@ -158,7 +154,7 @@ def _tracking_info(client: Client, args: list[bytes]) -> bytes:
 
 
 def _unblock(client: Client, args: list[bytes]) -> bytes:
-    wanted = number(args[0], "ERR value is not an integer or out of range")
+    wanted = integer(args[0], "ERR value is not an integer or out of range")
     how = args[1].upper() if len(args) > 1 else b"TIMEOUT"
     if how not in (b"TIMEOUT", b"ERROR"):
         raise Problem("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")

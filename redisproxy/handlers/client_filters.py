@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from redisproxy.resp import strict_int
 from redisproxy.shared.every_worker import ClientFilter
 
 if TYPE_CHECKING:
@@ -17,10 +18,19 @@ class Problem(Exception):
     """The command is wrong; C{str()} is the error text."""
 
 
-def number(arg: bytes, error: str) -> int:
-    if not arg.isdigit() or len(arg) > 18 or int(arg) < 1:
+def integer(arg: bytes, error: str) -> int:
+    value = strict_int(arg)
+    if value is None:
         raise Problem(error)
-    return int(arg)
+    return value
+
+
+def number(arg: bytes, error: str) -> int:
+    """Of a kind that begins with 1."""
+    value = integer(arg, error)
+    if value < 1:
+        raise Problem(error)
+    return value
 
 
 def of_type(which: ClientFilter, arg: bytes) -> ClientFilter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redisproxy import resp
-from redisproxy.handlers.client_filters import Problem, matching, number, of_type
+from redisproxy.handlers.client_filters import Problem, integer, matching, of_type
 from redisproxy.handlers.waiting_for_workers import reply_later
 from redisproxy.shared.every_worker import ClientFilter
 
@@ -36,7 +36,7 @@ def _wanted(args: list[bytes]) -> ClientFilter:
     if option == b"TYPE" and len(args) == 2:
         return of_type(ClientFilter(), args[1])
     if option == b"ID" and len(args) > 1:
-        return ClientFilter(ids=frozenset(number(arg, "ERR Invalid client ID") for arg in args[1:]))
+        return ClientFilter(ids=frozenset(integer(arg, "ERR Invalid client ID") for arg in args[1:]))
     if args:
         raise Problem("ERR syntax error")
     return ClientFilter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redisproxy import resp
-from redisproxy.client.names import valid_name
+from redisproxy.client.names import may_be_kept
 from redisproxy.client.waiting import Reason
 from redisproxy.forwarding.collector import Collector
 from redisproxy.handlers.login import WRONGPASS, close_guesser, login
@@ -85,7 +85,7 @@ def _hello_options(args: list[bytes]) -> tuple[int | None, tuple[bytes, bytes] |
             credentials, rest = (rest[1], rest[2]), rest[3:]
         elif option == b"SETNAME" and len(rest) >= 2:
             name, rest = rest[1], rest[2:]
-            if not valid_name(name):
+            if not may_be_kept(name):
                 raise _HelloError(BAD_NAME)
         else:
             raise _HelloError(f"ERR Syntax error in HELLO option '{rest[0][:64].decode('latin-1')}'")

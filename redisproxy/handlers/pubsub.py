@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redisproxy.client.message_stream import MAX_NAMES_BYTES, NAME_BYTES
 from redisproxy.client.waiting import Reason
 from redisproxy.commands.treatment import Treatment
 from redisproxy.handlers.command_names import full_name
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 IN_CONTEXT = frozenset(prefix.upper() for prefix in CONFIRMATIONS) | {b"PING", b"QUIT", b"RESET"}
 NOT_WHILE_SUBSCRIBED = (
     "ERR redisproxy does not run this command for a client with subscriptions; use another connection"
+)
+
+TOO_MANY = (
+    f"ERR redisproxy remembers no more than {MAX_NAMES_BYTES >> 20} MiB of channels and patterns for a client;"
+    " use patterns or another connection"
 )
 
 
@@ -52,6 +58,9 @@ def subscribe(client: Client, raw: bytes, args: list[bytes], treatment: Treatmen
     if problem is not None:
         client.output.error(problem)
         return True
+    if adds and _too_many(client, args[1:]):
+        client.refuse(args, TOO_MANY)
+        return True
     if not adds and client.route.stream is None:
         return _unsubscribe_from_nothing(client, raw, args)
     if not client.acquirer.obtain(pinned=True):
@@ -64,6 +73,13 @@ def subscribe(client: Client, raw: bytes, args: list[bytes], treatment: Treatmen
     client.sender.many(Confirmed(client, lambda _: _settle(client)), raw, count)
     client.waiting.block(Reason.REPLIES)
     return True
+
+
+def _too_many(client: Client, names: list[bytes]) -> bool:
+    """Whether more would be kept for the client than may be, if it had these as well."""
+    stream = client.route.stream
+    kept = 0 if stream is None else stream.names_bytes
+    return kept + sum(map(len, names)) + NAME_BYTES * len(names) > MAX_NAMES_BYTES
 
 
 def _unsubscribe_from_nothing(client: Client, raw: bytes, args: list[bytes]) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
+from redisproxy.client.message_stream import NAME_BYTES
 from redisproxy.forwarding.collector import Collector
 from redisproxy.forwarding.twins import ReplyScanner
 from redisproxy.handlers.reply_sinks import Observed
@@ -74,6 +75,7 @@ class Subscription:
         self.client = client
         self.connection = connection
         self.names: dict[bytes, dict[bytes, None]] = {b"": {}, b"p": {}, b"s": {}}
+        self.names_bytes = 0
         self.asked: list[bytes] = []
         self._scanner = ReplyScanner()
         self._scanner.counts_pushes = True
@@ -183,10 +185,12 @@ class Subscription:
         name = reply[1]
         if name is None:
             return
+        names, before = self.names[prefix], len(self.names[prefix])
         if added:
-            self.names[prefix][name] = None
+            names[name] = None
         else:
-            self.names[prefix].pop(name, None)
+            names.pop(name, None)
+        self.names_bytes += (len(names) - before) * (len(name) + NAME_BYTES)
 
     # -- moving
 

@@ -231,6 +231,7 @@ class Interrupted:
         try:
             await gate.drained().addTimeout(DRAIN_S, self._clock)
         except TimeoutError:
+            await self._sleep(0)  # if it was this process that stood still, answers are read only after its timers
             await gate.drop_in_flight()
             await gate.drained()
 

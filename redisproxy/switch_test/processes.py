@@ -129,7 +129,7 @@ class RedisServer:
         program = program or shutil.which("redis-server") or ""
         if not program:
             raise CouldNotRun("there is no redis-server on PATH")
-        self._program, self._name, self._folder = program, name, folder
+        self.program, self._name, self._folder = program, name, folder
         self.port = free_port()
         self._process: Process | None = None
 
@@ -146,7 +146,7 @@ class RedisServer:
         shutil.rmtree(data, ignore_errors=True)  # a replica leaves what it received in a file, and would load it
         data.mkdir()
         more = ["--dir", str(data), "--maxclients", "20000"]
-        self._process = Process(self._name, self._folder, [self._program, *fixed, *more])
+        self._process = Process(self._name, self._folder, [self.program, *fixed, *more])
         wait_until(self._answers, f"{self._name} answers")
 
     def _answers(self) -> bool:
@@ -189,12 +189,15 @@ class ProxyServer:
         self._folder = folder
         self._process: Process | None = None
 
-    def write(self, uplink: str, **switchover: Any) -> None:
-        """Write the configuration with this uplink. @param switchover: settings of that name that differ this time."""
+    def write(self, uplink: str | Mapping[str, Any], **switchover: Any) -> None:
+        """Write the configuration with this uplink.
+
+        @param uplink: its address, or the section. @param switchover: settings of that name that differ this time.
+        """
         settings = {
             "listen": {"addr": f"127.0.0.1:{self.port}"},
             "admin": {"addr": f"127.0.0.1:{self.admin_port}"},
-            "uplink": {"addr": uplink},
+            "uplink": {"addr": uplink} if isinstance(uplink, str) else uplink,
             "run_directory": str(self._folder / "run"),
             **self._settings,
             "switchover": {**self._settings["switchover"], **switchover},

@@ -6,9 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,6 @@ from redisproxy.switch_test.processes import (
     CouldNotRun,
     ProxyServer,
     RedisServer,
-    raise_file_limit,
     wait_until,
 )
 from redisproxy.switch_test.result import RunState, result_of
@@ -62,13 +59,13 @@ class Run:
     def run(self, show: Show) -> None:
         """Carry out all switchovers and upgrades, up to the first fault."""
         load = self._start(show)
-        for move in moves(self.state.options.switchovers, self.state.options.upgrades):
+        for move in moves(self.state.options.wanted, self.state.options.upgrades):
             self.state.doing = "moving"
             time.sleep(self._random.random() * self.state.options.between_s)
             if move == UPGRADE:
                 self._upgrade()
             else:
-                self._switch_over()
+                self._move_once()
             self._note_waits(load)
             show(self.result())
             if self.state.faults or load.state["fault_count"]:
@@ -84,10 +81,8 @@ class Run:
 
     def _start(self, show: Show) -> LoadProcess:
         show(self.result())
-        server, options = self._servers[0], self.state.options
-        server.start()
-        self._data.fill(server)
-        self._proxy.write(server.address)
+        options = self.state.options
+        self._start_servers()
         self._proxy.start()
         self.state.admin = f"127.0.0.1:{self._proxy.admin_port}"
         self._load = load = LoadProcess(options, self._proxy.port, self.state.folder)
@@ -95,10 +90,20 @@ class Run:
         show(self.result())
         return load
 
+    def _start_servers(self) -> None:
+        server = self._servers[0]
+        server.start()
+        self._data.fill(server)
+        self._name_server()
+
+    def _name_server(self) -> None:
+        """Have the configuration file name the server in use."""
+        self._proxy.write(self._servers[0].address)
+
     def _upgrade(self) -> None:
         """Have the program on disk take the proxy's place, and wait for the end of the process before."""
         name, before = f"upgrade {len(self.state.upgrades) + 1}", self._proxy.pid
-        self._proxy.write(self._servers[0].address)  # going back has left another one there
+        self._name_server()  # going back has left another one there
         began = time.monotonic()
         answer = self._ask("upgrade")
         if not answer.get("ok"):
@@ -124,7 +129,7 @@ class Run:
             for upgrade in self.state.upgrades[-2:]:  # what fell into the one before may be told late
                 upgrade.waited(began, ended)
 
-    def _switch_over(self) -> None:
+    def _move_once(self) -> None:
         old, new = self._servers
         number, restarted = len(self.state.reports) + 1, time.monotonic()
         name = f"switchover {number}"
@@ -135,10 +140,7 @@ class Run:
         if not answer.get("ok"):
             self.state.faults.append(f"{name}: {answer.get('error')}")
             return
-        report = answer["report"]
-        self.state.reports.append(report)
-        self.state.timeline.add_steps(asked, name, report.get("steps", []))
-        self.state.faults.extend(f"{name}: {each}" for each in self._wrong(report, new))
+        self._note_report(answer["report"], asked, name, new)
         self._servers = [new, old]
         self._knows_way_back = True
 
@@ -179,6 +181,12 @@ class Run:
         closed = report.get("clients_closed")
         return [*([f"disconnected: it closed clients: {closed}"] if closed else []), *self._data.faults(new)]
 
+    def _note_report(self, report: dict[str, Any], asked: float, name: str, new: RedisServer) -> None:
+        """A move is done. @param asked: when it was asked for. @param new: the server in use now."""
+        self.state.reports.append(report)
+        self.state.timeline.add_steps(asked, name, report.get("steps", []))
+        self.state.faults.extend(f"{name}: {each}" for each in self._wrong(report, new))
+
     def _move_manually(self) -> dict[str, Any]:
         """Do by hand what a switchover does: replicate, pause, catch up, promote, reload, unpause."""
         old, new = self._servers
@@ -215,37 +223,3 @@ class Run:
         self._proxy.end()
         for server in self._servers:
             server.end()
-
-
-def switch_test(options: Options, show: Show) -> dict[str, Any]:
-    """Carry out a run in a temporary folder; after a fault the folder stays, with the logs.
-
-    @param show: called with the result so far at the start, after each move, and before the end.
-    @raise CouldNotRun: the test can't run, for a reason that is not the proxy's.
-    """
-    raise_file_limit(options.idle + 3 * (options.busy + options.blocked) + FILES_BESIDE)
-    folder = Path(tempfile.mkdtemp(prefix="switch-test-"))
-    result: dict[str, Any] = {}
-    try:
-        run = Run(options, folder)
-        try:
-            run.run(show)
-            result = run.result()
-        except KeyboardInterrupt:
-            result = run.result(interrupted=True)
-        finally:
-            _let_nobody_interrupt()
-            run.end()
-        return result
-    finally:
-        _clean_up(folder, keep_logs=bool(result.get("faults")))
-
-
-def _clean_up(folder: Path, keep_logs: bool) -> None:
-    for each in (folder / "redis-a", folder / "redis-b") if keep_logs else (folder,):
-        shutil.rmtree(each, ignore_errors=True)
-
-
-def _let_nobody_interrupt() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from redisproxy.switch_test.options import Options
 from redisproxy.switch_test.processes import CouldNotRun
-from redisproxy.switch_test.run import switch_test
 from redisproxy.switch_test.step_watch import StepWatch
+from redisproxy.switch_test.switch_test import switch_test
 from redisproxy.switch_test.timeline import in_words
 
 PASS, FAIL, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
@@ -60,7 +60,7 @@ def _watched(options: Options) -> dict[str, Any]:
     console.print(f"seed {options.seed}")
     columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=options.switchovers + options.upgrades, text="")
+        bar = progress.add_task("", total=options.wanted + options.upgrades, text="")
         shown = _Shown(progress, bar, options.between_s >= SLOWLY_S)
         try:
             return switch_test(options, shown.show)
@@ -85,9 +85,10 @@ class _Shown:
             self.watch.begin(self._admin)
         for pause in result["pauses_ms"][self._told :] if self._each else ():
             self._told += 1
-            console.print(f"switchover {self._told}: the clients were held for {pause:.1f} ms")
+            kind = "failover" if result["failovers"] else "switchover"
+            console.print(f"{kind} {self._told}: the clients were held for {pause:.1f} ms")
         self._text = _text(result)
-        done = result["switchovers"] + result["upgrades"]
+        done = result["switchovers"] + result["failovers"] + result["upgrades"]
         self._progress.update(self._bar, completed=done, text=escape(self._text))
 
     def _step(self, step: str) -> None:
@@ -108,8 +109,10 @@ def _tell(result: dict[str, Any], console: Console) -> None:
     _tell_pauses(result, console)
     _tell_upgrades(result, console)
     upgrades = f" and {result['upgrades']} of {result['upgrades_wanted']} upgrades" if result["upgrades_wanted"] else ""
+    kind = "failovers" if result["options"]["failovers"] else "switchovers"
+    moved = result[kind]
     console.print(
-        f"{result['switchovers']} of {result['wanted']} switchovers{upgrades} in {result['elapsed_s']:.0f} s:"
+        f"{moved} of {result['wanted']} {kind}{upgrades} in {result['elapsed_s']:.0f} s:"
         f" {result['commands']:,} checked writes, {result['delivered']:,} jobs delivered,"
         f" {result['idle_checked']:,} looks at idle clients"
     )

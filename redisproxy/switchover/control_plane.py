@@ -33,7 +33,7 @@ class ControlPlane(Gatekeeper, Protocol):
 
 
 class FailoverControlPlane(Gatekeeper, Protocol):
-    """The control plane as one failover by the sentinels sees it."""
+    """The control plane as one failover by the sentinels sees it; other proxies of the fleet hold and go with it."""
 
     def aim(self, address: TcpAddress) -> Coroutine[Deferred[Any], Any, None]:
         """Prepare to go to the server there; what was prepared before is abandoned.
@@ -43,6 +43,18 @@ class FailoverControlPlane(Gatekeeper, Protocol):
 
     def abandon(self) -> Coroutine[Deferred[Any], Any, None]:
         """Leave nothing of what is prepared."""
+
+    def others_drained(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Fire when nothing is in flight at other proxies of the fleet, which hold their clients, too.
+
+        @raise DataPlaneLost: one is lost.
+        """
+
+    def others_proven(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Behind the fence: have other proxies of the fleet see which WATCHes hold."""
+
+    def others_there(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Fire when other proxies of the fleet have gone to the new primary, or do so by themselves."""
 
     def swap(self) -> Coroutine[Deferred[Any], Any, None]:
         """Put the new address in force. The gate is closed and nothing is in flight."""

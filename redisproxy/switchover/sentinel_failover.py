@@ -108,9 +108,11 @@ class SentinelFailover:
         await self._pause.begin()
         with self._report.step("drain"):
             await self._pause.drain(self._dataplane.gate)
+            await self._pause.within(self._control_plane.others_drained())
         with self._report.step("fence"):
             await self._pause.within(self._fence())
             await self._pause.within(self._dataplane.move.prove_watches())
+            await self._pause.within(self._control_plane.others_proven())
         with self._report.step("verify"):
             await self._pause.within(self._verify())
         self.effects.require_wanted()
@@ -157,6 +159,7 @@ class SentinelFailover:
         self.report["result"] = "done"
         with self._report.step("finish"):
             await self._former.finish(address)
+            await self._control_plane.others_there()
         if self._former.has_more:
             raise SwitchoverFailed(self._former.loss(address))
 

@@ -35,6 +35,7 @@ class Exporter:
         self._is_over = False
         self._closed = threading.Event()
         self._fails = False
+        self._collector: Any = None
         threading.Thread(target=self._run, name="opentelemetry", daemon=True).start()
 
     def put(self, what: Moment | Ended) -> None:
@@ -65,16 +66,6 @@ class Exporter:
         else:
             self.log.info("the collector at {endpoint} takes figures again", endpoint=self._endpoint)
 
-    # -- in the thread
-
-    def _run(self) -> None:
-        try:
-            self._export_all()
-        except Exception as error:
-            self._reactor.callFromThread(self._told, f"{type(error).__name__}: {error}")
-        finally:
-            self._reactor.callFromThread(self._over)
-
     def _over(self) -> None:
         self._is_over = True
         waiters, self._waiters = self._waiters, []
@@ -82,12 +73,30 @@ class Exporter:
             if not each.called:
                 each.callback(None)
 
+    # -- in the thread
+
+    def _run(self) -> None:
+        try:
+            self._export_all()
+        finally:
+            self._reactor.callFromThread(self._over)
+
     def _export_all(self) -> None:
-        collector = importlib.import_module("redisproxy.telemetry.otlp").Collector(self._endpoint)
         error = ""
         while (what := self._waiting.get()) is not None and not (self._closed.is_set() and error):
-            error = collector.take(what)
+            error = self._export(what)
             self._reactor.callFromThread(self._told, error)
             if self._closed.is_set() and self._waiting.empty():
                 break
-        collector.close()
+        if self._collector is not None:
+            self._collector.close()
+
+    def _export(self, what: Moment | Ended) -> str:
+        """Why it could not be; empty when it was."""
+        try:
+            if self._collector is None:
+                self._collector = importlib.import_module("redisproxy.telemetry.otlp").Collector(self._endpoint)
+            why: str = self._collector.take(what)
+        except Exception as error:  # of the libraries, which read the environment, too
+            return f"{type(error).__name__}: {error}"
+        return why

@@ -54,5 +54,11 @@ class Pidfile:
         except OSError:
             with suppress(OSError):
                 os.unlink(beside)
-            with open(self._path, "w", encoding="ascii") as file:  # a folder in which no file can be made
-                file.write(str(os.getpid()))
+            self._write_over()
+
+    def _write_over(self) -> None:
+        """For a folder in which no file can be made. On a full disk it names what it has named: twistd starts beside
+        a pidfile of a process that is gone, and not beside an empty one."""
+        with open(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o666), "w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
+            file.truncate()

@@ -41,7 +41,8 @@ class HeadOfLineWatch:
 
         @param dedicate: called with each client that holds others up.
         """
-        lagging = [each for each in self._registry if lag_of(each, now) >= LAG_S]
+        # Thousands may be idle: nobody waits there.
+        lagging = [each for each in self._registry if len(each.queue) and lag_of(each, now) >= LAG_S]
         if lagging or self._busy_probe.busy:
             self._busy_probe.probe(now)
         for key, connection in self._shared.items():

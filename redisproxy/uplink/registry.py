@@ -53,7 +53,7 @@ class ConnectionRegistry:
     def overdue(self, now: float, limit_s: float) -> Iterator[tuple[UplinkConnection, object]]:
         """Connections whose first command in the queue takes longer than `limit_s`, with the client behind it."""
         for connection in self:
-            sink = connection.outstanding.overdue(now, limit_s)
+            sink = connection.outstanding.overdue(now, limit_s) if len(connection.queue) else None
             if sink is not None:
                 yield connection, client_of(sink)
 

@@ -51,7 +51,8 @@ class SharedConnections:
     def serve(self) -> None:
         """Hand out what there is to who waits."""
         for key in self._requests.shared_keys():
-            for request in self._requests.all_shared(key):
+            # Without a connection nobody is looked at: each of those who wait for one comes here.
+            for request in self._requests.all_shared(key) if key in self._by_key else ():
                 connection = self._by_key.get(key)
                 if connection is not None and self._requests.take(request):
                     request.answer.callback(connection)

@@ -122,9 +122,15 @@ class UplinkSet:
     # -- supervision
 
     def tick(self, now: float) -> None:
-        """Close what has been idle too long, or hangs; to be called about once a second."""
+        """Close what has been idle too long; to be called about once a second."""
         self.pinned_connections.close_unused(now)
         self._reauthentication.tick(now)
+
+    def ping(self, now: float) -> None:
+        """Close what hangs; to be called about once a second.
+
+        @param now: on a clock that runs when this process does.
+        """
         if self.context.limits.ping_interval_s:
             for connection in self.registry.ping(now, self.context.limits):
                 self._pool.opener.last_error = "the server does not answer PING"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -17,11 +18,10 @@ from redisproxy.uplink.connection import UplinkConnection
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """One that waits; who is not `patient` has somewhere else to go."""
+    """One that waits."""
 
     key: Key
     pinned: bool
-    patient: bool
     answer: Deferred[UplinkConnection]
     timeout: IDelayedCall
     since: float
@@ -43,17 +43,23 @@ class WaitQueue:
         self._shared: dict[Key, dict[Request, None]] = {}
         self._pinned: dict[Request, None] = {}
         self._under_way: dict[Request, None] = {}
+        self._impatient: dict[Request, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._shared or self._pinned)
 
     def add(self, key: Key, pinned: bool, patient: bool = True) -> Request:
-        """Wait for a connection. C{answer} can be cancelled; it fails with L{UplinkUnavailable} at the limit."""
+        """Wait for a connection. C{answer} can be cancelled; it fails with L{UplinkUnavailable} at the limit.
+
+        @param patient: who is not has somewhere else to go; see L{refuse_impatient}.
+        """
         answer: Deferred[UplinkConnection] = Deferred(lambda _: self.refuse(request, CancelledError()))
         timeout = self._clock.callLater(self._limit_s, lambda: self._timed_out(request))
-        request = Request(key, pinned, patient, answer, timeout, self._clock.seconds())
+        request = Request(key, pinned, answer, timeout, self._clock.seconds())
         group = self._pinned if pinned else self._shared.setdefault(key, {})
         group[request] = None
+        if not patient:
+            self._impatient[request] = None
         return request
 
     def shared_keys(self) -> list[Key]:
@@ -62,7 +68,7 @@ class WaitQueue:
 
     def pinned_keys(self, start: int, stop: int) -> list[Key]:
         """The keys of those who wait for a pinned connection, from the `start`th to before the `stop`th."""
-        return [request.key for request in list(self._pinned)[start:stop]]
+        return [request.key for request in islice(self._pinned, start, stop)]
 
     @property
     def pinned_count(self) -> int:
@@ -81,6 +87,7 @@ class WaitQueue:
         """Take `request` off the queue; False when it has left it already."""
         if not self._remove(request):
             return False
+        self._impatient.pop(request, None)
         if request.timeout.active():
             request.timeout.cancel()
         self._waits.add(self._clock.seconds() - request.since)
@@ -121,7 +128,10 @@ class WaitQueue:
 
     def refuse_impatient(self, after: int, error: Exception) -> None:
         """Fail those who do not need their pinned connection, but for the first `after` that wait."""
-        for request in [each for each in list(self._pinned)[after:] if not each.patient]:
+        if not self._impatient:
+            return
+        first = set(islice(self._pinned, after))
+        for request in [each for each in self._impatient if each in self._pinned and each not in first]:
             self.refuse(request, error)
 
     def refuse_all(self, error: Exception) -> None:

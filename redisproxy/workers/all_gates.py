@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
 from redisproxy.dataplane.held_course import together
-from redisproxy.dataplane.interface import ClientInFlight, DataPlaneLost, GateStatus, Hold, Release
+from redisproxy.dataplane.interface import OPERATOR, ClientInFlight, DataPlaneLost, GateStatus, Hold, Release
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 class AllGates:
-    """Implements C{interface.GateOrders}."""
+    """Implements C{interface.GateOrders}.
+
+    @ivar unwatched: the data planes that are held, and none of whose clients has a WATCH.
+    """
 
     def __init__(self, members: Members) -> None:
         self._members = members
         self._at_rest: set[DataPlane] = set()
+        self.unwatched: set[DataPlane] = set()
 
     def state(self) -> Deferred[GateStatus]:
         return ensureDeferred(self._state())
@@ -35,6 +39,7 @@ class AllGates:
     async def _hold(self, reason: str) -> Hold:
         members = self._members
         members.reasons.add(reason)
+        members.unpaused = members.unpaused and reason != OPERATOR
         try:
             holds = await members.each(lambda plane: plane.gate.hold(reason).addCallback(self._held, plane))
         except Exception:
@@ -45,6 +50,7 @@ class AllGates:
     def _held(self, hold: Hold, plane: DataPlane) -> Hold:
         # Also taken back: the answer to an earlier hold may have come after the gate was opened.
         (self._at_rest.add if hold.gate.state == "paused" else self._at_rest.discard)(plane)
+        (self.unwatched.discard if hold.may_watch else self.unwatched.add)(plane)
         return hold
 
     def release(self, reason: str) -> Deferred[Release]:
@@ -53,7 +59,9 @@ class AllGates:
     async def _release(self, reason: str) -> Release:
         members = self._members
         members.reasons.discard(reason)
+        members.unpaused = members.unpaused or reason == OPERATOR
         self._at_rest.clear()
+        self.unwatched.clear()
         try:
             released = await members.each(lambda plane: plane.gate.release(reason))
         except DataPlaneLost:

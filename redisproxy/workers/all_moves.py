@@ -5,19 +5,21 @@ With another number of workers, further ones are there before it begins, and tho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 
 from redisproxy.dataplane.interface import DataPlaneLost, WrongOrder
 from redisproxy.workers.share import for_listeners_of
 
 if TYPE_CHECKING:
     from redisproxy.config import Settings
-    from redisproxy.dataplane.interface import MoveOrders
+    from redisproxy.dataplane.interface import DataPlane
     from redisproxy.workers.members import Members
 
+BACK_S = 5.0
+"""For a worker that goes on by itself to be driven again."""
 SWAP_S = 2.0
 """A worker that does not swap within this time is lost: the clients of all others are held meanwhile."""
 
@@ -47,6 +49,7 @@ class AllMoves:
     """Implements C{interface.MoveOrders}.
 
     @param quiet: has nobody given from one to another any more, and fires when nobody is on the way.
+    @param unwatched: the data planes that are held, and have no WATCH to prove.
     """
 
     def __init__(
@@ -54,10 +57,12 @@ class AllMoves:
         members: Members,
         numbers: Numbers | None = None,
         quiet: Callable[[], Coroutine[Deferred[Any], Any, None]] | None = None,
+        unwatched: Set[DataPlane] = frozenset(),
     ) -> None:
         self._members = members
         self._numbers = numbers or FixedNumber()
         self._quiet = quiet
+        self._unwatched = unwatched
         self._preparing = False
 
     def prepare(self, settings: Settings, same_listeners: bool = False) -> Deferred[None]:
@@ -69,6 +74,7 @@ class AllMoves:
         self._preparing = True
         try:
             await self._numbers.grow(settings.worker_count)
+            await self._members.all_back(BACK_S)
             await self._prepare_all(settings, same_listeners)
         except BaseException:
             await self._abandon()
@@ -83,19 +89,22 @@ class AllMoves:
             await self._quiet()
         own = {member.plane: for_listeners_of(member, settings) for member in members.in_use}
         await members.each(lambda plane: plane.move.prepare(own.get(plane, settings), same_listeners))
+        for member in members.away:
+            raise DataPlaneLost(f"{member.label} was out of reach for a moment, and nothing has changed: try again")
 
     def connect(self) -> Deferred[None]:
-        return ensureDeferred(self._work(lambda move: move.connect()))
+        return ensureDeferred(self._work(lambda plane: plane.move.connect()))
 
     def prove_watches(self) -> Deferred[None]:
-        return ensureDeferred(self._work(lambda move: move.prove_watches()))
+        return ensureDeferred(self._work(lambda plane: plane.move.prove_watches(), self._unwatched))
 
     def bring(self) -> Deferred[None]:
-        return ensureDeferred(self._work(lambda move: move.bring()))
+        return ensureDeferred(self._work(lambda plane: plane.move.bring()))
 
-    async def _work(self, order: Callable[[MoveOrders], Deferred[None]]) -> None:
+    async def _work(self, order: Callable[[DataPlane], Deferred[None]], done: Set[DataPlane] = frozenset()) -> None:
         self._prepared()
-        await self._members.each(lambda plane: order(plane.move), cut_short=True)
+        rest = done if self._members.reasons else ()
+        await self._members.each(lambda plane: succeed(None) if plane in rest else order(plane), cut_short=True)
 
     def _prepared(self) -> Settings:
         if self._members.prepared is None:

@@ -82,7 +82,7 @@ class WorkersDataPlane:
         members = self._members
         self.gate = AllGates(members)
         numbers = self._supervisor if self._here is None else FixedNumber()
-        self.move = AllMoves(members, numbers, self._handovers.stop)
+        self.move = AllMoves(members, numbers, self._handovers.stop, self.gate.unwatched)
         self.clients = AllClients(members, self.ports.close)
         self.handover = AllHandovers(members, self._handovers)
         self.notes = AllNotes(members)

@@ -100,9 +100,10 @@ class Finding:
         return self._file_is_to_be_taken([worker.links.found for worker, _ in found if worker.links.found is not None])
 
     def _take_pause(self, pausing: list[Worker], only_to_end: bool) -> None:
-        """An operator's pause outlives the control process; but one that has served since knows whether it is over."""
+        """An operator's pause outlives the control process; but one that has served since knows whether it is over, and
+        it may have been taken back while they were looked for."""
         reasons = self._crew.members.reasons
-        if pausing and not only_to_end:
+        if pausing and not only_to_end and not self._crew.members.unpaused:
             reasons.add(OPERATOR)
         for worker in pausing if OPERATOR not in reasons else ():
             worker.plane.gate.release(OPERATOR).addErrback(lambda failure: failure.trap(*FAILURES))

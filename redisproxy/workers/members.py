@@ -71,6 +71,7 @@ class Members:
 
     @ivar settings: those in force. @ivar prepared: those of a prepared move.
     @ivar reasons: for which clients are held.
+    @ivar unpaused: the operator's pause was taken back here: what others know of one is of before.
     @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
     @ivar scripts: those that all know. @ivar changed: called when one comes or goes.
     @ivar away: those that go on by themselves with their clients, until they are in use again or have ended.
@@ -80,6 +81,7 @@ class Members:
         self.settings = settings
         self.prepared: Settings | None = None
         self.reasons: set[str] = set()
+        self.unpaused = False
         self.noting = self.lost_while_noting = False
         self.changed: Callable[[], None] = lambda: None
         self.scripts = KnownScripts(lambda: self._in_use, lambda: self.settings.limits.max_script_bytes)
@@ -89,6 +91,7 @@ class Members:
         self._used: WeakSet[Member] = WeakSet()
         self._joining: list[Member] = []
         self._waiting: list[Deferred[None]] = []
+        self._until_back: list[Deferred[None]] = []
 
     @property
     def in_use(self) -> list[Member]:
@@ -128,31 +131,30 @@ class Members:
         self.let_join()
 
     def let_join(self) -> None:
-        """A move may have ended: use those that wait for that."""
-        if self.moving:
-            return
-        joining, self._joining = self._joining, []
-        for member in joining:
-            self._use(member)
+        """A move may have ended: use those that wait for that; who has clients is held with the others before that."""
+        for member in self._joining.copy():
+            if member in self._joining and (not self.moving or (self.has_used(member) and not self.prepared)):
+                self._joining.remove(member)
+                self._use(member)
 
     def _use(self, member: Member) -> None:
         if member.serving and not same(member.settings, self.settings):
             member.end("it has begun with settings that are not in force any more")
             return
         again = self.has_used(member)
-        self._back(member)
         self._in_use.append(member)
         self._used.add(member)
         if again and not self.reasons:
             # The operator's pause may be over, which it has outlasted while nobody drove it.
             member.plane.gate.release(OPERATOR).addErrback(self._failed, member)
-        if self.reasons:
+        for reason in self.reasons:
             # Whatever it is told later finds it held: orders take effect in their sequence.
-            member.plane.gate.hold(OPERATOR).addErrback(self._failed, member)
+            member.plane.gate.hold(reason).addErrback(self._failed, member)
         self.scripts.teach(member)
         if self.noting:
             # Before it has a client, so that there is nothing to wait for.
             member.plane.notes.begin(NOTING_S).addErrback(self._failed, member)
+        self._back(member)
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
@@ -185,6 +187,22 @@ class Members:
     def _back(self, member: Member) -> None:
         if member in self.away:
             self.away.remove(member)
+            waiting, self._until_back = ([], self._until_back) if self.away else (self._until_back, [])
+            for each in waiting:
+                each.callback(None)
+
+    async def all_back(self, limit_s: float) -> None:
+        """Wait for those that go on by themselves, and end who is not back in time: clients of theirs would go on at
+        the server that all others leave."""
+        if not self.away:
+            return
+        back: Deferred[None] = Deferred(self._until_back.remove)
+        self._until_back.append(back)
+        try:
+            await back.addTimeout(limit_s, self._clock)
+        except TimeoutError:
+            for member in self.away.copy():
+                member.end(f"it was not back within {limit_s:g} s, and the others go to another server")
 
     # -- orders
 

@@ -110,11 +110,13 @@ class FleetWorld:
     """Everything that runs.
 
     @param more: of each proxy's configuration.
+    @param direct: without relays, which share a processor with the clients, and are late when that is busy.
     @ivar current: the server in use. @ivar other: the one that the next switchover goes to.
     """
 
-    def __init__(self, seed: int, clients: int, more: dict[str, Any]) -> None:
+    def __init__(self, seed: int, clients: int, more: dict[str, Any], direct: bool = False) -> None:
         self._chance = random.Random(f"{seed} world")
+        self._without_relays = direct
         self._more = more
         self.servers = [RedisServer("--hz", "100") for _ in "AB"]
         self.current, self.other = self.servers
@@ -152,10 +154,13 @@ class FleetWorld:
 
     def address(self, server: RedisServer) -> str:
         """Where the proxies reach it."""
+        if self._without_relays:
+            return f"127.0.0.1:{server.port}"
         return f"127.0.0.1:{self._crossings[self.servers.index(server)].port}"
 
     def _proxy(self, at: int) -> Proxy:
         peers = [self._addresses[at], *(f"127.0.0.1:{self._between[at, each].port}" for each in self._others(at))]
+        peers = self._addresses if self._without_relays else peers
         fleet = {"listen": {"addr": self._addresses[at]}, "peers": peers, "secret": SECRET, "lease_ms": LEASE_MS}
         more = {"pause": {"drain_deadline_ms": 1500}, "read_time_limit_ms": 15_000, "wait": False, **self._more}
         return Proxy(self._uplink(self.current), fleet=fleet, **{**more, "switchover": self._switchover()})

@@ -1,6 +1,6 @@
 """Fleet switchovers while proxies are killed, stopped, or cut off from each other and from the servers.
 
-    python -m tests.chaos.fleets [--rounds 200] [--seed 1] [--clients 2] [--workers 2] [--copy] [--calm]
+    python -m tests.chaos.fleets [--rounds 200] [--seed 1] [--clients 2] [--workers 2] [--copy] [--calm | --stops]
 
 In half of the rounds something fails at a random moment. Exits with 1 when something was lost or doubled, when clients
 of proxies that nothing had befallen saw an error, or waited for longer than the pause budget and a lease, or when the
@@ -30,8 +30,10 @@ BOUND_S = (BUDGET_MS + LEASE_MS) / 1000 + MARGIN_S
 STALLS = 3
 """In so many processes, one after the other, a command may meet the longest time for which this one stood still."""
 LONGEST_FAULT_S = 4.0
+STOPS_S = (3.0, 6.0, 10.0)
 LOOK_S = 0.02
 HOWS = ("cut", "stall", "blackhole")
+KINDS = ("kill", "stop", "peers", "peers", "link", "old", "new", "servers", "all")
 
 
 @dataclass
@@ -55,13 +57,13 @@ class Verdict:
     problems: list[str] = field(default_factory=list)
 
 
-def trouble(world: FleetWorld, leader: int, chance: random.Random) -> Trouble:
+def trouble(world: FleetWorld, leader: int, chance: random.Random, kinds: tuple[str, ...] = KINDS) -> Trouble:
     """Something that fails for one of them."""
     peer = chance.choice([each for each in range(COUNT) if each != leader])
     one = chance.choice([leader, peer])
     name = "the leader" if one == leader else "a peer"
     how = chance.choice(HOWS)
-    kind = chance.choice(["kill", "stop", "peers", "peers", "link", "old", "new", "servers", "all"])
+    kind = chance.choice(kinds)
     if kind == "kill":
         return Trouble(f"{name} killed", lambda: world.kill(one), alone=(one,))
     if kind == "stop":
@@ -107,13 +109,13 @@ class Busy(threading.Thread):
 class Run:
     """One run."""
 
-    def __init__(self, seed: int, clients: int, calm: bool, more: dict[str, Any]) -> None:
+    def __init__(self, seed: int, clients: int, calm: bool, stops: bool, more: dict[str, Any]) -> None:
         self.chance = random.Random(seed)
         self.verdict = Verdict()
-        self._calm = calm
+        self._calm, self._stops = calm, stops
         self._usual_s = 1.0
         self._busy = Busy()
-        self.world = FleetWorld(seed, clients, more)
+        self.world = FleetWorld(seed, clients, more, direct=calm or stops)
         self._began = time.monotonic()
 
     def rounds(self, count: int) -> None:
@@ -142,7 +144,9 @@ class Run:
             for writer in party.writers:
                 writer.longest_s = 0.0
         self._busy.longest_s = 0.0
-        what = trouble(world, leader, self.chance) if number % 2 and not self._calm else None
+        what = None
+        if number % 2 and not self._calm:
+            what = trouble(world, leader, self.chance, ("stop",) if self._stops else KINDS)
         for at in what.alone if what else ():
             world.parties[at].waits_alone = True
         answer = self._switched(leader, what)
@@ -153,13 +157,13 @@ class Run:
         answers: list[dict[str, Any]] = []
         asking = threading.Thread(target=lambda: answers.append(self.world.switch_over(leader)), daemon=True)
         began = time.monotonic()
-        if what is not None:
+        if what is not None and not self._stops:
             self.world.slow_down(self.chance.choice([0.0, 0.02, 0.05]))
         asking.start()
         if what is not None:
             self._await_moment(leader)
             what.begin()
-            time.sleep(self.chance.uniform(0.1, LONGEST_FAULT_S))
+            time.sleep(self.chance.choice(STOPS_S) if self._stops else self.chance.uniform(0.1, LONGEST_FAULT_S))
             what.end()
             self.world.slow_down(0.0)
         asking.join(60)
@@ -212,7 +216,9 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=2, help="writers at each proxy")
     parser.add_argument("--workers", type=int, default=1, help="of each proxy")
     parser.add_argument("--copy", action="store_true", help="copy the data instead of replicating it")
-    parser.add_argument("--calm", action="store_true", help="nothing fails")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--calm", action="store_true", help="nothing fails")
+    how.add_argument("--stops", action="store_true", help="nothing but proxies that stand still, for 3 to 10 s")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
@@ -220,7 +226,7 @@ def main() -> int:
     if options.copy:
         more["switchover"] = {"mode": "copy"}
     with reactor_for_relays():
-        run = Run(seed, options.clients, options.calm, more)
+        run = Run(seed, options.clients, options.calm, options.stops, more)
         try:
             run.rounds(options.rounds)
         finally:

@@ -174,6 +174,14 @@ def test_a_process_that_ends_in_the_middle_is_not_taken_for_something_else(start
     assert "what was asked for may have happened" in result.output and "HTTP" not in result.output
 
 
+@pytest.mark.parametrize("command", ["upgrade", "metrics"])
+def test_an_answer_that_is_not_whole_is_none(start: Start, command: str) -> None:
+    endpoint = start()
+    endpoint.server.missing = 1
+    result = endpoint.run(command)
+    assert result.exit_code == 2 and "may have ended in the middle" in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
@@ -196,6 +204,19 @@ def test_options_of_a_switchover_that_contradict_each_other_are_refused(start: S
     for options in (["--abort", "--back"], ["--forget-way-back", "--dry-run"]):
         assert endpoint.run("switchover", *options).exit_code == 2
     assert endpoint.server.seen == []
+
+
+def test_a_switchover_that_is_watched_goes_on_when_the_proxy_does_not_say_how_far_it_is(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as at a terminal
+    endpoint = start()
+    server = endpoint.server
+    server.pages["/info.json"] = 200, b"its process is just being stopped"
+    server.answers.clear()
+    server.answer = 409, {"ok": False, "error": "not now"}
+    result = endpoint.run("switchover")
+    assert result.exit_code == 1 and "not now" in result.output and "no answer" not in result.output
 
 
 def test_the_list_of_commands_is_told_in_whole_sentences() -> None:

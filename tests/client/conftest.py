@@ -17,11 +17,6 @@ GET = cmd("GET", "a")
 
 
 @pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
-@pytest.fixture
 def client(wire: Wire) -> Client:
     """A client of the shared connection, which is `wire.servers[0]`."""
     client = wire.client()

@@ -46,6 +46,8 @@ def rule(line: str, allowed: frozenset[str] = frozenset()) -> Rule:
         ("xread streams block 0", Rule.FORWARD),
         ("xreadgroup group block c streams a >", Rule.FORWARD),
         ("xreadgroup group g c count 1 block 10 noack streams a >", Rule.BLOCKING),
+        ("xreadgroup count 1 group block c streams a >", Rule.FORWARD),
+        ("xreadgroup block 10 group g c streams a >", Rule.BLOCKING),
         ("subscribe a", Rule.REFUSED),
         ("psubscribe a", Rule.REFUSED),
         ("monitor", Rule.REFUSED),

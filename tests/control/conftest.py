@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 
 from tests.control.over_amp import over_amp
 from tests.control.rig import Rig, Seam, same_process
@@ -26,6 +26,20 @@ def errors() -> Iterator[list[dict[str, Any]]]:
     observer: Any = observe
     globalLogPublisher.addObserver(observer)
     yield events
+    globalLogPublisher.removeObserver(observer)
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What is logged."""
+    texts: list[str] = []
+
+    def observe(event: dict[str, Any]) -> None:
+        texts.append(formatEvent(event))
+
+    observer: Any = observe
+    globalLogPublisher.addObserver(observer)
+    yield texts
     globalLogPublisher.removeObserver(observer)
 
 

@@ -102,7 +102,7 @@ def test_in_external_mode_the_clients_go_on_at_the_old_server(make_rig: Callable
 
 
 def test_there_is_nothing_to_abort_before_and_afterwards(rig: Rig) -> None:
-    assert "no switchover is running" in str(abort(rig).error)
+    assert "no switchover is running, and no failover" in str(abort(rig).error)
     outcome: Any = switch(rig)
     rig.advance(TIME_S)
     assert outcome.value["report"]["result"] == "done" and "no switchover is running" in str(abort(rig).error)

@@ -76,6 +76,29 @@ def test_a_hangup_meanwhile_is_carried_out_after_it(rig: Rig) -> None:
     assert rig.orders.count("swap") == 2 and rig.control.metrics.reloads_total == 2
 
 
+@pytest.mark.parametrize("upgrade_first", [True, False])
+def test_a_hangup_and_an_ordered_upgrade_meanwhile_are_both_carried_out_after_it(
+    rig: Rig, upgrade_first: bool, said: list[str]
+) -> None:
+    reload(rig)
+    signals = [rig.control.reload.on_signal, rig.control.upgrade.on_signal]
+    for come in reversed(signals) if upgrade_first else signals:
+        come()
+    rig.advance(2 * TIME_S)
+    assert rig.control.metrics.reloads_total == 2
+    assert [text for text in said if "the SIGUSR2 has had no effect: this process can't be upgraded" in text]
+
+
+def test_an_upgrade_ordered_in_a_switchover_that_does_not_take_place_is_carried_out(rig: Rig, said: list[str]) -> None:
+    rig.faults["bring"] = UplinkUnavailable("no")
+    rig.name_server(rig.servers[1])
+    Outcome(rig.operations.switchover(dry_run=False))
+    over = Outcome(rig.control.upgrade.on_signal())
+    assert not over.deferred.called
+    rig.advance(2 * TIME_S)
+    assert over.deferred.called and [text for text in said if "the SIGUSR2 has had no effect" in text]
+
+
 def test_a_hangups_reload_that_the_end_of_the_process_cuts_short_is_no_unhandled_error(
     rig: Rig, errors: list[Any]
 ) -> None:
@@ -113,6 +136,7 @@ def test_one_that_is_rejected_never_closes_the_gate(rig: Rig, errors: list[Any])
     outcome = reload(rig)
     rig.advance(TIME_S)
     assert isinstance(outcome.error, BadRequest) and str(outcome.error).startswith("uplink: ")
+    assert str(outcome.error).count(rig.servers[1].name) == 1, "it says which server can't be used"
     assert moves(rig) == ["prepare", "connect", "abandon"]
     assert rig.control.metrics.reloads_rejected_total == 1 and rig.control.results.reload["ok"] is False
     assert rig.control.results.reload["for"] == "reload"

@@ -28,12 +28,33 @@ ABOVE_S = 8.0
 """Beyond the lease, on a machine with much to do."""
 
 
+HOOK = """#!{python} -IS
+import json, os, signal, socket, sys, time
+asked = json.load(sys.stdin)
+if asked["step"] in ("replicate", "promote"):
+    where = ["NO", "ONE"]
+    if asked["step"] == "replicate":
+        where = [asked["source"]["host"], str(asked["source"]["port"])]
+    with socket.create_connection(("127.0.0.1", asked["new"]["port"])) as connection:
+        connection.sendall(" ".join(["REPLICAOF", *where]).encode() + b"\\r\\n")
+        assert connection.recv(100).startswith(b"+OK")
+if asked["step"] == "promote" and os.path.exists({stalls!r}):
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep({stalls_s})
+    os.kill(os.getppid(), signal.SIGCONT)
+"""
+"""Does what a managed service does; while a file is there, the proxy stands still behind the promotion."""
+STALLS_S = 3.0
+
+
 class Fleet:
     """Proxies with the same list of peers."""
 
-    def __init__(self, stack: ExitStack, server: RedisServer, count: int = COUNT, **fleet: Any) -> None:
+    def __init__(
+        self, stack: ExitStack, server: RedisServer, count: int = COUNT, workers: int = 1, **fleet: Any
+    ) -> None:
         self.peers = [f"127.0.0.1:{free_port()}" for _ in range(count)]
-        more: dict[str, Any] = {"switchover": {"pause_budget_ms": 4000}, "wait": False}
+        more: dict[str, Any] = {"switchover": {"pause_budget_ms": 4000}, "workers": workers, "wait": False}
         self.proxies = [
             stack.enter_context(Proxy(server.uplink, fleet=self._section(at, fleet), **more)) for at in range(count)
         ]
@@ -90,14 +111,14 @@ def fleet(servers: tuple[RedisServer, RedisServer]) -> Iterator[Fleet]:
 
 
 @contextmanager
-def at_work(fleet: Fleet, server: RedisServer) -> Iterator[None]:
+def at_work(fleet: Fleet, server: RedisServer, ends_at: RedisServer | None = None) -> Iterator[None]:
     """Clients at all proxies; every reply is right, and in the end the server has what they were told."""
     server.client().flushall()
     with ExitStack() as stack:
         loads = [stack.enter_context(Load(proxy, 4, first=100 * at)) for at, proxy in enumerate(fleet.proxies)]
         yield
     for load in loads:
-        load.check(server)
+        load.check(ends_at or server)
 
 
 def test_each_shows_all_others(fleet: Fleet) -> None:
@@ -181,6 +202,52 @@ def test_another_one_may_lead_the_way_back_and_all_is_set_as_it_was(
         proxy.write(switchover={"pause_budget_ms": 4000})
 
 
+@pytest.fixture
+def hooked(
+    fleet: Fleet, servers: tuple[RedisServer, RedisServer], tmp_path: Path
+) -> Iterator[tuple[RedisServer, RedisServer, Path]]:
+    """The server in use, the one that all files name, with hooks, and the file that has the leader stand still."""
+    one, other = servers
+    program, stalls = tmp_path / "hook", tmp_path / "stalls"
+    program.write_text(HOOK.format(python=sys.executable, stalls=str(stalls), stalls_s=STALLS_S))
+    program.chmod(0o700)
+    hooks = {each: {"command": [str(program)], "limit_ms": 60_000} for each in ("replicate", "promote", "done")}
+    for proxy in fleet.proxies:
+        proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 2000, "replace_data": True, "hooks": hooks})
+    other.client().replicaof("NO", "ONE")
+    other.client().config_set("min-replicas-to-write", 0)
+    yield one, other, stalls
+    one.client().config_set("min-replicas-to-write", 0)
+    for proxy in fleet.proxies:
+        proxy.write(uplink=one.uplink, switchover={"pause_budget_ms": 4000, "replace_data": True})
+    assert fleet.proxies[0].do("switchover")["report"]["result"] == "done"
+    for proxy in fleet.proxies:
+        proxy.write(switchover={"pause_budget_ms": 4000})
+
+
+def test_programs_replicate_and_promote_for_all(fleet: Fleet, hooked: tuple[RedisServer, RedisServer, Path]) -> None:
+    one, other, _ = hooked
+    with at_work(fleet, one, other):
+        answer = fleet.proxies[0].do("switchover")
+    assert [hook["hook"] for hook in answer["report"]["hooks"]] == ["replicate", "promote", "done"]
+    assert fleet.servers() == {f"127.0.0.1:{other.port}"}
+    assert all(peer["pause_ms"] > 0 and peer["clients_closed"] == {} for peer in answer["peers"])
+
+
+def test_a_leader_that_stood_still_behind_the_promotion_says_where_the_servers_have_led_to(
+    fleet: Fleet, hooked: tuple[RedisServer, RedisServer, Path]
+) -> None:
+    one, other, stalls = hooked
+    stalls.touch()
+    with at_work(fleet, one, other):
+        answer = fleet.proxies[0].do("switchover")
+    report = answer["report"]
+    assert report["result"] == "done" and report["error"] == "" and answer["state"] == "running", report
+    assert any("the servers had the last word" in text for text in report["warnings"]), report
+    assert fleet.proxies[0].info()["switchover"]["last"][0]["result"] == "done"
+    assert fleet.servers() == {f"127.0.0.1:{other.port}"}
+
+
 def test_of_two_leaders_one_is_refused_and_says_why(fleet: Fleet) -> None:
     answers: list[tuple[int, dict[str, Any]]] = []
 
@@ -261,15 +328,42 @@ def test_a_peer_that_is_missing_refuses_it_all_by_name(fleet: Fleet) -> None:
     assert fleet.proxies[0].do("reload")["peers"]
 
 
-def test_certificates_prove_it_too(servers: tuple[RedisServer, RedisServer], tmp_path: Path) -> None:
-    certificates = Certificates(tmp_path)
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture(scope="module")
+def with_workers(servers: tuple[RedisServer, RedisServer], certificates: Certificates) -> Iterator[Fleet]:
+    """Two proxies of two workers each, with certificates in place of a secret."""
     tls = {"tls": True, "certfile": certificates.cert, "keyfile": certificates.key, "cacertfile": certificates.ca}
     with ExitStack() as stack:
-        fleet = Fleet(stack, servers[0], 2, listen=tls)
-        assert fleet.proxies[0].do("pause-and-wait")["peers"]
-        assert fleet.states() == ["paused", "paused"]
-        fleet.proxies[1].do("unpause")
-        replace_certificate(fleet, certificates, tmp_path)
+        yield Fleet(stack, servers[0], 2, workers=2, listen=tls)
+
+
+def test_proxies_with_workers_switch_over_together_and_no_client_notices(
+    with_workers: Fleet, servers: tuple[RedisServer, RedisServer]
+) -> None:
+    fleet, (one, other) = with_workers, servers
+    other.client().replicaof("NO", "ONE")
+    for proxy in fleet.proxies:
+        proxy.write(uplink=other.uplink, switchover={"pause_budget_ms": 4000, "replace_data": True})
+    with at_work(fleet, one):
+        there = fleet.proxies[0].do("switchover")
+        back = fleet.proxies[1].do("switchover", back=1)
+        fleet.point_at(one)
+    assert fleet.servers() == {f"127.0.0.1:{one.port}"}
+    for answer in (there, back):
+        assert answer["report"]["result"] == "done" and len(answer["peers"]) == 2
+        assert all(peer["pause_ms"] > 0 and peer["clients_closed"] == {} for peer in answer["peers"])
+    assert all(len(proxy.info()["workers"]) == 2 for proxy in fleet.proxies)
+
+
+def test_certificates_prove_it_too(with_workers: Fleet, certificates: Certificates, tmp_path: Path) -> None:
+    assert with_workers.proxies[0].do("pause-and-wait")["peers"]
+    assert with_workers.states() == ["paused", "paused"]
+    with_workers.proxies[1].do("unpause")
+    replace_certificate(with_workers, certificates, tmp_path)
 
 
 def replace_certificate(fleet: Fleet, certificates: Certificates, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.end_to_end.harness import Proxy, RedisServer, wait_until
+from tests.end_to_end.harness import Proxy, RedisServer, free_port, wait_until
 from tests.end_to_end.sentinels import NAME, Group, redis_server, running_group
 from tests.end_to_end.test_sentinel import BusyClient, Idlers, by_port, uplink_port
 
@@ -120,6 +120,33 @@ def test_another_proxy_follows(group: Group, proxy: Proxy) -> None:
         assert not busy.problem or "NOREPLICAS" in busy.problem or "READONLY" in busy.problem
         kept = by_port(group, uplink_port(proxy)).client().get("busy:77")
         assert int(kept or 0) >= busy.count and not busy.steps_back
+
+
+def test_all_proxies_of_a_fleet_hold_their_clients_and_go_together(group: Group) -> None:
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    fleet = {"peers": addresses, "secret": "of the fleet behind sentinels", "lease_ms": 5000}
+    sections = [{**fleet, "listen": {"addr": each}} for each in addresses]
+    with (
+        Proxy(group.uplink, switchover=BUDGET, fleet=sections[0]) as one,
+        Proxy(group.uplink, switchover=BUDGET, fleet=sections[1]) as other,
+    ):
+        busy = [BusyClient(proxy, 200 + at) for at, proxy in enumerate((one, other) * 5)]
+        for each in busy:
+            each.start()
+        wait_until(lambda: all(each.done for each in busy), "everybody is at it")
+        for leader in (one, other):
+            said = fail_over(leader)
+            assert all(address in said for address in addresses), said
+            assert uplink_port(one) == uplink_port(other)
+        for each in busy:
+            each.finish()
+        kept = by_port(group, uplink_port(one)).client()
+        assert [each.problem for each in busy] == [""] * 10 and not any(each.steps_back for each in busy)
+        assert [kept.get(f"busy:{200 + at}") for at in range(10)] == [str(each.count) for each in busy]
+        last = one.info()["switchover"]["last"][0]
+        assert last["kind"] == "failover" and last["led_by"] == addresses[1]
+        for proxy in (one, other):
+            assert proxy.info()["clients"]["closed"] == {} and "not been answered" not in proxy.log
 
 
 def test_a_replica_that_does_not_follow_has_it_refused(group: Group, proxy: Proxy) -> None:

@@ -97,6 +97,13 @@ def test_going_back_every_second_time_loses_nothing_either(tmp_path: Path) -> No
     assert result["faults"] == [] and code == 0 and result["switchovers"] == 6
 
 
+def test_no_client_notices_failovers_by_sentinels(tmp_path: Path) -> None:
+    code, result = switch_test(tmp_path, "--failovers", "2")
+    assert result["faults"] == [] and code == 0 and result["failovers"] == 2 and result["switchovers"] == 0
+    assert result["commands"] > 0 and result["delivered"] > 0 and result["steps_ms"]["promote"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_proxy_that_loses_a_write_is_caught_and_the_write_is_named(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(LOSES_A_WRITE)
     code, result = switch_test(tmp_path, "--switchovers", "1", PYTHONPATH=str(tmp_path), REDISPROXY_PURE="1")

@@ -23,17 +23,9 @@ def begin(wire: Wire, sample: int = 1, kept: int = 100) -> HotKeys:
 
 
 @pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
-@pytest.fixture
 def client(wire: Wire) -> Client:
     """A client that has had a reply, so that its commands go straight."""
-    client = wire.client()
-    client.send(cmd("PING"))
-    wire.server.send(b"+PONG\r\n")
-    client.got()
+    client = wire.client_with_a_reply()
     client.inside.lane.limit = 100_000
     return client
 

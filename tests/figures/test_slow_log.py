@@ -21,10 +21,7 @@ def wire() -> Wire:
 
 @pytest.fixture
 def client(wire: Wire) -> Client:
-    client = wire.client()
-    client.send(cmd("PING"))
-    wire.server.send(b"+PONG\r\n")
-    return client
+    return wire.client_with_a_reply()
 
 
 def test_a_slow_command_is_noted_with_who_and_which_and_never_its_value(wire: Wire, client: Client) -> None:

@@ -11,6 +11,7 @@ from redisproxy.dataplane.interface import SWITCHOVER, Rejected
 from redisproxy.fleet.caller import Caller
 from redisproxy.fleet.here import Here, SelfPortrait
 from redisproxy.fleet.led import Led
+from redisproxy.fleet.led_failover import LedFailover
 from redisproxy.fleet.vigil import Vigil
 from redisproxy.remote import orders
 from redisproxy.remote.order_server import OrderServer
@@ -26,7 +27,7 @@ def here_of(rig: Rig) -> Here:
 def test_nobody_leads_here_while_the_servers_are_asked_where_the_last_operation_has_led(tmp_path: Path) -> None:
     rig = Rig(same_process, tmp_path)
     here, settling = here_of(rig), [True]
-    portrait, told = SelfPortrait(here, lambda: False), list[Led | None]()
+    portrait, told = SelfPortrait(here, lambda: False), list[Led | LedFailover | None]()
     caller = Caller(here, portrait, rig.operations, Vigil(here), told.append, lambda: settling[0])
     with pytest.raises(Rejected, match="the servers are being asked"):
         caller._claim(SWITCHOVER)

@@ -9,11 +9,6 @@ from tests.uplink.sharing import GET, connected
 from tests.wire import Wire
 
 
-@pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
 class TestTheOrderOfSending:
     @pytest.mark.parametrize("first", [cmd("BLPOP", "k", 0), cmd("MULTI"), cmd("WATCH", "k")])
     def test_what_arrived_first_in_a_turn_leaves_first(self, wire: Wire, first: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisproxy.handlers.blocking import AGAIN_S
+from redisproxy.handlers.blocking import AGAIN_S, RETRY_S
 from redisproxy.resp import encode_command as cmd
 from tests.wire import Client, Wire
 
@@ -99,6 +99,18 @@ def test_a_pause_unblocks_it_and_it_goes_on_at_the_new_server(wire: Wire, client
     assert wire.server is not blocked and wire.server.got() == BLPOP
     wire.server.send(b"*2\r\n+q\r\n+x\r\n")
     assert client.got() == b"*2\r\n+q\r\n+x\r\n"
+
+
+def test_names_in_it_may_be_words_of_the_command(wire: Wire, client: Client) -> None:
+    client.send(cmd("XREADGROUP", "GROUP", "BLOCK", "5", "BLOCK", 60000, "STREAMS", "s", ">"))
+    blocked = wire.server
+    wire.advance(10)
+    wire.pause()
+    blocked.send(b"*-1\r\n")
+    assert client.got() == b""
+    wire.switch()
+    wire.unpause()
+    assert wire.server.got() == cmd("XREADGROUP", "GROUP", "BLOCK", "5", "BLOCK", 50000, "STREAMS", "s", ">")
 
 
 def test_it_is_unblocked_although_the_first_attempt_is_lost(wire: Wire, client: Client) -> None:
@@ -243,6 +255,42 @@ def test_client_unblock_from_another_client_uses_the_ids_that_clients_see(wire: 
     assert other.ask("CLIENT", "UNBLOCK", 77) == b":0\r\n"
     assert other.ask("CLIENT", "UNBLOCK", client.inside.id, "ERROR") == b":1\r\n"
     assert wire.servers[0].got() == cmd("CLIENT", "UNBLOCK", 102, "ERROR")
+
+
+def test_client_unblock_that_was_too_early_is_sent_again(wire: Wire, client: Client) -> None:
+    client.send(BLPOP)
+    blocked, shared, unblock = wire.server, wire.servers[0], cmd("CLIENT", "UNBLOCK", 102, "ERROR")
+    assert wire.client().ask("CLIENT", "UNBLOCK", client.inside.id, "ERROR") == b":1\r\n" and shared.got() == unblock
+    shared.send(b":0\r\n")
+    wire.advance(RETRY_S)
+    assert shared.got() == unblock
+    blocked.send(b"-UNBLOCKED\r\n")
+    assert client.got() == b"-UNBLOCKED\r\n"
+    wire.advance(AGAIN_S * 2)
+    assert shared.got() == b""
+
+
+def test_nobody_else_blocks_where_a_client_unblock_may_still_come(wire: Wire, client: Client) -> None:
+    client.send(BLPOP)
+    blocked, other = wire.server, wire.client()
+    other.ask("CLIENT", "UNBLOCK", client.inside.id)
+    blocked.send(b"*2\r\n+q\r\n+x\r\n")
+    assert client.got() == b"*2\r\n+q\r\n+x\r\n"
+    other.send(BLPOP)
+    assert wire.server is not blocked and wire.server.got() == BLPOP and blocked.closed
+
+
+def test_a_watch_outlives_a_client_unblock(wire: Wire, client: Client) -> None:
+    client.send(cmd("WATCH", "k"))
+    own = wire.server
+    own.send(b"+OK\r\n")
+    client.send(BLPOP)
+    wire.client().ask("CLIENT", "UNBLOCK", client.inside.id)
+    own.send(b"*-1\r\n")
+    assert client.got() == b"+OK\r\n*-1\r\n" and client.inside.session.watching and not own.closed
+    client.send(BLPOP)
+    own.send(b"*-1\r\n")
+    assert client.got() == b"", "this may be the end of the first one's wait"
 
 
 @pytest.mark.parametrize(

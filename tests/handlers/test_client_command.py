@@ -19,6 +19,25 @@ def test_ids_grow_and_names_are_kept(wire: Wire) -> None:
     assert b"id=2 " not in two.ask("CLIENT", "LIST", "ID", 1)
 
 
+def test_an_id_that_nobody_can_have_is_an_id(wire: Wire) -> None:
+    client = wire.client()
+    for nobody in (0, -1):
+        assert client.ask("CLIENT", "UNBLOCK", nobody) == b":0\r\n"
+        assert client.ask("CLIENT", "LIST", "ID", nobody) == b"$0\r\n\r\n"
+        assert client.ask("CLIENT", "KILL", "ID", nobody) == b"-ERR client-id should be greater than 0\r\n"
+    for none in ("01", "+1", "1.0", ""):
+        assert client.ask("CLIENT", "UNBLOCK", none) == b"-ERR value is not an integer or out of range\r\n"
+        assert client.ask("CLIENT", "LIST", "ID", none) == b"-ERR Invalid client ID\r\n"
+
+
+def test_reset_forgets_the_name_and_not_the_library(wire: Wire) -> None:
+    client = wire.client()
+    for told in (("SETNAME", "me"), ("SETINFO", "lib-name", "lib"), ("SETINFO", "lib-ver", "1.2")):
+        assert client.ask("CLIENT", *told) == OK
+    assert client.ask("RESET") == b"+RESET\r\n"
+    assert b" name= " in (info := client.ask("CLIENT", "INFO")) and b" lib-name=lib lib-ver=1.2\n" in info
+
+
 def test_kill_by_id_closes_the_other_and_not_oneself(wire: Wire) -> None:
     one, two = wire.client(), wire.client()
     assert one.ask("CLIENT", "KILL", "ID", 2) == b":1\r\n" and two.closed

@@ -15,6 +15,16 @@ def test_hello_authenticates() -> None:
     assert client.ask("CLIENT", "GETNAME") == b"$2\r\nme\r\n"
 
 
+def test_a_name_is_bounded_as_it_is_for_client_setname(wire: Wire) -> None:
+    client = wire.client()
+    client.ask("HELLO", 2)
+    for ask in (("HELLO", 2, "SETNAME"), ("CLIENT", "SETNAME")):
+        assert client.ask(*ask, "n" * 1025).startswith(b"-ERR Client names cannot contain")
+        assert client.ask("CLIENT", "GETNAME") == b"$-1\r\n"
+    assert client.ask("HELLO", 2, "SETNAME", "n" * 1024).startswith(b"*14\r\n")
+    assert len(client.ask("CLIENT", "GETNAME")) == 1024 + len("$1024\r\n\r\n")
+
+
 def test_hello_2_and_3(wire: Wire) -> None:
     client = wire.client()
     assert b"$6\r\n7.0.15\r\n" in client.ask("HELLO")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from redisproxy.client.message_stream import NAME_BYTES
 from redisproxy.commands.lookup import CommandTable
+from redisproxy.handlers import pubsub
 from redisproxy.handlers.subscription import MAX_HELD_BYTES
 from redisproxy.resp import encode_command as cmd
 from redisproxy.shared.subscription_changes import LIMIT_S
@@ -46,6 +48,26 @@ def subscribe(client: Client, version: int) -> None:
     client.ask("SUBSCRIBE", "a")
     client.wire.server.send(pushed(CONFIRMED, version))
     assert client.got() == pushed(CONFIRMED, version)
+
+
+def test_names_are_kept_within_a_bound(
+    wire: Wire, client: Client, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pubsub, "MAX_NAMES_BYTES", 2 * (NAME_BYTES + len("a")))
+    refused = b"-ERR redisproxy remembers no more than"
+    assert client.ask("PSUBSCRIBE", "a", "b", "c").startswith(refused) and not client.inside.route.pinned
+    subscribe(client, version)
+    subscribe(client, version)
+    assert client.ask("SSUBSCRIBE", "a", "b").startswith(refused)
+    client.send(cmd("SUBSCRIBE", "b"))
+    wire.server.send(pushed(CONFIRMED.replace(b"$1\r\na", b"$1\r\nb"), version))
+    client.got()
+    wire.server.got()
+    assert client.ask("SUBSCRIBE", "c").startswith(refused) and wire.server.got() == b""
+    client.send(cmd("UNSUBSCRIBE", "a"))
+    wire.server.send(pushed(ENDED.replace(b":0", b":1"), version))
+    client.got()
+    assert client.ask("SUBSCRIBE", "c") == b"" and wire.server.got().endswith(cmd("SUBSCRIBE", "c"))
 
 
 def test_the_answer_to_a_kill_comes_not_into_a_message(wire: Wire) -> None:

@@ -68,7 +68,7 @@ class TestLostUplink:
             for server in wire.servers:
                 if server is not pinned and server.got():
                     server.send(b"+PONG\r\n")
-            wire.core.uplinks.tick(wire.clock.seconds())  # type: ignore[attr-defined]
+            wire.core.uplinks.ping(wire.clock.seconds())  # type: ignore[attr-defined]
             wire.turn()
         assert pinned.got() == cmd("PING") and pinned.closed
         assert client.got() == INVALIDATE_ALL and not client.closed
@@ -84,7 +84,7 @@ class TestLostUplink:
             pinned.got()
         for _ in range(3):
             wire.advance(5.1)
-            wire.core.uplinks.tick(wire.clock.seconds())  # type: ignore[attr-defined]
+            wire.core.uplinks.ping(wire.clock.seconds())  # type: ignore[attr-defined]
             wire.turn()
         assert pinned.got() == b"" and not pinned.closed
 

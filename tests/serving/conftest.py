@@ -2,4 +2,3 @@
 
 from tests.client.conftest import client as client
 from tests.client.conftest import nothing_is_logged as nothing_is_logged
-from tests.client.conftest import wire as wire

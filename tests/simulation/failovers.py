@@ -1,8 +1,8 @@
-"""Plays one simulated run with sentinels: an operator has the proxy fail over, again and again.
+"""Plays one simulated run with sentinels: an operator has one proxy, or a fleet, fail over, again and again.
 
-Servers hang or can't be reached, sentinels die with the failover that they carry out, the proxy stands still. Whatever
-happens, no acknowledged write is lost, no client is dropped that waits for nothing, and in the end the proxy is at the
-one primary that the sentinels name.
+Servers hang or can't be reached, sentinels die with the failover that they carry out, proxies stand still, die, or are
+cut off from each other. Whatever happens, no acknowledged write is lost, no client is dropped that waits for nothing,
+and in the end all proxies are at the one primary that the sentinels name. Where nothing fails, no client sees an error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ UNFENCED_S = 25.0
 
 
 class FailoverWorld(FleetWorld):
-    """As a fleet, but of one proxy, which follows sentinels.
+    """As a fleet, but of one to three proxies, which follow sentinels.
 
     @ivar group: the sentinels.
     """
@@ -39,7 +39,8 @@ class FailoverWorld(FleetWorld):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         chance = Random(f"{seed} sentinels")
-        del self.proxies[1:]
+        count = chance.choice((1, 1, 2, 3))
+        del self.proxies[count:], self.peers[count:]
         self.group = Sentinels(self.clock, self.servers, chance)
         self.group.tick_s = chance.choice((0.02, 0.02, 0.1, 2.0))
         self.settings["switchover"]["pause_budget_ms"] = chance.choice((300, 1000, 2000))
@@ -57,11 +58,15 @@ class FailoverWorld(FleetWorld):
         told = {"sentinels": [each.name for each in self.group.sentinels], "master_name": NAME}
         uplink = {**told, "sentinel_timeout_ms": 300, "sentinel_poll_ms": 1000, **self.settings["uplink"]}
         switchover = {"pause_budget_ms": self.settings["switchover"]["pause_budget_ms"]}
+        document = {**self.settings, "uplink": uplink, "switchover": switchover}
+        if len(self.peers) > 1:
+            document["fleet"] = self.fleet_section(number)
         with open(self.path(number), "w", encoding="utf-8") as file:
-            json.dump({**self.settings, "uplink": uplink, "switchover": switchover}, file)
+            json.dump(document, file)
 
     def ready(self) -> bool:
-        return all(each.service.dataplane.in_force.settings.uplink.found is not None for each in self.proxies)
+        found = all(each.has_found for each in self.proxies)
+        return found and (len(self.proxies) == 1 or super().ready())
 
     @property
     def primary(self) -> Server | None:
@@ -72,13 +77,26 @@ class FailoverWorld(FleetWorld):
 
 
 class FailoverFate(FleetFate):
-    """Kills nobody but sentinels: a proxy that dies behind its fence leaves it to the operator."""
+    """At any time it kills nobody but sentinels, at orders also proxies; who dies behind its fence leaves it to the
+    operator."""
 
     world: FailoverWorld
+    orders = (
+        "Claim",
+        "PrepareFailover",
+        "HoldGate",
+        "Drained",
+        "ProveWatches",
+        "GoToPromoted",
+        "ReleaseGate",
+        "Dismiss",
+    )
 
     async def run(self, count: int) -> None:
         deeds: list[Callable[[FleetProxy], None]] = [self.stop, self.part_from_server]
         deeds += [self.crash_sentinel, self.crash_sentinel]
+        if len(self.world.proxies) > 1:
+            deeds += [self.part, self.cut]
         for _ in range(count):
             await self.world.sleep(self.chance.random() * 0.8)
             if self.world.ending:
@@ -124,7 +142,7 @@ class FailoverOperator(FleetOperator):
         world, waited = self.world, 0.0
         while not self._agreed():
             if waited > SETTLES_S or world.violation:
-                where = [f"{each} on {each.server.name} ({each.gate.reasons})" for each in world.proxies]
+                where = [f"{each} on {each.place} ({each.gate.reasons}, {each.running})" for each in world.proxies]
                 named = [each.primary.name for each in world.group.sentinels]
                 found = [each.name for each in world.servers if each.repl.primary is None]
                 world.fail(f"{', '.join(where)}: the sentinels name {named}, primaries are {found}")
@@ -138,7 +156,9 @@ class FailoverOperator(FleetOperator):
         if (primary := world.primary) is None or primary.config["min-replicas-to-write"] != "0":
             return False
         world.current = primary
-        return all(each.server is primary and not each.gate.reasons for each in world.proxies)
+        found = all(each.alive and each.has_found for each in world.proxies)
+        settled = not any(each.gate.reasons or each.gate.in_flight or each.running for each in world.proxies)
+        return found and settled and all(each.server is primary for each in world.proxies)
 
 
 def run_failovers(seed: int) -> Outcome:

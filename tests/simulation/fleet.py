@@ -108,15 +108,14 @@ class FleetWorld(JudgedRun):
 
     def write_config(self, number: int, server: Server) -> None:
         """Have one file name this server."""
-        fleet = {
-            "listen": {"addr": self.peers[number]},
-            "peers": self.peers,
-            "secret": SECRET,
-            "lease_ms": self.lease_ms,
-        }
-        uplink = {"addr": server.name, **self.settings["uplink"]}
+        uplink, fleet = {"addr": server.name, **self.settings["uplink"]}, self.fleet_section(number)
         with open(self.path(number), "w", encoding="utf-8") as file:
             json.dump({**self.settings, "uplink": uplink, "fleet": fleet}, file)
+
+    def fleet_section(self, number: int) -> dict[str, Any]:
+        """That of one file."""
+        listen = {"addr": self.peers[number]}
+        return {"listen": listen, "peers": self.peers, "secret": SECRET, "lease_ms": self.lease_ms}
 
     def load(self, number: int) -> config.Settings:
         """The settings of a proxy's file."""

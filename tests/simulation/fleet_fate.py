@@ -25,15 +25,17 @@ NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.4, NEVER)
 class FleetFate:
     """Kills, stops, cuts off.
 
-    @ivar quiet_at: from when on nothing is late any more because of it.
+    @ivar orders: those at which things happen. @ivar quiet_at: from when on nothing is late any more because of it.
     """
+
+    orders: tuple[str, ...] = ORDERS
 
     def __init__(self, world: FleetWorld) -> None:
         self.world = world
         self.chance = Random(f"{world.seed} fleet fate")
         self.quiet_at = 0.0
         counts = (0, 1, 1, 2, 3) if world.faulty else (0,)
-        self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, ORDERS)
+        self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, self.orders)
         self._at: dict[OrderServer, FleetProxy] = {}
 
     def watched(self, proxy: FleetProxy, server: OrderServer) -> OrderServer:

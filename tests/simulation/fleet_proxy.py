@@ -130,9 +130,18 @@ class FleetProxy:
     @property
     def server(self) -> Server:
         """The server in use."""
-        address = str(self.service.dataplane.in_force.settings.uplink.place)
-        server: Server = self._world.net.hosts[address]
+        server: Server = self._world.net.hosts[self.place]
         return server
+
+    @property
+    def place(self) -> str:
+        """The address of the server in use, or why there is none."""
+        return str(self.service.dataplane.in_force.settings.uplink.place)
+
+    @property
+    def has_found(self) -> bool:
+        """Whether sentinels have told it where the primary is."""
+        return self.service.dataplane.in_force.settings.uplink.found is not None
 
     @property
     def running(self) -> str:

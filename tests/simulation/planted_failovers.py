@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from twisted.internet.defer import succeed
 
+from redisproxy.fleet.failover_of_all import FailoverOfAll
+from redisproxy.fleet.led_failover import LedFailover
 from redisproxy.switchover.sentinel_failover import SentinelFailover
 from redisproxy.switchover.taken_back import Undoing
+
+if TYPE_CHECKING:
+    from redisproxy.config import TcpAddress
+    from redisproxy.dataplane.interface import Release
 
 Patches = Iterator[Any]
 
@@ -28,7 +34,37 @@ def _order_not_taken_back() -> Patches:
     yield patch.object(Undoing, "take_back_order", take_back_order)
 
 
+def _peers_not_held() -> Patches:
+    """Peers let their clients go on while the leader of the fleet fences the primary."""
+
+    async def nothing(self: FailoverOfAll) -> None: ...
+
+    yield patch.object(FailoverOfAll, "hold", nothing)
+
+
+def _peers_not_drained() -> Patches:
+    """The primary is fenced while commands of clients of peers are in flight."""
+
+    async def nothing(self: FailoverOfAll) -> None: ...
+
+    yield patch.object(FailoverOfAll, "drained", nothing)
+
+
+def _peers_let_go_too_early() -> Patches:
+    """A peer lets its clients go on when a replica was promoted, and not when it has gone there."""
+    original = LedFailover._gone
+
+    async def gone(self: LedFailover, address: TcpAddress) -> Release:
+        await self._released()
+        return await original(self, address)
+
+    yield patch.object(LedFailover, "_gone", gone)
+
+
 FAILOVERS: dict[str, Callable[[], Patches]] = {
     "promoted-before-they-have-everything": _promoted_before_they_have_everything,
     "order-not-taken-back": _order_not_taken_back,
+    "peers-not-held": _peers_not_held,
+    "peers-not-drained": _peers_not_drained,
+    "peers-let-go-too-early": _peers_let_go_too_early,
 }

@@ -30,7 +30,7 @@ def _released_too_early() -> Patches:
         handler = original(self, order)
 
         async def release_first(**arguments: Any) -> Any:
-            await self._leading().side.give(orders.ReleaseGate, reason=SWITCHOVER)
+            await self._leading().handler(orders.ReleaseGate)(reason=SWITCHOVER)
             return await handler(**arguments)
 
         return release_first if order is orders.ProveWatches else handler

@@ -211,6 +211,8 @@ class Upgradable(Workers):
         if not self._stopping and not any(each.process.alive for each in self.programs):
             self._world.note("upgrade", "the service manager starts the proxy again")
             self._world.ids.clear()  # it can't know which have been given
+            if not self.workers:  # nor that clients were held
+                self._world.placement.paused = False
             self.make_control(config.load(self._world.path, tls.faults))
 
     # -- who is in charge

@@ -64,6 +64,8 @@ def test_the_options_of_upgrades_are_told_for_a_repetition() -> None:
         (["--switchovers", "0", "--upgrades", "1", "--kill"], "--kill says how a switchover goes"),
         (["--switchovers", "0", "--upgrades", "1", "--manual"], "--manual says how a switchover goes"),
         (["--back", "--kill"], "--back needs the old server alive"),
+        (["--failovers", "1", "--kill"], "--kill is for switchovers, and --failovers has none"),
+        (["--failovers", "1", "--program-b", "x"], "--program-b is for switchovers"),
         (["--workers", "0"], "--workers"),
         (["--upgrades", "-1"], "--upgrades"),
     ],

@@ -12,11 +12,6 @@ EXECABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 NO_CLUSTER = b"-ERR This instance has cluster support disabled\r\n"
 
 
-@pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
 @pytest.mark.parametrize("name", ["READONLY", "READWRITE", "ASKING"])
 class TestTheStateOfAClusterConnection:
     def test_the_error_of_a_server_without_one_is_the_answer_and_the_connection_stays(

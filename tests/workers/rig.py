@@ -119,7 +119,8 @@ class Rig:
         self.servers = [Server(f"10.0.0.{at}:6379", self.clock, Random(at), self._find) for at in (1, 2)]
         self.net.hosts |= {server.name: server for server in self.servers}
         self.members = Members(self.settings(0), self.clock)
-        self.gate, self.move = AllGates(self.members), AllMoves(self.members)
+        self.gate = AllGates(self.members)
+        self.move = AllMoves(self.members, unwatched=self.gate.unwatched)
         self.clients = AllClients(self.members, self._stop_listening)
         self.notes = AllNotes(self.members)
         self.workers = [self.worker(number) for number in (1, 2, 3)]
@@ -149,14 +150,18 @@ class Rig:
     def prepared(self) -> None:
         """A move to the other server, up to the swap."""
         now(self.move.prepare(self.settings(1)))
-        connecting = Outcome(self.move.connect())
-        self.advance(0.5)
-        assert connecting.deferred.called and connecting.error is None
+        self.connected()
         now(self.gate.hold("reload"))
         drained = Outcome(self.gate.drained())
         self.advance(0.1)
         assert drained.deferred.called and drained.error is None
         now(self.move.bring())
+
+    def connected(self) -> None:
+        """Those that have prepared a move have connected."""
+        connecting = Outcome(self.move.connect())
+        self.advance(0.5)
+        assert connecting.deferred.called and connecting.error is None, connecting.error
 
     def end(self) -> None:
         """See that nothing is left."""

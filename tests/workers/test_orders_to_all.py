@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from redisproxy.dataplane.interface import (
+    FAILOVER,
     OPERATOR,
     RELOAD,
     ClientFilter,
@@ -21,6 +22,7 @@ from redisproxy.dataplane.interface import (
 )
 from redisproxy.net.errors import ServerBusy, UplinkError
 from redisproxy.workers.all_clients import ANSWER_S
+from redisproxy.workers.all_moves import BACK_S
 from tests.workers.rig import LOST, Client, Outcome, Rig, Worker, now
 
 
@@ -81,6 +83,29 @@ def test_a_worker_that_had_nothing_in_flight_when_it_was_held_is_not_asked_again
     now(rig.gate.release(RELOAD))
     assert isinstance(drained.error, GateReopened)
     assert isinstance(now(rig.gate.drained()), GateReopened)
+
+
+def test_a_worker_none_of_whose_clients_has_a_watch_is_not_asked_to_prove_any(rig: Rig) -> None:
+    watching, sending = Client(rig.workers[0]), Client(rig.workers[1])
+    for client in (watching, sending):
+        client.send("WATCH", "key")
+        rig.advance(0.1)
+    sending.send("UNWATCH")
+    rig.advance(0.1)
+    rig.servers[0].hang(3600)
+    sending.send("WATCH", "key")
+    rig.advance(0.01)
+    now(rig.move.prepare(rig.settings(1)))
+    now(rig.gate.hold(RELOAD))
+    proving = Outcome(rig.move.prove_watches())
+    assert ["prove_watches" in worker.orders for worker in rig.workers] == [True, True, False]
+    proving.deferred.cancel()
+    now(rig.gate.release(RELOAD))
+    proving = Outcome(rig.move.prove_watches())
+    assert "prove_watches" in rig.workers[2].orders, "it was said for the time in which it was held"
+    proving.deferred.cancel()
+    rig.servers[0].wake()
+    now(rig.move.abandon())
 
 
 def test_what_a_worker_said_when_it_was_held_counts_for_that_time_only(rig: Rig) -> None:
@@ -266,6 +291,79 @@ def test_one_that_joins_in_a_pause_of_the_operator_is_paused_before_it_has_clien
     assert late.orders == ["hold operator", "clients may come"]
     now(rig.gate.release(OPERATOR))
     assert late.local.core.gate.open
+
+
+# -- workers that go on by themselves for a moment
+
+
+def test_a_move_waits_for_one_that_goes_on_by_itself_and_takes_it_along(rig: Rig) -> None:
+    worker, client = rig.workers[1], Client(rig.workers[1])
+    rig.members.goes_on(worker)
+    preparing = Outcome(rig.move.prepare(rig.settings(1)))
+    rig.advance(1)
+    assert not preparing.deferred.called and not any("prepare" in each.orders for each in rig.workers)
+    rig.members.join(worker)
+    assert preparing.deferred.called and preparing.error is None
+    rig.connected()
+    now(rig.gate.hold(RELOAD))
+    now(rig.move.bring())
+    now(rig.move.swap())
+    now(rig.gate.release(RELOAD))
+    assert servers(rig) == [rig.servers[1].name] * 3 and not client.gone
+
+
+def test_one_that_does_not_come_back_is_ended_before_the_others_go_to_another_server(rig: Rig) -> None:
+    worker = rig.workers[1]
+    rig.members.goes_on(worker)
+    preparing = Outcome(rig.move.prepare(rig.settings(1)))
+    rig.advance(BACK_S - 0.1)
+    assert not worker.why and not preparing.deferred.called
+    rig.advance(0.2)
+    assert "not back" in worker.why and preparing.deferred.called and preparing.error is None
+    assert rig.members.away == []
+    now(rig.move.abandon())
+
+
+def test_one_that_goes_on_by_itself_while_a_move_is_prepared_ends_that(rig: Rig) -> None:
+    worker, client = rig.workers[1], Client(rig.workers[1])
+    rig.workers[2].held_up["prepare"] = Deferred()
+    preparing = Outcome(rig.move.prepare(rig.settings(1)))
+    rig.members.goes_on(worker)
+    worker.local.move.abandon()  # as it does by itself
+    rig.members.join(worker)
+    rig.workers[2].held_up.pop("prepare").callback(None)
+    assert isinstance(preparing.error, DataPlaneLost) and "worker 2" in str(preparing.error)
+    assert worker in rig.members and not client.gone
+    rig.prepared()
+    now(rig.move.abandon())
+    now(rig.gate.release(RELOAD))
+
+
+def test_nothing_stays_of_a_move_that_is_given_up_while_it_waits_for_one(rig: Rig) -> None:
+    rig.members.goes_on(rig.workers[1])
+    preparing = Outcome(rig.move.prepare(rig.settings(1)))
+    preparing.deferred.cancel()
+    rig.advance(2 * BACK_S)
+    assert isinstance(preparing.error, CancelledError) and not rig.workers[1].why
+    rig.members.join(rig.workers[1])
+    assert now(rig.move.prepare(rig.settings(1))) is None
+    now(rig.move.abandon())
+
+
+def test_one_that_comes_back_while_a_failover_holds_the_others_is_held_with_them(rig: Rig) -> None:
+    worker, client = rig.workers[1], Client(rig.workers[1])
+    rig.members.goes_on(worker)
+    now(rig.gate.hold(OPERATOR))
+    now(rig.gate.hold(FAILOVER))
+    rig.members.join(worker)
+    assert reasons(rig) == [{OPERATOR, FAILOVER}] * 3
+    assert now(rig.move.prepare(rig.settings(1))) is None
+    rig.connected()
+    now(rig.move.swap())
+    now(rig.gate.release(FAILOVER))
+    assert reasons(rig) == [{OPERATOR}] * 3 and servers(rig) == [rig.servers[1].name] * 3
+    now(rig.gate.release(OPERATOR))
+    assert not client.gone and worker.local.core.gate.open
 
 
 # -- clients

@@ -22,7 +22,7 @@ class FaultyProxy(ProxyServer):
         self._relay: Process | None = None
         self._where = folder
 
-    def write(self, uplink: str, **switchover: Any) -> None:
+    def write(self, uplink: str | Mapping[str, Any], **switchover: Any) -> None:
         outer, self.port = self.port, self._inner
         super().write(uplink, **switchover)
         self.port = outer

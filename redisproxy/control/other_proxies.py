@@ -1,0 +1,66 @@
+"""What a failover that an operator asks for has other proxies of the same fleet do; without a fleet there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from redisproxy.config import TcpAddress
+    from redisproxy.dataplane.interface import Release
+
+    Work = Coroutine[Deferred[Any], Any, None]
+
+
+class OtherProxies(Protocol):
+    """They hold their clients with this one, and go to the new primary."""
+
+    def prepare(self, primary: TcpAddress, target: TcpAddress, limit_ms: int) -> Work:
+        """Have all take part, and prepare to go to the replica that will be promoted most likely.
+
+        @param limit_ms: for how long clients are held at the most. @raise DataPlaneLost: one is lost.
+        @raise Rejected: one does not take part.
+        """
+
+    def hold(self) -> Work:
+        """Hold their clients. @raise DataPlaneLost: one is lost."""
+
+    def drained(self) -> Work:
+        """Fire when nothing of theirs is in flight. @raise DataPlaneLost: one is lost."""
+
+    def prove_watches(self) -> Work:
+        """Behind the fence: see which WATCHes hold. Who is lost from here on goes on by itself."""
+
+    def go_to(self, address: TcpAddress) -> Work:
+        """This one was promoted and takes writes: go there, and let the clients go on. It does not fail."""
+
+    def let_go(self) -> Work:
+        """Nobody was promoted, and the primary takes writes: let the clients go on there. It does not fail."""
+
+    def leave(self) -> None:
+        """Somebody was promoted, or may be yet: each follows the sentinels by itself."""
+
+    def released(self, release: Release, clients_closed: Mapping[str, int]) -> None:
+        """This proxy has let its own clients go on. @param clients_closed: before, by reason."""
+
+
+class NoOtherProxies:
+    """Implements C{OtherProxies}: this proxy does it alone."""
+
+    async def prepare(self, primary: TcpAddress, target: TcpAddress, limit_ms: int) -> None: ...
+
+    async def hold(self) -> None: ...
+
+    async def drained(self) -> None: ...
+
+    async def prove_watches(self) -> None: ...
+
+    async def go_to(self, address: TcpAddress) -> None: ...
+
+    async def let_go(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+    def released(self, release: Release, clients_closed: Mapping[str, int]) -> None: ...
