@@ -60,6 +60,9 @@ RARE = {
     "peers-not-drained": 36,
     "peers-let-go-too-early": 36,
     "watch-made-again-late": 2428,
+    "pause-forgotten": 158,
+    "looked-at-once": 60,
+    "its-workers-left-alone": 855,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

@@ -81,7 +81,7 @@ class Batches:
         @param cursor_came: may be called with the next cursor, when that has come but the rest has not.
         @raise UplinkError: the server did not answer, or refuses SCAN.
         """
-        if self._tells_types and (self._expiry_times or not expiring):
+        if self._tells_types:
             found = await self._scan(cursor, count)
             if found is not None:
                 if cursor_came is not None:
@@ -116,7 +116,7 @@ class Batches:
         return None
 
     async def _read(self, found: _Found, expiring: bool) -> Batch:
-        strings = SmallStrings(found.strings, expiring)
+        strings = SmallStrings(found.strings, expiring, self._expiry_times)
         request, replies = strings.request(), strings.replies
         if by_script := bool(found.others) and self._scripts:
             request += encode_command(*self._script.of_keys(found.others, expiring))

@@ -13,6 +13,7 @@ from redisproxy.fleet.all_planes import SETTLING
 from redisproxy.fleet.led import Led
 from redisproxy.fleet.led_failover import LedFailover
 from redisproxy.fleet.side import OF_AN_OPERATION
+from redisproxy.remote.large import Pieces
 from redisproxy.remote.order_server import OrderServer
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Caller:
         self._name = self._instance = "?"
         self._led: Led | LedFailover | None = None
         self.link = OrderServer(here.clock, self._handlers(), self._lost, silence_s=here.lease_s)
+        self.link.pieces = Pieces(fleet_orders.MAX_VALUE_BYTES)
 
     def _handlers(self) -> dict[type[Order], Handler]:
         own: dict[type[Order], Handler] = {

@@ -17,6 +17,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from redisproxy.fleet.proof import GREETING, NONCE_BYTES, PROOF_BYTES, NotProven, Proof, Sealed
+from redisproxy.fleet.unsent import Unsent
 
 if TYPE_CHECKING:
     from redisproxy.remote.link import Link
@@ -38,6 +39,9 @@ class State(Enum):
 
 class Judge(Protocol):
     """Who made a channel, and wants to know what becomes of it."""
+
+    def arrived(self, channel: Channel) -> None:
+        """It is connected: C{host} says to whom."""
 
     def proven(self, channel: Channel) -> None:
         """The other side belongs to the fleet; its link speaks from now on."""
@@ -69,15 +73,18 @@ class Channel(TwistedProtocol):
         self._proof: Proof | None = None
         self._sealed: Sealed | None = None
         self._deadline: IDelayedCall | None = None
+        self._unsent = Unsent()
         self.link: Link | None = None
         self.host = ""
 
     def connectionMade(self) -> None:
         """Part of C{IProtocol}."""
         self.host = str(getattr(self._transport.getPeer(), "host", ""))
+        self._transport.registerProducer(self._unsent, True)
         self._deadline = self._clock.callLater(PROVE_S, self._refuse, TOO_SLOW.format(limit=PROVE_S))
         if self._calls:
             self._transport.write(GREETING + self._nonce)
+        self._judge.arrived(self)
 
     @property
     def _transport(self) -> Any:
@@ -161,12 +168,26 @@ class Channel(TwistedProtocol):
 
     def write(self, data: bytes) -> None:
         """Part of C{ITransport}."""
-        if self._state is State.OPEN and self._sealed is not None:
-            self._transport.write(self._sealed.sealed(data))
+        if self._state is not State.OPEN or self._sealed is None:
+            return
+        sealed = self._sealed.sealed(data)
+        self._transport.write(sealed)
+        if self._unsent.add(len(sealed)) and not self._is_ending:
+            self._deadline = self._clock.callLater(0, self._too_much)
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._deadline is not None and self._deadline.active()
+
+    def _too_much(self) -> None:
+        """It does not read what it is sent."""
+        if self.link is not None:
+            self.link.abort()
 
     def loseConnection(self) -> None:
         """Part of C{ITransport}."""
         self._state = State.CLOSED
+        self._transport.unregisterProducer()
         self._transport.loseConnection()
 
     def abortConnection(self) -> None:

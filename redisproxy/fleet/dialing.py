@@ -10,9 +10,10 @@ from twisted.python.failure import Failure
 from redisproxy.config.certificates import TLSFault
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.fleet.channel import Channel
-from redisproxy.fleet.orders import Introduce
+from redisproxy.fleet.orders import MAX_VALUE_BYTES, Introduce
 from redisproxy.fleet.peer import Peer
 from redisproxy.remote.errors import VersionRefused
+from redisproxy.remote.large import Pieces
 from redisproxy.remote.order_client import OrderClient
 
 if TYPE_CHECKING:
@@ -105,9 +106,13 @@ class Dial:
 
     def _link(self) -> OrderClient:
         beat_s = self._settings.lease_ms / 1000 / BEATS_A_LEASE
-        return OrderClient(self._here.clock, lambda link: self._on_lost(), beat_s)
+        link = OrderClient(self._here.clock, lambda link: self._on_lost(), beat_s)
+        link.pieces = Pieces(MAX_VALUE_BYTES)
+        return link
 
     # -- channel.Judge
+
+    def arrived(self, channel: Channel) -> None: ...
 
     def proven(self, channel: Channel) -> None:
         if channel.link is not None and not self._proving.called:

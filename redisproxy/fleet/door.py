@@ -19,6 +19,7 @@ MAX_UNPROVEN = 64
 MAX_UNPROVEN_OF_HOST = 8
 MAX_CONNECTIONS = 256
 LOG_EVERY_S = 10.0
+TOO_MANY = "too many are connected that have not proven that they belong to the fleet"
 
 
 class Door(Factory[Any]):
@@ -44,15 +45,24 @@ class Door(Factory[Any]):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Part of C{IProtocolFactory}; None refuses."""
         host = str(getattr(addr, "host", ""))
-        too_many = self._unproven.total() >= MAX_UNPROVEN or self._unproven[host] >= MAX_UNPROVEN_OF_HOST
-        if too_many or len(self._channels) >= MAX_CONNECTIONS:
-            self._say(host, "too many are connected that have not proven that they belong to the fleet")
+        if (host and self._unproven[host] >= MAX_UNPROVEN_OF_HOST) or len(self._channels) >= MAX_CONNECTIONS:
+            self._say(host, TOO_MANY)
             return None
+        if len(self._hosts) >= MAX_UNPROVEN:
+            self._give_up(next(iter(self._hosts)))  # a peer proves itself at once: it is seldom the oldest
         channel = Channel(self._key(), False, self._link, self, self._clock)
         self._channels[channel] = None
+        self._count(channel, host)
+        return channel
+
+    def _count(self, channel: Channel, host: str) -> None:
         self._hosts[channel] = host
         self._unproven[host] += 1
-        return channel
+
+    def _give_up(self, channel: Channel) -> None:
+        self._judged(channel)
+        self._say(channel.host, TOO_MANY)
+        channel.give_up()
 
     def close(self) -> None:
         """Part with everybody."""
@@ -60,6 +70,14 @@ class Door(Factory[Any]):
             channel.give_up()
 
     # -- channel.Judge
+
+    def arrived(self, channel: Channel) -> None:
+        if channel not in self._hosts or channel.host in ("", self._hosts[channel]):
+            return
+        self._judged(channel)
+        self._count(channel, channel.host)
+        if self._unproven[channel.host] > MAX_UNPROVEN_OF_HOST:
+            self._give_up(channel)
 
     def proven(self, channel: Channel) -> None:
         self._judged(channel)

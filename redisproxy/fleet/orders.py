@@ -9,6 +9,8 @@ from redisproxy.remote.argument_types import PlainValue
 from redisproxy.remote.order import Order, answering, taking
 
 PREPARE_S = 30.0
+MAX_VALUE_BYTES = 8 * 1024 * 1024
+"""Of one value, such as a report, and of all that one peer may make another one keep."""
 
 
 @dataclass(frozen=True)

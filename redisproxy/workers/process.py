@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
 from redisproxy.dataplane import garbage_collection, shared_value
@@ -134,7 +135,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     globalLogBeginner.beginLoggingTo([LogPipe(2)], redirectStandardIO=False)
     worker = WorkerProcess(Beginning.from_bytes(sys.stdin.buffer.read()), reactor)
-    worker.start()
+    try:
+        worker.start()
+    except CannotListenError as error:
+        sys.exit(f"the worker does not begin: {error}")
     os.write(1, STARTED)
     os.close(1)
     running: Any = reactor

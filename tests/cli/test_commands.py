@@ -174,6 +174,12 @@ def test_a_process_that_ends_in_the_middle_is_not_taken_for_something_else(start
     assert "what was asked for may have happened" in result.output and "HTTP" not in result.output
 
 
+def test_a_reload_lists_what_has_changed(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = 200, {"ok": True, "state": "running", "changed": ["uplink.addr", "slowlog.keys"]}
+    assert endpoint.run("reload").stdout == "state: running\nchanged: uplink.addr, slowlog.keys\n"
+
+
 @pytest.mark.parametrize("command", ["upgrade", "metrics"])
 def test_an_answer_that_is_not_whole_is_none(start: Start, command: str) -> None:
     endpoint = start()

@@ -112,13 +112,33 @@ def test_times_to_live_are_asked_where_there_may_be_any() -> None:
     assert got[0].count == 2
 
 
-def test_without_pexpiretime_the_script_finds_keys_and_times() -> None:
-    old = Old(features={"expiry_times": False})
-    old.next(expiring=True)
-    assert [command[0] for command in old.asked] == [b"EVAL"]
-    old = Old(features={"expiry_times": False})
-    old.next(expiring=False)
+def test_without_pexpiretime_what_is_left_is_added_to_the_time_of_the_same_millisecond() -> None:
+    old = Old(many=True, features={"expiry_times": False})
+    names = [b"%d" % at for at in range(42)]
+    got = old.next(expiring=True)
     assert [command[0] for command in old.asked] == [b"SCAN"] * 2
+    old.says(scan(*names), scan(*names))
+    asked = old.asked[len(names) :]
+    times = [at for at, command in enumerate(asked) if command == [b"TIME"]]
+    assert times == [0, 21, 42, 45] and [command[1] for command in asked if command[0] == b"PTTL"] == names
+    clock = [encode_command(b"1700000000", each) for each in (b"123000", b"123999", b"124000", b"124001")]
+    left = [b":500\r\n"] * 20, [b":-1\r\n"] + [b":500\r\n"] * 19, [b":-2\r\n", b":7\r\n"]
+    old.says(bulk(b"v") * 42, clock[0], *left[0], clock[1], *left[1], clock[2], *left[2], clock[3])
+    (again,) = old.asked
+    assert again[0] == b"EVAL" and again[-20:] == [*names[21:40], b"40"], "a millisecond was over, and one is gone"
+    old.says(script())
+    expected = [[b"SET", name, b"v", b"PXAT", b"1700000000623"] for name in names[:20]]
+    expected += [[b"SET", b"41", b"v", b"PXAT", b"1700000000131"], [b"MSET", b"20", b"v"]]
+    assert writes(got[0]) == expected
+
+
+def test_where_the_time_is_not_told_keys_that_may_expire_are_looked_at_again() -> None:
+    old = Old(many=True, features={"expiry_times": False})
+    got = old.next(expiring=True)
+    old.says(scan(b"a", b"b"), scan(b"a", b"b"), bulk(b"1"), bulk(b"2"), REFUSED, b":-1\r\n:5\r\n", REFUSED)
+    assert old.asked[-1][-1] == b"b"
+    old.says(script(b"b"))
+    assert writes(got[0]) == [[b"MSET", b"a", b"1"]] and got[0].named == [b"b"]
 
 
 def test_where_scan_tells_no_types_the_script_reads_all() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from redisproxy.copying.batches import Batches
 from redisproxy.copying.compare import compare
 from redisproxy.copying.comparison import Comparison, Depth, Extent
 from redisproxy.copying.digest import digests, in_common
@@ -15,6 +16,7 @@ from redisproxy.copying.endpoint import Endpoint, Features, endpoint
 from redisproxy.copying.kinds import KINDS
 from redisproxy.copying.stream import PENDING
 from redisproxy.copying.value import Copied, Outcome, copy_keys
+from redisproxy.copying.writer import Writer
 from tests.end_to_end.copying import LATER_MS, PROGRAMS, WITH_FIELD_EXPIRY, between, contents, fill, raw
 from tests.end_to_end.harness import RedisServer
 
@@ -104,3 +106,31 @@ def test_times_of_delivery_and_of_expiry_are_the_same_to_the_millisecond(servers
     times = between(servers["Redis 6.2"], servers["Valkey 9"], delivered)
     late = [time - 1_600_000_000_000 - at * 13 for at, time in enumerate(times)]
     assert len(late) == 300 and max(map(abs, late)) <= 100, "read twice, at about one moment each"
+
+
+def test_so_are_those_of_many_strings_that_are_read_at_once(servers: dict[str, RedisServer]) -> None:
+    old, new = raw(servers["Redis 6.2"]), raw(servers["Valkey 9"])
+    old.flushall()
+    new.flushall()
+    names = [f"key:{at}" for at in range(5000)]
+    pipeline = old.pipeline(transaction=False)
+    for at, name in enumerate(names):
+        pipeline.set(name, at, pxat=LATER_MS + at * 7 if at % 10 else None)
+    pipeline.execute()
+
+    async def copied_at_once(_: Any, source: Endpoint, target: Endpoint) -> int:
+        bulk: Any = source.server, target.server
+        batch = await Batches(bulk[0], source.features, frozenset()).next(b"0", 100_000)
+        writer = Writer(bulk[1])
+        await writer.restore(batch.wire, batch.commands)
+        assert not batch.named and await writer.settled() == []
+        return batch.count
+
+    assert between(servers["Redis 6.2"], servers["Valkey 9"], copied_at_once) == len(names)
+    pipeline = new.pipeline(transaction=False)
+    for name in names:
+        pipeline.get(name)
+        pipeline.execute_command("PEXPIRETIME", name)
+    found = pipeline.execute()
+    assert found[::2] == [b"%d" % at for at in range(5000)]
+    assert found[1::2] == [LATER_MS + at * 7 if at % 10 else -1 for at in range(5000)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -10,7 +11,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from redisproxy.fleet.channel import PROVE_S, Channel
-from redisproxy.fleet.door import MAX_UNPROVEN_OF_HOST, Door
+from redisproxy.fleet.door import MAX_UNPROVEN, MAX_UNPROVEN_OF_HOST, Door
 from redisproxy.fleet.orders import Unpause
 from redisproxy.fleet.proof import (
     GREETING,
@@ -21,6 +22,7 @@ from redisproxy.fleet.proof import (
     Proof,
     Sealed,
 )
+from redisproxy.fleet.unsent import MAX_UNSENT_BYTES
 from redisproxy.remote.link import Link
 from redisproxy.remote.order_client import OrderClient
 from redisproxy.remote.order_server import OrderServer
@@ -35,6 +37,8 @@ class Judge:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+
+    def arrived(self, channel: Channel) -> None: ...
 
     def proven(self, channel: Channel) -> None:
         self.said.append("proven")
@@ -142,6 +146,25 @@ def test_a_proof_that_is_sent_back_proves_nothing() -> None:
     assert judge.said[0] == "the other side has another secret"
 
 
+def test_a_peer_that_does_not_read_its_answers_is_disconnected() -> None:
+    pair = Pair()
+    result_of(ensureDeferred(pair.client.greet()))
+    pair.run()
+    most = MAX_UNSENT_BYTES // (3 * MAX_MESSAGE_BYTES)
+    pair.ends[1].producer.pauseProducing()
+    for _ in range(most - 1):
+        result_of(pair.client.give(Unpause))
+        pair.run(STEP_S)
+    assert not pair.ends[1].gone
+    pair.ends[1].producer.resumeProducing()
+    pair.ends[1].producer.pauseProducing()
+    for _ in range(most + 1):
+        result_of(pair.client.give(Unpause))
+        pair.run(STEP_S)
+    pair.run()
+    assert pair.ends[1].gone and pair.listener.said == ["proven", "ended"]
+
+
 def stranger(clock: Clock, channel: Channel) -> PipeEnd:
     """The transport of `channel`, whose other end says nothing."""
     end, other = PipeEnd(clock, 0.0), PipeEnd(clock, 0.0)
@@ -189,3 +212,36 @@ def test_only_so_many_of_a_host_may_be_at_proving_themselves() -> None:
     clock.advance(PROVE_S)
     clock.advance(0.1)
     assert door.buildProtocol(one) is not None, "those that were too slow do not count any more"
+
+
+def arrives(clock: Clock, door: Door, host: str) -> PipeEnd:
+    """One that connects, of which nothing is known before; the end at the port."""
+    channel = door.buildProtocol(None)
+    end, other = PipeEnd(clock, 0.0), PipeEnd(clock, 0.0)
+    end.peer, other.peer = other, end
+    end.protocol, other.protocol = channel, Channel(b"", True, lambda: Link(clock, lambda link: None), Judge(), clock)
+    with patch.object(PipeEnd, "getPeer", lambda self: IPv4Address("TCP", host, 1)):
+        channel.makeConnection(end)
+    clock.advance(0.01)
+    return end
+
+
+def test_whoever_fills_the_port_from_one_host_keeps_nobody_else_out() -> None:
+    clock = Clock()
+    door = Door(lambda: SECRET, lambda: Link(clock, lambda link: None), clock)
+    silent = [arrives(clock, door, "10.0.0.1") for _ in range(MAX_UNPROVEN_OF_HOST + 5)]
+    assert [end.gone for end in silent] == [False] * MAX_UNPROVEN_OF_HOST + [True] * 5
+    assert not arrives(clock, door, "10.0.0.2").gone
+
+
+def test_whoever_fills_the_port_from_many_hosts_makes_way_for_who_comes_later() -> None:
+    clock = Clock()
+    door = Door(lambda: SECRET, lambda: Link(clock, lambda link: None), clock)
+    silent = [arrives(clock, door, f"10.0.1.{at}") for at in range(MAX_UNPROVEN)]
+    later = [arrives(clock, door, "10.0.0.2") for _ in range(3)]
+    clock.advance(0.1)
+    assert [end.gone for end in silent] == [True] * 3 + [False] * (MAX_UNPROVEN - 3)
+    assert not any(end.gone for end in later)
+    clock.advance(PROVE_S)
+    clock.advance(0.1)
+    assert not door._channels and not door._hosts and not door._unproven

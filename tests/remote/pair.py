@@ -12,7 +12,12 @@ from twisted.python.failure import Failure
 
 
 class PipeEnd:
-    """A transport with what AMP uses of C{IUNIXTransport}."""
+    """A transport with what AMP uses of C{IUNIXTransport}.
+
+    @ivar producer: told when the transport has enough, by the test.
+    """
+
+    producer: Any = None
 
     def __init__(self, clock: IReactorTime, delay_s: float) -> None:
         self.clock = clock
@@ -45,6 +50,14 @@ class PipeEnd:
             os.close(descriptor)
         else:
             self.protocol.fileDescriptorReceived(descriptor)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Part of C{ITransport}."""
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        """Part of C{ITransport}."""
+        self.producer = None
 
     def loseConnection(self) -> None:
         """Like C{abortConnection}: nobody here waits for what is on its way."""

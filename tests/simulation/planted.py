@@ -484,9 +484,7 @@ BUGS: dict[str, Callable[[], Patches]] = {
 
 
 FOUND_AT_A_STOP = ("connection-left", "retries-when-closed")
-SELDOM_FOUND = ("pause-forgotten", "looked-at-once", "its-workers-left-alone")
-"""For long runs by hand."""
-FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, *SELDOM_FOUND, "proof-given-up", "fence-left-behind", "queued-again-at-any-time")
+FOUND_ELSEWHERE = (*FOUND_AT_A_STOP, "proof-given-up", "fence-left-behind", "queued-again-at-any-time")
 """Bugs that hardly any seed finds; tests in C{tests/dataplane}, C{tests/control} and C{tests/handlers} see them."""
 
 

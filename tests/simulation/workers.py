@@ -122,7 +122,10 @@ class Workers:
         try:
             self._run(child, given, descriptors)
         except Exception as error:
-            self._world.violation = self._world.violation or f"{child} can't begin: {error!r}"
+            if isinstance(error, FileNotFoundError) and self._world.stopped:
+                child.kill()  # the last process that could have found it has removed the run directory
+            else:
+                self._world.violation = self._world.violation or f"{child} can't begin: {error!r}"
 
     def _run(self, child: Process, given: bytes, descriptors: dict[int, int]) -> None:
         with in_a_process():

@@ -313,7 +313,10 @@ class World(JudgedRun):
         return ensureDeferred(work).addErrback(self.crashed)
 
     def _quiet(self) -> bool:
-        busy = any(len(plane.registry) or plane.core.gate.in_flight for plane in self.carrier.planes)
+        gates = [plane.core.gate for plane in self.carrier.planes]
+        # Nobody waits for the answer to a SIGHUP, and what it has begun may wait for a process that is stopped.
+        held = not self.sigterm and not all(gate.open for gate in gates)
+        busy = held or any(gate.in_flight for gate in gates) or any(len(each.registry) for each in self.carrier.planes)
         return not (busy or self.net.connections("client"))
 
     def _heal(self) -> None:
