@@ -100,9 +100,11 @@ class Client:
     # -- what the lane calls
 
     def look(self) -> None:
-        """Take what can be taken now: something has arrived that did not go straight."""
-        if not self.waiting.reasons and not self.output.closed:
-            self.waiting.pump.run()
+        """Take what can be taken now: something has arrived that did not go straight. It is held within a bound."""
+        waiting = self.waiting
+        waiting.look()
+        if waiting.reasons:
+            waiting.steer_reading()
 
     def deliver(self, data: bytes, done: int) -> None:
         """Pass a piece of the replies on; the lane has been told of them."""

@@ -62,12 +62,8 @@ class ClientProtocol(Protocol):
             client.log.debug("client {id} goes on here, from {address}", id=client.id, address=client.address)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._output.closed or self._lane.take(data):
-            return
-        self.client.look()
-        waiting = self.client.waiting
-        if waiting.reasons:
-            waiting.steer_reading()
+        if not self._output.closed and not self._lane.take(data):
+            self.client.look()
 
     def pauseProducing(self) -> None:
         """What was written piles up."""

@@ -53,6 +53,17 @@ def test_512_mb_go_through_both_ways_in_bounded_memory(either: Proxy) -> None:
         assert after_upload - before < 16 * MIB and max(peak, either.rss()) - before < 16 * MIB
 
 
+def test_what_a_blocked_client_sends_behind_its_command_is_held_within_a_bound(proxy: Proxy) -> None:
+    with proxy.connect(2) as sock:
+        sock.sendall(b"BLPOP q 0\r\nPING\r\n")
+        wait_until(lambda: proxy.info()["in_flight"] == 1, "the client is blocked")
+        before, sent = proxy.rss(), 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 64 * MIB:
+                sent += sock.send(b"PING\r\n" * 10000)
+        assert sent < 64 * MIB and proxy.rss() - before < 16 * MIB
+
+
 def test_a_slow_reader_of_a_large_value_makes_nothing_grow_and_others_go_on(either: Proxy) -> None:
     with either.connect(120) as sock:
         upload(sock, 256 * MIB)

@@ -77,6 +77,17 @@ def test_what_comes_behind_it_is_held_within_a_bound(wire: Wire, client: Client)
     assert not client.transport.paused
 
 
+def test_what_a_compiled_transport_delivers_behind_it_is_held_within_the_same_bound(wire: Wire, client: Client) -> None:
+    bound = wire.core.limits.max_held_request_bytes
+    client.send(BLPOP + GET)
+    for _ in range(4):
+        assert not client.inside.lane.take(cmd("ECHO", "x" * (bound // 3)))
+        client.inside.look()  # as that transport does, which passes over the protocol
+    assert client.transport.paused
+    wire.server.send(b"*-1\r\n")
+    assert client.got() == b"*-1\r\n" and not client.transport.paused
+
+
 def test_a_client_that_half_closes_while_it_is_held_has_left(wire: Wire, client: Client) -> None:
     wire.pause()
     client.send(cmd("BLPOP", "q", 0))
