@@ -99,12 +99,15 @@ class Crew:
             self._cut_off(worker)
         elif worker.stopping or worker.why:
             return
-        elif self.stalls.recent or not (link.given_up or self.members.moving):
+        elif self.stalls.recent or not (link.given_up or self._in_a_move(worker)):
             self.members.goes_on(worker)
             again = ensureDeferred(self._drive_again(worker)).addTimeout(AGAIN_S, self._reactor)
             again.addErrback(self._not_again, worker)
         else:
             worker.end(LOST)
+
+    def _in_a_move(self, worker: Worker) -> bool:
+        return self.members.moving or worker in self.members.moved_without
 
     def _cut_off(self, worker: Worker) -> None:
         self._leave(worker)

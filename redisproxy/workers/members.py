@@ -75,6 +75,7 @@ class Members:
     @ivar noting: they note what clients change silently. @ivar lost_while_noting: one has gone with its notes.
     @ivar scripts: those that all know. @ivar changed: called when one comes or goes.
     @ivar away: those that go on by themselves with their clients, until they are in use again or have ended.
+    @ivar moved_without: those that were lost in a move, which may be over when the loss of their links is told.
     """
 
     def __init__(self, settings: Settings, clock: IReactorTime) -> None:
@@ -92,6 +93,7 @@ class Members:
         self._joining: list[Member] = []
         self._waiting: list[Deferred[None]] = []
         self._until_back: list[Deferred[None]] = []
+        self.moved_without: WeakSet[Member] = WeakSet()
 
     @property
     def in_use(self) -> list[Member]:
@@ -144,6 +146,7 @@ class Members:
         again = self.has_used(member)
         self._in_use.append(member)
         self._used.add(member)
+        self.moved_without.discard(member)
         if again and not self.reasons:
             # The operator's pause may be over, which it has outlasted while nobody drove it.
             member.plane.gate.release(OPERATOR).addErrback(self._failed, member)
@@ -165,6 +168,8 @@ class Members:
 
     def lose(self, member: Member, why: str) -> None:
         """Go on without this worker."""
+        if self.moving:
+            self.moved_without.add(member)
         self.forget(member)
         member.failed(why)
 

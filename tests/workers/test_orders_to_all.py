@@ -231,6 +231,21 @@ def test_a_worker_that_can_not_swap_does_not_stay_at_the_old_server(rig: Rig) ->
     assert servers(rig) == [rig.servers[1].name]
 
 
+def test_that_a_worker_was_lost_in_a_move_is_known_when_that_is_over_until_it_is_used_again(rig: Rig) -> None:
+    rig.prepared()
+    worker = rig.workers[1]
+    rig.members.lose(worker, "its link is cut")
+    now(rig.move.swap())
+    now(rig.gate.release(RELOAD))
+    assert not rig.members.moving and worker in rig.members.moved_without
+    late = rig.worker(2)
+    rig.members.moved_without.add(late)
+    rig.members.join(late)
+    assert late not in rig.members.moved_without
+    rig.members.lose(late, "its link is cut, and no move is under way")
+    assert late not in rig.members.moved_without
+
+
 def test_when_all_are_lost_a_move_is_undone_before_the_swap_and_done_behind_it(rig: Rig) -> None:
     rig.prepared()
     for worker in rig.workers:
