@@ -20,9 +20,9 @@ class PrivatePort(unix.Port):
 
     def connectionLost(self, reason: Failure) -> None:
         try:
-            super().connectionLost(reason)
+            super().connectionLost(reason)  # type: ignore[no-untyped-call]
         except FileNotFoundError:
-            tcp.Port.connectionLost(self, reason)  # type: ignore[no-untyped-call]
+            tcp.Port.connectionLost(self, reason)
 
 
 def listen_privately(reactor: Any, path: str, link: Callable[[], Any]) -> IListeningPort:
