@@ -77,11 +77,14 @@ def show(status: int, answer: dict[str, Any], as_json: bool = False) -> None:
         click.echo(shown(answer.get("error", f"HTTP status {status}")), err=True)
     else:
         rest = {key: value for key, value in answer.items() if key not in ("ok", "peers") and value not in ([], "")}
-        words = {key: ", ".join(map(str, value)) if isinstance(value, list) else value for key, value in rest.items()}
-        lines = [f"{key}: {shown(value)}" for key, value in words.items()]
+        lines = [f"{key}: {shown(_words(value))}" for key, value in rest.items()]
         click.echo("\n".join([*lines, *map(shown, peers_lines(answer))]) or "ok")
     if refused:
         sys.exit(REFUSED)
+
+
+def _words(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def json_of(path: str, page: str, cacert: str | None, what: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import click
 
 from redisproxy.cli.asking import AS_JSON, DONE, REFUSED, answer_of, ask_admin, json_of
-from redisproxy.cli.terminal import duration, put, shown, table
+from redisproxy.cli.terminal import duration, narrow, put, shown, table
 from redisproxy.dataplane.client_rows import COLUMNS, MAX_ROWS, ROWS, STATES
 
 AT_A_TIME = 500
@@ -18,6 +18,8 @@ AT_A_TIME = 500
 HEADS = {"age_s": "age", "idle_s": "idle"}
 OFTEN_EMPTY = {"name": "", "lib": "", "cmd": "", "worker": None}
 """Columns that are left out when nobody has anything there."""
+LESS_IMPORTANT = {"lib", "age_s"}
+"""What a narrow terminal has no room for."""
 
 
 @click.command(short_help="Show the clients, or disconnect some.")
@@ -44,7 +46,7 @@ OFTEN_EMPTY = {"name": "", "lib": "", "cmd": "", "worker": None}
 def clients(path: str, cacert: str | None, kill: bool, yes: bool, as_json: bool, **which: Any) -> None:
     """Show the clients, or disconnect some with --kill; everything that is asked for has to be true of one.
 
-    Exit code 0: done. 1: refused, or nobody to kill. 2: there was no answer.
+    A narrow terminal gets fewer columns. Exit code 0: done. 1: refused, or nobody to kill. 2: there was no answer.
     """
     ids = which.pop("ids")
     wanted = {name: str(value) for name, value in which.items() if value is not None}
@@ -69,12 +71,13 @@ def clients(path: str, cacert: str | None, kill: bool, yes: bool, as_json: bool,
 def _show(answer: dict[str, Any]) -> None:
     rows, total = answer["clients"], answer["total"]
     empty = {name for name, nothing in OFTEN_EMPTY.items() if all(row[name] == nothing for row in rows)}
-    columns = [name for name in (*COLUMNS, "worker") if name not in empty]
+    left_out = empty | LESS_IMPORTANT if narrow() else empty
+    columns = [name for name in (*COLUMNS, "worker") if name not in left_out]
     if rows:
         heads = [HEADS.get(name, name) for name in columns]
         cells = [[_cell(name, row[name]) for name in columns] for row in rows]
         numbers = ("id", "db", "age", "idle", "pending", "worker")
-        put(table(heads, cells, right=numbers, wrap=("name", "lib")))
+        put(table(heads, cells, right=numbers, wrap=("name",)))
     more = f", of whom {len(rows):,} are shown" if len(rows) < total else ""
     click.echo(f"{_count(total)}{more}", err=True)
     for label in answer["missing"]:

@@ -68,7 +68,7 @@ _WHO = ("client", "uplink")
 @ask_admin
 @AS_JSON
 def history(path: str, cacert: str | None, as_json: bool) -> None:
-    """Show the last moves: switchovers, the last reload, upgrades; the newest first.
+    """Show the last moves: switchovers, failovers, the last reload, upgrades; the newest first.
 
     Exit code 0: done. 2: there was no answer.
     """
@@ -89,12 +89,20 @@ def events_of(info: dict[str, Any]) -> list[dict[str, Any]]:
     upgrades = info.get("upgrade", {}).get("last", [])
     reload = info.get("last_reload") or {}
     events = [*map(_switchover, switchovers), *map(_upgrade, upgrades), *([_reload(reload)] if reload else [])]
+    events += _followed(info.get("uplink") or {})
     return sorted(events, key=lambda each: -(each["at"] or 0))
+
+
+def _followed(uplink: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last change of the primary that somebody else has made."""
+    change = (uplink.get("sentinel") or uplink.get("name") or {}).get("last_switch") or {}
+    details = f"{change.get('from') or ''} -> {change.get('to')}".strip()
+    return [_event(change, "new primary", "followed", details)] if change.get("at") else []
 
 
 def _event(report: dict[str, Any], what: str, result: str, details: str) -> dict[str, Any]:
     pause_ms = report.get("pause_ms")
-    idle = pause_ms is None or report.get("result") == "dry_run"
+    idle = pause_ms is None or report.get("result") in ("dry_run", "refused")
     pause = "" if idle else milliseconds(pause_ms)
     held = "" if idle else report.get("held", "")
     return {"at": report.get("at"), "what": what, "result": result, "pause": pause, "held": held, "details": details}
@@ -103,7 +111,8 @@ def _event(report: dict[str, Any], what: str, result: str, details: str) -> dict
 def _switchover(report: dict[str, Any]) -> dict[str, Any]:
     details = [f"{report.get('from')} -> {report.get('to')}", report.get("reason"), report.get("error")]
     result = str(report.get("result")).replace("_", " ")
-    return _event(report, "switchover", result, "; ".join(str(each) for each in details if each))
+    text = "; ".join(str(each).replace("\n", "; ") for each in details if each)
+    return _event(report, str(report.get("kind") or "switchover"), result, text)
 
 
 def _upgrade(report: dict[str, Any]) -> dict[str, Any]:

@@ -208,6 +208,14 @@ def test_history_has_all_moves_the_newest_first(start: Start) -> None:
     assert "a:1 -> b:1; \\x1b[2J" in text and "pubsub" in text and all(line.isprintable() for line in text.splitlines())
     endpoint.server.pages = {"/info.json": (200, INFO)}
     assert endpoint.run("history").stdout == "nothing yet\n"
+    sentinel = {"last_switch": {"at": 20.0, "from": "a:1", "to": "b:1"}}
+    endpoint.server.pages = {"/info.json": (200, {**INFO, "uplink": {**INFO["uplink"], "sentinel": sentinel}})}
+    (event,) = json.loads(endpoint.run("history", "--json").stdout)
+    assert (event["what"], event["result"], event["details"]) == ("new primary", "followed", "a:1 -> b:1")
+    failover = {"at": 20.0, "from": "a:1", "to": "a:1", "kind": "failover", "result": "refused", "error": "one\ntwo"}
+    endpoint.server.pages = {"/info.json": (200, {**INFO, "switchover": {"last": [{**failover, "pause_ms": 0.0}]}})}
+    (event,) = json.loads(endpoint.run("history", "--json").stdout)
+    assert (event["what"], event["pause"], event["details"]) == ("failover", "", "a:1 -> a:1; one; two")
     refused = {"at": 10.0, "ok": False, "error": "the file still names a:1", "for": "switchover"}
     endpoint.server.pages = {"/info.json": (200, {**INFO, "last_reload": refused})}
     (event,) = json.loads(endpoint.run("history", "--json").stdout)

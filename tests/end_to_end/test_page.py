@@ -369,6 +369,14 @@ def test_a_server_that_is_lost_and_files_that_end_are_told(drawn: Drawn) -> None
         drawn.sees("#alerts", text)
 
 
+def test_a_proxy_without_clients_says_where_they_connect(drawn: Drawn) -> None:
+    drawn.pages["clients.json"] = {"clients": [], "total": 0, "missing": []}
+    drawn.tell(clients={"open": 0}, config={"listen": [{"addr": "10.0.0.9:7010"}, {"addr": "/run/r.sock"}]})
+    drawn.page.get_by_label("Filter").scroll_into_view_if_needed()
+    drawn.sees("#clients .note", "0 clients connected. Applications connect to 10.0.0.9:7010, /run/r.sock.")
+    del drawn.pages["clients.json"]
+
+
 def test_a_proxy_that_can_not_tell_its_state_says_why(drawn: Drawn) -> None:
     drawn.state = {**dict.fromkeys(drawn.state), "error": "no data plane can be reached"}
     drawn.sees("#alerts", "The proxy can't tell its state: no data plane can be reached")

@@ -29,6 +29,7 @@ export class Clients {
   #askAt = 0;
   #asked = 0;
   #open = 0;
+  #where = "";
   #inSight = false;
   #sortBy = COLUMNS[0];
   #descending = false;
@@ -69,8 +70,9 @@ export class Clients {
       el("button", { type: "button", class: "sort", onclick }, column.label));
   }
 
-  update({ clients = {} }) {
+  update({ clients = {}, config = {} }) {
     this.#open = clients.open ?? 0;
+    this.#where = (config.listen ?? []).map(({ addr }) => addr).join(", ");
     if (this.#inSight && Date.now() >= this.#askAt) this.#load();
   }
 
@@ -105,11 +107,15 @@ export class Clients {
     return Boolean(this.filter.value.trim() || this.state.value);
   }
 
+  get #invitation() {
+    return this.#where && `Applications connect to ${this.#where}.`;
+  }
+
   #tell(known, shown, found) {
     const all = `${many(this.#open, "client")} connected`;
     if (!known) setText(this.number, `${all}. This proxy does not list them.`);
     else if (shown < found) setText(this.number, `${count(shown)} shown of ${count(found)} found; ${all}`);
-    else setText(this.number, this.#filters ? `${count(found)} found; ${all}` : `${all}. ${found ? PLAIN : ""}`);
+    else setText(this.number, this.#filters ? `${count(found)} found; ${all}` : `${all}. ${found ? PLAIN : this.#invitation}`);
     this.table.hidden = !shown;
   }
 
