@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import tcp, unix
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-BACKLOG = 50
 PRIVATE = 0o600
-
-
-class PrivatePort(unix.Port):
-    """A listening Unix socket that closes in order although its file is gone."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        try:
-            super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        except FileNotFoundError:
-            tcp.Port.connectionLost(self, reason)
 
 
 def listen_privately(reactor: Any, path: str, link: Callable[[], Any]) -> IListeningPort:
@@ -33,6 +22,15 @@ def listen_privately(reactor: Any, path: str, link: Callable[[], Any]) -> IListe
     factory: Any = Factory()
     factory.buildProtocol = lambda address: link()
     factory.noisy = False
-    port: Any = PrivatePort(os.fsencode(path), factory, BACKLOG, PRIVATE, reactor)
-    port.startListening()
-    return port  # type: ignore[no-any-return]
+    port: IListeningPort = reactor.listenUNIX(path, factory, mode=PRIVATE)
+    return port
+
+
+def close(port: IListeningPort) -> Deferred[Any]:
+    """Listen no longer, in order also when the socket's file is gone."""
+    return maybeDeferred(port.stopListening).addErrback(_without_file, port)
+
+
+def _without_file(failure: Failure, port: Any) -> None:
+    failure.trap(FileNotFoundError)
+    tcp.Port.connectionLost(port, failure)

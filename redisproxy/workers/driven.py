@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 import redisproxy
 from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.interface import OPERATOR
-from redisproxy.net.private_port import listen_privately
+from redisproxy.net.private_port import close, listen_privately
 from redisproxy.remote import passed_values, peer
 from redisproxy.remote.other_end import ProcessAtOtherEnd
 from redisproxy.remote.served import ServedDataPlane
@@ -134,7 +134,7 @@ class Driven:
     def _close(self) -> None:
         ports, self._ports = self._ports, []
         for port in ports:
-            port.stopListening()
+            close(port)
 
     def _look(self) -> None:
         """See whether anybody needs this data plane."""

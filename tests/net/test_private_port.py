@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.protocol import Protocol
 
-from redisproxy.net.private_port import listen_privately
+from redisproxy.net.private_port import close, listen_privately
 from tests.net.bed import call, reactor
 
 pytestmark = pytest.mark.one_twin
@@ -27,5 +27,5 @@ def test_it_closes_in_order_whether_its_file_is_there_or_not(running_reactor: No
         peer.connect(str(path))
     if gone:
         shutil.rmtree(folder)
-    call(port.stopListening)
+    call(close, port)
     assert not path.exists() and not port.connected
