@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from redisproxy.client.session_value import InvalidState, from_bytes
 from redisproxy.dataplane.handover_orders import Peer
 from redisproxy.dataplane.interface import DataPlaneLost, HandedClient, HandoverOrders, HandoverRefused
+from redisproxy.net.private_port import listen_privately
 from redisproxy.remote import orders
 from redisproxy.remote.errors import NotSent
 from redisproxy.remote.order_client import OrderClient
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from redisproxy.remote.order import Order
 
 log = Logger(namespace="redisproxy.handover")
-PRIVATE = 0o600
-"""Whoever may connect may give clients of any user."""
 
 
 class RemoteTarget:
@@ -139,12 +137,8 @@ class Giver:
 
 
 def listen(reactor: Any, path: str, handover: HandoverOrders) -> IListeningPort:
-    """Take clients of other data planes in at `path`, which only this user may connect to.
+    """Take clients of other data planes in at `path`. Whoever may connect may give clients of any user.
 
     @raise CannotListenError: the path can't be bound.
     """
-    factory: Any = Factory()
-    factory.buildProtocol = lambda address: Giver(handover).link(reactor)
-    factory.noisy = False
-    port: IListeningPort = reactor.listenUNIX(path, factory, mode=PRIVATE)
-    return port
+    return listen_privately(reactor, path, lambda: Giver(handover).link(reactor))

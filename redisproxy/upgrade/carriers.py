@@ -14,6 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from redisproxy.dataplane import shared_value
+from redisproxy.net.private_port import close
 from redisproxy.remote import peer
 from redisproxy.remote.run_directory import RunDirectoryFault
 from redisproxy.upgrade.process_life import ProcessLife
@@ -101,7 +102,7 @@ class Alone:
     def close_doors(self) -> None:
         door, self._door = self._door, None
         if door is not None:
-            door.stopListening()
+            close(door)
 
     async def tell_shared(self) -> bytes:
         return shared_value.export(self._plane.core, self._plane.registry)

@@ -7,18 +7,16 @@ and without clients it is of no use, and says so.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 
 import redisproxy
 from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.interface import OPERATOR
+from redisproxy.net.private_port import close, listen_privately
 from redisproxy.remote import passed_values, peer
 from redisproxy.remote.other_end import ProcessAtOtherEnd
-from redisproxy.remote.peer import PRIVATE
 from redisproxy.remote.served import ServedDataPlane
 from redisproxy.workers import orders
 from redisproxy.workers.asking import Asking, Upward
@@ -28,6 +26,8 @@ from redisproxy.workers.telling import Telling
 from redisproxy.workers.telling_scripts import TellingScripts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IListeningPort
 
@@ -121,10 +121,10 @@ class Driven:
         """
         sockets, reactor = directory.sockets(self._name), self._reactor
         try:
-            self._ports.append(_listening(reactor, sockets.asking, self._upward.link))
+            self._ports.append(listen_privately(reactor, sockets.asking, self._upward.link))
             self._ports.append(peer.listen(reactor, sockets.clients, self._plane.handover))
             # The last one, because whoever finds it expects the others.
-            self._ports.append(_listening(reactor, sockets.orders, self._served.link))
+            self._ports.append(listen_privately(reactor, sockets.orders, self._served.link))
         except Exception:
             self._close()
             raise
@@ -134,7 +134,7 @@ class Driven:
     def _close(self) -> None:
         ports, self._ports = self._ports, []
         for port in ports:
-            port.stopListening()
+            close(port)
 
     def _look(self) -> None:
         """See whether anybody needs this data plane."""
@@ -161,14 +161,6 @@ class Driven:
             self._looking.stop()
         self._upward.close()
         await self._served.stop()
-
-
-def _listening(reactor: Any, path: str, link: Callable[[], Any]) -> IListeningPort:
-    factory: Any = Factory()
-    factory.buildProtocol = lambda address: link()
-    factory.noisy = False
-    port: IListeningPort = reactor.listenUNIX(path, factory, mode=PRIVATE)
-    return port
 
 
 def _log_to(descriptor: int) -> None:

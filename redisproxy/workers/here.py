@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from redisproxy.dataplane import shared_value
 from redisproxy.dataplane.local import LocalDataPlane
+from redisproxy.net.private_port import close
 from redisproxy.remote import peer
 from redisproxy.workers.everywhere import Direct
 from redisproxy.workers.taking import Taking
@@ -71,7 +72,7 @@ class Here:
     async def stop(self) -> None:
         """Close every connection to servers."""
         if self._port is not None:
-            self._port.stopListening()
+            close(self._port)
         if self._scripts is not None:
             self._scripts.stop()
         await self.plane.stop()

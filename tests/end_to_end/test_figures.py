@@ -49,13 +49,17 @@ def samples(proxy: Proxy) -> list[dict[str, Any]]:
 
 def test_traffic_shows_in_the_samples_with_its_latency(proxy: Proxy) -> None:
     clients = [proxy.client() for _ in range(4)]
-    for client in clients * 50:
-        client.set("a", 1)
 
     def busy_seconds() -> list[dict[str, Any]]:
         return [each for each in samples(proxy) if each["client_p50_ms"] is not None]
 
-    wait_until(lambda: sum(each["commands_per_s"] for each in busy_seconds()) > 100, "the second of the 200 is over")
+    def more_than_100() -> bool:
+        # On a machine that stands still, what is measured as one second may be long, and the rate in it low.
+        for client in clients * 50:
+            client.set("a", 1)
+        return sum(each["commands_per_s"] for each in busy_seconds()) > 100
+
+    wait_until(more_than_100, "the second of the 200 is over")
     busy = busy_seconds()
     assert all(0 < each["client_p50_ms"] <= each["client_p99_ms"] for each in busy)
     assert all(each["uplink_p50_ms"] <= each["client_p99_ms"] * 1.3 for each in busy)

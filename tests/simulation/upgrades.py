@@ -276,7 +276,7 @@ class Upgradable(Workers):
         self._start_again()
 
     def stop_service(self) -> Deferred[None]:
-        charged = self._charged
+        charged = self._charged or next((each for each in reversed(self.programs) if each.process.alive), None)
         if charged is None:
             return super().stop_service()
         stopping: Deferred[None] = Deferred()
