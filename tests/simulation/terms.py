@@ -47,7 +47,8 @@ def settings_of(seed: int, chance: Random, faulty: bool, password: str) -> dict[
     if Random(f"{seed} pinned").random() < FEW_PINNED:
         uplink["max_pinned"] = 2
     if not faulty:
-        uplink |= {"wait_limit_ms": 20000, "connect_timeout_ms": 5000}
+        # Where a worker has one connection for single clients, some wait for a BLPOP of 15 s, and another.
+        uplink |= {"wait_limit_ms": 60000, "connect_timeout_ms": 5000}
     return {
         "uplink": uplink,
         "listen": listen,
