@@ -63,6 +63,7 @@ RARE = {
     "pause-forgotten": 158,
     "looked-at-once": 60,
     "its-workers-left-alone": 855,
+    "moves-before-it-is-settled": 20096,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

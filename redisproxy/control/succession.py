@@ -66,8 +66,8 @@ class Successor(Protocol):
     async def take_charge(self, history: dict[str, Any]) -> None:
         """It is the proxy from now on. This wait is not cut short."""
 
-    def part(self) -> None:
-        """Go on without a connection to it."""
+    async def part(self) -> None:
+        """Tell it that this process has given its place up, and go on without a connection to it."""
 
     async def give_up(self, here: Callable[[], Coroutine[Any, Any, int]]) -> bool:
         """Have it hand back what it has and end; fire when it has. False: it had to be killed.
@@ -209,7 +209,7 @@ class Attempt:
         answer = {"from": redisproxy.__version__, "to": ready.version, **moved}
         await successor.take_charge(self._results.history({"ok": True, **answer}))
         self._predecessor.retire(ready.pid)
-        successor.part()
+        await successor.part()
         return answer
 
     async def _undo(self, successor: Successor, error: BaseException) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
 
 UPGRADE = "upgrade"
+TAKE_OVER = "take-over"
 
 
 class UpgradeFailed(OperationError):
@@ -62,6 +63,10 @@ class Upgrade:
         """What can be upgraded. Without it every upgrade is refused."""
         self._predecessor = predecessor
 
+    def settling(self, settled: Deferred[None]) -> None:
+        """This process is in charge. Begin no move before `settled`: the one before may yet end this one and go on."""
+        self._exclusion.run_next(TAKE_OVER, lambda: self._exclusion.run(TAKE_OVER, lambda: _over(settled)))
+
     def upgrade(self) -> Deferred[Answer]:
         """Do it; refused while a move runs."""
         predecessor = self._predecessor
@@ -91,3 +96,8 @@ class Upgrade:
             self._attempt = None
         self._results.upgraded({"ok": True, **answer})
         return answer
+
+
+async def _over(settled: Deferred[None]) -> Answer:
+    await settled
+    return {}

@@ -57,3 +57,8 @@ class TakeCharge(Order):
 
     decides = True
     arguments = taking(history=PlainValue())  # type: ignore[no-untyped-call]
+
+
+class GivenUp(Order):
+    """The other process has given its place up, and will not go on. Before this no move may begin: one that does not
+    hear that this process is in charge ends it, and goes on where clients have been."""

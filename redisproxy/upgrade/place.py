@@ -16,6 +16,8 @@ from redisproxy.upgrade.giving_way import GivingWay
 from redisproxy.upgrade.taking_over import TakingOver
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from redisproxy.config import Settings
     from redisproxy.control.control import Control
     from redisproxy.control.service_manager import ServiceManager
@@ -127,7 +129,7 @@ class Place:
     async def accept_nobody(self) -> None:
         await self._clients.pause()
 
-    def take_charge(self, history: Mapping[str, Any]) -> None:
+    def take_charge(self, history: Mapping[str, Any], settled: Deferred[None]) -> None:
         for each in (*self._sockets, *self._left):
             each.of_another = bool(each.name)
         close_all(self._left)
@@ -136,6 +138,7 @@ class Place:
         self._origin.pidfile.own()
         self._control.results.take_history(history)
         self._can_be_upgraded()
+        self._control.upgrade.settling(settled)
         self._manager.ready("running")
         self.log.info("this process is in charge now")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
@@ -33,6 +34,8 @@ STALLED_S = 5.0
 EMPTY_S = 0.5
 """The same for one that was given nothing yet."""
 LOOK_S = 0.05
+PART_S = 0.3
+"""Whoever has asked for the upgrade waits for its answer, and this process is about to end."""
 
 
 class RemoteSuccessor:
@@ -141,10 +144,11 @@ class RemoteSuccessor:
         """Whether its link is up."""
         return not self._link.lost
 
-    def part(self) -> None:
-        """It is in charge: go on without the link."""
+    async def part(self) -> None:
         if self._life is not None:
             self._life.forget()
+        with suppress(TimeoutError, SuccessorFailed):
+            await ensureDeferred(self._give(orders.GivenUp)).addTimeout(PART_S, self._reactor)
         self._link.abort()
 
     async def give_up(self, here: Callable[[], Coroutine[Any, Any, int]]) -> bool:

@@ -60,8 +60,8 @@ class Heir(Protocol):
     async def accept_nobody(self) -> None:
         """Accept no more clients; the sockets listen on."""
 
-    def take_charge(self, history: Mapping[str, Any]) -> None:
-        """Be the proxy."""
+    def take_charge(self, history: Mapping[str, Any], settled: Deferred[None]) -> None:
+        """Be the proxy; begin no move before `settled` fires."""
 
     def end(self) -> None:
         """End the process."""
@@ -85,6 +85,7 @@ class TakingOver:
         self._link_lost: Deferred[None] = Deferred()
         self._alone_work: Deferred[None] | None = None
         self._rest: Deferred[None] = Deferred()
+        self._settled: Deferred[None] = Deferred()
 
     def begin(self) -> None:
         """Take orders."""
@@ -93,6 +94,7 @@ class TakingOver:
             orders.TakeShared: self._take_shared,
             orders.Accept: self._accept,
             orders.TakeCharge: self._take_charge,
+            orders.GivenUp: self._settle,
         }
         self._link = OrderServer(self._reactor, handlers, self._lost)
         connected(self._reactor, self._inheritance.link, self._link)
@@ -174,17 +176,34 @@ class TakingOver:
 
     def _be_in_charge(self, history: dict[str, Any]) -> None:
         self._charged = True
+        self._heir.take_charge(history, self._settled)
+
+    def _settle(self) -> None:
+        """The other process will not go on."""
         self._other.forget()
-        self._heir.take_charge(history)
+        if not self._settled.called:
+            self._settled.callback(None)
 
     # -- the other process is gone, or has given this one up
 
     def _lost(self, link: Link) -> None:
         if self._charged:
             self._find_the_rest()
+            ensureDeferred(self._settle_in_time())
         else:
             self._alone_work = ensureDeferred(self._alone()).addErrback(self._failed)
         self._link_lost.callback(None)
+
+    async def _settle_in_time(self) -> None:
+        """Where the other process has not said whether it will go on, wait for its end."""
+        if not self._other.over:
+            self.log.warn(
+                "process {pid} has not said that it has given its place up: no move begins before it has ended",
+                pid=self._inheritance.pid,
+            )
+        while not self._other.over:
+            await deferLater(self._reactor, AGAIN_S, lambda: None)
+        self._settle()
 
     def _find_the_rest(self) -> None:
         finding = ensureDeferred(self._carriers.find_the_rest()).addErrback(self._rest_not_found)
@@ -217,6 +236,7 @@ class TakingOver:
         self.log.error("the process whose place is taken has ended before that was done: this one is in charge now")
         self._heir.accept()
         self._be_in_charge({})
+        self._settle()
         self._find_the_rest()
 
     async def _hand_back(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -48,7 +50,7 @@ Adoption.adopt = adopt_some
 """
 CRASH_IN_CHARGE = """
 from redisproxy.upgrade.place import Place
-def crash(self, history):
+def crash(self, history, settled):
     import os
     os._exit(4)
 Place.take_charge = crash
@@ -64,6 +66,15 @@ from redisproxy.control.succession import Attempt
 async def killed(self, successor, ready, stayed):
     os.kill(os.getpid(), signal.SIGKILL)
 Attempt._pass_control = killed
+"""
+STOP_OLD = """
+import os, signal
+from redisproxy.upgrade.successor import RemoteSuccessor
+take_charge = RemoteSuccessor.take_charge
+async def stopped(self, history):
+    await take_charge(self, history)
+    os.kill(os.getpid(), signal.SIGSTOP)
+RemoteSuccessor.take_charge = stopped
 """
 
 
@@ -209,6 +220,25 @@ def test_the_new_process_takes_charge_when_the_old_one_is_killed(server: RedisSe
         proxy.pids.append(proxy.pid)
         proxy.goes_on(clients)
         assert "has ended before that was done: this one is in charge now" in proxy.log
+
+
+def test_the_new_process_moves_nobody_before_the_old_one_has_given_its_place_up(server: RedisServer) -> None:
+    with Hooked(server, STOP_OLD) as proxy:
+        clients, old = proxy.clients_at_work(), proxy.pid
+        proxy.on_disk("")
+        thread = threading.Thread(target=lambda: proxy.admin("upgrade"), daemon=True)
+        thread.start()
+        wait_until(lambda: int(proxy.pidfile.read_text() or old) != old, "the new one is in charge")
+        proxy.pid = int(proxy.pidfile.read_text())
+        proxy.pids.append(proxy.pid)
+        assert proxy.check(clients) == 0
+        status, answer = proxy.admin("reload")
+        assert status == 409 and "a take-over is running" in answer["error"], answer
+        os.kill(old, signal.SIGCONT)
+        proxy.wait_for_the_end_of(old)
+        wait_until(lambda: proxy.admin("reload")[0] == 200, "it moves clients")
+        assert proxy.check(clients) == 0
+        thread.join(10)
 
 
 def test_the_end_of_the_old_process_in_an_upgrade_ends_both(server: RedisServer) -> None:

@@ -13,6 +13,7 @@ from unittest.mock import patch
 from twisted.internet.defer import succeed
 
 from redisproxy.control.control import Control
+from redisproxy.control.upgrade import Upgrade
 from redisproxy.dataplane.interface import SWITCHOVER
 from redisproxy.upgrade.carriers import Alone, Several
 from redisproxy.upgrade.giving_way import GivingWay
@@ -180,6 +181,11 @@ def _held_by_a_pause_that_is_over() -> Patches:
     yield patch.object(Members, "_use", use)
 
 
+def _moves_before_it_is_settled() -> Patches:
+    """A new process switches over while the one before, which stands still, may yet end it and go on."""
+    yield patch.object(Upgrade, "settling", lambda self, settled: None)
+
+
 RESIZES: dict[str, Callable[[], Patches]] = {
     "ended-with-its-clients": _ended_with_its_clients,
     "never-fewer": _never_fewer,
@@ -200,4 +206,5 @@ UPGRADES: dict[str, Callable[[], Patches]] = {
     "closed-for-ever": _closed_for_ever,
     "rest-dropped": _rest_dropped,
     "its-workers-left-alone": _its_workers_left_alone,
+    "moves-before-it-is-settled": _moves_before_it_is_settled,
 }
