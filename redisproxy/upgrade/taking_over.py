@@ -21,7 +21,7 @@ from redisproxy.dataplane.interface import OPERATOR, DataPlaneLost, HandoverRefu
 from redisproxy.remote.link import connected
 from redisproxy.remote.order_server import OrderServer
 from redisproxy.upgrade import orders
-from redisproxy.upgrade.process_life import ProcessLife
+from redisproxy.upgrade.settling import Settling
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import DataPlane
@@ -77,7 +77,7 @@ class TakingOver:
         self._heir = heir
         self._reactor = reactor
         self._carriers = carriers
-        self._other = ProcessLife(inheritance.pid)
+        self._other = Settling(inheritance.pid, reactor)
         self._back: tuple[str, ...] = ()
         self._charged = False
         self._ending = False
@@ -85,7 +85,6 @@ class TakingOver:
         self._link_lost: Deferred[None] = Deferred()
         self._alone_work: Deferred[None] | None = None
         self._rest: Deferred[None] = Deferred()
-        self._settled: Deferred[None] = Deferred()
 
     def begin(self) -> None:
         """Take orders."""
@@ -94,7 +93,7 @@ class TakingOver:
             orders.TakeShared: self._take_shared,
             orders.Accept: self._accept,
             orders.TakeCharge: self._take_charge,
-            orders.GivenUp: self._settle,
+            orders.GivenUp: self._other.settle,
         }
         self._link = OrderServer(self._reactor, handlers, self._lost)
         connected(self._reactor, self._inheritance.link, self._link)
@@ -176,34 +175,17 @@ class TakingOver:
 
     def _be_in_charge(self, history: dict[str, Any]) -> None:
         self._charged = True
-        self._heir.take_charge(history, self._settled)
-
-    def _settle(self) -> None:
-        """The other process will not go on."""
-        self._other.forget()
-        if not self._settled.called:
-            self._settled.callback(None)
+        self._heir.take_charge(history, self._other.settled)
 
     # -- the other process is gone, or has given this one up
 
     def _lost(self, link: Link) -> None:
         if self._charged:
             self._find_the_rest()
-            ensureDeferred(self._settle_in_time())
+            ensureDeferred(self._other.in_time())
         else:
             self._alone_work = ensureDeferred(self._alone()).addErrback(self._failed)
         self._link_lost.callback(None)
-
-    async def _settle_in_time(self) -> None:
-        """Where the other process has not said whether it will go on, wait for its end."""
-        if not self._other.over:
-            self.log.warn(
-                "process {pid} has not said that it has given its place up: no move begins before it has ended",
-                pid=self._inheritance.pid,
-            )
-        while not self._other.over:
-            await deferLater(self._reactor, AGAIN_S, lambda: None)
-        self._settle()
 
     def _find_the_rest(self) -> None:
         finding = ensureDeferred(self._carriers.find_the_rest()).addErrback(self._rest_not_found)
@@ -236,7 +218,7 @@ class TakingOver:
         self.log.error("the process whose place is taken has ended before that was done: this one is in charge now")
         self._heir.accept()
         self._be_in_charge({})
-        self._settle()
+        self._other.settle()
         self._find_the_rest()
 
     async def _hand_back(self) -> int:

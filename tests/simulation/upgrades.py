@@ -23,7 +23,7 @@ from redisproxy.control.service_manager import ServiceManager
 from redisproxy.control.signals import Signals
 from redisproxy.control.upgrade import UpgradeFailed
 from redisproxy.net import open_files, tls
-from redisproxy.upgrade import successor, taking_over
+from redisproxy.upgrade import settling, successor
 from redisproxy.upgrade.origin import CommandLine, Origin
 from redisproxy.upgrade.pidfile import Pidfile
 from redisproxy.upgrade.program import FIRST_DESCRIPTOR
@@ -193,7 +193,7 @@ class Upgradable(Workers):
         with (
             super().system(),
             patch.object(successor, "ProcessLife", partial(Life, self.machine)),
-            patch.object(taking_over, "ProcessLife", partial(Life, self.machine)),
+            patch.object(settling, "ProcessLife", partial(Life, self.machine)),
             patch.object(TakingOver, "_get_ready", _get_ready),
         ):
             yield
