@@ -5,6 +5,7 @@ Nobody is disconnected but who is at a process that is killed.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -26,6 +27,7 @@ GONE_S = (0.0, 0.2, 1.0)
 
 def killed_control(world: World, chance: random.Random) -> Outcome:
     """The control process is killed; workers go on, and the next one finds them."""
+    world.stopped_until = math.inf
     world.proxy.end(world.proxy.pid)
     time.sleep(chance.choice(GONE_S))
     _again(world)
@@ -40,6 +42,7 @@ def killed_in_a_switchover(world: World, chance: random.Random) -> Outcome:
     moving.start()
     time.sleep(chance.uniform(0, 0.6))
     step = _step(world)
+    world.stopped_until = math.inf
     world.proxy.end(world.proxy.pid)
     moving.join(60)
     time.sleep(chance.choice(GONE_S))
@@ -69,6 +72,7 @@ def trouble_in_an_upgrade(world: World, chance: random.Random) -> Outcome:
     time.sleep(chance.uniform(0, 1.5))
     others = [pid for pid in world.proxy.processes() if pid not in before]
     victim = old if whom == "old" else next(iter(others), 0)
+    world.stopped_until = math.inf
     _DEEDS[deed](world, chance, victim)
     upgrading.join(90)
     _again(world)
@@ -112,6 +116,7 @@ def _again(world: World) -> None:
     count = world.proxy.config["workers"]
     if count > 1:
         wait_until(lambda: _workers(world) >= count, "all workers answer", 60)
+    world.stopped_until = time.monotonic()
 
 
 def _workers(world: World) -> int:

@@ -112,7 +112,7 @@ class World:
     """Everything that runs, and what an operator does with it.
 
     @ivar current: the server that the clients use. @ivar other: the one that they don't.
-    @ivar stopped_until: until when a worker was stopped last, see C{time.monotonic}.
+    @ivar stopped_until: until when a process was stopped last, or none drove the workers; see C{time.monotonic}.
     """
 
     def __init__(self, seed: int, durable: bool = True, workers: int = 1) -> None:
