@@ -41,6 +41,7 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.ports: dict[str, int] = {}
+        self._folder = folder
         self._mark = uuid.uuid4().hex
         programs = folder / "bin"
         programs.mkdir()
@@ -87,8 +88,13 @@ class Shell:
         self._process.wait()
         for pid in filter(str.isdigit, os.listdir("/proc")):
             with suppress(OSError):
-                if f"{MARK}={self._mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                if self._has_started(Path("/proc", pid)):
                     os.kill(int(pid), signal.SIGKILL)
+
+    def _has_started(self, process: Path) -> bool:
+        """A redis-server in the background has written its title over what it was started with."""
+        here = Path(os.readlink(process / "cwd")) == self._folder
+        return here or f"{MARK}={self._mark}".encode() in (process / "environ").read_bytes()
 
 
 def listens(port: int) -> bool:
