@@ -80,6 +80,8 @@ class AllKeys:
     async def _step(self, db: int, steps: Steps) -> bool:
         """Copy a batch; whether there are more."""
         batch = await steps.next()
+        if self._pace.is_look_due and not steps.ahead:
+            await self._pace.look()
         if batch.cursor != LAST and self._may_go_ahead():
             steps.begin()
         await self._write(db, batch)

@@ -111,6 +111,8 @@ class BackgroundVerification:
                 await self.look_again()
             now = self._clock.seconds()
             await self._pace.step_took(now - began)
+            if self._pace.is_look_due:
+                await self._pace.look()
             if now >= ends:
                 return True
         return False

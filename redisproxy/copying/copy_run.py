@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.copying.all_keys import AllKeys, Removal
@@ -16,6 +17,7 @@ from redisproxy.copying.interface import Proof
 from redisproxy.copying.keeping_up import KeepingUp
 from redisproxy.copying.named_keys import NamedKeys
 from redisproxy.copying.pace import Pace
+from redisproxy.copying.servers import commands_of
 from redisproxy.copying.streams import Streams
 from redisproxy.copying.writer import Writer
 
@@ -51,7 +53,7 @@ class CopyRun:
         self.servers = servers
         self.streams = Streams(servers, clock)
         self.named = NamedKeys(servers, writer := Writer(servers.new), self.streams, clock)
-        pace = Pace(self._latency_s, clock)
+        pace = Pace(self._latency_s, partial(commands_of, servers.old), clock)
         wanted = settings.verify == "all"
         self.verification = BackgroundVerification(servers, changes, self._last_word, pace, clock) if wanted else None
         self.changed = ChangedKeys(changes, self.named, figures, clock, self._note_copied)

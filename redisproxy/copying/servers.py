@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from redisproxy.copying.bulk_connection import BulkConnection, open_bulk
 from redisproxy.copying.endpoint import Endpoint, endpoint
 from redisproxy.copying.trial import Trial, Way, try_types
+from redisproxy.servers.control_connection import ServerSaidNo
 from redisproxy.servers.state import ServerState, parse_info
 
 if TYPE_CHECKING:
@@ -86,8 +87,23 @@ async def state_of(server: BulkConnection) -> ServerState:
 
     @raise UplinkError: it does not answer.
     """
-    reply = await server.ask("INFO")
-    return ServerState(parse_info(reply.decode("utf-8", "replace") if isinstance(reply, bytes) else ""))
+    return ServerState(_fields(await server.ask("INFO")))
+
+
+async def commands_of(server: BulkConnection) -> int | None:
+    """How many commands the server has carried out, this one not counted; None if it does not tell.
+
+    @raise UplinkError: it does not answer.
+    """
+    try:
+        text = _fields(await server.ask("INFO", "stats")).get("total_commands_processed", "")
+    except ServerSaidNo:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _fields(info: object) -> dict[str, str]:
+    return parse_info(info.decode("utf-8", "replace") if isinstance(info, bytes) else "")
 
 
 async def keyspace(server: BulkConnection) -> dict[int, int]:

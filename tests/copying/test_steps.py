@@ -8,7 +8,7 @@ from twisted.internet.defer import ensureDeferred
 
 from redisproxy.copying.batches import Batch, Batches
 from redisproxy.copying.endpoint import Features
-from redisproxy.copying.pace import LOOK_S, Pace
+from redisproxy.copying.pace import FIRST_QUIET_S, LOOK_S, Pace
 from redisproxy.copying.steps import MOST_AHEAD, Steps
 from redisproxy.net.errors import UplinkUnavailable
 from tests.copying.test_bulk_connection import Server, error_of
@@ -20,11 +20,17 @@ class Pass:
     def __init__(self) -> None:
         self.server, self.may = Server(), True
         batches = Batches(self.server.connection, Features(), frozenset())
-        self.pace = Pace(self._latency_s, self.server.clock)
+        self.pace = Pace(self._latency_s, self._commands, self.server.clock)
+        beginning = ensureDeferred(self.pace.begin())
+        self.server.clock.advance(FIRST_QUIET_S)
+        assert beginning.called
         self.steps = Steps(batches, self.pace, lambda: self.may, False, self.server.clock)
 
     async def _latency_s(self) -> float:
         return 0.0
+
+    async def _commands(self) -> int:
+        return 0
 
     @property
     def asked(self) -> int:

@@ -146,7 +146,7 @@ class Server:
         self.script: Connection | None = None
         self.scripts: set[bytes] = set()
         self.crashes = 0
-        self.errors = 0
+        self.errors = self.carried_out = 0
         self.watch: Callable[[Server, Connection, list[list[bytes]]], None] = lambda server, connection, commands: None
         self._last_id = 0
         self._effects: Effect = []
@@ -336,6 +336,7 @@ class Server:
     def command(self, connection: Connection, args: list[bytes]) -> Any:
         """Carry out one command; its reply, an L{Error} too."""
         name = args[0].upper()
+        self.carried_out += 1
         try:
             if not connection.authenticated and name not in (b"AUTH", b"HELLO", b"QUIT"):
                 raise Error("NOAUTH Authentication required.")
@@ -421,7 +422,7 @@ class Server:
             "cluster_enabled": 0, "role": "slave" if replica else "master", "connected_slaves": len(repl.replicas),
             "master_replid": repl.replid, "master_replid2": repl.replid2, "master_repl_offset": repl.offset,
             "second_repl_offset": repl.second_offset,
-            "total_error_replies": self.errors,
+            "total_error_replies": self.errors, "total_commands_processed": self.carried_out,
         }  # fmt: skip
         if replica:
             fields |= {"master_host": repl.primary_name[0], "master_port": repl.primary_name[1]}
