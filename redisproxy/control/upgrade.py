@@ -85,7 +85,8 @@ class Upgrade:
 
     async def _upgrade(self, predecessor: Predecessor) -> Answer:
         settings = self._configuration.settings
-        self._attempt = attempt = Attempt(predecessor, self._dataplane, self._results, settings, self._clock)
+        terms = self._dataplane, self._results, settings, self._clock
+        self._attempt = attempt = Attempt(predecessor, *terms, lambda: self._exclusion.ends)
         try:
             answer = await attempt.run()
         except SuccessorFailed as error:

@@ -143,6 +143,9 @@ class Members:
         if member.serving and not same(member.settings, self.settings):
             member.end("it has begun with settings that are not in force any more")
             return
+        if member.settings.uplink.address != self.settings.uplink.address:
+            member.end(f"it was left at {member.settings.uplink.address}")  # its clients belong where the others are
+            return
         again = self.has_used(member)
         self._in_use.append(member)
         self._used.add(member)
