@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import deferLater
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from redisproxy.upgrade.carriers import Carriers
     from redisproxy.upgrade.inheritance import Inheritance
 
-T = TypeVar("T")
 LIMIT_S = 2.0
 """For one client to have nothing under way."""
 AGAIN_S = 0.2
@@ -176,19 +175,7 @@ class TakingOver:
 
     def _be_in_charge(self, history: dict[str, Any]) -> None:
         self._charged = True
-        self._heir.take_charge(history, self._settled())
-
-    def _settled(self) -> Deferred[None]:
-        """Fire when a move can begin: the other process won't go on, and all that it has left will go along."""
-        settled: Deferred[None] = Deferred()
-        for each in (self._other.settled, self._rest):
-            each.addBoth(self._perhaps_settled, settled)
-        return settled
-
-    def _perhaps_settled(self, result: T, settled: Deferred[None]) -> T:
-        if self._other.settled.called and self._rest.called and not settled.called:
-            settled.callback(None)
-        return result
+        self._heir.take_charge(history, self._other.settled_with(self._rest))
 
     # -- the other process is gone, or has given this one up
 
