@@ -64,7 +64,8 @@ class Upgrade:
         self._predecessor = predecessor
 
     def settling(self, settled: Deferred[None]) -> None:
-        """This process is in charge. Begin no move before `settled`: the one before may yet end this one and go on."""
+        """This process is in charge, perhaps again. Begin no move before `settled`: the one before may yet end this one
+        and go on, and workers that another one has left are looked for."""
         self._exclusion.run_next(TAKE_OVER, lambda: self._exclusion.run(TAKE_OVER, lambda: _over(settled)))
 
     def upgrade(self) -> Deferred[Answer]:
