@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, ensureDeferred, fail, succeed
@@ -44,6 +43,11 @@ class Upward:
     def there(self) -> bool:
         """Whether there is a control process that can be asked."""
         return self._link is not None
+
+    @property
+    def current(self) -> OrderClient | None:
+        """The link, if there is one."""
+        return self._link
 
     def link(self) -> OrderClient:
         """The protocol for a new connection; the one before is given up for it."""
@@ -119,11 +123,15 @@ class Asking:
         return self._ask(self._list, which)
 
     async def _list(self, which: ClientFilter) -> bytes:
-        # In an upgrade the link that is asked on goes, and the next control process makes one.
         for _ in range(ATTEMPTS - 1):
-            with suppress(DataPlaneLost):
+            await self._upward.connected()
+            asked = self._upward.current
+            try:
                 return bytes(await self._give(orders.ListEverywhere, which=which))
-            await deferLater(self._clock, AGAIN_S)
+            except DataPlaneLost:
+                await deferLater(self._clock, AGAIN_S)
+                if self._upward.current is asked:
+                    raise  # it is the answer, and not that in an upgrade the link goes: the next one makes another
         return bytes(await self._give(orders.ListEverywhere, which=which))
 
     def kill(self, which: ClientFilter, but: int) -> Deferred[int]:

@@ -95,6 +95,15 @@ def test_without_a_control_process_it_is_told_in_time() -> None:
     assert told[0].check(NotAnswered) and told[0].getErrorMessage() == NOBODY_THERE
 
 
+def test_what_a_control_process_has_not_learned_it_is_not_asked_again() -> None:
+    worker, control = Worker(), ControlProcess()
+    worker.gets(control)
+    told = worker.list()
+    control.asked[0].errback(DataPlaneLost("worker 2 has not answered"))
+    worker.clock.pump([0.1] * 3)
+    assert told[0].getErrorMessage() == "worker 2 has not answered" and len(control.asked) == 1
+
+
 def test_it_is_not_asked_for_without_end() -> None:
     worker = Worker()
     told = worker.list()
