@@ -18,11 +18,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 SEEDS = range(5000, 5100)
 
-OF_FLEETS = range(5000, 5008)
+OF_FLEETS = (*range(5000, 5008), 56570)
+"""In the last one a connection to a peer was proven, and then given up, before it was made."""
 OF_FAILOVERS = range(5000, 5006)
 OF_PROCESSES = range(5000, 5025)
-ONCE_FAILED = {Mode.RESTART: (947, 1080), Mode.UPGRADE: (98, 757)}
-"""Workers were lost, cancelled or just starting in the moment in which they joined, or the pause was taken back."""
+ONCE_FAILED = {Mode.RESTART: (947, 1080), Mode.UPGRADE: (98, 757, 21082, 21155, 21475, 21639, 22089)}
+"""Workers were lost, cancelled or just starting in the moment in which they joined, or the pause was taken back. A
+worker was found while others moved. A client asked about all clients between two control processes. SIGTERM was not
+heard by an upgrade that waited for a worker which stood still. Another upgrade began while workers were looked for."""
 MOST_SEEDS = 400
 """Every planted bug is found within so many seeds, mostly within 50."""
 RARE = {
@@ -63,7 +66,7 @@ RARE = {
     "pause-forgotten": 158,
     "looked-at-once": 60,
     "its-workers-left-alone": 855,
-    "moves-before-it-is-settled": 20096,
+    "moves-before-it-is-settled": 21946,
 }
 """Bugs that few seeds find, and the seed from which on one soon does."""
 

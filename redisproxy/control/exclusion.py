@@ -56,6 +56,11 @@ class Exclusion:
         """The name of what runs; empty when nothing does."""
         return "" if self._running is None else self._name
 
+    @property
+    def ends(self) -> bool:
+        """Whether what runs is to end. It has been cancelled then; who waits for a lost worker may not hear of it."""
+        return self._stopping and self._name != self._still
+
     def run(self, name: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> Deferred[Answer]:
         """Run `work`; its answer fails with L{WrongState} at once while another one runs.
 

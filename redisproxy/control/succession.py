@@ -115,6 +115,7 @@ class Predecessor(Protocol):
 class Attempt:
     """From the start of the new process to the moment in which it takes charge.
 
+    @param ends: whether this process is to end, so that nobody is to take its place any more.
     @ivar step: where it is.
     @ivar lost: how many clients have gone with a new process that was lost.
     """
@@ -122,7 +123,13 @@ class Attempt:
     log = Logger(namespace="redisproxy.upgrade")
 
     def __init__(
-        self, predecessor: Predecessor, dataplane: DataPlane, results: Results, settings: Settings, clock: IReactorTime
+        self,
+        predecessor: Predecessor,
+        dataplane: DataPlane,
+        results: Results,
+        settings: Settings,
+        clock: IReactorTime,
+        ends: Callable[[], bool],
     ) -> None:
         self.step = "start"
         self.lost = 0
@@ -131,6 +138,7 @@ class Attempt:
         self._results = results
         self._settings = settings
         self._clock = clock
+        self._ends = ends
         self._began = clock.seconds()
         self._handed = self._before = 0
         self._hand_over_ms = 0.0
@@ -149,6 +157,7 @@ class Attempt:
         try:
             ready = await self._ready(successor)
             stayed = await self._pass_clients(successor, ready)
+            self._require_going_on()
             return await carried_out(self._pass_control(successor, ready, stayed))
         except BaseException as error:
             await carried_out(self._undo(successor, error))
@@ -178,6 +187,7 @@ class Attempt:
             to = tuple(Taker(door, ALL) for door in ready.doors)
             count = (await self._dataplane.handover.hand_over(to, CLIENT_S)).taken
             self._handed += count
+            self._require_going_on()
             left = await self._left()
             if not successor.alive:
                 raise SuccessorFailed("the new process has ended or hangs while clients were handed over to it")
@@ -186,6 +196,10 @@ class Attempt:
         await successor.take_shared(await predecessor.shared())
         self._hand_over_ms = round((self._clock.seconds() - began) * 1000, 1)
         return left
+
+    def _require_going_on(self) -> None:
+        if self._ends():
+            raise CancelledError
 
     async def _paused(self) -> bool:
         return OPERATOR in (await self._dataplane.gate.state()).reasons

@@ -64,7 +64,8 @@ class Upgrade:
         self._predecessor = predecessor
 
     def settling(self, settled: Deferred[None]) -> None:
-        """This process is in charge. Begin no move before `settled`: the one before may yet end this one and go on."""
+        """This process is in charge, perhaps again. Begin no move before `settled`: the one before may yet end this one
+        and go on, and workers that another one has left are looked for."""
         self._exclusion.run_next(TAKE_OVER, lambda: self._exclusion.run(TAKE_OVER, lambda: _over(settled)))
 
     def upgrade(self) -> Deferred[Answer]:
@@ -85,7 +86,8 @@ class Upgrade:
 
     async def _upgrade(self, predecessor: Predecessor) -> Answer:
         settings = self._configuration.settings
-        self._attempt = attempt = Attempt(predecessor, self._dataplane, self._results, settings, self._clock)
+        terms = self._dataplane, self._results, settings, self._clock
+        self._attempt = attempt = Attempt(predecessor, *terms, lambda: self._exclusion.ends)
         try:
             answer = await attempt.run()
         except SuccessorFailed as error:

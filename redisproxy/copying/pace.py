@@ -27,7 +27,7 @@ SLOWER, MARGIN_S = 3.0, 0.001
 """A server is busy when it takes so many times as long as before, and this much longer."""
 SHORT_REST, MOST_REST = 1.0, 4.0
 """The rest on a server in use, and the longest one, in lengths of the step before it."""
-FIRST_QUIET_S, QUIET_S = 0.05, 0.003
+FIRST_QUIET_S, QUIET_S = 0.01, 0.003
 """So long nothing is asked at the beginning, and at each look, to see whether others ask for something."""
 QUIETS = 20
 """Of so many looks what others asked for is counted."""

@@ -78,22 +78,23 @@ class Dial:
         return Deferred.fromCoroutine(self._connected())
 
     async def _connected(self) -> Any:
-        here, made = self._here, []
+        here = self._here
+        made: list[Channel] = []
 
         def channel() -> Channel:
             made.append(Channel(self._settings.key, True, self._link, self, here.clock))
-            return made[0]
+            return made[-1]
 
         try:
             await here.network.connect(self._place, channel, self._tls(), CONNECT_S)
             return await self._proving
-        except (NotConnected, CancelledError):
-            raise
-        except Exception as error:
+        except BaseException as error:
+            # Also one that is proven already, when that was cancelled in which it had been made.
+            for each in made:
+                each.give_up()
+            if isinstance(error, NotConnected | CancelledError) or not isinstance(error, Exception):
+                raise
             raise NotConnected(Failure().getErrorMessage() or type(error).__name__) from error
-        finally:
-            if made and not self._proving.called:
-                made[0].give_up()
 
     def _tls(self) -> Any:
         listen = self._settings.listen

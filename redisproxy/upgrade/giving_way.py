@@ -105,7 +105,14 @@ class GivingWay:
         self._admin.resume()
         self._pidfile.own()
         pid = 0 if self._successor is None else self._successor.pid
-        ensureDeferred(self._carriers.undone(pid)).addErrback(self._not_undone)
+        settled: Deferred[None] = Deferred()
+        self._control.upgrade.settling(settled)
+        undoing = ensureDeferred(self._carriers.undone(pid)).addErrback(self._not_undone)
+        undoing.addBoth(self._undone, settled)
+
+    def _undone(self, result: object, settled: Deferred[None]) -> None:
+        if not settled.called:
+            settled.callback(None)
 
     def _not_undone(self, failure: Any) -> None:
         self.log.failure("what is left of the new process is not driven", failure=failure)

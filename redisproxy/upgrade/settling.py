@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from redisproxy.upgrade.process_life import ProcessLife
 
+T = TypeVar("T")
 LOOK_S = 0.2
 
 
@@ -34,6 +35,22 @@ class Settling:
         self._life.forget()
         if not self.settled.called:
             self.settled.callback(None)
+
+    def settled_with(self, rest: Deferred[None]) -> Deferred[None]:
+        """Fire when a move can begin: it is settled, and all that the process has left will go along.
+
+        @param rest: fires when that is found.
+        """
+        both: Deferred[None] = Deferred()
+
+        def one(result: T) -> T:
+            if self.settled.called and rest.called and not both.called:
+                both.callback(None)
+            return result
+
+        self.settled.addBoth(one)
+        rest.addBoth(one)
+        return both
 
     async def in_time(self) -> None:
         """It can't say any more whether it goes on: wait for its end, unless it has said so."""

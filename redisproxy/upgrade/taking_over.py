@@ -175,7 +175,7 @@ class TakingOver:
 
     def _be_in_charge(self, history: dict[str, Any]) -> None:
         self._charged = True
-        self._heir.take_charge(history, self._other.settled)
+        self._heir.take_charge(history, self._other.settled_with(self._rest))
 
     # -- the other process is gone, or has given this one up
 

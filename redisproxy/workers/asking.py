@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, ensureDeferred, fail
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError, ensureDeferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from redisproxy.dataplane.interface import ERRORS, DataPlaneLost
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 2
 """Questions of one worker; those of further clients wait, so that no number of them keeps the control process busy."""
+ATTEMPTS, AGAIN_S = 3, 0.1
+NOBODY_THERE = "the control process can't be reached"
 
 
 class Upward:
@@ -34,6 +38,7 @@ class Upward:
         self.on_new: Callable[[], None] = lambda: None
         self._clock = clock
         self._link: OrderClient | None = None
+        self._waiting: list[Deferred[None]] = []
 
     @property
     def there(self) -> bool:
@@ -53,6 +58,17 @@ class Upward:
         if before is not None:
             before.abort()
         self.on_new()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def connected(self) -> Deferred[None]:
+        """Fire when there is a control process that can be asked, at once if there is. Can be cancelled."""
+        if self.there:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
 
     def _lost(self, link: Link) -> None:
         if self._link is link:
@@ -64,7 +80,7 @@ class Upward:
         @raise DataPlaneLost: there is no control process.
         """
         if self._link is None:
-            return fail(DataPlaneLost("the control process can't be reached"))
+            return fail(DataPlaneLost(NOBODY_THERE))
         return self._link.give(order, **arguments)
 
     def close(self) -> None:
@@ -100,17 +116,36 @@ class Asking:
         self._turns = DeferredSemaphore(AT_ONCE)
 
     def list(self, which: ClientFilter) -> Deferred[bytes]:
-        return self._ask(orders.ListEverywhere, which=which)
+        return self._ask(self._list, which)
+
+    async def _list(self, which: ClientFilter) -> bytes:
+        # In an upgrade the link that is asked on goes, and the next control process makes one.
+        for _ in range(ATTEMPTS - 1):
+            with suppress(DataPlaneLost):
+                return bytes(await self._give(orders.ListEverywhere, which=which))
+            await deferLater(self._clock, AGAIN_S)
+        return bytes(await self._give(orders.ListEverywhere, which=which))
 
     def kill(self, which: ClientFilter, but: int) -> Deferred[int]:
-        return self._ask(orders.KillEverywhere, which=which, but=but)
+        return self._ask(self._give, orders.KillEverywhere, which=which, but=but)
 
     def unblock(self, client_id: int, error: bool) -> Deferred[bool]:
-        return self._ask(orders.UnblockEverywhere, client_id=client_id, error=error)
+        return self._ask(self._give, orders.UnblockEverywhere, client_id=client_id, error=error)
 
-    def _ask(self, order: type[Order], **arguments: Any) -> Deferred[Any]:
-        asking: Deferred[Any] = self._turns.run(self._upward.give, order, **arguments)
-        return asking.addTimeout(orders.ASKING_S, self._clock).addErrback(not_answered)
+    async def _give(self, order: type[Order], **arguments: Any) -> Any:
+        await self._upward.connected()
+        return await self._upward.give(order, **arguments)
+
+    def _ask(
+        self, asks: Callable[..., Coroutine[Deferred[Any], Any, Any]], *order: Any, **arguments: Any
+    ) -> Deferred[Any]:
+        asking: Deferred[Any] = self._turns.run(lambda: ensureDeferred(asks(*order, **arguments)))
+        return asking.addTimeout(orders.ASKING_S, self._clock).addErrback(self._not_answered)
+
+    def _not_answered(self, failure: Failure) -> NoReturn:
+        if failure.check(TimeoutError) and not self._upward.there:
+            raise NotAnswered(NOBODY_THERE)
+        not_answered(failure)
 
 
 def not_answered(failure: Failure) -> NoReturn:

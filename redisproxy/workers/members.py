@@ -140,8 +140,8 @@ class Members:
                 self._use(member)
 
     def _use(self, member: Member) -> None:
-        if member.serving and not same(member.settings, self.settings):
-            member.end("it has begun with settings that are not in force any more")
+        if why := _unfit(member, self.settings):
+            member.end(why)
             return
         again = self.has_used(member)
         self._in_use.append(member)
@@ -267,6 +267,13 @@ class Members:
 
 def _no_answer(failure: Failure) -> None:
     failure.trap(DataPlaneLost, TimeoutError, CancelledError)
+
+
+def _unfit(member: Member, settings: Settings) -> str:
+    if member.serving and not same(member.settings, settings):
+        return "it has begun with settings that are not in force any more"
+    there = member.settings.uplink.address
+    return "" if there == settings.uplink.address else f"it was left at {there}"
 
 
 def same(one: Settings, other: Settings) -> bool:

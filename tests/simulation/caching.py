@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.25
 FEW_PINNED = 10
+AGAIN_S = 0.1
 KEYS = (b"0:reg-0", b"0:reg-1")
 ASKED = object()
 """Stands in the cache while the value is on its way; if an invalidation removes it, the value is not kept."""
@@ -41,7 +42,8 @@ class Party:
         self.leaving = False
         self.wire = self.world.connect(self.name)
         secret = ["AUTH", "default", self.world.password] if self.world.password else []
-        await self.ask("HELLO", 3, *secret)
+        while isinstance(await self.ask("HELLO", 3, *secret), ReplyError):
+            await self.world.sleep(AGAIN_S)
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """Send a command and return the reply, an error too where something fails.

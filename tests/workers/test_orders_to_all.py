@@ -284,6 +284,17 @@ def test_one_that_has_begun_with_other_settings_is_begun_again(rig: Rig) -> None
     assert "settings" in late.why and 1 not in [each.number for each in rig.members.in_use]
 
 
+def test_one_that_lingers_at_the_server_that_others_have_left_is_not_used(rig: Rig) -> None:
+    """It was found while they moved, and has not come along."""
+    rig.prepared()
+    late = rig.worker(4)
+    late.serving = False
+    rig.members.join(late)
+    now(rig.move.swap())
+    now(rig.gate.release(RELOAD))
+    assert late.why.startswith("it was left at") and late not in rig.members
+
+
 def test_one_that_was_not_driven_when_the_pause_of_the_operator_ended_is_held_no_more(rig: Rig) -> None:
     client, worker = Client(rig.workers[1]), rig.workers[1]
     now(rig.gate.hold(OPERATOR))
