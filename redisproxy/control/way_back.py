@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from redisproxy.switchover.way_back import WayBack
 
 FORGETTING = "change of the way back"
+BY_ADDRESS = (
+    "sentinels told where the server before was, and they watch another one now. Name it by its IP address in the"
+    " configuration file, set switchover.sentinel_monitor, and run redisproxy switchover"
+)
 SetBack = Callable[[], "Awaitable[list[str] | None]"]
 """Has whoever made the server in use follow, once, set back its settings; warnings, or None when nobody knows them."""
 
@@ -97,9 +101,11 @@ class Return:
     async def candidate(self) -> Candidate:
         """The configuration in force, with the server before.
 
-        @raise WrongState: none is known, and none can be found.
+        @raise WrongState: none is known, and none can be found; or sentinels told where it was, and no longer do.
         """
         before, _, _ = await self._known_or_found()
+        if before.sentinels:
+            raise WrongState(BY_ADDRESS)
         return self._configuration.of_server_before(before)
 
     async def _known_or_found(self) -> Known:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 PROVE_S = 5.0
 NO_GREETING = "it has sent something else than a greeting"
 TOO_SLOW = "it has not proven within {limit:g} s that it belongs to the fleet"
-CLOSED = "it has closed the connection before both had proven that they belong to the fleet: is the secret the same?"
+CLOSED = (
+    "it has closed the connection before both had proven that they belong to the fleet: is the secret the same? Do both"
+    " have TLS, or none, and does each trust the other's certificate?"
+)
 
 
 class State(Enum):

@@ -99,6 +99,11 @@ class Roster:
         return [place for place in self.places.values() if not place.own]
 
     @property
+    def unresolved(self) -> list[str]:
+        """The names in C{peers} that could not be resolved the last time."""
+        return sorted(self._unresolved)
+
+    @property
     def faults(self) -> list[str]:
         """The peers that are missing, and why."""
         missing = [f"{each.address}: {each.error}" for each in self.others if each.error]
@@ -132,13 +137,14 @@ class Roster:
         """Resolve all names; those of whom nothing is known now keep the addresses that they had."""
         self._settings, self._resolved_at = self._here.configuration.settings.fleet, self._here.clock.seconds()
         names = () if self._settings is None else self._settings.addresses
-        self._unresolved = {}
-        found = await DeferredList([ensureDeferred(self._addresses(each)) for each in names])
+        unresolved: dict[str, str] = {}
+        found = await DeferredList([ensureDeferred(self._addresses(each, unresolved)) for each in names])
+        self._unresolved = unresolved
         self._keep(
             (address, each.host) for each, (_, addresses) in zip(names, found, strict=True) for address in addresses
         )
 
-    async def _addresses(self, name: TcpAddress) -> list[TcpAddress]:
+    async def _addresses(self, name: TcpAddress, unresolved: dict[str, str]) -> list[TcpAddress]:
         try:
             hosts = await self._resolve(name.host).addTimeout(ASK_S, self._here.clock)
             return [TcpAddress(host, name.port) for host in sorted(set(hosts))]
@@ -148,7 +154,7 @@ class Roster:
                 for each in self.places.values()
                 if each.name == name.host and each.address.port == name.port
             ]
-            self._unresolved[str(name)] = f"the name can't be resolved: {Failure(error).getErrorMessage()}"
+            unresolved[str(name)] = f"the name can't be resolved: {Failure(error).getErrorMessage()}"
             return had
 
     def _keep(self, wanted: Iterable[tuple[TcpAddress, str]]) -> None:

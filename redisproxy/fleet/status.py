@@ -37,6 +37,7 @@ class Status:
         return {
             "peers": len(others),
             "reachable": len(there),
+            "unresolved": self._roster.unresolved,
             "on_another_server": len(elsewhere),
             "leads": self._portrait.leads(),
         }

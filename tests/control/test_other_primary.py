@@ -230,7 +230,8 @@ def test_a_reload_and_a_switchover_to_a_name_go_to_its_address(make_rig: MakeRig
     assert "nobody.test can't be looked up" in str(outcome.error) and rig.server == "new.test:6379"
 
 
-def test_a_server_without_its_data_is_waited_for(make_rig: MakeRig) -> None:
+@pytest.mark.parametrize("error", ["LOADING Redis is loading", "MASTERDOWN Link with MASTER is down"])
+def test_a_server_without_its_data_is_waited_for(make_rig: MakeRig, error: str) -> None:
     rig = make_rig(uplink={"addr": "10.0.0.1:6379"})
     server, carry_out = rig.servers[0], rig.servers[0].command
     client = rig.client()
@@ -238,14 +239,14 @@ def test_a_server_without_its_data_is_waited_for(make_rig: MakeRig) -> None:
     loading = {b"DBSIZE", b"SET"}
 
     def command(connection: Any, args: list[bytes]) -> Any:
-        return Error("LOADING Redis is loading") if args[0] in loading else carry_out(connection, args)
+        return Error(error) if args[0] in loading else carry_out(connection, args)
 
     server.command = command  # type: ignore[method-assign]
     server.crash(0.1)
     rig.advance(0.3)
     assert write(rig, client) == b""
     rig.advance(3)
-    assert client.got == OK and "LOADING" in info(rig)["last_error"]
+    assert client.got == OK and error in info(rig)["last_error"]
     loading.clear()
     rig.advance(2.1)
     assert client.got == OK + OK

@@ -363,6 +363,9 @@ def test_certificates_prove_it_too(with_workers: Fleet, certificates: Certificat
     assert with_workers.proxies[0].do("pause-and-wait")["peers"]
     assert with_workers.states() == ["paused", "paused"]
     with_workers.proxies[1].do("unpause")
+    foreign = Certificates(tmp_path / "foreign")
+    assert is_refused(with_workers, certificates, None)
+    assert is_refused(with_workers, certificates, (foreign.cert, foreign.key))
     replace_certificate(with_workers, certificates, tmp_path)
 
 
@@ -383,6 +386,21 @@ def replace_certificate(fleet: Fleet, certificates: Certificates, folder: Path) 
     fleet.assemble()
     fleet.proxies[0].do("reload")
     assert shown_by(fleet, certificates) not in (before, renewed)
+
+
+def is_refused(fleet: Fleet, certificates: Certificates, shown: tuple[str, str] | None) -> bool:
+    """Whether the handshake fails for whoever shows this certificate, or none, at the port of the first one."""
+    context = ssl.create_default_context(cafile=certificates.ca)
+    if shown is not None:
+        context.load_cert_chain(*shown)
+    host, _, port = fleet.peers[0].partition(":")
+    with socket.create_connection((host, int(port)), 30) as bare:
+        try:
+            with context.wrap_socket(bare, server_hostname=host) as it:
+                it.recv(1000)
+        except ssl.SSLError as error:
+            return "ALERT" in str(error)
+    return False
 
 
 def shown_by(fleet: Fleet, certificates: Certificates) -> bytes:

@@ -485,7 +485,7 @@ def test_the_fleet_is_a_table(drawn: Drawn) -> None:
     lost = {"addr": "p:2", "reachable": False, "error": "Connection was refused"}
     told = {"fleet": True, "self": here, "peers": [{**other, "leads": True}, lost]}
     drawn.pages["fleet.json"] = {**told, "faults": ["p:2 can't be reached: Connection was refused"]}
-    drawn.tell(fleet={"peers": 2, "reachable": 1, "on_another_server": 1, "leads": False})
+    drawn.tell(fleet={"peers": 2, "reachable": 1, "unresolved": ["p:9"], "on_another_server": 1, "leads": False})
     rows = drawn.page.locator("#fleet tbody tr")
     expect(rows.nth(0)).to_have_text("one (this one)1.0runninga:170", timeout=WAIT_MS)
     expect(rows.nth(1)).to_have_text("p:11.0running! another one: b:1700.42 msswitchover (leads it)")
@@ -493,6 +493,7 @@ def test_the_fleet_is_a_table(drawn: Drawn) -> None:
     drawn.sees("#fleet .warning", "p:2 can't be reached: Connection was refused")
     drawn.sees("#alerts", "1 of 2 other proxies can't be reached")
     drawn.sees("#alerts", "1 of 2 other proxies use another server")
+    drawn.sees("#alerts", "the fleet: p:9 can't be resolved")
 
 
 def test_hot_keys_are_shown_as_text_where_they_are_sampled(drawn: Drawn) -> None:

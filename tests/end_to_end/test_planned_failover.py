@@ -183,4 +183,6 @@ def test_the_sentinels_watch_the_new_server_of_a_switchover(group: Group, proxy:
         assert not busy.problem and not busy.steps_back
         assert new.client().role()[0] == "master" and new.client().get("busy:33") == str(busy.count)
         proxy.write(uplink=group.uplink, switchover=BUDGET)
+        status, answer = proxy.admin("switchover", back=1)
+        assert status == 409 and "Name it by its IP address" in answer["error"]
         assert proxy.do("reload")["ok"] and uplink_port(proxy) == new.port

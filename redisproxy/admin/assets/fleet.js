@@ -20,8 +20,9 @@ function row(peer, name) {
 /** What an operator has to know of the others. */
 export function fleetAlerts(fleet) {
   if (!fleet) return [];
-  const { peers, reachable, on_another_server: elsewhere } = fleet;
+  const { peers, reachable, unresolved = [], on_another_server: elsewhere } = fleet;
   return [
+    unresolved.length > 0 && `the fleet: ${unresolved.join(", ")} can't be resolved`,
     reachable < peers && `${count(peers - reachable)} of ${count(peers)} other proxies can't be reached`,
     elsewhere > 0 && `${count(elsewhere)} of ${count(peers)} other proxies use another server`,
   ];
