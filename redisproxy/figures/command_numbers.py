@@ -67,7 +67,7 @@ def collect(numbers: Mapping[str, int]) -> Iterable[Metric]:
         for family in FAMILIES:
             counts = [numbers.get(f"{name}.{family}.{number}", 0) for number in range(len(BOUNDS_NS) + 1)]
             if any(counts):
-                histogram.add_metric([family], _buckets(counts, bounds), numbers[f"{name}_ns.{family}"] / 1e9)
+                histogram.add_metric([family], _buckets(counts, bounds), numbers.get(f"{name}_ns.{family}", 0) / 1e9)
         yield histogram
     for name, shown, text in _WAITED:
         histogram = HistogramMetricFamily(f"redisproxy_{shown}", text)

@@ -77,9 +77,10 @@ class Seconds:
         """
         if int(now) == int(self._began) and self._before is not None:
             return
-        if now < self._began:
-            self._kept.clear()  # the clock was put back
         counters, before = self._counters(), self._before
+        if now < self._began:  # the clock was put back, and how long it was nobody knows
+            self._kept.clear()
+            before = counters
         if before is not None:
             self._kept.append(self._second(int(now), max(now - self._began, 0.1), before, counters))
         self._before, self._began = counters, now

@@ -194,6 +194,22 @@ def test_without_events_it_asks_again_and_again(browser: Browser, proxy: Proxy) 
     context.close()
 
 
+def test_a_proxy_that_does_not_answer_does_not_look_like_one_that_runs(browser: Browser, proxy: Proxy) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(address(proxy))
+    expect(page.locator("#state")).to_contain_text("running", timeout=WAIT_MS)
+    page.route("**/info.json", lambda route: route.fulfill(status=502, body="<html>Bad gateway"))
+    page.route("**/events", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#link")).to_contain_text("no answer from the proxy: status 502", timeout=WAIT_MS)
+    expect(page.locator("#state")).to_contain_text("no answer", timeout=WAIT_MS)
+    assert page.title() == "redisproxy: no answer"
+    page.unroute("**/info.json")
+    expect(page.locator("#state")).to_contain_text("running", timeout=WAIT_MS)
+    context.close()
+
+
 def test_a_switchover_shows_its_steps_as_they_happen_and_its_report(
     visit: Visit, proxy: Proxy, servers: tuple[RedisServer, RedisServer]
 ) -> None:
@@ -391,6 +407,21 @@ def test_workers_are_a_table_and_a_silent_one_is_told(drawn: Drawn) -> None:
     expect(rows.nth(0)).to_have_text(re.compile("^1111,200345,000connected0yes$"), timeout=WAIT_MS)
     expect(rows.nth(1)).to_have_text(re.compile("^2111,200345,000not connected6no answer$"))
     drawn.sees("#alerts", "No answer from worker 2")
+
+
+def test_what_the_process_before_has_told_is_gone(drawn: Drawn) -> None:
+    drawn.tell(workers=[{"number": 2, "pid": 1, "answers": False, "state": "running", "clients": 0}])
+    drawn.sees("#alerts", "No answer from worker 2")
+    drawn.tell()
+    expect(drawn.page.locator("#alerts")).not_to_contain_text("worker 2", timeout=WAIT_MS)
+
+
+def test_what_can_not_be_drawn_does_not_keep_the_rest_from_it(drawn: Drawn) -> None:
+    drawn.tell(uplink={"name": {"name": "a"}}, shutdown={"clients_left": 2, "waits_for_s": 17.5})
+    drawn.sees("#alerts", "This page does not show everything")
+    drawn.sees("#why", "2 clients left")
+    drawn.tell()
+    expect(drawn.page.locator("#alerts")).not_to_contain_text("does not show everything", timeout=WAIT_MS)
 
 
 def test_what_the_data_does_not_carry_is_a_table_of_texts(drawn: Drawn) -> None:

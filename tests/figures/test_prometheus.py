@@ -145,3 +145,9 @@ def test_latency_is_told_by_worker_over_all_families() -> None:
     assert told[f"{name}_sum", frozenset({("worker", "1")})] == 3
     assert told[f"{name}_bucket", frozenset({("worker", "1"), ("le", "1e-05")})] == 5
     assert told[f"{name}_count", frozenset({("worker", "2")})] == 0
+
+
+def test_a_command_that_took_no_time_at_all_is_shown() -> None:
+    shown = {metric.name: metric for metric in command_numbers.collect({f"client.{OTHER}.0": 1})}
+    (total,) = [each.value for each in shown["redisproxy_client_latency_seconds"].samples if each.name.endswith("_sum")]
+    assert total == 0

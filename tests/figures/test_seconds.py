@@ -51,6 +51,14 @@ def test_a_clock_that_is_put_back_begins_anew() -> None:
     assert [second.time for second in seconds.after(0)] == [50, 51]
 
 
+def test_when_the_clock_is_put_back_nothing_looks_tenfold() -> None:
+    seconds, metrics = make()
+    seconds.tick(100.0)
+    metrics.flow.commands = 1000
+    seconds.tick(50.0)
+    assert [second.commands for second in seconds.after(0)] == [0]
+
+
 def test_seconds_of_several_are_sums() -> None:
     one = Second(7, 1.5, 0.5, 10, 20, 1, 2, 3, ((4, 1), (6, 2)), ((1, 1),))
     other = Second(7, 2.0, 0.0, 1, 2, 1, 0, 0, ((6, 5),))

@@ -17,7 +17,6 @@ const ask = new Ask(find("ask"));
 const header = new Header(find);
 const figures = new Figures(find("graphs"));
 const parts = [
-  header,
   new Commands(find("commands"), ask),
   new Switchover(find("running"), find("switchover")),
   new Uplink(find("uplink")),
@@ -30,9 +29,25 @@ const parts = [
   new Configuration(find("configuration")),
 ];
 
+let fault = "";
+
+/** One part that can't be drawn, of a proxy of another version perhaps, does not keep the others from it. */
+function failed(error) {
+  fault = String(error.message ?? error);
+  console.error(error);
+}
+
 function show(state) {
-  for (const part of parts) part.update(state);
-  figures.update(state, marks(state));
+  for (const part of parts) {
+    try {
+      part.update(state);
+    } catch (error) {
+      failed(error);
+    }
+  }
+  figures.update(state, marks(state)).catch(failed);
+  header.update({ ...state, fault });
+  fault = "";
 }
 
 new Feed(show, (how, error) => header.link(how, error)).start();

@@ -8,9 +8,9 @@ const AGAIN_MS = 15000;
 export async function getJson(path) {
   const answer = await fetch(path, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(10000) });
   if (answer.status === 404) return null;
-  const value = await answer.json();
-  if (!answer.ok) throw new Error(value.error ?? `status ${answer.status}`);
-  return value;
+  if (answer.ok) return answer.json();
+  const { error } = await answer.json().catch(() => ({}));
+  throw new Error(error ?? `status ${answer.status}`);
 }
 
 /** What is null is as what is not told at all. */
@@ -45,6 +45,8 @@ export class Feed {
     if (document.hidden) return;
     this.#openedAt = this.#heardAt = Date.now();
     this.#source = new EventSource("/events");
+    // Perhaps another process: its first event has all that it tells.
+    this.#source.onopen = () => { this.#state = {}; };
     this.#source.onmessage = (event) => this.#heard(JSON.parse(event.data), "live");
   }
 
@@ -76,6 +78,8 @@ export class Feed {
     this.#polling = true;
     try {
       const info = await getJson("/info.json");
+      if (!info) throw new Error("status 404");
+      this.#state = {};
       this.#heard({ ...info, error: "" }, "polling");
     } catch (error) {
       this.linked("lost", String(error.message ?? error));

@@ -27,7 +27,7 @@ class Samples {
     const now = Date.now();
     const last = this.#all[this.#all.length - 1];
     const told = state.figures?.time ? state.figures : null;
-    const follows = told && last && told.time - last.time < GAP_S;
+    const follows = told && last && told.time >= last.time && told.time - last.time < GAP_S;
     if (follows || now < this.#askAt) this.#add(told ?? ofState(state));
     else await this.#ask(state, now);
   }

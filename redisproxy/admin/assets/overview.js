@@ -27,7 +27,7 @@ const SOON_S = 21 * 86400;
 
 /** Files of passwords and certificates that can't be used, and certificates that end soon. */
 function credentialAlerts({ credential_files: files = [] }) {
-  return files.flatMap(({ where, error, certificates }) => [
+  return files.flatMap(({ where, error, certificates = [] }) => [
     error && `The files of ${where}: ${error}`,
     ...certificates.filter(({ expires_in_s: left }) => left < SOON_S).map(({ path, expires_in_s: left }) =>
       left > 0 ? `The certificate ${path} ends in ${duration(left)}` : `The certificate ${path} has ended`),
@@ -36,10 +36,11 @@ function credentialAlerts({ credential_files: files = [] }) {
 
 /** What an operator has to know before all figures. */
 function alerts(state) {
-  const { uplink = {}, workers = [], error } = state;
+  const { uplink = {}, workers = [], error, fault } = state;
   const silent = workers.filter((each) => !each.answers).map((each) => each.number);
   return [
     error && `The proxy can't tell its state: ${error}`,
+    fault && `This page does not show everything (${fault}): reload it`,
     uplink.advice && `The server: ${uplink.advice}`,
     uplink.connected === false && !uplink.advice && `The server is not connected: ${uplink.last_error || "connecting"}`,
     ...fleetAlerts(state.fleet),
@@ -58,7 +59,7 @@ export class Header {
     this.showState = whenChanged(({ name, cut }) => {
       find("state").replaceChildren(el("span", { "aria-hidden": "true" }, cut ? "!" : SIGNS[name] ?? "?"), ` ${name}`);
       find("state").className = `state ${cut ? "cut" : name.split(" ")[0]}`;
-      document.title = `redisproxy: ${name}${cut ? ", server not connected" : ""}`;
+      document.title = `redisproxy: ${name}${cut && name === "running" ? ", server not connected" : ""}`;
     });
   }
 
@@ -78,6 +79,9 @@ export class Header {
   link(how, error = "") {
     setText(this.find("link"), LINKS[how] + (error ? `: ${error}` : ""));
     this.find("link").className = `link ${how}`;
+    if (how !== "lost") return;
+    this.showState({ name: "no answer", cut: true });
+    setText(this.find("why"), "All below is what was told last");
   }
 }
 
