@@ -152,7 +152,9 @@ class CopyRoute:
         """
         await pause.within(self._noted.pass_on())
         rest = await pause.within(self._copying.copy_rest())
-        self._report.fields["copy"] |= {**asdict(await self._copying.progress()), "rest": rest.keys}
+        took_s = sum(step["ms"] for step in self._report.fields["steps"] if step["name"] == "copy") / 1000
+        known = {**asdict(await self._copying.progress()), "rest": rest.keys, "seconds": round(took_s, 1)}
+        self._report.fields["copy"] |= known  # until here, `seconds` was what the preflight had estimated
         self._require_no(rest.losses)
 
     async def verify(self, pause: Pause) -> None:

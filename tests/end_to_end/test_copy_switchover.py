@@ -119,6 +119,8 @@ def test_everything_moves_with_busy_clients(
     load.check(new)
     assert report["result"] == "done" and report["clients_closed"] == {}
     assert report["verified"]["compared"] > 0 and report["verified"]["differences"] == []
+    (took_ms,) = [step["ms"] for step in report["steps"] if step["name"] == "copy"]
+    assert report["copy"]["seconds"] == round(took_ms / 1000, 1), "what it took, and not what was estimated"
     there = contents(raw(new, db=3), timed)
     assert there == wanted
     assert {key for key in contents(raw(new), timed) if not key.startswith(b"counter:")} == wanted.keys()
