@@ -45,7 +45,7 @@ RARE = {
     "done-without-an-answer": 345,
     "watch-left-behind": 163,
     "writers-not-fenced": 1300,
-    "read-ahead-of-changes": 214,
+    "read-ahead-of-changes": 1590,
     "swap-not-awaited": 26,
     "undone-without-lifting-the-fence": 96,
     "list-in-parts": 65,

@@ -41,8 +41,8 @@ def copied(report: dict[str, Any]) -> str:
     copy, verified = report["copy"], report.get("verified")
     if verified is None:
         by_type = "".join(f"\nby type: {each}" for each in copy["by_type"])
-        data_mb, seconds = copy["data_bytes"] / 1e6, copy["seconds"]
-        return f"to copy: {copy['keys']:,} keys of {data_mb:,.1f} MB, in some {seconds:.0f} s{by_type}"
+        estimated = f", in some {copy['seconds']:.0f} s" if "seconds" in copy else ""
+        return f"to copy: {copy['keys']:,} keys of {copy['data_bytes'] / 1e6:,.1f} MB{estimated}{by_type}"
     return (
         f"{copy['keys']:,} keys were copied, {copy['rest']:,} of them again while clients were held;"
         f" {verified['compared']:,} were compared ({verified['depth']}), and are the same"

@@ -89,6 +89,7 @@ class CopyRoute:
         """
         assert self.findings is not None
         self._effects.copying = True
+        self._report.fields["copy"].pop("seconds", None)  # an estimate; what it takes is known when it is done
         if self._notify:
             await self._notifying.begin(*self._notify)
         await self._noted.begin()
@@ -154,7 +155,7 @@ class CopyRoute:
         rest = await pause.within(self._copying.copy_rest())
         took_s = sum(step["ms"] for step in self._report.fields["steps"] if step["name"] == "copy") / 1000
         known = {**asdict(await self._copying.progress()), "rest": rest.keys, "seconds": round(took_s, 1)}
-        self._report.fields["copy"] |= known  # until here, `seconds` was what the preflight had estimated
+        self._report.fields["copy"] |= known
         self._require_no(rest.losses)
 
     async def verify(self, pause: Pause) -> None:
