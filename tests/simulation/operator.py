@@ -182,7 +182,7 @@ class Operator:
     def _watch(self, name: str, answer: Deferred[Any], target: Server | None = None) -> Deferred[Any]:
         self._note(name)
         self.running[answer] = name
-        began, stood_still_s = self.world.clock.seconds(), self.world.stood_still_s
+        began = self.world.clock.seconds()
 
         def over(result: Any) -> None:
             del self.running[answer]
@@ -194,27 +194,26 @@ class Operator:
             self._note(f"{name}: {text[:400]}")
             self.answers.append(f"{name}: {text}")
             if target is not None:
-                self._switched(target, result, began, self.world.stood_still_s - stood_still_s)
+                self._switched(target, result, began)
 
         answer.addBoth(over).addErrback(self.world.crashed)
         return answer
 
-    def _within_budget(self, report: dict[str, Any], began: float, stood_still_s: float) -> None:
+    def _within_budget(self, report: dict[str, Any], began: float) -> None:
         """No switchover holds clients for longer than it may; an operator may have paused, too.
 
-        A rollback may take a moment longer to lift the fence, because clients would get errors. A process that is
-        stopped lets nobody go on.
+        A rollback may take a moment longer to lift the fence, because clients would get errors.
         """
         budget_ms: float = self.world.control.configuration.settings.switchover.pause_budget_ms
-        budget_ms += stood_still_s * 1000 + (0 if report.get("result") == "done" else HOLD_S * 1000)
+        budget_ms += 0 if report.get("result") == "done" else HOLD_S * 1000
         if (self.world.boundary is not None and self.world.faulty) or self.world.workers_are_hit:
             budget_ms += SILENCE_S * 1000  # orders that stall for longer have lost their connection
         if self._paused_last < began and report.get("pause_ms", 0) > budget_ms + 1:
             self.world.fail(f"a switchover has held clients for {report['pause_ms']} ms, {budget_ms} were allowed")
 
-    def _switched(self, target: Server, result: Any, began: float, stood_still_s: float) -> None:
+    def _switched(self, target: Server, result: Any, began: float) -> None:
         world, report = self.world, _report_of(result)
-        self._within_budget(report, began, stood_still_s)
+        self._within_budget(report, began)
         if report.get("result") == "unknown" or _broken_off(result):
             finding = ensureDeferred(self._find_out(target)).addErrback(world.crashed)
             self.running[finding] = "finding out where the clients are"

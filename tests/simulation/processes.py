@@ -102,7 +102,7 @@ def _of_child(descriptor: int) -> bytes:
 class Process:
     """One process.
 
-    @ivar killed: it has ended by SIGKILL. @ivar stood_still_s: for so long it was stopped altogether.
+    @ivar killed: it has ended by SIGKILL.
     @ivar stopped_until: it does nothing before that time. @ivar program: what it runs, for whoever looks at it.
     @ivar readers: of the reactor. @ivar starting: what its parent has of it; None for the first one.
     """
@@ -112,7 +112,7 @@ class Process:
         self.pid = pid
         self.name = name
         self.alive, self.killed = True, False
-        self.stopped_until = self.stood_still_s = 0.0
+        self.stopped_until = 0.0
         self.program: Any = None
         self.readers: dict[Any, None] = {}
         self.reactor = Reactor(self)
@@ -151,10 +151,7 @@ class Process:
 
     def stop_for(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT later."""
-        now = self.machine.clock.seconds()
-        before = max(self.stopped_until, now)
-        self.stopped_until = max(before, now + seconds)
-        self.stood_still_s += self.stopped_until - before
+        self.stopped_until = max(self.stopped_until, self.machine.clock.seconds() + seconds)
 
     def kill(self) -> None:
         """SIGKILL."""

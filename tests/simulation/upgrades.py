@@ -244,10 +244,6 @@ class Upgradable(Workers):
         return self.hit
 
     @property
-    def stood_still_s(self) -> float:
-        return sum(each.process.stood_still_s for each in self.programs)
-
-    @property
     def members(self) -> list[Any]:
         members = getattr(self.service.dataplane, "_members", None)  # type: ignore[attr-defined]
         return [] if members is None else list(members.in_use)

@@ -181,11 +181,6 @@ class Workers:
         return self.hit or self.restarts is not None
 
     @property
-    def stood_still_s(self) -> float:
-        """For how long the process in charge was stopped altogether."""
-        return self.control_process.stood_still_s
-
-    @property
     def control_lives(self) -> bool:
         """Whether there is a process in charge."""
         return self._in_charge() is not None

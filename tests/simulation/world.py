@@ -149,11 +149,6 @@ class World(JudgedRun):
         return self.workers is not None and self.workers.disturbed
 
     @property
-    def stood_still_s(self) -> float:
-        """For how long the process in charge was stopped altogether."""
-        return 0.0 if self.workers is None else self.workers.stood_still_s
-
-    @property
     def decided(self) -> Server:
         """The server that the control plane has decided on for all clients."""
         server: Server = self.net.hosts[self.carrier.decided]
