@@ -22,6 +22,7 @@ from redisproxy.copying.interface import CopyProgress
 from redisproxy.figures.hot_keys import BigReply, Hot, HotKey
 from redisproxy.fleet.orders import Introduction
 from redisproxy.switchover.left_behind import Difference
+from scripts import run
 from tests.end_to_end.drawn import WAIT_MS, Drawn
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, free_port, wait_until
 from tests.end_to_end.upgrading import Upgraded
@@ -298,8 +299,26 @@ def test_make_run_ends_with_the_address_of_the_page(servers: tuple[RedisServer, 
         assert f"http://{admin}/" in said
         with urllib.request.urlopen(f"http://{admin}/", timeout=30) as page:
             assert b"/assets/app.js" in page.read()
+        again = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert again.returncode == 1 and again.stdout == ""
+        assert f"{listen} and {admin}: something listens there already" in again.stderr
         running.terminate()
         assert running.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"uplink": {"adr": "127.0.0.1:1"}}, "uplink.adr: unknown key, did you mean addr?"),
+        ({"uplink": {"addr": "127.0.0.1:1"}, "listen": {"addr": "127.0.0.1:2"}}, "each need an addr with a port"),
+    ],
+)
+def test_make_run_says_what_is_wrong_with_a_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert run.main(tmp_path / "config.json") == 1
+    assert said in capsys.readouterr().err
 
 
 def test_it_works_with_a_password_and_tls_and_of_a_fleet_this_proxy_may_act_alone(
