@@ -98,7 +98,7 @@ def test_who_keeps_the_drain_from_its_end_is_named(make_rig: Callable[..., Rig])
     held_up.callback(None)
     rig.advance(0.5)
     assert isinstance(outcome.error, OperationError) and rig.gate.open
-    assert "1 clients had commands in flight: a command of client 1" in str(outcome.error)
+    assert "1 client had commands in flight: incr of client 1" in str(outcome.error)
     rig.servers[0].wake()
     assert as_before(rig)
 
