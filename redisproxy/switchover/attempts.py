@@ -24,7 +24,7 @@ async def attempt(undo: Undo, delays_s: tuple[float, ...], clock: IReactorTime, 
     """Undo one thing, in several attempts if need be; whether that succeeded.
 
     @param undo: gets the number of the attempt.
-    @param until: the deadline of all attempts, on the clock, for what is undone at the old server while it holds clients.
+    @param until: the deadline of all attempts, on the clock, for what is undone at the old server while clients wait.
     """
     for number, delay_s in enumerate(delays_s):
         trying = ensureDeferred(_after(clock, delay_s, undo, number))

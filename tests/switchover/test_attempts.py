@@ -5,26 +5,22 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from redisproxy.net.errors import UplinkUnavailable
-from redisproxy.switchover.attempts import RETRY_DELAYS_S, attempt
+from redisproxy.switchover.attempts import RETRY_DELAYS_S, Undo, attempt
+from tests.logged import logged
 
 pytestmark = pytest.mark.one_twin
 
 
-def told_by(undo: object, until: float | None = None) -> list[str]:
+def told_by(undo: Undo, until: float | None = None) -> list[str]:
     """What the log has after all attempts have failed."""
-    events: list[LogEvent] = []
     clock = Clock()
-    globalLogPublisher.addObserver(events.append)
-    try:
-        done: Deferred[bool] = ensureDeferred(attempt(undo, RETRY_DELAYS_S, clock, until))  # type: ignore[arg-type]
+    with logged() as told:
+        done: Deferred[bool] = ensureDeferred(attempt(undo, RETRY_DELAYS_S, clock, until))
         clock.pump([0.1] * 30)
-    finally:
-        globalLogPublisher.removeObserver(events.append)
     assert done.result is False
-    return [str(formatEvent(event)) for event in events if "rolling back" in str(formatEvent(event))]
+    return [text for _, text in told if "rolling back" in text]
 
 
 def test_a_server_that_does_not_answer_is_told_with_the_time_that_it_had() -> None:
