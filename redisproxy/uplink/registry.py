@@ -59,12 +59,12 @@ class ConnectionRegistry:
                 yield connection, client_of(sink)
 
     def clients_in_flight(self) -> dict[object, Entry]:
-        """The clients that wait for replies, with what each waits for first."""
+        """The clients that wait for replies, with what each waits for first; who waits longest comes first."""
         found: dict[object, Entry] = {}
         for each in self._connections:
             for client, entry in each.outstanding.first().items():
                 found.setdefault(client, entry)
-        return found
+        return dict(sorted(found.items(), key=lambda each: each[1].sent_ns))
 
     def drop_in_flight(self) -> dict[object, Entry]:
         """Close every connection that has commands of clients in flight; answer these clients, as above."""
