@@ -11,19 +11,18 @@ from collections.abc import Iterator
 import click
 
 from redisproxy import config
-from redisproxy.cli.asking import AS_JSON, DONE, REFUSED
+from redisproxy.cli.asking import AS_JSON, DONE, REFUSED, fail
 from redisproxy.cli.terminal import shown
 
 
-def load(path: str, exit_code: int = REFUSED) -> config.Settings:
+def load(path: str, exit_code: int = REFUSED, as_json: bool = False) -> config.Settings:
     """The settings in the file at `path`. With faults the program ends, and tells all of them."""
     from redisproxy.net import tls
 
     try:
         return config.load(path, tls.faults)
     except config.ConfigError as error:
-        click.echo(str(error), err=True)
-        sys.exit(exit_code)
+        fail(str(error), exit_code, as_json)
 
 
 @click.command("check-config", short_help="Check a configuration, and show what it sets.")
