@@ -54,6 +54,28 @@ def test_check_config_warns_of_secrets_that_everybody_may_read(tmp_path: Path) -
         assert CliRunner().invoke(main, ["check-config", "--strict", str(path)]).exit_code == 1, "there is no admin"
 
 
+def test_check_config_knows_which_secrets_stand_in_the_file_and_which_are_only_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THE_UPLINK", "hush-hush-hush-hush")
+    path, secret = tmp_path / "config.json", tmp_path / "secret"
+    secret.write_text("hush-hush-hush-hush")
+    secret.chmod(0o644)
+    base = {"uplink": {"addr": "localhost:1", "pass": "${OF_THE_UPLINK}"}, "listen": {"addr": "127.0.0.1:1"}}
+    fleet = {"listen": {"addr": "127.0.0.1:3"}, "peers": ["127.0.0.1:4"]}
+    for more, warned in (
+        ({}, []),
+        ({"fleet": {**fleet, "secret": "${OF_THE_UPLINK}"}}, []),
+        ({"fleet": {**fleet, "secret": "hush-hush-hush-hush"}}, [str(path)]),
+        ({"fleet": {**fleet, "secretfile": "secret"}}, ["fleet.secretfile"]),
+    ):
+        path.write_text(json.dumps({**base, **more}))
+        path.chmod(0o644)
+        result = CliRunner().invoke(main, ["check-config", str(path)])
+        told = [line for line in result.stderr.splitlines() if "may read" in line]
+        assert [line.split(": ")[1] for line in told] == warned and "hush" not in result.output
+
+
 def test_check_config_answers_programs_in_json(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text('{"uplink": {"addr": "a:1"}, "listen": {"addr": "127.0.0.1:1"}, "admin": {"addr": "127.0.0.1:2"}}')
