@@ -109,7 +109,8 @@ def metrics() -> frozenset[str]:
     exposed: list[bytes] = []
     service.control.operations.metrics().addCallback(exposed.append)
     kinds = dict(re.findall(r"^# TYPE (redisproxy_\w+) (\w+)", exposed[0].decode(), re.MULTILINE))
-    kinds |= {f"redisproxy_worker_{name}": "gauge" for name, _ in OF_WORKERS}
+    total = {"counter": "_total", "gauge": ""}
+    kinds |= {f"redisproxy_worker_{name}{total[kind]}": kind for name, kind, _ in OF_WORKERS}
     parts = {"histogram": ("_bucket", "_sum", "_count")}
     return frozenset(name + part for name, kind in kinds.items() for part in parts.get(kind, ("",)))
 
