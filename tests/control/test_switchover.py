@@ -14,6 +14,7 @@ from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
 from tests.control.rig import Outcome, Rig
+from tests.logged import logged
 from tests.simulation.planted import planted
 
 TIME_S = 5.0
@@ -67,6 +68,36 @@ def test_a_dry_run_changes_nothing(rig: Rig) -> None:
     assert moves(rig) == ["prepare", "figures", "highest_db", "abandon"]
 
 
+def test_a_dry_run_that_can_not_look_is_refused_and_is_no_failed_switchover(rig: Rig) -> None:
+    rig.faults["highest_db"] = UplinkUnavailable("the new server (b:1): no answer")
+    with logged() as told:
+        outcome = switch(rig, dry_run=True)
+        rig.advance(TIME_S)
+    assert isinstance(outcome.error, OperationError) and as_before(rig)
+    assert outcome.error.details["report"]["result"] == "refused"
+    metrics = Outcome(rig.operations.metrics())
+    rig.advance(0.1)
+    assert b"redisproxy_switchovers_failed_total 0.0" in metrics.value
+    (last,) = [(level, text) for level, text in told if "dry run of a switchover from" in text]
+    assert last[0] == "warn" and "refused, nothing has changed: the new server (b:1): no answer" in last[1]
+
+
+def test_the_log_tells_where_it_fails_before_it_is_undone_and_then_where_the_clients_are(rig: Rig) -> None:
+    rig.faults["bring"] = UplinkUnavailable("no answer within 5 s")
+    old, new = rig.servers[0].name, rig.servers[1].name
+    with logged() as told:
+        switch(rig)
+        rig.advance(TIME_S)
+    texts = [text for _, text in told]
+    begun, *_ = [at for at, text in enumerate(texts) if f"moving from {old} to {new} (replicate)" in text]
+    failed = texts.index("switchover: failed at the step promote, and is undone: no answer within 5 s")
+    (running,) = [at for at, text in enumerate(texts) if "running again" in text]
+    assert begun < failed < running and told[failed][0] == "error"
+    level, text = told[-1]
+    assert level == "error" and f"rolled back at the step promote, clients stay at {old}: no answer within 5 s" in text
+    assert "clients were held for " in text and "verify " in text
+
+
 def test_the_file_has_to_name_another_server(rig: Rig) -> None:
     outcome = Outcome(rig.operations.switchover(dry_run=False))
     assert isinstance(outcome.error, BadRequest) and "still names" in str(outcome.error) and moves(rig) == []
@@ -98,7 +129,7 @@ def test_who_keeps_the_drain_from_its_end_is_named(make_rig: Callable[..., Rig])
     held_up.callback(None)
     rig.advance(0.5)
     assert isinstance(outcome.error, OperationError) and rig.gate.open
-    assert "1 clients had commands in flight: a command of client 1" in str(outcome.error)
+    assert "1 client had commands in flight: incr of client 1" in str(outcome.error)
     rig.servers[0].wake()
     assert as_before(rig)
 
@@ -254,6 +285,37 @@ def test_clients_are_held_beyond_the_budget_while_the_fence_is_lifted(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert increased_behind_a_fence_that_stays(rig, monkeypatch) == b":1\r\n"
+
+
+@pytest.mark.parametrize("lifts", [True, False])
+def test_where_this_proxy_can_not_lift_the_fence_others_are_asked_before_clients_go_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, lifts: bool
+) -> None:
+    asked: list[bool] = []
+
+    async def refuse(server: RedisServer, state: ServerState) -> None:
+        raise UplinkUnavailable("it is not reached")
+
+    async def lift_fence() -> bool:
+        asked.append(rig.gate.open)
+        if lifts:
+            rig.servers[0].config["min-replicas-to-write"] = "0"
+        return lifts
+
+    monkeypatch.setattr(RedisServer, "unfence", refuse)
+    rig.control.switchover.others_lift_fence = lift_fence
+    rig.held_up["bring"] = Deferred()
+    client = rig.client()
+    outcome = switch(rig, pause_budget_ms=100)
+    rig.until(lambda: not rig.gate.open)
+    client.send("INCR", "n")
+    rig.advance(2 * TIME_S)
+    rig.held_up.pop("bring").callback(None)
+    assert isinstance(outcome.error, OperationError) and asked == [False] and rig.gate.open
+    assert (client.got == b":1\r\n") is lifts and client.got.startswith(b":1" if lifts else b"-NOREPLICAS")
+    report = outcome.error.details["report"]
+    assert ("another one has lifted the fence" in str(report["warnings"])) is lifts
+    assert ("run redisproxy unfence" in report["error"]) is not lifts
 
 
 def test_the_bug_that_let_them_go_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,8 @@ def metrics() -> frozenset[str]:
     exposed: list[bytes] = []
     service.control.operations.metrics().addCallback(exposed.append)
     kinds = dict(re.findall(r"^# TYPE (redisproxy_\w+) (\w+)", exposed[0].decode(), re.MULTILINE))
-    kinds |= {f"redisproxy_worker_{name}": "gauge" for name, _ in OF_WORKERS}
+    total = {"counter": "_total", "gauge": ""}
+    kinds |= {f"redisproxy_worker_{name}{total[kind]}": kind for name, kind, _ in OF_WORKERS}
     # Those of a fleet are told by a proxy that is in one; another test compares this page with the program.
     reference = (ROOT / "docs" / "reference-metrics.md").read_text()
     kinds |= dict(re.findall(r"^\| `(redisproxy_fleet_\w+)` \| (\w+)", reference, re.MULTILINE))
