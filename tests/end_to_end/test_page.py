@@ -250,7 +250,9 @@ def test_clients_are_listed_filtered_and_disconnected_and_their_names_are_text(v
     rows.get_by_role("button").click()
     visit.press("Disconnect")
     visit.sees("#ask .answer", "killed: 1")
+    expect(rows).to_have_count(0, timeout=WAIT_MS)
     visit.press("Close")
+    expect(visit.page.get_by_label("Filter")).to_be_focused(timeout=WAIT_MS)
     assert worker.client_id() != before, "it had to connect again"
     worker.close()
     visit.page.get_by_label("Filter").fill("")

@@ -162,8 +162,9 @@ export class Ask {
 
   /** The button that has opened it may be gone, or not to be pressed any more. */
   #restoreFocus() {
-    if (document.activeElement && document.activeElement !== document.body) return;
-    const from = this.#from;
-    (from?.querySelector("[tabindex='0']") ?? from?.querySelector("button:enabled"))?.focus();
+    const focused = document.activeElement;
+    if (focused && focused !== document.body && focused.checkVisibility()) return;
+    const near = this.#from?.querySelectorAll("button:enabled, input, [tabindex='0']") ?? [];
+    Array.from(near).find((each) => each.checkVisibility())?.focus();
   }
 }
