@@ -1,7 +1,7 @@
 """A failover that a peer has the sentinels make: this proxy holds its clients meanwhile, and goes where it is told.
 
-Without its leader it follows the sentinels, as after any failover. It never lifts a fence: a sentinel may promote a
-replica yet, and what the old primary took then would be lost.
+Without its leader it follows the sentinels, as after any failover. It never lifts a fence by itself: a sentinel may
+promote a replica yet, and what the old primary took then would be lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from redisproxy.config import TcpAddress
 from redisproxy.control.planned_failover import PLANNED_FAILOVER
 from redisproxy.dataplane.interface import SWITCHOVER, GateStatus, Hold, Rejected, Release, WrongOrder
-from redisproxy.fleet.orders import ClientsClosed, GoToPromoted, PrepareFailover
+from redisproxy.fleet.orders import BringToPromoted, ClientsClosed, GoToPromoted, LiftFence, PrepareFailover
 from redisproxy.fleet.participation import Participation
 from redisproxy.net.deferreds import carried_out
 from redisproxy.remote import orders
@@ -48,6 +48,7 @@ class LedFailover:
         self._link = link
         self._part = Participation(here.control.exclusion, f"{PLANNED_FAILOVER} led by {name}", link)
         self._candidate: Candidate | None = None
+        self._brought: Candidate | None = None
         self._limit_s = 0.0
         self._limit: IDelayedCall | None = None
         self._held_at: float | None = None
@@ -66,14 +67,16 @@ class LedFailover:
 
         @raise WrongOrder: it is none of a failover.
         """
-        plane = self._here.dataplane
+        here, plane = self._here, self._here.dataplane
         own: dict[type[Order], Handler] = {
             PrepareFailover: self._prepare,
             ClientsClosed: self._clients_closed,
             orders.HoldGate: lambda reason: self._hold(),
             orders.Drained: plane.gate.drained,
             orders.ProveWatches: plane.move.prove_watches,
+            BringToPromoted: self._bring_to,
             GoToPromoted: self._go_to,
+            LiftFence: lambda: here.lift_fence(here.configuration.settings.uplink),
             orders.ReleaseGate: lambda reason: self._let_go(),
         }
         if order not in own:
@@ -113,6 +116,22 @@ class LedFailover:
         status: GateStatus = await self._here.control.holding.hold(SWITCHOVER)
         return Hold(True, status)
 
+    async def _bring_to(self, host: str, port: int) -> None:
+        address = TcpAddress(host, port)
+        if not self._aims_at(address):
+            await self._aim(address)
+        assert self._candidate is not None
+        await self._bring(self._candidate)
+
+    def _aims_at(self, address: TcpAddress) -> bool:
+        return self._candidate is not None and self._candidate.settings.uplink.found == address
+
+    async def _bring(self, candidate: Candidate) -> None:
+        move = self._here.dataplane.move
+        await move.connect()
+        await move.bring()
+        self._brought = candidate
+
     async def _go_to(self, host: str, port: int) -> Release:
         self._going = True
         try:
@@ -125,11 +144,11 @@ class LedFailover:
         return release
 
     async def _gone(self, address: TcpAddress) -> Release:
-        candidate, move = self._candidate, self._here.dataplane.move
-        if candidate is None or candidate.settings.uplink.found != address:
+        candidate = self._candidate if self._aims_at(address) else None
+        if candidate is None or candidate is not self._brought:
+            # Others may have written there since a WATCH was proven: so late none is made again.
             candidate = await self._aim(address)
-        await move.connect()
-        await move.bring()
+            await self._bring(candidate)
         self._candidate = None
         await self._here.control.move.swap(candidate)
         return await self._released()
@@ -174,15 +193,18 @@ class LedFailover:
         self._part.finish()
 
     async def _follow(self) -> None:
-        """Leave the rest to whoever follows the sentinels; clients are held until the primary is known, or the lease
-        is over."""
+        """Leave the rest to whoever follows the sentinels; clients are held until the primary is known.
+
+        As long as in any failover, and for the rest of the leader's time at the least: it may have the primary fenced.
+        """
         held_at = self._held_at
         self._end_of_hold()
         await self._abandon()
         if held_at is None:
             return
         here, hold = self._here, self._here.control.follower.hold
-        left_s = max(LOOK_AGAIN_S, held_at + self._limit_s - here.clock.seconds())
+        wait_limit_s = here.configuration.settings.uplink.wait_limit_ms / 1000
+        left_s = max(LOOK_AGAIN_S, held_at + self._limit_s - here.clock.seconds(), wait_limit_s)
         hold.begin(left_s)
         await self._released()
         here.clock.callLater(0, here.control.follower.look)  # this operation has to be over before

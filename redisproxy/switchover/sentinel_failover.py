@@ -192,6 +192,7 @@ class SentinelFailover:
         await move.connect()
         await self._former.follow(address)
         await self._until_writable(address)
+        await self._control_plane.others_bring_to(address)
         await move.bring()
 
     async def _until_writable(self, address: TcpAddress) -> None:

@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from twisted.internet.defer import succeed
 
+from redisproxy.client.queued_replies import QueuedReplies
 from redisproxy.fleet.failover_of_all import FailoverOfAll
 from redisproxy.fleet.led_failover import LedFailover
 from redisproxy.switchover.sentinel_failover import SentinelFailover
@@ -61,10 +62,36 @@ def _peers_let_go_too_early() -> Patches:
     yield patch.object(LedFailover, "_gone", gone)
 
 
+def _brought_when_others_write() -> Patches:
+    """A peer makes WATCHes again at the new primary when clients of the leader write there already."""
+    original = LedFailover._aims_at
+
+    async def nothing(self: FailoverOfAll, address: TcpAddress) -> None: ...
+
+    async def gone(self: LedFailover, address: TcpAddress) -> Release:
+        if not original(self, address):
+            await self._aim(address)
+        assert self._candidate is not None
+        await self._bring(self._candidate)
+        candidate, self._candidate = self._candidate, None
+        await self._here.control.move.swap(candidate)
+        return await self._released()
+
+    yield patch.object(FailoverOfAll, "bring_to", nothing)
+    yield patch.object(LedFailover, "_gone", gone)
+
+
+def _refusals_forgotten() -> Patches:
+    """A command that a server has refused to queue because it is a replica now is queued at the next one."""
+    yield patch.object(QueuedReplies, "_look", lambda self, data: None)
+
+
 FAILOVERS: dict[str, Callable[[], Patches]] = {
     "promoted-before-they-have-everything": _promoted_before_they_have_everything,
     "order-not-taken-back": _order_not_taken_back,
     "peers-not-held": _peers_not_held,
     "peers-not-drained": _peers_not_drained,
     "peers-let-go-too-early": _peers_let_go_too_early,
+    "brought-when-others-write": _brought_when_others_write,
+    "refusals-forgotten": _refusals_forgotten,
 }
