@@ -9,6 +9,7 @@ from unittest.mock import patch
 from twisted.internet.defer import succeed
 
 from redisproxy.client.queued_replies import QueuedReplies
+from redisproxy.fleet import left_fence
 from redisproxy.fleet.failover_of_all import FailoverOfAll
 from redisproxy.fleet.led_failover import LedFailover
 from redisproxy.switchover.sentinel_failover import SentinelFailover
@@ -81,6 +82,16 @@ def _brought_when_others_write() -> Patches:
     yield patch.object(LedFailover, "_gone", gone)
 
 
+def _fence_lifted_behind_the_order() -> Patches:
+    """A peer that has lost its leader lifts the fence also when the sentinels may have the order."""
+
+    async def nobody(finder: object, primary: object) -> bool:
+        return True
+
+    yield patch.object(left_fence.LeftFence, "expect_promotion", lambda self: None)
+    yield patch.object(left_fence, "promotes_nobody", nobody)
+
+
 def _refusals_forgotten() -> Patches:
     """A command that a server has refused to queue because it is a replica now is queued at the next one."""
     yield patch.object(QueuedReplies, "_look", lambda self, data: None)
@@ -93,5 +104,6 @@ FAILOVERS: dict[str, Callable[[], Patches]] = {
     "peers-not-drained": _peers_not_drained,
     "peers-let-go-too-early": _peers_let_go_too_early,
     "brought-when-others-write": _brought_when_others_write,
+    "fence-lifted-behind-the-order": _fence_lifted_behind_the_order,
     "refusals-forgotten": _refusals_forgotten,
 }
