@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redisproxy.client.noted_reply import NotedReply
+from redisproxy.client.queued_replies import QueuedReplies
 from redisproxy.client.waiting import Reason
 from redisproxy.forwarding.collector import Collector
 
 if TYPE_CHECKING:
     from redisproxy.client.noted_reply import Changes
+    from redisproxy.client.open_transaction import Transaction
     from redisproxy.client.route import Route
     from redisproxy.client.session import Session
     from redisproxy.client.waiting import Waiting
@@ -38,13 +40,20 @@ class Sender:
 
     def plain(self, data: bytes, count: int) -> None:
         """Send `count` commands whose replies go to the client as they are."""
+        self._plain(self._lane, data, count)
+
+    def queued(self, transaction: Transaction, data: bytes, count: int) -> None:
+        """The same, for commands that the server queues."""
+        self._plain(QueuedReplies(self._lane, self._lane.client, transaction, count), data, count)
+
+    def _plain(self, sink: ReplySink, data: bytes, count: int) -> None:
         connection, lane = self._route.connection, self._lane
         assert connection is not None
         if self._session.tracking is not None:
             self._say_caching(connection)
         self._gate.admit(count)
         lane.pending += count
-        entry = connection.submit(self._noted(lane) if self.to_note else lane, data, count)
+        entry = connection.submit(self._noted(sink) if self.to_note else sink, data, count)
         self._flow.begun(entry, data, count, lane.arrived_ns)
         if lane.pending >= lane.limit:
             self._waiting.block(Reason.IN_FLIGHT)

@@ -31,13 +31,28 @@ class OtherProxies(Protocol):
         """Fire when nothing of theirs is in flight. @raise DataPlaneLost: one is lost."""
 
     def prove_watches(self) -> Work:
-        """Behind the fence: see which WATCHes hold. Who is lost from here on goes on by itself."""
+        """Behind the fence: see which WATCHes hold."""
+
+    def expect_promotion(self) -> Work:
+        """The sentinels get the order next: from here on nobody lifts the fence, and who is lost goes on by itself.
+
+        @raise DataPlaneLost: one is lost; it may lift the fence, so nobody may be promoted.
+        """
+
+    def bring_to(self, address: TcpAddress) -> Work:
+        """This one was promoted and takes writes: bring there what the clients have, before anybody writes there.
+
+        It does not fail: who is lost goes there by itself, and makes no WATCH again.
+        """
 
     def go_to(self, address: TcpAddress) -> Work:
-        """This one was promoted and takes writes: go there, and let the clients go on. It does not fail."""
+        """Go there, and let the clients go on. It does not fail."""
 
     def let_go(self) -> Work:
         """Nobody was promoted, and the primary takes writes: let the clients go on there. It does not fail."""
+
+    def lift_fence(self) -> Coroutine[Deferred[Any], Any, bool]:
+        """Have one of them make the primary take writes again, which this proxy can't reach; whether one did."""
 
     def leave(self) -> None:
         """Somebody was promoted, or may be yet: each follows the sentinels by itself."""
@@ -57,9 +72,16 @@ class NoOtherProxies:
 
     async def prove_watches(self) -> None: ...
 
+    async def expect_promotion(self) -> None: ...
+
+    async def bring_to(self, address: TcpAddress) -> None: ...
+
     async def go_to(self, address: TcpAddress) -> None: ...
 
     async def let_go(self) -> None: ...
+
+    async def lift_fence(self) -> bool:
+        return False
 
     def leave(self) -> None: ...
 

@@ -93,6 +93,15 @@ class FailoverCut:
     async def others_proven(self) -> None:
         await self._others.prove_watches()
 
+    async def others_expect_promotion(self) -> None:
+        await self._others.expect_promotion()
+
+    async def others_bring_to(self, address: TcpAddress) -> None:
+        await self._others.bring_to(address)
+
+    async def others_lift_fence(self) -> bool:
+        return await self._others.lift_fence()
+
     async def others_there(self) -> None:
         if self._others_go is not None:
             await self._others_go

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from redisproxy.control.abort import Abort
 from redisproxy.control.answers import Answer
 from redisproxy.control.errors import WrongState
+from redisproxy.control.other_proxies import NoOtherProxies
 from redisproxy.control.switchover_answers import answer_to, carry_out
 from redisproxy.control.switchover_release import released
 from redisproxy.control.watch import Watch
@@ -22,7 +23,7 @@ from redisproxy.switchover import Switchover
 from redisproxy.switchover.both_servers import BothServers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from redisproxy.config import SwitchoverSettings, UplinkSettings
     from redisproxy.control.configuration import Candidate, Configuration
@@ -36,15 +37,25 @@ if TYPE_CHECKING:
 
 
 GoBack = Callable[[str], "Deferred[Answer]"]
+LiftFence = Callable[[], "Coroutine[Deferred[Any], Any, bool]"]
 
 
 class SwitchoverCut:
     """Implements C{switchover.control_plane.ControlPlane}: the pause of one switchover, and its change of settings.
 
     @param clients_closed: how many clients had been closed before, by reason.
+    @param others_lift_fence: see there.
     """
 
-    def __init__(self, candidate: Candidate, holding: Holding, move: Move, clients_closed: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        holding: Holding,
+        move: Move,
+        clients_closed: Mapping[str, int],
+        others_lift_fence: LiftFence,
+    ) -> None:
+        self.others_lift_fence = others_lift_fence
         self._candidate = candidate
         self._holding = holding
         self._move = move
@@ -90,8 +101,10 @@ class SwitchoverOperation:
 
     @ivar way_back: the server before. @ivar watch: looks at the new server for a while.
     @ivar running: the switchover that runs. @ivar go_back: how the watch has it go back, with the reason.
+    @ivar others_lift_fence: asks the peers.
     """
 
+    running: Switchover | None = None
     log = Logger(namespace="redisproxy.switchover")
 
     def __init__(
@@ -118,7 +131,7 @@ class SwitchoverOperation:
         self.way_back = Return(configuration, results, network, clock)
         self.go_back: GoBack = lambda reason: self.switch_over(back=True, reason=reason)
         self.watch = Watch(network, clock, lambda reason: self.go_back(reason))
-        self.running: Switchover | None = None
+        self.others_lift_fence: LiftFence = NoOtherProxies().lift_fence
 
     @property
     def progress(self) -> Answer | None:
@@ -196,7 +209,7 @@ class SwitchoverOperation:
     async def _made(self, trip: Trip, dry_run: bool) -> Switchover:
         candidate, left = trip.candidate, self.way_back.left_at(trip.candidate.settings.uplink)
         before = (await self._dataplane.figures()).clients_closed
-        self._cut = SwitchoverCut(candidate, self._holding, self._move, before)
+        self._cut = SwitchoverCut(candidate, self._holding, self._move, before, self.others_lift_fence)
         old, new = self._configuration.settings, candidate.settings
         finder = self._configuration.finder
         watching = finder if isinstance(finder, Finder) else None

@@ -30,7 +30,10 @@ MAX_NAME = 200
 OF_THE_OPERATION: tuple[type[Order], ...] = (
     fleet_orders.PrepareMove,
     fleet_orders.SetBack,
+    fleet_orders.LiftFence,
+    fleet_orders.ExpectPromotion,
     fleet_orders.PrepareFailover,
+    fleet_orders.BringToPromoted,
     fleet_orders.GoToPromoted,
     *OF_AN_OPERATION,
 )

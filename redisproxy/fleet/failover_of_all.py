@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from redisproxy.dataplane.interface import SWITCHOVER, Release
-from redisproxy.fleet.all_planes import HOLD_S
-from redisproxy.fleet.orders import ClientsClosed, GoToPromoted, PrepareFailover
+from redisproxy.fleet.all_planes import HOLD_S, SWAP_S
+from redisproxy.fleet.by_peers import fence_lifted_by_peers
+from redisproxy.fleet.orders import (
+    BringToPromoted,
+    ClientsClosed,
+    ExpectPromotion,
+    GoToPromoted,
+    PrepareFailover,
+)
 from redisproxy.remote import orders
 
 if TYPE_CHECKING:
@@ -43,6 +50,15 @@ class FailoverOfAll:
         if (party := self._assembly.party) is not None:
             await party.each(party.to_peers(orders.ProveWatches), may_be_lost=True)
 
+    async def expect_promotion(self) -> None:
+        if (party := self._assembly.party) is not None:
+            await party.each(party.to_peers(ExpectPromotion), HOLD_S)
+
+    async def bring_to(self, address: TcpAddress) -> None:
+        if (party := self._assembly.party) is not None:
+            order = party.to_peers(BringToPromoted, host=address.host, port=address.port)
+            await party.each(order, SWAP_S, may_fail=True)
+
     async def go_to(self, address: TcpAddress) -> None:
         if (party := self._assembly.party) is not None:
             order = party.to_peers(GoToPromoted, host=address.host, port=address.port)
@@ -51,6 +67,9 @@ class FailoverOfAll:
     async def let_go(self) -> None:
         if (party := self._assembly.party) is not None:
             _note(await party.each(party.to_peers(orders.ReleaseGate, reason=SWITCHOVER), may_fail=True))
+
+    async def lift_fence(self) -> bool:
+        return await fence_lifted_by_peers(self._assembly)
 
     def leave(self) -> None:
         if (party := self._assembly.party) is not None:

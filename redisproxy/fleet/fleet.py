@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy.fleet.all_planes import Assembly, FleetDataPlane
+from redisproxy.fleet.by_peers import fence_lifted_by_peers, set_back_by_peers
 from redisproxy.fleet.caller import Caller
 from redisproxy.fleet.certificates import PortTLS
 from redisproxy.fleet.door import Door
@@ -18,7 +19,6 @@ from redisproxy.fleet.failover_of_all import FailoverOfAll
 from redisproxy.fleet.here import Here, SelfPortrait
 from redisproxy.fleet.operations import FleetOperations
 from redisproxy.fleet.roster import Resolve, Roster
-from redisproxy.fleet.server_before import set_back_by_peers
 from redisproxy.fleet.status import Status
 from redisproxy.fleet.vigil import Vigil
 from redisproxy.net.own_ports import OwnPorts
@@ -79,6 +79,7 @@ class Fleet:
         self.operations = FleetOperations(here, control.operations, *of_all)
         control.switchover.go_back, control.ends = self.operations.go_back, self.stop
         control.failover.others = FailoverOfAll(self._assembly)
+        control.switchover.others_lift_fence = lambda: fence_lifted_by_peers(self._assembly)
         control.switchover.way_back.others_set_back = lambda: set_back_by_peers(self._assembly)
 
     def ports(self) -> OwnPorts:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twisted.logger import Logger
 
 import redisproxy
 from redisproxy.control.errors import SHUTTING_DOWN
 from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.fleet.orders import Introduction
+from redisproxy.remote.interrupted import Arbiter
 
 if TYPE_CHECKING:
+    from redisproxy.config import UplinkSettings
     from redisproxy.control.configuration import Configuration
     from redisproxy.control.control import Control
     from redisproxy.dataplane.interface import DataPlane
@@ -27,6 +31,8 @@ class Here:
 
     @ivar instance: of the process. @ivar dataplane: its own one.
     """
+
+    log: ClassVar[Logger] = Logger(namespace="redisproxy.fleet")
 
     instance: str
     control: Control
@@ -51,6 +57,17 @@ class Here:
     def server(self) -> str:
         """The address of the server in use."""
         return str(self.configuration.settings.uplink.address)
+
+    async def clients_closed(self) -> dict[str, int]:
+        """How many of its clients were closed so far, by reason."""
+        return dict((await self.dataplane.figures()).clients_closed)
+
+    async def lift_fence(self, uplink: UplinkSettings) -> bool:
+        """By order of a leader that can't reach this server: have it take writes again; whether it does."""
+        lifted = await Arbiter(self.network, self.clock).lift_fence(uplink)
+        text = "{server} takes writes again" if lifted else "{server} does not answer"
+        self.log.warn(f"the leader can't lift the fence: {text}", server=str(uplink.address))
+        return lifted
 
 
 class SelfPortrait:

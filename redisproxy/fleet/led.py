@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError
 from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, Hold, Rejected, Release, WrongOrder
-from redisproxy.fleet.orders import PrepareMove, SetBack
+from redisproxy.fleet.orders import LiftFence, PrepareMove, SetBack
 from redisproxy.fleet.participation import Participation
 from redisproxy.fleet.server_before import WAY
 from redisproxy.fleet.side import OF_AN_OPERATION, Side
@@ -102,7 +102,11 @@ class Led:
 
         @raise WrongOrder: it is none of such an operation.
         """
-        own: dict[type[Order], Handler] = {PrepareMove: self.prepare, SetBack: self.set_back}
+        own: dict[type[Order], Handler] = {
+            PrepareMove: self.prepare,
+            SetBack: self.set_back,
+            LiftFence: self.lift_fence,
+        }
         if order not in own and order not in OF_AN_OPERATION:
             raise WrongOrder(f"{order.__name__} is no order of a {self._operation}")
         return own[order] if order in own else self.side.handler(order)
@@ -153,6 +157,10 @@ class Led:
             return {"knew": False, "warnings": []}
         in_use = self._here.configuration.settings.uplink
         return {"knew": True, "warnings": await self._here.control.switchover.way_back.set_back(in_use, self._setup)}
+
+    async def lift_fence(self) -> bool:
+        """See C{orders.LiftFence}."""
+        return not self._has_swapped and await self._here.lift_fence(self._before.uplink)
 
     async def dismiss(self, report: Answer) -> None:
         """It is over; the leader's report of it."""

@@ -77,8 +77,28 @@ class PrepareFailover(Order):
     arguments = taking(primary=str, host=str, port=int, limit_ms=int)
 
 
+class ExpectPromotion(Order):
+    """The leader gives the sentinels the order when every peer has answered this: lift no fence from here on.
+
+    A peer that has lost its leader without answering it knows that no order was given, and that none will be.
+    """
+
+    decides = True
+
+
+class BringToPromoted(Order):
+    """This one was promoted and takes writes, and no client is there yet: bring there what the clients have."""
+
+    limit_s = PREPARE_S
+    decides = True
+    arguments = taking(host=str, port=int)
+
+
 class GoToPromoted(Order):
-    """This one was promoted, and takes writes: go there, and let the clients go on; answered when that is done."""
+    """Go to the one that was promoted, and let the clients go on; answered when that is done.
+
+    Whose clients have not been brought there makes no WATCH again: others may have written there since.
+    """
 
     limit_s = PREPARE_S
     decides = True
@@ -105,6 +125,16 @@ class SetBack(Order):
     """
 
     response = answering(PlainValue())
+
+
+class LiftFence(Order):
+    """Have the server that the operation was to leave take writes again: the leader can't reach it.
+
+    Answered with whether it does. Given only when nobody goes to the new server any more.
+    """
+
+    decides = True
+    response = answering(bool)
 
 
 class Dismiss(Order):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redisproxy.client.queued_replies import QUEUED
+
 if TYPE_CHECKING:
     from redisproxy.client.client import Client
-
-QUEUED = b"+QUEUED\r\n"
 
 
 def forward(client: Client, data: bytes, count: int) -> bool:
@@ -31,7 +31,7 @@ def queue(client: Client, data: bytes, count: int) -> bool:
     if not client.acquirer.obtain(pinned=True):
         return False
     transaction.remember(data, count)
-    client.sender.plain(data, count)
+    client.sender.queued(transaction, data, count)
     return True
 
 

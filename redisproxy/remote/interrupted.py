@@ -101,10 +101,9 @@ class Arbiter:
         mark = await self._asked(new.uplink, lambda server: marked(server, old.uplink.address))
         return verdict(state_of_old, state_of_new, writable, mark)
 
-    async def lift_fence(self, uplink: UplinkSettings) -> None:
-        """Have the server take writes again; what comes of it the next look shows."""
-        self.log.warn("{server} is fenced, and nothing was promoted: the fence is lifted", server=str(uplink.address))
-        await self._asked(uplink, _unfenced)
+    async def lift_fence(self, uplink: UplinkSettings) -> bool:
+        """Have the server take writes again; whether it was reached, and does."""
+        return await self._asked(uplink, _unfenced) or False
 
     async def _asked(self, uplink: UplinkSettings, ask: Callable[[RedisServer], Coroutine[Any, Any, Any]]) -> Any:
         """What a server answers; None when it does not."""
@@ -178,7 +177,7 @@ class Interrupted:
         while True:
             found = await self._look(old, new)
             if found is Verdict.UNDECIDED and self._lease_s is not None:
-                await self._arbiter.lift_fence(old.uplink)
+                await self._lift_fence(old.uplink)
             elif found is Verdict.STAY and self._lease_s is not None:
                 await self._stay(found.value)
                 return
@@ -195,6 +194,11 @@ class Interrupted:
 
     async def _look(self, old: Settings, new: Settings | None) -> Verdict:
         return await self._arbiter.look(old, new)
+
+    async def _lift_fence(self, uplink: UplinkSettings) -> None:
+        """Have the server take writes again; what comes of it the next look shows."""
+        self.log.warn("{server} is fenced, and nothing was promoted: the fence is lifted", server=str(uplink.address))
+        await self._arbiter.lift_fence(uplink)
 
     async def _stay(self, why: str) -> None:
         await self._moves.abandon()
@@ -256,7 +260,7 @@ async def _takes_writes(server: RedisServer) -> bool:
     return True
 
 
-async def _unfenced(server: RedisServer) -> None:
+async def _unfenced(server: RedisServer) -> bool:
     state = await server.state()
-    if state.fenced:
-        await server.unfence(state)
+    await server.unfence(state) if state.fenced else await server.end_pause()
+    return True

@@ -22,7 +22,17 @@ class Gatekeeper(Protocol):
         """Let the clients go on; tell how many had waited, how long, and how many were closed meanwhile."""
 
 
-class ControlPlane(Gatekeeper, Protocol):
+class Helped(Gatekeeper, Protocol):
+    """Other proxies of the fleet may reach what this one does not."""
+
+    def others_lift_fence(self) -> Coroutine[Deferred[Any], Any, bool]:
+        """Have other proxies of the fleet make the old server take writes again, which this one can't reach.
+
+        False when none did.
+        """
+
+
+class ControlPlane(Helped, Protocol):
     """The control plane as one switchover sees it."""
 
     def swap(self) -> Coroutine[Deferred[Any], Any, None]:
@@ -32,7 +42,7 @@ class ControlPlane(Gatekeeper, Protocol):
         """In external mode: fire when the operator has promoted the new server."""
 
 
-class FailoverControlPlane(Gatekeeper, Protocol):
+class FailoverControlPlane(Helped, Protocol):
     """The control plane as one failover by the sentinels sees it; other proxies of the fleet hold and go with it."""
 
     def aim(self, address: TcpAddress) -> Coroutine[Deferred[Any], Any, None]:
@@ -52,6 +62,18 @@ class FailoverControlPlane(Gatekeeper, Protocol):
 
     def others_proven(self) -> Coroutine[Deferred[Any], Any, None]:
         """Behind the fence: have other proxies of the fleet see which WATCHes hold."""
+
+    def others_expect_promotion(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Have other proxies of the fleet lift no fence from here on, because the sentinels get the order next.
+
+        @raise DataPlaneLost: one is lost, and may lift it.
+        """
+
+    def others_bring_to(self, address: TcpAddress) -> Coroutine[Deferred[Any], Any, None]:
+        """Have other proxies of the fleet bring to the new primary what their clients have.
+
+        Before any client goes on there: a WATCH that is made again later would miss what was written in between.
+        """
 
     def others_there(self) -> Coroutine[Deferred[Any], Any, None]:
         """Fire when other proxies of the fleet have gone to the new primary, or do so by themselves."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ROLLBACK_SHARE = 0.2
 """The part of the pause budget that is kept for rolling back."""
+HOLD_S = 1.0
+"""How long clients are held for lifting the fence, if the pause budget is used up."""
 
 
 class Pause:
@@ -41,6 +43,15 @@ class Pause:
     def budget_ends(self) -> float | None:
         """When the budget is used up, on the clock; None while clients are not held."""
         return None if self._began is None else self._began + self.budget_ms / 1000
+
+    @property
+    def fence_lifted_by(self) -> float | None:
+        """Until when to hold the clients for lifting the fence, behind which they would get errors, on the clock.
+
+        None while they are not held.
+        """
+        ends = self.budget_ends
+        return None if ends is None else max(ends, self._clock.seconds() + HOLD_S)
 
     async def begin(self) -> None:
         """Hold the clients."""

@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from redisproxy.dataplane.interface import MoveOrders
     from redisproxy.servers.redis_server import RedisServer
     from redisproxy.switchover.both_servers import BothServers
+    from redisproxy.switchover.control_plane import ControlPlane
     from redisproxy.switchover.copy_inspection import CopyFindings
     from redisproxy.switchover.copy_route import CopyRoute
     from redisproxy.switchover.effects import Effects
     from redisproxy.switchover.hooks import Hooks
     from redisproxy.switchover.pause import Pause
     from redisproxy.switchover.report import SwitchoverReport
-
-HOLD_S = 1.0
-"""How long clients are held for lifting the fence, if the pause budget is used up."""
 
 
 class Rollback:
@@ -38,6 +36,7 @@ class Rollback:
         self,
         servers: BothServers,
         move: MoveOrders,
+        control_plane: ControlPlane,
         findings: Findings | CopyFindings | None,
         effects: Effects,
         hooks: Hooks,
@@ -48,6 +47,7 @@ class Rollback:
     ) -> None:
         self._servers = servers
         self._move = move
+        self._control_plane = control_plane
         self._findings = findings
         self._by_copy = by_copy
         self._effects = effects
@@ -88,9 +88,11 @@ class Rollback:
 
     async def _undo(self) -> None:
         effects = self._effects
-        fenced = effects.fenced and not await self._attempt(self._unfence, RETRY_DELAYS_S, self._hold_until)
+        lifted_by = self._pause.fence_lifted_by
+        unreached = effects.fenced and not await self._attempt(self._unfence, RETRY_DELAYS_S, lifted_by)
+        lifted = unreached and await self._lifted_by_others()
         await self._let_go_on()
-        if fenced and not await self._attempt(self._unfence, LATE_RETRY_DELAYS_S):
+        if unreached and not await self._attempt(self._unfence, LATE_RETRY_DELAYS_S) and not lifted:
             self._report.not_undone("the old server may still refuse writes: run redisproxy unfence")
         watchers = self._servers.watchers
         if watchers.forgotten and not await self._attempt(watchers.watch_old, (*RETRY_DELAYS_S, *LATE_RETRY_DELAYS_S)):
@@ -103,6 +105,17 @@ class Rollback:
             await self._undo_following()
         if effects.carried and not await self._attempt(self._undo_carry, RETRY_DELAYS_S):
             self._report.not_undone("the new server may still have settings and ACL users of the old one")
+
+    async def _lifted_by_others(self) -> bool:
+        """Other proxies of the fleet may reach the old server; their clients would go on behind the fence."""
+        if self._fenced_before or not await shielded(self._control_plane.others_lift_fence()):
+            return False
+        self._report.warn([f"this proxy does not reach {self._servers.old.address}: another one has lifted the fence"])
+        return True
+
+    @property
+    def _fenced_before(self) -> bool:
+        return self._findings is not None and self._findings.old.fenced
 
     async def _undo_following(self) -> None:
         if self._effects.promoted:
@@ -133,12 +146,6 @@ class Rollback:
         except DataPlaneLost as error:
             self._report.not_undone(f"{error}: it lets the clients go on by itself when the old server takes writes")
 
-    @property
-    def _hold_until(self) -> float | None:
-        """How long to hold the clients while the fence is lifted, behind which they would get errors."""
-        ends = self._pause.budget_ends
-        return None if ends is None else max(ends, self._clock.seconds() + HOLD_S)
-
     async def _attempt(self, undo: Undo, delays_s: tuple[float, ...], until: float | None = None) -> bool:
         return await attempt(undo, delays_s, self._clock, until)
 
@@ -146,7 +153,7 @@ class Rollback:
         held = self._pause.budget_ends is not None
         old = await self._servers.reach_old() if attempt or not held else self._servers.at_old
         state = await old.state()
-        if state.fenced and not (self._findings is not None and self._findings.old.fenced):
+        if state.fenced and not self._fenced_before:
             await old.unfence(state)
         else:
             await old.end_pause()

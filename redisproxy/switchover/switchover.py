@@ -213,7 +213,7 @@ class Switchover:
         if self.effects.swapped:
             return True
         findings = self._findings if self._by_copy is None else self._by_copy.findings
-        what = self._servers, self._dataplane.move, findings, self.effects, self._hooks
+        what = self._servers, self._dataplane.move, self._control_plane, findings, self.effects, self._hooks
         return await Rollback(*what, self._pause, self._report, self._clock, self._by_copy).roll_back()
 
     # -- copy mode

@@ -91,9 +91,11 @@ class Undoing:
         """Nobody was promoted, and nobody will be: the primary takes writes again, then clients go on there."""
         with suppress(DataPlaneLost):
             await self._control_plane.abandon()
-        fenced = fenced and not await attempt(self._unfence, RETRY_DELAYS_S, self._clock)
+        lifted_by = self._pause.fence_lifted_by
+        unreached = fenced and not await attempt(self._unfence, RETRY_DELAYS_S, self._clock, lifted_by)
+        lifted = unreached and await self._control_plane.others_lift_fence()
         await self._let_go_on()
-        if fenced and not await attempt(self._unfence, LATE_RETRY_DELAYS_S, self._clock):
+        if unreached and not await attempt(self._unfence, LATE_RETRY_DELAYS_S, self._clock) and not lifted:
             self._report.not_undone("the primary may still refuse writes: run redisproxy unfence")
 
     async def _unfence(self, number: int) -> None:

@@ -10,9 +10,13 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 
 from redisproxy.control.errors import BadRequest, WrongState
+from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.servers.redis_server import RedisServer
+from redisproxy.servers.state import ServerState
 from redisproxy.switchover.sentinel_failover import SentinelFailover
 from redisproxy.switchover.sentinel_group import SentinelGroup
 from redisproxy.switchover.taken_back import Undoing
@@ -198,6 +202,37 @@ def test_a_replica_that_lags_is_waited_for_or_it_is_undone(world: World) -> None
     outcome = world.fail_over()
     world.rig.advance(3)
     assert "at the step verify" in str(outcome.error) and not any(each.failing for each in world.group.sentinels)
+    world.settle()
+
+
+@pytest.mark.parametrize("lifts", [True, False])
+def test_a_primary_that_can_not_be_reached_holds_nobody_for_long_and_others_lift_its_fence(
+    world: World, lifts: bool
+) -> None:
+    rig, asked = world.rig, list[bool]()
+    primary = world.used
+
+    async def lift_fence() -> bool:
+        asked.append(rig.gate.open)
+        if lifts:
+            primary.config["min-replicas-to-write"] = "0"
+        return lifts
+
+    async def unanswered(server: RedisServer, state: ServerState) -> None:
+        await deferLater(rig.clock, 3)
+        raise UplinkUnavailable("no answer within 3 s")
+
+    rig.control.failover.others.lift_fence = lift_fence  # type: ignore[method-assign]
+    with patch.object(SentinelFailover, "_verify", lambda self: Deferred()):
+        outcome = world.fail_over()
+        rig.until(lambda: primary.config["min-replicas-to-write"] != "0")
+        with patch.object(RedisServer, "unfence", unanswered):
+            rig.advance(2 * BUDGET_MS / 1000 + 0.1)
+            assert asked == [False] and rig.gate.open
+            assert any(each.errors for each in world.clients) is not lifts
+            rig.advance(15)
+    assert ("may still refuse writes" in str(outcome.error)) is not lifts
+    primary.config["min-replicas-to-write"] = "0"
     world.settle()
 
 

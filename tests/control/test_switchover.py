@@ -287,6 +287,37 @@ def test_clients_are_held_beyond_the_budget_while_the_fence_is_lifted(
     assert increased_behind_a_fence_that_stays(rig, monkeypatch) == b":1\r\n"
 
 
+@pytest.mark.parametrize("lifts", [True, False])
+def test_where_this_proxy_can_not_lift_the_fence_others_are_asked_before_clients_go_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, lifts: bool
+) -> None:
+    asked: list[bool] = []
+
+    async def refuse(server: RedisServer, state: ServerState) -> None:
+        raise UplinkUnavailable("it is not reached")
+
+    async def lift_fence() -> bool:
+        asked.append(rig.gate.open)
+        if lifts:
+            rig.servers[0].config["min-replicas-to-write"] = "0"
+        return lifts
+
+    monkeypatch.setattr(RedisServer, "unfence", refuse)
+    rig.control.switchover.others_lift_fence = lift_fence
+    rig.held_up["bring"] = Deferred()
+    client = rig.client()
+    outcome = switch(rig, pause_budget_ms=100)
+    rig.until(lambda: not rig.gate.open)
+    client.send("INCR", "n")
+    rig.advance(2 * TIME_S)
+    rig.held_up.pop("bring").callback(None)
+    assert isinstance(outcome.error, OperationError) and asked == [False] and rig.gate.open
+    assert (client.got == b":1\r\n") is lifts and client.got.startswith(b":1" if lifts else b"-NOREPLICAS")
+    report = outcome.error.details["report"]
+    assert ("another one has lifted the fence" in str(report["warnings"])) is lifts
+    assert ("run redisproxy unfence" in report["error"]) is not lifts
+
+
 def test_the_bug_that_let_them_go_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     with planted("fence-left-behind"):
         assert increased_behind_a_fence_that_stays(rig, monkeypatch).startswith(b"-NOREPLICAS")

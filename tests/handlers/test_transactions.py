@@ -159,6 +159,22 @@ class TestOpen:
         wire.server.send(OK + QUEUED + b"-ERR wrong\r\n" * spoils)
         assert client.got() == EXECABORT * spoils and (wire.server.got() == cmd("EXEC")) is not spoils
 
+    @pytest.mark.parametrize("size", [1, 7, 1000])
+    def test_what_the_server_has_refused_to_queue_is_refused_after_a_loss(
+        self, wire: Wire, client: Client, size: int
+    ) -> None:
+        begin(wire, client, SET)
+        client.send(SET * 3)
+        replies = QUEUED + b"-NOREPLICAS Not enough good replicas to write.\r\n" + QUEUED
+        for at in range(0, len(replies), size):
+            wire.server.send(replies[at : at + size])
+        assert client.got() == replies
+        wire.server.close()
+        client.send(cmd("EXEC"))
+        assert wire.server.got() == cmd("MULTI") + SET * 4 + cmd("ECHO")
+        wire.server.send(OK + QUEUED * 4 + b"-ERR wrong number of arguments\r\n")
+        assert client.got() == EXECABORT and wire.server.got() == b""
+
     def test_nested_multi_is_the_servers_error(self, wire: Wire, client: Client) -> None:
         begin(wire, client)
         client.send(cmd("MULTI"))

@@ -197,6 +197,7 @@ class Client:
 
     def _judge(self, error: ReplyError, command: Any) -> None:
         """Judge a reply: errors are allowed only in worlds in which something fails."""
+        self.world.judge_error(self.wire, str(error))
         if not (self.world.faulty and str(error).startswith(FAULT_ERRORS)):
             self.world.fail(f"{self.name}: {str(command)[:80]} was answered with {error}")
 

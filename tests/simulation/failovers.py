@@ -20,6 +20,7 @@ from tests.simulation.sentinel import NAME, Sentinels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.simulation.clients import Wire
     from tests.simulation.fleet_proxy import FleetProxy
     from tests.simulation.outcome import Outcome
     from tests.simulation.redis import Server
@@ -63,6 +64,9 @@ class FailoverWorld(FleetWorld):
             document["fleet"] = self.fleet_section(number)
         with open(self.path(number), "w", encoding="utf-8") as file:
             json.dump(document, file)
+
+    def judge_error(self, wire: Wire, error: str) -> None:
+        """A fence stays for as long as a sentinel may promote somebody, or until the operator lifts it."""
 
     def ready(self) -> bool:
         found = all(each.has_found for each in self.proxies)

@@ -170,6 +170,12 @@ class FleetWorld(JudgedRun):
             return
         self.judge_end(wire, client.stateful, unanswered)
 
+    def judge_error(self, wire: Wire, error: str) -> None:
+        """Nobody is let go on behind a fence that one of the proxies could have lifted."""
+        _, proxy = self._of[wire]
+        if error.startswith("NOREPLICAS") and not (proxy.hit or self.fate.server_failed):
+            self.fail(f"{wire.name}: {proxy} let it go on behind a fence")
+
     # -- the run
 
     def play(self) -> Outcome:

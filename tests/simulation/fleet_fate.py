@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LASTS_S = (0.05, 0.3, 1.0, 3.0, 8.0)
 BACK_S = (0.1, 1.0, 5.0)
 ORDERS = (*OF_A_MOVE, "Claim", "PrepareMove", "PrepareMove", "Dismiss", "WithdrawMove", "Pause", "Introduce")
+BEHIND_THE_FENCE = ("ProveWatches",)
 NEVER = 1000.0
 NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.4, NEVER)
 
@@ -26,6 +27,7 @@ class FleetFate:
     """Kills, stops, cuts off.
 
     @ivar orders: those at which things happen. @ivar quiet_at: from when on nothing is late any more because of it.
+    @ivar server_failed: a server has failed for all proxies.
     """
 
     orders: tuple[str, ...] = ORDERS
@@ -34,8 +36,11 @@ class FleetFate:
         self.world = world
         self.chance = Random(f"{world.seed} fleet fate")
         self.quiet_at = 0.0
+        self.server_failed = False
         counts = (0, 1, 1, 2, 3) if world.faulty else (0,)
-        self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, self.orders)
+        self._parts_from_all = Random(f"{world.seed} all servers").random() < 0.3
+        orders = self.orders + 12 * self._parts_from_all * BEHIND_THE_FENCE
+        self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, orders)
         self._at: dict[OrderServer, FleetProxy] = {}
 
     def watched(self, proxy: FleetProxy, server: OrderServer) -> OrderServer:
@@ -50,9 +55,8 @@ class FleetFate:
         victim = leader if leader is not None and self.chance.random() < 0.5 else proxy
         if not victim.alive:
             return True
-        deed = self.chance.choice(
-            (self.kill, self.kill, self.stop, self.stop, self.part, self.part_from_server, self.cut)
-        )
+        deeds = [self.kill, self.kill, self.stop, self.stop, self.part, self.part_from_server, self.cut]
+        deed = self.chance.choice(deeds + 5 * self._parts_from_all * [self.part_from_server])
         deed(victim, f"{when}, ")
         return not (deed is self.kill and victim is proxy)
 
@@ -116,11 +120,13 @@ class FleetFate:
         self._note(f"{when}{victim} and {', '.join(map(str, others))} are parted for {seconds} s")
 
     def part_from_server(self, victim: FleetProxy, when: str = "") -> None:
-        """Nothing gets through between this one and a server."""
+        """Nothing gets through between this one and a server, or all of them."""
         server, seconds = self.chance.choice(self.world.servers), self._for()
+        servers = self.world.servers if self._parts_from_all else [server]
         victim.hit = True
-        self._block(victim.host, server.name.partition(":")[0], seconds)
-        self._note(f"{when}{victim} and {server.name} are parted for {seconds} s")
+        for each in servers:
+            self._block(victim.host, each.name.partition(":")[0], seconds)
+        self._note(f"{when}{victim} and {', '.join(each.name for each in servers)} are parted for {seconds} s")
 
     def cut(self, victim: FleetProxy, when: str = "") -> None:
         """One of its connections to a peer is lost; each side learns of it some time later."""
@@ -142,6 +148,7 @@ class FleetFate:
 
     def server(self) -> None:
         """A server hangs, or nobody reaches it."""
+        self.server_failed = True
         server, seconds = self.chance.choice(self.world.servers), self.chance.choice(LASTS_S[:3])
         if self.chance.random() < 0.5 and not server.hung:
             self._note(f"{server.name} hangs for {seconds} s")

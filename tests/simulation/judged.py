@@ -79,6 +79,9 @@ class JudgedRun:
         if not unanswered and not stateful:
             self.fail(f"{wire.name} was disconnected although it waited for nothing")
 
+    def judge_error(self, wire: Wire, error: str) -> None:
+        """A client has got an error that what fails in this world may explain."""
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """While this is entered, an error in the log is a violation; then the files go."""

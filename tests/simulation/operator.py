@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError, Unavailable, WrongState
 from redisproxy.remote.order_server import SILENCE_S
-from redisproxy.switchover.rollback import HOLD_S
+from redisproxy.switchover.pause import HOLD_S
 from tests.simulation.aborts import Aborts
 from tests.simulation.copying import marked
 from tests.simulation.requests import Killed, NobodyThere

@@ -35,7 +35,7 @@ from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.resp import BEGIN, COMMAND, RUN, RespError, error
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.serving.pump import Pump
-from redisproxy.switchover import rollback, switchover
+from redisproxy.switchover import pause, switchover
 from redisproxy.switchover.both_servers import BothServers
 from redisproxy.switchover.catch_up import CatchUp
 from redisproxy.switchover.pause import Pause
@@ -268,7 +268,7 @@ def _cancelling_overlooked() -> Patches:
 
 def _fence_left_behind() -> Patches:
     """A rollback let clients go at the end of the budget, although the fence could not be lifted in that time."""
-    yield patch.object(rollback, "HOLD_S", 0.0)
+    yield patch.object(pause, "HOLD_S", 0.0)
 
 
 def _proof_given_up() -> Patches:

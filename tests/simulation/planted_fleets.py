@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from redisproxy.dataplane.interface import SWITCHOVER
+from redisproxy.fleet import fleet
 from redisproxy.fleet.caller import Caller
 from redisproxy.fleet.party import Party
 from redisproxy.remote import interrupted, orders
@@ -16,6 +17,7 @@ from redisproxy.remote.order_server import OrderServer
 from redisproxy.remote.standing import Brought
 
 if TYPE_CHECKING:
+    from redisproxy.fleet.all_planes import Assembly
     from redisproxy.remote.order import Order
     from redisproxy.remote.order_server import Handler
 
@@ -72,6 +74,15 @@ def _watch_made_again_late() -> Patches:
     yield patch.object(Moves, "prepare_again", prepare_again)
 
 
+def _fence_left_to_the_leader() -> Patches:
+    """A leader that can't reach the server that it has fenced lets the clients of its peers go on there."""
+
+    async def nobody(assembly: Assembly) -> bool:
+        return False
+
+    yield patch.object(fleet, "fence_lifted_by_peers", nobody)
+
+
 FLEETS: dict[str, Callable[[], Patches]] = {
     "released-too-early": _released_too_early,
     "swapped-without-asking": _swapped_without_asking,
@@ -79,4 +90,5 @@ FLEETS: dict[str, Callable[[], Patches]] = {
     "lease-ignored": _lease_ignored,
     "never-dismissed": _never_dismissed,
     "watch-made-again-late": _watch_made_again_late,
+    "fence-left-to-the-leader": _fence_left_to_the_leader,
 }

@@ -381,6 +381,8 @@ class Server:
         try:
             if name not in COMMANDS and name not in SPECIAL:
                 raise Error("ERR unknown command")
+            if name == b"ECHO" and len(args) != 2:
+                raise Error("ERR wrong number of arguments for 'echo' command")
             if name == b"WATCH":
                 raise Error("ERR WATCH inside MULTI is not allowed")
             self._may_write(connection, [args])
