@@ -29,6 +29,7 @@ from scripts import meanings
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "This page is made of the code by `make reference`; change it there."
 WIDTH = 100
+_TOTAL = {"counter": "_total"}
 
 
 def pages() -> dict[str, str]:
@@ -196,11 +197,10 @@ def _metrics() -> Iterator[str]:
 
 def _families() -> Iterator[tuple[str, str, str]]:
     for family in text_string_to_metric_families(_exposition()):
-        if family.name.startswith("redisproxy_") and not family.name.endswith("_created"):
-            total = "_total" if family.type == "counter" else ""
-            yield f"`{family.name}{total}`", family.type, family.documentation
-    for name, text in OF_WORKERS:
-        yield f"`redisproxy_worker_{name}`", "gauge", text
+        if family.name.startswith("redisproxy_"):
+            yield f"`{family.name}{_TOTAL.get(family.type, '')}`", family.type, family.documentation
+    for name, kind, text in OF_WORKERS:
+        yield f"`redisproxy_worker_{name}{_TOTAL.get(kind, '')}`", kind, text
     yield f"`redisproxy_{OF_WORKER}`", "histogram", OF_WORKER_TEXT
 
 

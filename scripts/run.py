@@ -15,11 +15,13 @@ import tempfile
 import time
 import urllib.request
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import cast
 
-if TYPE_CHECKING:
-    from redisproxy.config import TcpAddress
+from redisproxy import config
+from redisproxy.config import TcpAddress
+from redisproxy.net import tls
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config_example.json"
@@ -67,36 +69,88 @@ def answers(host: str, port: int) -> bool:
     return True
 
 
-def main(config_path: Path = CONFIG) -> int:
-    """Run proxy and server until Ctrl-C; the proxy's exit code."""
-    from redisproxy import config
-    from redisproxy.net import tls
+class Unsuitable(Exception):
+    """It can't run like this; C{str()} says why, and what to do."""
 
-    settings = config.load(str(config_path), tls.faults)
-    uplink, listen, admin = settings.uplink.address, settings.listen[0].address, settings.admin
-    assert isinstance(uplink, config.TcpAddress) and isinstance(listen, config.TcpAddress) and admin is not None
-    assert isinstance(admin.address, config.TcpAddress)
+
+@dataclass(frozen=True)
+class Places:
+    """The addresses of a configuration."""
+
+    uplink: TcpAddress
+    listen: TcpAddress
+    admin: TcpAddress
+
+    @property
+    def redis_may_be_ours(self) -> bool:
+        """Whether the server is to be on this machine."""
+        return self.uplink.host in ("localhost", "127.0.0.1")
+
+
+def places(path: Path) -> Places:
+    """Read the configuration.
+
+    @raise Unsuitable: it has faults, or does not say what this needs.
+    """
+    try:
+        settings = config.load(str(path), tls.faults)
+    except config.ConfigError as error:
+        raise Unsuitable("\n".join(("the configuration can't be used:", *error.faults))) from None
+    found = (settings.uplink.address, settings.listen[0].address, settings.admin and settings.admin.address)
+    if not all(isinstance(each, TcpAddress) for each in found):
+        raise Unsuitable(f"{path}: uplink, listen and admin each need an addr with a port here")
+    return Places(*cast("tuple[TcpAddress, TcpAddress, TcpAddress]", found))
+
+
+def main(path: Path = CONFIG) -> int:
+    """Run proxy and server until Ctrl-C; the proxy's exit code."""
+    try:
+        where = places(path)
+        taken = [each for each in (where.listen, where.admin) if answers(each.host, each.port)]
+        if taken:
+            raise Unsuitable(
+                f"{' and '.join(map(str, taken))}: something listens there already. If it is another `make run`, its"
+                f" page is http://{where.admin}/, and Ctrl-C ends it; else change the addresses in {path.name}"
+            )
+    except Unsuitable as error:
+        print(error, file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory(prefix="redisproxy-") as folder:
-        server = None if answers(uplink.host, uplink.port) else start_redis(uplink.port, folder)
-        text = NEXT.format(listen=listen, uplink=uplink, port=listen.port, admin=admin.address, config=config_path.name)
-        command = [sys.executable, "-m", "twisted", "redisproxy", "-c", str(config_path)]
-        twistd, pidfile = Path(sys.executable).with_name("twistd"), Path(folder) / "twistd.pid"
-        if twistd.exists():
-            command = [str(twistd), "-n", "--pidfile", str(pidfile), "redisproxy", "-c", str(config_path)]
-        proxy = subprocess.Popen(command, cwd=ROOT)
-        # Ctrl-C reaches the proxy by itself; SIGTERM is handed on. Either way Redis is ended after it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(in_charge(pidfile) or proxy.pid, signal.SIGTERM))
+        server = redis_for(where, folder)
         try:
-            tell_when_ready(proxy, admin.address, text)
-            code = proxy.wait()
-            while in_charge(pidfile):
-                time.sleep(0.2)
-            return code
+            return run_proxy(path, where, Path(folder) / "twistd.pid")
         finally:
             if server is not None:
                 server.terminate()
                 server.wait()
+
+
+def redis_for(where: Places, folder: str) -> subprocess.Popen[bytes] | None:
+    """Start a Redis where the proxy looks for one, unless there is one."""
+    if answers(where.uplink.host, where.uplink.port):
+        return None
+    if where.redis_may_be_ours:
+        return start_redis(where.uplink.port, folder)
+    print(f"no Redis answers at {where.uplink}: clients wait until one does", file=sys.stderr)
+    return None
+
+
+def run_proxy(path: Path, where: Places, pidfile: Path) -> int:
+    """Run the proxy until it has ended, and any that has taken its place."""
+    text = NEXT.format(**vars(where), port=where.listen.port, config=path.name)
+    command = [sys.executable, "-m", "twisted", "redisproxy", "-c", str(path)]
+    twistd = Path(sys.executable).with_name("twistd")
+    if twistd.exists():
+        command = [str(twistd), "-n", "--pidfile", str(pidfile), "redisproxy", "-c", str(path)]
+    proxy = subprocess.Popen(command, cwd=ROOT)
+    # Ctrl-C reaches the proxy by itself; SIGTERM is handed on. Either way Redis is ended after it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(in_charge(pidfile) or proxy.pid, signal.SIGTERM))
+    tell_when_ready(proxy, where.admin, text)
+    code = proxy.wait()
+    while in_charge(pidfile):
+        time.sleep(0.2)
+    return code
 
 
 def tell_when_ready(proxy: subprocess.Popen[bytes], admin: TcpAddress, text: str) -> None:

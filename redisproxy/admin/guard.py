@@ -67,6 +67,13 @@ class Guard:
             self._failed()
         return right
 
+    def who(self, request: Request) -> str:
+        """Who has sent a request that is L{authenticated}, for the log."""
+        found = None if self._users() is None else _credentials(header(request, "authorization"))
+        address = request.getClientAddress()
+        place = getattr(address, "host", "") or "the Unix socket"
+        return f"{found[0].decode('utf-8', 'replace') or 'default'} at {place}" if found else f"somebody at {place}"
+
     def cross_site(self, request: Request) -> str:
         """Why a POST is not to be believed; empty when it is.
 

@@ -18,6 +18,8 @@ from redisproxy.dataplane.interface import ClientQuery
 
 MAX_TIMEOUT_MS = 3_600_000
 MAX_IDS = 1000
+MAX_LOGGED = 200
+"""Characters of the arguments of an order in the log."""
 JSON = "application/json; charset=utf-8"
 _log = Logger(namespace="redisproxy.admin")
 
@@ -184,6 +186,8 @@ class Command(Resource):
             call = self._command(fields)
         except OperationError as error:
             return answer(request, error.status, {"ok": False, "error": str(error)})
+        rest = ", ".join(f"{name}={value}" for name, value in fields.items() if name != "cmd")[:MAX_LOGGED]
+        _log.info("{who} orders {cmd} {rest}", who=self._guard.who(request), cmd=fields["cmd"], rest=rest)
         answering = maybeDeferred(call, fields)
         return deliver(request, answering.addCallbacks(_done, _refused), JSON, fields["cmd"])
 

@@ -129,6 +129,8 @@ def _advice(error: Exception, admin: AdminSettings) -> str:
     if isinstance(error, ssl.SSLError):
         uses = "uses TLS there" if admin.tls else "uses no TLS there"
         return f"this configuration {uses}; the running proxy may have been started with another"
+    if isinstance(error, TimeoutError) and "handshake" in str(error):
+        return "what listens there does not answer to TLS: the running proxy may have been started without admin.tls"
     if isinstance(error, TimeoutError):
         return "the process is there and does not answer: its log says what it is at"
     if isinstance(error, PermissionError):
@@ -139,7 +141,7 @@ def _advice(error: Exception, admin: AdminSettings) -> str:
     if isinstance(error, ConnectionError):
         return (
             f"the process may have ended in the middle of it{wants}: its log says so, and what was asked for may have"
-            " happened"
+            " happened. Or something else listens there"
         )
     if isinstance(error, http.client.HTTPException):
         return f"what listens there does not speak HTTP like the proxy's admin endpoint{wants}"

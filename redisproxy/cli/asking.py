@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -35,37 +35,47 @@ def ask_admin(command: Callable[..., Any]) -> Callable[..., Any]:
     return CONFIG(CACERT(command))
 
 
+def fail(text: str, code: int, as_json: bool) -> NoReturn:
+    """End the program, and say why: people on standard error, programs with `as_json` on standard output, too."""
+    if as_json:
+        click.echo(json.dumps({"ok": False, "error": text}, indent=2))
+    click.echo(text, err=True)
+    sys.exit(code)
+
+
 def answer_of(
-    path: str, page: str, fields: dict[str, str] | None, cacert: str | None, limit_s: float | None = ANSWER_S
+    path: str,
+    page: str,
+    fields: dict[str, str] | None,
+    cacert: str | None,
+    as_json: bool,
+    limit_s: float | None = ANSWER_S,
 ) -> tuple[int, dict[str, Any]]:
     """HTTP status and answer, read from JSON; GET without `fields`. Without an answer the program ends."""
-    return _told(lambda: call(admin_of(path), page, fields, cacert, limit_s))
+    return _told(lambda: call(admin_of(path, as_json), page, fields, cacert, limit_s), as_json)
 
 
-def page_of(path: str, page: str, cacert: str | None) -> tuple[int, bytes]:
+def page_of(path: str, page: str, cacert: str | None, as_json: bool) -> tuple[int, bytes]:
     """HTTP status and content of a page."""
-    return _told(lambda: fetch(admin_of(path), page, None, cacert, ANSWER_S))
+    return _told(lambda: fetch(admin_of(path, as_json), page, None, cacert, ANSWER_S), as_json)
 
 
-def _told(ask: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
+def _told(ask: Callable[[], tuple[int, Any]], as_json: bool) -> tuple[int, Any]:
     try:
         status, answer = ask()
     except AdminUnreachable as error:
-        click.echo(str(error), err=True)
-        sys.exit(UNREACHABLE)
+        fail(str(error), UNREACHABLE, as_json)
     if status == 401:
-        click.echo(WRONG_PASSWORD, err=True)
-        sys.exit(UNREACHABLE)
+        fail(WRONG_PASSWORD, UNREACHABLE, as_json)
     return status, answer
 
 
-def admin_of(path: str) -> config.AdminSettings | None:
+def admin_of(path: str, as_json: bool = False) -> config.AdminSettings | None:
     """Where the admin endpoint is. What else the file has wrong does not matter; faults there end the program."""
     try:
         return config.load_admin(path)
     except config.ConfigError as error:
-        click.echo(str(error), err=True)
-        sys.exit(REFUSED)
+        fail(str(error), REFUSED, as_json)
 
 
 def show(status: int, answer: dict[str, Any], as_json: bool = False) -> None:
@@ -87,15 +97,15 @@ def _words(value: object) -> object:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def json_of(path: str, page: str, cacert: str | None, what: str) -> dict[str, Any]:
+def json_of(path: str, page: str, cacert: str | None, what: str, as_json: bool) -> dict[str, Any]:
     """The JSON document at `page`. Without one the program ends.
 
     @param what: how it is called where the proxy has none, because it is of an older version.
     """
-    status, answer = answer_of(path, page, None, cacert)
+    status, answer = answer_of(path, page, None, cacert, as_json)
     if status == 404:
-        click.echo(f"the running proxy has no {what}: upgrade it to this version (redisproxy upgrade)", err=True)
-        sys.exit(REFUSED)
+        old = f"the running proxy has no {what}: upgrade it to this version (redisproxy upgrade)"
+        fail(old, REFUSED, as_json)
     if status != 200:
-        show(status, answer)
+        show(status, answer, as_json)
     return answer

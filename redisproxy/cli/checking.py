@@ -7,23 +7,25 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from redisproxy import config
-from redisproxy.cli.asking import AS_JSON, DONE, REFUSED
+from redisproxy.cli.asking import AS_JSON, DONE, REFUSED, fail
 from redisproxy.cli.terminal import shown
+from redisproxy.config.files import secret_files, written_secrets
+from redisproxy.config.json_file import read_object
 
 
-def load(path: str, exit_code: int = REFUSED) -> config.Settings:
+def load(path: str, exit_code: int = REFUSED, as_json: bool = False) -> config.Settings:
     """The settings in the file at `path`. With faults the program ends, and tells all of them."""
     from redisproxy.net import tls
 
     try:
         return config.load(path, tls.faults)
     except config.ConfigError as error:
-        click.echo(str(error), err=True)
-        sys.exit(exit_code)
+        fail(str(error), exit_code, as_json)
 
 
 @click.command("check-config", short_help="Check a configuration, and show what it sets.")
@@ -45,7 +47,7 @@ def check_config(file: str, everything: bool, strict: bool, as_json: bool) -> No
     width = max(map(len, values))
     for key, value in values.items():
         click.echo(f"  {key.ljust(width)}  {shown(json.dumps(value, ensure_ascii=False))}")
-    warnings = [*_open_files(file, settings), *config.advice(settings)]
+    warnings = [*_open_files(file), *config.advice(settings)]
     for text in warnings:
         click.echo(f"warning: {shown(text)}", err=True)
     sys.exit(REFUSED if strict and warnings else DONE)
@@ -59,32 +61,20 @@ def _as_json(file: str, everything: bool, strict: bool) -> int:
     except config.ConfigError as error:
         click.echo(json.dumps({"ok": False, "faults": list(error.faults)}, indent=2))
         return REFUSED
-    warnings = [*_open_files(file, settings), *config.advice(settings)]
+    warnings = [*_open_files(file), *config.advice(settings)]
     answer = {"ok": True, "in_force": config.in_force(settings, everything), "warnings": warnings}
     click.echo(json.dumps(answer, indent=2))
     return REFUSED if strict and warnings else DONE
 
 
-def _open_files(path: str, settings: config.Settings) -> Iterator[str]:
+def _open_files(path: str) -> Iterator[str]:
     """Files with secrets that everybody on this machine may read."""
-    if _has_secrets(settings) and _everybody_reads(path):
+    data = read_object(Path(path), [])
+    if any(written_secrets(data)) and _everybody_reads(path):
         yield f"{path}: it holds passwords and everybody on this machine may read it: chmod o-r"
-    for where, endpoint in (*settings.listeners, ("uplink", settings.uplink)):
-        for key in ("keyfile", "passfile"):
-            name = getattr(endpoint, key, None)
-            if name and _everybody_reads(name):
-                yield f"{where}.{key}: everybody on this machine may read {name}: chmod o-r"
-
-
-def _has_secrets(settings: config.Settings) -> bool:
-    listeners = [*settings.listen, *([settings.admin] if settings.admin else [])]
-    users = [user for each in listeners for user in each.users]
-    passwords = [
-        *((each.passwords, each.passfile) for each in listeners),
-        *((each.passwords, each.passfile) for each in users),
-    ]
-    of_uplink = settings.uplink.password, settings.uplink.passfile
-    return any(given is not None and file is None for given, file in [of_uplink, *passwords])
+    for where, name in secret_files(data, Path(path).resolve().parent):
+        if _everybody_reads(name):
+            yield f"{where}: everybody on this machine may read {name}: chmod o-r"
 
 
 def _everybody_reads(path: str) -> bool:

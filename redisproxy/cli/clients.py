@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import click
 
-from redisproxy.cli.asking import AS_JSON, DONE, REFUSED, answer_of, ask_admin, json_of
+from redisproxy.cli.asking import AS_JSON, DONE, REFUSED, answer_of, ask_admin, fail, json_of
 from redisproxy.cli.terminal import duration, narrow, put, shown, table
 from redisproxy.dataplane.client_rows import COLUMNS, MAX_ROWS, ROWS, STATES
 
@@ -53,7 +53,7 @@ def clients(path: str, cacert: str | None, kill: bool, yes: bool, as_json: bool,
     wanted |= {"id": ",".join(map(str, ids))} if ids else {}
 
     def ask(**more: str) -> dict[str, Any]:
-        return json_of(path, f"/clients.json?{urlencode(wanted | more)}", cacert, "table of clients")
+        return json_of(path, f"/clients.json?{urlencode(wanted | more)}", cacert, "table of clients", as_json)
 
     if kill:
         if not wanted.keys() - {"sort", "limit"}:
@@ -95,17 +95,15 @@ def _cell(name: str, value: Any) -> str:
 def _kill(ids: list[int], path: str, cacert: str | None, yes: bool, as_json: bool) -> int:
     if ids and not yes:
         if not sys.stdin.isatty():
-            click.echo(f"this would disconnect {_count(len(ids))}; say --yes to do it", err=True)
-            return REFUSED
+            fail(f"this would disconnect {_count(len(ids))}; say --yes to do it", REFUSED, as_json)
         if not click.confirm(f"Disconnect {_count(len(ids))}?", err=True):
             return REFUSED
     killed = 0
     for at in range(0, len(ids), AT_A_TIME):
         fields = {"cmd": "kill", "id": ",".join(map(str, ids[at : at + AT_A_TIME]))}
-        status, answer = answer_of(path, "/cmd/", fields, cacert)
+        status, answer = answer_of(path, "/cmd/", fields, cacert, as_json)
         if not answer.get("ok"):
-            click.echo(shown(answer.get("error", f"HTTP status {status}")), err=True)
-            return REFUSED
+            fail(shown(answer.get("error", f"HTTP status {status}")), REFUSED, as_json)
         killed += answer["killed"]
     text = f"{_count(killed)} {'was' if killed == 1 else 'were'} disconnected"
     click.echo(json.dumps({"killed": killed}) if as_json else text)

@@ -43,28 +43,29 @@ def _command(name: str, text: str) -> None:
     @HERE
     @AS_JSON
     def run(path: str, cacert: str | None, here: bool, as_json: bool) -> None:
-        show(*_ordered(path, {"cmd": name, **_of_whom(here)}, cacert), as_json)
+        show(*_ordered(path, {"cmd": name, **_of_whom(here)}, cacert, as_json), as_json)
 
 
 def _of_whom(here: bool) -> dict[str, str]:
     return {"fleet": "0"} if here else {}
 
 
-def _ordered(path: str, fields: dict[str, str], cacert: str | None) -> tuple[int, dict[str, Any]]:
+def _ordered(path: str, fields: dict[str, str], cacert: str | None, as_json: bool) -> tuple[int, dict[str, Any]]:
     """The answer to a command, however long it takes."""
-    return answer_of(path, "/cmd/", fields, cacert, limit_s=None)
+    return answer_of(path, "/cmd/", fields, cacert, as_json, limit_s=None)
 
 
 class _Asking:
     """Implements C{switchover.Asking}."""
 
-    def __init__(self, path: str, cacert: str | None, here: bool = False) -> None:
+    def __init__(self, path: str, cacert: str | None, as_json: bool, here: bool = False) -> None:
         self._path = path
+        self._as_json = as_json
         self._cacert = cacert
         self._of_whom = _of_whom(here)
 
     def order(self, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
-        return _ordered(self._path, {**fields, **self._of_whom}, self._cacert)
+        return _ordered(self._path, {**fields, **self._of_whom}, self._cacert, self._as_json)
 
     def info(self) -> tuple[int, dict[str, Any]]:
         return call(admin_of(self._path), "/info.json", None, self._cacert, ANSWER_S)
@@ -83,7 +84,7 @@ _command("reload", "Take the configuration file as it is now. The proxy pauses, 
 def pause_and_wait(path: str, cacert: str | None, here: bool, timeout_ms: int | None, as_json: bool) -> None:
     """Suspend new commands; return when every client is suspended."""
     limit = {} if timeout_ms is None else {"timeout_ms": str(timeout_ms)}
-    show(*_ordered(path, {"cmd": "pause-and-wait", **_of_whom(here), **limit}, cacert), as_json)
+    show(*_ordered(path, {"cmd": "pause-and-wait", **_of_whom(here), **limit}, cacert, as_json), as_json)
 
 
 @main.command(short_help="Move data and clients to another server.")
@@ -105,11 +106,11 @@ def switchover(
     """
     from redisproxy.cli import switchover as command
 
-    ask = _Asking(path, cacert, here)
+    ask = _Asking(path, cacert, as_json, here)
     if abort + back + forget > 1 or (dry_run and (abort or forget)):
         raise click.UsageError("--abort, --back and --forget-way-back exclude each other; --dry-run goes with --back")
     if forget:
-        show(*ask.order({"cmd": "forget-way-back"}))
+        show(*ask.order({"cmd": "forget-way-back"}), as_json)
         return
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, back, as_json))
 
@@ -130,7 +131,7 @@ def failover(path: str, cacert: str | None, dry_run: bool, abort: bool, here: bo
     """
     from redisproxy.cli import switchover as command
 
-    ask = _Asking(path, cacert, here)
+    ask = _Asking(path, cacert, as_json, here)
     if abort and dry_run:
         raise click.UsageError("--abort and --dry-run exclude each other")
     sys.exit(command.abort(ask, as_json) if abort else command.run(ask, dry_run, False, as_json, "failover"))
@@ -147,7 +148,7 @@ def upgrade(path: str, cacert: str | None, as_json: bool) -> None:
 
     Exit code 0: the new process is in charge. 1: it is not, and the running proxy goes on. 2: there was no answer.
     """
-    status, answer = _ordered(path, {"cmd": "upgrade"}, cacert)
+    status, answer = _ordered(path, {"cmd": "upgrade"}, cacert, as_json)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         sys.exit(0 if answer.get("ok") else REFUSED)
@@ -192,7 +193,7 @@ def compare(path: str, other: str, sample: int | None, whole: bool, counts: bool
         raise click.UsageError("--sample, --all and --counts exclude each other")
     from redisproxy.cli import compare as command
 
-    settings = load(path, 2), load(other, 2)
+    settings = load(path, 2, as_json), load(other, 2, as_json)
     sys.exit(command.run(*settings, command.extent(sample, whole, counts), as_json))
 
 

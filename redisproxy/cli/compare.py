@@ -57,7 +57,7 @@ async def _compare(reactor: Any, here: Settings, there: Settings, extent: Extent
             target = await _connected(reactor, there, names[1], opened)
             comparison = await _watched(source, target, extent, reactor, as_json)
         except UplinkError as error:
-            click.echo(json.dumps({"error": str(error)}) if as_json else str(error), err=not as_json)
+            click.echo(json.dumps({"ok": False, "error": str(error)}) if as_json else str(error), err=not as_json)
             return COULD_NOT
     if as_json:
         click.echo(json.dumps(_as_json(names, comparison), indent=2))

@@ -25,11 +25,11 @@ def status(path: str, cacert: str | None, check: bool, as_json: bool) -> None:
     Exit code 0: it has answered. 1: with --check, it is paused, shuts down, or has no connection to its server.
     2: there was no answer.
     """
-    info = json_of(path, "/info.json", cacert, "state")
+    info = json_of(path, "/info.json", cacert, "state", as_json)
     if as_json:
         click.echo(json.dumps(info, indent=2))
     else:
-        figures = answer_of(path, "/figures.json", None, cacert)
+        figures = answer_of(path, "/figures.json", None, cacert, as_json)
         click.echo("\n".join(_lines(info, figures[1].get("now") if figures[0] == 200 else None)))
     good = info["state"] == "running" and info["uplink"]["connected"]
     sys.exit(DONE if good or not check else REFUSED)
@@ -72,7 +72,7 @@ def history(path: str, cacert: str | None, as_json: bool) -> None:
 
     Exit code 0: done. 2: there was no answer.
     """
-    events = events_of(json_of(path, "/info.json", cacert, "state"))
+    events = events_of(json_of(path, "/info.json", cacert, "state", as_json))
     if as_json:
         click.echo(json.dumps(events, indent=2))
     elif not events:
@@ -137,9 +137,9 @@ def metrics(path: str, cacert: str | None, name: str, as_json: bool) -> None:
     """
     from prometheus_client.parser import text_string_to_metric_families
 
-    code, content = page_of(path, "/metrics", cacert)
+    code, content = page_of(path, "/metrics", cacert, as_json)
     if code != 200:
-        show(code, {})
+        show(code, {"ok": False, "error": f"HTTP status {code}"}, as_json)
     families = list(text_string_to_metric_families(content.decode("utf-8", "replace")))
     samples = [sample for family in families for sample in family.samples if name in sample.name]
     if as_json:
@@ -163,7 +163,7 @@ def slowlog(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
     A narrow terminal gets fewer columns. Exit code 0: done. 1: the running proxy keeps no such log. 2: there was no
     answer.
     """
-    entries = json_of(path, "/slowlog.json", cacert, "log of slow commands")["entries"][:limit]
+    entries = json_of(path, "/slowlog.json", cacert, "log of slow commands", as_json)["entries"][:limit]
     if as_json:
         click.echo(json.dumps({"entries": entries}, indent=2))
     elif not entries:
@@ -183,7 +183,7 @@ def hot_keys(path: str, cacert: str | None, limit: int, as_json: bool) -> None:
 
     Exit code 0: done. 1: the running proxy does not sample. 2: there was no answer.
     """
-    hot = json_of(path, "/hot_keys.json", cacert, "sample of keys")
+    hot = json_of(path, "/hot_keys.json", cacert, "sample of keys", as_json)
     hot = {**hot, "keys": hot["keys"][:limit], "replies": hot["replies"][:limit]}
     if as_json:
         click.echo(json.dumps(hot, indent=2))

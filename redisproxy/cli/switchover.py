@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from redisproxy.cli.admin_client import AdminUnreachable
 from redisproxy.cli.fleet_answers import peers_lines
 from redisproxy.cli.switchover_report import tell, tell_differences
+from redisproxy.cli.terminal import console_of
 
 POLL_S = 0.2
 INTERRUPTED = 130
@@ -45,7 +46,7 @@ def run(asking: Asking, dry_run: bool, back: bool, as_json: bool, command: str =
     """
     flags = {"dry_run": dry_run, "back": back}
     fields = {"cmd": command, **{name: "1" for name, given in flags.items() if given}}
-    console = Console(stderr=True)
+    console = console_of(sys.stderr)
     answer = _answer_of(asking, fields, console, console.is_terminal and not as_json)
     report = answer.get("report", {})
     if as_json:
@@ -56,7 +57,7 @@ def run(asking: Asking, dry_run: bool, back: bool, as_json: bool, command: str =
         console.print(f"[bold red]{what}:[/] {text}", highlight=False)
         tell_differences(report, console)
     else:
-        tell(report, Console())
+        tell(report, console_of(sys.stdout))
         click.echo("".join(f"{line}\n" for line in peers_lines(answer)), nl=False)
     return 0 if answer.get("ok") else 1
 

@@ -9,9 +9,10 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 WIDE_COLUMNS = 120
@@ -91,7 +92,11 @@ def table(
 
 def put(renderable: Any) -> None:
     """Print to standard output, whole when that is no terminal."""
+    console_of(sys.stdout).print(renderable, crop=True, markup=False, highlight=False)
+
+
+def console_of(file: TextIO) -> Console:
+    """What prints to `file`; lines are whole when that is no terminal."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else PIPED_COLUMNS
-    Console(width=width, highlight=False, markup=False).print(renderable, crop=True)
+    return Console(file=file, width=None if file.isatty() else PIPED_COLUMNS)

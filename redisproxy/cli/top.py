@@ -48,7 +48,7 @@ def top(path: str, cacert: str | None, interval: float, once: bool, as_json: boo
     """
     from redisproxy.cli.top_screen import Told, View
 
-    info = json_of(path, "/info.json", cacert, "state")
+    info = json_of(path, "/info.json", cacert, "state", as_json)
     asking = _Asking(admin_of(path), cacert, View())
     told = asking.look(Told(info))
     if as_json:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from redisproxy.commands.silent_changes import POSITIONS, TOLD
+from redisproxy.resp.streams import streams_at
 
 Positions = tuple[int, int, int]
 """First key, last key (negative: from the end), step; zeros where nobody says. See the command COMMAND."""
@@ -25,8 +26,6 @@ NOT_NOTIFIED: Mapping[str, Positions] = {
 """Commands beside these of which keyspace notifications do not tell, though CLIENT TRACKING does; see L{POSITIONS}."""
 _FUNCTION = "FUNCTION"
 _NOWHERE: Positions = (0, 0, 0)
-_VALUES = {b"GROUP": 2, b"BLOCK": 1, b"COUNT": 1, b"CLAIM": 1}
-"""How many values an option of XREADGROUP has."""
 _MAX_NAME = 64
 
 
@@ -127,10 +126,8 @@ def _of_streams(args: list[bytes], whole: bool) -> Change | None:
     """The keys that an XREADGROUP names."""
     if not whole:
         return EVERYTHING
-    at = 1
-    while at < len(args) and args[at].upper() != b"STREAMS":
-        at += 1 + _VALUES.get(args[at].upper(), 0)
-    keys = args[at + 1 : at + 1 + (len(args) - at - 1) // 2]
+    at = streams_at(args)
+    keys = args[at : at + (len(args) - at) // 2]
     return Change(keys=tuple(keys)) if keys else None
 
 

@@ -37,6 +37,25 @@ def sections_with_files(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
     yield from sections_of_fleet(data)
 
 
+def written_secrets(data: dict[str, Any]) -> Iterator[str]:
+    """The paths of all passwords that stand in the file as they are; C{"${NAME}"} only names one."""
+    for where, section in sections_with_files(data):
+        for key in SECRETS:
+            given = section.get(key)
+            texts = [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, str)]
+            if any(each and not _VARIABLE.fullmatch(each) for each in texts):
+                yield f"{where}.{key}"
+
+
+def secret_files(data: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+    """The names of all files with passwords and private keys, by the paths of their keys in the configuration."""
+    for where, section in sections_with_files(data):
+        for key in ("keyfile", *PASSFILES):
+            name = section.get(key)
+            if isinstance(name, str) and name:
+                yield f"{where}.{key}", _found(name, folder)
+
+
 def sections_of_fleet(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Those of the fleet, with their paths."""
     fleet = data.get("fleet")
@@ -74,8 +93,12 @@ def take_files(where: str, section: dict[str, Any], folder: Path, faults: list[s
         name = section.get(key)
         if not isinstance(name, str) or not name:
             continue
-        section[key] = os.path.join(folder, name) if not os.path.exists(name) else name
+        section[key] = _found(name, folder)
         _look_into(where, key, section, faults)
+
+
+def _found(name: str, folder: Path) -> str:
+    return os.path.join(folder, name) if not os.path.exists(name) else name
 
 
 def _look_into(where: str, key: str, section: dict[str, Any], faults: list[str]) -> None:

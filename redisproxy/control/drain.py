@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from redisproxy.control.answers import Answer
 from redisproxy.dataplane.interface import DataPlaneLost
+from redisproxy.switchover.failure import who_was_in_flight
 
 if TYPE_CHECKING:
     from redisproxy.dataplane.interface import ClientInFlight, GateOrders
@@ -53,7 +54,7 @@ async def _drop(gate: GateOrders) -> tuple[ClientInFlight, ...]:
     except DataPlaneLost:
         return ()  # who waits for the drain hears of it
     if dropped:
-        _log.warn("the drain deadline has passed: {count} clients dropped", count=len(dropped))
+        _log.warn("the drain deadline has passed: {who}; dropped", who=who_was_in_flight(dropped))
     if dropped and status.busy:
         _log.warn("the uplink: {busy}", busy=status.busy)
     return dropped

@@ -41,5 +41,6 @@ class Holding:
         if release.opened and release.closed_s is not None:
             self._metrics.observe_pause(release.closed_s)
             ms = round(release.closed_s * 1000, 1)
-            self.log.info("running again after {ms} ms, {held} clients had waited", ms=ms, held=release.held)
+            who = f"{release.held} client{'' if release.held == 1 else 's'} had waited"
+            self.log.info("running again after {ms} ms, {who}", ms=ms, who=who)
         return release

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from redisproxy.config import Settings
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
+TRACEBACK = "Traceback (most recent call last)"
+_NEXT_LINE = "\n\t"
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
@@ -78,7 +80,7 @@ class Logs:
             self._observer(event)
 
     def _line(self, event: LogEvent) -> str | None:
-        text = as_json(event) if self._settings().log_format == "json" else formatEventAsClassicLogText(event)
+        text = as_json(event) if self._settings().log_format == "json" else as_text(event)
         return None if text is None else text.translate(_ESCAPED)
 
     def _file(self) -> Any:
@@ -110,8 +112,23 @@ class LoggedService(Service):
         service.setServiceParent(parent)
 
 
+def as_text(event: LogEvent) -> str | None:
+    """An event as a line of text, with the C{report} of a move behind it; only a traceback takes several."""
+    text = formatEventAsClassicLogText(event, _time)
+    if text is None or TRACEBACK in text:
+        return text
+    report = json.dumps(event["report"], default=str) if isinstance(event.get("report"), dict) else ""
+    return f"{text.rstrip().replace(_NEXT_LINE, '; ')} {report}".rstrip() + "\n"
+
+
+def _time(when: float | None) -> str:
+    return datetime.fromtimestamp(when or 0).astimezone().isoformat(timespec="milliseconds")
+
+
 def as_json(event: LogEvent) -> str:
-    """An event as a line of JSON: C{time}, C{level}, C{namespace}, C{message}, and of a failure its C{traceback}."""
+    """An event as a line of JSON: C{time}, C{level}, C{namespace}, C{message}, of a failure its C{traceback}, and of
+    a move that has ended its C{report}.
+    """
     told = {
         "time": datetime.fromtimestamp(event.get("log_time", 0), UTC).isoformat(timespec="milliseconds"),
         "level": _level(event),
@@ -121,7 +138,9 @@ def as_json(event: LogEvent) -> str:
     failure = event.get("log_failure")
     if failure is not None:
         told["traceback"] = failure.getTraceback()
-    return json.dumps(told) + "\n"
+    if isinstance(event.get("report"), dict):
+        told["report"] = event["report"]
+    return json.dumps(told, default=str) + "\n"
 
 
 def _level(event: LogEvent) -> str:

@@ -53,6 +53,7 @@ class Reload:
 
         @return: fires when it is over, however; the log has the result.
         """
+        self.log.info("SIGHUP: the configuration is to be reloaded")
         return self._exclusion.run_next(RELOAD, lambda: self.reload().addErrback(self._not_begun))
 
     def _not_begun(self, failure: Failure) -> None:

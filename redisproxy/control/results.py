@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from redisproxy.control.errors import SHUTTING_DOWN, BadRequest, OperationError, Unavailable, WrongState
+from redisproxy.control.in_words import LEVELS, move_in_words, upgrade_in_words
 from redisproxy.dataplane.interface import DataPlaneLost, Rejected
 from redisproxy.figures.spans import Span
 from redisproxy.net.errors import UplinkError
@@ -73,14 +73,19 @@ class Results:
         self.switchovers.insert(0, {**report, "at": self._clock.seconds()})
         del self.switchovers[KEPT_REPORTS:]
         self._metrics.switchovers_total += result == "done"
-        self._metrics.switchovers_failed_total += result in ("rolled_back", "refused", "unknown")
-        self.log.info("switchover {result}: {report}", result=result, report=json.dumps(report, default=str))
+        failed = result in ("rolled_back", "refused", "unknown") and not report.get("dry_run")
+        self._metrics.switchovers_failed_total += failed
+        self._tell(report)
 
     def amended(self, report: Answer) -> None:
         """More is known of the last switchover, which had ended without it."""
         if self.switchovers:
             self.switchovers[0] = {**self.switchovers[0], **report}
-        self.log.info("switchover {result}: {report}", result=report["result"], report=json.dumps(report, default=str))
+        self._tell(report)
+
+    def _tell(self, report: Answer) -> None:
+        level = LogLevel.lookupByName(LEVELS.get(report["result"], "error"))
+        self.log.emit(level, "{text}", text=move_in_words(report), report=report)
 
     def upgraded(self, report: Answer) -> None:
         """An upgrade has ended, however."""
@@ -88,7 +93,8 @@ class Results:
         del self.upgrades[KEPT_REPORTS:]
         self._metrics.upgrades_total += report["ok"]
         self._metrics.upgrades_failed_total += not report["ok"]
-        self.log.info("upgrade: {report}", report=json.dumps(report, default=str))
+        level = LogLevel.info if report["ok"] else LogLevel.error
+        self.log.emit(level, "{text}", text=upgrade_in_words(report), report=report)
 
     def history(self, upgrade: Answer) -> dict[str, Any]:
         """What the process that takes this one's place goes on with. @param upgrade: the report of this one."""

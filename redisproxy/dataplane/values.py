@@ -121,7 +121,8 @@ class Release:
 class ClientInFlight:
     """A client that waits for replies of the server.
 
-    @ivar cmd: its last command, in lower case. @ivar pending: how many replies it waits for.
+    @ivar cmd: the command whose reply it waits for first, in lower case; or its family, in parentheses.
+    @ivar pending: how many replies it waits for.
     """
 
     id: int

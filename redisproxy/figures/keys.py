@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from redisproxy.figures.families import FAMILIES, FAMILY_OF
+from redisproxy.resp.streams import streams_at
 
 _FIRST = frozenset({"string", "hash", "list", "set", "sorted_set", "stream", "generic"})
 """Of the commands in these families the first argument is a key, but for those below."""
@@ -28,8 +29,7 @@ def _place(name: bytes, args: Sequence[bytes]) -> int:
     if name in _SCRIPTS:
         return 3 if len(args) > 2 and args[2].strip(b"0") else 0
     if name in (b"XREAD", b"XREADGROUP"):
-        words = [arg.upper() for arg in args]
-        return words.index(b"STREAMS") + 1 if b"STREAMS" in words else 0
+        return streams_at(args)
     if name in _NONE or FAMILIES[FAMILY_OF.get(name, 0)] not in _FIRST:
         return 0
     return 2 if name in _SECOND else 3 if name in _THIRD else 1

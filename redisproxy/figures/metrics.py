@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.core import Metric
 
 from redisproxy.figures.families import FAMILY_OF, OTHER
 from redisproxy.figures.latency import BOUNDS_NS
@@ -117,13 +118,23 @@ class OperationFigures:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._pauses = Histogram(
-            "redisproxy_pause_seconds", "How long clients were held", registry=self.registry, buckets=PAUSE_BUCKETS_S
+            "redisproxy_pause_seconds", "How long clients were held", registry=None, buckets=PAUSE_BUCKETS_S
         )
+        self.registry.register(self)
 
     def observe_pause(self, seconds: float) -> None:
         """Count a pause; the gate was closed for `seconds`."""
         self._pauses.observe(seconds)
         self.on_span(Span("pause", seconds))
+
+    def collect(self) -> Iterable[Metric]:
+        """Part of C{prometheus_client.registry.Collector}: the length of pauses.
+
+        Without the time at which the histogram was made, which the library would tell as a gauge of its own.
+        """
+        for metric in self._pauses.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
 
     def numbers(self) -> dict[str, int]:
         """The counters by their place in the groups; see C{prometheus}."""

@@ -47,20 +47,36 @@ _GAUGES = (
 
 LISTENER = "listener."
 """Before the name of a listener in the numbers: how many clients are connected to it."""
+_OF_THE_MOMENT = {
+    "paused": "1 while the gate is closed",
+    "in_flight": "Commands that were sent and not answered",
+    "held": "Clients that wait at the closed gate",
+    "raw_connections": "Connections of listen_raw",
+    "uplink_connected": "1 while there is a connection to the Redis server",
+    "uplink_pinned": "Connections to the uplink that each serve one client",
+    "uplink_shared": "Connections to the uplink that serve many clients",
+    "sentinels": "Sentinels that the configuration names",
+    "sentinels_subscribed": "Sentinels whose events are heard",
+}
 OF_WORKERS = (
-    ("clients", "Clients connected to the worker"),
-    ("in_flight", "Commands of the worker that were sent and not answered"),
-    ("held", "Clients of the worker that wait at the closed gate"),
-    ("commands", "Commands sent to the uplink since the worker was started"),
-    ("restarts", "How often the worker was replaced"),
+    ("clients", "gauge", "Clients connected to the worker"),
+    ("in_flight", "gauge", "Commands of the worker that were sent and not answered"),
+    ("held", "gauge", "Clients of the worker that wait at the closed gate"),
+    ("commands", "counter", "Commands sent to the uplink since the worker was started"),
+    ("restarts", "counter", "How often the worker was replaced"),
 )
+"""Of each worker: the value, what kind of metric it is, its help text."""
+_KINDS: Mapping[str, type[CounterMetricFamily | GaugeMetricFamily]] = {
+    "gauge": GaugeMetricFamily,
+    "counter": CounterMetricFamily,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
     """What is shown, of one moment.
 
-    @ivar numbers: everything that is counted, by its place. @ivar gauges: further values by their names.
+    @ivar numbers: everything that is counted, by its place. @ivar gauges: those of C{_OF_THE_MOMENT} by their names.
     @ivar clients_closed: by reason. @ivar refused: commands by name.
     @ivar certificates: for how many seconds certificates are valid still, by section, key and path.
     @ivar workers: of each worker, by its number, the values of C{OF_WORKERS}, and its C{numbers}.
@@ -84,7 +100,7 @@ class Numbers:
         for name, place, text in _GAUGES:
             yield GaugeMetricFamily(f"redisproxy_{name}", text, self.numbers[place])
         for name, value in self.gauges.items():
-            yield GaugeMetricFamily(f"redisproxy_{name}", name.replace("_", " "), value)
+            yield GaugeMetricFamily(f"redisproxy_{name}", _OF_THE_MOMENT[name], value)
         yield InfoMetricFamily("redisproxy", "The program and its configuration", dict(self.info))
         yield from self._of_listeners()
         yield from command_numbers.collect(self.numbers)
@@ -108,8 +124,8 @@ class Numbers:
         yield family
 
     def _of_workers(self) -> Iterable[Metric]:
-        for name, text in OF_WORKERS if self.workers else ():
-            family = GaugeMetricFamily(f"redisproxy_worker_{name}", text, labels=["worker"])
+        for name, kind, text in OF_WORKERS if self.workers else ():
+            family = _KINDS[kind](f"redisproxy_worker_{name}", text, labels=["worker"])
             for number, values in self.workers.items():
                 family.add_metric([str(number)], values[name])
             yield family

@@ -82,14 +82,19 @@ class SlowLog:
         if self._in_second > MOST_A_SECOND:
             return
         client: Any = getattr(entry.sink, "client", entry.sink)
-        args = beginning_of(entry.head, max(0, min(entry.count - entry.want, entry.count - 1)))
+        args, name = next_of(entry)
         key = shown(key_of(args)[:KEY_BYTES]) if self._keys else ""
-        name = name_of(args, entry.family if entry.families is None else entry.families[-entry.want])
         proxy_ms, redis_ms = round((client_ns - uplink_ns) / MS, 3), round(uplink_ns / MS, 3)
         self._last_id += 1
         user = shown(client.session.user or b"")
         who = client.id, "" if client.closed else client.address, user
         self._entries.append(SlowCommand(self._last_id, round(now, 3), *who, name, key, proxy_ms, redis_ms))
+
+
+def next_of(entry: Entry) -> tuple[list[bytes], str]:
+    """The first arguments of the command whose reply comes next, as far as they are kept, and its L{name_of}."""
+    args = beginning_of(entry.head, max(0, min(entry.count - entry.want, entry.count - 1)))
+    return args, name_of(args, entry.family if entry.families is None else entry.families[-entry.want])
 
 
 def name_of(args: list[bytes], family: int) -> str:

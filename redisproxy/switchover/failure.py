@@ -51,7 +51,7 @@ def explain(
     step = report["step"]
     if isinstance(error, TimeoutError):
         return f"the pause would have become longer than {budget_ms} ms (switchover.pause_budget_ms)" + (
-            _who_is_in_flight(stuck) if stuck else f" at the step {step} ({_durations(report)})"
+            f": {who_was_in_flight(stuck)}" if stuck else f" at the step {step} ({_durations(report)})"
         )
     if isinstance(error, CancelledError):
         return f"aborted by an operator while at: {step}" if aborted else f"stopped while at: {step}"
@@ -60,9 +60,16 @@ def explain(
     return f"internal error while at: {step}; see the log"
 
 
-def _who_is_in_flight(stuck: Sequence[ClientInFlight]) -> str:
-    names = ", ".join(f"{each.cmd or 'a command'} of client {each.id} ({each.addr})" for each in stuck[:SHOWN])
-    return f": {len(stuck)} clients had commands in flight: {names}"
+def who_was_in_flight(clients: Sequence[ClientInFlight]) -> str:
+    """Some of them by their names, with their commands."""
+    names = ", ".join(map(_named, clients[:SHOWN]))
+    more = f", and {len(clients) - SHOWN} more" if len(clients) > SHOWN else ""
+    return f"{len(clients)} client{'' if len(clients) == 1 else 's'} had commands in flight: {names}{more}"
+
+
+def _named(client: ClientInFlight) -> str:
+    name = f" named {client.name!r}" if client.name else ""
+    return f"{client.cmd or 'a command'} of client {client.id} ({client.addr}){name}"
 
 
 def _durations(report: Report) -> str:

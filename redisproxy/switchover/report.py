@@ -33,6 +33,7 @@ class SwitchoverReport:
             "to": str(new),
             "result": "running",
             "error": "",
+            "dry_run": False,
             "step": "preflight",
             "steps": [],
             "warnings": [],
@@ -66,6 +67,24 @@ class SwitchoverReport:
         finally:
             took_ms = round((self._clock.seconds() - began) * 1000, 2)
             self.fields["steps"].append({"name": name, "ms": took_ms})
+
+    def begin(self, how: str, dry_run: bool) -> None:
+        """It begins. @param how: in a word or two."""
+        self.fields["dry_run"] = dry_run
+        what, reason = "a dry run" if dry_run else "moving", self.fields["reason"]
+        way = f"from {self.fields['from']} to {self.fields['to']} ({how})"
+        why = f", because {reason}" if reason else ""
+        self.log.info("switchover: {what} {way}{why}", what=what, way=way, why=why)
+
+    def failed(self, error: str, refused: bool) -> bool:
+        """It can't go on, and what was done is undone now. @return: whether it is refused, and nothing was done."""
+        refused = refused or self.fields["dry_run"]
+        self.fields["error"] = error
+        if not refused:
+            self.log.error(
+                "switchover: failed at the step {step}, and is undone: {error}", step=self.fields["step"], error=error
+            )
+        return refused
 
     def warn(self, texts: Iterable[str]) -> None:
         """Add warnings, which the log gets, too."""

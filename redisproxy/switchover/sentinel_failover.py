@@ -86,8 +86,9 @@ class SentinelFailover:
         except BaseException as error:
             self.effects.undoing = True
             aborted, stuck = self.effects.aborted, self._pause.stuck
-            self.report["error"] = explain(error, self.report, self._budget_ms, stuck, aborted)
-            refused, stays = getattr(error, "refused", False), await shielded(self._undo())
+            why = explain(error, self.report, self._budget_ms, stuck, aborted)
+            refused = self._report.failed(why, getattr(error, "refused", False))
+            stays = await shielded(self._undo())
             self.report["result"] = "refused" if refused else "rolled_back" if stays else "unknown"
             if isinstance(error, (UplinkError, DataPlaneLost, Rejected, TimeoutError)):
                 raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
@@ -97,6 +98,7 @@ class SentinelFailover:
         return self.report
 
     async def _run(self) -> None:
+        self._report.begin("by Sentinel", self._dry_run)
         with self._report.step("preflight"):
             self._report.warn(await self._group.look())
             self.report["to"] = str(self._group.candidates[0])

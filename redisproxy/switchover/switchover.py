@@ -96,10 +96,10 @@ class Switchover:
             await self._run_as_told()
         except BaseException as error:
             self.effects.undoing = True
-            self.report["error"] = explain(
-                error, self.report, self._settings.pause_budget_ms, self._pause.stuck, self.effects.aborted
-            )
-            refused, rolled_back = getattr(error, "refused", False), await self._roll_back()
+            budget_ms, aborted = self._settings.pause_budget_ms, self.effects.aborted
+            why = explain(error, self.report, budget_ms, self._pause.stuck, aborted)
+            refused = self._report.failed(why, getattr(error, "refused", False))
+            rolled_back = await self._roll_back()
             self.report["result"] = "refused" if refused else "rolled_back" if rolled_back else "unknown"
             if isinstance(error, (UplinkError, DataPlaneLost, TimeoutError)):
                 raise SwitchoverFailed(self.report["error"], late=isinstance(error, TimeoutError)) from error
@@ -112,6 +112,7 @@ class Switchover:
 
     async def _run_as_told(self) -> None:
         mode = self._settings.mode
+        self._report.begin(mode, self._dry_run)
         refuse(await self._servers.watchers.faults())
         if mode == "external":
             await self._run_external()

@@ -36,6 +36,13 @@ class OutstandingReplies:
             wanted[client] = wanted.get(client, 0) + entry.want
         return wanted
 
+    def first(self) -> dict[object, Entry]:
+        """The clients that wait, in order, with what each waits for first."""
+        found: dict[object, Entry] = {}
+        for entry in self._of_clients():
+            found.setdefault(client_of(entry.sink), entry)
+        return found
+
     def only_for(self, client: object) -> bool:
         """Whether no other client waits: what else is outstanding can wait, or be sent again."""
         return all(client_of(entry.sink) is client for entry in self._of_clients())

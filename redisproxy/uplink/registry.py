@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from redisproxy.figures.metrics import Metrics
+from redisproxy.forwarding.twins import Entry
 from redisproxy.uplink.connection import UplinkConnection
 from redisproxy.uplink.limits import UplinkLimits
 from redisproxy.uplink.outstanding import client_of
@@ -57,12 +58,16 @@ class ConnectionRegistry:
             if sink is not None:
                 yield connection, client_of(sink)
 
-    def clients_in_flight(self) -> list[object]:
-        """The clients that wait for replies, each once."""
-        return list(dict.fromkeys(client for each in self._connections for client in each.outstanding.clients()))
+    def clients_in_flight(self) -> dict[object, Entry]:
+        """The clients that wait for replies, with what each waits for first; who waits longest comes first."""
+        found: dict[object, Entry] = {}
+        for each in self._connections:
+            for client, entry in each.outstanding.first().items():
+                found.setdefault(client, entry)
+        return dict(sorted(found.items(), key=lambda each: each[1].sent_ns))
 
-    def drop_in_flight(self) -> list[object]:
-        """Close every connection that has commands of clients in flight; answer these clients, each once."""
+    def drop_in_flight(self) -> dict[object, Entry]:
+        """Close every connection that has commands of clients in flight; answer these clients, as above."""
         clients = self.clients_in_flight()
         for connection in self:
             if connection.outstanding.in_flight:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
@@ -88,7 +89,8 @@ class AllGates:
         found = await self._members.each(
             lambda plane: plane.gate.drop_in_flight() if drop else plane.gate.who_is_in_flight()
         )
-        return tuple(sorted((client for clients in found for client in clients), key=lambda client: client.id))
+        # Those that have waited longest come first in each worker, and only some are shown.
+        return tuple(client for clients in zip_longest(*found) for client in clients if client is not None)
 
 
 def status_of(gates: Sequence[GateStatus]) -> GateStatus:

@@ -18,6 +18,7 @@ from redisproxy.config.authentication import Authenticator, digest
 from redisproxy.control.errors import DeadlineExceeded, Unavailable, WrongState
 from redisproxy.dataplane.interface import ClientQuery
 from redisproxy.figures.metrics import OperationFigures
+from tests.logged import logged
 
 INFO = {
     "state": "running",
@@ -365,6 +366,16 @@ class TestAuthentication:
     )
     def test_right_ones(self, site: Site, user: str, password: str) -> None:
         assert site.cmd("cmd=pause", authorization=self.basic(user, password))[0] == 200
+
+    def test_the_log_tells_who_has_ordered_what(self, site: Site) -> None:
+        with logged() as told:
+            site.cmd("cmd=pause&fleet=0", authorization=self.basic("operator", "operator-pass"))
+            site.cmd("cmd=pause", authorization=self.basic("", "the-pass"))
+            site.ask("POST", "/cmd/", "cmd=pause", authorization=self.basic("operator", "wrong"))
+        assert told == [
+            ("info", "operator at 192.168.1.1 orders pause fleet=0"),
+            ("info", "default at 192.168.1.1 orders pause "),
+        ]
 
     @pytest.mark.parametrize(("user", "password"), [("", "x"), ("operator", "the-pass"), ("nobody", "the-pass")])
     def test_wrong_ones_are_counted(self, site: Site, user: str, password: str) -> None:

@@ -54,6 +54,28 @@ def test_check_config_warns_of_secrets_that_everybody_may_read(tmp_path: Path) -
         assert CliRunner().invoke(main, ["check-config", "--strict", str(path)]).exit_code == 1, "there is no admin"
 
 
+def test_check_config_knows_which_secrets_stand_in_the_file_and_which_are_only_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THE_UPLINK", "hush-hush-hush-hush")
+    path, secret = tmp_path / "config.json", tmp_path / "secret"
+    secret.write_text("hush-hush-hush-hush")
+    secret.chmod(0o644)
+    base = {"uplink": {"addr": "localhost:1", "pass": "${OF_THE_UPLINK}"}, "listen": {"addr": "127.0.0.1:1"}}
+    fleet = {"listen": {"addr": "127.0.0.1:3"}, "peers": ["127.0.0.1:4"]}
+    for more, warned in (
+        ({}, []),
+        ({"fleet": {**fleet, "secret": "${OF_THE_UPLINK}"}}, []),
+        ({"fleet": {**fleet, "secret": "hush-hush-hush-hush"}}, [str(path)]),
+        ({"fleet": {**fleet, "secretfile": "secret"}}, ["fleet.secretfile"]),
+    ):
+        path.write_text(json.dumps({**base, **more}))
+        path.chmod(0o644)
+        result = CliRunner().invoke(main, ["check-config", str(path)])
+        told = [line for line in result.stderr.splitlines() if "may read" in line]
+        assert [line.split(": ")[1] for line in told] == warned and "hush" not in result.output
+
+
 def test_check_config_answers_programs_in_json(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text('{"uplink": {"addr": "a:1"}, "listen": {"addr": "127.0.0.1:1"}, "admin": {"addr": "127.0.0.1:2"}}')
@@ -229,3 +251,51 @@ def test_the_list_of_commands_is_told_in_whole_sentences() -> None:
     result = CliRunner().invoke(main, ["--help"], terminal_width=80)
     listed = result.stdout.partition("Commands:\n")[2].splitlines()
     assert len(listed) == len(main.commands) and all(line.endswith(".") and not line.endswith("...") for line in listed)
+
+
+ASKING = (
+    *("status", "clients", "slowlog", "history", "metrics", "fleet", "hot-keys", "top", "pause", "unpause", "reload"),
+    *("pause-and-wait", "switchover", "switchover --abort", "switchover --forget-way-back", "failover", "upgrade"),
+    "clients --user app --kill --yes",
+)
+
+
+@pytest.mark.parametrize("command", ASKING)
+def test_programs_get_json_also_when_nobody_answers_or_the_answer_is_no(
+    start: Start, tmp_path: Path, command: str
+) -> None:
+    nobody = tmp_path / "nobody.json"
+    nobody.write_text(json.dumps({"admin": {"addr": str(tmp_path / "no.sock"), "network": "unix"}}))
+    for path, code, words in ((nobody, 2, "No such file"), (tmp_path / "none.json", 1, "cannot read it")):
+        result = CliRunner().invoke(main, [*command.split(), "--json", "-c", str(path)])
+        told = json.loads(result.stdout)
+        assert result.exit_code == code and told["ok"] is False and words in told["error"] and words in result.stderr
+    endpoint = start()
+    for status, code in ((401, 2), (503, 1)):
+        endpoint.server.answer = status, {"ok": False, "error": "not now"}
+        endpoint.server.answers.set()
+        result = endpoint.run(*command.split(), "--json")
+        assert result.exit_code == code and json.loads(result.stdout)["ok"] is False
+
+
+def test_a_fleet_that_is_not_whole_has_the_exit_code_1_also_in_json(start: Start) -> None:
+    endpoint = start()
+    whole = {"fleet": True, "peers": [{"addr": "b:1", "same_server": True}], "faults": []}
+    elsewhere = {**whole, "peers": [{"addr": "b:1", "same_server": False}]}
+    for answer, code in (
+        (whole, 0),
+        ({**whole, "faults": ["c:1: no answer"]}, 1),
+        (elsewhere, 1),
+        ({"fleet": False}, 0),
+    ):
+        endpoint.server.answer = 200, answer
+        result = endpoint.run("fleet", "--json")
+        assert result.exit_code == code and json.loads(result.stdout) == answer
+
+
+def test_what_goes_into_a_pipe_is_not_broken_into_lines(start: Start) -> None:
+    endpoint = start()
+    error = "uplink: " + "the configuration file still names this server " * 5
+    endpoint.server.answer = 400, {"ok": False, "error": error}
+    endpoint.server.answers.set()
+    assert endpoint.run("switchover").stderr == f"not switched: {error}\n"

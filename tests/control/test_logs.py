@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,26 @@ def test_json_is_one_object_a_line_also_of_a_failure(world: World) -> None:
     assert lost["message"] == "the uplink is\nlost" and lost["level"] == "warn"
     assert lost["namespace"] == "redisproxy.test" and lost["time"].endswith("+00:00")
     assert failed["message"] == "failed" and "ValueError: why" in failed["traceback"]
+
+
+def test_an_event_is_one_line_of_text_with_its_milliseconds_and_a_traceback_several(world: World) -> None:
+    world.log.warn("one fault\nand another")
+    (line,) = world.lines()
+    assert line.endswith("[redisproxy.test#warn] one fault; and another")
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d \[", line)
+    world.log.error("worker 1: Traceback (most recent call last)\n  File x\nValueError: why")
+    assert len(world.lines()) == 4
+
+
+def test_the_report_of_a_move_is_an_object_in_json_and_stands_behind_the_text(world: World) -> None:
+    report = {"result": "done", "steps": [{"name": "drain", "ms": 1.5}]}
+    world.log.info("switchover: done", report=report)
+    world.settings = world.of(log_format="json")
+    world.log.info("switchover: done", report=report)
+    text, line = world.lines()
+    assert text.endswith("] switchover: done " + json.dumps(report))
+    told = json.loads(line)
+    assert told["report"] == report and told["message"] == "switchover: done"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

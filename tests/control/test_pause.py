@@ -58,6 +58,18 @@ def test_pause_and_wait_names_what_it_dropped(rig: Rig) -> None:
     assert all(client.gone for client in clients)
 
 
+def test_who_is_dropped_is_named_with_the_command_in_flight_not_with_an_earlier_one(rig: Rig) -> None:
+    first = rig.client()
+    first.send("CLIENT", "SETINFO", "LIB-NAME", "redis-py")
+    rig.advance(0.01)
+    rig.in_flight(1)
+    first.send("GET", "a")
+    rig.advance(0.01)
+    outcome = Outcome(rig.operations.pause_and_wait(100))
+    rig.advance(0.2)
+    assert [each["cmd"] for each in outcome.value["dropped"]] == ["incr", "get"]  # who has waited longest comes first
+
+
 def test_a_deadline_that_was_met_drops_nobody_later(rig: Rig) -> None:
     rig.in_flight(1)
     rig.operations.pause_and_wait(1000)

@@ -14,6 +14,7 @@ from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
 from tests.control.rig import Outcome, Rig
+from tests.logged import logged
 from tests.simulation.planted import planted
 
 TIME_S = 5.0
@@ -67,6 +68,36 @@ def test_a_dry_run_changes_nothing(rig: Rig) -> None:
     assert moves(rig) == ["prepare", "figures", "highest_db", "abandon"]
 
 
+def test_a_dry_run_that_can_not_look_is_refused_and_is_no_failed_switchover(rig: Rig) -> None:
+    rig.faults["highest_db"] = UplinkUnavailable("the new server (b:1): no answer")
+    with logged() as told:
+        outcome = switch(rig, dry_run=True)
+        rig.advance(TIME_S)
+    assert isinstance(outcome.error, OperationError) and as_before(rig)
+    assert outcome.error.details["report"]["result"] == "refused"
+    metrics = Outcome(rig.operations.metrics())
+    rig.advance(0.1)
+    assert b"redisproxy_switchovers_failed_total 0.0" in metrics.value
+    (last,) = [(level, text) for level, text in told if "dry run of a switchover from" in text]
+    assert last[0] == "warn" and "refused, nothing has changed: the new server (b:1): no answer" in last[1]
+
+
+def test_the_log_tells_where_it_fails_before_it_is_undone_and_then_where_the_clients_are(rig: Rig) -> None:
+    rig.faults["bring"] = UplinkUnavailable("no answer within 5 s")
+    old, new = rig.servers[0].name, rig.servers[1].name
+    with logged() as told:
+        switch(rig)
+        rig.advance(TIME_S)
+    texts = [text for _, text in told]
+    begun, *_ = [at for at, text in enumerate(texts) if f"moving from {old} to {new} (replicate)" in text]
+    failed = texts.index("switchover: failed at the step promote, and is undone: no answer within 5 s")
+    (running,) = [at for at, text in enumerate(texts) if "running again" in text]
+    assert begun < failed < running and told[failed][0] == "error"
+    level, text = told[-1]
+    assert level == "error" and f"rolled back at the step promote, clients stay at {old}: no answer within 5 s" in text
+    assert "clients were held for " in text and "verify " in text
+
+
 def test_the_file_has_to_name_another_server(rig: Rig) -> None:
     outcome = Outcome(rig.operations.switchover(dry_run=False))
     assert isinstance(outcome.error, BadRequest) and "still names" in str(outcome.error) and moves(rig) == []
@@ -98,7 +129,7 @@ def test_who_keeps_the_drain_from_its_end_is_named(make_rig: Callable[..., Rig])
     held_up.callback(None)
     rig.advance(0.5)
     assert isinstance(outcome.error, OperationError) and rig.gate.open
-    assert "1 clients had commands in flight: a command of client 1" in str(outcome.error)
+    assert "1 client had commands in flight: incr of client 1" in str(outcome.error)
     rig.servers[0].wake()
     assert as_before(rig)
 

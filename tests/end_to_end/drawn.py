@@ -16,14 +16,15 @@ WAIT_MS = 40_000
 class Drawn:
     """One page; C{/events} and answers to commands are the test's, everything else is the proxy's.
 
-    @ivar state: what is told, over and over. @ivar answer: to each command. @ivar ordered: the fields of each command.
+    @ivar state: what is told, over and over. @ivar answer: to each command; as a text it is one of another server, and
+        None is none at all. @ivar ordered: the fields of each command.
     """
 
     def __init__(self, browser: Browser, proxy: Proxy, **options: Any) -> None:
         moves: dict[str, Any] = {"switchover": {"last": []}, "upgrade": {"step": "", "last": []}, "last_reload": {}}
         self._real = {**proxy.info(), "error": "", **moves}
         self.state: dict[str, Any] = self._real
-        self.answer: dict[str, Any] = {"ok": True}
+        self.answer: dict[str, Any] | str | None = {"ok": True}
         self.ordered: list[dict[str, str]] = []
         self.pages: dict[str, Any] = {}
         self.faults: list[str] = []
@@ -69,4 +70,7 @@ class Drawn:
 
     def _command(self, route: Route) -> None:
         self.ordered.append(dict(parse_qsl(route.request.post_data or "")))
-        route.fulfill(json=self.answer)
+        if isinstance(self.answer, str):
+            route.fulfill(body=self.answer, status=502)
+        elif self.answer is not None:
+            route.fulfill(json=self.answer)

@@ -22,6 +22,7 @@ from redisproxy.copying.interface import CopyProgress
 from redisproxy.figures.hot_keys import BigReply, Hot, HotKey
 from redisproxy.fleet.orders import Introduction
 from redisproxy.switchover.left_behind import Difference
+from scripts import run
 from tests.end_to_end.drawn import WAIT_MS, Drawn
 from tests.end_to_end.harness import Certificates, Load, Proxy, RedisServer, busy_script, free_port, wait_until
 from tests.end_to_end.upgrading import Upgraded
@@ -298,8 +299,26 @@ def test_make_run_ends_with_the_address_of_the_page(servers: tuple[RedisServer, 
         assert f"http://{admin}/" in said
         with urllib.request.urlopen(f"http://{admin}/", timeout=30) as page:
             assert b"/assets/app.js" in page.read()
+        again = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert again.returncode == 1 and again.stdout == ""
+        assert f"{listen} and {admin}: something listens there already" in again.stderr
         running.terminate()
         assert running.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"uplink": {"adr": "127.0.0.1:1"}}, "uplink.adr: unknown key, did you mean addr?"),
+        ({"uplink": {"addr": "127.0.0.1:1"}, "listen": {"addr": "127.0.0.1:2"}}, "each need an addr with a port"),
+    ],
+)
+def test_make_run_says_what_is_wrong_with_a_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert run.main(tmp_path / "config.json") == 1
+    assert said in capsys.readouterr().err
 
 
 def test_it_works_with_a_password_and_tls_and_of_a_fleet_this_proxy_may_act_alone(
@@ -591,6 +610,105 @@ def test_a_dry_run_tells_what_it_would_take_and_warns(drawn: Drawn) -> None:
     ):
         drawn.sees("#ask .answer", text)
     drawn.press("Close")
+
+
+def test_an_order_that_is_not_answered_has_a_limit_and_what_is_known_of_it_is_shown(
+    browser: Browser, proxy: Proxy
+) -> None:
+    drawn = Drawn(browser, proxy)
+    drawn.page.clock.install()
+    drawn.page.reload()
+    drawn.answer = None
+    drawn.press("Switch over…")
+    drawn.press("Switch over")
+    for seconds in (40, 80, 120):
+        drawn.page.clock.run_for(40_000)
+        drawn.tell(switchover={"current": {**RUNNING, "elapsed_ms": 1000 * seconds}})
+        drawn.sees("#running .route", f"a:1 → b:1, for {seconds // 60} min" if seconds >= 60 else "for 40 s")
+    drawn.sees("#ask .answer", re.compile(r"Switch over … 1\d\d s. You may close this: it goes on."))
+    drawn.tell(switchover={"last": [REPORT]})
+    drawn.sees("#moves", "Switchover done: a:1 → b:1")
+    drawn.page.clock.run_for(90_000)
+    for text in (
+        "✗ no answer: nothing was heard for 60 s",
+        "It may have been carried out all the same.",
+        "Switchover done: a:1 → b:1. 7 clients held for 12.5 ms",
+        f"The proxy was running when it was heard last, and commands go to {proxy.config['uplink']['addr']}.",
+    ):
+        drawn.sees("#ask .answer.bad", text)
+    expect(drawn.page.get_by_role("button", name="Look first (dry run)")).to_be_enabled()
+    drawn.close()
+    assert drawn.faults == []
+
+
+def test_an_answer_that_is_not_the_proxys_is_told_by_its_status(drawn: Drawn) -> None:
+    drawn.answer = "<html>Bad gateway"
+    drawn.press("Reload…")
+    drawn.press("Reload")
+    drawn.sees("#ask .answer.bad", "✗ no answer: status 502")
+    drawn.press("Close")
+
+
+FOCUSED = "[document.activeElement.textContent, document.activeElement.disabled]"
+
+
+def test_the_keyboard_is_not_left_at_a_button_that_can_not_be_pressed_any_more(drawn: Drawn) -> None:
+    drawn.answer = {"ok": True, "state": "paused"}
+    drawn.page.get_by_role("button", name="Pause…", exact=True).focus()
+    drawn.page.keyboard.press("Enter")
+    drawn.page.keyboard.press("Shift+Tab")
+    drawn.page.keyboard.press("Shift+Tab")
+    assert drawn.page.evaluate(FOCUSED) == ["Pause", False]
+    drawn.page.keyboard.press("Enter")
+    drawn.sees("#ask .answer.good", "state: paused")
+    assert drawn.page.evaluate(FOCUSED) == ["Close", False]
+    drawn.page.keyboard.press("Enter")
+    assert drawn.page.evaluate(FOCUSED) == ["Pause…", False]
+    drawn.tell(state="paused", paused_for=["operator"])
+    expect(drawn.page.get_by_role("button", name="Unpause…")).to_be_focused(timeout=WAIT_MS)
+
+
+CLIENT = {"state": "idle", "user": "default", "name": "", "lib": "", "db": 0, "cmd": "get", "pending": 0}
+
+
+def clients(*ids: int, idle_s: int) -> dict[str, Any]:
+    listed = [{**CLIENT, "id": each, "addr": f"10.0.0.1:{each}", "age_s": 60, "idle_s": idle_s} for each in ids]
+    return {"clients": listed, "total": len(listed), "missing": []}
+
+
+def test_a_table_that_changes_keeps_focus_selection_and_scroll_position(drawn: Drawn) -> None:
+    page = drawn.page
+    drawn.pages["clients.json"] = clients(*range(1, 60), idle_s=7)
+    drawn.tell(clients={"open": 59})
+    page.get_by_label("Filter").scroll_into_view_if_needed()
+    row = page.locator("#clients tbody tr").filter(has_text="10.0.0.1:40idle")
+    row.get_by_role("button").focus()
+    scrolled = page.evaluate("document.querySelector('#clients .tall').scrollTop")
+    page.evaluate(
+        """() => {
+            window.kept = document.activeElement.closest("tr");
+            getSelection().selectAllChildren(window.kept.firstChild);
+        }"""
+    )
+    drawn.pages["clients.json"] = clients(*range(59, 41, -1), *range(2, 41), idle_s=9)
+    expect(row).to_contain_text("9 s", timeout=WAIT_MS)
+    kept = page.evaluate("[kept === document.activeElement.closest('tr'), String(getSelection())]")
+    assert kept == [True, "10.0.0.1:40"] and scrolled > 0
+    assert page.evaluate("document.querySelector('#clients .tall').scrollTop") > 0
+    del drawn.pages["clients.json"]
+
+
+def test_a_table_of_workers_stays_where_it_was_scrolled_to(drawn: Drawn) -> None:
+    drawn.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    worker = {"number": 1, "pid": 211, "answers": True, "restarts": 0, "clients": 1, "in_flight": 0, "held": 0}
+    drawn.tell(workers=[{**worker, "commands": 1, "connected": True}])
+    box = drawn.page.locator("#workers .scroll")
+    expect(box).to_be_visible(timeout=WAIT_MS)
+    box.evaluate("box => { box.scrollLeft = 99; box.focus(); }")
+    drawn.tell(workers=[{**worker, "commands": 2_345_678, "connected": True}])
+    expect(box).to_contain_text("2,345,678", timeout=WAIT_MS)
+    assert box.evaluate("box => [box.scrollLeft, box === document.activeElement]") == [99, True]
+    drawn.page.set_viewport_size({"width": 1280, "height": 720})
 
 
 def test_an_upgrade_from_the_page_disconnects_nobody(visit: Visit, proxy: Upgraded) -> None:

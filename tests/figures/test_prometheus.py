@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from redisproxy.figures import command_numbers, prometheus
@@ -85,7 +87,7 @@ def test_pauses_are_a_histogram_and_gauges_are_values_of_the_moment() -> None:
 def exposed(metrics: Metrics) -> bytes:
     operations = OperationFigures()
     numbers = metrics.numbers() | operations.numbers() | command_numbers.of_commands(metrics.flow)
-    shown = prometheus.Numbers(numbers, {"held": 0}, {}, {}, {1: dict.fromkeys(dict(prometheus.OF_WORKERS), 1)})
+    shown = prometheus.Numbers(numbers, {"held": 0}, {}, {}, {1: {name: 1 for name, *_ in prometheus.OF_WORKERS}})
     return prometheus.render(shown, operations.registry)
 
 
@@ -135,7 +137,7 @@ def test_latency_is_told_by_worker_over_all_families() -> None:
         "client_ns.string": 3 * 10**9,
         "clients.open": 9,
     }
-    values = {name: 1 for name, _ in prometheus.OF_WORKERS}
+    values = {name: 1 for name, *_ in prometheus.OF_WORKERS}
     numbers = metrics.numbers() | operations.numbers()
     shown = prometheus.Numbers(numbers, {}, {}, {}, {1: values | one, 2: values})
     text = prometheus.render(shown, operations.registry)
@@ -145,6 +147,22 @@ def test_latency_is_told_by_worker_over_all_families() -> None:
     assert told[f"{name}_sum", frozenset({("worker", "1")})] == 3
     assert told[f"{name}_bucket", frozenset({("worker", "1"), ("le", "1e-05")})] == 5
     assert told[f"{name}_count", frozenset({("worker", "2")})] == 0
+
+
+def test_counters_alone_end_in_total_and_every_metric_says_what_it_is() -> None:
+    operations, metrics = OperationFigures(), Metrics()
+    operations.observe_pause(0.2)
+    values = {name: 1 for name, *_ in prometheus.OF_WORKERS}
+    gauges = {"held": 0.0, "in_flight": 0.0, "sentinels": 3.0}
+    numbers = metrics.numbers() | operations.numbers()
+    text = prometheus.render(prometheus.Numbers(numbers, gauges, {}, {}, {1: values}), operations.registry)
+    assert read(text)["redisproxy_worker_restarts_total", frozenset({("worker", "1")})] == 1
+    kinds = dict(re.findall(r"^# TYPE redisproxy_(\w+) (\w+)", text.decode(), re.MULTILINE))
+    assert {name for name in kinds if name.endswith(("_total", "_created"))} == {
+        name for name, kind in kinds.items() if kind == "counter"
+    }
+    helps = dict(re.findall(r"^# HELP redisproxy_(\w+) (.*)$", text.decode(), re.MULTILINE))
+    assert not {name for name, text in helps.items() if text.replace(" ", "_") == name}
 
 
 def test_a_command_that_took_no_time_at_all_is_shown() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LASTS_S = (0.05, 0.3, 1.0, 3.0, 8.0)
 BACK_S = (0.1, 1.0, 5.0)
 ORDERS = (*OF_A_MOVE, "Claim", "PrepareMove", "PrepareMove", "Dismiss", "WithdrawMove", "Pause", "Introduce")
+BEHIND_THE_FENCE = ("ProveWatches",)
 NEVER = 1000.0
 NOTICED_AFTER_S = (0.0, 0.001, 0.02, 0.4, NEVER)
 
@@ -36,9 +37,10 @@ class FleetFate:
         self.chance = Random(f"{world.seed} fleet fate")
         self.quiet_at = 0.0
         self.server_failed = False
-        self._parts_from_all = Random(f"{world.seed} all servers").random() < 0.3
         counts = (0, 1, 1, 2, 3) if world.faulty else (0,)
-        self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, self.orders)
+        self._parts_from_all = Random(f"{world.seed} all servers").random() < 0.3
+        orders = self.orders + 12 * self._parts_from_all * BEHIND_THE_FENCE
+        self._moments = Moments(self.chance, counts, self._happen, lambda: world.ending, orders)
         self._at: dict[OrderServer, FleetProxy] = {}
 
     def watched(self, proxy: FleetProxy, server: OrderServer) -> OrderServer:

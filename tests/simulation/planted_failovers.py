@@ -8,7 +8,6 @@ from unittest.mock import patch
 
 from twisted.internet.defer import succeed
 
-from redisproxy.client.queued_replies import QueuedReplies
 from redisproxy.fleet import left_fence
 from redisproxy.fleet.failover_of_all import FailoverOfAll
 from redisproxy.fleet.led_failover import LedFailover
@@ -92,11 +91,6 @@ def _fence_lifted_behind_the_order() -> Patches:
     yield patch.object(left_fence, "promotes_nobody", nobody)
 
 
-def _refusals_forgotten() -> Patches:
-    """A command that a server has refused to queue because it is a replica now is queued at the next one."""
-    yield patch.object(QueuedReplies, "_look", lambda self, data: None)
-
-
 FAILOVERS: dict[str, Callable[[], Patches]] = {
     "promoted-before-they-have-everything": _promoted_before_they_have_everything,
     "order-not-taken-back": _order_not_taken_back,
@@ -105,5 +99,4 @@ FAILOVERS: dict[str, Callable[[], Patches]] = {
     "peers-let-go-too-early": _peers_let_go_too_early,
     "brought-when-others-write": _brought_when_others_write,
     "fence-lifted-behind-the-order": _fence_lifted_behind_the_order,
-    "refusals-forgotten": _refusals_forgotten,
 }

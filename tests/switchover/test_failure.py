@@ -30,6 +30,14 @@ def test_a_drain_that_took_too_long_names_the_clients_five_at_the_most() -> None
     text = explained(TimeoutError(1), "drain", (first, *stuck))
     assert "(switchover.pause_budget_ms): 8 clients had commands in flight: debug of client 9 (10.0.0.9:1)" in text
     assert text.count("a command of client") == 4
+    assert "(10.0.0.9:1) named 'app', a command" in text and text.endswith("(10.0.0.4:1), and 3 more")
+
+
+def test_one_client_that_kept_a_drain_is_one() -> None:
+    stuck = (ClientInFlight(9, "10.0.0.9:1", "", "debug", 1, 0.5),)
+    assert explained(TimeoutError(1), "drain", stuck).endswith(
+        ": 1 client had commands in flight: debug of client 9 (10.0.0.9:1)"
+    )
 
 
 @pytest.mark.parametrize(

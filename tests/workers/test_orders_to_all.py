@@ -73,6 +73,15 @@ def test_they_are_drained_when_each_worker_is(rig: Rig) -> None:
     now(rig.gate.release(RELOAD))
 
 
+def test_who_waits_longest_in_each_worker_is_named_first(rig: Rig) -> None:
+    rig.servers[0].hang(3600)
+    first, second, third = (Client(rig.workers[at]) for at in (1, 1, 2))
+    for client in (second, first, third):
+        client.send("INCR", "n")
+        rig.advance(0.01)
+    assert [each.id for each in now(rig.gate.who_is_in_flight())] == [second.id, third.id, first.id]
+
+
 def test_a_worker_that_had_nothing_in_flight_when_it_was_held_is_not_asked_again(rig: Rig) -> None:
     rig.servers[0].hang(3600)
     Client(rig.workers[1]).send("INCR", "n")

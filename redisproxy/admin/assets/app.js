@@ -1,7 +1,8 @@
 // Puts the page together: what the feed tells goes to each part.
 
+import { Ask } from "./ask.js";
 import { Clients } from "./clients.js";
-import { Ask, Commands } from "./commands.js";
+import { Commands } from "./commands.js";
 import { Configuration } from "./configuration.js";
 import { Feed } from "./feed.js";
 import { Fleet } from "./fleet.js";
@@ -17,6 +18,7 @@ const ask = new Ask(find("ask"));
 const header = new Header(find);
 const figures = new Figures(find("graphs"));
 const parts = [
+  ask,
   new Commands(find("commands"), ask),
   new Switchover(find("running"), find("switchover")),
   new Uplink(find("uplink")),

@@ -1,7 +1,7 @@
 // The table of clients: filtered by a text, sorted by any column, and closed one by one after a question. It is asked for
 // while it is in sight: the proxy has to look at all its clients for it.
 
-import { el, setText, unseen } from "./dom.js";
+import { draw, el, setText, unseen } from "./dom.js";
 import { count, duration, many } from "./format.js";
 import { getJson } from "./feed.js";
 
@@ -15,8 +15,8 @@ const STATES = ["", "held", "blocked", "slow reader", "waiting", "monitor", "sub
 const COLUMNS = [
   { key: "addr", label: "address" },
   { key: "state", label: "state" },
-  { key: "user", label: "user" },
   { key: "name", label: "name" },
+  { key: "user", label: "user" },
   { key: "lib", label: "library" },
   { key: "db", label: "db", number: true },
   { key: "cmd", label: "last special command" },
@@ -31,6 +31,7 @@ export class Clients {
   #open = 0;
   #where = "";
   #inSight = false;
+  #names = new Map();
   #sortBy = COLUMNS[0];
   #descending = false;
 
@@ -98,9 +99,11 @@ export class Clients {
       const order = this.#descending ? "descending" : "ascending";
       this.heads[number].setAttribute("aria-sort", column === this.#sortBy ? order : "none");
     });
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-    this.body.replaceChildren(...clients.map((client) => this.#row(client)));
-    if (focused) this.body.querySelector(`[data-id="${focused}"]`)?.focus();
+    this.#names = new Map(clients.map(({ id, name, addr }) => [id, name ? `${addr} (${name})` : addr]));
+    const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
+    draw(this.body, ...clients.map((client) => this.#row(client)));
+    // A row that has got another place has lost it.
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
   }
 
   get #filters() {
@@ -122,14 +125,18 @@ export class Clients {
   #row(client) {
     const cell = ({ key, number, format = (value) => String(value ?? "") }) =>
       el("td", { class: number ? "number" : null }, format(client[key]));
-    const who = client.name ? `${client.addr} (${client.name})` : client.addr;
-    const kill = el("button", { type: "button", class: "small", "data-id": Number(client.id), "aria-label": `Kill ${who}`,
-      onclick: () => this.ask.open({
-        alone: true,
-        title: "Disconnect this client?",
-        text: `${who}, id ${client.id}. Replies that it waits for are lost to it; most libraries connect again by themselves.`,
-        choices: [{ label: "Disconnect", fields: { cmd: "kill", id: client.id }, strong: true }],
-      }) }, "Kill…");
-    return el("tr", {}, COLUMNS.map(cell), el("td", {}, kill));
+    const kill = el("button", { type: "button", class: "small", "aria-label": `Kill ${this.#names.get(client.id)}`,
+      onclick: () => this.#kill(client.id) }, "Kill…");
+    return el("tr", { "data-key": client.id }, COLUMNS.map(cell), el("td", {}, kill));
+  }
+
+  #kill(id) {
+    this.ask.open({
+      alone: true,
+      title: "Disconnect this client?",
+      text: `${this.#names.get(id)}, id ${id}. Replies that it waits for are lost to it; most libraries connect again by`
+        + " themselves.",
+      choices: [{ label: "Disconnect", fields: { cmd: "kill", id }, strong: true }],
+    });
   }
 }

@@ -1,101 +1,7 @@
 // The buttons. Each asks before anything happens, and shows the answer.
 
-import { el, setText } from "./dom.js";
-import { bytes, duration, many, milliseconds, words } from "./format.js";
-
-/** POST a command; the answer as the proxy gives it. */
-async function command(fields) {
-  try {
-    const answer = await fetch("/cmd/", { method: "POST", body: new URLSearchParams(fields) });
-    return await answer.json();
-  } catch (error) {
-    return { ok: false, error: `no answer: ${error.message}` };
-  }
-}
-
-/** What each proxy of the fleet has answered. */
-function ofPeers({ peers }) {
-  if (!Array.isArray(peers)) return [];
-  return peers.map(({ peer, ...rest }) => el("p", {}, el("b", {}, `${peer}: `), rest.error ?? listed(rest)));
-}
-
-/** An answer in words: what went wrong, or the plain values of what was done. */
-function inWords(answer) {
-  const { ok, error, report, ...rest } = answer;
-  if (!ok) return error ?? "no answer";
-  if (report) return reported(report);
-  delete rest.peers;
-  return `Done. ${listed(rest)}`;
-}
-
-function reported({ result, from, to, pause_ms: pause }) {
-  if (result === "dry_run") return `Nothing stands in the way: ${from} → ${to}. Nothing was changed.`;
-  return `${sentence(result)}: ${from} → ${to}${pause ? `; clients were held for ${milliseconds(pause)}` : ""}.`;
-}
-
-function sentence(name) {
-  const text = words(name);
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-function listed(values) {
-  return Object.entries(values).map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`).join("; ");
-}
-
-function plain(value) {
-  if (Array.isArray(value)) return value.length ? value.map(plain).join(", ") : "none";
-  return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value);
-}
-
-/** The dialog that asks; one for all commands. */
-export class Ask {
-  #run = 0;
-
-  /** @ivar fleet: how many other proxies do what this one is told; 0 without a fleet. */
-  constructor(dialog) {
-    this.dialog = dialog;
-    this.fleet = 0;
-  }
-
-  /**
-   * @param question: {title, text, alone, choices: [{label, fields, strong}], told(answer) -> nodes}; `alone` is what
-   *   concerns this proxy only.
-   */
-  open({ title, text, alone = false, choices, told = () => [] }) {
-    this.#run += 1;
-    const here = el("input", { type: "checkbox" });
-    const fleet = this.fleet && !alone
-      ? el("label", { class: "here" }, here, `This proxy alone: else all of the fleet take part, this one and ${this.fleet} more.`)
-      : "";
-    const answer = el("div", { class: "answer", role: "status" });
-    const buttons = choices.map((choice) =>
-      el("button", { type: "button", class: choice.strong ? "strong" : null,
-        onclick: () => this.#carryOut(choice, here.checked ? { fleet: "0" } : {}, buttons, answer, told) }, choice.label));
-    const close = el("button", { type: "button", onclick: () => this.dialog.close() }, "Close");
-    this.dialog.replaceChildren(
-      el("h2", { id: "ask-title" }, title), el("p", {}, text), fleet, answer, el("p", { class: "choices" }, buttons, close));
-    if (!this.dialog.open) this.dialog.showModal();
-    close.focus();
-  }
-
-  async #carryOut({ label, fields }, where, buttons, box, told) {
-    const run = this.#run;
-    const began = Date.now();
-    const waiting = el("p", {}, `${label} …`);
-    const clock = setInterval(() =>
-      setText(waiting, `${label} … ${Math.round((Date.now() - began) / 1000)} s. You may close this: it goes on.`), 1000);
-    box.className = "answer";
-    box.replaceChildren(waiting);
-    for (const each of buttons) each.disabled = true;
-    const answer = await command({ ...fields, ...where });
-    clearInterval(clock);
-    if (run !== this.#run) return;
-    for (const each of buttons) each.disabled = false;
-    box.className = answer.ok ? "answer good" : "answer bad";
-    box.replaceChildren(el("p", {}, el("b", {}, answer.ok ? "✓ " : "✗ "), inWords(answer)), ...ofPeers(answer),
-      ...told(answer));
-  }
-}
+import { el } from "./dom.js";
+import { bytes, duration, many } from "./format.js";
 
 function warnings({ warnings: texts = [] } = {}) {
   return texts.map((text) => el("p", { class: "warning" }, el("b", {}, "! "), text));
@@ -189,7 +95,6 @@ const UPGRADE = {
 /** The row of buttons; which of them can be pressed follows the state. */
 export class Commands {
   constructor(section, ask) {
-    this.ask = ask;
     const when = [
       [PAUSE, (now) => !now.byOperator],
       [UNPAUSE, (now) => now.byOperator],
@@ -208,7 +113,7 @@ export class Commands {
     section.append(...this.buttons.map(({ button }) => button));
   }
 
-  update({ paused_for: reasons = [], switchover = {}, uplink = {}, fleet }) {
+  update({ paused_for: reasons = [], switchover = {}, uplink = {} }) {
     const now = {
       sentinel: Boolean(uplink.sentinel),
       byOperator: reasons.includes("operator"),
@@ -216,10 +121,11 @@ export class Commands {
       waits: switchover.current?.step === "wait for the operator",
       wayBack: Boolean(switchover.way_back),
     };
-    this.ask.fleet = fleet?.peers ?? 0;
+    const focused = this.buttons.find(({ button }) => button === document.activeElement)?.button;
     for (const { button, possible, hides } of this.buttons) {
       button.disabled = !possible(now);
       button.hidden = hides && button.disabled;
     }
+    if (focused?.disabled) this.buttons.find(({ button }) => !button.disabled)?.button.focus();
   }
 }

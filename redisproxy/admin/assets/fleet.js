@@ -1,6 +1,6 @@
 // The proxies that are operated together with this one.
 
-import { el, table, whenChanged } from "./dom.js";
+import { draw, el, table, whenChanged } from "./dom.js";
 import { count, milliseconds } from "./format.js";
 import { getJson } from "./feed.js";
 
@@ -37,7 +37,7 @@ export class Fleet {
     this.show = whenChanged(({ self, peers, faults }) => {
       const rows = [row(self, `${self.name} (this one)`), ...peers.map((peer) => row(peer, peer.addr))];
       const missing = faults.map((text) => el("p", { class: "warning" }, el("b", {}, "! "), text));
-      box.replaceChildren(table("Fleet", HEADS, rows), ...missing);
+      draw(box, table("Fleet", HEADS, rows), ...missing);
     });
   }
 

@@ -1,6 +1,6 @@
 // The keys that are used most, and the largest replies, where they are sampled.
 
-import { el, table, whenChanged } from "./dom.js";
+import { draw, el, table, whenChanged } from "./dom.js";
 import { bytes, count, time } from "./format.js";
 import { getJson } from "./feed.js";
 
@@ -18,7 +18,7 @@ export class HotKeys {
     const box = section.appendChild(el("div"));
     const key = (each) => [`${(100 * each.share).toFixed(1)} %`, count(each.commands_per_s), each.family, each.key];
     const reply = (each) => [bytes(each.bytes), each.command, each.key, time(each.time)];
-    this.show = whenChanged(({ keys, replies }) => box.replaceChildren(
+    this.show = whenChanged(({ keys, replies }) => draw(box,
       table("Keys that are used most", KEYS, keys.slice(0, SHOWN).map(key)),
       table("Largest replies", REPLIES, replies.slice(0, SHOWN).map(reply)),
     ));

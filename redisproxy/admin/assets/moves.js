@@ -1,6 +1,6 @@
 // A time line of everything that changed the server, the settings or the program, the newest first.
 
-import { el, whenChanged } from "./dom.js";
+import { draw, el, whenChanged } from "./dom.js";
 import { count, listed, milliseconds, time, words } from "./format.js";
 
 const SHOWN = 12;
@@ -70,7 +70,7 @@ export function marks(state) {
 }
 
 function item({ at, kind, good, title, text }) {
-  return el("li", { class: `${kind} ${good ? "good" : "bad"}` },
+  return el("li", { class: `${kind} ${good ? "good" : "bad"}`, "data-key": `${at} ${title}` },
     el("time", { datetime: new Date(at * 1000).toISOString() }, time(at)),
     el("span", { class: "what" }, el("b", {}, el("span", { "aria-hidden": "true" }, good ? "✓ " : "✗ "), title), el("span", {}, text)));
 }
@@ -78,7 +78,7 @@ function item({ at, kind, good, title, text }) {
 export class Moves {
   constructor(section) {
     const box = section.appendChild(el("div"));
-    this.show = whenChanged((all) => box.replaceChildren(all.length
+    this.show = whenChanged((all) => draw(box, all.length
       ? el("ol", { class: "moves" }, all.slice(0, SHOWN).map(item))
       : el("p", { class: "note" }, "None since the proxy was started.")));
   }

@@ -1,6 +1,6 @@
 // The state in words, what needs attention, the server behind the proxy, and workers.
 
-import { el, setText, table, terms, whenChanged } from "./dom.js";
+import { draw, el, setText, table, terms, whenChanged } from "./dom.js";
 import { fleetAlerts } from "./fleet.js";
 import { count, duration, many } from "./format.js";
 
@@ -55,9 +55,10 @@ export class Header {
   constructor(find) {
     this.find = find;
     this.showAlerts = whenChanged((texts) =>
-      find("alerts").replaceChildren(...texts.map((text) => el("p", { class: "alert" }, el("b", {}, "! "), text))));
+      draw(find("alerts"), ...texts.map((text) => el("p", { class: "alert", "data-key": text }, el("b", {}, "! "), text))));
     this.showState = whenChanged(({ name, cut }) => {
-      find("state").replaceChildren(el("span", { "aria-hidden": "true" }, cut ? "!" : SIGNS[name] ?? "?"), ` ${name}`);
+      find("state").replaceChildren(el("span", { "aria-hidden": "true" }, cut ? "!" : SIGNS[name] ?? "?"),
+        ` ${cut && name === "running" ? "not connected" : name}`);
       find("state").className = `state ${cut ? "cut" : name.split(" ")[0]}`;
       document.title = `redisproxy: ${name}${cut && name === "running" ? ", server not connected" : ""}`;
     });
@@ -129,7 +130,7 @@ function uplinkNodes({ uplink, aside, raw }) {
 export class Uplink {
   constructor(section) {
     const box = section.appendChild(el("div"));
-    this.show = whenChanged((value) => box.replaceChildren(...uplinkNodes(value)));
+    this.show = whenChanged((value) => draw(box, ...uplinkNodes(value)));
   }
 
   update({ uplink, aside, raw_connections: raw }) {
@@ -147,7 +148,7 @@ export class Workers {
       each.number, each.pid, count(each.clients), count(each.in_flight), count(each.held), count(each.commands),
       each.connected ? "connected" : "not connected", count(each.restarts), each.answers ? "yes" : "no answer",
     ];
-    this.show = whenChanged((workers) => box.replaceChildren(table("Workers", heads, workers.map(row))));
+    this.show = whenChanged((workers) => draw(box, table("Workers", heads, workers.map(row))));
   }
 
   update({ workers = [] }) {

@@ -1,6 +1,6 @@
 // The slow commands, the newest first.
 
-import { el, table, whenChanged } from "./dom.js";
+import { draw, el, table, whenChanged } from "./dom.js";
 import { milliseconds, time } from "./format.js";
 import { getJson } from "./feed.js";
 
@@ -20,7 +20,9 @@ export class SlowLog {
       time(each.time), each.addr, each.user, each.command, each.key, milliseconds(each.proxy_ms),
       milliseconds(each.redis_ms), milliseconds(each.total_ms),
     ];
-    this.show = whenChanged((entries) => box.replaceChildren(table("Slow commands", heads, entries.map(row), "tall")));
+    const key = ({ time: at, addr, command, key: name, total_ms: ms }) => JSON.stringify([at, addr, command, name, ms]);
+    this.show = whenChanged((entries) =>
+      draw(box, table("Slow commands", heads, entries.map(row), { tall: "tall", keys: entries.map(key) })));
   }
 
   async update() {

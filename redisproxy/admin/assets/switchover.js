@@ -1,6 +1,6 @@
 // The switchover that runs, step by step, and the report of the last one.
 
-import { el, setText, svg, table, terms, unseen, whenChanged } from "./dom.js";
+import { draw, el, setText, svg, table, terms, unseen, whenChanged } from "./dom.js";
 import { bytes, bytesPerSecond, count, duration, many, milliseconds, time, words } from "./format.js";
 import { Course } from "./course.js";
 
@@ -66,7 +66,7 @@ class Progress {
     this.list = el("ol", { class: "steps" });
     this.node = el("div", { class: "panel" },
       this.title, el("div", { class: "progress" }, this.bar, this.share), this.figures, this.list);
-    this.showSteps = whenChanged((all) => this.list.replaceChildren(...all.map(stepItem)));
+    this.showSteps = whenChanged((all) => draw(this.list, ...all.map(stepItem)));
   }
 
   update(current, mode, held) {
@@ -76,7 +76,7 @@ class Progress {
     if (share === null) this.bar.removeAttribute("value");
     else this.bar.value = share;
     setText(this.share, share === null ? "" : `${Math.floor(share * 100)} %`);
-    this.figures.replaceChildren(terms([...figures, ["clients held now", count(held)]]));
+    draw(this.figures, terms([...figures, ["clients held now", count(held)]]));
   }
 
   #replicated({ total_bytes: total, bytes_left: left, lag_ms: lag, synchronised }) {
@@ -183,8 +183,10 @@ function value(cell) {
 
 function wayBack({ way_back: back, watch }) {
   const told = [];
-  if (back) told.push(`The way back: ${back.to}${back.follows ? ", which follows" : ", which does not follow"}${
-    back.why_not ? `: ${back.why_not}` : ""}.`);
+  if (back) {
+    const how = back.follows ? "which follows" : `which does not follow: ${back.why_not || "going back moves the data again"}`;
+    told.push(`The way back: ${back.to}, ${how}.`);
+  }
   if (watch) told.push(`The watch: ${watch.verdict || "it goes on"}.`);
   return told.join(" ");
 }
@@ -198,7 +200,7 @@ export class Switchover {
     this.back = el("p", { class: "note" });
     running.append(this.progress.node);
     section.append(this.report, this.back);
-    this.showReport = whenChanged((last) => this.report.replaceChildren(...(last ? report(last) : [])));
+    this.showReport = whenChanged((last) => draw(this.report, ...(last ? report(last) : [])));
   }
 
   update({ switchover = {}, config = {}, held }) {
