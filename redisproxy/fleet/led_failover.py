@@ -215,6 +215,7 @@ class LedFailover:
         hold.begin(left_s)
         await self._released()
         await self._fence.lift()
+        ensureDeferred(self._fence.lift_at_replica(here.configuration.settings.uplink)).addErrback(self._failed)
         here.clock.callLater(0, here.control.follower.look)  # this operation has to be over before
         ensureDeferred(self._fence.hold_until_it_is_lifted(left_s)).addErrback(self._failed)
 

@@ -12,10 +12,13 @@ from redisproxy.sentinel.failing_over import promotes_nobody
 from redisproxy.sentinel.finder import Finder
 
 if TYPE_CHECKING:
+    from redisproxy.config import UplinkSettings
     from redisproxy.fleet.here import Here
 
 ATTEMPTS = 2
 """Whoever follows the sentinels waits for them."""
+LOOK_S, LASTS_S = 1.0, 60.0
+"""Sentinels make a former primary a replica many seconds later."""
 
 
 class LeftFence:
@@ -46,6 +49,15 @@ class LeftFence:
                 self.log.warn("{server} takes writes: no sentinel was told to fail over", server=str(primary))
                 return
             await deferLater(here.clock, LOOK_AGAIN_S)
+
+    async def lift_at_replica(self, former: UplinkSettings) -> None:
+        """Lift that of a primary that was left, once it is a replica: promoted again one day, it has to take writes."""
+        here = self._here
+        arbiter, ends = Arbiter(here.network, here.clock), here.clock.seconds() + LASTS_S
+        while self._stays and here.clock.seconds() < ends and not here.control.shutdown.begun:
+            await deferLater(here.clock, LOOK_S)
+            if await arbiter.lift_fence_of_replica(former):
+                return
 
     async def hold_until_it_is_lifted(self, limit_s: float) -> None:
         """Let the clients go on when the primary is none that was fenced, or not any more."""
