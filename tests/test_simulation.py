@@ -33,6 +33,7 @@ MOST_SEEDS = 400
 RARE = {
     "adjustment-forgotten": 6444,
     "brought-when-others-write": 25337,
+    "fence-lifted-behind-the-order": 577,
     "cancelling-overlooked": 909,
     "mark-overlooked": 300,
     "released-by-the-next": 25,

@@ -128,6 +128,14 @@ class Configuration:
         self._back = Candidate(settings, self._finder_of(settings), changed, leaves, same_listeners=True)
         return self._back
 
+    def of_prepared_move(self, settings: config.Settings) -> Candidate:
+        """The candidate whose settings a data plane has prepared, or has in force.
+
+        @raise TLSFault: certificates of the admin pages can't be used.
+        """
+        back = self._back if self._back is not None and self._back.settings == settings else None
+        return back or self._candidate(settings, self._finder_of(settings))
+
     def _refuse_what_was_left(self, settings: config.Settings) -> None:
         """
         @raise Rejected: a reload would lead onto the server that was left by going back.
@@ -168,8 +176,7 @@ class Configuration:
         @raise TLSFault: certificates of the admin pages can't be used.
         """
         if settings != self.settings:
-            back = self._back if self._back is not None and self._back.settings == settings else None
-            self.take(back or self._candidate(settings, self._finder_of(settings)))
+            self.take(self.of_prepared_move(settings))
 
     def take(self, candidate: Candidate) -> None:
         """It is in force; the data plane has swapped."""

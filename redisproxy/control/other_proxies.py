@@ -31,7 +31,13 @@ class OtherProxies(Protocol):
         """Fire when nothing of theirs is in flight. @raise DataPlaneLost: one is lost."""
 
     def prove_watches(self) -> Work:
-        """Behind the fence: see which WATCHes hold. Who is lost from here on goes on by itself."""
+        """Behind the fence: see which WATCHes hold."""
+
+    def expect_promotion(self) -> Work:
+        """The sentinels get the order next: from here on nobody lifts the fence, and who is lost goes on by itself.
+
+        @raise DataPlaneLost: one is lost; it may lift the fence, so nobody may be promoted.
+        """
 
     def bring_to(self, address: TcpAddress) -> Work:
         """This one was promoted and takes writes: bring there what the clients have, before anybody writes there.
@@ -65,6 +71,8 @@ class NoOtherProxies:
     async def drained(self) -> None: ...
 
     async def prove_watches(self) -> None: ...
+
+    async def expect_promotion(self) -> None: ...
 
     async def bring_to(self, address: TcpAddress) -> None: ...
 

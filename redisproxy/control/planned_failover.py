@@ -93,6 +93,9 @@ class FailoverCut:
     async def others_proven(self) -> None:
         await self._others.prove_watches()
 
+    async def others_expect_promotion(self) -> None:
+        await self._others.expect_promotion()
+
     async def others_bring_to(self, address: TcpAddress) -> None:
         await self._others.bring_to(address)
 

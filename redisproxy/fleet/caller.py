@@ -31,6 +31,7 @@ OF_THE_OPERATION: tuple[type[Order], ...] = (
     fleet_orders.PrepareMove,
     fleet_orders.SetBack,
     fleet_orders.LiftFence,
+    fleet_orders.ExpectPromotion,
     fleet_orders.PrepareFailover,
     fleet_orders.BringToPromoted,
     fleet_orders.GoToPromoted,

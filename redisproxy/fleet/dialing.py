@@ -8,8 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.python.failure import Failure
 
 from redisproxy.config.certificates import TLSFault
-from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.fleet.channel import Channel
+from redisproxy.fleet.failures import FAILURES, why
 from redisproxy.fleet.orders import MAX_VALUE_BYTES, Introduce
 from redisproxy.fleet.peer import Peer
 from redisproxy.remote.errors import VersionRefused
@@ -69,8 +69,8 @@ class Dial:
             told = await link.give(Introduce, instance=here.instance, name=here.name)
         except BaseException as error:
             link.abort()
-            if isinstance(error, DataPlaneLost | VersionRefused):
-                raise NotConnected(str(error)) from error
+            if isinstance(error, (*FAILURES, VersionRefused)):
+                raise NotConnected(why(Failure(), CONNECT_S)) from error
             raise
         return Peer(self._place, link, told, here.clock.seconds() - began, here.clock)
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from redisproxy.dataplane.interface import SWITCHOVER, Release
 from redisproxy.fleet.all_planes import HOLD_S, SWAP_S
 from redisproxy.fleet.by_peers import fence_lifted_by_peers
-from redisproxy.fleet.orders import BringToPromoted, ClientsClosed, GoToPromoted, PrepareFailover
+from redisproxy.fleet.orders import (
+    BringToPromoted,
+    ClientsClosed,
+    ExpectPromotion,
+    GoToPromoted,
+    PrepareFailover,
+)
 from redisproxy.remote import orders
 
 if TYPE_CHECKING:
@@ -43,6 +49,10 @@ class FailoverOfAll:
     async def prove_watches(self) -> None:
         if (party := self._assembly.party) is not None:
             await party.each(party.to_peers(orders.ProveWatches), may_be_lost=True)
+
+    async def expect_promotion(self) -> None:
+        if (party := self._assembly.party) is not None:
+            await party.each(party.to_peers(ExpectPromotion), HOLD_S)
 
     async def bring_to(self, address: TcpAddress) -> None:
         if (party := self._assembly.party) is not None:

@@ -58,6 +58,10 @@ class Here:
         """The address of the server in use."""
         return str(self.configuration.settings.uplink.address)
 
+    async def clients_closed(self) -> dict[str, int]:
+        """How many of its clients were closed so far, by reason."""
+        return dict((await self.dataplane.figures()).clients_closed)
+
     async def lift_fence(self, uplink: UplinkSettings) -> bool:
         """By order of a leader that can't reach this server: have it take writes again; whether it does."""
         lifted = await Arbiter(self.network, self.clock).lift_fence(uplink)

@@ -6,10 +6,12 @@ answer waits for that, and says where the servers have led to.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import deferLater
 
+from redisproxy.config.certificates import TLSFault
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import OperationError, WrongState
 from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost, Rejected
@@ -102,6 +104,7 @@ class Leading:
         self._assembly.party = None
         report, found = error.details["report"], await self._found(party)
         if found == UNKNOWN:
+            self._look_on(party)
             raise error
         why, report["result"] = report["error"].partition("\n")[0], found
         if found == DONE:
@@ -127,6 +130,13 @@ class Leading:
             return DONE
         said = await Arbiter(here.network, here.clock).look(settings, new)
         return ROLLED_BACK if said is Verdict.STAY else UNKNOWN
+
+    def _look_on(self, party: Party) -> None:
+        """As the peers do: a server that can't be asked now may be there again soon."""
+        configuration = self._here.configuration
+        assert party.target is not None
+        with suppress(TLSFault):
+            self._vigil.begin(configuration.settings, configuration.of_prepared_move(party.target))
 
 
 LAST_WORD = "the leader lost its peers and could not know what they had done, so the servers had the last word"

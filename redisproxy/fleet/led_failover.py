@@ -1,7 +1,8 @@
 """A failover that a peer has the sentinels make: this proxy holds its clients meanwhile, and goes where it is told.
 
-Without its leader it follows the sentinels, as after any failover. It never lifts a fence by itself: a sentinel may
-promote a replica yet, and what the old primary took then would be lost.
+Without its leader it follows the sentinels, as after any failover. If it had not been told yet that the sentinels get
+the order next (L{ExpectPromotion}), none of them will: it lifts the fence that the leader may have left. Later it never
+does: a sentinel may promote a replica yet, and what the old primary took then would be lost.
 """
 
 from __future__ import annotations
@@ -10,18 +11,25 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.config import TcpAddress
 from redisproxy.control.planned_failover import PLANNED_FAILOVER
 from redisproxy.dataplane.interface import SWITCHOVER, GateStatus, Hold, Rejected, Release, WrongOrder
-from redisproxy.fleet.orders import BringToPromoted, ClientsClosed, GoToPromoted, LiftFence, PrepareFailover
+from redisproxy.fleet.left_fence import LeftFence
+from redisproxy.fleet.orders import (
+    BringToPromoted,
+    ClientsClosed,
+    ExpectPromotion,
+    GoToPromoted,
+    LiftFence,
+    PrepareFailover,
+)
 from redisproxy.fleet.participation import Participation
 from redisproxy.net.deferreds import carried_out
 from redisproxy.remote import orders
-from redisproxy.remote.interrupted import LOOK_AGAIN_S, MARGIN_S, Arbiter, Verdict
+from redisproxy.remote.interrupted import LOOK_AGAIN_S, MARGIN_S
 from redisproxy.sentinel.finder import Finder
 
 if TYPE_CHECKING:
@@ -52,6 +60,7 @@ class LedFailover:
         self._limit_s = 0.0
         self._limit: IDelayedCall | None = None
         self._held_at: float | None = None
+        self._fence = LeftFence(here)
         self._going = self._ended = False
 
     def begin(self) -> None:
@@ -70,10 +79,11 @@ class LedFailover:
         here, plane = self._here, self._here.dataplane
         own: dict[type[Order], Handler] = {
             PrepareFailover: self._prepare,
-            ClientsClosed: self._clients_closed,
+            ClientsClosed: here.clients_closed,
             orders.HoldGate: lambda reason: self._hold(),
             orders.Drained: plane.gate.drained,
             orders.ProveWatches: plane.move.prove_watches,
+            ExpectPromotion: self._fence.expect_promotion,
             BringToPromoted: self._bring_to,
             GoToPromoted: self._go_to,
             LiftFence: lambda: here.lift_fence(here.configuration.settings.uplink),
@@ -105,9 +115,6 @@ class LedFailover:
         candidate, self._candidate = self._candidate, None
         if candidate is not None:
             await self._here.control.move.abandon()
-
-    async def _clients_closed(self) -> dict[str, int]:
-        return dict((await self._here.dataplane.figures()).clients_closed)
 
     async def _hold(self) -> Hold:
         self._held_at = self._here.clock.seconds()
@@ -207,19 +214,10 @@ class LedFailover:
         left_s = max(LOOK_AGAIN_S, held_at + self._limit_s - here.clock.seconds(), wait_limit_s)
         hold.begin(left_s)
         await self._released()
+        await self._fence.lift()
+        ensureDeferred(self._fence.lift_at_replica(here.configuration.settings.uplink)).addErrback(self._failed)
         here.clock.callLater(0, here.control.follower.look)  # this operation has to be over before
-        ensureDeferred(self._until_it_takes_writes(left_s)).addErrback(self._failed)
-
-    async def _until_it_takes_writes(self, limit_s: float) -> None:
-        """Let the clients go on when the primary is none that was fenced, or not any more."""
-        here, hold = self._here, self._here.control.follower.hold
-        settings, ends = here.configuration.settings, here.clock.seconds() + limit_s
-        arbiter = Arbiter(here.network, here.clock)
-        while here.clock.seconds() < ends and hold.ms is not None and here.configuration.settings is settings:
-            if await arbiter.look(settings, None) is Verdict.STAY:
-                hold.end()
-                return
-            await deferLater(here.clock, LOOK_AGAIN_S)
+        ensureDeferred(self._fence.hold_until_it_is_lifted(left_s)).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("going on without a leader failed", failure=failure)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.control.errors import OperationError, Unavailable, WrongState
 from redisproxy.control.planned_failover import PLANNED_FAILOVER
-from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, DataPlaneLost, Rejected
+from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, DataPlaneLost
 from redisproxy.fleet import orders
+from redisproxy.fleet.failures import FAILURES, why
 from redisproxy.fleet.figures import FleetFigures
 from redisproxy.fleet.leading import HERE, Leading
 from redisproxy.fleet.roster import Unreachable
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from redisproxy.fleet.vigil import Vigil
     from redisproxy.remote.order import Order
 
-UNPAUSE_S = 5.0
+UNPAUSE_S = 2.0
 
 
 class FleetOperations:
@@ -131,17 +133,23 @@ class FleetOperations:
         return ensureDeferred(self._unpaused()) if self._is_fleet else self.alone.unpause()
 
     async def _unpaused(self) -> Answer:
-        missing = []
-        try:
-            peers = await self._roster.assembled()
-        except Unreachable as error:
-            peers, missing = self._roster.peers, [str(error)]
-        limit = self._here.clock
-        works = [self.alone.unpause(), *(peer.give(orders.Unpause).addTimeout(UNPAUSE_S, limit) for peer in peers)]
-        answer, told, faults = _together(self._here.name, peers, await all_settled(works))
-        if faults := [*missing, *faults]:
+        """Who is connected is told at once, and who has to be connected first a moment later."""
+        peers = self._roster.peers
+        works = [self.alone.unpause(), *map(self._told_to_go_on, peers)]
+        with suppress(Unreachable):
+            await self._roster.assembled()
+        late = [peer for peer in self._roster.peers if peer not in peers]
+        works += map(self._told_to_go_on, late)
+        answer, told, faults = _together(self._here.name, [*peers, *late], await all_settled(works))
+        asked = {peer.name for peer in (*peers, *late)}
+        faults += [f"{name}: {text}" for name, text in self._roster.missing.items() if name not in asked]
+        if faults:
             raise Unavailable(f"the others go on, but {'; '.join(faults)}", peers=told)
         return {**answer, "peers": told}
+
+    def _told_to_go_on(self, peer: Peer) -> Deferred[Answer]:
+        answer: Deferred[Answer] = peer.give(orders.Unpause).addTimeout(UNPAUSE_S, self._here.clock)
+        return answer
 
     # -- pages
 
@@ -161,10 +169,10 @@ def _together(name: str, peers: list[Peer], results: list[tuple[bool, Any]]) -> 
         if good:
             told.append({"peer": who, **result})
             continue
-        result.trap(OperationError, Rejected, DataPlaneLost, TimeoutError)
-        why = result.getErrorMessage() or "no answer in time"
-        told.append({"peer": who, "error": why})
-        faults.append(f"{who}: {why}")
+        result.trap(OperationError, *FAILURES)
+        text = why(result, UNPAUSE_S)
+        told.append({"peer": who, "error": text})
+        faults.append(f"{who}: {text}")
     return (results[0][1] if results[0][0] else {}), told, faults
 
 
@@ -172,10 +180,10 @@ async def _told(leader: Peer, order: type[Order]) -> Answer:
     try:
         answer: Answer = await leader.give(order)
         return answer
-    except Rejected as error:
-        raise WrongState(str(error)) from error
     except DataPlaneLost as error:
         raise Unavailable(str(error)) from error
+    except FAILURES as error:
+        raise WrongState(why(Failure(), 0)) from error
 
 
 def _uncancelled(work: Coroutine[Deferred[Any], Any, Answer]) -> Deferred[Answer]:

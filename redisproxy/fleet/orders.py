@@ -77,6 +77,15 @@ class PrepareFailover(Order):
     arguments = taking(primary=str, host=str, port=int, limit_ms=int)
 
 
+class ExpectPromotion(Order):
+    """The leader gives the sentinels the order when every peer has answered this: lift no fence from here on.
+
+    A peer that has lost its leader without answering it knows that no order was given, and that none will be.
+    """
+
+    decides = True
+
+
 class BringToPromoted(Order):
     """This one was promoted and takes writes, and no client is there yet: bring there what the clients have."""
 

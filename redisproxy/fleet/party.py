@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.dataplane.interface import ERRORS, DataPlaneLost, Rejected
+from redisproxy.fleet.failures import OUT_OF_STEP, why
 from redisproxy.fleet.orders import Claim, Dismiss, PrepareMove
 from redisproxy.net.deferreds import all_settled
 
@@ -172,10 +173,11 @@ class Party:
         """It is over."""
         claimed = [member for member in self.peers if member.claimed and member.there]
         order = self.give(Dismiss, report=report)
-        await all_settled([self._work(member, order, DISMISS_S).addErrback(self._gone) for member in claimed])
+        await all_settled([self._work(member, order, DISMISS_S).addErrback(self._gone, member) for member in claimed])
 
-    def _gone(self, failure: Failure) -> None:
+    def _gone(self, failure: Failure, member: Member) -> None:
         self.log.warn("{error}", error=failure.getErrorMessage())
+        member.lose(failure.getErrorMessage())  # else it would wait for its dismissal
 
     def disband(self) -> None:
         """Nobody gives orders any more: all go on by themselves, as the servers say."""
@@ -244,11 +246,8 @@ class Party:
         def failed(failure: Failure) -> Failure:
             if member.peer is None:
                 return failure
-            if failure.check(DataPlaneLost, TimeoutError):
-                text = (
-                    f"it has not answered within {limit_s:g} s" if failure.check(TimeoutError) else str(failure.value)
-                )
-                member.lose(text)
+            if failure.check(*OUT_OF_STEP):
+                member.lose(why(failure, limit_s))
                 return Failure(DataPlaneLost(f"the peer {member.name} was lost: {member.lost}"))
             return _named(failure, member.name)
 

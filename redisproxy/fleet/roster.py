@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from redisproxy.config import TcpAddress
-from redisproxy.dataplane.interface import DataPlaneLost
 from redisproxy.fleet.certificates import CallingTLS
 from redisproxy.fleet.dialing import Dial, NotConnected
+from redisproxy.fleet.failures import FAILURES, why
 
 if TYPE_CHECKING:
     from redisproxy.config import FleetSettings
@@ -104,10 +104,14 @@ class Roster:
         return sorted(self._unresolved)
 
     @property
+    def missing(self) -> dict[str, str]:
+        """Why each peer that is missing is, by its address or its name."""
+        return {**{str(each.address): each.error for each in self.others if each.error}, **self._unresolved}
+
+    @property
     def faults(self) -> list[str]:
         """The peers that are missing, and why."""
-        missing = [f"{each.address}: {each.error}" for each in self.others if each.error]
-        return [*missing, *(f"{name}: {why}" for name, why in sorted(self._unresolved.items()))]
+        return [f"{name}: {text}" for name, text in self.missing.items()]
 
     async def assembled(self) -> list[Peer]:
         """All peers, each of which has just told how it is doing.
@@ -139,7 +143,7 @@ class Roster:
         names = () if self._settings is None else self._settings.addresses
         unresolved: dict[str, str] = {}
         found = await DeferredList([ensureDeferred(self._addresses(each, unresolved)) for each in names])
-        self._unresolved = unresolved
+        self._unresolved = dict(sorted(unresolved.items()))
         self._keep(
             (address, each.host) for each, (_, addresses) in zip(names, found, strict=True) for address in addresses
         )
@@ -219,9 +223,9 @@ class Roster:
         assert peer is not None
 
         def silent(failure: Failure) -> None:
-            failure.trap(DataPlaneLost, TimeoutError)
+            failure.trap(*FAILURES)
             if place.peer is peer:
-                place.error = f"it has not answered within {ASK_S:g} s"
+                place.error = why(failure, ASK_S)
 
         def answered(_: None) -> None:
             if place.peer is peer:

@@ -119,11 +119,8 @@ class Side:
         self._own = OwnDataPlane(here.dataplane, gate, self._has_swapped)
         settings, network, clock = here.configuration.settings, here.network, here.clock
         self.served = ServedDataPlane(self._own, settings, network, clock, started=True, lease_s=here.lease_s)
-        more: dict[type[Order], Handler] = {WithdrawMove: self.served.withdraw, ClientsClosed: self._clients_closed}
+        more: dict[type[Order], Handler] = {WithdrawMove: self.served.withdraw, ClientsClosed: here.clients_closed}
         self._handlers = {**self.served.handlers(), **more}
-
-    async def _clients_closed(self) -> dict[str, int]:
-        return dict((await self._own.figures()).clients_closed)
 
     def _has_swapped(self) -> None:
         assert self.served.prepared is not None

@@ -92,11 +92,14 @@ def clear_stale_socket(path: str) -> None:
     if not stat.S_ISSOCK(mode):
         raise CannotListenError(None, path, OSError(17, "there is a file that is no socket"))
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # a backlog that is full would hold it for as long as nobody accepts
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
             return
+        except BlockingIOError:
+            pass  # it is full
         except OSError as error:
             raise CannotListenError(None, path, error) from None
     raise CannotListenError(None, path, OSError(98, "Address already in use"))

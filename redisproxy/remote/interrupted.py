@@ -105,6 +105,10 @@ class Arbiter:
         """Have the server take writes again; whether it was reached, and does."""
         return await self._asked(uplink, _unfenced) or False
 
+    async def lift_fence_of_replica(self, uplink: UplinkSettings) -> bool:
+        """Have a server take writes if it should be promoted one day; false while it is a primary, or not reached."""
+        return await self._asked(uplink, _unfenced_replica) or False
+
     async def _asked(self, uplink: UplinkSettings, ask: Callable[[RedisServer], Coroutine[Any, Any, Any]]) -> Any:
         """What a server answers; None when it does not."""
         try:
@@ -258,6 +262,13 @@ class Interrupted:
 async def _takes_writes(server: RedisServer) -> bool:
     await server.probe_write()
     return True
+
+
+async def _unfenced_replica(server: RedisServer) -> bool:
+    state = await server.state()
+    if state.role == "slave" and state.fenced:
+        await server.unfence(state)
+    return state.role == "slave"
 
 
 async def _unfenced(server: RedisServer) -> bool:

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import ensureDeferred
+
 from redisproxy.config import TcpAddress
+from redisproxy.net.deferreds import all_settled
 from redisproxy.net.errors import UplinkError, UplinkUnavailable
 from redisproxy.sentinel.answers import primary_of
 from redisproxy.servers.control_connection import ServerSaidNo
@@ -136,6 +139,19 @@ def _faults(about: object, quorum: object, watched: Watched, primary: TcpAddress
         yield f"the sentinels could not agree on a failover: {quorum}"
     if not watched.candidates:
         yield "it knows no replica that could be promoted"
+
+
+async def promotes_nobody(finder: Finder, primary: TcpAddress) -> bool:
+    """Whether sentinels answer, and all that do take this server for the primary, with no failover under way."""
+    question = ("SENTINEL", "MASTER", finder.name)
+    asked = await all_settled([ensureDeferred(sentinel.line.ask(question)) for sentinel in finder.sentinels])
+    told = [fields_of(answers[0]) for good, answers in asked if good]
+    return bool(told) and all(_stays(fields, primary) for fields in told)
+
+
+def _stays(fields: Mapping[str, str], primary: TcpAddress) -> bool:
+    at = fields.get("ip"), fields.get("port")
+    return at == (primary.host, str(primary.port)) and "failover_in_progress" not in fields.get("flags", "").split(",")
 
 
 async def order(watched: Watched, name: str) -> None:

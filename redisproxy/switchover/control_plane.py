@@ -63,6 +63,12 @@ class FailoverControlPlane(Helped, Protocol):
     def others_proven(self) -> Coroutine[Deferred[Any], Any, None]:
         """Behind the fence: have other proxies of the fleet see which WATCHes hold."""
 
+    def others_expect_promotion(self) -> Coroutine[Deferred[Any], Any, None]:
+        """Have other proxies of the fleet lift no fence from here on, because the sentinels get the order next.
+
+        @raise DataPlaneLost: one is lost, and may lift it.
+        """
+
     def others_bring_to(self, address: TcpAddress) -> Coroutine[Deferred[Any], Any, None]:
         """Have other proxies of the fleet bring to the new primary what their clients have.
 

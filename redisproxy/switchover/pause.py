@@ -87,9 +87,15 @@ class Pause:
     async def within(self, work: Coroutine[Deferred[Any], Any, T] | Deferred[T]) -> T:
         """Wait for `work`, at most for what is left of the budget without the part for rolling back.
 
+        When nothing is left, as after this process stood still, a coroutine is not begun at all: other proxies may have
+        gone on by then, and would meet a fence.
+
         @raise TimeoutError: the budget was not enough.
         """
         assert self._began is not None
         left_s = self._began + self.budget_ms / 1000 * (1 - ROLLBACK_SHARE) - self._clock.seconds()
+        if left_s <= 0 and isinstance(work, Coroutine):
+            work.close()
+            raise TimeoutError
         working: Deferred[T] = ensureDeferred(work)
         return await working.addTimeout(max(0.0, left_s), self._clock)

@@ -117,6 +117,7 @@ class SentinelFailover:
             await self._pause.within(self._control_plane.others_proven())
         with self._report.step("verify"):
             await self._pause.within(self._verify())
+            await self._pause.within(self._control_plane.others_expect_promotion())
         self.effects.require_wanted()
         # From the order on nobody can stop it, and it ends by itself.
         await carried_out(self._promote())

@@ -317,7 +317,7 @@ def _assembled(proxy: Proxy) -> bool:
 
 def _server_of(proxy: Proxy) -> str:
     """The server in use; empty while clients are held, or the server is not connected."""
-    with suppress(OSError, http.client.HTTPException, ValueError):
+    with suppress(OSError, http.client.HTTPException, ValueError, KeyError):  # the last: no worker answers
         info = proxy.info()
         at_work = info["state"] == "running" and info["uplink"]["connected"] and not info["switchover"]["current"]
         return str(info["uplink"]["address"]) if at_work else ""

@@ -328,6 +328,42 @@ def test_a_peer_that_is_missing_refuses_it_all_by_name(fleet: Fleet) -> None:
     assert fleet.proxies[0].do("reload")["peers"]
 
 
+def test_a_peer_that_hangs_is_named_once_and_the_others_go_on(fleet: Fleet) -> None:
+    leader, hangs, other = fleet.proxies
+    fleet.proxies[0].do("pause-and-wait")
+    hangs.process.send_signal(signal.SIGSTOP)
+    try:
+        status, answer = leader.admin("unpause")
+        assert status == 503 and answer["error"].count(fleet.peers[1]) == 1
+        assert [leader.info()["state"], other.info()["state"]] == ["running"] * 2
+    finally:
+        hangs.process.send_signal(signal.SIGCONT)
+    fleet.assemble()
+    leader.do("unpause")
+    assert fleet.states() == ["running"] * COUNT
+
+
+OLDER = """
+from redisproxy.remote.order_server import OrderServer
+knows = OrderServer.responder
+OrderServer.responder = lambda self, name: None if name in (b"Claim", b"Pause") else knows(self, name)
+"""
+
+
+def test_a_peer_of_a_version_that_does_not_know_an_order_refuses_it_all_by_name(fleet: Fleet) -> None:
+    older = fleet.proxies[1]
+    older.stop()
+    older.process = older._start(OLDER)
+    fleet.assemble()
+    for asked in ("reload", "switchover", "pause-and-wait"):
+        status, answer = fleet.proxies[0].admin(asked)
+        assert status in (400, 409) and fleet.peers[1] in answer["error"] and "older version" in answer["error"]
+        fleet.proxies[0].do("unpause")
+    older.stop()
+    older.restart()
+    fleet.assemble()
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("fleet"))

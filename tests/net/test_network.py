@@ -305,6 +305,16 @@ def test_unix_sockets(network: Any, tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
+def test_a_unix_socket_whose_backlog_is_full_holds_nobody_up(network: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as hung, socket.socket(socket.AF_UNIX) as first:
+        hung.bind(path)
+        hung.listen(0)
+        first.connect(path)
+        with pytest.raises(CannotListenError, match="Address already in use"):
+            call(network.listen, UnixAddress(path), Server(), None, 5)
+
+
 def test_connecting_by_name_and_being_refused(network: Any) -> None:
     bed = Bed(network)
     client = call(network.connect, TcpAddress("localhost", bed.address.port), Recorder, None, 5.0)

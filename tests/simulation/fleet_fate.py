@@ -27,7 +27,7 @@ class FleetFate:
     """Kills, stops, cuts off.
 
     @ivar orders: those at which things happen. @ivar quiet_at: from when on nothing is late any more because of it.
-    @ivar server_failed: a server has failed for all proxies.
+    @ivar ways_alone: nothing has failed so far but the ways from proxies to servers.
     """
 
     orders: tuple[str, ...] = ORDERS
@@ -36,7 +36,7 @@ class FleetFate:
         self.world = world
         self.chance = Random(f"{world.seed} fleet fate")
         self.quiet_at = 0.0
-        self.server_failed = False
+        self.ways_alone = True
         counts = (0, 1, 1, 2, 3) if world.faulty else (0,)
         self._parts_from_all = Random(f"{world.seed} all servers").random() < 0.3
         orders = self.orders + 12 * self._parts_from_all * BEHIND_THE_FENCE
@@ -88,6 +88,7 @@ class FleetFate:
 
     def kill(self, victim: FleetProxy, when: str = "") -> None:
         """SIGKILL; it is started again some time later."""
+        self.ways_alone = False
         self._note(f"{when}{victim} is killed")
         victim.down = victim.hit = True
         self.world.clock.at(0, victim.kill)
@@ -104,6 +105,7 @@ class FleetFate:
 
     def stop(self, victim: FleetProxy, when: str = "") -> None:
         """SIGSTOP, and SIGCONT later."""
+        self.ways_alone = False
         seconds = self._for()
         victim.hit = True
         self._note(f"{when}{victim} stops for {seconds} s")
@@ -111,6 +113,7 @@ class FleetFate:
 
     def part(self, victim: FleetProxy, when: str = "") -> None:
         """Nothing gets through between this one and another one, or all others."""
+        self.ways_alone = False
         others = [each for each in self.world.proxies if each is not victim]
         if self.chance.random() < 0.5:
             others = [self.chance.choice(others)]
@@ -130,6 +133,7 @@ class FleetFate:
 
     def cut(self, victim: FleetProxy, when: str = "") -> None:
         """One of its connections to a peer is lost; each side learns of it some time later."""
+        self.ways_alone = False
         links = [
             end
             for end in self.world.net.open.ends
@@ -148,7 +152,7 @@ class FleetFate:
 
     def server(self) -> None:
         """A server hangs, or nobody reaches it."""
-        self.server_failed = True
+        self.ways_alone = False
         server, seconds = self.chance.choice(self.world.servers), self.chance.choice(LASTS_S[:3])
         if self.chance.random() < 0.5 and not server.hung:
             self._note(f"{server.name} hangs for {seconds} s")

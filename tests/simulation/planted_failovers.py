@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from twisted.internet.defer import succeed
 
+from redisproxy.fleet import left_fence
 from redisproxy.fleet.failover_of_all import FailoverOfAll
 from redisproxy.fleet.led_failover import LedFailover
 from redisproxy.switchover.sentinel_failover import SentinelFailover
@@ -80,6 +81,16 @@ def _brought_when_others_write() -> Patches:
     yield patch.object(LedFailover, "_gone", gone)
 
 
+def _fence_lifted_behind_the_order() -> Patches:
+    """A peer that has lost its leader lifts the fence also when the sentinels may have the order."""
+
+    async def nobody(finder: object, primary: object) -> bool:
+        return True
+
+    yield patch.object(left_fence.LeftFence, "expect_promotion", lambda self: None)
+    yield patch.object(left_fence, "promotes_nobody", nobody)
+
+
 FAILOVERS: dict[str, Callable[[], Patches]] = {
     "promoted-before-they-have-everything": _promoted_before_they_have_everything,
     "order-not-taken-back": _order_not_taken_back,
@@ -87,4 +98,5 @@ FAILOVERS: dict[str, Callable[[], Patches]] = {
     "peers-not-drained": _peers_not_drained,
     "peers-let-go-too-early": _peers_let_go_too_early,
     "brought-when-others-write": _brought_when_others_write,
+    "fence-lifted-behind-the-order": _fence_lifted_behind_the_order,
 }

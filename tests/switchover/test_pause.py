@@ -102,3 +102,19 @@ def test_work_that_begins_after_the_budget_gets_no_time(pause: Pause, clock: Clo
     clock.advance(0)
     assert waiting.called
     waiting.addErrback(lambda failure: failure.trap(TimeoutError))
+
+
+def test_what_comes_too_late_is_not_begun_at_all(pause: Pause, clock: Clock) -> None:
+    begun: list[str] = []
+
+    async def fence() -> None:
+        begun.append("fence")
+
+    begin(pause)
+    clock.advance(0.8)  # this process has stood still
+    too_late = ensureDeferred(pause.within(fence()))
+    clock.advance(0)
+    with pytest.raises(TimeoutError):
+        too_late.result.raiseException()  # type: ignore[attr-defined]
+    assert not begun
+    too_late.addErrback(lambda _: None)
