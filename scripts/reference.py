@@ -5,6 +5,7 @@ A test compares them with what this would write, so that they can't go stale.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -70,7 +71,8 @@ def _commands() -> Iterator[str]:
 
 
 def _help(command: click.Command) -> Iterator[str]:
-    for paragraph in (command.help or "").split("\n\n"):
+    # Python 3.13 takes the indentation out of docstrings, older ones leave it.
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         text = paragraph.strip("\n")
         if text.startswith("\b"):
             yield "```"

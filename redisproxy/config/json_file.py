@@ -16,6 +16,7 @@ SCHEMA = "$schema"
 """The key with which a file tells an editor its schema."""
 
 _STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*(?:"|\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_COMMA_TOO_MANY = re.compile(r",\s*(?=[]}])")
 _NOT_LINE_END = re.compile(r"[^\r\n]")
 
 
@@ -52,8 +53,9 @@ def _parsed(path: Path, content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 (byte {error.start})"]) from None
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError([f"{path}: not JSON: {_in_words(error)}, {place}"]) from None
+        met = _behind_comma(error)
+        place = f"line {met.lineno}, column {met.colno}"
+        raise ConfigError([f"{path}: not JSON: {_in_words(met)}, {place}"]) from None
     except RecursionError:
         raise ConfigError([f"{path}: nested too deeply"]) from None
     except ValueError:
@@ -77,6 +79,12 @@ _MESSAGES = {
     "Expecting ':' delimiter": "a colon is missing",
     "Extra data": "something stands after the end of the object",
 }
+
+
+def _behind_comma(error: json.JSONDecodeError) -> json.JSONDecodeError:
+    """The fault at what follows a comma too many, where Python up to 3.12 finds it; newer ones find the comma."""
+    comma = _COMMA_TOO_MANY.match(error.doc, error.pos)
+    return error if comma is None else json.JSONDecodeError(error.msg, error.doc, comma.end())
 
 
 def _in_words(error: json.JSONDecodeError) -> str:
