@@ -189,6 +189,7 @@ class Command(Resource):
         rest = ", ".join(f"{name}={value}" for name, value in fields.items() if name != "cmd")[:MAX_LOGGED]
         _log.info("{who} orders {cmd} {rest}", who=self._guard.who(request), cmd=fields["cmd"], rest=rest)
         answering = maybeDeferred(call, fields)
+        answering.addErrback(_log_refusal, fields["cmd"])
         return deliver(request, answering.addCallbacks(_done, _refused), JSON, fields["cmd"])
 
     def _command(self, fields: dict[str, str]) -> Callable[[dict[str, str]], Any]:
@@ -221,6 +222,13 @@ def _commands(operations: Operations) -> dict[str, Callable[[dict[str, str]], An
 
 def _done(value: Answer) -> Rendered:
     return _as_answer(200, {"ok": True, **value})
+
+
+def _log_refusal(failure: Failure, name: str) -> Failure:
+    """What came of a move that had begun is logged by whoever carried it out."""
+    if isinstance(failure.value, OperationError) and "report" not in failure.value.details:
+        _log.warn("{cmd} is refused: {error}", cmd=name, error=failure.getErrorMessage())
+    return failure
 
 
 def _refused(failure: Failure) -> Rendered:

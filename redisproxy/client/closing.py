@@ -23,6 +23,10 @@ class Holder(Protocol):
     def id(self) -> int:
         """The id that it sees."""
 
+    @property
+    def address(self) -> str:
+        """Where it comes from."""
+
     def release(self) -> None:
         """Give back everything that it holds. Called once."""
 
@@ -53,7 +57,7 @@ class Closing:
             return
         if reason:
             self.count(reason)
-            self._why = f"closed by the proxy ({reason})"
+            self._closed_by_us(reason)
         self.let_go()
         self._output.transport.unregisterProducer()
         self._output.transport.abortConnection()
@@ -74,8 +78,12 @@ class Closing:
     def close_for(self, reason: str, why: str) -> None:
         """Close as L{close} does; `reason` is counted and `why` logged."""
         self.count(reason)
-        self._why = f"closed by the proxy ({why})"
+        self._closed_by_us(why)
         self.close()
+
+    def _closed_by_us(self, why: str) -> None:
+        """Note it for the log, which may have told nothing of this client before."""
+        self._why = f"closed by the proxy ({why}), it came from {self._holder.address}"
 
     def abort(self) -> None:
         """Close at once, whatever has been written."""

@@ -66,7 +66,9 @@ class FleetFigures:
     def _of_operations(self) -> Iterable[Metric]:
         labels = ["operation", "result"]
         counted = CounterMetricFamily(f"{NAME}operations", "Operations that this proxy has led", labels=labels)
-        last = GaugeMetricFamily(f"{NAME}last_operation_seconds", "When the last one ended, since 1970", labels=labels)
+        last = GaugeMetricFamily(
+            f"{NAME}last_operation_timestamp_seconds", "When the last one ended, since 1970", labels=labels
+        )
         for ended, count in self._assembly.ended.items():
             counted.add_metric(ended, count)
         if self._assembly.last is not None:

@@ -38,6 +38,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from prometheus_client.parser import text_string_to_metric_families
 
 import redisproxy
+from redisproxy.telemetry.bounded_answers import session
 from redisproxy.telemetry.values import Ended, Moment
 
 TIMEOUT_S = 5
@@ -64,8 +65,10 @@ class Collector:
         library = logging.getLogger("opentelemetry")
         library.handlers, library.propagate = [self._why], False
         base, began = endpoint.rstrip("/"), time.time()
-        self._metrics = OTLPMetricExporter(f"{base}/v1/metrics", timeout=TIMEOUT_S)
-        self._spans = OTLPSpanExporter(f"{base}/v1/traces", timeout=TIMEOUT_S)
+        # A provider of credentials that the environment names brings a session of its own.
+        asking = None if any(name.endswith("_CREDENTIAL_PROVIDER") for name in os.environ) else session()
+        self._metrics = OTLPMetricExporter(f"{base}/v1/metrics", timeout=TIMEOUT_S, session=asking)
+        self._spans = OTLPSpanExporter(f"{base}/v1/traces", timeout=TIMEOUT_S, session=asking)
         self._began_ns = _ns(began)
         self._resource = Resource.create(
             {

@@ -208,6 +208,13 @@ def test_what_goes_wrong_has_its_status(site: Site, body: str, status: int, part
     assert code == status and answer["ok"] is False and part in answer["error"]
 
 
+def test_the_log_tells_of_an_order_that_is_refused(site: Site) -> None:
+    with logged() as told:
+        site.cmd("cmd=reload")
+    assert [level for level, _ in told] == ["info", "warn"]
+    assert told[1][1] == "reload is refused: a reload is running already"
+
+
 @pytest.mark.parametrize(
     ("arguments", "query"),
     [

@@ -62,6 +62,7 @@ def test_why_the_proxy_closes_a_client_is_logged_always(wire: Wire, spoken: Spok
     client.send(b"*x\r\n")
     assert client.closed and len(spoken) == 1
     assert spoken[0].startswith("client 1 disconnected: closed by the proxy (")
+    assert spoken[0].endswith(f"), it came from {client.inside.address}") and "127.0.0.1:" in spoken[0]
 
 
 def test_a_slow_reader_is_noticed_by_what_its_transport_tells(wire: Wire, client: Client) -> None:

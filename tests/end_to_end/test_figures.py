@@ -37,6 +37,8 @@ def proxy(request: pytest.FixtureRequest, server: RedisServer, certificates: Cer
     with Proxy(
         server.uplink, tls=certificates, workers=request.param, slowlog={"threshold_ms": 150}, hot_keys={"sample": 2}
     ) as proxy:
+        # It is ready with the first worker, and the figures of each are looked at.
+        wait_until(lambda: all(each["answers"] for each in proxy.info().get("workers", ())), "all workers answer", 60)
         yield proxy
 
 

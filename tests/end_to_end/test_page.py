@@ -598,6 +598,15 @@ def test_buttons_are_there_only_when_they_can_be_used(drawn: Drawn) -> None:
         expect(button(name=name)).to_be_disabled(timeout=WAIT_MS)
 
 
+def test_a_switchover_that_waits_for_its_operator_says_what_to_do(drawn: Drawn) -> None:
+    drawn.tell(**MOVING)
+    drawn.sees(
+        "#running .warning", "Clients are held: promote b:1 now, then press Go on… here. Else everything is undone."
+    )
+    drawn.tell(switchover={"current": {**RUNNING, "step": "verify"}})
+    expect(drawn.page.locator("#running .warning")).to_be_hidden(timeout=WAIT_MS)
+
+
 def test_a_dry_run_tells_what_it_would_take_and_warns(drawn: Drawn) -> None:
     copy = {"keys": 2_000_000, "data_bytes": 3_000_000_000, "seconds": 130}
     drawn.answer = {"ok": True, "report": {**REPORT, "result": "dry_run", "copy": copy, "warnings": ["no AOF there"]}}

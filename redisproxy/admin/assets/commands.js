@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { bytes, duration, many } from "./format.js";
+import { WAITS } from "./switchover.js";
 
 function warnings({ warnings: texts = [] } = {}) {
   return texts.map((text) => el("p", { class: "warning" }, el("b", {}, "! "), text));
@@ -118,7 +119,7 @@ export class Commands {
       sentinel: Boolean(uplink.sentinel),
       byOperator: reasons.includes("operator"),
       moving: Boolean(switchover.current),
-      waits: switchover.current?.step === "wait for the operator",
+      waits: switchover.current?.step === WAITS,
       wayBack: Boolean(switchover.way_back),
     };
     const focused = this.buttons.find(({ button }) => button === document.activeElement)?.button;

@@ -4,13 +4,14 @@ import { draw, el, setText, svg, table, terms, unseen, whenChanged } from "./dom
 import { bytes, bytesPerSecond, count, duration, many, milliseconds, time, words } from "./format.js";
 import { Course } from "./course.js";
 
+export const WAITS = "wait for the operator";
 const PLANS = {
   replicate: ["preflight", "replicate", "catch up", "connect", "drain", "fence", "verify", "promote", "swap", "finish"],
   copy: ["preflight", "copy", "connect", "drain", "fence", "rest", "verify", "swap", "finish"],
   failover: ["preflight", "drain", "fence", "verify", "promote", "connect", "swap", "finish"],
-  external: ["preflight", "connect", "drain", "wait for the operator", "verify", "swap"],
+  external: ["preflight", "connect", "drain", WAITS, "verify", "swap"],
 };
-const PAUSED = ["drain", "fence", "rest", "wait for the operator", "verify", "promote", "swap"];
+const PAUSED = ["drain", "fence", "rest", WAITS, "verify", "promote", "swap"];
 
 /** The steps that are to come, told from those that were. */
 function plan(names, mode) {
@@ -64,13 +65,16 @@ class Progress {
     this.share = el("output", { class: "share" });
     this.figures = el("div");
     this.list = el("ol", { class: "steps" });
+    this.todo = el("p", { class: "warning" });
     this.node = el("div", { class: "panel" },
-      this.title, el("div", { class: "progress" }, this.bar, this.share), this.figures, this.list);
+      this.title, this.todo, el("div", { class: "progress" }, this.bar, this.share), this.figures, this.list);
     this.showSteps = whenChanged((all) => draw(this.list, ...all.map(stepItem)));
   }
 
   update(current, mode, held) {
     setText(this.title, `${current.from} → ${current.to}, for ${duration(current.elapsed_ms / 1000)}`);
+    this.todo.hidden = current.step !== WAITS;
+    setText(this.todo, `Clients are held: promote ${current.to} now, then press Go on… here. Else everything is undone.`);
     this.showSteps(steps(current, mode));
     const [share, figures] = current.total_keys === undefined ? this.#replicated(current) : this.#copied(current);
     if (share === null) this.bar.removeAttribute("value");
