@@ -44,7 +44,7 @@ class SwitchoverCut:
     """Implements C{switchover.control_plane.ControlPlane}: the pause of one switchover, and its change of settings.
 
     @param clients_closed: how many clients had been closed before, by reason.
-    @param others_lift_fence: see there.
+    @param others_lift_fence: see there. @param others_left_behind: see there.
     """
 
     def __init__(
@@ -54,8 +54,9 @@ class SwitchoverCut:
         move: Move,
         clients_closed: Mapping[str, int],
         others_lift_fence: LiftFence,
+        others_left_behind: Callable[[], bool],
     ) -> None:
-        self.others_lift_fence = others_lift_fence
+        self.others_lift_fence, self.others_left_behind = others_lift_fence, others_left_behind
         self._candidate = candidate
         self._holding = holding
         self._move = move
@@ -101,10 +102,11 @@ class SwitchoverOperation:
 
     @ivar way_back: the server before. @ivar watch: looks at the new server for a while.
     @ivar running: the switchover that runs. @ivar go_back: how the watch has it go back, with the reason.
-    @ivar others_lift_fence: asks the peers.
+    @ivar others_lift_fence: asks the peers. @ivar others_left_behind: whether one was lost.
     """
 
     running: Switchover | None = None
+    _cut: SwitchoverCut | None = None
     log = Logger(namespace="redisproxy.switchover")
 
     def __init__(
@@ -126,12 +128,12 @@ class SwitchoverOperation:
         self._exclusion = exclusion
         self._results = results
         self._network, self._clock = network, clock
-        self._cut: SwitchoverCut | None = None
         self._abort = Abort()
         self.way_back = Return(configuration, results, network, clock)
         self.go_back: GoBack = lambda reason: self.switch_over(back=True, reason=reason)
         self.watch = Watch(network, clock, lambda reason: self.go_back(reason))
         self.others_lift_fence: LiftFence = NoOtherProxies().lift_fence
+        self.others_left_behind: Callable[[], bool] = lambda: False
 
     @property
     def progress(self) -> Answer | None:
@@ -209,7 +211,8 @@ class SwitchoverOperation:
     async def _made(self, trip: Trip, dry_run: bool) -> Switchover:
         candidate, left = trip.candidate, self.way_back.left_at(trip.candidate.settings.uplink)
         before = (await self._dataplane.figures()).clients_closed
-        self._cut = SwitchoverCut(candidate, self._holding, self._move, before, self.others_lift_fence)
+        others = self.others_lift_fence, self.others_left_behind
+        self._cut = SwitchoverCut(candidate, self._holding, self._move, before, *others)
         old, new = self._configuration.settings, candidate.settings
         finder = self._configuration.finder
         watching = finder if isinstance(finder, Finder) else None

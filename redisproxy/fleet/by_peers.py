@@ -38,3 +38,8 @@ async def fence_lifted_by_peers(assembly: Assembly) -> bool:
         return False
     told = await party.each(party.to_peers(LiftFence), LIFT_S, may_fail=True)
     return any(lifted for _, lifted in told)
+
+
+def some_are_lost(assembly: Assembly) -> bool:
+    """Whether a peer that has taken part is not there any more."""
+    return assembly.party is not None and not all(member.there for member in assembly.party.members)

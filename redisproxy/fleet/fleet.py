@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy.fleet.all_planes import Assembly, FleetDataPlane
-from redisproxy.fleet.by_peers import fence_lifted_by_peers, set_back_by_peers
+from redisproxy.fleet.by_peers import fence_lifted_by_peers, set_back_by_peers, some_are_lost
 from redisproxy.fleet.caller import Caller
 from redisproxy.fleet.certificates import PortTLS
 from redisproxy.fleet.door import Door
@@ -80,6 +80,7 @@ class Fleet:
         control.switchover.go_back, control.ends = self.operations.go_back, self.stop
         control.failover.others = FailoverOfAll(self._assembly)
         control.switchover.others_lift_fence = lambda: fence_lifted_by_peers(self._assembly)
+        control.switchover.others_left_behind = lambda: some_are_lost(self._assembly)
         control.switchover.way_back.others_set_back = lambda: set_back_by_peers(self._assembly)
 
     def ports(self) -> OwnPorts:

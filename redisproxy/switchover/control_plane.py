@@ -38,6 +38,9 @@ class ControlPlane(Helped, Protocol):
     def swap(self) -> Coroutine[Deferred[Any], Any, None]:
         """Put the new settings in force. The gate is closed and nothing is in flight."""
 
+    def others_left_behind(self) -> bool:
+        """Whether other proxies of the fleet were lost, and have to find the new server by themselves."""
+
     def told_to_go_on(self) -> Deferred[None]:
         """In external mode: fire when the operator has promoted the new server."""
 

@@ -38,6 +38,7 @@ VERIFY_SHARE, VERIFY_ALL_SHARE = 0.005, 0.1
 MARK_LASTS_MS = 120_000
 """A data plane that has lost its control plane decides within a shorter time."""
 SHOWN = 10
+_STAYS = f"the key {MARKER} stays at the new server for {MARK_LASTS_MS // 1000} s: {{reason}}"
 
 
 class CopyRoute:
@@ -179,8 +180,15 @@ class CopyRoute:
         self._effects.copied = self._is_marked = True
         await pause.within(mark(self._servers.at_new, Marked.COPIED, self._servers.old.address, MARK_LASTS_MS))
 
-    async def unmark(self, pause: Pause) -> None:
-        """Remove that when the data plane goes there, before clients can see it, if there is time for it."""
+    async def unmark(self, pause: Pause, stays: bool) -> None:
+        """Remove that when the data plane goes there, before clients can see it, if there is time for it.
+
+        @param stays: somebody was lost, who has to find it when the servers are asked; it goes by itself later.
+        """
+        if stays:
+            self._is_marked = False
+            self._report.warn([_STAYS.format(reason="a peer that was lost looks for it")])
+            return
         try:
             await pause.within(unmark(self._servers.at_new))
             self._is_marked = False
@@ -203,7 +211,7 @@ class CopyRoute:
             if self._is_marked:
                 await unmark(await self._servers.reach_new())
         except UplinkError as error:
-            self._report.warn([f"the key {MARKER} stays at the new server for {MARK_LASTS_MS // 1000} s: {error}"])
+            self._report.warn([_STAYS.format(reason=error)])
         await self._servers.watchers.watch_new(self._report)
 
     # -- undoing

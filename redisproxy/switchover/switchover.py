@@ -255,7 +255,7 @@ class Switchover:
             await pause.within(move.bring())
             self.effects.require_wanted()
             await route.mark_copied(pause)
-        await self._resume_on_the_new(lambda: route.unmark(pause))
+        await self._resume_on_the_new(lambda: route.unmark(pause, self._control_plane.others_left_behind()))
 
     # -- external mode: somebody else moves the data
 

@@ -344,24 +344,53 @@ def test_a_peer_that_hangs_is_named_once_and_the_others_go_on(fleet: Fleet) -> N
 
 
 OLDER = """
+import pathlib
 from redisproxy.remote.order_server import OrderServer
-knows = OrderServer.responder
-OrderServer.responder = lambda self, name: None if name in (b"Claim", b"Pause") else knows(self, name)
+knows, lacks = OrderServer.responder, pathlib.Path({lacks!r})
+OrderServer.responder = lambda self, name: None if name in lacks.read_bytes().split() else knows(self, name)
 """
 
 
-def test_a_peer_of_a_version_that_does_not_know_an_order_refuses_it_all_by_name(fleet: Fleet) -> None:
-    older = fleet.proxies[1]
+@pytest.fixture
+def lacks(fleet: Fleet, tmp_path: Path) -> Iterator[Path]:
+    """The file that names the orders which the second proxy does not know."""
+    older, file = fleet.proxies[1], tmp_path / "lacks"
+    file.write_text("")
     older.stop()
-    older.process = older._start(OLDER)
+    older.process = older._start(OLDER.format(lacks=str(file)))
     fleet.assemble()
-    for asked in ("reload", "switchover", "pause-and-wait"):
-        status, answer = fleet.proxies[0].admin(asked)
-        assert status in (400, 409) and fleet.peers[1] in answer["error"] and "older version" in answer["error"]
-        fleet.proxies[0].do("unpause")
+    yield file
     older.stop()
     older.restart()
     fleet.assemble()
+
+
+def test_peers_of_another_version_and_peers_that_are_lost_in_a_copy(
+    fleet: Fleet, lacks: Path, servers: tuple[RedisServer, RedisServer]
+) -> None:
+    one, other = servers
+    lacks.write_text("Claim Pause")
+    for asked in ("reload", "pause-and-wait"):
+        fleet.assemble()  # who does not know an order is left
+        status, answer = fleet.proxies[0].admin(asked)
+        assert status in (400, 409) and fleet.peers[1] in answer["error"] and "older version" in answer["error"]
+        fleet.proxies[0].do("unpause")
+    lacks.write_text("Bring")  # the leader goes on without it, and it asks the servers
+    fleet.assemble()
+    one.client().flushall()
+    fleet.point_at(other)
+    for proxy in fleet.proxies:
+        proxy.write(switchover={"mode": "copy", "replace_data": True, "pause_budget_ms": 4000})
+    report = fleet.proxies[0].do("switchover")["report"]
+    assert any("a peer that was lost looks for it" in each for each in report["warnings"])
+    wait_until(lambda: fleet.servers() == {f"127.0.0.1:{other.port}"}, "the one that was lost finds there")
+    lacks.write_text("")
+    fleet.assemble()
+    fleet.point_at(one)
+    for proxy in fleet.proxies:
+        proxy.write(switchover={"mode": "replicate", "replace_data": True, "pause_budget_ms": 4000})
+    fleet.proxies[0].do("switchover")
+    assert fleet.servers() == {f"127.0.0.1:{one.port}"}
 
 
 @pytest.fixture(scope="module")
