@@ -193,10 +193,24 @@ class SentinelFailover:
         if address != self._group.candidates[0]:
             await self._control_plane.aim(address)
         await move.connect()
+        await self._require_promoted(address)
         await self._former.follow(address)
         await self._until_writable(address)
         await self._control_plane.others_bring_to(address)
         await move.bring()
+
+    async def _require_promoted(self, address: TcpAddress) -> None:
+        """The other sentinels make it a replica again if the one that has promoted it dies before it has told them.
+
+        Both would follow each other, if the former primary was made to follow it then.
+
+        @raise SwitchoverFailed: it is none any more.
+        """
+        if (await self._group.replication_of(address)).role != "master":
+            self._new = None
+            raise SwitchoverFailed(
+                f"{address} was promoted, and is a replica again: the other sentinels knew nothing of it"
+            )
 
     async def _until_writable(self, address: TcpAddress) -> None:
         ends = self._clock.seconds() + WRITABLE_S

@@ -101,6 +101,16 @@ class SentinelGroup:
         except UplinkError as error:
             return error
 
+    async def replication_of(self, address: TcpAddress) -> ServerState:
+        """How a server stands now; a sentinel that promotes it closes the connections that there are.
+
+        @raise UplinkError: it can't be reached.
+        """
+        try:
+            return await (await self.at(address)).replication()
+        except UplinkError:
+            return await (await self.at(address, anew=True)).replication()
+
     async def promoted(self) -> tuple[TcpAddress, ServerState] | None:
         """Whom a sentinel has promoted; None as long as there is nobody."""
         for address, state in (await self.states()).items():

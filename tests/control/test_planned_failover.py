@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 
-from redisproxy.control.errors import BadRequest, WrongState
+from redisproxy.control.errors import BadRequest, OperationError, WrongState
 from redisproxy.net.errors import UplinkUnavailable
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
@@ -202,6 +202,25 @@ def test_a_replica_that_lags_is_waited_for_or_it_is_undone(world: World) -> None
     outcome = world.fail_over()
     world.rig.advance(3)
     assert "at the step verify" in str(outcome.error) and not any(each.failing for each in world.group.sentinels)
+    world.settle()
+
+
+def test_a_replica_that_the_other_sentinels_demote_again_is_not_gone_to(world: World) -> None:
+    """The one that had promoted it has died before it could tell them; the primary must not be made to follow it."""
+    rig, primary = world.rig, world.used
+    rig.held_up["connect"] = held_up = Deferred[None]()
+    outcome = world.fail_over()
+    rig.until(lambda: any(each.repl.primary is None for each in rig.servers if each is not primary))
+    rig.until(lambda: "connect" in rig.orders)
+    world.group.sentinels[0].crash(2)
+    for each in rig.servers[1:]:
+        each.follow("10.0.0.1", 6379)
+    rig.held_up.pop("connect")
+    held_up.callback(None)
+    rig.advance(10)
+    assert isinstance(outcome.error, OperationError) and "is a replica again" in str(outcome.error)
+    assert outcome.error.details["report"]["result"] == "rolled_back"
+    assert world.used is primary and primary.repl.primary is None and primary.config["min-replicas-to-write"] == "0"
     world.settle()
 
 
