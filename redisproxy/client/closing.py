@@ -57,8 +57,9 @@ class Closing:
             return
         if reason:
             self.count(reason)
-            self._closed_by_us(reason)
         self.let_go()
+        if reason:
+            self._closed_by_us(reason)
         self._output.transport.unregisterProducer()
         self._output.transport.abortConnection()
 

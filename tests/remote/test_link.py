@@ -135,7 +135,8 @@ def pair() -> Pair:
 
 @pytest.fixture
 def log() -> Iterator[list[str]]:
-    """What is logged, as text."""
+    """What is logged, as text; what other tests have left behind is told before."""
+    gc.collect()
     lines: list[str] = []
 
     @provider(ILogObserver)
