@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from redisproxy.control.holding import Holding
 
 
+LATE_S = 0.5
+LOOK_S = 1.0
+"""For so long a process that stood still waits for news of the primary; again if it stands still in that time, too."""
+
+
 class FailoverHold:
     """The old primary still takes writes between a promotion and the first news of it, and they would be lost.
 
@@ -39,7 +44,15 @@ class FailoverHold:
         if self._timer is None and limit_s and not self.suspended:
             self._since = self._clock.seconds()
             self._holding.hold(FAILOVER).addErrback(self._failed)
-            self._timer = self._clock.callLater(limit_s, self.end)
+            self._timer = self._clock.callLater(limit_s, self._over, self._since + limit_s)
+
+    def _over(self, due: float) -> None:
+        """The time is over; who stood still has not heard what there was to hear, and reads would be stale."""
+        now = self._clock.seconds()
+        if now - due >= LATE_S:
+            self._timer = self._clock.callLater(LOOK_S, self._over, now + LOOK_S)
+        else:
+            self.end()
 
     def end(self) -> None:
         """Let them go on, if they are held."""

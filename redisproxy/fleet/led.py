@@ -126,6 +126,8 @@ class Led:
             whose = "the server before is" if back else "its configuration file names"
             raise Rejected(f"{whose} {named}, and not {target}")
         await self.side.note_sentinels(candidate.settings)
+        if self._dismissed or self._lost:
+            raise Rejected(f"the {self._operation} was over before it was prepared")  # nobody would abandon it
         await self.side.served.prepare(candidate.settings, candidate.same_listeners)
         self._candidate = candidate
 

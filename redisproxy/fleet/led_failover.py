@@ -106,9 +106,14 @@ class LedFailover:
 
     async def _aim(self, address: TcpAddress) -> Candidate:
         await self._abandon()
-        candidate = self._here.configuration.of_primary_at(address)
-        await self._here.control.move.prepare(candidate)
-        self._candidate = candidate
+        if self._ended:
+            raise Rejected("the failover was over before it was prepared")  # nobody would abandon it
+        candidate = self._candidate = self._here.configuration.of_primary_at(address)
+        try:
+            await self._here.control.move.prepare(candidate)
+        except BaseException:
+            self._candidate = None
+            raise
         return candidate
 
     async def _abandon(self) -> None:
