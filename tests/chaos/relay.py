@@ -46,8 +46,9 @@ CLEAR = Weather()
 
 @implementer(IHalfCloseableProtocol)
 class End(Protocol):
-    transport: Any
     """One end of a relayed connection; what it receives leaves at `other`, in order and each piece when it is due."""
+
+    transport: Any
 
     def __init__(self, relay: Relay, replies: bool) -> None:
         self.relay = relay
@@ -58,7 +59,7 @@ class End(Protocol):
         self.due = 0.0
         self.call: Any = None
         self.robbed = False
-        self.gone = False
+        self.gone = self.drained = self.half_closed = False
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
@@ -115,11 +116,16 @@ class End(Protocol):
         self.flush()
 
     def _half_close(self) -> None:
+        self.drained = True
         if self.other is not None and not self.other.gone:
             self.other.transport.loseWriteConnection()
 
     def writeConnectionLost(self) -> None:
-        pass
+        self.half_closed = True
+        other = self.other
+        if other is not None and all(end.drained and end.half_closed for end in (self, other)):
+            for end in (self, other):  # Twisted keeps a connection of which both halves have ended
+                end.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.gone = True
