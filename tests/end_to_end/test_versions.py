@@ -178,7 +178,9 @@ def test_clients_have_all_they_need_of_another_server(name: str) -> None:
         queueing.close()
         assert client.evalsha(script.sha, 1, "n") == 4
         client.publish("news", "moved")
-        assert channel.get_message(timeout=5)["data"] == "moved"
+        # A pause of 10 ms has sent MIGRATING and MIGRATED before, for which redis-py gives None.
+        heard = [channel.get_message(timeout=5 if at == 0 else 1) for at in range(3)]
+        assert [message["data"] for message in heard if message is not None] == ["moved"]
         client.rpush("queue", "job")
         client.xadd("events", {"a": 1})
         for each in (popper, reader):
