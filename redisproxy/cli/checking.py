@@ -29,15 +29,19 @@ def load(path: str, exit_code: int = REFUSED, as_json: bool = False) -> config.S
 
 
 @click.command("check-config", short_help="Check a configuration, and show what it sets.")
-@click.argument("file", type=click.Path())
+@click.argument("file", required=False, type=click.Path())
+@click.option("-c", "--config", "named", type=click.Path(), help="FILE, as the other commands have it.")
 @click.option("--all", "everything", is_flag=True, help="Show the defaults that are in force, too.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when there are warnings.")
 @AS_JSON
-def check_config(file: str, everything: bool, strict: bool, as_json: bool) -> None:
+def check_config(file: str | None, named: str | None, everything: bool, strict: bool, as_json: bool) -> None:
     """Check FILE as the proxy would at its start; show what would be in force, and warn of what is unwise.
 
     Exit code 0: it is good. 1: it has faults, or with --strict warnings.
     """
+    file = file or named
+    if not file:
+        raise click.UsageError("Missing argument 'FILE'.")
     if as_json:
         sys.exit(_as_json(file, everything, strict))
     settings = load(file)

@@ -38,7 +38,8 @@ def status(path: str, cacert: str | None, check: bool, as_json: bool) -> None:
 def _lines(info: dict[str, Any], now: dict[str, Any] | None) -> Iterator[str]:
     uplink, clients = info["uplink"], info["clients"]
     reachable = "connected" if uplink["connected"] else f"not connected: {uplink['last_error'] or 'trying'}"
-    yield f"state:     {info['state']} {' '.join(info['paused_for'])}".rstrip()
+    waits = ", but commands wait for the server" if info["state"] == "running" and not uplink["connected"] else ""
+    yield f"state:     {info['state']} {' '.join(info['paused_for'])}".rstrip() + waits
     yield f"clients:   {clients['open']:,} connected, {info['held']:,} held, {info['in_flight']:,} commands in flight"
     connections = f"{uplink['connections']} connection{'' if uplink['connections'] == 1 else 's'}"
     yield f"uplink:    {shown(uplink['address'])}, {shown(reachable)}, {connections}"

@@ -103,7 +103,9 @@ class Closing:
     def lost(self, reason: Failure) -> None:
         """The transport is gone."""
         if self._why:
-            self.log.info("client {id} disconnected: {why}", id=self._holder.id, why=self._why)
+            more = self._core.closed_lines.another()
+            if more is not None:
+                self.log.info("client {id} disconnected: {why}{more}", id=self._holder.id, why=self._why, more=more)
         elif self._core.log_clients:
             self.log.debug("client {id} disconnected: {why}", id=self._holder.id, why=reason.getErrorMessage())
         self.let_go()

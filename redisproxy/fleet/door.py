@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from redisproxy.fleet.channel import Channel
+from redisproxy.net.few_lines import FewLines
 
 if TYPE_CHECKING:
     from redisproxy.remote.link import Link
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 MAX_UNPROVEN = 64
 MAX_UNPROVEN_OF_HOST = 8
 MAX_CONNECTIONS = 256
-LOG_EVERY_S = 10.0
 TOO_MANY = "too many are connected that have not proven that they belong to the fleet"
 
 
@@ -39,8 +39,7 @@ class Door(Factory[Any]):
         self._channels: dict[Channel, None] = {}
         self._unproven: Counter[str] = Counter()
         self._hosts: dict[Channel, str] = {}
-        self._refusals = 0
-        self._logged_at = -LOG_EVERY_S
+        self._refusals = FewLines(clock.seconds, 1)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Part of C{IProtocolFactory}; None refuses."""
@@ -99,11 +98,6 @@ class Door(Factory[Any]):
             del self._unproven[host]
 
     def _say(self, host: str, why: str) -> None:
-        """One line for many: whoever can connect could fill the log."""
-        self._refusals += 1
-        now = self._clock.seconds()
-        if now - self._logged_at < LOG_EVERY_S:
-            return
-        more = f" (and {self._refusals - 1} others)" if self._refusals > 1 else ""
-        self.log.warn("a connection from {host} was refused: {why}{more}", host=host or "?", why=why, more=more)
-        self._refusals, self._logged_at = 0, now
+        more = self._refusals.another()
+        if more is not None:
+            self.log.warn("a connection from {host} was refused: {why}{more}", host=host or "?", why=why, more=more)

@@ -16,6 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from redisproxy.net.few_lines import FewLines
+
 if TYPE_CHECKING:
     from redisproxy.figures.metrics import Metrics
 
@@ -83,8 +85,6 @@ class _Uplink(_Side):
 class RawClient(_Side):
     """The client's side of one relay; nothing is read from it before the Redis side is there."""
 
-    log = Logger(namespace="redisproxy.raw")
-
     def __init__(self, factory: RawFactory) -> None:
         self._factory = factory
         self._connecting: Deferred[IProtocol] | None = None
@@ -122,7 +122,7 @@ class RawClient(_Side):
     def _failed(self, failure: Failure) -> None:
         self._connecting = None
         if not failure.check(CancelledError):
-            self.log.warn("raw client: no connection to the uplink: {error}", error=failure.getErrorMessage())
+            self._factory.failed(failure.getErrorMessage())
             self.terminate()
 
     def terminate(self) -> None:
@@ -143,6 +143,7 @@ class RawFactory(Factory[Protocol]):
     @ivar changed: called when a client has come or gone.
     """
 
+    log = Logger(namespace="redisproxy.raw")
     noisy = False
 
     def __init__(self, connect: Connect, max_connections: int, metrics: Metrics) -> None:
@@ -151,6 +152,7 @@ class RawFactory(Factory[Protocol]):
         self.changed: Callable[[], None] = lambda: None
         self._metrics = metrics
         self._clients: dict[RawClient, None] = {}
+        self._failures = FewLines()
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -171,6 +173,12 @@ class RawFactory(Factory[Protocol]):
         """Count a client out."""
         self._clients.pop(client, None)
         self.changed()
+
+    def failed(self, error: str) -> None:
+        """A client gets no connection to the Redis server."""
+        more = self._failures.another()
+        if more is not None:
+            self.log.warn("raw client: no connection to the uplink: {error}{more}", error=error, more=more)
 
     def terminate_all(self) -> int:
         """Close every raw connection; say how many there were."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from redisproxy.commands.lookup import CommandTable
 from redisproxy.figures.hot_keys import HotKeys
 from redisproxy.figures.slow_log import SlowLog
+from redisproxy.net.few_lines import FewLines
 from redisproxy.shared.blocked_commands import BlockedCommands
 from redisproxy.shared.maintenance import Maintenance
 from redisproxy.shared.notes import Notes
@@ -60,6 +61,7 @@ class Core:
     @ivar maintenance: who is told of pauses.
     @ivar notes: what clients change silently while a copy is being made; always the same object.
     @ivar slow_log: the commands that took long. @ivar hot_keys: the keys that are used most.
+    @ivar closed_lines: how much the log is told of clients that the proxy closes.
     @ivar every_worker: where to ask about clients of all workers; None when this process has them all.
     """
 
@@ -82,6 +84,7 @@ class Core:
     maintenance: Maintenance = field(init=False)
     slow_log: SlowLog = field(init=False)
     hot_keys: HotKeys = field(init=False)
+    closed_lines: FewLines = field(init=False)
 
     def __post_init__(self) -> None:
         self.blocked_commands = BlockedCommands(self.clock)
@@ -89,3 +92,4 @@ class Core:
         self.maintenance = Maintenance(self.gate, self.clock)
         self.slow_log = SlowLog(self.gate.flow, self.clock.seconds)
         self.hot_keys = HotKeys(self.gate.flow, self.clock.seconds)
+        self.closed_lines = FewLines(self.clock.seconds)

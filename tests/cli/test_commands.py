@@ -42,6 +42,10 @@ def test_check_config_tells_what_is_wrong_and_nothing_else(tmp_path: Path) -> No
     assert result.exit_code == 0
     assert result.stdout == f'{path} is good: :1 -> a:1\n  uplink.addr  "a:1"\n  listen.addr  ":1"\n'
     assert [line.partition(": ")[2][:8] for line in result.stderr.splitlines()] == ["listen: ", "admin: w"]
+    named = CliRunner().invoke(main, ["check-config", "-c", str(path)])
+    assert (named.exit_code, named.stdout) == (0, result.stdout)
+    without = CliRunner().invoke(main, ["check-config"])
+    assert without.exit_code == 2 and "Missing argument 'FILE'" in without.stderr
 
 
 def test_check_config_warns_of_secrets_that_everybody_may_read(tmp_path: Path) -> None:
@@ -148,6 +152,8 @@ def test_status_is_readable_or_json(start: Start) -> None:
         assert part in text
     assert json.loads(endpoint.run("status", "--json").stdout) == INFO
     assert endpoint.server.seen[0][:2] == ("GET", "/info.json")
+    endpoint.server.answer = (200, {**INFO, "state": "running", "paused_for": []})
+    assert "state:     running, but commands wait for the server\n" in endpoint.run("status").stdout
 
 
 def test_no_endpoint_and_no_answer_are_errors(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from twisted.logger import Logger
 
 from redisproxy.forwarding import twins
+from redisproxy.net import few_lines
 from redisproxy.resp import encode_command as cmd
 from tests.wire import Client, Wire
 
@@ -63,6 +64,17 @@ def test_why_the_proxy_closes_a_client_is_logged_always(wire: Wire, spoken: Spok
     assert client.closed and len(spoken) == 1
     assert spoken[0].startswith("client 1 disconnected: closed by the proxy (")
     assert spoken[0].endswith(f"), it came from {client.inside.address}") and "127.0.0.1:" in spoken[0]
+
+
+def test_whoever_can_connect_does_not_fill_the_log(wire: Wire, spoken: Spoken) -> None:
+    for _ in range(50):
+        wire.client().send(b"*x\r\n")
+    assert len(spoken) == few_lines.MOST and wire.metrics.clients.closed["protocol_error"] == 50
+    wire.clock.advance(few_lines.WITHIN_S)
+    for _ in range(2):
+        wire.client().send(b"*x\r\n")
+    assert spoken[-2].endswith(" (and 30 more like it before)") and "before" not in spoken[-1]
+    assert len(spoken) == few_lines.MOST + 2
 
 
 def test_a_slow_reader_is_noticed_by_what_its_transport_tells(wire: Wire, client: Client) -> None:
