@@ -16,8 +16,9 @@ WAIT_MS = 40_000
 class Drawn:
     """One page; C{/events} and answers to commands are the test's, everything else is the proxy's.
 
-    @ivar state: what is told, over and over. @ivar answer: to each command; as a text it is one of another server, and
-        None is none at all. @ivar ordered: the fields of each command.
+    @ivar state: what is told, over and over. @ivar pages: the answers of other pages, None where none comes.
+    @ivar answer: to each command; as a text it is one of another server, and None is none at all.
+    @ivar ordered: the fields of each command.
     """
 
     def __init__(self, browser: Browser, proxy: Proxy, **options: Any) -> None:
@@ -63,7 +64,9 @@ class Drawn:
 
     def _told(self, route: Route) -> None:
         name = route.request.url.rpartition("/")[2].partition("?")[0]
-        if name in self.pages:
+        if name in self.pages and self.pages[name] is None:
+            route.abort()
+        elif name in self.pages:
             route.fulfill(json=self.pages[name])
         else:
             route.continue_()

@@ -709,6 +709,20 @@ def test_a_table_that_changes_keeps_focus_selection_and_scroll_position(drawn: D
     del drawn.pages["clients.json"]
 
 
+def test_an_answer_that_does_not_come_leaves_the_clients_that_were_told(drawn: Drawn) -> None:
+    drawn.pages["clients.json"] = clients(1, 2, idle_s=7)
+    drawn.tell(clients={"open": 2})
+    drawn.page.get_by_label("Filter").scroll_into_view_if_needed()
+    drawn.sees("#clients tbody", "10.0.0.1:2")
+    drawn.pages["clients.json"] = None
+    drawn.sees("#clients .note", "What is shown was told before: ")
+    drawn.sees("#clients tbody", "10.0.0.1:2")
+    drawn.pages["clients.json"] = clients(3, idle_s=7)
+    drawn.sees("#clients tbody", "10.0.0.1:3")
+    drawn.sees("#clients .note", "2 clients connected")
+    del drawn.pages["clients.json"]
+
+
 def test_a_table_of_workers_stays_where_it_was_scrolled_to(drawn: Drawn) -> None:
     drawn.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     worker = {"number": 1, "pid": 211, "answers": True, "restarts": 0, "clients": 1, "in_flight": 0, "held": 0}

@@ -86,10 +86,14 @@ export class Clients {
     const query = new URLSearchParams({ sort: (this.#descending ? "-" : "") + this.#sortBy.key, limit: LIMIT });
     if (text) query.set("text", text);
     if (this.state.value) query.set("state", this.state.value);
-    const told = await getJson(`/clients.json?${query}`).catch(() => null);
-    if (asked !== this.#asked) return;
-    if (!told) this.#askAt = Date.now() + AGAIN_MS;
-    this.#show(told);
+    try {
+      const told = await getJson(`/clients.json?${query}`);
+      if (asked !== this.#asked) return;
+      if (!told) this.#askAt = Date.now() + AGAIN_MS;
+      this.#show(told);
+    } catch (error) {
+      if (asked === this.#asked) setText(this.number, `What is shown was told before: ${error.message}`);
+    }
   }
 
   #show(told) {
