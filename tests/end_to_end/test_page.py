@@ -723,6 +723,28 @@ def test_an_answer_that_does_not_come_leaves_the_clients_that_were_told(drawn: D
     del drawn.pages["clients.json"]
 
 
+def test_a_lost_answer_does_not_hide_slow_commands(drawn: Drawn) -> None:
+    slow = {
+        "time": 1,
+        "addr": "10.0.0.1:1",
+        "user": "",
+        "command": "KEYS",
+        "key": "",
+        "proxy_ms": 1,
+        "redis_ms": 2,
+        "total_ms": 3,
+    }
+    drawn.pages["slowlog.json"] = {"entries": [slow]}
+    drawn.sees("#slowlog tbody", "KEYS")
+    drawn.pages["slowlog.json"] = None
+    with drawn.page.expect_event("requestfailed", lambda request: "slowlog" in request.url):
+        pass
+    drawn.pages["slowlog.json"] = {"entries": [{**slow, "command": "SORT"}]}
+    drawn.sees("#slowlog tbody", "KEYS")
+    drawn.sees("#slowlog tbody", "SORT")
+    del drawn.pages["slowlog.json"]
+
+
 def test_a_table_of_workers_stays_where_it_was_scrolled_to(drawn: Drawn) -> None:
     drawn.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     worker = {"number": 1, "pid": 211, "answers": True, "restarts": 0, "clients": 1, "in_flight": 0, "held": 0}

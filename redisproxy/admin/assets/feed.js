@@ -13,6 +13,11 @@ export async function getJson(path) {
   throw new Error(error ?? `status ${answer.status}`);
 }
 
+/** As getJson; undefined when there is no good answer now: what was told before is all that is known. */
+export function getJsonOrNothing(path) {
+  return getJson(path).catch(() => undefined);
+}
+
 /** What is null is as what is not told at all. */
 function withoutNulls(state) {
   return Object.fromEntries(Object.entries(state).filter(([, value]) => value !== null));

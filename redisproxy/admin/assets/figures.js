@@ -1,7 +1,7 @@
 // The figures of the last minutes, and the graphs of them.
 
 import { count, bytesPerSecond, many, milliseconds } from "./format.js";
-import { getJson } from "./feed.js";
+import { getJsonOrNothing } from "./feed.js";
 import { Graph, SPAN_S } from "./graph.js";
 
 const ASK_MS = 2000;
@@ -33,8 +33,8 @@ class Samples {
   }
 
   async #ask(state, now) {
-    const told = await getJson("/figures.json").catch(() => null);
-    this.#askAt = told ? now + ASK_MS : now + AGAIN_MS;
+    const told = await getJsonOrNothing("/figures.json");
+    this.#askAt = now + (told === null ? AGAIN_MS : ASK_MS);
     if (told?.samples.length) this.#all = told.samples;
     else this.#add(ofState(state));
   }

@@ -2,7 +2,7 @@
 
 import { draw, el, table, whenChanged } from "./dom.js";
 import { count, milliseconds } from "./format.js";
-import { getJson } from "./feed.js";
+import { getJsonOrNothing } from "./feed.js";
 
 const ASK_MS = 2000;
 const HEADS = ["proxy", "version", "state", "server", ["clients", "number"], ["held", "number"], ["lag", "number"], "runs"];
@@ -45,7 +45,7 @@ export class Fleet {
     this.section.hidden = !fleet;
     if (!fleet || Date.now() < this.#askAt) return;
     this.#askAt = Date.now() + ASK_MS;
-    const told = await getJson("/fleet.json").catch(() => null);
+    const told = await getJsonOrNothing("/fleet.json");
     if (told?.fleet) this.show(told);
   }
 }

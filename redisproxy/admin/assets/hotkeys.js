@@ -2,7 +2,7 @@
 
 import { draw, el, table, whenChanged } from "./dom.js";
 import { bytes, count, time } from "./format.js";
-import { getJson } from "./feed.js";
+import { getJsonOrNothing } from "./feed.js";
 
 const ASK_MS = 5000;
 const AGAIN_MS = 60000;
@@ -27,7 +27,8 @@ export class HotKeys {
   async update() {
     if (Date.now() < this.#askAt) return;
     this.#askAt = Date.now() + ASK_MS;
-    const told = await getJson("/hot_keys.json").catch(() => null);
+    const told = await getJsonOrNothing("/hot_keys.json");
+    if (told === undefined) return;
     if (!told?.sample) this.#askAt = Date.now() + AGAIN_MS;
     this.section.hidden = !told?.sampled;
     if (told?.sampled) this.show(told);

@@ -2,7 +2,7 @@
 
 import { draw, el, table, whenChanged } from "./dom.js";
 import { milliseconds, time } from "./format.js";
-import { getJson } from "./feed.js";
+import { getJsonOrNothing } from "./feed.js";
 
 const ASK_MS = 5000;
 const AGAIN_MS = 60000;
@@ -28,7 +28,8 @@ export class SlowLog {
   async update() {
     if (Date.now() < this.#askAt) return;
     this.#askAt = Date.now() + ASK_MS;
-    const told = await getJson("/slowlog.json").catch(() => null);
+    const told = await getJsonOrNothing("/slowlog.json");
+    if (told === undefined) return;
     if (!told) this.#askAt = Date.now() + AGAIN_MS;
     const entries = (told?.entries ?? []).slice(0, SHOWN);
     this.section.hidden = !entries.length;
