@@ -51,6 +51,7 @@ What does a command cost in a proxy with several [workers](configuration.md#work
 P=1, {CLIENTS_EACH} clients for each worker. All processes of the proxy share one processor, Redis and the load
 another one, so that the workers together are as busy as one process. *Busiest* is the time of the
 busiest process by the commands of all: with a processor for each that is what bounds the rate.
+[More about it](measured.md#what-several-workers-cost).
 """
 
 _METHOD = """## How it is measured
