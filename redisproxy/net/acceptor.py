@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from redisproxy.net.shortage import REST_S, SHORTAGES, Shortage
+
 AT_ONCE = 16
-REST_S = 0.2
-_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @implementer(IReadDescriptor)
@@ -26,14 +23,13 @@ class Acceptor:
     @param take: called with each connection, which is its own.
     """
 
-    log = Logger(namespace="redisproxy.network")
-
     def __init__(self, reactor: Any, listening: socket.socket, take: Callable[[socket.socket], None]) -> None:
         self._reactor = reactor
         self._socket = listening
         self._take = take
         self._accepting = False
         self._rest: IDelayedCall | None = None
+        self._shortage = Shortage(reactor.seconds)
 
     def resume(self) -> None:
         """Accept."""
@@ -76,15 +72,14 @@ class Acceptor:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _SHORTAGE:
-                    self._rest_a_moment(error)
+                if error.errno in SHORTAGES:
+                    self._rest_a_moment(error.errno)
                     return
                 continue  # it has gone already
             self._take(accepted)
 
-    def _rest_a_moment(self, error: OSError) -> None:
-        """No descriptor is free: accepting again at once would only burn time."""
-        self.log.error("can't accept for a moment: {error}", error=os.strerror(error.errno or 0))
+    def _rest_a_moment(self, error: int) -> None:
+        self._shortage.tell(error)
         self._reactor.removeReader(self)
         self._rest = self._reactor.callLater(REST_S, self._rested)
 

@@ -29,10 +29,9 @@ from redisproxy.net.detached import DetachedSocket, NotDetachable
 from redisproxy.net.native_tls import DIRECT_TLS, Verification, pointers
 from redisproxy.net.password_programs import PasswordPrograms
 from redisproxy.net.resolving import Pointing, look_up
+from redisproxy.net.shortage import REST_S, Shortage
 from redisproxy.net.sockets import address_from, closed_on_error, listening_socket, stream_socket
 from redisproxy.net.twisted_tls import HandshakeWaiter, TLSClientFactory, TLSServerFactory
-
-REST_S = 0.2
 
 classImplements(Hub, IReadDescriptor)
 
@@ -117,6 +116,7 @@ class NativeNetwork:
         self._reactor = reactor
         self.passwords = PasswordPrograms(reactor)
         self.run_program = partial(program.run, reactor)
+        self._shortage = Shortage(reactor.seconds)
         self._hub = Hub(
             self._schedule, self._failed, _address_of, self._rest, connect_error, DetachedSocket, NotDetachable
         )
@@ -130,7 +130,7 @@ class NativeNetwork:
         self.log.failure("a protocol failed; its connection is closed", failure=failure)
 
     def _rest(self, error: int, listener: Listener) -> None:
-        self.log.error("can't accept for a moment: {error}", error=os.strerror(error))
+        self._shortage.tell(error)
         self._reactor.callLater(REST_S, listener.resume)
 
     def listen(self, address: Any, factory: Any, tls: Any, backlog: int) -> IListeningPort:

@@ -7,7 +7,6 @@ service manager's socket, too.
 from __future__ import annotations
 
 import socket
-from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -18,11 +17,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from redisproxy.net.detached import DetachedSocket
+from redisproxy.net.shortage import REST_S, SHORTAGES, Shortage
 from redisproxy.net.sockets import address_from
 from redisproxy.net.twisted_transports import adopt
 
 ACCEPTS = 64
-REST_S = 0.2
 
 
 @implementer(IListeningPort, IReadDescriptor)
@@ -36,6 +35,7 @@ class PassedPort:
         self._socket: socket.socket | None = listening
         self._factory = factory
         self._rest: IDelayedCall | None = None
+        self._shortage = Shortage(reactor.seconds)
         factory.doStart()
         reactor.addReader(self)
 
@@ -55,8 +55,8 @@ class PassedPort:
             try:
                 accepted, _ = self._socket.accept()
             except OSError as error:
-                if error.errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-                    self._rest_for_a_moment(error)
+                if error.errno in SHORTAGES:
+                    self._rest_for_a_moment(error.errno)
                 return
             self._begin(accepted)
 
@@ -71,9 +71,8 @@ class PassedPort:
         else:
             adopt(self._reactor, DetachedSocket(accepted.detach()), lambda: protocol)
 
-    def _rest_for_a_moment(self, error: OSError) -> None:
-        """No descriptor is free: accepting again at once would only burn time."""
-        self.log.error("can't accept for a moment: {error}", error=error.strerror)
+    def _rest_for_a_moment(self, error: int) -> None:
+        self._shortage.tell(error)
         self._reactor.removeReader(self)
         self._rest = self._reactor.callLater(REST_S, self._resume)
 
