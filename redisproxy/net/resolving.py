@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import DNSLookupError
 from twisted.internet.threads import deferToThreadPool
 from twisted.names import client, dns
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 TRIES_S = (1, 2)
 """How long a name server is waited for, each time."""
+OTHER_KIND_S = 0.25
+"""How much longer than for addresses of one kind it is waited for those of the other: not every name server answers
+questions for AAAA."""
 MAX_HOSTS = 16
 
 
@@ -62,12 +65,25 @@ async def _ask(reactor: Any, host: str, nameserver: TcpAddress) -> Pointing:
     @raise DNSLookupError: there is no address.
     """
     resolver = client.Resolver(servers=[(nameserver.host, nameserver.port)], timeout=TRIES_S, reactor=reactor)
-    answers = await all_settled([resolver.lookupAddress(host), resolver.lookupIPV6Address(host)])
+    asked = [resolver.lookupAddress(host), resolver.lookupIPV6Address(host)]
+    for one, other in (asked, asked[::-1]):
+        one.addErrback(_given_up).addCallback(_hurry, other, reactor)
+    answers = await all_settled(asked)
     records = [record for good, answer in answers if good for record in answer[0]]
     hosts = _once([each for record in records if (each := _address(record))])
     if not hosts:
         raise DNSLookupError(f"{host} can't be looked up at the name server {nameserver}: {_reason(answers)}")
     return Pointing(hosts, float(min(record.ttl for record in records)))
+
+
+def _given_up(failure: Failure) -> Failure:
+    return Failure(TimeoutError()) if failure.check(CancelledError) else failure
+
+
+def _hurry(answer: Any, other: Deferred[Any], reactor: Any) -> Any:
+    if any(_address(record) for record in answer[0]):
+        reactor.callLater(OTHER_KIND_S, other.cancel)
+    return answer
 
 
 def _address(record: Any) -> str:

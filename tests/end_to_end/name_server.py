@@ -12,7 +12,7 @@ class NameServer(threading.Thread):
     """Answers questions for A records.
 
     @ivar hosts: what each name points to; other names do not exist. @ivar silent: it answers nothing.
-    @ivar asked: how many questions for A records came.
+    @ivar only_a: it answers no question for AAAA. @ivar asked: how many questions for A records came.
     """
 
     def __init__(self, ttl_s: int = 1, **hosts: list[str]) -> None:
@@ -22,7 +22,7 @@ class NameServer(threading.Thread):
         self.port = self._socket.getsockname()[1]
         self.hosts = {f"{name}.test": addresses for name, addresses in hosts.items()}
         self._ttl_s = ttl_s
-        self.silent = False
+        self.silent = self.only_a = False
         self.asked = 0
         self.start()
 
@@ -32,13 +32,16 @@ class NameServer(threading.Thread):
             if not data:
                 self._socket.close()
                 return
-            if not self.silent:
-                self._socket.sendto(self._answer(data), sender)
+            answer = b"" if self.silent else self._answer(data)
+            if answer:
+                self._socket.sendto(answer, sender)
 
     def _answer(self, data: bytes) -> bytes:
         message = dns.Message()
         message.fromStr(data)
         (query,) = message.queries
+        if self.only_a and query.type == dns.AAAA:
+            return b""
         hosts = self.hosts.get(str(query.name), [])
         self.asked += query.type == dns.A
         message.answer, message.rCode = 1, dns.OK if hosts else dns.ENAME

@@ -5,6 +5,8 @@ Both servers have the same port, at two addresses of this machine, as those behi
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import redis
 
+from redisproxy.net.resolving import TRIES_S
 from tests.end_to_end.harness import Proxy, RedisServer, wait_until
 from tests.end_to_end.name_server import NameServer
 
@@ -152,3 +155,25 @@ def test_of_several_addresses_the_primary_is_taken_with_workers_too(pair: Pair) 
         writers.go_on()
         writers.finish()
         assert len(writers.errors) <= 6 and not writers.dropped
+
+
+LOOK_UP = """
+import sys, time
+from twisted.internet.task import react
+from redisproxy.config import TcpAddress
+from redisproxy.net.resolving import look_up
+def main(reactor):
+    began = time.monotonic()
+    pointing = look_up(reactor, "redis.test", TcpAddress("127.0.0.1", int(sys.argv[1])))
+    return pointing.addCallback(lambda found: print(*found.hosts, time.monotonic() - began))
+react(main)
+"""
+
+
+def test_a_name_server_that_answers_nothing_about_ipv6_keeps_nobody_waiting() -> None:
+    names = NameServer(redis=[FIRST, SECOND])
+    names.only_a = True
+    found = subprocess.run([sys.executable, "-c", LOOK_UP, str(names.port)], capture_output=True, text=True, timeout=60)
+    names.end()
+    *hosts, seconds = found.stdout.split() or pytest.fail(found.stderr)
+    assert hosts == [FIRST, SECOND] and float(seconds) < sum(TRIES_S)
