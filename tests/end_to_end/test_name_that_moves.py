@@ -170,6 +170,13 @@ react(main)
 """
 
 
+def test_that_the_name_is_looked_up_again_and_again_is_not_logged(pair: Pair) -> None:
+    with Proxy(pair.uplink) as proxy:
+        asked = pair.names.asked
+        wait_until(lambda: pair.names.asked > asked + 2, "it is looked up")
+        assert "DNSDatagramProtocol" not in proxy.log and "UDP Port" not in proxy.log
+
+
 def test_a_name_server_that_answers_nothing_about_ipv6_keeps_nobody_waiting() -> None:
     names = NameServer(redis=[FIRST, SECOND])
     names.only_a = True
