@@ -619,9 +619,19 @@ def test_what_consumers_that_bypass_the_proxy_do_meanwhile_arrives(
         report = switch(proxy, pair[1], pause_budget_ms=10_000)
     finally:
         consumer.stop()
-    assert report["result"] == "done" and consumer.acknowledged
+    assert report["result"] == "done" and consumer.acknowledged and report["warnings"] == []
     for stream in STREAMS:
         assert pending_of(pair[1], stream) == pending_of(consuming, stream)
+
+
+def test_more_streams_than_are_remembered_are_told(pair: tuple[RedisServer, RedisServer], proxy: Proxy) -> None:
+    streams = pair[0].client().pipeline(transaction=False)
+    for at in range(20_100):
+        streams.xgroup_create(f"stream:{at}", "g", mkstream=True)
+    streams.execute()
+    report = switch(proxy, pair[1], pause_budget_ms=10_000)
+    assert report["result"] == "done"
+    assert any("no time or memory to compare the groups of all streams" in each for each in report["warnings"])
 
 
 def pending_of(server: RedisServer, stream: str) -> Any:
