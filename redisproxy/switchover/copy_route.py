@@ -40,8 +40,8 @@ MARK_LASTS_MS = 120_000
 SHOWN = 10
 _STAYS = f"the key {MARKER} stays at the new server for {MARK_LASTS_MS // 1000} s: {{reason}}"
 _STREAMS_LEFT = (
-    "there was no time or memory to compare the groups of all streams: what writers that bypass the proxy, and scripts that do"
-    " not declare their keys, did there (XREADGROUP, XACK) while it copied may be missing at the new server"
+    "there was no time or memory to compare the groups of all streams: what writers that bypass the proxy, and scripts"
+    " that do not declare their keys, did there (XREADGROUP, XACK) while it copied may be missing at the new server"
 )
 
 
@@ -226,8 +226,10 @@ class CopyRoute:
         """What is to be undone at the new server, each with what to tell an operator when that fails."""
         effects = self._effects
         found: list[tuple[Callable[[int], Awaitable[None]], str]] = []
-        if effects.copied or effects.copying:
+        if effects.copied:
             found.append((self._unfinished, "the new server may be marked as finished: empty it before you retry"))
+        elif effects.copying:
+            found.append((self._unfinished, "the new server may hold keys without the mark of an unfinished copy"))
         if effects.lifted:
             found.append((self._fence_new, "the new server was fenced before, and is not any more"))
         return found

@@ -321,3 +321,13 @@ def test_streams_for_which_there_is_no_time_are_told(
 
     copied(pair, at_rest=note, pause_budget_ms=budget_ms)
     assert [each.all_streams for each in rests] == [enough]
+
+
+def test_a_new_server_whose_user_may_not_unlink_is_refused_at_once(pair: tuple[RedisServer, RedisServer]) -> None:
+    new = pair[1]
+    new.client().acl_setuser("keeper", enabled=True, passwords=["+secret"], commands=["+@all", "-unlink"], keys=["*"])
+    try:
+        with pytest.raises(UplinkError, match=r"NOPERM .*unlink"):
+            copied(pair, new_login={**new.uplink, "user": "keeper", "pass": "secret"})
+    finally:
+        new.client().acl_deluser("keeper")
