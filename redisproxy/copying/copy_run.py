@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from redisproxy.copying.servers import CopiedServers
 
 SHOWN = 20
-STREAMS_SHARE = 0.05
+STREAMS_SHARE = 0.25
 """The part of the pause budget for comparing streams."""
 
 

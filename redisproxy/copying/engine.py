@@ -162,7 +162,7 @@ class CopyEngine:
         await run.keeping_up.end()
         keys = await run.rest()
         await run.functions()
-        return Rest(keys, tuple(run.named.losses))
+        return Rest(keys, tuple(run.named.losses), all_streams=not run.streams.more)
 
     async def _near(self) -> None:
         await self._current().keeping_up.near()

@@ -74,10 +74,12 @@ class Rest:
 
     @ivar keys: how many keys that was.
     @ivar losses: what the new server does not hold of all that was copied since the beginning, in words.
+    @ivar all_streams: the groups of every stream were compared.
     """
 
     keys: int
     losses: tuple[str, ...] = ()
+    all_streams: bool = True
 
 
 @dataclass(frozen=True)

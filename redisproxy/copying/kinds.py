@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from redisproxy.copying.endpoint import Command, Endpoint, Features
 from redisproxy.copying.hash_fields import KEEP, expiry_commands, with_expiry
+from redisproxy.copying.hyperloglog import without_count
 from redisproxy.copying.items import PIECE_BYTES, Item, PieceSize
 from redisproxy.copying.replies import KeyChanged, checked
 from redisproxy.copying.stream import StreamKind
@@ -73,7 +74,7 @@ class _String:
         return [("SETRANGE", key, at, piece) for at, piece in reversed(items)]
 
     def comparable(self, items: Sequence[Item], detail: Features) -> Sequence[Item]:
-        return items
+        return [(at, without_count(piece) if at == b"0" else piece) for at, piece in items]
 
 
 class _List:

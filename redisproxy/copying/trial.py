@@ -91,8 +91,13 @@ async def _results(source: Endpoint, target: Endpoint, keys: list[bytes]) -> lis
 
 
 async def _takes_many(target: Endpoint, keys: list[bytes]) -> bool:
-    """Whether MSET may be run there."""
-    taken, *_ = await target.ask_all(("MSET", keys[0], "a", keys[1], "b"), ("UNLINK", *keys[:2]))
+    """Whether MSET may be run there.
+
+    @raise ServerSaidNo: UNLINK may not, so that what is deleted meanwhile would stay.
+    """
+    taken, removed = await target.ask_all(("MSET", keys[0], "a", keys[1], "b"), ("UNLINK", *keys[:2]))
+    if isinstance(removed, ServerSaidNo):
+        raise removed
     return not isinstance(taken, ServerSaidNo)
 
 

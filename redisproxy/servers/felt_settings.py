@@ -43,11 +43,16 @@ def _small(encoding: str) -> str:
     return f"above this size {encoding} take several times the memory, below it commands scan them"
 
 
+def _freed(by: str) -> str:
+    return f"{by} of a large value holds up all clients, or takes its memory later"
+
+
 FELT_SETTINGS = (
     FeltSetting(("maxmemory",), "keys are evicted, or writes refused (OOM), at another size", False, "maxmemory"),
     FeltSetting(("maxmemory-policy",), "other keys are evicted when memory is full, or writes refused",
                 in_info="maxmemory_policy"),
     FeltSetting(("maxmemory-samples",), "evictions choose more or less well"),
+    FeltSetting(("maxmemory-eviction-tenacity",), "commands wait longer for evictions, or memory grows further"),
     FeltSetting(("maxmemory-clients",), "clients with large buffers are disconnected at another size"),
     FeltSetting(("notify-keyspace-events",), "subscribers of __keyspace@* and __keyevent@* hear more or less",
                 canonical=_flags),
@@ -65,6 +70,11 @@ FELT_SETTINGS = (
     FeltSetting(("lfu-log-factor",), "evictions by use (LFU) choose differently"),
     FeltSetting(("lfu-decay-time",), "evictions by use (LFU) choose differently"),
     FeltSetting(("active-expire-effort",), "expired keys take memory for longer, or cost more processor time"),
+    FeltSetting(("lazyfree-lazy-user-del",), _freed("DEL")),
+    FeltSetting(("lazyfree-lazy-user-flush",), _freed("FLUSHALL and FLUSHDB")),
+    FeltSetting(("lazyfree-lazy-server-del",), _freed("SET and RENAME over a key")),
+    FeltSetting(("lazyfree-lazy-expire",), _freed("expiry")),
+    FeltSetting(("lazyfree-lazy-eviction",), _freed("eviction")),
     FeltSetting(("activedefrag",), "fragmented memory is not given back, or commands take longer meanwhile"),
     FeltSetting(("hash-max-listpack-entries", "hash-max-ziplist-entries"), _small("hashes")),
     FeltSetting(("hash-max-listpack-value", "hash-max-ziplist-value"), _small("hashes")),
@@ -78,12 +88,16 @@ FELT_SETTINGS = (
     FeltSetting(("hll-sparse-max-bytes",), _small("HyperLogLogs")),
     FeltSetting(("stream-node-max-bytes",), _small("nodes of streams")),
     FeltSetting(("stream-node-max-entries",), _small("nodes of streams")),
+    FeltSetting(("locale-collate",), "SORT ALPHA orders texts otherwise", False),
+    FeltSetting(("extended-redis-compatibility",), "HELLO and INFO name another product and version"),
     FeltSetting(("latency-monitor-threshold",), "LATENCY tells more or less of what was slow"),
     FeltSetting(("slowlog-log-slower-than",), "SLOWLOG has other commands"),
     FeltSetting(("slowlog-max-len",), "SLOWLOG goes back less far"),
     FeltSetting(("appendonly",), "what a crash loses", False, "aof_enabled",
                 canonical=lambda value: {"1": "yes", "0": "no"}.get(value, value)),
     FeltSetting(("appendfsync",), "what a crash loses, and how long writes wait for the disk", False),
+    FeltSetting(("no-appendfsync-on-rewrite",), "what a crash loses, or for how long writes wait, at an AOF rewrite",
+                False),
     FeltSetting(("save",), "what a crash loses, and how often the server forks", False),
     FeltSetting(("stop-writes-on-bgsave-error",), "writes are refused when the disk is full", False),
 )  # fmt: skip

@@ -5,13 +5,14 @@ C{redisproxy unfence} and the look at the server at the start use it, too. Nothi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReactorTime
 
 from redisproxy.net.errors import UplinkRefused
 from redisproxy.servers.control_connection import Arg, Connect, ControlConnection, ServerSaidNo, open_connection
-from redisproxy.servers.fence import fence_commands, unfence_commands
+from redisproxy.servers.fence import fence_commands, fence_value, unfence_commands
 from redisproxy.servers.state import ServerState, parse_info
 
 if TYPE_CHECKING:
@@ -126,6 +127,14 @@ class RedisServer(ControlConnection):
         for reply in await self.ask_all(*unfence_commands(state.min_replicas), ("CLIENT", "UNPAUSE")):
             if isinstance(reply, ServerSaidNo) and "CONFIG" in str(reply):
                 raise reply
+
+    async def take_back_fence(self, before: ServerState) -> None:
+        """Lift a fence that was put up, or may have been, without asking for it.
+
+        @param before: its state from a moment when it was not fenced.
+        @raise ServerSaidNo: it takes no CONFIG SET.
+        """
+        await self.unfence(replace(before, min_replicas=fence_value(before.min_replicas, before.max_lag)))
 
     async def fence_again(self, state: ServerState) -> None:
         """Put up the fence that was there at the moment of `state`.

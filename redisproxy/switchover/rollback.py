@@ -151,6 +151,11 @@ class Rollback:
 
     async def _unfence(self, attempt: int) -> None:
         held = self._pause.budget_ends is not None
+        before = self._findings.old if self._findings is not None else None
+        if held and not attempt and before is not None and before.can_config and not before.fenced:
+            # Asking first would be too late at a server that hangs: what clients send comes next when it goes on.
+            await self._servers.at_old.take_back_fence(before)
+            return
         old = await self._servers.reach_old() if attempt or not held else self._servers.at_old
         state = await old.state()
         if state.fenced and not self._fenced_before:

@@ -128,6 +128,26 @@ def test_a_difference_is_found_and_named(filled: tuple[RedisServer, RedisServer]
     assert not comparison.same
 
 
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_count_that_pfcount_has_left_is_no_difference(filled: tuple[RedisServer, RedisServer], dense: bool) -> None:
+    """It writes into the value; the server tells nobody, so that a copy has what was there before."""
+    here, there = (raw(each, db=3) for each in filled)
+    members = range(5000 if dense else 100)
+    for each in (here, there):
+        each.pfadd("counted", *members)
+    try:
+        assert here.pfcount("counted") and here.get("counted") != there.get("counted")
+        assert compared(filled, Extent(Depth.ALL)).same
+        there.pfadd("counted", "another", "and", "more", "of", "them")
+        assert [each[1:] for each in found(compared(filled, Extent(Depth.ALL)))] == [(b"counted", "string", "value")]
+        for each, value in ((here, b"1"), (there, b"2")):
+            each.set("counted", b"HYLL\x02\0\0\0" + value * 8)
+        assert not compared(filled, Extent(Depth.ALL)).same, "it only begins like one"
+    finally:
+        here.delete("counted")
+        there.delete("counted")
+
+
 @pytest.mark.parametrize("depth", Depth)
 def test_what_is_the_same_has_no_differences(filled: tuple[RedisServer, RedisServer], depth: Depth) -> None:
     comparison = compared(filled, Extent(depth, sample=20))

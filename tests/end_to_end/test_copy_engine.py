@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from redisproxy.config import Settings
 from redisproxy.copying.engine import CopyEngine
-from redisproxy.copying.interface import Proof
+from redisproxy.copying.interface import Proof, Rest
 from redisproxy.net.errors import UplinkError
 from redisproxy.net.twisted_network import TwistedNetwork
 from redisproxy.servers.copy_marker import MARKER
@@ -50,6 +50,7 @@ class Copy:
 
     def __init__(self, reactor: Any, old: Settings, new: Settings) -> None:
         self.reactor = reactor
+        self.rest = Rest(0)
         self.engine = CopyEngine(old, new, TwistedNetwork(reactor), reactor)
 
     def sleep(self, seconds: float) -> Deferred[None]:
@@ -81,7 +82,7 @@ def copied(
             await before(copy)
             await engine.near()
             await held(copy)
-            await engine.copy_rest()
+            copy.rest = await engine.copy_rest()
             await at_rest(copy)
             proof = await engine.verify(5.0)
             assert raw(new).getdel(MARKER).startswith(b"copying"), "whoever looks for the leader's work finds nothing"
@@ -303,3 +304,30 @@ def test_the_feed_may_be_killed_again_and_again(pair: tuple[RedisServer, RedisSe
         pair[0].client().set("a", "told by nobody, late")
 
     assert copied(pair, kill, held, pause_budget_ms=60_000).differences == () and same(pair)
+
+
+@pytest.mark.parametrize(("budget_ms", "enough"), [(40, False), (60_000, True)])
+def test_streams_for_which_there_is_no_time_are_told(
+    pair: tuple[RedisServer, RedisServer], budget_ms: int, enough: bool
+) -> None:
+    streams = pair[0].client().pipeline(transaction=False)
+    for at in range(3000):
+        streams.xgroup_create(f"stream:{at}", "g", mkstream=True)
+    streams.execute()
+    rests: list[Rest] = []
+
+    async def note(copy: Copy) -> None:
+        rests.append(copy.rest)
+
+    copied(pair, at_rest=note, pause_budget_ms=budget_ms)
+    assert [each.all_streams for each in rests] == [enough]
+
+
+def test_a_new_server_whose_user_may_not_unlink_is_refused_at_once(pair: tuple[RedisServer, RedisServer]) -> None:
+    new = pair[1]
+    new.client().acl_setuser("keeper", enabled=True, passwords=["+secret"], commands=["+@all", "-unlink"], keys=["*"])
+    try:
+        with pytest.raises(UplinkError, match=r"NOPERM .*unlink"):
+            copied(pair, new_login={**new.uplink, "user": "keeper", "pass": "secret"})
+    finally:
+        new.client().acl_deluser("keeper")

@@ -23,6 +23,7 @@ COPY = {"mode": "copy"}
 PAIRS = [("Redis 8", "Valkey 9"), ("Valkey 9", "Redis 8"), ("Redis 8", "Redis 7.0"), ("Redis 7.0", "Redis 6.2")]
 MANAGED = ("~*", "&*", "+@all", "-replicaof", "-slaveof", "-psync", "-sync", "-config", "-debug")
 KEYS = 2000
+FENCE = "min-replicas-to-write"
 
 
 @pytest.fixture(scope="module")
@@ -343,7 +344,45 @@ def test_a_server_that_is_killed_leaves_the_old_one_in_use(emptied: dict[str, Re
         report = refused(shared, new)
         acting.join(10)
         assert report["result"] == "rolled_back" and "the new server" in report["error"], report
+        assert "marked as finished" not in report["error"], "it never was"
     load.check(old)
+
+
+HANGS = """
+import os, signal
+from redisproxy.switchover.report import SwitchoverReport
+step = SwitchoverReport.step
+
+def hanging(self, name):
+    if name == "rest":
+        os.kill(int(os.environ["REDISPROXY_TEST_STOPS"]), signal.SIGSTOP)
+    return step(self, name)
+
+SwitchoverReport.step = hanging
+"""
+
+
+def test_an_old_server_that_hangs_behind_its_fence_and_goes_on_later_refuses_no_write() -> None:
+    """The clients are let go while it hangs: when it goes on, it lifts the fence before it reads their writes."""
+    with RedisServer() as old, RedisServer() as new:
+        stopped = Path(f"/proc/{old.process.pid}/stat")
+        environment = {"REDISPROXY_TEST_STOPS": str(old.process.pid)}
+
+        def go_on() -> None:
+            wait_until(lambda: stopped.read_text().split()[2] == "T", "it hangs", 60)
+            time.sleep(3)
+            old.process.send_signal(signal.SIGCONT)
+
+        going_on = threading.Thread(target=go_on, daemon=True)
+        with Proxy(old.uplink, plugin=HANGS, environment=environment) as proxy, Load(proxy, 10) as load:
+            going_on.start()
+            report = refused(proxy, new, pause_budget_ms=1000)
+            going_on.join(60)
+            assert report["result"] == "rolled_back" and report["pause_ms"] < 2500, report
+            wait_until(lambda: old.client().config_get(FENCE)[FENCE] == "0", "the fence is lifted")
+            done = [each.done for each in load.clients]
+            wait_until(lambda: all(a.done > b for a, b in zip(load.clients, done, strict=True)), "all go on")
+        load.check(old)
 
 
 def test_an_old_server_that_is_killed_comes_back_with_everything_that_it_had_acknowledged(
@@ -619,9 +658,19 @@ def test_what_consumers_that_bypass_the_proxy_do_meanwhile_arrives(
         report = switch(proxy, pair[1], pause_budget_ms=10_000)
     finally:
         consumer.stop()
-    assert report["result"] == "done" and consumer.acknowledged
+    assert report["result"] == "done" and consumer.acknowledged and report["warnings"] == []
     for stream in STREAMS:
         assert pending_of(pair[1], stream) == pending_of(consuming, stream)
+
+
+def test_more_streams_than_are_remembered_are_told(pair: tuple[RedisServer, RedisServer], proxy: Proxy) -> None:
+    streams = pair[0].client().pipeline(transaction=False)
+    for at in range(20_100):
+        streams.xgroup_create(f"stream:{at}", "g", mkstream=True)
+    streams.execute()
+    report = switch(proxy, pair[1], pause_budget_ms=10_000)
+    assert report["result"] == "done"
+    assert any("no time or memory to compare the groups of all streams" in each for each in report["warnings"])
 
 
 def pending_of(server: RedisServer, stream: str) -> Any:
