@@ -31,7 +31,7 @@ class FailoverHold:
         self._holding = holding
         self._clock = clock
         self._timer: IDelayedCall | None = None
-        self._since = 0.0
+        self._since = self._missed_until = 0.0
         self.suspended = False
 
     @property
@@ -41,10 +41,23 @@ class FailoverHold:
 
     def begin(self, limit_s: float) -> None:
         """Hold them, for `limit_s` at the most. One that has begun is not made longer."""
-        if self._timer is None and limit_s and not self.suspended:
+        if self.suspended:
+            self._missed_until = self._clock.seconds() + limit_s
+        elif self._timer is None and limit_s:
             self._since = self._clock.seconds()
             self._holding.hold(FAILOVER).addErrback(self._failed)
             self._timer = self._clock.callLater(limit_s, self._over, self._since + limit_s)
+
+    def suspend(self) -> None:
+        """Hold nobody from now on: somebody else does."""
+        self.suspended, self._missed_until = True, 0.0
+
+    def resume(self) -> None:
+        """Whoever held them has done nothing about the failover: hold them for one that was told of meanwhile."""
+        left_s = self._missed_until - self._clock.seconds() if self.suspended else 0.0
+        self.suspended = False
+        if left_s > 0:
+            self.begin(left_s)
 
     def _over(self, due: float) -> None:
         """The time is over; who stood still has not heard what there was to hear, and reads would be stale."""
@@ -56,7 +69,7 @@ class FailoverHold:
 
     def end(self) -> None:
         """Let them go on, if they are held."""
-        timer, self._timer = self._timer, None
+        timer, self._timer, self._missed_until = self._timer, None, 0.0
         if timer is None:
             return
         if timer.active():

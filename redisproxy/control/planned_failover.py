@@ -61,10 +61,11 @@ class FailoverCut:
         self._others_take_part = False
         self._others_go: Deferred[None] | None = None
         self._candidate: Candidate | None = None
+        self._ordered = False
         self.left_to_follower = False
 
     def hold(self) -> Deferred[GateStatus]:
-        self._hold.suspended = True
+        self._hold.suspend()
         return ensureDeferred(self._held())
 
     async def _held(self) -> GateStatus:
@@ -81,6 +82,8 @@ class FailoverCut:
 
     async def _released(self) -> Answer:
         others = self._others.let_go() if self._others_go is None and not self.left_to_follower else None
+        if not self._ordered:
+            self._hold.resume()
         letting_go = succeed(None) if others is None else ensureDeferred(others)
         release: Release = await self._holding.release(SWITCHOVER)
         self._others.released(release, self._clients_closed)
@@ -95,6 +98,7 @@ class FailoverCut:
 
     async def others_expect_promotion(self) -> None:
         await self._others.expect_promotion()
+        self._ordered = True
 
     async def others_bring_to(self, address: TcpAddress) -> None:
         await self._others.bring_to(address)

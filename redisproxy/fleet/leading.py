@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from redisproxy.config.certificates import TLSFault
 from redisproxy.control.answers import Answer, gate_answer
 from redisproxy.control.errors import OperationError, WrongState
-from redisproxy.dataplane.interface import SWITCHOVER, DataPlaneLost, Rejected
+from redisproxy.dataplane.interface import RELOAD, SWITCHOVER, DataPlaneLost, Rejected
 from redisproxy.fleet.party import Party
 from redisproxy.fleet.roster import Unreachable
 from redisproxy.fleet.server_before import with_server_before
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 NOTHING: Answer = {}
 HERE = "; with fleet=0 (--here) this proxy does it alone"
+LEFT_BEHIND = ", and clients of the others can write nothing until those have gone to the new server, too"
 LOOK_S = 0.05
 DONE, ROLLED_BACK, UNKNOWN = "done", "rolled_back", "unknown"
 
@@ -67,8 +68,10 @@ class Leading:
             report = error.details.get("report", {})
             error.details |= {"peers": party.as_report()}
             raise
-        except (Unreachable, DataPlaneLost, Rejected) as error:
-            raise WrongState(f"{error}{HERE}") from error
+        except Rejected as error:
+            raise WrongState(str(error)) from error  # a peer is busy: alone, this proxy would get in its way
+        except (Unreachable, DataPlaneLost) as error:
+            raise WrongState(f"{error}{HERE}{'' if operation == RELOAD else LEFT_BEHIND}") from error
         finally:
             assembly.party = None
             await carried_out(party.dismiss(report))

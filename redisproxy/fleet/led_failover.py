@@ -124,7 +124,7 @@ class LedFailover:
     async def _hold(self) -> Hold:
         self._held_at = self._here.clock.seconds()
         self._limit = self._here.clock.callLater(self._limit_s + MARGIN_S, self._link.abort)
-        self._here.control.follower.hold.suspended = True
+        self._here.control.follower.hold.suspend()
         status: GateStatus = await self._here.control.holding.hold(SWITCHOVER)
         return Hold(True, status)
 
@@ -167,6 +167,8 @@ class LedFailover:
 
     async def _let_go(self) -> Release:
         await self._abandon()
+        if not self._fence.promotion_expected:
+            self._here.control.follower.hold.resume()
         release = await self._released()
         self._end_of_hold()
         return release

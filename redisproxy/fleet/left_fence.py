@@ -30,6 +30,11 @@ class LeftFence:
         self._here = here
         self._stays = False
 
+    @property
+    def promotion_expected(self) -> bool:
+        """Whether the sentinels may have had the order."""
+        return self._stays
+
     def expect_promotion(self) -> None:
         """See C{orders.ExpectPromotion}: the sentinels may have the order from here on."""
         self._stays = True

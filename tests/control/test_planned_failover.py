@@ -14,7 +14,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 
 from redisproxy.control.errors import BadRequest, OperationError, WrongState
+from redisproxy.dataplane.interface import FAILOVER, SWITCHOVER
 from redisproxy.net.errors import UplinkUnavailable
+from redisproxy.sentinel.answers import BEGINS
 from redisproxy.servers.redis_server import RedisServer
 from redisproxy.servers.state import ServerState
 from redisproxy.switchover.sentinel_failover import SentinelFailover
@@ -439,3 +441,18 @@ def test_a_replica_that_dies_when_it_was_promoted_is_not_taken_for_one(tmp_path:
         heard = any(each.primary in promoted for each in world.group.sentinels)
         assert promoted and outcome.deferred.called and (world.used in promoted) == heard
         world.end()
+
+
+def test_a_failover_of_somebody_else_that_begins_meanwhile_is_waited_for_when_this_one_is_undone(world: World) -> None:
+    """The old primary would take writes until the news of the promotion, and they would be lost with it."""
+    control = world.rig.control
+    hold, follower = control.follower.hold, control.follower
+    outcome = world.fail_over()
+    world.rig.clock.run_until(world.rig.clock.seconds() + 3, lambda: hold.suspended)
+    assert world.rig.gate.reasons == {SWITCHOVER}
+    follower._happened(follower._subscriptions[0]._sentinel, BEGINS)
+    aborted = Outcome(world.rig.operations.switchover_abort())
+    world.rig.clock.run_until(world.rig.clock.seconds() + 2, lambda: aborted.deferred.called)
+    assert world.rig.gate.reasons == {FAILOVER}
+    assert isinstance(outcome.error, OperationError)
+    world.settle()

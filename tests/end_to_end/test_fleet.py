@@ -263,6 +263,7 @@ def test_of_two_leaders_one_is_refused_and_says_why(fleet: Fleet) -> None:
     refused = [answer["error"] for status, answer in answers if status != 200]
     assert len(answers) == 10 and len(refused) <= 5
     assert all("is running already" in error for error in refused), refused
+    assert not any("--here" in error for error in refused), "alone, it would get in the way of the other one"
 
 
 @pytest.fixture
@@ -320,6 +321,9 @@ def test_a_peer_that_is_missing_refuses_it_all_by_name(fleet: Fleet) -> None:
     missing.process.wait()
     status, answer = fleet.proxies[0].admin("switchover")
     assert status == 409 and fleet.peers[1] in answer["error"] and "--here" in answer["error"]
+    assert "clients of the others can write nothing" in answer["error"]
+    status, answer = fleet.proxies[0].admin("reload")
+    assert status == 409 and answer["error"].endswith("(--here) this proxy does it alone")
     assert redisproxy("fleet", fleet.proxies[0]).returncode == 1
     status, answer = fleet.proxies[0].admin("unpause")
     assert status == 503 and fleet.peers[1] in answer["error"]
