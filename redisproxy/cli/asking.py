@@ -84,7 +84,8 @@ def show(status: int, answer: dict[str, Any], as_json: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     elif refused:
-        click.echo(shown(answer.get("error", f"HTTP status {status}")), err=True)
+        error = str(answer.get("error", f"HTTP status {status}"))
+        click.echo("\n".join(map(shown, error.split("\n"))), err=True)  # each fault has a line
     else:
         rest = {key: value for key, value in answer.items() if key not in ("ok", "peers") and value not in ([], "")}
         lines = [f"{key}: {shown(_words(value))}" for key, value in rest.items()]

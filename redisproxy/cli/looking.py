@@ -112,17 +112,21 @@ def _event(report: dict[str, Any], what: str, result: str, details: str) -> dict
 def _switchover(report: dict[str, Any]) -> dict[str, Any]:
     details = [f"{report.get('from')} -> {report.get('to')}", report.get("reason"), report.get("error")]
     result = str(report.get("result")).replace("_", " ")
-    text = "; ".join(str(each).replace("\n", "; ") for each in details if each)
+    text = "; ".join(_one_line(each) for each in details if each)
     return _event(report, str(report.get("kind") or "switchover"), result, text)
 
 
+def _one_line(text: object) -> str:
+    return str(text).replace("\n", "; ")
+
+
 def _upgrade(report: dict[str, Any]) -> dict[str, Any]:
-    details = f"{report.get('from')} -> {report.get('to')}" if report.get("ok") else str(report.get("error"))
+    details = f"{report.get('from')} -> {report.get('to')}" if report.get("ok") else _one_line(report.get("error"))
     return _event(report, "upgrade", "done" if report.get("ok") else "not done", details)
 
 
 def _reload(report: dict[str, Any]) -> dict[str, Any]:
-    details = ", ".join(report.get("changed") or ()) if report.get("ok") else str(report.get("error"))
+    details = ", ".join(report.get("changed") or ()) if report.get("ok") else _one_line(report.get("error"))
     what = str(report.get("for") or "reload")
     return _event(report, what, "done" if report.get("ok") else "rejected", details or "nothing changed")
 

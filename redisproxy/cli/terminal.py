@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDE_COLUMNS = 120
+TABLE_COLUMNS = 60
+"""In a terminal that is narrower each row is a few lines."""
 PIPED_COLUMNS = 1000
 """Who reads a pipe wants whole lines."""
 
@@ -65,19 +67,25 @@ def local_time(at: float | None) -> str:
 
 def narrow() -> bool:
     """Whether there is no room for everything."""
-    return sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE_COLUMNS
+    return _narrower_than(WIDE_COLUMNS)
+
+
+def _narrower_than(columns: int) -> bool:
+    return sys.stdout.isatty() and shutil.get_terminal_size().columns < columns
 
 
 def table(
     heads: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = (), wrap: Iterable[str] = ()
 ) -> Table:
-    """Rows with their heads.
+    """Rows with their heads; in a very narrow terminal each cell has a line of its own, with its head.
 
     @param right: columns whose cells are numbers. @param wrap: those that get more lines where there is no room.
     """
     from rich.table import Table
     from rich.text import Text
 
+    if _narrower_than(TABLE_COLUMNS):
+        return _records(heads, rows)
     made = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
         justify: Literal["left", "right"] = "right" if head in right else "left"
@@ -87,6 +95,22 @@ def table(
             made.add_column(head, justify=justify, no_wrap=True, overflow="ellipsis")
     for row in rows:
         made.add_row(*(Text(shown(cell)) for cell in row))
+    return made
+
+
+def _records(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, 2, 0, 0))
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for at, row in enumerate(rows):
+        if at:
+            made.add_row()
+        for head, cell in zip(heads, row, strict=True):
+            if text := shown(cell):
+                made.add_row(Text(head), Text(text))
     return made
 
 

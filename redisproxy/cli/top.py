@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import sys
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SORTED_BY = ("pending", "idle_s", "age_s", "id", "addr", "name", "cmd", "state")
 UP, DOWN, PAGE_UP, PAGE_DOWN, ESCAPE = b"\x1b[A", b"\x1b[B", b"\x1b[5~", b"\x1b[6~", b"\x1b"
+KEY = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[@-~]|.", re.DOTALL)
+"""What one key sends: a control sequence (ECMA-48, 5.4), that of a keypad in application mode, or a byte."""
 SCROLL = {UP: -1, b"k": -1, DOWN: 1, b"j": 1, PAGE_UP: -10, PAGE_DOWN: 10}
 ROWS = 500
 MAX_TEXT = 100
@@ -197,10 +200,8 @@ def _typed(typed: bytes, asking: _Asking) -> None:
 
 
 def _keys_of(typed: bytes) -> Iterator[bytes]:
-    while typed:
-        size = next((len(each) for each in (UP, DOWN, PAGE_UP, PAGE_DOWN) if typed.startswith(each)), 1)
-        yield typed[:size]
-        typed = typed[size:]
+    """One key after the other; one that sends several bytes is one key, also when nothing is known of it."""
+    yield from KEY.findall(typed)
 
 
 def _type(key: bytes, view: View) -> None:

@@ -81,7 +81,7 @@ class Control:
         """
         self.configuration, self.metrics, self._clock = configuration, OperationFigures(), clock
         self.results = results = Results(self.metrics, clock)
-        self._dataplane, self.ends = dataplane, _nothing
+        self._dataplane, self.ends, self._retired = dataplane, _nothing, False
         self.exclusion = exclusion = Exclusion(results)
         self._advice = UplinkAdvice(configuration, network, clock)
         self.shutdown = Shutdown(dataplane, lambda: configuration.settings.shutdown, clock)
@@ -184,6 +184,7 @@ class Control:
 
     async def retire(self) -> None:
         """Another process is in charge: decide nothing any more. The data plane serves whoever is left."""
+        self._retired = True
         self._end_deciding()
         await self.exclusion.stop(still=UPGRADE)
 
@@ -200,4 +201,5 @@ class Control:
         try:
             await work
         except DataPlaneLost as error:
-            self.log.warn("stopping: {error}", error=str(error))
+            if not self._retired:  # the workers of a process that was upgraded end with their last clients
+                self.log.warn("stopping: {error}", error=str(error))

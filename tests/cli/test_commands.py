@@ -144,6 +144,13 @@ def test_a_refused_command_tells_why(start: Start) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "not paused\n")
 
 
+def test_each_fault_of_a_rejected_file_has_a_line(start: Start) -> None:
+    endpoint = start()
+    endpoint.server.answer = (400, {"ok": False, "error": "uplink: missing\nuplnk: \x1b[2J"})
+    result = endpoint.run("reload")
+    assert (result.exit_code, result.stderr) == (1, "uplink: missing\nuplnk: \\x1b[2J\n")
+
+
 def test_status_is_readable_or_json(start: Start) -> None:
     endpoint = start()
     endpoint.server.answer = (200, INFO)

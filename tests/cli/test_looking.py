@@ -67,6 +67,23 @@ def test_in_a_narrow_terminal_what_is_long_gets_more_lines_and_the_rest_stays_wh
     assert all(cell in lines[1] for cell in row[:-1])
 
 
+def test_in_a_very_narrow_terminal_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redisproxy.cli.terminal._narrower_than", lambda columns: columns > 40)
+    rows = [("03:15:15", "rolled back", "", HOSTILE + " of 10.0.0.1:6379"), ("03:15:16", "done", "4 ms", "")]
+    drawn = StringIO()
+    Console(file=drawn, width=40).print(table(("when", "result", "pause", "details"), rows, right=("pause",)))
+    lines = drawn.getvalue().splitlines()
+    assert "\u2026" not in drawn.getvalue() and max(map(len, lines)) <= 40 and len(lines) == 8
+    assert [line.split()[0] if line.split() else "" for line in lines][-4:] == ["", "when", "result", "pause"]
+
+
+def test_history_tells_several_faults_in_one_line(start: Start) -> None:
+    endpoint = start()
+    rejected = {"at": 10.0, "ok": False, "error": "uplink: missing\nuplnk: unknown key"}
+    endpoint.server.pages = {"/info.json": (200, {**INFO, "last_reload": rejected})}
+    assert "uplink: missing; uplnk: unknown key" in endpoint.run("history").stdout
+
+
 def test_status_tells_rates_and_latency_where_the_proxy_knows_them(start: Start) -> None:
     endpoint = start()
     endpoint.server.pages = {"/info.json": (200, INFO), "/figures.json": (200, {"now": NOW})}

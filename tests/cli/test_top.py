@@ -22,7 +22,7 @@ import pyte
 import pytest
 from rich.cells import cell_len
 
-from redisproxy.cli.top import _keys_of
+from redisproxy.cli.top import _keys_of, _type
 from redisproxy.cli.top_screen import Told, View, bars, frame, short
 from tests.cli.endpoint import INFO, Endpoint, Start
 from tests.cli.test_looking import HOSTILE, NOW, clients
@@ -112,6 +112,14 @@ def test_bars_and_short_times() -> None:
 
 def test_keys_that_come_at_once_are_told_apart() -> None:
     assert list(_keys_of(b"s\x1b[A\x1b[6~q")) == [b"s", b"\x1b[A", b"\x1b[6~", b"q"]
+
+
+def test_a_key_that_is_not_known_does_not_clear_the_filter() -> None:
+    view = View()
+    view.typing = True
+    for key in _keys_of(b"sh\x1b[D\x1b[1;5C\x1bOHop\x1b[3~"):
+        _type(key, view)
+    assert view.typing and view.text == "shop"
 
 
 # -- in a terminal

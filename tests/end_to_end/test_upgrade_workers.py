@@ -40,6 +40,7 @@ def test_workers_hand_over_to_another_number_of_workers_and_to_none(server: Redi
                 proxy.do("reload")
                 assert serving(proxy) == (workers if workers > 1 else 0)
         load.check(server)
+        assert "no worker is running" not in proxy.log
 
 
 def test_who_has_tls_stays_in_the_old_process_under_the_new_control_plane(

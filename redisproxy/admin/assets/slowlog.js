@@ -14,11 +14,11 @@ export class SlowLog {
   constructor(section) {
     this.section = section;
     const box = section.appendChild(el("div"));
-    const heads = ["when", "client", "user", "command", "key", ["in the proxy", "number"], ["in the server", "number"],
-      ["together", "number"]];
+    const heads = ["when", "command", "key", ["together", "number"], ["in the proxy", "number"],
+      ["in the server", "number"], "client", "user"];
     const row = (each) => [
-      time(each.time), each.addr, each.user, each.command, each.key, milliseconds(each.proxy_ms),
-      milliseconds(each.redis_ms), milliseconds(each.total_ms),
+      time(each.time), each.command, each.key, milliseconds(each.total_ms), milliseconds(each.proxy_ms),
+      milliseconds(each.redis_ms), each.addr, each.user,
     ];
     const key = ({ time: at, addr, command, key: name, total_ms: ms }) => JSON.stringify([at, addr, command, name, ms]);
     this.show = whenChanged((entries) =>
