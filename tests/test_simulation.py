@@ -20,10 +20,11 @@ SEEDS = range(5000, 5100)
 
 OF_FLEETS = (*range(5000, 5008), 56570)
 """In the last one a connection to a peer was proven, and then given up, before it was made."""
-OF_FAILOVERS = (*range(5000, 5006), 23215, 24323, 25337, 25876, 35308, 36157, 40702)
-"""In the last seven clients were held for as long as the primary did not answer, let go before the sentinels had told
+OF_FAILOVERS = (*range(5000, 5006), 23215, 24323, 25337, 25876, 35308, 36157, 40702, 62482)
+"""In the last eight clients were held for as long as the primary did not answer, let go before the sentinels had told
 of the new one, a WATCH was made again when others wrote there, a refused command was carried out, two servers followed
-each other, a proxy that had stood still let clients read at the old primary, and a reload that was over was prepared.
+each other, a proxy that had stood still let clients read at the old primary, a reload that was over was prepared, and
+the leader made WATCHes again only when a peer that was lost had gone to the new primary by itself.
 """
 OF_PROCESSES = range(5000, 5025)
 ONCE_FAILED = {Mode.RESTART: (947, 1080), Mode.UPGRADE: (98, 757, 21082, 21155, 21475, 21639, 22089)}

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from redisproxy.dataplane.interface import DataPlaneLost, Rejected
-from redisproxy.net.deferreds import carried_out, shielded
+from redisproxy.net.deferreds import all_settled, carried_out, shielded
 from redisproxy.net.errors import UplinkError
 from redisproxy.sentinel.failing_over import order
 from redisproxy.servers.control_connection import ServerSaidNo
@@ -194,10 +194,19 @@ class SentinelFailover:
             await self._control_plane.aim(address)
         await move.connect()
         await self._require_promoted(address)
+        await self._bring(address)
         await self._former.follow(address)
         await self._until_writable(address)
-        await self._control_plane.others_bring_to(address)
-        await move.bring()
+
+    async def _bring(self, address: TcpAddress) -> None:
+        """At once, and all proxies together: one that is lost meanwhile goes there by itself, and its clients write.
+
+        @raise DataPlaneLost, Rejected, UplinkError: one of them could not.
+        """
+        others = ensureDeferred(self._control_plane.others_bring_to(address))
+        for good, result in await all_settled([self._dataplane.move.bring(), others]):
+            if not good:
+                result.raiseException()
 
     async def _require_promoted(self, address: TcpAddress) -> None:
         """The other sentinels make it a replica again if the one that has promoted it dies before it has told them.
