@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from redisproxy.fleet.channel import Channel
-from redisproxy.net.few_lines import FewLines
+from redisproxy.net.few_lines import SELDOM_S, FewLines
 
 if TYPE_CHECKING:
     from redisproxy.remote.link import Link
@@ -39,7 +39,7 @@ class Door(Factory[Any]):
         self._channels: dict[Channel, None] = {}
         self._unproven: Counter[str] = Counter()
         self._hosts: dict[Channel, str] = {}
-        self._refusals = FewLines(clock.seconds, 1)
+        self._refusals = FewLines(clock.seconds, 1, SELDOM_S)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Part of C{IProtocolFactory}; None refuses."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
-MOST = 20
-WITHIN_S = 10.0
+MOST = 200
+WITHIN_S = 60.0
+SELDOM_S = 10.0
+"""For what is one thing that lasts."""
 
 
 class FewLines:

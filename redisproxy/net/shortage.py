@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from redisproxy.net.few_lines import FewLines
+from redisproxy.net.few_lines import SELDOM_S, FewLines
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 REST_S = 0.2
@@ -20,7 +20,7 @@ class Shortage:
     log = Logger(namespace="redisproxy.network")
 
     def __init__(self, seconds: Callable[[], float]) -> None:
-        self._lines = FewLines(seconds, 1)
+        self._lines = FewLines(seconds, 1, SELDOM_S)
 
     def tell(self, error: int) -> None:
         """Another rest begins, for this C{errno}."""

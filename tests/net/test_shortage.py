@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 
-from redisproxy.net.few_lines import WITHIN_S
+from redisproxy.net.few_lines import SELDOM_S
 from redisproxy.net.shortage import REST_S, Shortage
 
 
@@ -20,7 +20,7 @@ def test_a_shortage_that_lasts_is_a_line_now_and_then(monkeypatch: pytest.Monkey
     for _ in range(3):
         shortage.tell(errno.EMFILE)
         clock.advance(REST_S)
-    clock.advance(WITHIN_S)
+    clock.advance(SELDOM_S)
     shortage.tell(errno.EMFILE)
     first = "can't accept for a moment: Too many open files"
     assert lines == [first, f"{first} (and 2 more like it before)"]
