@@ -52,6 +52,7 @@ export class Clients {
     this.table = el("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Table of clients" },
       el("table", { class: "acts" }, el("caption", { class: "unseen" }, "Clients"),
         el("thead", {}, el("tr", {}, this.heads, el("th", { scope: "col" }, unseen("disconnect")))), this.body));
+    this.table.hidden = true; // until it is known who is there
     section.append(
       el("p", { class: "search" }, el("label", { for: "clients-filter" }, "Filter"), this.filter,
         el("label", { class: "unseen", for: "clients-state" }, "State"), this.state),
